@@ -1,0 +1,61 @@
+//! The small application that an HTTP/1.1 conformance probe is run against.
+//!
+//! `cargo run --release --example conformance -- --port 8080 --workers 2`
+
+use std::error::Error;
+use std::time::Duration;
+
+use futures_lite::{StreamExt, stream};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use transom::{IntoResponse, Request, Response, Router, Server, StatusCode};
+
+async fn headers(req: Request) -> Response {
+    let mut text = Vec::new();
+    for (name, value) in req.headers().iter() {
+        text.extend_from_slice(name.to_ascii_lowercase().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value);
+        text.push(b'\n');
+    }
+    Response::bytes("text/plain", text)
+}
+
+async fn echo(req: Request) -> Response {
+    let kind = req.header("content-type").unwrap_or("application/octet-stream").to_owned();
+    Response::bytes(kind, req.into_body())
+}
+
+async fn sleep(req: Request) -> Result<Response, StatusCode> {
+    let millis = req.param("millis").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+    smol::Timer::after(Duration::from_millis(millis)).await;
+    Ok("slept".into_response())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let (mut port, mut workers) = (8080_u16, 2_usize);
+    while let (Some(name), value) = (args.next(), args.next()) {
+        let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--port" => port = value.parse()?,
+            "--workers" => workers = value.parse()?,
+            _ => return Err(format!("unknown option {name}").into()),
+        }
+    }
+    let app = Router::new()
+        .get("/plain", async |_: Request| Response::bytes("text/plain", "hello"))
+        .post("/echo", echo)
+        .put("/echo", echo)
+        .get("/chunked", async |_: Request| {
+            Response::stream("text/plain", stream::iter(["a", "bb", "ccc"]).map(|chunk| Ok(chunk.into())))
+        })
+        .get("/empty", async |_: Request| StatusCode::NO_CONTENT)
+        .get("/headers", headers)
+        .get("/sleep/{millis}", sleep);
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let server = Server::new(app).workers(workers).bind(&format!("127.0.0.1:{port}"))?.start()?;
+    println!("listening on http://{}", server.local_addr());
+    signals.forever().next();
+    server.stop(Duration::from_secs(10));
+    Ok(())
+}

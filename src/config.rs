@@ -1,0 +1,117 @@
+//! Limits and timeouts: every bound on what a client can make a server do.
+
+use std::time::Duration;
+
+/// How much of everything. Each limit is on by default.
+///
+/// ```
+/// let mut limits = transom::Limits::default();
+/// limits.body = 1024 * 1024;
+/// limits.connections = 500;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Request target, bytes; default 8 KiB. Beyond: 414. Enforced in `proto::head`.
+    pub target: usize,
+    /// Request head, bytes, request line and all; default 32 KiB. Beyond: 431. Enforced in `proto::head`.
+    pub head: usize,
+    /// Header fields, count; default 100. Beyond: 431. Enforced in `proto::head`.
+    pub headers: usize,
+    /// Request body, bytes after decoding; default 10 MiB. Beyond: 413.
+    /// A route may set its own. Enforced in `conn::incoming`.
+    pub body: u64,
+    /// Extensions of one chunk, bytes; default 4 KiB. Beyond: 400. Enforced in `proto::chunked`.
+    pub chunk_extensions: usize,
+    /// Trailer section, bytes; default 8 KiB. Beyond: 400. Enforced in `proto::chunked`.
+    pub trailers: usize,
+    /// Connections at once; default 10,000. Beyond: 503 with Retry-After, and
+    /// close. Enforced in `server::gate`.
+    pub connections: usize,
+    /// Output waiting in one connection, bytes; default 64 KiB. Beyond, the
+    /// handler's stream is not asked for more. Enforced in `conn::outgoing`.
+    pub output: usize,
+    /// Unread request body that is read and dropped to keep a connection,
+    /// bytes; default 256 KiB. Beyond: close. Enforced in `conn::incoming`.
+    pub drain: u64,
+    /// Threads of the blocking pool, count; default two for each core, at
+    /// least 8. Enforced in `pool`.
+    pub pool_threads: usize,
+    /// Jobs that wait for the blocking pool, count; default 1024. Beyond: 503.
+    /// Enforced in `pool`.
+    pub pool_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            target: 8 * 1024,
+            head: 32 * 1024,
+            headers: 100,
+            body: 10 * 1024 * 1024,
+            chunk_extensions: 4 * 1024,
+            trailers: 8 * 1024,
+            connections: 10_000,
+            output: 64 * 1024,
+            drain: 256 * 1024,
+            pool_threads: (2 * std::thread::available_parallelism().map_or(4, usize::from)).max(8),
+            pool_queue: 1024,
+        }
+    }
+}
+
+/// How long for everything. `None` turns one off; all are on by default.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut timeouts = transom::Timeouts::default();
+/// timeouts.idle = Some(Duration::from_secs(5));
+/// timeouts.handler = None;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// A whole head, from its first byte; default 10 s. Then: 408 and close.
+    /// Enforced in `conn::serve`.
+    pub head: Option<Duration>,
+    /// A connection without a request; default 60 s. Then: close. Enforced in `conn::serve`.
+    pub idle: Option<Duration>,
+    /// A request body without progress; default 30 s. Then: 408 and close.
+    /// Enforced in `conn::incoming`.
+    pub body: Option<Duration>,
+    /// Output that the client does not take, without progress; default 30 s.
+    /// Then: close. Enforced in `conn::wire`.
+    pub write: Option<Duration>,
+    /// A handler, until it answers; default 60 s. Then: 503 and close. A route
+    /// may set its own. Enforced in `conn::serve`.
+    pub handler: Option<Duration>,
+    /// Reading and dropping what a client sends that nobody wants, before a
+    /// close or the next request; default 1 s. Then: close. Enforced in `conn::serve`.
+    pub drain: Option<Duration>,
+    /// A stop that names no deadline of its own: a dropped
+    /// [`Handle`](crate::Handle); default 10 s. Then: exchanges are cut and
+    /// counted. Enforced in `server::event`.
+    pub stop: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Self {
+            head: seconds(10),
+            idle: seconds(60),
+            body: seconds(30),
+            write: seconds(30),
+            handler: seconds(60),
+            drain: seconds(1),
+            stop: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Both, as a connection takes them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+}

@@ -1,0 +1,248 @@
+//! The request body on its way in: read whole, handed over as it comes, or
+//! drained.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Transport;
+use super::wire::Wire;
+use crate::config::{Config, Limits};
+use crate::error::Reject;
+use crate::message::{Body, PipeFeed, Space, pipe};
+use crate::proto::{CONTINUE, Chunked, Facts, Framing};
+
+/// How much of a streamed body waits for its reader.
+const PIPE: usize = 64 * 1024;
+/// How far a connection reads ahead while a handler works.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// Where the body of the request being served stands.
+pub(super) struct Incoming {
+    rest: Rest,
+    /// The client waits for `100 Continue`.
+    expects_continue: bool,
+    /// Octets that may still come, by the limit.
+    allowance: u64,
+    feed: Option<PipeFeed>,
+    /// Since when nothing has come, while something was wanted.
+    stalled: Option<Instant>,
+    /// When something last came.
+    pub progress: Option<Instant>,
+    pub fault: Option<Reject>,
+}
+
+/// What of the body has not been read.
+enum Rest {
+    Done,
+    Length(u64),
+    Chunked(Chunked),
+}
+
+impl Incoming {
+    /// A body of which nothing has been read. `limit` is in octets.
+    pub fn new(facts: &Facts, limit: u64) -> Result<Self, Reject> {
+        let rest = match facts.framing {
+            Framing::None => Rest::Done,
+            Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(Chunked::default()),
+        };
+        Ok(Self {
+            rest,
+            expects_continue: facts.expects_continue,
+            allowance: limit,
+            feed: None,
+            stalled: None,
+            progress: None,
+            fault: None,
+        })
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.rest, Rest::Done)
+    }
+
+    /// Whether the rest can be read and dropped to keep the connection. Not if
+    /// the client may never send it, and not if it is large.
+    pub fn is_drainable(&self, limit: u64) -> bool {
+        match self.rest {
+            _ if self.fault.is_some() => false,
+            Rest::Done => true,
+            Rest::Length(length) => !self.expects_continue && length <= limit,
+            Rest::Chunked(_) => !self.expects_continue,
+        }
+    }
+
+    /// The whole body.
+    pub async fn whole<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> Result<Body, Reject> {
+        let mut body = Vec::new();
+        while !self.is_done() {
+            let chunk = poll_fn(|cx| self.poll_chunk(cx, wire, config)).await?;
+            if body.is_empty() && self.is_done() {
+                return Ok(chunk.into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
+    }
+
+    /// A body that the handler reads as it comes; [`poll`](Self::poll) feeds it.
+    pub fn stream(&mut self) -> Body {
+        let (feed, reader) = pipe(PIPE);
+        let length = match self.rest {
+            Rest::Done => return Body::empty(),
+            Rest::Length(length) => Some(length),
+            Rest::Chunked(_) => None,
+        };
+        self.feed = Some(feed);
+        match length {
+            Some(length) => Body::sized_stream(length, reader),
+            None => Body::stream(reader),
+        }
+    }
+
+    /// Goes on while the handler works or its answer is written: hands over of
+    /// the body what was asked for, else reads ahead a little, so that a client
+    /// that leaves is noticed. An error means that the connection is broken.
+    pub fn poll<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<T>,
+        config: &Config,
+    ) -> std::io::Result<()> {
+        while let Some(feed) = &self.feed {
+            match feed.poll_space(cx) {
+                Poll::Ready(Space::Wanted) => match self.poll_chunk(cx, wire, config) {
+                    Poll::Ready(result) => self.hand_over(result),
+                    Poll::Pending => return Ok(()),
+                },
+                Poll::Ready(Space::Abandoned) => self.feed = None,
+                Poll::Pending => break,
+            }
+        }
+        while !wire.has_ended() && wire.input.len() < READ_AHEAD {
+            if wire.poll_fill(cx)?.is_pending() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, result: Result<Bytes, Reject>) {
+        let Some(feed) = &self.feed else { return };
+        match result {
+            Ok(chunk) => {
+                if !chunk.is_empty() {
+                    feed.push(chunk);
+                }
+                if !matches!(self.rest, Rest::Done) {
+                    return;
+                }
+                feed.finish(Ok(()));
+            }
+            Err(reject) => feed.finish(Err(reject.into())),
+        }
+        self.feed = None;
+    }
+
+    /// Reads and drops the rest; says whether the connection can go on.
+    pub async fn drain<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> bool {
+        self.feed = None;
+        if self.is_done() {
+            return true;
+        }
+        self.allowance = config.limits.drain;
+        let deadline = wire.deadline(config.timeouts.drain);
+        poll_fn(|cx| {
+            while !self.is_done() {
+                match self.poll_chunk(cx, wire, config) {
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => return wire.poll_deadline(cx, deadline).map(|()| false),
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// The next stretch of the body; empty only when that is the end.
+    fn poll_chunk<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<T>,
+        config: &Config,
+    ) -> Poll<Result<Bytes, Reject>> {
+        let polled = self.poll_next(cx, wire, config);
+        match polled {
+            Poll::Ready(Err(reject)) => self.fault = Some(reject),
+            Poll::Ready(Ok(_)) => (self.stalled, self.progress) = (None, Some(wire.now())),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn poll_next<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<T>,
+        config: &Config,
+    ) -> Poll<Result<Bytes, Reject>> {
+        loop {
+            let chunk = self.take(wire, &config.limits)?;
+            if !chunk.is_empty() || self.is_done() {
+                return Poll::Ready(Ok(chunk));
+            }
+            if std::mem::take(&mut self.expects_continue) {
+                wire.output.buffer().extend_from_slice(CONTINUE);
+            }
+            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                return Poll::Ready(Err(Reject::BodyCutShort));
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Reject::BodyCutShort)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    let since = *self.stalled.get_or_insert_with(|| wire.now());
+                    let deadline = config.timeouts.body.and_then(|timeout| since.checked_add(timeout));
+                    return wire.poll_deadline(cx, deadline).map(|()| Err(Reject::BodyTimeout));
+                }
+            }
+        }
+    }
+
+    /// What the buffer holds of the body.
+    fn take<T: Transport>(&mut self, wire: &mut Wire<T>, limits: &Limits) -> Result<Bytes, Reject> {
+        let input = wire.input.as_slice();
+        let (chunk, consumed, done) = match &mut self.rest {
+            Rest::Done => return Ok(Bytes::new()),
+            Rest::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= length as u64;
+                (Bytes::copy_from_slice(&input[..length]), length, *left == 0)
+            }
+            Rest::Chunked(decoder) => {
+                let (mut data, mut consumed) = (Vec::new(), 0);
+                while consumed < input.len() && !decoder.is_done() {
+                    let step = decoder.decode(&input[consumed..], limits)?;
+                    data.extend_from_slice(&input[consumed..][step.data]);
+                    consumed += step.consumed;
+                }
+                (data.into(), consumed, decoder.is_done())
+            }
+        };
+        if consumed > 0 {
+            // Bytes came, so the client no longer waits for leave to send them.
+            self.expects_continue = false;
+        }
+        wire.input.consume(consumed);
+        self.allowance = self.allowance.checked_sub(chunk.len() as u64).ok_or(Reject::BodyTooLarge)?;
+        if done {
+            self.rest = Rest::Done;
+        }
+        Ok(chunk)
+    }
+}

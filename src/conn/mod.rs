@@ -1,0 +1,17 @@
+//! One connection: read a head, route it, run the handler, write the answer,
+//! and again; or drain, or close.
+//!
+//! It drives `proto` over a [`Transport`] and knows no socket and no executor.
+
+mod incoming;
+mod input;
+mod outgoing;
+mod output;
+mod serve;
+mod session;
+mod transport;
+mod wire;
+
+pub(crate) use serve::{App, refuse_busy, serve};
+pub(crate) use session::{Session, Stage};
+pub(crate) use transport::Transport;

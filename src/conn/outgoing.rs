@@ -1,0 +1,111 @@
+//! The response body on its way out.
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::Transport;
+use super::incoming::Incoming;
+use super::wire::Wire;
+use crate::config::Config;
+use crate::message::Body;
+use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start};
+
+/// Puts the body behind its head, and as much of it on the wire as it must to
+/// stay below the limit on waiting output. An error means that the answer could
+/// not be given whole, and the connection must not be used any more.
+pub(super) async fn send<T: Transport>(
+    wire: &mut Wire<T>,
+    mut body: Body,
+    payload: Payload,
+    incoming: &mut Incoming,
+    config: &Config,
+) -> io::Result<()> {
+    let mut framer = match payload {
+        Payload::None { .. } => return Ok(()),
+        Payload::Length(left) => Framer { left, chunked: false },
+        Payload::Chunked => Framer { left: u64::MAX, chunked: true },
+        Payload::UntilClose => Framer { left: u64::MAX, chunked: false },
+    };
+    if let Some(bytes) = body.take_whole() {
+        framer.put(wire, bytes);
+        return framer.end(wire, payload);
+    }
+    poll_fn(|cx| {
+        loop {
+            if wire.output.len() >= config.limits.output {
+                ready!(wire.poll_flush(cx))?;
+            }
+            if framer.left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            match poll_chunk(&mut body, cx) {
+                Poll::Ready(Some(Ok(chunk))) => framer.put(wire, chunk),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    // While the body waits: what there is of it goes out, what
+                    // it may be waiting for comes in, and the client is watched.
+                    if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
+                        return Poll::Ready(Err(error));
+                    }
+                    incoming.poll(cx, wire, config)?;
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await?;
+    framer.end(wire, payload)
+}
+
+/// Polls a body that the host made, which may panic.
+fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))).unwrap_or_else(|_| {
+        Poll::Ready(Some(Err(io::Error::other("the stream of a response body panicked"))))
+    })
+}
+
+/// Writes stretches of a body in the framing decided on.
+struct Framer {
+    /// Octets that may still be written.
+    left: u64,
+    chunked: bool,
+}
+
+impl Framer {
+    fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) {
+        if self.left < bytes.len() as u64 {
+            log::error!(target: "transom", "a response body is longer than its Content-Length: cut off");
+            bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        if self.chunked {
+            let (text, length) = chunk_start(bytes.len());
+            wire.output.buffer().extend_from_slice(&text[..length]);
+            wire.output.push(bytes);
+            wire.output.buffer().extend_from_slice(CHUNK_END);
+        } else {
+            if self.left != u64::MAX {
+                self.left -= bytes.len() as u64;
+            }
+            wire.output.push(bytes);
+        }
+    }
+
+    fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload) -> io::Result<()> {
+        match payload {
+            Payload::Chunked => wire.output.buffer().extend_from_slice(LAST_CHUNK),
+            Payload::Length(_) if self.left > 0 => {
+                return Err(io::Error::other("a response body is shorter than its Content-Length"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

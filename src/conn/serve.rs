@@ -1,0 +1,290 @@
+//! The loop of a connection.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::SystemTime;
+
+use http::{Method, StatusCode, Version};
+
+use super::incoming::Incoming;
+use super::outgoing;
+use super::wire::Wire;
+use super::{Session, Stage, Transport};
+use crate::config::Config;
+use crate::error::Reject;
+use crate::handler::{self, Context, Reply};
+use crate::message::{HttpDate, Request, RequestParts, Response};
+use crate::pool::Pool;
+use crate::proto::{Facts, Head, HeadReader, Payload, encode_head, plan};
+use crate::router::{Endpoint, Found, Router};
+
+/// What all connections of a server share.
+pub(crate) struct App {
+    pub router: Router,
+    pub config: Config,
+    pub pool: Pool,
+}
+
+/// What a connection does after an exchange.
+enum Next {
+    Again,
+    /// Close so that the client can read the last answer, though it may still send.
+    Linger,
+    Close,
+}
+
+/// Serves a connection until it ends, or the server cuts it.
+pub(crate) async fn serve<T: Transport>(transport: T, app: &App, session: &Session) {
+    let wire = Wire::new(transport, app.config.timeouts.write);
+    let mut run = pin!(Connection { wire, app, session }.run());
+    poll_fn(|cx| match session.poll_stage(cx, Stage::Cut) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => run.as_mut().poll(cx),
+    })
+    .await;
+    session.client.mark_gone();
+}
+
+/// Tells a client that there is no room for it, and closes.
+pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
+    let mut wire = Wire::new(transport, config.timeouts.drain);
+    let response = Response::plain(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1");
+    let facts = plan(&Method::GET, Version::HTTP_11, false, &response);
+    write_head(wire.output.buffer(), &response, &facts);
+    let body = response.into_body().take_whole().unwrap_or_default();
+    wire.output.push(body);
+    wire.linger(config.limits.drain, config.timeouts.drain).await;
+}
+
+struct Connection<'a, T> {
+    wire: Wire<T>,
+    app: &'a App,
+    session: &'a Session,
+}
+
+impl<T: Transport> Connection<'_, T> {
+    async fn run(mut self) {
+        loop {
+            let next = match self.read_head().await {
+                Ok(Some(head)) => {
+                    self.session.begin_exchange();
+                    let next = self.exchange(head).await;
+                    self.session.end_exchange();
+                    next
+                }
+                Ok(None) => Next::Close,
+                Err(reject) => {
+                    let is_head = self.wire.input.as_slice().starts_with(b"HEAD ");
+                    self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject).await
+                }
+            };
+            match next {
+                Next::Again => {}
+                Next::Linger => {
+                    let config = &self.app.config;
+                    return self.wire.linger(config.limits.drain, config.timeouts.drain).await;
+                }
+                Next::Close => return,
+            }
+        }
+    }
+
+    /// The next request's head; `None` if there will be none.
+    async fn read_head(&mut self) -> Result<Option<Head>, Reject> {
+        let Config { limits, timeouts } = &self.app.config;
+        let mut reader = HeadReader::default();
+        let mut head_deadline = None;
+        loop {
+            if !self.wire.input.is_empty()
+                && let Some((head, length)) = reader.read(self.wire.input.as_slice(), limits)?
+            {
+                self.wire.input.consume(length);
+                return Ok(Some(head));
+            }
+            if self.wire.has_ended() {
+                return Ok(None);
+            }
+            // No whole request waits: now the answers given so far go out together.
+            if self.wire.flush().await.is_err() {
+                return Ok(None);
+            }
+            let idle = self.wire.input.is_empty();
+            let deadline = if idle {
+                self.wire.input.shrink();
+                self.wire.output.shrink();
+                self.wire.deadline(timeouts.idle)
+            } else {
+                *head_deadline.get_or_insert_with(|| self.wire.deadline(timeouts.head))
+            };
+            let filled = poll_fn(|cx| {
+                if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
+                    return Poll::Ready(Some(filled));
+                }
+                if idle && self.session.poll_stage(cx, Stage::Draining).is_ready() {
+                    return Poll::Ready(None);
+                }
+                self.wire.poll_deadline(cx, deadline).map(|()| None)
+            });
+            match filled.await {
+                Some(Ok(_)) => {}
+                None if !idle => return Err(Reject::HeadTimeout),
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+    }
+
+    /// One request, from its head to the end of its answer.
+    async fn exchange(&mut self, head: Head) -> Next {
+        let Head { method, target, version, headers, facts } = head;
+        let app = self.app;
+        let (endpoint, params) = match app.router.find(&method, &target) {
+            Found::Endpoint(endpoint, params) => (endpoint, params),
+            Found::Answer(response) => {
+                return match Incoming::new(&facts, u64::MAX) {
+                    Ok(incoming) => self.respond(&method, version, &facts, incoming, response).await,
+                    Err(reject) => self.refuse(&method, reject).await,
+                };
+            }
+        };
+        let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
+        let mut incoming = match Incoming::new(&facts, limit) {
+            Ok(incoming) => incoming,
+            Err(reject) => return self.refuse(&method, reject).await,
+        };
+        let body = if endpoint.streaming {
+            incoming.stream()
+        } else {
+            match incoming.whole(&mut self.wire, &app.config).await {
+                Ok(body) => body,
+                Err(reject) => return self.refuse(&method, reject).await,
+            }
+        };
+        let client = std::sync::Arc::clone(&self.session.client);
+        let parts = RequestParts { method: method.clone(), target, version, headers, client };
+        let request = Request { parts, params, body };
+        let reply = handler::call(&*endpoint.handler, request, &Context::new(&app.pool));
+        match self.wait(reply, endpoint, &mut incoming).await {
+            Ok(response) => self.respond(&method, version, &facts, incoming, response).await,
+            Err(reject) => self.refuse(&method, reject).await,
+        }
+    }
+
+    /// Waits for the handler's answer. While it works, earlier answers go out,
+    /// the body it reads comes in, and the client is watched.
+    async fn wait(
+        &mut self,
+        mut reply: Reply,
+        endpoint: &Endpoint,
+        incoming: &mut Incoming,
+    ) -> Result<Response, Reject> {
+        let config = &self.app.config;
+        let timeout = endpoint.timeout.unwrap_or(config.timeouts.handler);
+        let mut started = None;
+        let mut broken = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(response) = reply.poll(cx) {
+                return Poll::Ready(Ok(response));
+            }
+            if !broken {
+                broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
+                    || incoming.poll(cx, &mut self.wire, config).is_err();
+            }
+            if broken || self.wire.has_ended() {
+                self.session.client.mark_gone();
+            }
+            // A handler that reads the body is not late while the body comes.
+            let started = *started.get_or_insert_with(|| self.wire.now());
+            let since = incoming.progress.map_or(started, |progress| progress.max(started));
+            let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
+            self.wire.poll_deadline(cx, deadline).map(|()| Err(Reject::HandlerTimeout))
+        })
+        .await
+    }
+
+    /// Writes an answer and sees what the connection is still good for.
+    async fn respond(
+        &mut self,
+        method: &Method,
+        version: Version,
+        facts: &Facts,
+        mut incoming: Incoming,
+        response: Response,
+    ) -> Next {
+        if let Some(reject) = incoming.fault {
+            // The request was not a whole one, whatever the handler made of it.
+            return self.refuse(method, reject).await;
+        }
+        let config = &self.app.config;
+        let response = checked(response);
+        let persistent = facts.persistent
+            && incoming.is_drainable(config.limits.drain)
+            && !self.session.has_reached(Stage::Draining);
+        let plan = plan(method, version, persistent, &response);
+        write_head(self.wire.output.buffer(), &response, &plan);
+        let sent = outgoing::send(&mut self.wire, response.body, plan.payload, &mut incoming, config).await;
+        if let Err(error) = sent {
+            return self.cut_short(&error).await;
+        }
+        if plan.close {
+            // After an exchange that left nothing unread, closing sends no reset.
+            let clean = self.wire.input.is_empty() && incoming.is_done();
+            return match self.wire.flush().await {
+                Ok(()) if clean => Next::Close,
+                Ok(()) => Next::Linger,
+                Err(error) => self.cut_short(&error).await,
+            };
+        }
+        if !incoming.drain(&mut self.wire, config).await {
+            return Next::Linger;
+        }
+        if self.wire.output.len() >= config.limits.output && self.wire.flush().await.is_err() {
+            return Next::Close;
+        }
+        Next::Again
+    }
+
+    /// Answers a request that broke a rule, and closes.
+    async fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
+        log::debug!(target: "transom", "refused a request of {}: {}", self.session.client.peer, reject.reason());
+        let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
+        let plan = plan(method, Version::HTTP_11, false, &response);
+        write_head(self.wire.output.buffer(), &response, &plan);
+        if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
+            self.wire.output.push(body);
+        }
+        Next::Linger
+    }
+
+    /// An answer could not be given whole: what there is of it goes out, and
+    /// the connection ends where the client does not expect it to.
+    async fn cut_short(&mut self, error: &io::Error) -> Next {
+        log::debug!(target: "transom", "an answer to {} was cut short: {error}", self.session.client.peer);
+        self.session.client.mark_gone();
+        let _ = self.wire.flush().await;
+        Next::Close
+    }
+}
+
+/// The handler's response, or a 500 if it is none that can be sent.
+fn checked(response: Response) -> Response {
+    if let Some(fault) = &response.fault {
+        log::error!(target: "transom", "a handler's response was not sent: {fault}");
+    } else if response.status.is_informational() {
+        log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
+    } else {
+        return response;
+    }
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn write_head(out: &mut Vec<u8>, response: &Response, plan: &crate::proto::Plan) {
+    thread_local! {
+        static DATE: RefCell<HttpDate> = const { RefCell::new(HttpDate::new()) };
+    }
+    DATE.with_borrow_mut(|date| {
+        encode_head(out, response.status, &response.headers, plan, date, SystemTime::now());
+    });
+}

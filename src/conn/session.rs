@@ -1,0 +1,88 @@
+//! A connection's line to its server: how far stopping has gone, and what
+//! became of the exchange that was under way.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::message::{Client, Peer};
+
+/// How far a server has gone in stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Running = 0,
+    /// Exchanges under way are finished, idle connections close.
+    Draining = 1,
+    /// Whatever is under way is dropped.
+    Cut = 2,
+}
+
+/// What a connection and its server tell each other.
+pub(crate) struct Session {
+    pub client: Arc<Client>,
+    stage: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+    busy: AtomicBool,
+    /// Exchanges that ended well after stopping began.
+    finished: AtomicU32,
+}
+
+impl Session {
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            client: Arc::new(Client::new(peer)),
+            stage: AtomicU8::new(Stage::Running as u8),
+            waker: Mutex::new(None),
+            busy: AtomicBool::new(false),
+            finished: AtomicU32::new(0),
+        }
+    }
+
+    /// The server goes on to that stage.
+    pub fn advance(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub fn has_reached(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Acquire) >= stage as u8
+    }
+
+    /// Ready once the server has reached that stage.
+    pub fn poll_stage(&self, cx: &mut Context<'_>, stage: Stage) -> Poll<()> {
+        if self.has_reached(stage) {
+            return Poll::Ready(());
+        }
+        {
+            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+        // The stage may have moved on before the waker was there to be woken.
+        if self.has_reached(stage) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    pub fn begin_exchange(&self) {
+        self.busy.store(true, Ordering::Release);
+    }
+
+    /// The exchange's answer is written, or nobody is left to write it to.
+    pub fn end_exchange(&self) {
+        self.busy.store(false, Ordering::Release);
+        self.client.forget_watchers();
+        if self.has_reached(Stage::Draining) {
+            self.finished.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether an exchange is under way.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub fn finished(&self) -> u32 {
+        self.finished.load(Ordering::Acquire)
+    }
+}

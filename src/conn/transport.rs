@@ -1,0 +1,16 @@
+//! What a connection needs of the world: bytes both ways, and the time.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+/// A byte stream with a clock. Each model of serving brings its own.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// The time by which deadlines are set.
+    fn now(&self) -> Instant;
+
+    /// Ready once `at` has passed; before, it sees to it that the task is woken
+    /// by then. Several deadlines may be asked for in one turn.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}

@@ -1,0 +1,179 @@
+//! What goes wrong: [`Error`] is what the host sees, [`Reject`] is a verdict on
+//! a request.
+
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a server could not be set up, started or run.
+///
+/// ```
+/// use transom::{Error, Router, Server};
+/// let error = Server::new(Router::new()).bind("127.0.0.1:eighty").unwrap_err();
+/// assert!(matches!(error, Error::BadAddress { .. }));
+/// assert_eq!(error.to_string(), "bad address \"127.0.0.1:eighty\": invalid port value");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is not one that can be listened on.
+    BadAddress {
+        /// As it was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address is fine, but listening on it failed: in use, no permission.
+    Bind {
+        /// As it was given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A route that cannot be: a malformed pattern, or one that stands in the
+    /// way of another.
+    BadRoute {
+        /// The method, or `*` for any.
+        method: String,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server has nothing to listen on: `bind` was not called.
+    NoListener,
+    /// A setting whose value makes no sense.
+    BadSetting {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// One of the server's own threads asked to wait for the server's end.
+    WouldDeadlock,
+    /// The system refused a thread or a socket operation.
+    Io(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadAddress { address, reason } => write!(f, "bad address {address:?}: {reason}"),
+            Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::BadRoute { method, pattern, reason } => {
+                write!(f, "bad route {method} {pattern:?}: {reason}")
+            }
+            Self::NoListener => f.write_str("no address to listen on: call bind first"),
+            Self::BadSetting { name, reason } => write!(f, "bad setting {name}: {reason}"),
+            Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } | Self::Io(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Declares the rejects with, for each, its status, a machine-readable reason
+/// and a sentence: one table, read by people and by the code.
+macro_rules! rejects {
+    ($($name:ident $status:ident $reason:literal $text:literal;)*) => {
+        /// A verdict on a request that breaks a rule or a limit. It becomes a
+        /// response of its status, if there is any sense in one, and an orderly
+        /// close.
+        ///
+        /// ```
+        /// use transom::Reject;
+        /// assert_eq!(Reject::MissingHost.status(), 400);
+        /// assert_eq!(Reject::MissingHost.reason(), "missing-host");
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Reject {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Reject {
+            /// The status it is answered with.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$name => StatusCode::$status,)*
+                }
+            }
+
+            /// A short name for logs and counters; never changes.
+            pub const fn reason(self) -> &'static str {
+                match self {
+                    $(Self::$name => $reason,)*
+                }
+            }
+        }
+
+        impl fmt::Display for Reject {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => $text,)*
+                })
+            }
+        }
+    };
+}
+
+rejects! {
+    BadRequestLine BAD_REQUEST "bad-request-line" "The request line is not `method SP target SP version` (RFC 9112 3).";
+    BadMethod BAD_REQUEST "bad-method" "The method is not a token (RFC 9110 9.1).";
+    BadTarget BAD_REQUEST "bad-target" "The request target has none of the forms of RFC 9112 3.2.";
+    TargetTooLong URI_TOO_LONG "target-too-long" "The request target is longer than the limit (RFC 9110 15.5.15).";
+    BadVersion BAD_REQUEST "bad-version" "The version is not `HTTP/digit.digit` (RFC 9112 2.3).";
+    UnsupportedVersion HTTP_VERSION_NOT_SUPPORTED "unsupported-version" "The major version is not 1 (RFC 9110 15.6.6).";
+    BareLineEnd BAD_REQUEST "bare-line-end" "A line of the head ends in LF or CR alone (RFC 9112 2.2).";
+    BadHeader BAD_REQUEST "bad-header" "A header line is not `name: value` (RFC 9112 5).";
+    HeadTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "head-too-large" "The head is larger than the limit (RFC 6585 5).";
+    TooManyHeaders REQUEST_HEADER_FIELDS_TOO_LARGE "too-many-headers" "There are more header fields than the limit (RFC 6585 5).";
+    MissingHost BAD_REQUEST "missing-host" "An HTTP/1.1 request has no Host field (RFC 9112 3.2).";
+    BadHost BAD_REQUEST "bad-host" "The Host field is repeated, malformed, or not that of the target (RFC 9112 3.2).";
+    BadContentLength BAD_REQUEST "bad-content-length" "Content-Length is no number, or several (RFC 9112 6.3).";
+    BothFramings BAD_REQUEST "both-framings" "Content-Length and Transfer-Encoding together (RFC 9112 6.1).";
+    BadTransferEncoding BAD_REQUEST "bad-transfer-encoding" "Transfer-Encoding does not end in chunked, once, in HTTP/1.1 (RFC 9112 6.3).";
+    UnknownCoding NOT_IMPLEMENTED "unknown-coding" "A transfer coding other than chunked (RFC 9112 6.1).";
+    BadChunk BAD_REQUEST "bad-chunk" "The chunked coding is malformed (RFC 9112 7.1).";
+    ChunkExtensionsTooLarge BAD_REQUEST "chunk-extensions-too-large" "Chunk extensions are larger than the limit (RFC 9112 7.1.1).";
+    BadTrailer BAD_REQUEST "bad-trailer" "A trailer line is not `name: value` (RFC 9112 7.1.2).";
+    TrailersTooLarge BAD_REQUEST "trailers-too-large" "The trailer section is larger than the limit (RFC 9112 7.1.2).";
+    BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" "The body is larger than the limit (RFC 9110 15.5.14).";
+    UnknownExpectation EXPECTATION_FAILED "unknown-expectation" "An expectation other than 100-continue (RFC 9110 10.1.1).";
+    Connect NOT_IMPLEMENTED "connect" "CONNECT is for proxies (RFC 9110 9.3.6).";
+    HeadTimeout REQUEST_TIMEOUT "head-timeout" "The head did not come whole in time (RFC 9110 15.5.9).";
+    BodyTimeout REQUEST_TIMEOUT "body-timeout" "The body made no progress in time (RFC 9110 15.5.9).";
+    BodyCutShort BAD_REQUEST "body-cut-short" "The client closed before the end of the body (RFC 9112 8).";
+    HandlerTimeout SERVICE_UNAVAILABLE "handler-timeout" "The handler did not answer in time.";
+}
+
+impl std::error::Error for Reject {}
+
+impl From<Reject> for io::Error {
+    fn from(reject: Reject) -> Self {
+        let kind = match reject {
+            Reject::BodyTimeout | Reject::HeadTimeout | Reject::HandlerTimeout => io::ErrorKind::TimedOut,
+            Reject::BodyCutShort => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, reject)
+    }
+}

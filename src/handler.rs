@@ -1,0 +1,209 @@
+//! Handlers: what a program does with a request.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+
+use http::StatusCode;
+
+use crate::message::{IntoResponse, Request, Response};
+use crate::pool::{Pool, PoolFull};
+use crate::responder::{Answer, Responder};
+
+/// Answers requests.
+///
+/// An async function or closure from [`Request`] to anything that
+/// [`IntoResponse`] is one; [`blocking`] makes one of a function that may
+/// block. Implement it by hand to answer from elsewhere, with [`Reply::later`].
+///
+/// A handler that panics costs its own request a 500 and nothing more.
+///
+/// ```
+/// use transom::{Request, Response, Router, blocking};
+///
+/// async fn index(_: Request) -> Response {
+///     Response::html("<p>hello</p>")
+/// }
+///
+/// let app = Router::new()
+///     .get("/", index)
+///     .get("/now", async |_: Request| "now")
+///     .get("/file", blocking(|_: Request| std::fs::read("/etc/hostname").map_err(|_| "cannot read it")));
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// Starts to answer. This runs on a thread that serves other connections
+    /// too: what may block belongs on the pool of the [`Context`].
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply;
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: IntoResponse> + Send + 'static,
+{
+    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+        let answer = self(request);
+        Reply::future(async move { answer.await.into_response() })
+    }
+}
+
+/// What a handler may use of the server that called it.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pool: &'a Pool,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(pool: &'a Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Runs `job` on the server's blocking pool, soon.
+    ///
+    /// ```
+    /// use transom::{Context, Handler, Reply, Request, Response, StatusCode};
+    ///
+    /// struct Slow;
+    /// impl Handler for Slow {
+    ///     fn call(&self, request: Request, context: &Context) -> Reply {
+    ///         let (responder, reply) = Reply::later(&request);
+    ///         match context.run_blocking(move || drop(responder.send(Response::text("done")))) {
+    ///             Ok(()) => reply,
+    ///             Err(_full) => Reply::now(StatusCode::SERVICE_UNAVAILABLE),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PoolFull`]; the job is then dropped.
+    pub fn run_blocking(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+        self.pool.run(job)
+    }
+}
+
+/// A response, or the promise of one.
+pub struct Reply(Kind);
+
+enum Kind {
+    Now(Option<Response>),
+    Future(Pin<Box<dyn Future<Output = Response> + Send>>),
+    Later(Answer),
+}
+
+impl Reply {
+    /// The response, here and now.
+    ///
+    /// ```
+    /// transom::Reply::now("hello");
+    /// ```
+    pub fn now(response: impl IntoResponse) -> Self {
+        Self(Kind::Now(Some(response.into_response())))
+    }
+
+    /// A future that makes the response. It is dropped if the handler's
+    /// deadline passes or the server is stopped; not when the client leaves.
+    ///
+    /// ```
+    /// transom::Reply::future(async { transom::Response::text("hello") });
+    /// ```
+    pub fn future(answer: impl Future<Output = Response> + Send + 'static) -> Self {
+        Self(Kind::Future(Box::pin(answer)))
+    }
+
+    /// A [`Responder`] that may answer that request from anywhere, and the
+    /// reply that waits for it.
+    pub fn later(request: &Request) -> (Responder, Self) {
+        let (responder, answer) = Responder::new(request);
+        (responder, Self(Kind::Later(answer)))
+    }
+
+    /// Polls for the response. A panic in the handler becomes a 500.
+    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Response> {
+        match &mut self.0 {
+            Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Kind::Later(answer) => answer.poll(cx),
+            Kind::Future(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+                Ok(polled) => polled,
+                Err(panic) => {
+                    // It must not be polled again.
+                    self.0 = Kind::Now(None);
+                    Poll::Ready(panicked(&*panic))
+                }
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Now(_) => "Reply(now)",
+            Kind::Future(_) => "Reply(future)",
+            Kind::Later(_) => "Reply(later)",
+        })
+    }
+}
+
+/// Calls a handler so that a panic in it becomes a 500.
+pub(crate) fn call(handler: &dyn Handler, request: Request, context: &Context<'_>) -> Reply {
+    catch_unwind(AssertUnwindSafe(|| handler.call(request, context)))
+        .unwrap_or_else(|panic| Reply::now(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    log::error!(target: "transom", "a handler panicked: {}", text.unwrap_or("no message").escape_debug());
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A handler of a function that may block: it runs on the server's blocking
+/// pool. When the pool and its queue are full the answer is 503.
+///
+/// ```
+/// use transom::{Request, Response, Router, blocking};
+///
+/// Router::new().get("/slow", blocking(|_: Request| {
+///     std::thread::sleep(std::time::Duration::from_millis(10));
+///     "slept"
+/// }));
+/// ```
+pub fn blocking<F, R>(function: F) -> Blocking<F>
+where
+    F: Fn(Request) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    Blocking(std::sync::Arc::new(function))
+}
+
+/// The handler that [`blocking`] makes.
+pub struct Blocking<F>(std::sync::Arc<F>);
+
+impl<F, R> Handler for Blocking<F>
+where
+    F: Fn(Request) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+        let function = std::sync::Arc::clone(&self.0);
+        let (responder, reply) = Reply::later(&request);
+        let queued = context.run_blocking(move || {
+            let response = catch_unwind(AssertUnwindSafe(|| function(request).into_response()))
+                .unwrap_or_else(|panic| panicked(&*panic));
+            // Too late is no fault of the handler's.
+            let _ = responder.send(response);
+        });
+        match queued {
+            Ok(()) => reply,
+            Err(PoolFull) => Reply::now(Response::plain(StatusCode::SERVICE_UNAVAILABLE)),
+        }
+    }
+}
+
+impl<F> fmt::Debug for Blocking<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blocking")
+    }
+}

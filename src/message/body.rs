@@ -1,0 +1,260 @@
+//! A message body: nothing, some bytes, or a stream of them.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_lite::Stream;
+
+use super::pipe::pipe;
+use super::writer::BodyWriter;
+
+/// A request's or a response's body.
+///
+/// ```
+/// use transom::Body;
+/// assert_eq!(Body::from("hello").len(), Some(5));
+/// assert_eq!(Body::empty().as_bytes(), Some(&b""[..]));
+/// ```
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    Stream {
+        chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+        length: Option<u64>,
+    },
+}
+
+impl Body {
+    /// No body.
+    ///
+    /// ```
+    /// assert_eq!(transom::Body::empty().len(), Some(0));
+    /// ```
+    pub const fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// A body that comes in chunks, of a length not known beforehand. An error
+    /// from the stream ends the connection without a proper end of the body,
+    /// so that the client can tell.
+    ///
+    /// ```
+    /// use transom::Body;
+    /// let chunks = futures_lite::stream::iter(["a", "bb"]).map(|chunk| Ok(chunk.into()));
+    /// # use futures_lite::StreamExt;
+    /// assert_eq!(Body::stream(chunks).len(), None);
+    /// ```
+    pub fn stream(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self(Kind::Stream { chunks: Box::pin(chunks), length: None })
+    }
+
+    /// A body that comes in chunks, of `length` bytes in all. If the stream
+    /// holds fewer, the connection is closed; what goes beyond is cut off and
+    /// logged.
+    ///
+    /// ```
+    /// use transom::Body;
+    /// let chunks = futures_lite::stream::once(Ok("hello".into()));
+    /// assert_eq!(Body::sized_stream(5, chunks).len(), Some(5));
+    /// ```
+    pub fn sized_stream(length: u64, chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self(Kind::Stream { chunks: Box::pin(chunks), length: Some(length) })
+    }
+
+    /// A body and the writer that fills it, from any task or thread. The
+    /// writer waits while more than 64 KiB are under way.
+    ///
+    /// ```
+    /// use transom::{Body, Response};
+    ///
+    /// let (writer, body) = Body::channel();
+    /// std::thread::spawn(move || {
+    ///     writer.write_blocking("slow ", None)?;
+    ///     writer.write_blocking("answer", None)?;
+    ///     writer.finish();
+    ///     Ok::<(), transom::WriteError>(())
+    /// });
+    /// let response = Response::new(transom::StatusCode::OK).body(body);
+    /// ```
+    pub fn channel() -> (BodyWriter, Self) {
+        let (feed, reader) = pipe(64 * 1024);
+        (BodyWriter::new(feed), Self::stream(reader))
+    }
+
+    /// The length in bytes, if it is known.
+    ///
+    /// ```
+    /// assert_eq!(transom::Body::from(vec![0; 10]).len(), Some(10));
+    /// ```
+    pub fn len(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Whole(bytes) => Some(bytes.len() as u64),
+            Kind::Stream { length, .. } => *length,
+        }
+    }
+
+    /// Whether it is known to be empty.
+    ///
+    /// ```
+    /// assert!(transom::Body::from("").is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// All bytes, unless it is a stream.
+    ///
+    /// ```
+    /// assert_eq!(transom::Body::from("abc").as_bytes(), Some(&b"abc"[..]));
+    /// ```
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Whole(bytes) => Some(bytes),
+            Kind::Stream { .. } => None,
+        }
+    }
+
+    /// The next chunk, never empty; `None` at the end.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// let mut body = transom::Body::from("abc");
+    /// assert_eq!(body.chunk().await.unwrap()?, "abc");
+    /// assert!(body.chunk().await.is_none());
+    /// # Ok::<(), std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// A request's body: the client left, sent a malformed body, or went
+    /// beyond a limit or a deadline.
+    pub async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// All that is left, at most `limit` bytes.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// assert_eq!(transom::Body::from("abc").collect(10).await?, "abc");
+    /// assert!(transom::Body::from("abc").collect(2).await.is_err());
+    /// # Ok::<(), std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk); `InvalidData` if there is more than `limit`.
+    pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
+        let mut all: Vec<u8> = Vec::new();
+        let mut first = None;
+        while let Some(chunk) = self.chunk().await {
+            let chunk = chunk?;
+            let so_far = first.as_ref().map_or(all.len(), Bytes::len);
+            if chunk.len() > limit - so_far {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("body is larger than {limit} bytes"),
+                ));
+            }
+            if so_far == 0 {
+                first = Some(chunk);
+            } else {
+                all.extend(first.take().unwrap_or_default());
+                all.extend_from_slice(&chunk);
+            }
+        }
+        Ok(first.unwrap_or_else(|| all.into()))
+    }
+
+    /// The bytes, if it is no stream; it is then empty.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        match std::mem::take(&mut self.0) {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Whole(bytes) => Some(bytes),
+            stream @ Kind::Stream { .. } => {
+                self.0 = stream;
+                None
+            }
+        }
+    }
+
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+            }
+            Kind::Stream { chunks, .. } => loop {
+                let polled = chunks.as_mut().poll_next(cx);
+                match polled {
+                    Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {}
+                    Poll::Ready(None) => {
+                        self.0 = Kind::Empty;
+                        return Poll::Ready(None);
+                    }
+                    _ => return polled,
+                }
+            },
+        }
+    }
+}
+
+impl Stream for Body {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Empty => write!(f, "Body(empty)"),
+            Kind::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Kind::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} bytes)"),
+            Kind::Stream { length: None, .. } => write!(f, "Body(stream)"),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}

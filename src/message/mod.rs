@@ -1,0 +1,30 @@
+//! The vocabulary: what a request and a response are.
+//!
+//! No I/O, no clock, no executor, and nothing about how a message looks on the
+//! wire beyond the form of a single field line.
+
+mod body;
+mod client;
+mod date;
+mod headers;
+mod params;
+mod pipe;
+mod request;
+mod response;
+mod target;
+mod writer;
+
+pub use body::Body;
+pub use client::Peer;
+pub use headers::{Headers, InvalidHeader};
+pub use params::Params;
+pub use request::Request;
+pub use response::{IntoResponse, Response};
+pub use target::Target;
+pub use writer::{BodyWriter, WriteError};
+
+pub(crate) use client::Client;
+pub(crate) use date::HttpDate;
+pub(crate) use headers::{Field, is_token};
+pub(crate) use pipe::{PipeFeed, Space, pipe};
+pub(crate) use request::RequestParts;

@@ -1,0 +1,209 @@
+//! A bounded hand-over of bytes from one task or thread to another: a request
+//! body on its way to a handler, a response body on its way from a writer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_lite::Stream;
+
+/// A pipe that takes chunks while fewer than `capacity` bytes are inside.
+pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
+    let pipe = Arc::new(Pipe {
+        capacity,
+        state: Mutex::new(State {
+            chunks: VecDeque::new(),
+            queued: 0,
+            end: None,
+            demanded: false,
+            abandoned: false,
+            reader: None,
+            feeder: None,
+        }),
+        room: Condvar::new(),
+    });
+    (PipeFeed(Arc::clone(&pipe)), PipeReader(pipe))
+}
+
+struct Pipe {
+    capacity: usize,
+    state: Mutex<State>,
+    /// For writers that block their thread.
+    room: Condvar,
+}
+
+struct State {
+    chunks: VecDeque<Bytes>,
+    queued: usize,
+    end: Option<io::Result<()>>,
+    /// The reader has asked at least once.
+    demanded: bool,
+    /// The reader was dropped.
+    abandoned: bool,
+    reader: Option<Waker>,
+    feeder: Option<Waker>,
+}
+
+/// What the feeding side may do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// The reader wants more.
+    Wanted,
+    /// The reader was dropped: nobody will read the rest.
+    Abandoned,
+}
+
+/// The end that bytes go into. Dropped without [`finish`](Self::finish), the
+/// reader sees an error: a body that was cut short never looks complete.
+pub(crate) struct PipeFeed(Arc<Pipe>);
+
+/// The end that bytes come out of.
+pub(crate) struct PipeReader(Arc<Pipe>);
+
+impl Pipe {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn space(&self, capacity: usize) -> Option<Space> {
+        if self.abandoned {
+            Some(Space::Abandoned)
+        } else if self.demanded && self.queued < capacity {
+            Some(Space::Wanted)
+        } else {
+            None
+        }
+    }
+
+    fn push(&mut self, chunk: Bytes) -> Option<Waker> {
+        self.queued += chunk.len();
+        self.chunks.push_back(chunk);
+        self.reader.take()
+    }
+}
+
+impl PipeFeed {
+    /// Ready when the reader has asked and there is room, or when it is gone.
+    pub fn poll_space(&self, cx: &mut Context<'_>) -> Poll<Space> {
+        let mut state = self.0.lock();
+        if let Some(space) = state.space(self.0.capacity) {
+            return Poll::Ready(space);
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Puts a chunk in; the caller has seen [`Space::Wanted`].
+    pub fn push(&self, chunk: Bytes) {
+        let reader = self.0.lock().push(chunk);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Puts a chunk in if there is room now; says what stood against it.
+    pub fn try_push(&self, chunk: Bytes) -> Result<(), Option<Space>> {
+        let mut state = self.0.lock();
+        match state.space(self.0.capacity) {
+            Some(Space::Wanted) => {
+                let reader = state.push(chunk);
+                drop(state);
+                reader.into_iter().for_each(Waker::wake);
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Blocks the thread until there is room, the reader is gone (`Some`), or
+    /// the deadline has passed (`None`).
+    pub fn wait_space(&self, deadline: Option<Instant>) -> Option<Space> {
+        let mut state = self.0.lock();
+        loop {
+            if let Some(space) = state.space(self.0.capacity) {
+                return Some(space);
+            }
+            state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return None,
+                Some(left) => self.0.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.0.room.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Lets bytes in before the reader first asks.
+    pub fn run_ahead(&self) {
+        self.0.lock().demanded = true;
+    }
+
+    /// Whether the reader was dropped.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.lock().abandoned
+    }
+
+    /// Ends the body, well or with an error. Only the first call counts.
+    pub fn finish(&self, end: io::Result<()>) {
+        let mut state = self.0.lock();
+        if state.end.is_none() {
+            state.end = Some(end);
+            let reader = state.reader.take();
+            drop(state);
+            reader.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Drop for PipeFeed {
+    fn drop(&mut self) {
+        self.finish(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut short")));
+    }
+}
+
+impl Stream for PipeReader {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.0.lock();
+        let item = if let Some(chunk) = state.chunks.pop_front() {
+            state.queued -= chunk.len();
+            Poll::Ready(Some(Ok(chunk)))
+        } else {
+            match state.end.take() {
+                Some(Ok(())) => {
+                    state.end = Some(Ok(()));
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => {
+                    state.end = Some(Ok(()));
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    state.demanded = true;
+                    state.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        };
+        let feeder = (state.queued < self.0.capacity).then(|| state.feeder.take()).flatten();
+        drop(state);
+        self.0.room.notify_all();
+        feeder.into_iter().for_each(Waker::wake);
+        item
+    }
+}
+
+impl Drop for PipeReader {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.abandoned = true;
+        state.chunks.clear();
+        let feeder = state.feeder.take();
+        drop(state);
+        self.0.room.notify_all();
+        feeder.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,276 @@
+//! A response, as a handler gives it.
+
+use bytes::Bytes;
+use http::{StatusCode, header};
+
+use super::{Body, Headers, InvalidHeader};
+
+/// A response: status, header fields, body.
+///
+/// Date, Content-Length, Transfer-Encoding and Connection are the
+/// connection's affair and are added to it.
+///
+/// ```
+/// use transom::{Response, StatusCode};
+///
+/// let response = Response::text("no such user\n").status(StatusCode::NOT_FOUND).header("x-reason", "deleted");
+/// assert_eq!(response.headers().get("content-type"), Some("text/plain; charset=utf-8"));
+/// ```
+#[derive(Debug)]
+pub struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Headers,
+    pub(crate) body: Body,
+    pub(crate) fault: Option<InvalidHeader>,
+}
+
+impl Response {
+    /// A response of that status, without fields or body.
+    ///
+    /// ```
+    /// use transom::{Response, StatusCode};
+    /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
+    /// ```
+    pub const fn new(status: StatusCode) -> Self {
+        Self { status, headers: Headers::new(), body: Body::empty(), fault: None }
+    }
+
+    /// 200 with a text, `text/plain; charset=utf-8`.
+    ///
+    /// ```
+    /// assert_eq!(transom::Response::text("hello").body_ref().len(), Some(5));
+    /// ```
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::typed("text/plain; charset=utf-8", text.into().into())
+    }
+
+    /// 200 with a page, `text/html; charset=utf-8`.
+    ///
+    /// ```
+    /// transom::Response::html("<h1>hello</h1>");
+    /// ```
+    pub fn html(page: impl Into<String>) -> Self {
+        Self::typed("text/html; charset=utf-8", page.into().into())
+    }
+
+    /// 200 with a text that is JSON already, `application/json`.
+    ///
+    /// ```
+    /// transom::Response::json(r#"{"id": 1}"#);
+    /// ```
+    pub fn json(text: impl Into<String>) -> Self {
+        Self::typed("application/json", text.into().into())
+    }
+
+    /// 200 with a body of that content type.
+    ///
+    /// ```
+    /// transom::Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
+    /// ```
+    pub fn bytes(content_type: impl AsRef<str>, body: impl Into<Body>) -> Self {
+        Self::new(StatusCode::OK).header("content-type", content_type.as_ref()).body(body)
+    }
+
+    /// 200 with a body that comes in chunks.
+    ///
+    /// ```
+    /// use futures_lite::{StreamExt, stream};
+    /// transom::Response::stream("text/plain", stream::iter(["a", "bb"]).map(|chunk| Ok(chunk.into())));
+    /// ```
+    pub fn stream(
+        content_type: impl AsRef<str>,
+        chunks: impl futures_lite::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        Self::bytes(content_type, Body::stream(chunks))
+    }
+
+    fn typed(content_type: &str, body: Body) -> Self {
+        let mut response = Self::new(StatusCode::OK);
+        response.headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
+        response.body = body;
+        response
+    }
+
+    /// A short, plain answer that says no more than its status does.
+    pub(crate) fn plain(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or("Unknown");
+        Self::text(format!("{} {reason}\n", status.as_str())).status(status)
+    }
+
+    /// Another status.
+    ///
+    /// ```
+    /// use transom::{Response, StatusCode};
+    /// assert_eq!(Response::text("made").status(StatusCode::CREATED).status_code(), 201);
+    /// ```
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets a header field, in place of those of that name.
+    ///
+    /// A name or value that may not stand in a header is kept as a
+    /// [`fault`](Self::fault): the client then gets a 500 and the log says
+    /// why, and nothing of the response reaches the wire. Where that is not
+    /// wanted, [`headers_mut`](Self::headers_mut) tells at once.
+    ///
+    /// ```
+    /// use transom::Response;
+    /// assert!(Response::text("").header("x-a", "1").fault().is_none());
+    /// assert!(Response::text("").header("x-a", "1\r\nx-b: 2").fault().is_some());
+    /// ```
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        if let Err(fault) = self.headers.insert(name, value) {
+            self.fault.get_or_insert(fault);
+        }
+        self
+    }
+
+    /// Another body; fields stay.
+    ///
+    /// ```
+    /// transom::Response::text("a").body("b");
+    /// ```
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status.
+    ///
+    /// ```
+    /// assert_eq!(transom::Response::text("").status_code(), transom::StatusCode::OK);
+    /// ```
+    pub fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The header fields.
+    ///
+    /// ```
+    /// assert_eq!(transom::Response::json("{}").headers().get("content-type"), Some("application/json"));
+    /// ```
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to change.
+    ///
+    /// ```
+    /// let mut response = transom::Response::text("");
+    /// response.headers_mut().append("set-cookie", "a=1")?;
+    /// response.headers_mut().append("set-cookie", "b=2")?;
+    /// # Ok::<(), transom::InvalidHeader>(())
+    /// ```
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// The body.
+    ///
+    /// ```
+    /// assert_eq!(transom::Response::text("abc").body_ref().as_bytes(), Some(&b"abc"[..]));
+    /// ```
+    pub fn body_ref(&self) -> &Body {
+        &self.body
+    }
+
+    /// The body, for keeps.
+    ///
+    /// ```
+    /// assert_eq!(transom::Response::text("abc").into_body().len(), Some(3));
+    /// ```
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// The first header field that was refused by [`header`](Self::header).
+    ///
+    /// ```
+    /// assert!(transom::Response::text("").header("bad name", "").fault().is_some());
+    /// ```
+    pub fn fault(&self) -> Option<&InvalidHeader> {
+        self.fault.as_ref()
+    }
+}
+
+/// What a handler may return.
+///
+/// ```
+/// use transom::{IntoResponse, Request, Response, Router, StatusCode};
+///
+/// struct NotFound(String);
+/// impl IntoResponse for NotFound {
+///     fn into_response(self) -> Response {
+///         Response::text(format!("no {}\n", self.0)).status(StatusCode::NOT_FOUND)
+///     }
+/// }
+///
+/// Router::new()
+///     .get("/a", async |_: Request| "a text")
+///     .get("/b", async |_: Request| (StatusCode::CREATED, "made"))
+///     .get("/c", async |_: Request| Err::<String, _>(NotFound("c".into())));
+/// ```
+pub trait IntoResponse {
+    /// Makes the response.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for StatusCode {
+    fn into_response(self) -> Response {
+        Response::new(self)
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+impl IntoResponse for &'static str {
+    fn into_response(self) -> Response {
+        Response::typed("text/plain; charset=utf-8", self.into())
+    }
+}
+
+impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::typed("application/octet-stream", self.into())
+    }
+}
+
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::new(StatusCode::NO_CONTENT)
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().status(self.0)
+    }
+}
+
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        self.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
+    }
+}
+
+impl<B: Into<Body>> From<http::Response<B>> for Response {
+    fn from(response: http::Response<B>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status, headers: (&parts.headers).into(), body: body.into(), fault: None }
+    }
+}

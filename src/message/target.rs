@@ -1,0 +1,165 @@
+//! The request target (RFC 9112 3.2): what the request is aimed at.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
+
+/// A request target as it was sent, with its parts.
+///
+/// ```
+/// let target = transom::Target::parse("/a%20b?x=1").unwrap();
+/// assert_eq!(target.path(), "/a%20b");
+/// assert_eq!(target.query(), Some("x=1"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    text: Box<str>,
+    authority: Range<u32>,
+    path: Range<u32>,
+}
+
+impl Target {
+    /// Reads a target in origin-form (`/path?query`), absolute-form
+    /// (`http://host/path`) or asterisk-form (`*`). Authority-form belongs to
+    /// CONNECT, which an origin server refuses.
+    ///
+    /// ```
+    /// use transom::Target;
+    /// assert_eq!(Target::parse("http://example.org").unwrap().path(), "/");
+    /// assert_eq!(Target::parse("*").unwrap().path(), "*");
+    /// assert!(Target::parse("example.org").is_none());
+    /// assert!(Target::parse("/a b").is_none());
+    /// ```
+    pub fn parse(text: &str) -> Option<Self> {
+        if !text.bytes().all(is_target_byte) {
+            return None;
+        }
+        let (authority, start) = match text.as_bytes() {
+            [b'/', ..] => (0..0, 0),
+            [b'*'] => (0..0, 0),
+            _ => {
+                let authority = scheme_end(text)?;
+                let rest = &text[authority..];
+                let length = rest.find(['/', '?']).unwrap_or(rest.len());
+                if length == 0 || rest[..length].contains('@') {
+                    return None;
+                }
+                (authority..authority + length, authority + length)
+            }
+        };
+        let path_end = text[start..].find('?').map_or(text.len(), |at| start + at);
+        let narrow =
+            |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
+        Some(Self { text: text.into(), authority: narrow(authority)?, path: narrow(start..path_end)? })
+    }
+
+    /// The whole target, as sent.
+    ///
+    /// ```
+    /// assert_eq!(transom::Target::parse("/a?b").unwrap().as_str(), "/a?b");
+    /// ```
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path as sent, percent-encoding and all; `/` for an absolute-form
+    /// without one.
+    ///
+    /// ```
+    /// assert_eq!(transom::Target::parse("http://h/a%2Fb?c").unwrap().path(), "/a%2Fb");
+    /// ```
+    pub fn path(&self) -> &str {
+        match &self.text[self.path.start as usize..self.path.end as usize] {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// What stands behind the first `?`, as sent.
+    ///
+    /// ```
+    /// assert_eq!(transom::Target::parse("/a?").unwrap().query(), Some(""));
+    /// assert_eq!(transom::Target::parse("/a").unwrap().query(), None);
+    /// ```
+    pub fn query(&self) -> Option<&str> {
+        self.text[self.path.end as usize..].strip_prefix('?')
+    }
+
+    /// Host and port of an absolute-form target.
+    ///
+    /// ```
+    /// assert_eq!(transom::Target::parse("http://h:8080/").unwrap().authority(), Some("h:8080"));
+    /// assert_eq!(transom::Target::parse("/").unwrap().authority(), None);
+    /// ```
+    pub fn authority(&self) -> Option<&str> {
+        let range = self.authority.start as usize..self.authority.end as usize;
+        (!range.is_empty()).then(|| &self.text[range])
+    }
+
+    /// The path in the form routes are matched in: escapes decoded, but `%2F`
+    /// and `%25` left, so that a slash inside a segment does not split it and
+    /// decoding the rest later is unambiguous. A path whose escapes are not
+    /// UTF-8 is left as sent.
+    pub(crate) fn routing_path(&self) -> Cow<'_, str> {
+        let path = self.path();
+        if memchr::memchr(b'%', path.as_bytes()).is_none() {
+            return path.into();
+        }
+        let mut decoded = Vec::with_capacity(path.len());
+        let mut rest = path;
+        while let Some(at) = find_reserved(rest) {
+            decoded.extend(percent_decode_str(&rest[..at]));
+            decoded.extend_from_slice(rest[at..at + 3].to_ascii_uppercase().as_bytes());
+            rest = &rest[at + 3..];
+        }
+        decoded.extend(percent_decode_str(rest));
+        String::from_utf8(decoded).map_or_else(|_| path.into(), Cow::Owned)
+    }
+}
+
+/// The first `%2F` or `%25`.
+fn find_reserved(text: &str) -> Option<usize> {
+    memchr::memchr_iter(b'%', text.as_bytes())
+        .find(|&at| matches!(text.as_bytes().get(at + 1..at + 3), Some(b"2F" | b"2f" | b"25")))
+}
+
+/// Where the authority starts, if the text starts with `http://` or `https://`.
+fn scheme_end(text: &str) -> Option<usize> {
+    let (scheme, _) = text.split_once("://")?;
+    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(scheme.len() + 3)
+}
+
+/// Visible ASCII but `#`, which never is part of a target; stricter than what
+/// browsers send only in refusing bytes above 0x7f.
+const fn is_target_byte(b: u8) -> bool {
+    b > 0x20 && b < 0x7f && b != b'#'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routing_path_keeps_escaped_slash_and_percent() {
+        let decoded =
+            |text: &str| Target::parse(text).map(|t| t.routing_path().into_owned()).unwrap_or_default();
+        assert_eq!(decoded("/plain"), "/plain");
+        assert_eq!(decoded("/caf%C3%A9"), "/café");
+        assert_eq!(decoded("/a%2fb%20c"), "/a%2Fb c");
+        assert_eq!(decoded("/a%252Fb"), "/a%252Fb");
+        assert_eq!(decoded("/%ff"), "/%ff");
+        assert_eq!(decoded("/100%"), "/100%");
+    }
+
+    #[test]
+    fn rfc9112_3_2_forms() {
+        for bad in
+            ["", "a", "http://", "http:///x", "ftp://h/", "/a#b", "/\u{e9}", "http://u@h/", "**", "/a\tb"]
+        {
+            assert_eq!(Target::parse(bad), None, "{bad:?}");
+        }
+        let target = Target::parse("HTTP://h?q").unwrap();
+        assert_eq!((target.path(), target.query(), target.authority()), ("/", Some("q"), Some("h")));
+    }
+}

@@ -1,0 +1,164 @@
+//! Filling a response body from outside the connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::pipe::{PipeFeed, Space};
+
+/// Why a [`BodyWriter`] took nothing.
+///
+/// ```
+/// use transom::{Body, WriteError};
+/// let (writer, body) = Body::channel();
+/// drop(body);
+/// assert_eq!(writer.try_write("x").unwrap_err(), WriteError::Gone);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Nobody reads any more: the client left, or the response was cut.
+    Gone,
+    /// No room now: the client reads more slowly than the writer writes.
+    WouldBlock,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "the client is gone",
+            Self::WouldBlock => "no room for more now",
+        })
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        let kind = match error {
+            WriteError::Gone => io::ErrorKind::BrokenPipe,
+            WriteError::WouldBlock => io::ErrorKind::WouldBlock,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Fills a response body from any task or thread; see
+/// [`Body::channel`](super::Body::channel).
+///
+/// [`finish`](Self::finish) ends the body. A writer dropped without it cuts the
+/// response off, so that the client does not take a part for the whole.
+pub struct BodyWriter(PipeFeed);
+
+impl BodyWriter {
+    pub(crate) fn new(feed: PipeFeed) -> Self {
+        // That is what the room is for.
+        feed.run_ahead();
+        Self(feed)
+    }
+
+    /// Writes a chunk if there is room now.
+    ///
+    /// ```
+    /// let (writer, _body) = transom::Body::channel();
+    /// writer.try_write("hello")?;
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `WouldBlock` without room, `Gone` without a reader.
+    pub fn try_write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
+        self.0.try_push(chunk.into()).map_err(|space| match space {
+            Some(_) => WriteError::Gone,
+            None => WriteError::WouldBlock,
+        })
+    }
+
+    /// Writes a chunk, waiting for room.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// let (writer, mut body) = transom::Body::channel();
+    /// writer.write("hello").await?;
+    /// assert_eq!(body.chunk().await.unwrap().unwrap(), "hello");
+    /// # Ok::<(), transom::WriteError>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Gone` without a reader.
+    pub async fn write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
+        let chunk = chunk.into();
+        match poll_fn(|cx| self.0.poll_space(cx)).await {
+            Space::Wanted => {
+                self.0.push(chunk);
+                Ok(())
+            }
+            Space::Abandoned => Err(WriteError::Gone),
+        }
+    }
+
+    /// Writes a chunk, blocking the thread until there is room, at most
+    /// `timeout` if there is one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let (writer, _body) = transom::Body::channel();
+    /// writer.write_blocking(vec![0; 64 * 1024], None)?;
+    /// let full = writer.write_blocking("more", Some(Duration::from_millis(1)));
+    /// assert_eq!(full, Err(transom::WriteError::WouldBlock));
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Gone` without a reader, `WouldBlock` when the time is over.
+    pub fn write_blocking(
+        &self,
+        chunk: impl Into<Bytes>,
+        timeout: Option<Duration>,
+    ) -> Result<(), WriteError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        match self.0.wait_space(deadline) {
+            Some(Space::Wanted) => {
+                self.0.push(chunk.into());
+                Ok(())
+            }
+            Some(Space::Abandoned) => Err(WriteError::Gone),
+            None => Err(WriteError::WouldBlock),
+        }
+    }
+
+    /// Whether nobody reads any more.
+    ///
+    /// ```
+    /// let (writer, body) = transom::Body::channel();
+    /// assert!(!writer.is_gone());
+    /// drop(body);
+    /// assert!(writer.is_gone());
+    /// ```
+    pub fn is_gone(&self) -> bool {
+        self.0.is_abandoned()
+    }
+
+    /// Ends the body: all of it has been written.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// let (writer, mut body) = transom::Body::channel();
+    /// writer.finish();
+    /// assert!(body.chunk().await.is_none());
+    /// # });
+    /// ```
+    pub fn finish(self) {
+        self.0.finish(Ok(()));
+    }
+}
+
+impl fmt::Debug for BodyWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyWriter").field("gone", &self.is_gone()).finish()
+    }
+}

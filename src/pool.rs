@@ -1,0 +1,179 @@
+//! A bounded pool of threads for work that may block. It knows nothing of HTTP.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::threads::Threads;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that run what may block, started when needed, up to a limit, with a
+/// bounded queue before them.
+///
+/// A handler reaches its server's pool through [`Context`](crate::Context).
+pub struct Pool {
+    shared: Arc<Shared>,
+    limit: usize,
+    queue_limit: usize,
+    threads: Arc<Threads>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    idle: usize,
+    threads: usize,
+    closed: bool,
+}
+
+/// The pool took no job: as many are waiting as may wait, or it is closed.
+///
+/// ```
+/// assert_eq!(transom::PoolFull.to_string(), "the blocking pool and its queue are full");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolFull;
+
+impl fmt::Display for PoolFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the blocking pool and its queue are full")
+    }
+}
+
+impl std::error::Error for PoolFull {}
+
+impl Pool {
+    pub(crate) fn new(limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
+        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+        Self { shared, limit, queue_limit, threads }
+    }
+
+    /// Runs `job` on one of the pool's threads, soon.
+    ///
+    /// # Errors
+    /// [`PoolFull`]; the job is then dropped.
+    pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+        let mut state = self.shared.lock();
+        if state.closed || (state.idle == 0 && state.queue.len() >= self.queue_limit) {
+            return Err(PoolFull);
+        }
+        state.queue.push_back(Box::new(job));
+        let wants_thread = state.queue.len() > state.idle && state.threads < self.limit;
+        if wants_thread {
+            state.threads += 1;
+        }
+        drop(state);
+        self.shared.work.notify_one();
+        if wants_thread {
+            self.add_thread();
+        }
+        Ok(())
+    }
+
+    fn add_thread(&self) {
+        let shared = Arc::clone(&self.shared);
+        if let Err(error) = self.threads.spawn("transom-pool", move || shared.work_until_closed()) {
+            // The job stays queued for the threads there are.
+            log::error!(target: "transom", "cannot start a pool thread: {error}");
+            self.shared.lock().threads -= 1;
+        }
+    }
+
+    /// Takes no more jobs and drops those that wait; threads end after the job
+    /// they are at.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.queue);
+        drop(state);
+        self.shared.work.notify_all();
+        drop(dropped);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_until_closed(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    log::error!(target: "transom", "a job on the blocking pool panicked");
+                }
+                state = self.lock();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("limit", &self.limit)
+            .field("queue_limit", &self.queue_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn pool(limit: usize, queue_limit: usize) -> Pool {
+        Pool::new(limit, queue_limit, Threads::new(Box::new(|| Box::new(()))))
+    }
+
+    #[test]
+    fn runs_at_most_limit_at_once_and_refuses_beyond_the_queue() {
+        let pool = pool(2, 1);
+        let (started, starts) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for _ in 0..2 {
+            let (started, gate) = (started.clone(), Arc::clone(&gate));
+            pool.run(move || {
+                started.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+            })
+            .unwrap();
+            starts.recv().unwrap();
+        }
+        let late = started.clone();
+        pool.run(move || late.send(()).unwrap()).unwrap();
+        assert_eq!(pool.run(|| ()), Err(PoolFull));
+        drop(release);
+        starts.recv().unwrap();
+        pool.close();
+        assert_eq!(pool.run(|| ()), Err(PoolFull));
+        assert!(pool.threads.wait(None));
+    }
+
+    #[test]
+    fn a_panic_costs_no_thread() {
+        let pool = pool(1, 8);
+        let (sender, receiver) = mpsc::channel();
+        pool.run(|| panic!("on purpose")).unwrap();
+        pool.run(move || sender.send(7).unwrap()).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 7);
+        pool.close();
+        assert!(pool.threads.wait(None));
+    }
+}

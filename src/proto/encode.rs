@@ -1,0 +1,132 @@
+//! Writing a response head and the chunked coding.
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+
+use super::exchange::{Payload, Plan, is_connections_affair};
+use crate::message::{Headers, HttpDate};
+
+/// The interim answer that asks for the body (RFC 9110 15.2.1).
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// The end of a chunked body, with an empty trailer section.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends the head of a response: status line, the handler's fields, the
+/// connection's own, and the empty line.
+pub(crate) fn head(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    headers: &Headers,
+    plan: &Plan,
+    date: &mut HttpDate,
+    now: SystemTime,
+) {
+    out.reserve(headers.as_wire().len() + 160);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if plan.filter {
+        for (name, value) in headers.iter().filter(|(name, _)| !is_connections_affair(name)) {
+            field(out, name.as_bytes(), value);
+        }
+    } else {
+        out.extend_from_slice(headers.as_wire());
+    }
+    match plan.payload {
+        Payload::Length(length) | Payload::None { announced: Some(length) } => {
+            field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        Payload::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        Payload::None { announced: None } | Payload::UntilClose => {}
+    }
+    if plan.close {
+        field(out, b"connection", b"close");
+    } else if plan.say_keep_alive {
+        field(out, b"connection", b"keep-alive");
+    }
+    if !plan.has_date {
+        field(out, b"date", date.at(now));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What stands before a chunk's data, which must not be empty: the last chunk
+/// has size 0.
+pub(crate) fn chunk_start(size: usize) -> ([u8; 18], usize) {
+    let mut text = [0; 18];
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (place, byte) in text[..digits].iter_mut().rev().enumerate() {
+        *byte = b"0123456789abcdef"[size >> (4 * place) & 15];
+    }
+    text[digits..digits + 2].copy_from_slice(b"\r\n");
+    (text, digits + 2)
+}
+
+/// What stands behind a chunk's data.
+pub(crate) const CHUNK_END: &[u8] = b"\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Response;
+    use crate::proto::exchange::plan;
+    use http::{Method, Version};
+
+    fn encoded(version: Version, persistent: bool, response: &Response) -> String {
+        let plan = plan(&Method::GET, version, persistent, response);
+        let mut out = Vec::new();
+        head(
+            &mut out,
+            response.status,
+            &response.headers,
+            &plan,
+            &mut HttpDate::new(),
+            SystemTime::UNIX_EPOCH,
+        );
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn rfc9112_4_a_head() {
+        assert_eq!(
+            encoded(Version::HTTP_11, true, &Response::text("hello").header("X-A", "1")),
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nX-A: 1\r\ncontent-length: 5\r\n\
+             date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_connections_affairs_are_not_the_handlers() {
+        let response = Response::new(StatusCode::OK)
+            .header("Transfer-Encoding", "gzip")
+            .header("Connection", "keep-alive")
+            .header("Date", "now")
+            .header("content-length", "0");
+        assert_eq!(
+            encoded(Version::HTTP_10, true, &response),
+            "HTTP/1.1 200 OK\r\nDate: now\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn rfc9112_7_1_chunk_sizes() {
+        let text = |size| {
+            let (text, length) = chunk_start(size);
+            String::from_utf8(text[..length].to_vec()).unwrap()
+        };
+        assert_eq!(text(1), "1\r\n");
+        assert_eq!(text(255), "ff\r\n");
+        assert_eq!(text(4096), "1000\r\n");
+        assert_eq!(text(usize::MAX), "ffffffffffffffff\r\n");
+    }
+}

@@ -1,0 +1,149 @@
+//! How a response goes out: which framing, whether there is a body at all,
+//! whether the connection lasts.
+
+use http::{Method, StatusCode, Version};
+
+use super::framing::{content_length, tokens};
+use crate::message::{Headers, Response};
+
+/// How the end of a response body is told (RFC 9112 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// No body goes out. A length may be announced all the same: HEAD.
+    None {
+        announced: Option<u64>,
+    },
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// What was decided for a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub payload: Payload,
+    pub close: bool,
+    /// HTTP/1.0 is told that the connection lasts (RFC 9112 9.3).
+    pub say_keep_alive: bool,
+    /// The handler set fields of its own that are the connection's affair.
+    pub filter: bool,
+    pub has_date: bool,
+}
+
+/// Decides. `persistent` says whether the connection could last.
+pub(crate) fn plan(method: &Method, version: Version, persistent: bool, response: &Response) -> Plan {
+    let own = Own::of(&response.headers);
+    let length = own.length.or_else(|| response.body.len());
+    let payload = match response.status {
+        status if status.is_informational() || status == StatusCode::NO_CONTENT => {
+            Payload::None { announced: None }
+        }
+        StatusCode::RESET_CONTENT => Payload::None { announced: Some(0) },
+        StatusCode::NOT_MODIFIED => Payload::None { announced: own.length },
+        _ if *method == Method::HEAD => Payload::None { announced: length },
+        _ => match length {
+            Some(length) => Payload::Length(length),
+            None if version == Version::HTTP_11 => Payload::Chunked,
+            None => Payload::UntilClose,
+        },
+    };
+    let close = !persistent || own.close || payload == Payload::UntilClose;
+    Plan {
+        payload,
+        close,
+        say_keep_alive: !close && version == Version::HTTP_10,
+        filter: own.filter,
+        has_date: own.date,
+    }
+}
+
+/// What a handler's own fields ask for.
+#[derive(Default)]
+struct Own {
+    length: Option<u64>,
+    close: bool,
+    date: bool,
+    filter: bool,
+}
+
+impl Own {
+    fn of(headers: &Headers) -> Self {
+        let mut own = Self::default();
+        for (name, value) in headers.iter() {
+            if name.len() == 4 && name.eq_ignore_ascii_case("date") {
+                own.date = true;
+            } else if is_connections_affair(name) {
+                own.filter = true;
+                if name.eq_ignore_ascii_case("content-length") {
+                    own.length = own.length.or_else(|| content_length(value));
+                } else if name.eq_ignore_ascii_case("connection") {
+                    own.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
+                }
+            }
+        }
+        own
+    }
+}
+
+/// Fields that the connection writes itself, or that speak of one connection
+/// and so are not a handler's to send (RFC 9110 7.6.1).
+pub(super) fn is_connections_affair(name: &str) -> bool {
+    match name.len() {
+        2 => name.eq_ignore_ascii_case("te"),
+        7 => name.eq_ignore_ascii_case("trailer") || name.eq_ignore_ascii_case("upgrade"),
+        10 => name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("keep-alive"),
+        14 => name.eq_ignore_ascii_case("content-length"),
+        16 => name.eq_ignore_ascii_case("proxy-connection"),
+        17 => name.eq_ignore_ascii_case("transfer-encoding"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Body;
+
+    fn payload(method: Method, version: Version, response: &Response) -> Payload {
+        plan(&method, version, true, response).payload
+    }
+
+    fn stream() -> Response {
+        Response::stream("text/plain", futures_lite::stream::empty())
+    }
+
+    #[test]
+    fn rfc9112_6_3_framing_of_the_answer() {
+        let text = Response::text("hello");
+        assert_eq!(payload(Method::GET, Version::HTTP_11, &text), Payload::Length(5));
+        assert_eq!(payload(Method::GET, Version::HTTP_10, &text), Payload::Length(5));
+        assert_eq!(payload(Method::GET, Version::HTTP_11, &stream()), Payload::Chunked);
+        assert_eq!(payload(Method::GET, Version::HTTP_10, &stream()), Payload::UntilClose);
+        assert!(plan(&Method::GET, Version::HTTP_10, true, &stream()).close);
+    }
+
+    #[test]
+    fn rfc9110_6_4_1_answers_without_a_body() {
+        let none = |announced| Payload::None { announced };
+        let text = |status| Response::text("hello").status(status);
+        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
+        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &stream()), none(None));
+        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
+        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
+        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));
+        assert_eq!(
+            payload(Method::GET, Version::HTTP_11, &Response::new(StatusCode::OK)),
+            Payload::Length(0)
+        );
+    }
+
+    #[test]
+    fn a_handlers_own_fields() {
+        let own = Response::text("hello").header("Content-Length", "9").header("connection", "x, close");
+        let decided = plan(&Method::GET, Version::HTTP_11, true, &own);
+        assert_eq!(decided.payload, Payload::Length(9));
+        assert!(decided.close && decided.filter && !decided.has_date);
+        let head = Response::new(StatusCode::OK).header("content-length", "77").body(Body::empty());
+        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &head), Payload::None { announced: Some(77) });
+    }
+}

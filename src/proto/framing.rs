@@ -1,0 +1,298 @@
+//! What the header fields say of the message: where its body ends, whether the
+//! connection lasts, whether the client waits for a go-ahead.
+
+use http::Version;
+
+use crate::error::Reject;
+use crate::message::Target;
+
+/// How the end of a request body is known (RFC 9112 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// What a head's fields say of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub framing: Framing,
+    /// The client lets the connection last (RFC 9112 9.3).
+    pub persistent: bool,
+    /// The client waits for `100 Continue` (RFC 9110 10.1.1).
+    pub expects_continue: bool,
+}
+
+impl Facts {
+    pub fn of<'a>(
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        version: Version,
+        target: &Target,
+    ) -> Result<Self, Reject> {
+        let mut hosts = 0;
+        let mut length = None;
+        let mut chunked = false;
+        let (mut close, mut keep_alive, mut expects_continue) = (false, false, false);
+        for (name, value) in fields {
+            // The length tells most fields apart without a look at the name.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    hosts += 1;
+                    if hosts > 1 || !is_host(value) {
+                        return Err(Reject::BadHost);
+                    }
+                }
+                6 if name.eq_ignore_ascii_case("expect") && version == Version::HTTP_11 => {
+                    if !tokens(value).all(|token| token.eq_ignore_ascii_case(b"100-continue")) {
+                        return Err(Reject::UnknownExpectation);
+                    }
+                    expects_continue = true;
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
+                    keep_alive |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
+                }
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    let value = content_length(value).ok_or(Reject::BadContentLength)?;
+                    if length.replace(value).is_some_and(|other| other != value) {
+                        return Err(Reject::BadContentLength);
+                    }
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    if chunked || version != Version::HTTP_11 {
+                        return Err(Reject::BadTransferEncoding);
+                    }
+                    transfer_encoding(value)?;
+                    chunked = true;
+                }
+                _ => {}
+            }
+        }
+        if hosts == 0 && version == Version::HTTP_11 {
+            return Err(Reject::MissingHost);
+        }
+        if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
+            return Err(Reject::BadTarget);
+        }
+        let framing = match (length, chunked) {
+            (Some(_), true) => return Err(Reject::BothFramings),
+            (_, true) => Framing::Chunked,
+            (None | Some(0), false) => Framing::None,
+            (Some(length), false) => Framing::Length(length),
+        };
+        let persistent = !close && (keep_alive || version == Version::HTTP_11);
+        Ok(Self { framing, persistent, expects_continue: expects_continue && framing != Framing::None })
+    }
+}
+
+/// The members of a list field's value (RFC 9110 5.6.1); empty ones are left out.
+pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// Digits only; a list if all its members are the same (RFC 9110 8.6).
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+    let mut all = value.split(|&b| b == b',').map(|member| digits(member.trim_ascii()));
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then_some(first)
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |sum, &b| {
+        b.is_ascii_digit().then_some(())?;
+        sum.checked_mul(10)?.checked_add(u64::from(b - b'0'))
+    })
+}
+
+/// `chunked` and nothing else is understood (RFC 9112 6.1).
+fn transfer_encoding(value: &[u8]) -> Result<(), Reject> {
+    let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if is_chunked(&value) {
+        return Ok(());
+    }
+    let codings: Vec<_> = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).collect();
+    let last = codings.last().is_some_and(is_chunked);
+    if last && codings.iter().filter(|coding| is_chunked(coding)).count() == 1 && !codings.contains(&&b""[..])
+    {
+        Err(Reject::UnknownCoding)
+    } else {
+        Err(Reject::BadTransferEncoding)
+    }
+}
+
+/// `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2), or nothing.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (literal, behind) = (&rest[..end], &rest[end + 1..]);
+            if !is_ip_literal(literal) {
+                return false;
+            }
+            match behind {
+                [] => return true,
+                [b':', port @ ..] => (&b"v6"[..], port),
+                _ => return false,
+            }
+        }
+        _ => match memchr::memchr(b':', value) {
+            Some(colon) => (&value[..colon], &value[colon + 1..]),
+            None => (value, &b""[..]),
+        },
+    };
+    // A port without a host names nothing.
+    let named = !host.is_empty() || value.is_empty();
+    named && is_reg_name(host) && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+fn is_ip_literal(text: &[u8]) -> bool {
+    match text {
+        // IPvFuture: no version is defined; the grammar is all there is.
+        [b'v' | b'V', rest @ ..] => {
+            let Some(dot) = memchr::memchr(b'.', rest) else { return false };
+            let (version, address) = (&rest[..dot], &rest[dot + 1..]);
+            !version.is_empty()
+                && version.iter().all(u8::is_ascii_hexdigit)
+                && !address.is_empty()
+                && address.iter().all(|&b| is_name_byte(b) || b == b':')
+        }
+        _ => std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
+    }
+}
+
+fn is_reg_name(text: &[u8]) -> bool {
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [b, rest @ ..] if is_name_byte(*b) => rest,
+            _ => return false,
+        }
+    }
+}
+
+/// `unreserved` and `sub-delims` of RFC 3986 2.
+const fn is_name_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(
+            b,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(version: Version, fields: &[(&str, &str)]) -> Result<Facts, Reject> {
+        let target = Target::parse("/").unwrap();
+        Facts::of(fields.iter().map(|(name, value)| (*name, value.as_bytes())), version, &target)
+    }
+
+    fn framing(fields: &[(&str, &str)]) -> Result<Framing, Reject> {
+        let fields: Vec<_> = [("Host", "h")].iter().chain(fields).copied().collect();
+        facts(Version::HTTP_11, &fields).map(|facts| facts.framing)
+    }
+
+    #[test]
+    fn rfc9112_6_3_content_length() {
+        assert_eq!(framing(&[("content-length", "5")]), Ok(Framing::Length(5)));
+        assert_eq!(framing(&[("content-length", "0005")]), Ok(Framing::Length(5)));
+        assert_eq!(framing(&[("content-length", "5"), ("Content-Length", "5")]), Ok(Framing::Length(5)));
+        assert_eq!(framing(&[("content-length", "5, 5")]), Ok(Framing::Length(5)));
+        assert_eq!(framing(&[("content-length", "18446744073709551615")]), Ok(Framing::Length(u64::MAX)));
+        for bad in
+            ["", "+5", "-5", "5 5", "0x5", "5,6", "5,", ",5", "18446744073709551616", "5.0", "\u{ff15}"]
+        {
+            assert_eq!(framing(&[("content-length", bad)]), Err(Reject::BadContentLength), "{bad:?}");
+        }
+        let two = [("content-length", "5"), ("content-length", "6")];
+        assert_eq!(framing(&two), Err(Reject::BadContentLength));
+        assert_eq!(framing(&[]), Ok(Framing::None));
+    }
+
+    #[test]
+    fn rfc9112_6_1_transfer_encoding() {
+        assert_eq!(framing(&[("Transfer-Encoding", "Chunked")]), Ok(Framing::Chunked));
+        for bad in [
+            "",
+            "gzip",
+            "chunked, gzip",
+            "chunked, chunked",
+            "xchunked",
+            "chunked;q=1",
+            "identity",
+            "\"chunked\"",
+            ", chunked",
+        ] {
+            assert_eq!(framing(&[("transfer-encoding", bad)]), Err(Reject::BadTransferEncoding), "{bad:?}");
+        }
+        assert_eq!(framing(&[("transfer-encoding", "gzip, chunked")]), Err(Reject::UnknownCoding));
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(framing(&twice), Err(Reject::BadTransferEncoding));
+        let both = [("transfer-encoding", "chunked"), ("content-length", "3")];
+        assert_eq!(framing(&both), Err(Reject::BothFramings));
+        let old = facts(Version::HTTP_10, &[("transfer-encoding", "chunked")]);
+        assert_eq!(old, Err(Reject::BadTransferEncoding));
+    }
+
+    #[test]
+    fn rfc9112_3_2_host() {
+        let host = |value| facts(Version::HTTP_11, &[("host", value)]).map(|_| ());
+        for good in ["", "h", "h:80", "h:", "127.0.0.1:1", "[::1]", "[::1]:8080", "[v1.a:b]", "a_b", "%41"] {
+            assert_eq!(host(good), Ok(()), "{good:?}");
+        }
+        for bad in
+            ["a b", "h:x", "h:1:2", "[::1", "[::1]x", "[::g]", "u@h", "h/", "%4", ":80", "\u{e9}", "h:123456"]
+        {
+            assert_eq!(host(bad), Err(Reject::BadHost), "{bad:?}");
+        }
+        assert_eq!(facts(Version::HTTP_11, &[]), Err(Reject::MissingHost));
+        assert_eq!(facts(Version::HTTP_10, &[]).map(|_| ()), Ok(()));
+        assert_eq!(facts(Version::HTTP_10, &[("host", "a"), ("host", "a")]), Err(Reject::BadHost));
+    }
+
+    #[test]
+    fn rfc9112_9_3_persistence() {
+        let lasts = |version, fields: &[(&str, &str)]| {
+            let fields: Vec<_> = [("host", "h")].iter().chain(fields).copied().collect();
+            facts(version, &fields).unwrap().persistent
+        };
+        assert!(lasts(Version::HTTP_11, &[]));
+        assert!(!lasts(Version::HTTP_11, &[("connection", "Close")]));
+        assert!(!lasts(Version::HTTP_11, &[("connection", "x"), ("connection", "a, close ,")]));
+        assert!(!lasts(Version::HTTP_10, &[]));
+        assert!(lasts(Version::HTTP_10, &[("connection", "Keep-Alive")]));
+        assert!(!lasts(Version::HTTP_10, &[("connection", "keep-alive, close")]));
+    }
+
+    #[test]
+    fn rfc9110_10_1_1_expect() {
+        let body = [("host", "h"), ("content-length", "1"), ("expect", "100-Continue")];
+        assert!(facts(Version::HTTP_11, &body).unwrap().expects_continue);
+        assert!(!facts(Version::HTTP_10, &body).unwrap().expects_continue);
+        assert!(
+            !facts(Version::HTTP_11, &[("host", "h"), ("expect", "100-continue")]).unwrap().expects_continue
+        );
+        let unknown = [("host", "h"), ("expect", "100-continue, more")];
+        assert_eq!(facts(Version::HTTP_11, &unknown), Err(Reject::UnknownExpectation));
+    }
+}

@@ -1,0 +1,311 @@
+//! Reading a request head: from bytes to a [`Head`], or a verdict.
+//!
+//! `httparse` splits the field lines; what it is lenient about is refused here
+//! first: bare LF, the request line's separators, what a target may hold.
+
+use http::{Method, Version};
+
+use super::framing::Facts;
+use crate::config::Limits;
+use crate::error::Reject;
+use crate::message::{Field, Headers, Target, is_token};
+
+/// Empty lines that are skipped before a request line (RFC 9112 2.2).
+const EMPTY_LINES: usize = 4;
+/// The longest method taken; the longest registered one has 17 letters.
+const METHOD: usize = 32;
+/// Field lines that are split without touching the heap.
+const FEW_FIELDS: usize = 32;
+
+/// A request head and what it says of the message.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub method: Method,
+    pub target: Target,
+    pub version: Version,
+    pub headers: Headers,
+    pub facts: Facts,
+}
+
+/// Finds the end of a head in a buffer that grows, looking at each line once.
+#[derive(Default)]
+pub(crate) struct HeadReader {
+    /// Where the request line starts, behind empty lines.
+    start: usize,
+    empty_lines: usize,
+    /// Up to here line ends have been looked for.
+    scanned: usize,
+    /// Where the line being scanned starts.
+    line: usize,
+    /// Where the first field line starts, once the request line is whole.
+    fields: usize,
+}
+
+impl HeadReader {
+    /// Reads a head from the front of `buffer`, which holds all that came so
+    /// far; the head and its length, or `None` if more must come.
+    pub fn read(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Reject> {
+        match self.find_end(buffer)? {
+            Some(end) if end - self.start <= limits.head => {
+                let line = &buffer[self.start..self.fields];
+                let (method, target, version) = request_line(line, limits)?;
+                let (headers, facts) = field_lines(&buffer[self.fields..end], &target, version, limits)?;
+                *self = Self::default();
+                Ok(Some((Head { method, target, version, headers, facts }, end)))
+            }
+            Some(_) => {
+                request_line(&buffer[self.start..self.fields], limits)?;
+                Err(Reject::HeadTooLarge)
+            }
+            None if self.fields > 0 => {
+                // What is wrong already need not be waited for.
+                request_line(&buffer[self.start..self.fields], limits)?;
+                if buffer.len() - self.start > limits.head { Err(Reject::HeadTooLarge) } else { Ok(None) }
+            }
+            None => partial_request_line(&buffer[self.start..], limits).map(|()| None),
+        }
+    }
+
+    fn find_end(&mut self, buffer: &[u8]) -> Result<Option<usize>, Reject> {
+        for lf in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
+            let lf = self.scanned + lf;
+            if lf == self.line || buffer[lf - 1] != b'\r' {
+                return Err(Reject::BareLineEnd);
+            }
+            let empty = lf - 1 == self.line;
+            self.line = lf + 1;
+            if empty && self.fields > 0 {
+                return Ok(Some(lf + 1));
+            } else if empty {
+                self.start = lf + 1;
+                self.empty_lines += 1;
+                if self.empty_lines > EMPTY_LINES {
+                    return Err(Reject::BadRequestLine);
+                }
+            } else if self.fields == 0 {
+                self.fields = lf + 1;
+            }
+        }
+        self.scanned = buffer.len();
+        Ok(None)
+    }
+}
+
+/// The request line, with its line end (RFC 9112 3).
+fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version), Reject> {
+    let line = &line[..line.len() - 2];
+    let method_end = memchr::memchr(b' ', line).ok_or(Reject::BadRequestLine)?;
+    let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
+    if method.is_empty() || method.len() > METHOD || !method.iter().all(|&b| is_token(b)) {
+        return Err(Reject::BadMethod);
+    }
+    let target_end = memchr::memchr(b' ', rest).ok_or(Reject::BadRequestLine)?;
+    let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
+    if target.len() > limits.target {
+        return Err(Reject::TargetTooLong);
+    }
+    let version = match *version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => Version::HTTP_10,
+        // A higher minor version is served as the highest known (RFC 9110 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::HTTP_11,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            return Err(Reject::UnsupportedVersion);
+        }
+        _ => return Err(Reject::BadVersion),
+    };
+    let method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
+    if method == Method::CONNECT {
+        return Err(Reject::Connect);
+    }
+    let target = std::str::from_utf8(target).ok().and_then(Target::parse).ok_or(Reject::BadTarget)?;
+    if target.as_str() == "*" && method != Method::OPTIONS {
+        return Err(Reject::BadTarget);
+    }
+    Ok((method, target, version))
+}
+
+/// What can be said of a request line that is not whole yet: a client that
+/// speaks another protocol, or has no end, is told at once.
+fn partial_request_line(line: &[u8], limits: &Limits) -> Result<(), Reject> {
+    if matches!(line, [] | [b'\r']) {
+        return Ok(());
+    }
+    let method_end = line.iter().position(|&b| !is_token(b));
+    match method_end {
+        None if line.len() > METHOD => Err(Reject::BadMethod),
+        None => Ok(()),
+        Some(0) => Err(Reject::BadRequestLine),
+        Some(end) if line[end] != b' ' => Err(Reject::BadMethod),
+        Some(end) => {
+            let rest = &line[end + 1..];
+            let target = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+            // Behind the target stand a space, the version and CR.
+            if target > limits.target {
+                Err(Reject::TargetTooLong)
+            } else if rest.len() - target > b" HTTP/1.1\r".len() {
+                Err(Reject::BadVersion)
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The field lines with the empty line behind them (RFC 9112 5).
+fn field_lines(
+    text: &[u8],
+    target: &Target,
+    version: Version,
+    limits: &Limits,
+) -> Result<(Headers, Facts), Reject> {
+    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    let mut many;
+    let lines = memchr::memchr_iter(b'\n', text).count() - 1;
+    let lines = if lines > limits.headers {
+        return Err(Reject::TooManyHeaders);
+    } else if lines <= FEW_FIELDS {
+        &mut few[..lines]
+    } else {
+        many = vec![httparse::EMPTY_HEADER; lines];
+        &mut many[..]
+    };
+    let fields = match httparse::parse_headers(text, lines) {
+        Ok(httparse::Status::Complete((length, fields))) if length == text.len() => fields,
+        _ => return Err(Reject::BadHeader),
+    };
+    let place = |part: &[u8]| {
+        let start = part.as_ptr() as usize - text.as_ptr() as usize;
+        // A head is bounded by its limit, far below 4 GiB.
+        u32::try_from(start).unwrap_or(0)..u32::try_from(start + part.len()).unwrap_or(0)
+    };
+    let index = fields
+        .iter()
+        .map(|field| match field.value {
+            // httparse hands out an empty value that lies elsewhere.
+            [] => Field { name: place(field.name.as_bytes()), value: 0..0 },
+            value => Field { name: place(field.name.as_bytes()), value: place(value) },
+        })
+        .collect();
+    let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), version, target)?;
+    let mut headers = Headers::from_checked(text[..text.len() - 2].to_vec(), index);
+    if let Some(authority) = target.authority() {
+        // The target's authority is the one that counts (RFC 9112 3.2.2).
+        if !headers.get("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)) {
+            headers.insert("Host", authority).map_err(|_| Reject::BadTarget)?;
+        }
+    }
+    Ok((headers, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Option<(Head, usize)>, Reject> {
+        HeadReader::default().read(text, &Limits::default())
+    }
+
+    fn refused(text: impl AsRef<[u8]>) -> Option<Reject> {
+        read(text.as_ref()).err()
+    }
+
+    fn with_line(line: &str) -> String {
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n")
+    }
+
+    #[test]
+    fn rfc9112_2_1_a_head_is_found_at_every_split() {
+        let text = b"\r\nGET /a?b HTTP/1.1\r\nHost: h\r\nX-A:  v w \t\r\nEmpty:\r\n\r\nrest";
+        for split in 0..text.len() - 4 {
+            let mut reader = HeadReader::default();
+            assert!(reader.read(&text[..split], &Limits::default()).unwrap().is_none(), "at {split}");
+            let (head, length) = reader.read(text, &Limits::default()).unwrap().unwrap();
+            assert_eq!(length, text.len() - 4);
+            assert_eq!((head.method, head.target.as_str()), (Method::GET, "/a?b"));
+            assert_eq!(head.headers.get("x-a"), Some("v w"));
+            assert_eq!(head.headers.get("empty"), Some(""));
+            assert_eq!(head.headers.as_wire(), b"Host: h\r\nX-A:  v w \t\r\nEmpty:\r\n");
+        }
+    }
+
+    #[test]
+    fn rfc9112_2_2_bare_line_ends_are_refused() {
+        assert_eq!(refused("GET / HTTP/1.1\nHost: h\r\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused("GET / HTTP/1.1\r\nHost: h\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused(with_line("a: b\rc: d")), Some(Reject::BadHeader));
+    }
+
+    #[test]
+    fn rfc9112_2_2_a_few_empty_lines_are_skipped() {
+        assert!(read(b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().is_some());
+        assert_eq!(refused("\r\n".repeat(5)), Some(Reject::BadRequestLine));
+    }
+
+    #[test]
+    fn rfc9112_3_request_line_is_strict() {
+        let line = |line: &str| refused(format!("{line}\r\nHost: h\r\n\r\n"));
+        assert_eq!(line("GET /"), Some(Reject::BadRequestLine));
+        assert_eq!(line("GET  / HTTP/1.1"), Some(Reject::BadVersion));
+        assert_eq!(line("GET / HTTP/1.1 "), Some(Reject::BadVersion));
+        assert_eq!(line("GET / http/1.1"), Some(Reject::BadVersion));
+        assert_eq!(line("GET / HTTP/2.0"), Some(Reject::UnsupportedVersion));
+        assert_eq!(line("G@T / HTTP/1.1"), Some(Reject::BadMethod));
+        assert_eq!(line("GET /a b HTTP/1.1"), Some(Reject::BadVersion));
+        assert_eq!(line("GET a HTTP/1.1"), Some(Reject::BadTarget));
+        assert_eq!(line("GET * HTTP/1.1"), Some(Reject::BadTarget));
+        assert_eq!(line("GET /\u{1} HTTP/1.1"), Some(Reject::BadTarget));
+        assert_eq!(line("GET /\u{e9} HTTP/1.1"), Some(Reject::BadTarget));
+        assert_eq!(line("CONNECT h:1 HTTP/1.1"), Some(Reject::Connect));
+        assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Some(Reject::UnsupportedVersion));
+        assert!(read(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_hopeless_start_is_refused_before_its_end() {
+        assert_eq!(refused(b"\x16\x03\x01\x02"), Some(Reject::BadRequestLine));
+        assert_eq!(refused("M".repeat(33)), Some(Reject::BadMethod));
+        assert_eq!(refused(format!("GET /{}", "a".repeat(8 * 1024))), Some(Reject::TargetTooLong));
+        assert_eq!(refused("GET / HTTP/1.1 and so on"), Some(Reject::BadVersion));
+        assert_eq!(refused("GET /\r\n"), Some(Reject::BadRequestLine));
+    }
+
+    #[test]
+    fn rfc9112_5_field_lines_are_strict() {
+        for line in [
+            "a",
+            "a : b",
+            " a: b",
+            ": b",
+            "a b: c",
+            "a\u{0}: b",
+            "a: b\u{0}",
+            "a: b\r\n c",
+            "a: \u{b}b",
+            "a: \u{7f}",
+        ] {
+            assert_eq!(refused(with_line(line)), Some(Reject::BadHeader), "{line:?}");
+        }
+        let (head, _) = read(with_line("!#$%&'*+-.^_`|~0aZ: \u{e9}").as_bytes()).unwrap().unwrap();
+        assert_eq!(head.headers.len(), 2);
+    }
+
+    #[test]
+    fn limits_of_the_head() {
+        let limits = Limits { target: 10, head: 100, headers: 3, ..Limits::default() };
+        let read =
+            |text: String| HeadReader::default().read(text.as_bytes(), &limits).map(|head| head.is_some());
+        assert_eq!(read("GET /234567890 HTTP/1.1\r\nHost: h\r\n\r\n".into()), Ok(true));
+        assert_eq!(read("GET /2345678901 HTTP/1.1\r\nHost: h\r\n\r\n".into()), Err(Reject::TargetTooLong));
+        assert_eq!(read(with_line("a: 1\r\nb: 2")), Ok(true));
+        assert_eq!(read(with_line("a: 1\r\nb: 2\r\nc: 3")), Err(Reject::TooManyHeaders));
+        assert_eq!(read(with_line(&format!("a: {}", "x".repeat(100)))), Err(Reject::HeadTooLarge));
+        assert_eq!(read(format!("GET / HTTP/1.1\r\na: {}", "x".repeat(100))), Err(Reject::HeadTooLarge));
+    }
+
+    #[test]
+    fn rfc9112_3_2_2_the_targets_authority_is_the_host() {
+        let (head, _) = read(b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").unwrap().unwrap();
+        assert_eq!(head.headers.get_all("host").collect::<Vec<_>>(), [b"a"]);
+    }
+}

@@ -1,0 +1,13 @@
+//! RFC 9112 as functions over bytes: no I/O, no clock, no executor.
+
+mod chunked;
+mod encode;
+mod exchange;
+mod framing;
+mod head;
+
+pub(crate) use chunked::Chunked;
+pub(crate) use encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head};
+pub(crate) use exchange::{Payload, Plan, plan};
+pub(crate) use framing::{Facts, Framing};
+pub(crate) use head::{Head, HeadReader};

@@ -1,0 +1,149 @@
+//! Answering later: a one-shot slot between whoever answers and the connection.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use http::StatusCode;
+
+use crate::message::{Client, Request, Response};
+
+/// The right to answer one request, once, from any task or thread, now or later.
+///
+/// Dropped without an answer, the client gets a 500 and the log a line.
+///
+/// ```
+/// use transom::{Context, Handler, Reply, Request, Response, Router};
+///
+/// struct Later;
+/// impl Handler for Later {
+///     fn call(&self, request: Request, _: &Context) -> Reply {
+///         let (responder, reply) = Reply::later(&request);
+///         std::thread::spawn(move || responder.send(Response::text("later")));
+///         reply
+///     }
+/// }
+/// Router::new().get("/", Later);
+/// ```
+pub struct Responder {
+    /// `None` once it has answered.
+    slot: Option<Arc<Slot>>,
+    client: Arc<Client>,
+}
+
+/// The connection's end of the slot.
+pub(crate) struct Answer(Arc<Slot>);
+
+#[derive(Default)]
+struct Slot(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    response: Option<Response>,
+    /// The connection no longer waits: deadline, stop, or a broken connection.
+    abandoned: bool,
+    waker: Option<Waker>,
+}
+
+/// An answer came too late: nobody waits for it any more.
+///
+/// ```
+/// assert_eq!(transom::Gone.to_string(), "the exchange is over, nobody waits for this answer");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the exchange is over, nobody waits for this answer")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, response: Response) -> Result<(), Gone> {
+        let mut state = self.lock();
+        if state.abandoned {
+            return Err(Gone);
+        }
+        state.response = Some(response);
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+}
+
+impl Responder {
+    pub(crate) fn new(request: &Request) -> (Self, Answer) {
+        let slot = Arc::<Slot>::default();
+        (Self { slot: Some(Arc::clone(&slot)), client: Arc::clone(&request.parts.client) }, Answer(slot))
+    }
+
+    /// Answers.
+    ///
+    /// # Errors
+    /// [`Gone`] if the exchange is over: its deadline passed, the server was
+    /// stopped, or the connection broke. The response is then dropped.
+    pub fn send(mut self, response: Response) -> Result<(), Gone> {
+        self.slot.take().map_or(Err(Gone), |slot| slot.put(response))
+    }
+
+    /// Whether nobody waits for the answer any more, or the client has closed
+    /// its side of the connection. In the second case an answer is still sent:
+    /// the client may have closed only one direction.
+    pub fn is_gone(&self) -> bool {
+        self.client.is_gone() || self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
+    }
+
+    /// Runs `watcher` if the client leaves before the exchange is over, at once
+    /// if it has left already. It runs on one of the server's threads and must
+    /// not block.
+    pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
+        self.client.on_gone(Box::new(watcher));
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take()
+            && slot.put(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)).is_ok()
+        {
+            log::error!(target: "transom", "a request was never answered: its responder was dropped");
+        }
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder").field("gone", &self.is_gone()).finish()
+    }
+}
+
+impl Answer {
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut state = self.0.lock();
+        if let Some(response) = state.response.take() {
+            return Poll::Ready(response);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.abandoned = true;
+        let response = state.response.take();
+        drop(state);
+        drop(response);
+    }
+}

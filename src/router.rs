@@ -1,0 +1,318 @@
+//! Routes: method and path to a handler, or 404, or 405 with Allow.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::error::{Error, Result};
+use crate::handler::Handler;
+use crate::message::{Params, Response, Target};
+
+/// Routes of a server.
+///
+/// A pattern is a path in which `{name}` stands for one segment and, at the
+/// end, `{*name}` for all that is left. Fixed segments win over `{name}`, and
+/// that over `{*name}`. GET answers HEAD too. A path that no pattern matches
+/// gets 404, one that matches but not for the method 405 with Allow.
+///
+/// ```
+/// use transom::{Request, Response, Router};
+///
+/// let app = Router::new()
+///     .get("/", async |_: Request| "index")
+///     .get("/users/{id}", async |req: Request| Response::text(req.param("id")))
+///     .put("/files/{*path}", async |req: Request| Response::text(req.param("path")))
+///     .fallback(async |_: Request| transom::StatusCode::NOT_FOUND);
+/// ```
+#[derive(Default)]
+pub struct Router {
+    paths: matchit::Router<usize>,
+    resources: Vec<Resource>,
+    fallback: Option<Endpoint>,
+    fault: Option<Error>,
+}
+
+/// All that answers on one pattern.
+struct Resource {
+    pattern: Box<str>,
+    params: Arc<[Box<str>]>,
+    /// `None` is any method.
+    methods: Vec<(Option<Method>, Endpoint)>,
+}
+
+/// A handler and how its requests are treated.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub handler: Arc<dyn Handler>,
+    pub streaming: bool,
+    pub body_limit: Option<u64>,
+    /// `Some(None)` is without a deadline.
+    pub timeout: Option<Option<Duration>>,
+}
+
+/// What the router says to a request.
+pub(crate) enum Found<'a> {
+    Endpoint(&'a Endpoint, Params),
+    Answer(Response),
+}
+
+/// A route with settings of its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use transom::{Method, Request, Route, Router};
+///
+/// let upload = Route::new(Method::PUT, "/upload", async |mut req: Request| {
+///     let mut total = 0;
+///     while let Some(chunk) = req.body_mut().chunk().await {
+///         total += chunk.map_err(|error| error.to_string())?.len();
+///     }
+///     Ok::<_, String>(total.to_string())
+/// });
+/// let app = Router::new().route(upload.streaming().body_limit(1 << 30).timeout(None::<Duration>));
+/// ```
+pub struct Route {
+    method: Option<Method>,
+    pattern: String,
+    endpoint: Endpoint,
+}
+
+impl Route {
+    /// A route for one method.
+    pub fn new(method: Method, pattern: impl Into<String>, handler: impl Handler) -> Self {
+        Self { method: Some(method), pattern: pattern.into(), endpoint: Endpoint::new(handler) }
+    }
+
+    /// A route for every method that has no route of its own there.
+    ///
+    /// ```
+    /// use transom::{Request, Route, Router};
+    /// Router::new().route(Route::any("/", async |req: Request| req.method().to_string()));
+    /// ```
+    pub fn any(pattern: impl Into<String>, handler: impl Handler) -> Self {
+        Self { method: None, pattern: pattern.into(), endpoint: Endpoint::new(handler) }
+    }
+
+    /// Runs the handler as soon as the head is there, and lets it read the
+    /// body in chunks. `100 Continue` goes out on the first read.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.endpoint.streaming = true;
+        self
+    }
+
+    /// Another limit on the request body, in bytes, than
+    /// [`Limits::body`](crate::Limits::body).
+    #[must_use]
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.endpoint.body_limit = Some(bytes);
+        self
+    }
+
+    /// Another deadline for the handler than
+    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.endpoint.timeout = Some(timeout.into());
+        self
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({} {:?})", self.method.as_ref().map_or("*", Method::as_str), self.pattern)
+    }
+}
+
+impl Endpoint {
+    fn new(handler: impl Handler) -> Self {
+        Self { handler: Arc::new(handler), streaming: false, body_limit: None, timeout: None }
+    }
+}
+
+/// Writes the method with its usual way in.
+macro_rules! method {
+    ($name:ident $method:ident) => {
+        #[doc = concat!("Routes ", stringify!($method), " requests for `pattern` to `handler`.")]
+        ///
+        #[doc = concat!("```\ntransom::Router::new().", stringify!($name),
+                    "(\"/\", async |_: transom::Request| \"done\");\n```")]
+        ///
+        /// A bad pattern is reported when the server is started.
+        #[must_use]
+        pub fn $name(self, pattern: &str, handler: impl Handler) -> Self {
+            self.route(Route::new(Method::$method, pattern, handler))
+        }
+    };
+}
+
+impl Router {
+    /// No routes yet: 404 for everything.
+    ///
+    /// ```
+    /// transom::Router::new();
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    method!(get GET);
+    method!(post POST);
+    method!(put PUT);
+    method!(delete DELETE);
+    method!(patch PATCH);
+    method!(head HEAD);
+    method!(options OPTIONS);
+
+    /// Routes `pattern` to `handler` for every method without a route there.
+    ///
+    /// ```
+    /// transom::Router::new().any("/", async |_: transom::Request| "any");
+    /// ```
+    #[must_use]
+    pub fn any(self, pattern: &str, handler: impl Handler) -> Self {
+        self.route(Route::any(pattern, handler))
+    }
+
+    /// Adds a route; the first that cannot be is reported when the server is started.
+    ///
+    /// ```
+    /// use transom::{Method, Request, Route, Router};
+    /// Router::new().route(Route::new(Method::GET, "/", async |_: Request| "hello"));
+    /// ```
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        if let Err(fault) = self.add(route) {
+            self.fault.get_or_insert(fault);
+        }
+        self
+    }
+
+    /// Answers requests that no route matches.
+    ///
+    /// ```
+    /// use transom::{Request, Response, Router, StatusCode};
+    /// Router::new().fallback(async |_: Request| (StatusCode::NOT_FOUND, "nothing here\n"));
+    /// ```
+    #[must_use]
+    pub fn fallback(mut self, handler: impl Handler) -> Self {
+        self.fallback = Some(Endpoint::new(handler));
+        self
+    }
+
+    /// Adds a route and says at once if it cannot be.
+    ///
+    /// ```
+    /// use transom::{Request, Route, Router};
+    /// let mut app = Router::new();
+    /// let error = app.add(Route::any("no-slash", async |_: Request| "")).unwrap_err();
+    /// assert_eq!(error.to_string(), "bad route * \"no-slash\": a pattern starts with `/`");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadRoute`] if the pattern is malformed, stands in the way of
+    /// another, or has the same method already.
+    pub fn add(&mut self, route: Route) -> Result<()> {
+        let Route { method, pattern, endpoint } = route;
+        let bad = |reason: String| Error::BadRoute {
+            method: method.as_ref().map_or("*", Method::as_str).to_owned(),
+            pattern: pattern.clone(),
+            reason,
+        };
+        if !pattern.starts_with('/') {
+            return Err(bad("a pattern starts with `/`".into()));
+        }
+        let known = self.resources.iter().position(|resource| *resource.pattern == *pattern);
+        let index = if let Some(index) = known {
+            index
+        } else {
+            self.paths
+                .insert(pattern.clone(), self.resources.len())
+                .map_err(|error| bad(error.to_string()))?;
+            let params = names(&pattern);
+            self.resources.push(Resource { pattern: pattern.as_str().into(), params, methods: Vec::new() });
+            self.resources.len() - 1
+        };
+        let methods = &mut self.resources[index].methods;
+        if methods.iter().any(|(other, _)| *other == method) {
+            return Err(bad("there is a handler for this already".into()));
+        }
+        methods.push((method, endpoint));
+        Ok(())
+    }
+
+    /// The first route that could not be added by [`route`](Self::route).
+    pub(crate) fn take_fault(&mut self) -> Option<Error> {
+        self.fault.take()
+    }
+
+    pub(crate) fn find(&self, method: &Method, target: &Target) -> Found<'_> {
+        if target.path() == "*" {
+            return Found::Answer(match *method {
+                Method::OPTIONS => Response::new(StatusCode::NO_CONTENT),
+                _ => Response::plain(StatusCode::NOT_FOUND),
+            });
+        }
+        let path = target.routing_path();
+        let Ok(matched) = self.paths.at(&path) else {
+            return match &self.fallback {
+                Some(endpoint) => Found::Endpoint(endpoint, Params::default()),
+                None => Found::Answer(Response::plain(StatusCode::NOT_FOUND)),
+            };
+        };
+        let resource = &self.resources[*matched.value];
+        match resource.endpoint(method) {
+            Some(endpoint) if resource.params.is_empty() => Found::Endpoint(endpoint, Params::default()),
+            Some(endpoint) => {
+                let values = matched.params.iter().map(|(_, value)| value);
+                Found::Endpoint(endpoint, Params::new(&resource.params, values))
+            }
+            None => {
+                let answer = Response::plain(StatusCode::METHOD_NOT_ALLOWED);
+                Found::Answer(answer.header("allow", resource.allow()))
+            }
+        }
+    }
+}
+
+impl Resource {
+    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
+        let of = |wanted: Option<&Method>| {
+            self.methods.iter().find(|(method, _)| method.as_ref() == wanted).map(|(_, endpoint)| endpoint)
+        };
+        of(Some(method))
+            .or_else(|| (*method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten())
+            .or_else(|| of(None))
+    }
+
+    /// The Allow field (RFC 9110 10.2.1).
+    fn allow(&self) -> String {
+        let mut names: Vec<_> =
+            self.methods.iter().filter_map(|(method, _)| method.as_ref()).map(Method::as_str).collect();
+        if names.contains(&"GET") && !names.contains(&"HEAD") {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        names.join(", ")
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns = self.resources.iter().map(|resource| (&resource.pattern, resource.allow()));
+        f.debug_map().entries(patterns).finish()
+    }
+}
+
+/// The names in a pattern that `matchit` has accepted; `{{` is a brace.
+fn names(pattern: &str) -> Arc<[Box<str>]> {
+    let mut names = Vec::new();
+    let unescaped = pattern.replace("{{", "").replace("}}", "");
+    for part in unescaped.split('{').skip(1) {
+        let name = part.split('}').next().unwrap_or_default();
+        names.push(name.trim_start_matches('*').into());
+    }
+    names.into()
+}

@@ -1,0 +1,209 @@
+//! Where a server listens: from text to a socket.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::{Error, Result};
+
+/// Connections the kernel holds until they are accepted; it may hold fewer
+/// (`net.core.somaxconn`, see listen(2)).
+const BACKLOG: i32 = 1024;
+
+/// An address that a server listens on.
+///
+/// ```
+/// use transom::{Address, Router, Server};
+/// let server = Server::new(Router::new()).bind("127.0.0.1:0")?.start()?;
+/// assert!(server.local_addr().port().unwrap() > 0);
+/// # Ok::<(), transom::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// TCP over IPv4 or IPv6, with the real port.
+    Tcp(SocketAddr),
+    /// A Unix socket; empty for one without a name.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The port, for TCP.
+    ///
+    /// ```
+    /// let address = transom::Address::Tcp("[::1]:80".parse()?);
+    /// assert_eq!(address.port(), Some(80));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that listens; it does not block.
+pub(crate) struct Listener {
+    pub socket: Bound,
+    pub address: Address,
+    /// The socket's file, which goes when the listener goes.
+    pub file: Option<SocketFile>,
+}
+
+pub(crate) enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The file of a Unix socket, removed when dropped.
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Listens on `host:port` or `unix:path`.
+    pub fn bind(address: &str) -> Result<Self> {
+        let failed = |source| Error::Bind { address: address.to_owned(), source };
+        if let Some(path) = address.strip_prefix("unix:") {
+            if path.is_empty() || path.contains('\0') {
+                return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
+            }
+            return bind_unix(Path::new(path)).map_err(failed);
+        }
+        let mut last = None;
+        for address in resolve(address)? {
+            match bind_tcp(address).and_then(Self::from_tcp) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| bad(address, "the host has no address"), failed))
+    }
+
+    /// Takes over a socket that listens already.
+    pub fn from_tcp(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = Address::Tcp(socket.local_addr()?);
+        Ok(Self { socket: Bound::Tcp(socket), address, file: None })
+    }
+
+    /// Takes over a socket that listens already; its file stays the caller's.
+    pub fn from_unix(socket: UnixListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
+        Ok(Self { socket: Bound::Unix(socket), address: Address::Unix(path.unwrap_or_default()), file: None })
+    }
+}
+
+fn bad(address: &str, reason: impl Into<String>) -> Error {
+    Error::BadAddress { address: address.to_owned(), reason: reason.into() }
+}
+
+fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return Err(bad(address, "the port is missing, as in `127.0.0.1:8080`"));
+    };
+    let port: u16 = port.parse().map_err(|_| bad(address, "invalid port value"))?;
+    if host.is_empty() {
+        return Err(bad(
+            address,
+            "the host is missing, as in `127.0.0.1:8080`; all of IPv4 is `0.0.0.0`, all `[::]`",
+        ));
+    }
+    let found = (host, port).to_socket_addrs().map_err(|error| bad(address, error.to_string()))?;
+    Ok(found.collect())
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // So that a restart need not wait for the old connections' TIME_WAIT (socket(7)).
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    let file = SocketFile(path.to_owned());
+    Ok(Listener { file: Some(file), ..Listener::from_unix(listener)? })
+}
+
+/// Whether the file is a socket that nobody listens on any more.
+fn is_stale(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(address: &str) -> String {
+        Listener::bind(address).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn bad_addresses_are_told_apart() {
+        assert_eq!(
+            refusal("127.0.0.1"),
+            "bad address \"127.0.0.1\": the port is missing, as in `127.0.0.1:8080`"
+        );
+        assert_eq!(refusal("127.0.0.1:70000"), "bad address \"127.0.0.1:70000\": invalid port value");
+        assert!(refusal(":80").starts_with("bad address \":80\": the host is missing"));
+        assert!(refusal("unix:").starts_with("bad address \"unix:\": the path"));
+        assert!(refusal("unix:/no/such/folder/s").starts_with("cannot listen on unix:/no/such/folder/s: "));
+    }
+
+    #[test]
+    fn a_port_in_use_is_told() {
+        let first = Listener::bind("127.0.0.1:0").unwrap();
+        let Err(Error::Bind { source, .. }) = Listener::bind(&first.address.to_string()) else {
+            panic!("bound twice");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_socket_file_goes_with_its_listener_and_a_stale_one_is_replaced() {
+        let path = std::env::temp_dir().join(format!("transom-address-{}", std::process::id()));
+        let address = format!("unix:{}", path.display());
+        let listener = Listener::bind(&address).unwrap();
+        assert!(path.exists());
+        assert!(matches!(Listener::bind(&address), Err(Error::Bind { .. })));
+        drop(listener);
+        assert!(!path.exists());
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "what std leaves behind");
+        drop(Listener::bind(&address).unwrap());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,243 @@
+//! The event-driven model: worker threads, each driving many connections.
+//!
+//! The only file that knows which executor and which reactor there are.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
+use smol::net::TcpListener;
+use smol::net::unix::UnixListener;
+use smol::{Executor, Task, Timer};
+
+use super::Shared;
+use super::address::{Bound, Listener, SocketFile};
+use crate::conn::{Stage, Transport, refuse_busy, serve};
+use crate::message::Peer;
+
+/// How long accepting rests when the system is out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections told at once that there is no room; beyond, they are just closed.
+const REFUSALS: usize = 64;
+/// How long connections have to end once they are cut. They need no more than a
+/// turn, unless a handler holds the worker.
+const CUT_GRACE: Duration = Duration::from_millis(100);
+
+/// Starts the workers. They end when the server has stopped.
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, stop) = smol::channel::bounded::<()>(1);
+    let main = executor.spawn(run(Arc::clone(shared), Arc::clone(&executor), listeners, stopped));
+    main.detach();
+    for _ in 0..workers {
+        let (executor, stop) = (Arc::clone(&executor), stop.clone());
+        let worker = move || {
+            // The channel closes when the server has stopped.
+            let _ = smol::block_on(executor.run(stop.recv()));
+        };
+        if let Err(error) = shared.threads.spawn("transom-worker", worker) {
+            shared.stopper.stop(Duration::ZERO);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Serves within the caller's executor, whichever it is.
+pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, _stop) = smol::channel::bounded::<()>(1);
+    executor.run(run(shared, Arc::clone(&executor), listeners, stopped)).await;
+    Ok(())
+}
+
+/// Serves one connection within the caller's executor.
+pub(super) async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared,
+    stream: S,
+    peer: Peer,
+) -> bool {
+    let Some(admission) = shared.gate.admit(peer) else { return false };
+    serve(Timed::new(stream), &shared.app, &admission.session).await;
+    true
+}
+
+/// A listener in the reactor.
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[expect(dead_code, reason = "goes when the listener goes")] Option<SocketFile>),
+}
+
+fn register(listeners: Vec<Listener>) -> io::Result<Vec<Acceptor>> {
+    let register = |listener: Listener| match listener.socket {
+        Bound::Tcp(socket) => Ok(Acceptor::Tcp(socket.try_into()?)),
+        Bound::Unix(socket) => Ok(Acceptor::Unix(socket.try_into()?, listener.file)),
+    };
+    listeners.into_iter().map(register).collect()
+}
+
+/// A server's life: accept until it is asked to stop, drain until the deadline,
+/// then cut. `_stopped` is dropped at the end, which ends the workers.
+async fn run(
+    shared: Arc<Shared>,
+    executor: Arc<Executor<'static>>,
+    listeners: Vec<Acceptor>,
+    _stopped: smol::channel::Sender<()>,
+) {
+    let accepting: Vec<Task<()>> = listeners
+        .into_iter()
+        .map(|listener| executor.spawn(accept(listener, Arc::clone(&shared), Arc::clone(&executor))))
+        .collect();
+    poll_fn(|cx| shared.stopper.poll_stop(cx)).await;
+    drop(accepting);
+    shared.gate.advance(Stage::Draining);
+    let mut alarm = Alarm::default();
+    poll_fn(|cx| match shared.stopper.poll_stop(cx) {
+        _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(()),
+        // The deadline may have moved closer meanwhile.
+        Poll::Ready(deadline) => alarm.poll(cx, deadline),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    shared.gate.advance(Stage::Cut);
+    let emptied = poll_fn(|cx| shared.gate.poll_empty(cx));
+    let grace = async {
+        Timer::after(CUT_GRACE).await;
+    };
+    future::or(emptied, grace).await;
+    shared.app.pool.close();
+}
+
+async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Arc<Executor<'static>>) {
+    let refusals = Arc::new(());
+    let mut failing = false;
+    loop {
+        let accepted = match &listener {
+            Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+                // Answers leave in one write: waiting to fill a segment gains nothing.
+                let _ = stream.set_nodelay(true);
+                admit(stream, Peer::Tcp(peer), &shared, &executor, &refusals);
+            }),
+            Acceptor::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| admit(stream, Peer::Unix, &shared, &executor, &refusals)),
+        };
+        match accepted {
+            Ok(()) => failing = false,
+            // The client left before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    log::error!(target: "transom", "cannot accept connections: {error}; trying on");
+                }
+                Timer::after(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit<S>(stream: S, peer: Peer, shared: &Arc<Shared>, executor: &Executor<'static>, refusals: &Arc<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = Arc::clone(shared);
+    let stream = Timed::new(stream);
+    if let Some(admission) = shared.gate.admit(peer) {
+        executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
+    } else if Arc::strong_count(refusals) <= REFUSALS {
+        let refusal = Arc::clone(refusals);
+        let refuse = async move {
+            refuse_busy(stream, &shared.app.config).await;
+            drop(refusal);
+        };
+        executor.spawn(refuse).detach();
+    }
+}
+
+/// A stream with the reactor's timer: the transport of this model.
+struct Timed<S> {
+    stream: S,
+    alarm: Alarm,
+}
+
+impl<S> Timed<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, alarm: Alarm::default() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport for Timed<S> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+}
+
+/// One timer for many deadlines. It is only ever set earlier: a deadline that
+/// moves away, as most do with each request, costs nothing until the timer
+/// fires and is set anew.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        loop {
+            let (set, timer) = match &mut self.0 {
+                Some((set, timer)) if *set <= at => (*set, timer),
+                _ => {
+                    let (_, timer) = self.0.insert((at, Timer::at(at)));
+                    (at, timer)
+                }
+            };
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+            if set >= at {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

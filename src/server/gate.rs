@@ -1,0 +1,96 @@
+//! Who is inside: admits connections up to the limit, reaches all of them when
+//! the server stops, and counts what became of their exchanges.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use super::stop::Report;
+use crate::conn::{Session, Stage};
+use crate::message::Peer;
+
+pub(crate) struct Gate {
+    limit: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    sessions: Slab<Arc<Session>>,
+    finished: u64,
+    cut: u64,
+    /// Waits for the last connection to end.
+    waiter: Option<Waker>,
+}
+
+/// A connection's place inside, given up when dropped.
+pub(crate) struct Admission {
+    gate: Arc<Gate>,
+    key: usize,
+    pub session: Arc<Session>,
+}
+
+impl Gate {
+    pub fn new(limit: usize) -> Arc<Self> {
+        let state = State { stage: Stage::Running, sessions: Slab::new(), finished: 0, cut: 0, waiter: None };
+        Arc::new(Self { limit, state: Mutex::new(state) })
+    }
+
+    /// Lets a connection in, if there is room.
+    pub fn admit(self: &Arc<Self>, peer: Peer) -> Option<Admission> {
+        let mut state = self.lock();
+        if state.sessions.len() >= self.limit {
+            return None;
+        }
+        let session = Arc::new(Session::new(peer));
+        session.advance(state.stage);
+        let key = state.sessions.insert(Arc::clone(&session));
+        Some(Admission { gate: Arc::clone(self), key, session })
+    }
+
+    /// Takes every connection to that stage, and those to come.
+    pub fn advance(&self, stage: Stage) {
+        let mut state = self.lock();
+        state.stage = state.stage.max(stage);
+        let sessions: Vec<_> = state.sessions.iter().map(|(_, session)| Arc::clone(session)).collect();
+        drop(state);
+        sessions.iter().for_each(|session| session.advance(stage));
+    }
+
+    /// Ready when nobody is inside. One task waits.
+    pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.sessions.is_empty() {
+            return Poll::Ready(());
+        }
+        state.waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub fn report(&self) -> Report {
+        let state = self.lock();
+        let mut report = Report { finished: state.finished, cut: state.cut, pending: 0 };
+        for (_, session) in &state.sessions {
+            report.finished += u64::from(session.finished());
+            report.pending += u64::from(session.is_busy());
+        }
+        report
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.sessions.remove(self.key);
+        state.finished += u64::from(self.session.finished());
+        state.cut += u64::from(self.session.is_busy());
+        let waiter = if state.sessions.is_empty() { state.waiter.take() } else { None };
+        drop(state);
+        waiter.into_iter().for_each(Waker::wake);
+    }
+}

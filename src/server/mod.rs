@@ -1,0 +1,289 @@
+//! The server: from settings to a running one.
+
+mod address;
+mod event;
+mod gate;
+mod handle;
+mod service;
+mod stop;
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+pub use address::Address;
+pub use handle::Handle;
+pub use service::Service;
+pub use stop::{Report, Stopper};
+
+use crate::config::{Config, Limits, Timeouts};
+use crate::conn::App;
+use crate::error::{Error, Result};
+use crate::pool::Pool;
+use crate::router::Router;
+use crate::threads::{ThreadHook, Threads};
+use address::Listener;
+use gate::Gate;
+
+/// A server to be: routes, settings, addresses.
+///
+/// ```no_run
+/// use transom::{Request, Router, Server};
+///
+/// fn main() -> transom::Result<()> {
+///     let app = Router::new().get("/", async |_: Request| "hello");
+///     Server::new(app).bind("127.0.0.1:8080")?.run()?;
+///     Ok(())
+/// }
+/// ```
+pub struct Server {
+    router: Router,
+    config: Config,
+    workers: Option<usize>,
+    stopper: Stopper,
+    hook: ThreadHook,
+    listeners: Vec<Listener>,
+}
+
+/// What the parts of a running server share.
+struct Shared {
+    app: App,
+    gate: Arc<Gate>,
+    stopper: Stopper,
+    threads: Arc<Threads>,
+}
+
+impl Server {
+    /// A server of these routes, with default settings.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new());
+    /// ```
+    pub fn new(app: Router) -> Self {
+        Self {
+            router: app,
+            config: Config::default(),
+            workers: None,
+            stopper: Stopper::new(),
+            hook: Box::new(|| Box::new(())),
+            listeners: Vec::new(),
+        }
+    }
+
+    /// Other limits.
+    ///
+    /// ```
+    /// let mut limits = transom::Limits::default();
+    /// limits.body = 1024;
+    /// transom::Server::new(transom::Router::new()).limits(limits);
+    /// ```
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Other timeouts.
+    ///
+    /// ```
+    /// let mut timeouts = transom::Timeouts::default();
+    /// timeouts.handler = None;
+    /// transom::Server::new(transom::Router::new()).timeouts(timeouts);
+    /// ```
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.config.timeouts = timeouts;
+        self
+    }
+
+    /// How many threads drive connections; one for each core by default.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).workers(2);
+    /// ```
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// What shall be able to stop it; see [`Stopper`].
+    ///
+    /// ```
+    /// let stopper = transom::Stopper::new();
+    /// transom::Server::new(transom::Router::new()).stopper(&stopper);
+    /// ```
+    #[must_use]
+    pub fn stopper(mut self, stopper: &Stopper) -> Self {
+        self.stopper = stopper.clone();
+        self
+    }
+
+    /// Runs `hook` first on each of the server's threads, and drops what it
+    /// returns when the thread ends.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).on_thread(|| println!("a thread starts"));
+    /// ```
+    #[must_use]
+    pub fn on_thread<G: 'static>(mut self, hook: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        self.hook = Box::new(move || Box::new(hook()));
+        self
+    }
+
+    /// Listens on an address: `host:port`, with port 0 for any that is free, or
+    /// `unix:path`. Called again, it listens there too. Clients may connect from
+    /// now on; they are served when the server is started.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.bind("localhost:0")?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
+    pub fn bind(mut self, address: &str) -> Result<Self> {
+        self.listeners.push(Listener::bind(address)?);
+        Ok(self)
+    }
+
+    /// Takes over a TCP socket that listens already.
+    ///
+    /// ```
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// transom::Server::new(transom::Router::new()).listen(socket)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the socket cannot be used.
+    pub fn listen(mut self, socket: TcpListener) -> Result<Self> {
+        self.listeners.push(Listener::from_tcp(socket)?);
+        Ok(self)
+    }
+
+    /// Takes over a Unix socket that listens already; its file stays yours.
+    ///
+    /// ```no_run
+    /// let socket = std::os::unix::net::UnixListener::bind("/run/hello.sock")?;
+    /// transom::Server::new(transom::Router::new()).listen_unix(socket)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the socket cannot be used.
+    pub fn listen_unix(mut self, socket: UnixListener) -> Result<Self> {
+        self.listeners.push(Listener::from_unix(socket)?);
+        Ok(self)
+    }
+
+    /// Starts it on threads of its own and returns when it serves.
+    ///
+    /// ```
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// drop(server); // stops it
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`], or
+    /// [`Error::Io`] if the system refuses a thread.
+    pub fn start(self) -> Result<Handle> {
+        let workers = self.workers;
+        let (shared, listeners) = self.prepare()?;
+        if listeners.is_empty() {
+            return Err(Error::NoListener);
+        }
+        let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let addresses = listeners.iter().map(|listener| listener.address.clone()).collect();
+        let handle = Handle::new(Arc::clone(&shared), addresses);
+        event::start(&shared, listeners, workers)?;
+        Ok(handle)
+    }
+
+    /// Starts it and waits until it has stopped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let stopper = transom::Stopper::new();
+    /// stopper.stop(Duration::ZERO); // elsewhere, later
+    /// transom::Server::new(transom::Router::new()).stopper(&stopper).bind("127.0.0.1:0")?.run()?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn run(self) -> Result<Report> {
+        self.start()?.wait()
+    }
+
+    /// Serves within the caller's executor, whichever it is, until it is
+    /// stopped. Only the blocking pool has threads of its own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let stopper = transom::Stopper::new();
+    /// let server = transom::Server::new(transom::Router::new()).stopper(&stopper).bind("127.0.0.1:0")?;
+    /// stopper.stop(Duration::ZERO); // elsewhere, later
+    /// smol::block_on(server.serve())?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn serve(self) -> Result<Report> {
+        let (shared, listeners) = self.prepare()?;
+        if listeners.is_empty() {
+            return Err(Error::NoListener);
+        }
+        event::serve_here(Arc::clone(&shared), listeners).await?;
+        Ok(shared.gate.report())
+    }
+
+    /// Makes a [`Service`], for a host that accepts connections itself.
+    ///
+    /// ```
+    /// let service = transom::Server::new(transom::Router::new()).service()?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadRoute`] or [`Error::BadSetting`].
+    pub fn service(self) -> Result<Service> {
+        let (shared, _) = self.prepare()?;
+        Ok(Service::new(shared))
+    }
+
+    fn prepare(mut self) -> Result<(Arc<Shared>, Vec<Listener>)> {
+        if let Some(fault) = self.router.take_fault() {
+            return Err(fault);
+        }
+        let limits = &self.config.limits;
+        let settings = [
+            ("workers", self.workers.unwrap_or(1)),
+            ("target", limits.target),
+            ("head", limits.head),
+            ("connections", limits.connections),
+            ("output", limits.output),
+            ("pool_threads", limits.pool_threads),
+        ];
+        if let Some((name, _)) = settings.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::BadSetting { name, reason: "it must be at least 1" });
+        }
+        let threads = Threads::new(self.hook);
+        let gate = Gate::new(limits.connections);
+        let pool = Pool::new(limits.pool_threads, limits.pool_queue, Arc::clone(&threads));
+        let app = App { router: self.router, config: self.config, pool };
+        Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let addresses: Vec<_> = self.listeners.iter().map(|listener| &listener.address).collect();
+        f.debug_struct("Server")
+            .field("routes", &self.router)
+            .field("addresses", &addresses)
+            .finish_non_exhaustive()
+    }
+}

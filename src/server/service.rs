@@ -1,0 +1,72 @@
+//! A server without listeners: the host brings each connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::Shared;
+use super::event;
+use super::stop::Report;
+use crate::message::Peer;
+
+/// Serves connections that the host accepts, on the host's executor: over TLS,
+/// a pipe, a tunnel, anything that reads and writes.
+///
+/// ```
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+/// use transom::{Peer, Request, Router, Server};
+///
+/// let app = Router::new().get("/", async |_: Request| "hello");
+/// let service = Server::new(app).service()?;
+/// let (mut client, server) = std::os::unix::net::UnixStream::pair().map(|(a, b)| {
+///     (smol::Async::new(a).unwrap(), smol::Async::new(b).unwrap())
+/// })?;
+/// let talk = async {
+///     client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await?;
+///     let mut answer = String::new();
+///     client.read_to_string(&mut answer).await?;
+///     Ok::<_, std::io::Error>(answer)
+/// };
+/// let (answer, _) = smol::block_on(future::zip(talk, service.serve_connection(server, Peer::Unknown)));
+/// assert!(answer?.ends_with("\r\n\r\nhello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Service(Arc<Shared>);
+
+impl Service {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// Serves a connection until it ends. With as many connections as the limit
+    /// allows, it is dropped at once.
+    pub async fn serve_connection<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !event::serve_stream(&self.0, stream, peer).await {
+            log::warn!(target: "transom", "dropped a connection of {peer}: there are as many as may be");
+        }
+    }
+
+    /// What became of the exchanges so far.
+    pub fn report(&self) -> Report {
+        self.0.gate.report()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) == 1 {
+            self.0.app.pool.close();
+        }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
