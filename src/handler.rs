@@ -77,8 +77,8 @@ impl<'a> Context<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`PoolFull`]; the job is then dropped.
-    pub fn run_blocking(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+    /// [`PoolFull`], with the job.
+    pub fn run_blocking<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         self.pool.run(job)
     }
 }
@@ -197,7 +197,12 @@ where
         });
         match queued {
             Ok(()) => reply,
-            Err(PoolFull) => Reply::now(Response::plain(StatusCode::SERVICE_UNAVAILABLE)),
+            Err(PoolFull(job)) => {
+                // In this order, the responder in the job knows that nobody waits for it.
+                drop(reply);
+                drop(job);
+                Reply::now(Response::plain(StatusCode::SERVICE_UNAVAILABLE))
+            }
         }
     }
 }

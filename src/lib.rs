@@ -27,4 +27,4 @@ pub use message::{
 pub use pool::{Pool, PoolFull};
 pub use responder::{Gone, Responder};
 pub use router::{Route, Router};
-pub use server::{Address, Handle, Report, Server, Service, Stopper};
+pub use server::{Address, Handle, Listener, Report, Server, Service, Stopper};

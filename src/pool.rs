@@ -33,21 +33,23 @@ struct State {
     closed: bool,
 }
 
-/// The pool took no job: as many are waiting as may wait, or it is closed.
-///
-/// ```
-/// assert_eq!(transom::PoolFull.to_string(), "the blocking pool and its queue are full");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolFull;
+/// The pool took no job: as many are waiting as may wait, or it is closed. It
+/// hands the job back.
+pub struct PoolFull<F>(pub F);
 
-impl fmt::Display for PoolFull {
+impl<F> fmt::Debug for PoolFull<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PoolFull")
+    }
+}
+
+impl<F> fmt::Display for PoolFull<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the blocking pool and its queue are full")
     }
 }
 
-impl std::error::Error for PoolFull {}
+impl<F> std::error::Error for PoolFull<F> {}
 
 impl Pool {
     pub(crate) fn new(limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
@@ -58,11 +60,11 @@ impl Pool {
     /// Runs `job` on one of the pool's threads, soon.
     ///
     /// # Errors
-    /// [`PoolFull`]; the job is then dropped.
-    pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+    /// [`PoolFull`], with the job.
+    pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         let mut state = self.shared.lock();
         if state.closed || (state.idle == 0 && state.queue.len() >= self.queue_limit) {
-            return Err(PoolFull);
+            return Err(PoolFull(job));
         }
         state.queue.push_back(Box::new(job));
         let wants_thread = state.queue.len() > state.idle && state.threads < self.limit;
@@ -158,11 +160,11 @@ mod tests {
         }
         let late = started.clone();
         pool.run(move || late.send(()).unwrap()).unwrap();
-        assert_eq!(pool.run(|| ()), Err(PoolFull));
+        assert!(pool.run(|| ()).is_err());
         drop(release);
         starts.recv().unwrap();
         pool.close();
-        assert_eq!(pool.run(|| ()), Err(PoolFull));
+        assert!(pool.run(|| ()).is_err());
         assert!(pool.threads.wait(None));
     }
 

@@ -98,7 +98,12 @@ impl Responder {
     /// its side of the connection. In the second case an answer is still sent:
     /// the client may have closed only one direction.
     pub fn is_gone(&self) -> bool {
-        self.client.is_gone() || self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
+        self.client.is_gone() || self.is_over()
+    }
+
+    /// Whether the exchange is over: an answer would be [`Gone`].
+    pub fn is_over(&self) -> bool {
+        self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
     }
 
     /// Runs `watcher` if the client leaves before the exchange is over, at once

@@ -56,21 +56,35 @@ impl fmt::Display for Address {
     }
 }
 
-/// A socket that listens; it does not block.
-pub(crate) struct Listener {
-    pub socket: Bound,
-    pub address: Address,
+/// A socket that listens. Clients may connect to it from when it is made; they
+/// are served when a server that has it is started.
+///
+/// ```
+/// use transom::{Listener, Router, Server};
+///
+/// let listener = Listener::bind("127.0.0.1:0")?;
+/// let inherited: Listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(transom::Error::Io)?.try_into()?;
+/// let server = Server::new(Router::new()).listen(listener).listen(inherited).start()?;
+/// assert_eq!(server.local_addrs().len(), 2);
+/// # Ok::<(), transom::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: Bound,
+    address: Address,
     /// The socket's file, which goes when the listener goes.
-    pub file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
 }
 
-pub(crate) enum Bound {
+#[derive(Debug)]
+pub(super) enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 /// The file of a Unix socket, removed when dropped.
-pub(crate) struct SocketFile(PathBuf);
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -79,34 +93,61 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Listens on `host:port` or `unix:path`.
+    /// Listens on `host:port`, with port 0 for any that is free, or `unix:path`.
+    ///
+    /// ```
+    /// let error = transom::Listener::bind("127.0.0.1").unwrap_err();
+    /// assert!(error.to_string().contains("the port is missing"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
     pub fn bind(address: &str) -> Result<Self> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
         if let Some(path) = address.strip_prefix("unix:") {
             if path.is_empty() || path.contains('\0') {
                 return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
             }
-            return bind_unix(Path::new(path)).map_err(failed);
+            let listener = Self::try_from(bind_unix(Path::new(path)).map_err(failed)?)?;
+            return Ok(Self { file: Some(SocketFile(path.into())), ..listener });
         }
         let mut last = None;
         for address in resolve(address)? {
-            match bind_tcp(address).and_then(Self::from_tcp) {
-                Ok(listener) => return Ok(listener),
+            match bind_tcp(address) {
+                Ok(socket) => return socket.try_into(),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.map_or_else(|| bad(address, "the host has no address"), failed))
     }
 
-    /// Takes over a socket that listens already.
-    pub fn from_tcp(socket: TcpListener) -> io::Result<Self> {
+    /// Where it listens, with the real port.
+    ///
+    /// ```
+    /// assert!(transom::Listener::bind("127.0.0.1:0")?.local_addr().port().unwrap() > 0);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// Takes over a socket that listens already.
+impl TryFrom<TcpListener> for Listener {
+    type Error = Error;
+
+    fn try_from(socket: TcpListener) -> Result<Self> {
         socket.set_nonblocking(true)?;
         let address = Address::Tcp(socket.local_addr()?);
         Ok(Self { socket: Bound::Tcp(socket), address, file: None })
     }
+}
 
-    /// Takes over a socket that listens already; its file stays the caller's.
-    pub fn from_unix(socket: UnixListener) -> io::Result<Self> {
+/// Takes over a socket that listens already; its file stays the caller's.
+impl TryFrom<UnixListener> for Listener {
+    type Error = Error;
+
+    fn try_from(socket: UnixListener) -> Result<Self> {
         socket.set_nonblocking(true)?;
         let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
         Ok(Self { socket: Bound::Unix(socket), address: Address::Unix(path.unwrap_or_default()), file: None })
@@ -144,16 +185,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_unix(path: &Path) -> io::Result<Listener> {
-    let listener = match UnixListener::bind(path) {
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            UnixListener::bind(path)
         }
-        bound => bound?,
-    };
-    let file = SocketFile(path.to_owned());
-    Ok(Listener { file: Some(file), ..Listener::from_unix(listener)? })
+        bound => bound,
+    }
 }
 
 /// Whether the file is a socket that nobody listens on any more.

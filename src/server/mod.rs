@@ -7,11 +7,9 @@ mod handle;
 mod service;
 mod stop;
 
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
-pub use address::Address;
+pub use address::{Address, Listener};
 pub use handle::Handle;
 pub use service::Service;
 pub use stop::{Report, Stopper};
@@ -22,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::router::Router;
 use crate::threads::{ThreadHook, Threads};
-use address::Listener;
 use gate::Gate;
 
 /// A server to be: routes, settings, addresses.
@@ -142,39 +139,21 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
-    pub fn bind(mut self, address: &str) -> Result<Self> {
-        self.listeners.push(Listener::bind(address)?);
-        Ok(self)
+    pub fn bind(self, address: &str) -> Result<Self> {
+        Ok(self.listen(Listener::bind(address)?))
     }
 
-    /// Takes over a TCP socket that listens already.
+    /// Serves a listener that was made before: see [`Listener`].
     ///
     /// ```
-    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// transom::Server::new(transom::Router::new()).listen(socket)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// let listener = transom::Listener::bind("127.0.0.1:0")?;
+    /// transom::Server::new(transom::Router::new()).listen(listener);
+    /// # Ok::<(), transom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the socket cannot be used.
-    pub fn listen(mut self, socket: TcpListener) -> Result<Self> {
-        self.listeners.push(Listener::from_tcp(socket)?);
-        Ok(self)
-    }
-
-    /// Takes over a Unix socket that listens already; its file stays yours.
-    ///
-    /// ```no_run
-    /// let socket = std::os::unix::net::UnixListener::bind("/run/hello.sock")?;
-    /// transom::Server::new(transom::Router::new()).listen_unix(socket)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the socket cannot be used.
-    pub fn listen_unix(mut self, socket: UnixListener) -> Result<Self> {
-        self.listeners.push(Listener::from_unix(socket)?);
-        Ok(self)
+    #[must_use]
+    pub fn listen(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
     }
 
     /// Starts it on threads of its own and returns when it serves.
@@ -195,7 +174,7 @@ impl Server {
             return Err(Error::NoListener);
         }
         let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let addresses = listeners.iter().map(|listener| listener.address.clone()).collect();
+        let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
         let handle = Handle::new(Arc::clone(&shared), addresses);
         event::start(&shared, listeners, workers)?;
         Ok(handle)
@@ -280,7 +259,7 @@ impl Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let addresses: Vec<_> = self.listeners.iter().map(|listener| &listener.address).collect();
+        let addresses: Vec<_> = self.listeners.iter().map(Listener::local_addr).collect();
         f.debug_struct("Server")
             .field("routes", &self.router)
             .field("addresses", &addresses)
