@@ -1,6 +1,70 @@
 //! An HTTP server that you set into your own program.
+//!
+//! ```no_run
+//! use transom::{Request, Response, Router, Server};
+//!
+//! fn main() -> transom::Result<()> {
+//!     let app = Router::new()
+//!         .get("/", async |_: Request| "hello\n")
+//!         .get("/users/{id}", async |req: Request| Response::text(req.param("id")))
+//!         .get("/slow", transom::blocking(|_: Request| {
+//!             std::thread::sleep(std::time::Duration::from_secs(1)); // may block: it runs on the pool
+//!             "done\n"
+//!         }));
+//!     Server::new(app).bind("127.0.0.1:8080")?.run()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112) on the smol stack, with a
+//! deadline for every phase and a limit for every size, on by default
+//! ([`Limits`], [`Timeouts`]). It installs no signal handler and no logger,
+//! starts no global executor, and keeps no state of its own between servers:
+//! several live in one process, each started and stopped as often as you like.
+//!
+//! # Ways to run it
+//!
+//! - [`Server::run`] serves until it is stopped, on threads of its own.
+//! - [`Server::start`] returns a [`Handle`] when it serves: for a server inside
+//!   another program.
+//! - [`Server::serve`] is a future for an executor of yours.
+//! - [`Service::serve_connection`] serves a stream that you accepted.
+//!
+//! [`Stopper`] asks a server to stop, from a handler or any thread.
+//!
+//! # The walk of a request
+//!
+//! ```text
+//!   listener   accepts; the gate admits it, or answers 503
+//!      |
+//!   head       proto::head: more | a head | a Reject (status, orderly close)
+//!      |
+//!   framing    proto::framing: no body | a length | chunked | a Reject
+//!      |
+//!   route      Router: a handler, or 404, or 405 with Allow
+//!      |
+//!   body       read whole, or in chunks as the handler asks; 100 Continue first
+//!      |
+//!   handler    in place, on the blocking pool, or answered later from anywhere
+//!      |
+//!   answer     proto::exchange: framing, keep-alive, whether there is a body
+//!      |
+//!   write      pipelined answers leave together
+//!      |
+//!   again, or drain what is unread, or close so that the client sees the answer
+//! ```
+//!
+//! # Logging
+//!
+//! Through the `log` crate, target `transom`: errors for faults of handlers
+//! (panics, responses that cannot be sent), debug for requests refused.
 
 #![forbid(unsafe_code)]
+
+/// The README's code runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod config;
 mod conn;

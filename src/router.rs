@@ -138,7 +138,7 @@ macro_rules! method {
         #[doc = concat!("Routes ", stringify!($method), " requests for `pattern` to `handler`.")]
         ///
         #[doc = concat!("```\ntransom::Router::new().", stringify!($name),
-                            "(\"/\", async |_: transom::Request| \"done\");\n```")]
+                                    "(\"/\", async |_: transom::Request| \"done\");\n```")]
         ///
         /// A bad pattern is reported when the server is started.
         #[must_use]

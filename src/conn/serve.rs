@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::SystemTime;
@@ -37,15 +38,31 @@ enum Next {
 }
 
 /// Serves a connection until it ends, or the server cuts it.
+///
+/// What the host brought may panic where no handler is being called: a future
+/// that is dropped, a callback. That costs the connection, never the thread.
 pub(crate) async fn serve<T: Transport>(transport: T, app: &App, session: &Session) {
     let wire = Wire::new(transport, app.config.timeouts.write);
-    let mut run = pin!(Connection { wire, app, session }.run());
-    poll_fn(|cx| match session.poll_stage(cx, Stage::Cut) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => run.as_mut().poll(cx),
+    let mut run = pin!(Some(Connection { wire, app, session }.run()));
+    poll_fn(|cx| {
+        if session.poll_stage(cx, Stage::Cut).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(running) = run.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        guarded(|| running.poll(cx)).unwrap_or(Poll::Ready(()))
     })
     .await;
-    session.client.mark_gone();
+    guarded(|| run.set(None));
+    guarded(|| session.client.mark_gone());
+}
+
+/// Runs what may run the host's code; `None` if it panicked.
+fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
+    let result = catch_unwind(AssertUnwindSafe(run));
+    if result.is_err() {
+        log::error!(target: "transom", "a connection was lost to a panic");
+    }
+    result.ok()
 }
 
 /// Tells a client that there is no room for it, and closes.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use async_executor::{Executor, Task};
+use async_io::Timer;
+use async_net::TcpListener;
+use async_net::unix::UnixListener;
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
-use smol::net::TcpListener;
-use smol::net::unix::UnixListener;
-use smol::{Executor, Task, Timer};
 
 use super::Shared;
 use super::address::{Bound, Listener, SocketFile};
@@ -31,14 +32,14 @@ const CUT_GRACE: Duration = Duration::from_millis(100);
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
-    let (stopped, stop) = smol::channel::bounded::<()>(1);
+    let (stopped, stop) = async_channel::bounded::<()>(1);
     let main = executor.spawn(run(Arc::clone(shared), Arc::clone(&executor), listeners, stopped));
     main.detach();
     for _ in 0..workers {
         let (executor, stop) = (Arc::clone(&executor), stop.clone());
         let worker = move || {
             // The channel closes when the server has stopped.
-            let _ = smol::block_on(executor.run(stop.recv()));
+            let _ = async_io::block_on(executor.run(stop.recv()));
         };
         if let Err(error) = shared.threads.spawn("transom-worker", worker) {
             shared.stopper.stop(Duration::ZERO);
@@ -52,7 +53,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
 pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
-    let (stopped, _stop) = smol::channel::bounded::<()>(1);
+    let (stopped, _stop) = async_channel::bounded::<()>(1);
     executor.run(run(shared, Arc::clone(&executor), listeners, stopped)).await;
     Ok(())
 }
@@ -88,7 +89,7 @@ async fn run(
     shared: Arc<Shared>,
     executor: Arc<Executor<'static>>,
     listeners: Vec<Acceptor>,
-    _stopped: smol::channel::Sender<()>,
+    _stopped: async_channel::Sender<()>,
 ) {
     let accepting: Vec<Task<()>> = listeners
         .into_iter()
