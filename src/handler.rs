@@ -147,8 +147,8 @@ impl fmt::Debug for Reply {
 }
 
 /// Calls a handler so that a panic in it becomes a 500.
-pub(crate) fn call(handler: &dyn Handler, request: Request, context: &Context<'_>) -> Reply {
-    catch_unwind(AssertUnwindSafe(|| handler.call(request, context)))
+pub(crate) fn call(handler: &dyn Handler, request: Request, context: Context<'_>) -> Reply {
+    catch_unwind(AssertUnwindSafe(|| handler.call(request, &context)))
         .unwrap_or_else(|panic| Reply::now(panicked(&*panic)))
 }
 

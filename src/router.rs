@@ -48,8 +48,15 @@ pub(crate) struct Endpoint {
     pub handler: Arc<dyn Handler>,
     pub streaming: bool,
     pub body_limit: Option<u64>,
-    /// `Some(None)` is without a deadline.
-    pub timeout: Option<Option<Duration>>,
+    pub timeout: Timeout,
+}
+
+/// How long a route's handler may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Timeout {
+    /// As long as the server's setting says.
+    Server,
+    Own(Option<Duration>),
 }
 
 /// What the router says to a request.
@@ -115,7 +122,7 @@ impl Route {
     /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.endpoint.timeout = Some(timeout.into());
+        self.endpoint.timeout = Timeout::Own(timeout.into());
         self
     }
 }
@@ -128,7 +135,7 @@ impl fmt::Debug for Route {
 
 impl Endpoint {
     fn new(handler: impl Handler) -> Self {
-        Self { handler: Arc::new(handler), streaming: false, body_limit: None, timeout: None }
+        Self { handler: Arc::new(handler), streaming: false, body_limit: None, timeout: Timeout::Server }
     }
 }
 
@@ -138,7 +145,7 @@ macro_rules! method {
         #[doc = concat!("Routes ", stringify!($method), " requests for `pattern` to `handler`.")]
         ///
         #[doc = concat!("```\ntransom::Router::new().", stringify!($name),
-                                    "(\"/\", async |_: transom::Request| \"done\");\n```")]
+                                            "(\"/\", async |_: transom::Request| \"done\");\n```")]
         ///
         /// A bad pattern is reported when the server is started.
         #[must_use]

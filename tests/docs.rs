@@ -7,7 +7,8 @@ use std::path::Path;
 use transom::{Limits, Timeouts};
 
 fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The fields that `{:#?}` shows, with their values.
@@ -35,12 +36,16 @@ fn number(text: &str) -> String {
 #[test]
 fn the_table_of_limits_is_that_of_the_code() {
     let readme = read("README.md");
-    let defaults = [("limits", format!("{:#?}", Limits::default())), ("timeouts", format!("{:#?}", Timeouts::default()))];
+    let defaults = [
+        ("limits", format!("{:#?}", Limits::default())),
+        ("timeouts", format!("{:#?}", Timeouts::default())),
+    ];
     let mut rows = 0;
     for (group, debug) in defaults {
         for (name, value) in fields(&debug) {
             let key = format!("| `{group}.{name}` |");
-            let row = readme.lines().find(|line| line.starts_with(&key)).unwrap_or_else(|| panic!("no row {key}"));
+            let row =
+                readme.lines().find(|line| line.starts_with(&key)).unwrap_or_else(|| panic!("no row {key}"));
             rows += 1;
             if name == "pool_threads" {
                 continue; // depends on the machine
@@ -49,7 +54,10 @@ fn the_table_of_limits_is_that_of_the_code() {
             assert_eq!(number(cell), value, "{key}");
         }
     }
-    let written = readme.lines().filter(|line| line.starts_with("| `limits.") || line.starts_with("| `timeouts.")).count();
+    let written = readme
+        .lines()
+        .filter(|line| line.starts_with("| `limits.") || line.starts_with("| `timeouts."))
+        .count();
     assert_eq!(written, rows, "the README has rows that the code does not");
 }
 

@@ -57,7 +57,9 @@ fn named(code: &str) -> BTreeSet<String> {
     code.match_indices("crate::")
         // `$crate` in a macro is the caller's business.
         .filter(|(at, _)| !code[..*at].ends_with('$'))
-        .map(|(at, prefix)| code[at + prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .map(|(at, prefix)| {
+            code[at + prefix.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
         .collect()
 }
 
@@ -129,7 +131,13 @@ fn a_file_has_one_noun_and_says_which() {
 
 #[test]
 fn nothing_is_left_open() {
-    let marks = ["TO".to_owned() + "DO", "FIX".to_owned() + "ME", "to".to_owned() + "do!(", "unimpl".to_owned() + "emented!(", "dbg".to_owned() + "!("];
+    let marks = [
+        "TO".to_owned() + "DO",
+        "FIX".to_owned() + "ME",
+        "to".to_owned() + "do!(",
+        "unimpl".to_owned() + "emented!(",
+        "dbg".to_owned() + "!(",
+    ];
     for folder in ["src", "tests", "examples", "bindings/c"] {
         for (file, text) in sources(folder) {
             for mark in &marks {

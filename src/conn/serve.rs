@@ -20,7 +20,7 @@ use crate::handler::{self, Context, Reply};
 use crate::message::{HttpDate, Request, RequestParts, Response};
 use crate::pool::Pool;
 use crate::proto::{Facts, Head, HeadReader, Payload, encode_head, plan};
-use crate::router::{Endpoint, Found, Router};
+use crate::router::{Endpoint, Found, Router, Timeout};
 
 /// What all connections of a server share.
 pub(crate) struct App {
@@ -95,7 +95,7 @@ impl<T: Transport> Connection<'_, T> {
                 Ok(None) => Next::Close,
                 Err(reject) => {
                     let is_head = self.wire.input.as_slice().starts_with(b"HEAD ");
-                    self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject).await
+                    self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject)
                 }
             };
             match next {
@@ -162,30 +162,30 @@ impl<T: Transport> Connection<'_, T> {
             Found::Answer(response) => {
                 return match Incoming::new(&facts, u64::MAX) {
                     Ok(incoming) => self.respond(&method, version, &facts, incoming, response).await,
-                    Err(reject) => self.refuse(&method, reject).await,
+                    Err(reject) => self.refuse(&method, reject),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
         let mut incoming = match Incoming::new(&facts, limit) {
             Ok(incoming) => incoming,
-            Err(reject) => return self.refuse(&method, reject).await,
+            Err(reject) => return self.refuse(&method, reject),
         };
         let body = if endpoint.streaming {
             incoming.stream()
         } else {
             match incoming.whole(&mut self.wire, &app.config).await {
                 Ok(body) => body,
-                Err(reject) => return self.refuse(&method, reject).await,
+                Err(reject) => return self.refuse(&method, reject),
             }
         };
         let client = std::sync::Arc::clone(&self.session.client);
         let parts = RequestParts { method: method.clone(), target, version, headers, client };
         let request = Request { parts, params, body };
-        let reply = handler::call(&*endpoint.handler, request, &Context::new(&app.pool));
+        let reply = handler::call(&*endpoint.handler, request, Context::new(&app.pool));
         match self.wait(reply, endpoint, &mut incoming).await {
             Ok(response) => self.respond(&method, version, &facts, incoming, response).await,
-            Err(reject) => self.refuse(&method, reject).await,
+            Err(reject) => self.refuse(&method, reject),
         }
     }
 
@@ -198,7 +198,10 @@ impl<T: Transport> Connection<'_, T> {
         incoming: &mut Incoming,
     ) -> Result<Response, Reject> {
         let config = &self.app.config;
-        let timeout = endpoint.timeout.unwrap_or(config.timeouts.handler);
+        let timeout = match endpoint.timeout {
+            Timeout::Server => config.timeouts.handler,
+            Timeout::Own(timeout) => timeout,
+        };
         let mut started = None;
         let mut broken = false;
         poll_fn(|cx| {
@@ -232,7 +235,7 @@ impl<T: Transport> Connection<'_, T> {
     ) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
-            return self.refuse(method, reject).await;
+            return self.refuse(method, reject);
         }
         let config = &self.app.config;
         let response = checked(response);
@@ -264,7 +267,7 @@ impl<T: Transport> Connection<'_, T> {
     }
 
     /// Answers a request that broke a rule, and closes.
-    async fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
+    fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
         log::debug!(target: "transom", "refused a request of {}: {}", self.session.client.peer, reject.reason());
         let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
         let plan = plan(method, Version::HTTP_11, false, &response);

@@ -54,7 +54,9 @@ impl Client {
     pub fn mark_gone(&self) {
         if !self.gone.swap(true, Ordering::AcqRel) {
             let watchers = std::mem::take(&mut *self.watchers());
-            watchers.into_iter().for_each(|watcher| watcher());
+            for watcher in watchers {
+                watcher();
+            }
         }
     }
 

@@ -36,8 +36,7 @@ impl Target {
             return None;
         }
         let (authority, start) = match text.as_bytes() {
-            [b'/', ..] => (0..0, 0),
-            [b'*'] => (0..0, 0),
+            [b'/', ..] | [b'*'] => (0..0, 0),
             _ => {
                 let authority = scheme_end(text)?;
                 let rest = &text[authority..];

@@ -90,7 +90,7 @@ impl Chunked {
                 self.left = self.left << 4 | hex(b).unwrap_or_default();
                 Ok(State::Size(digits + 1))
             }
-            (State::Size(_), b'\r') | (State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Size(_) | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size(_) | State::Gap, b' ' | b'\t') => self.extension(State::Gap, limits),
             (State::Size(_) | State::Gap, b';') => self.extension(State::Extension, limits),
             (State::Extension, b) if is_text(b) => self.extension(State::Extension, limits),

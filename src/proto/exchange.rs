@@ -19,6 +19,7 @@ pub(crate) enum Payload {
 }
 
 /// What was decided for a response.
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of the head")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub payload: Payload,
@@ -104,8 +105,8 @@ mod tests {
     use super::*;
     use crate::message::Body;
 
-    fn payload(method: Method, version: Version, response: &Response) -> Payload {
-        plan(&method, version, true, response).payload
+    fn payload(method: &Method, version: Version, response: &Response) -> Payload {
+        plan(method, version, true, response).payload
     }
 
     fn stream() -> Response {
@@ -115,10 +116,10 @@ mod tests {
     #[test]
     fn rfc9112_6_3_framing_of_the_answer() {
         let text = Response::text("hello");
-        assert_eq!(payload(Method::GET, Version::HTTP_11, &text), Payload::Length(5));
-        assert_eq!(payload(Method::GET, Version::HTTP_10, &text), Payload::Length(5));
-        assert_eq!(payload(Method::GET, Version::HTTP_11, &stream()), Payload::Chunked);
-        assert_eq!(payload(Method::GET, Version::HTTP_10, &stream()), Payload::UntilClose);
+        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text), Payload::Length(5));
+        assert_eq!(payload(&Method::GET, Version::HTTP_10, &text), Payload::Length(5));
+        assert_eq!(payload(&Method::GET, Version::HTTP_11, &stream()), Payload::Chunked);
+        assert_eq!(payload(&Method::GET, Version::HTTP_10, &stream()), Payload::UntilClose);
         assert!(plan(&Method::GET, Version::HTTP_10, true, &stream()).close);
     }
 
@@ -126,13 +127,13 @@ mod tests {
     fn rfc9110_6_4_1_answers_without_a_body() {
         let none = |announced| Payload::None { announced };
         let text = |status| Response::text("hello").status(status);
-        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
-        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &stream()), none(None));
-        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
-        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
-        assert_eq!(payload(Method::GET, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));
+        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
+        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &stream()), none(None));
+        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
+        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
+        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));
         assert_eq!(
-            payload(Method::GET, Version::HTTP_11, &Response::new(StatusCode::OK)),
+            payload(&Method::GET, Version::HTTP_11, &Response::new(StatusCode::OK)),
             Payload::Length(0)
         );
     }
@@ -144,6 +145,6 @@ mod tests {
         assert_eq!(decided.payload, Payload::Length(9));
         assert!(decided.close && decided.filter && !decided.has_date);
         let head = Response::new(StatusCode::OK).header("content-length", "77").body(Body::empty());
-        assert_eq!(payload(Method::HEAD, Version::HTTP_11, &head), Payload::None { announced: Some(77) });
+        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &head), Payload::None { announced: Some(77) });
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Admission {
 impl Gate {
     pub fn new(limit: usize) -> Arc<Self> {
         let state = State { stage: Stage::Running, sessions: Slab::new(), finished: 0, cut: 0, waiter: None };
-        Arc::new(Self { limit, state: Mutex::new(state) })
+        Arc::new(Self { limit, state: state.into() })
     }
 
     /// Lets a connection in, if there is room.
@@ -50,12 +50,14 @@ impl Gate {
     }
 
     /// Takes every connection to that stage, and those to come.
-    pub fn advance(&self, stage: Stage) {
+    pub fn advance(&self, to: Stage) {
         let mut state = self.lock();
-        state.stage = state.stage.max(stage);
+        state.stage = state.stage.max(to);
         let sessions: Vec<_> = state.sessions.iter().map(|(_, session)| Arc::clone(session)).collect();
         drop(state);
-        sessions.iter().for_each(|session| session.advance(stage));
+        for session in sessions {
+            session.advance(to);
+        }
     }
 
     /// Ready when nobody is inside. One task waits.
