@@ -111,6 +111,10 @@ macro_rules! rejects {
 
         impl Reject {
             /// The status it is answered with.
+            ///
+            /// ```
+            /// assert_eq!(transom::Reject::HeadTooLarge.status(), 431);
+            /// ```
             pub const fn status(self) -> StatusCode {
                 match self {
                     $(Self::$name => StatusCode::$status,)*
@@ -118,6 +122,10 @@ macro_rules! rejects {
             }
 
             /// A short name for logs and counters; never changes.
+            ///
+            /// ```
+            /// assert_eq!(transom::Reject::HeadTooLarge.reason(), "head-too-large");
+            /// ```
             pub const fn reason(self) -> &'static str {
                 match self {
                     $(Self::$name => $reason,)*

@@ -48,7 +48,8 @@ where
     }
 }
 
-/// What a handler may use of the server that called it.
+/// What a handler may use of the server that called it; see
+/// [`run_blocking`](Self::run_blocking) for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     pool: &'a Pool,
@@ -84,6 +85,17 @@ impl<'a> Context<'a> {
 }
 
 /// A response, or the promise of one.
+///
+/// ```
+/// use transom::{Context, Handler, Reply, Request};
+///
+/// struct Hello;
+/// impl Handler for Hello {
+///     fn call(&self, _: Request, _: &Context) -> Reply {
+///         Reply::now("hello")
+///     }
+/// }
+/// ```
 pub struct Reply(Kind);
 
 enum Kind {
@@ -113,7 +125,7 @@ impl Reply {
     }
 
     /// A [`Responder`] that may answer that request from anywhere, and the
-    /// reply that waits for it.
+    /// reply that waits for it; see [`Responder`] for an example.
     pub fn later(request: &Request) -> (Responder, Self) {
         let (responder, answer) = Responder::new(request);
         (responder, Self(Kind::Later(answer)))
@@ -179,6 +191,10 @@ where
 }
 
 /// The handler that [`blocking`] makes.
+///
+/// ```
+/// let handler: transom::Blocking<_> = transom::blocking(|_: transom::Request| "done");
+/// ```
 pub struct Blocking<F>(std::sync::Arc<F>);
 
 impl<F, R> Handler for Blocking<F>

@@ -88,7 +88,7 @@ pub use message::{
     Body, BodyWriter, Headers, IntoResponse, InvalidHeader, Params, Peer, Request, Response, Target,
     WriteError,
 };
-pub use pool::{Pool, PoolFull};
+pub use pool::PoolFull;
 pub use responder::{Gone, Responder};
 pub use router::{Route, Router};
 pub use server::{Address, Handle, Listener, Report, Server, Service, Stopper};

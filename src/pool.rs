@@ -11,9 +11,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that run what may block, started when needed, up to a limit, with a
 /// bounded queue before them.
-///
-/// A handler reaches its server's pool through [`Context`](crate::Context).
-pub struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     limit: usize,
     queue_limit: usize,
@@ -35,6 +33,12 @@ struct State {
 
 /// The pool took no job: as many are waiting as may wait, or it is closed. It
 /// hands the job back.
+///
+/// ```
+/// let refused = transom::PoolFull(|| 7);
+/// assert_eq!(refused.to_string(), "the blocking pool and its queue are full");
+/// assert_eq!((refused.0)(), 7);
+/// ```
 pub struct PoolFull<F>(pub F);
 
 impl<F> fmt::Debug for PoolFull<F> {
@@ -52,15 +56,13 @@ impl<F> fmt::Display for PoolFull<F> {
 impl<F> std::error::Error for PoolFull<F> {}
 
 impl Pool {
-    pub(crate) fn new(limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
+    pub fn new(limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
         Self { shared, limit, queue_limit, threads }
     }
 
     /// Runs `job` on one of the pool's threads, soon.
     ///
-    /// # Errors
-    /// [`PoolFull`], with the job.
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         let mut state = self.shared.lock();
         if state.closed || (state.idle == 0 && state.queue.len() >= self.queue_limit) {
@@ -90,7 +92,7 @@ impl Pool {
 
     /// Takes no more jobs and drops those that wait; threads end after the job
     /// they are at.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
         let dropped = std::mem::take(&mut state.queue);

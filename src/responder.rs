@@ -87,6 +87,15 @@ impl Responder {
 
     /// Answers.
     ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// drop(reply); // as when the deadline has passed
+    /// assert_eq!(responder.send(Response::text("late")), Err(Gone));
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Gone`] if the exchange is over: its deadline passed, the server was
     /// stopped, or the connection broke. The response is then dropped.
@@ -97,11 +106,29 @@ impl Responder {
     /// Whether nobody waits for the answer any more, or the client has closed
     /// its side of the connection. In the second case an answer is still sent:
     /// the client may have closed only one direction.
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// assert!(!responder.is_gone());
+    /// # drop(reply);
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
     pub fn is_gone(&self) -> bool {
         self.client.is_gone() || self.is_over()
     }
 
     /// Whether the exchange is over: an answer would be [`Gone`].
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// drop(reply);
+    /// assert!(responder.is_over());
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
     pub fn is_over(&self) -> bool {
         self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
     }
@@ -109,6 +136,15 @@ impl Responder {
     /// Runs `watcher` if the client leaves before the exchange is over, at once
     /// if it has left already. It runs on one of the server's threads and must
     /// not block.
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// responder.on_gone(|| println!("never mind"));
+    /// # drop(reply);
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
     pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
         self.client.on_gone(Box::new(watcher));
     }

@@ -88,6 +88,11 @@ pub struct Route {
 
 impl Route {
     /// A route for one method.
+    ///
+    /// ```
+    /// use transom::{Method, Request, Route};
+    /// Route::new(Method::POST, "/", async |_: Request| "done");
+    /// ```
     pub fn new(method: Method, pattern: impl Into<String>, handler: impl Handler) -> Self {
         Self { method: Some(method), pattern: pattern.into(), endpoint: Endpoint::new(handler) }
     }
@@ -104,6 +109,11 @@ impl Route {
 
     /// Runs the handler as soon as the head is there, and lets it read the
     /// body in chunks. `100 Continue` goes out on the first read.
+    ///
+    /// ```
+    /// use transom::{Method, Request, Route};
+    /// Route::new(Method::POST, "/", async |_: Request| "done").streaming();
+    /// ```
     #[must_use]
     pub fn streaming(mut self) -> Self {
         self.endpoint.streaming = true;
@@ -112,6 +122,11 @@ impl Route {
 
     /// Another limit on the request body, in bytes, than
     /// [`Limits::body`](crate::Limits::body).
+    ///
+    /// ```
+    /// use transom::{Method, Request, Route};
+    /// Route::new(Method::POST, "/", async |_: Request| "done").body_limit(1024);
+    /// ```
     #[must_use]
     pub fn body_limit(mut self, bytes: u64) -> Self {
         self.endpoint.body_limit = Some(bytes);
@@ -120,6 +135,11 @@ impl Route {
 
     /// Another deadline for the handler than
     /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none.
+    ///
+    /// ```
+    /// use transom::{Method, Request, Route};
+    /// Route::new(Method::POST, "/", async |_: Request| "done").timeout(std::time::Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.endpoint.timeout = Timeout::Own(timeout.into());
@@ -145,7 +165,7 @@ macro_rules! method {
         #[doc = concat!("Routes ", stringify!($method), " requests for `pattern` to `handler`.")]
         ///
         #[doc = concat!("```\ntransom::Router::new().", stringify!($name),
-                                            "(\"/\", async |_: transom::Request| \"done\");\n```")]
+                                                    "(\"/\", async |_: transom::Request| \"done\");\n```")]
         ///
         /// A bad pattern is reported when the server is started.
         #[must_use]

@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["threads"]),
     ("error", &[]),
     ("config", &[]),
-    ("message", &[]),
+    ("message", &["error"]),
     ("proto", &["message", "config", "error"]),
     ("responder", &["message"]),
     ("handler", &["message", "pool", "responder"]),

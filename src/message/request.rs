@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{Method, Version};
 
 use super::{Body, Client, Headers, Params, Peer, Target};
+use crate::error::Reject;
 
 /// A request: head, path parameters, body, and who sent it.
 ///
@@ -38,66 +39,155 @@ pub(crate) struct RequestParts {
 }
 
 impl Request {
-    /// A request made by hand, to call a handler without a server.
+    /// A request made by hand, without fields or body, to call a handler
+    /// without a server.
     ///
     /// ```
-    /// use transom::{Body, Headers, Method, Request, Target};
-    /// let req = Request::new(Method::GET, Target::parse("/a?b").unwrap(), Headers::new(), Body::empty());
-    /// assert_eq!((req.path(), req.query()), ("/a", Some("b")));
+    /// use transom::{Body, Method, Request};
+    ///
+    /// let mut req = Request::new(Method::POST, "/a?b")?;
+    /// req.headers_mut().append("content-type", "text/plain")?;
+    /// *req.body_mut() = Body::from("hello");
+    /// assert_eq!((req.path(), req.query(), req.bytes()), ("/a", Some("b"), &b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn new(method: Method, target: Target, headers: Headers, body: Body) -> Self {
+    ///
+    /// # Errors
+    /// [`Reject::BadTarget`] if the target has none of the forms of RFC 9112 3.2.
+    pub fn new(method: Method, target: &str) -> Result<Self, Reject> {
+        let target = Target::parse(target).ok_or(Reject::BadTarget)?;
         let client = Arc::new(Client::new(Peer::Unknown));
-        let parts = RequestParts { method, target, version: Version::HTTP_11, headers, client };
-        Self { parts, params: Params::default(), body }
+        let parts =
+            RequestParts { method, target, version: Version::HTTP_11, headers: Headers::new(), client };
+        Ok(Self { parts, params: Params::default(), body: Body::empty() })
     }
 
     /// The method (RFC 9110 9); case counts.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.method(), "GET");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn method(&self) -> &Method {
         &self.parts.method
     }
 
     /// The request target as it was sent.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.target().as_str(), "/a%20b?x=1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn target(&self) -> &Target {
         &self.parts.target
     }
 
     /// The path as it was sent, still percent-encoded, without the query.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.path(), "/a%20b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> &str {
         self.parts.target.path()
     }
 
     /// What stands behind the `?`, as it was sent.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.query(), Some("x=1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn query(&self) -> Option<&str> {
         self.parts.target.query()
     }
 
     /// HTTP/1.1 or HTTP/1.0.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.version(), transom::Version::HTTP_11);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn version(&self) -> Version {
         self.parts.version
     }
 
     /// The header fields in the order they came.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.headers().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn headers(&self) -> &Headers {
         &self.parts.headers
     }
 
+    /// The header fields, to change, in a request made by hand.
+    ///
+    /// ```
+    /// let mut req = transom::Request::new(transom::Method::GET, "/")?;
+    /// req.headers_mut().append("accept", "text/html")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.parts.headers
+    }
+
     /// The first header field of that name, if its value is UTF-8.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.header("HOST"), Some("example.org"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name)
     }
 
     /// The host (and port) the client aimed at: the target's authority, or
     /// the Host field (RFC 9112 3.2.2).
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.host(), Some("example.org"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn host(&self) -> Option<&str> {
         self.parts.target.authority().or_else(|| self.header("host"))
     }
 
     /// All path parameters.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.params().get("id"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn params(&self) -> &Params {
         &self.params
     }
 
     /// The path parameter of that name, percent-decoded.
+    ///
+    /// ```
+    /// use transom::{Request, Response, Router};
+    /// Router::new().get("/users/{id}", async |req: Request| Response::text(req.param("id")));
+    /// ```
     ///
     /// # Panics
     /// If the route's pattern has no such name: a mistake in the program,
@@ -113,21 +203,49 @@ impl Request {
     }
 
     /// The whole body; empty if the route streams it.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.bytes(), b"");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bytes(&self) -> &[u8] {
         self.body.as_bytes().unwrap_or_default()
     }
 
     /// The body, to read from in a route that streams.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert!(smol::block_on(req.body_mut().chunk()).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
 
     /// The body, for keeps.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert!(req.into_body().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_body(self) -> Body {
         self.body
     }
 
     /// Who sent it.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert_eq!(req.peer(), transom::Peer::Unknown);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn peer(&self) -> Peer {
         self.parts.client.peer
     }
@@ -136,6 +254,13 @@ impl Request {
     ///
     /// A client that only half-closed (`shutdown(SHUT_WR)`) looks the same and
     /// still reads the answer, so an answer is sent all the same.
+    ///
+    /// ```
+    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
+    /// # req.headers_mut().append("host", "example.org")?;
+    /// assert!(!req.is_client_gone());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_client_gone(&self) -> bool {
         self.parts.client.is_gone()
     }

@@ -52,6 +52,16 @@ impl From<WriteError> for io::Error {
 ///
 /// [`finish`](Self::finish) ends the body. A writer dropped without it cuts the
 /// response off, so that the client does not take a part for the whole.
+///
+/// ```
+/// let (writer, body) = transom::Body::channel();
+/// std::thread::spawn(move || {
+///     writer.write_blocking("hello", None)?;
+///     writer.finish();
+///     Ok::<(), transom::WriteError>(())
+/// });
+/// assert_eq!(smol::block_on(body.collect(10)).unwrap(), "hello");
+/// ```
 pub struct BodyWriter(PipeFeed);
 
 impl BodyWriter {

@@ -36,17 +36,38 @@ impl Handle {
     }
 
     /// The first address it listens on, with the real port.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// assert!(server.local_addr().port().is_some());
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn local_addr(&self) -> &Address {
         // A server without a listener does not start.
         &self.addresses[0]
     }
 
     /// All addresses it listens on, in the order they were bound.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// assert_eq!(server.local_addrs().len(), 1);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn local_addrs(&self) -> &[Address] {
         &self.addresses
     }
 
     /// What asks it to stop, from anywhere.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// server.stopper().stop(Duration::ZERO);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn stopper(&self) -> Stopper {
         self.shared.stopper.clone()
     }
@@ -58,6 +79,13 @@ impl Handle {
     ///
     /// Called on one of the server's own threads, in a handler for instance, it
     /// begins to stop and returns at once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// assert_eq!(server.stop(Duration::from_secs(10)).cut, 0);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn stop(&self, deadline: Duration) -> Report {
         self.shared.stopper.stop(deadline);
         if !self.shared.threads.is_current() {
@@ -71,6 +99,14 @@ impl Handle {
 
     /// Waits until the server has stopped.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// server.stopper().stop(Duration::ZERO); // elsewhere, later
+    /// server.wait()?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::WouldDeadlock`] on one of the server's own threads.
     pub fn wait(&self) -> Result<Report> {
@@ -83,6 +119,13 @@ impl Handle {
 
     /// Waits until the server has stopped, at most `timeout`; `None` if it has not.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// assert!(server.wait_timeout(Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<Report>> {
@@ -94,6 +137,13 @@ impl Handle {
     }
 
     /// What became of the exchanges so far.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// assert_eq!(server.report().pending, 0);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn report(&self) -> Report {
         self.shared.gate.report()
     }

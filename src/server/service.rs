@@ -41,7 +41,7 @@ impl Service {
     }
 
     /// Serves a connection until it ends. With as many connections as the limit
-    /// allows, it is dropped at once.
+    /// allows, it is dropped at once. See [`Service`] for an example.
     pub async fn serve_connection<S>(&self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -52,6 +52,12 @@ impl Service {
     }
 
     /// What became of the exchanges so far.
+    ///
+    /// ```
+    /// let service = transom::Server::new(transom::Router::new()).service()?;
+    /// assert_eq!(service.report().pending, 0);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
     pub fn report(&self) -> Report {
         self.0.gate.report()
     }
