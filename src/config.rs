@@ -28,6 +28,13 @@ pub struct Limits {
     /// Connections at once; default 10,000. Beyond: 503 with Retry-After, and
     /// close. Enforced in `server::gate`.
     pub connections: usize,
+    /// Connections at once from one IP address; default off (`None`). Beyond:
+    /// 503 with Retry-After, and close. Enforced in `server::gate`.
+    pub connections_per_address: Option<usize>,
+    /// The rate below which a request head is given up, bytes a second, counted
+    /// from two seconds behind its first byte; default 100, 0 is off. Then: 408
+    /// and close. Enforced in `conn::serve`.
+    pub head_rate: u32,
     /// Output waiting in one connection, bytes; default 64 KiB. Beyond, the
     /// handler's stream is not asked for more. Enforced in `conn::outgoing`.
     pub output: usize,
@@ -52,6 +59,8 @@ impl Default for Limits {
             chunk_extensions: 4 * 1024,
             trailers: 8 * 1024,
             connections: 10_000,
+            connections_per_address: None,
+            head_rate: 100,
             output: 64 * 1024,
             drain: 256 * 1024,
             pool_threads: (2 * std::thread::available_parallelism().map_or(4, usize::from)).max(8),

@@ -82,6 +82,7 @@ pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
 
 pub use config::{Limits, Timeouts};
+pub use conn::Refusal;
 pub use error::{Error, Reject, Result};
 pub use handler::{Blocking, Context, Handler, Reply, blocking};
 pub use message::{

@@ -22,6 +22,9 @@ fn fields(debug: &str) -> Vec<(String, String)> {
 
 /// `8 KiB`, `10 MiB`, `10,000`, `10 s` as the number that the code holds.
 fn number(text: &str) -> String {
+    if text == "off" {
+        return "None".into();
+    }
     let plain = text.replace(',', "");
     let (digits, unit) = plain.split_once(' ').unwrap_or((&plain, ""));
     let digits: u64 = digits.parse().unwrap_or_else(|_| panic!("{text} is no number"));

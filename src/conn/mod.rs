@@ -12,6 +12,7 @@ mod session;
 mod transport;
 mod wire;
 
-pub(crate) use serve::{App, refuse_busy, serve};
+pub use serve::Refusal;
+pub(crate) use serve::{App, OnRefusal, refuse_busy, serve};
 pub(crate) use session::{Session, Stage};
 pub(crate) use transport::Transport;

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode, Version};
 
@@ -17,16 +17,44 @@ use super::{Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
-use crate::message::{HttpDate, Request, RequestParts, Response};
+use crate::message::{HttpDate, Peer, Request, RequestParts, Response};
 use crate::pool::Pool;
 use crate::proto::{Facts, Head, HeadReader, Payload, encode_head, plan};
 use crate::router::{Endpoint, Found, Router, Timeout};
+
+/// From its first byte on, a head may take this long whatever its rate.
+const RATE_GRACE: Duration = Duration::from_secs(2);
 
 /// What all connections of a server share.
 pub(crate) struct App {
     pub router: Router,
     pub config: Config,
     pub pool: Pool,
+    pub on_refusal: OnRefusal,
+}
+
+pub(crate) type OnRefusal = Box<dyn Fn(&Refusal) + Send + Sync>;
+
+/// A request that was refused: which rule it broke, and who sent it. See
+/// [`Server::on_refusal`](crate::Server::on_refusal).
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// let counts = Mutex::new(HashMap::new());
+/// let count = move |refusal: &transom::Refusal| {
+///     *counts.lock().unwrap().entry(refusal.reject.reason()).or_insert(0) += 1;
+/// };
+/// transom::Server::new(transom::Router::new()).on_refusal(count);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The rule or limit.
+    pub reject: Reject,
+    /// The other end of the connection.
+    pub peer: Peer,
 }
 
 /// What a connection does after an exchange.
@@ -113,7 +141,7 @@ impl<T: Transport> Connection<'_, T> {
     async fn read_head(&mut self) -> Result<Option<Head>, Reject> {
         let Config { limits, timeouts } = &self.app.config;
         let mut reader = HeadReader::default();
-        let mut head_deadline = None;
+        let mut first_byte = None;
         loop {
             if !self.wire.input.is_empty()
                 && let Some((head, length)) = reader.read(self.wire.input.as_slice(), limits)?
@@ -134,7 +162,8 @@ impl<T: Transport> Connection<'_, T> {
                 self.wire.output.shrink();
                 self.wire.deadline(timeouts.idle)
             } else {
-                *head_deadline.get_or_insert_with(|| self.wire.deadline(timeouts.head))
+                let first_byte = *first_byte.get_or_insert_with(|| self.wire.now());
+                head_deadline(&self.app.config, first_byte, self.wire.input.len())
             };
             let filled = poll_fn(|cx| {
                 if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
@@ -268,7 +297,9 @@ impl<T: Transport> Connection<'_, T> {
 
     /// Answers a request that broke a rule, and closes.
     fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
-        log::debug!(target: "transom", "refused a request of {}: {}", self.session.client.peer, reject.reason());
+        let peer = self.session.client.peer;
+        log::debug!(target: "transom", "refused a request of {peer}: {}", reject.reason());
+        (self.app.on_refusal)(&Refusal { reject, peer });
         let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
         let plan = plan(method, Version::HTTP_11, false, &response);
         write_head(self.wire.output.buffer(), &response, &plan);
@@ -285,6 +316,20 @@ impl<T: Transport> Connection<'_, T> {
         self.session.client.mark_gone();
         let _ = self.wire.flush().await;
         Next::Close
+    }
+}
+
+/// When a head is given up of which so many bytes have come: it has its time in
+/// all, and must keep up a rate.
+fn head_deadline(config: &Config, first_byte: Instant, length: usize) -> Option<Instant> {
+    let by_time = config.timeouts.head.and_then(|timeout| first_byte.checked_add(timeout));
+    let by_rate = match config.limits.head_rate {
+        0 => None,
+        rate => first_byte.checked_add(RATE_GRACE + Duration::from_secs(length as u64) / rate),
+    };
+    match (by_time, by_rate) {
+        (Some(time), Some(rate)) => Some(time.min(rate)),
+        (time, rate) => time.or(rate),
     }
 }
 

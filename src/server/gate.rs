@@ -1,23 +1,30 @@
 //! Who is inside: admits connections up to the limit, reaches all of them when
 //! the server stops, and counts what became of their exchanges.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::stop::Report;
+use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::message::Peer;
 
 pub(crate) struct Gate {
     limit: usize,
+    limit_per_address: Option<usize>,
     state: Mutex<State>,
 }
 
 struct State {
     stage: Stage,
     sessions: Slab<Arc<Session>>,
+    /// Connections of each address; kept only if there is a limit on them.
+    addresses: HashMap<IpAddr, usize>,
     finished: u64,
     cut: u64,
     /// Waits for the last connection to end.
@@ -32,9 +39,20 @@ pub(crate) struct Admission {
 }
 
 impl Gate {
-    pub fn new(limit: usize) -> Arc<Self> {
-        let state = State { stage: Stage::Running, sessions: Slab::new(), finished: 0, cut: 0, waiter: None };
-        Arc::new(Self { limit, state: state.into() })
+    pub fn new(limits: &Limits) -> Arc<Self> {
+        let state = State {
+            stage: Stage::Running,
+            sessions: Slab::new(),
+            addresses: HashMap::new(),
+            finished: 0,
+            cut: 0,
+            waiter: None,
+        };
+        Arc::new(Self {
+            limit: limits.connections,
+            limit_per_address: limits.connections_per_address,
+            state: state.into(),
+        })
     }
 
     /// Lets a connection in, if there is room.
@@ -42,6 +60,13 @@ impl Gate {
         let mut state = self.lock();
         if state.sessions.len() >= self.limit {
             return None;
+        }
+        if let (Some(limit), Peer::Tcp(address)) = (self.limit_per_address, peer) {
+            let inside = state.addresses.entry(address.ip()).or_insert(0);
+            if *inside >= limit {
+                return None;
+            }
+            *inside += 1;
         }
         let session = Arc::new(Session::new(peer));
         session.advance(state.stage);
@@ -89,6 +114,14 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.sessions.remove(self.key);
+        if let Peer::Tcp(address) = self.session.client.peer
+            && let Entry::Occupied(mut inside) = state.addresses.entry(address.ip())
+        {
+            *inside.get_mut() -= 1;
+            if *inside.get() == 0 {
+                inside.remove();
+            }
+        }
         state.finished += u64::from(self.session.finished());
         state.cut += u64::from(self.session.is_busy());
         let waiter = if state.sessions.is_empty() { state.waiter.take() } else { None };

@@ -15,7 +15,7 @@ pub use service::Service;
 pub use stop::{Report, Stopper};
 
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::App;
+use crate::conn::{App, OnRefusal, Refusal};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::router::Router;
@@ -39,6 +39,7 @@ pub struct Server {
     workers: Option<usize>,
     stopper: Stopper,
     hook: ThreadHook,
+    on_refusal: OnRefusal,
     listeners: Vec<Listener>,
 }
 
@@ -63,6 +64,7 @@ impl Server {
             workers: None,
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
+            on_refusal: Box::new(|_| ()),
             listeners: Vec::new(),
         }
     }
@@ -125,6 +127,20 @@ impl Server {
     #[must_use]
     pub fn on_thread<G: 'static>(mut self, hook: impl Fn() -> G + Send + Sync + 'static) -> Self {
         self.hook = Box::new(move || Box::new(hook()));
+        self
+    }
+
+    /// Calls `hook` for each request that is refused because it breaks a rule or
+    /// a limit: to count, or to log. It must not block.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).on_refusal(|refusal| {
+    ///     eprintln!("{} {}", refusal.peer, refusal.reject.reason());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_refusal(mut self, hook: impl Fn(&Refusal) + Send + Sync + 'static) -> Self {
+        self.on_refusal = Box::new(hook);
         self
     }
 
@@ -243,6 +259,7 @@ impl Server {
             ("target", limits.target),
             ("head", limits.head),
             ("connections", limits.connections),
+            ("connections_per_address", limits.connections_per_address.unwrap_or(1)),
             ("output", limits.output),
             ("pool_threads", limits.pool_threads),
         ];
@@ -250,9 +267,9 @@ impl Server {
             return Err(Error::BadSetting { name, reason: "it must be at least 1" });
         }
         let threads = Threads::new(self.hook);
-        let gate = Gate::new(limits.connections);
+        let gate = Gate::new(limits);
         let pool = Pool::new(limits.pool_threads, limits.pool_queue, Arc::clone(&threads));
-        let app = App { router: self.router, config: self.config, pool };
+        let app = App { router: self.router, config: self.config, pool, on_refusal: self.on_refusal };
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
     }
 }
