@@ -1,5 +1,5 @@
 //! What goes wrong: [`Error`] is what the host sees, [`Reject`] is a verdict on
-//! a request.
+//! a request, [`Gone`] is the answer to an answer that came too late.
 
 use std::fmt;
 use std::io;
@@ -89,6 +89,22 @@ impl From<io::Error> for Error {
         Self::Io(error)
     }
 }
+
+/// An answer came too late: nobody waits for it any more.
+///
+/// ```
+/// assert_eq!(transom::Gone.to_string(), "the exchange is over, nobody waits for this answer");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the exchange is over, nobody waits for this answer")
+    }
+}
+
+impl std::error::Error for Gone {}
 
 /// Declares the rejects with, for each, its status, a machine-readable reason
 /// and a sentence: one table, read by people and by the code.

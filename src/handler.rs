@@ -165,10 +165,15 @@ pub(crate) fn call(handler: &dyn Handler, request: Request, context: Context<'_>
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    log::error!(target: "transom", "a handler panicked: {}", panic_text(panic));
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// What a panic said, fit for a log line.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> impl fmt::Display {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    log::error!(target: "transom", "a handler panicked: {}", text.unwrap_or("no message").escape_debug());
-    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+    text.unwrap_or("no message").escape_debug()
 }
 
 /// A handler of a function that may block: it runs on the server's blocking

@@ -83,13 +83,13 @@ pub use http::{Method, StatusCode, Version};
 
 pub use config::{Limits, Timeouts};
 pub use conn::Refusal;
-pub use error::{Error, Reject, Result};
+pub use error::{Error, Gone, Reject, Result};
 pub use handler::{Blocking, Context, Handler, Reply, blocking};
 pub use message::{
     Body, BodyWriter, Headers, IntoResponse, InvalidHeader, Params, Peer, Request, Response, Target,
-    WriteError,
+    Upgraded, WriteError,
 };
 pub use pool::PoolFull;
-pub use responder::{Gone, Responder};
+pub use responder::Responder;
 pub use router::{Route, Router};
 pub use server::{Address, Handle, Listener, Report, Server, Service, Stopper};

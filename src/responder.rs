@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use http::StatusCode;
 
-use crate::message::{Client, Request, Response};
+use crate::error::Gone;
+use crate::message::{Client, Headers, Request, Response};
 
 /// The right to answer one request, once, from any task or thread, now or later.
 ///
@@ -29,6 +30,7 @@ pub struct Responder {
     /// `None` once it has answered.
     slot: Option<Arc<Slot>>,
     client: Arc<Client>,
+    exchange: u64,
 }
 
 /// The connection's end of the slot.
@@ -44,22 +46,6 @@ struct State {
     abandoned: bool,
     waker: Option<Waker>,
 }
-
-/// An answer came too late: nobody waits for it any more.
-///
-/// ```
-/// assert_eq!(transom::Gone.to_string(), "the exchange is over, nobody waits for this answer");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the exchange is over, nobody waits for this answer")
-    }
-}
-
-impl std::error::Error for Gone {}
 
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,7 +68,14 @@ impl Slot {
 impl Responder {
     pub(crate) fn new(request: &Request) -> (Self, Answer) {
         let slot = Arc::<Slot>::default();
-        (Self { slot: Some(Arc::clone(&slot)), client: Arc::clone(&request.parts.client) }, Answer(slot))
+        (
+            Self {
+                slot: Some(Arc::clone(&slot)),
+                client: Arc::clone(&request.parts.client),
+                exchange: request.parts.exchange,
+            },
+            Answer(slot),
+        )
     }
 
     /// Answers.
@@ -119,6 +112,24 @@ impl Responder {
         self.client.is_gone() || self.is_over()
     }
 
+    /// Sends `103 Early Hints`; see
+    /// [`Request::early_hints`](crate::Request::early_hints).
+    ///
+    /// ```
+    /// use transom::{Headers, Method, Reply, Request};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// responder.early_hints(Headers::parse(b"link: </a.css>; rel=preload\n")?)?;
+    /// # drop(reply);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the exchange is over.
+    pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
+        self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
+    }
+
     /// Whether the exchange is over: an answer would be [`Gone`].
     ///
     /// ```
@@ -146,7 +157,9 @@ impl Responder {
     /// # Ok::<(), transom::Reject>(())
     /// ```
     pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
-        self.client.on_gone(Box::new(watcher));
+        if !self.is_over() {
+            self.client.on_gone(Box::new(watcher));
+        }
     }
 }
 

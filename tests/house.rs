@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("message", &["error"]),
     ("proto", &["message", "config", "error"]),
-    ("responder", &["message"]),
+    ("responder", &["message", "error"]),
     ("handler", &["message", "pool", "responder"]),
     ("router", &["message", "error", "handler"]),
     ("conn", &["message", "proto", "config", "error", "handler", "pool", "router"]),

@@ -6,18 +6,23 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_lite::future::yield_now;
 
 use super::Transport;
 use super::wire::Wire;
 use crate::config::{Config, Limits};
 use crate::error::Reject;
-use crate::message::{Body, PipeFeed, Space, pipe};
+use crate::message::{Body, Headers, PipeFeed, Space, pipe};
 use crate::proto::{CONTINUE, Chunked, Facts, Framing};
 
 /// How much of a streamed body waits for its reader.
 const PIPE: usize = 64 * 1024;
 /// How far a connection reads ahead while a handler works.
 const READ_AHEAD: usize = 16 * 1024;
+
+/// Chunks that are read before other connections of the thread have their turn,
+/// though more are there.
+const TURN: usize = 16;
 
 /// Where the body of the request being served stands.
 pub(super) struct Incoming {
@@ -27,6 +32,7 @@ pub(super) struct Incoming {
     /// Octets that may still come, by the limit.
     allowance: u64,
     feed: Option<PipeFeed>,
+    trailers: Headers,
     /// Since when nothing has come, while something was wanted.
     stalled: Option<Instant>,
     /// When something last came.
@@ -55,6 +61,7 @@ impl Incoming {
             expects_continue: facts.expects_continue,
             allowance: limit,
             feed: None,
+            trailers: Headers::new(),
             stalled: None,
             progress: None,
             fault: None,
@@ -79,14 +86,24 @@ impl Incoming {
     /// The whole body.
     pub async fn whole<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> Result<Body, Reject> {
         let mut body = Vec::new();
+        let mut turn = 0;
         while !self.is_done() {
+            turn += 1;
+            if turn % TURN == 0 {
+                yield_now().await;
+            }
             let chunk = poll_fn(|cx| self.poll_chunk(cx, wire, config)).await?;
             if body.is_empty() && self.is_done() {
-                return Ok(chunk.into());
+                return Ok(self.with_trailers(chunk.into()));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.into())
+        Ok(self.with_trailers(body.into()))
+    }
+
+    fn with_trailers(&mut self, body: Body) -> Body {
+        let trailers = std::mem::take(&mut self.trailers);
+        if trailers.is_empty() { body } else { body.with_trailers(|| trailers) }
     }
 
     /// A body that the handler reads as it comes; [`poll`](Self::poll) feeds it.
@@ -98,9 +115,20 @@ impl Incoming {
             Rest::Chunked(_) => None,
         };
         self.feed = Some(feed);
-        match length {
-            Some(length) => Body::sized_stream(length, reader),
-            None => Body::stream(reader),
+        if let Some(length) = length {
+            return Body::sized_stream(length, reader);
+        }
+        let trailers = reader.trailers();
+        Body::stream(reader).with_trailers(trailers)
+    }
+
+    /// The final head comes next, and a body that may be made of this one, if
+    /// that is still to be read. Behind the head it is too late to ask for it
+    /// (RFC 9110 10.1.1).
+    pub fn ask_early<T: Transport>(&mut self, wire: &mut Wire<T>) {
+        let is_wanted = self.feed.as_ref().is_some_and(|feed| !feed.is_abandoned());
+        if is_wanted && std::mem::take(&mut self.expects_continue) {
+            wire.output.buffer().extend_from_slice(CONTINUE);
         }
     }
 
@@ -141,7 +169,7 @@ impl Incoming {
                 if !matches!(self.rest, Rest::Done) {
                     return;
                 }
-                feed.finish(Ok(()));
+                feed.finish_with(std::mem::take(&mut self.trailers));
             }
             Err(reject) => feed.finish(Err(reject.into())),
         }
@@ -241,6 +269,9 @@ impl Incoming {
         wire.input.consume(consumed);
         self.allowance = self.allowance.checked_sub(chunk.len() as u64).ok_or(Reject::BodyTooLarge)?;
         if done {
+            if let Rest::Chunked(decoder) = &self.rest {
+                self.trailers = decoder.trailers();
+            }
             self.rest = Rest::Done;
         }
         Ok(chunk)

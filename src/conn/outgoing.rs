@@ -11,8 +11,13 @@ use super::Transport;
 use super::incoming::Incoming;
 use super::wire::Wire;
 use crate::config::Config;
-use crate::message::Body;
-use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start};
+use crate::handler::panic_text;
+use crate::message::{Body, Client};
+use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_trailers};
+
+/// Chunks that a body may give before other connections of the thread have
+/// their turn, though it has more and the client takes them.
+const TURN: usize = 64;
 
 /// Puts the body behind its head, and as much of it on the wire as it must to
 /// stay below the limit on waiting output. An error means that the answer could
@@ -23,6 +28,7 @@ pub(super) async fn send<T: Transport>(
     payload: Payload,
     incoming: &mut Incoming,
     config: &Config,
+    client: &Client,
 ) -> io::Result<()> {
     let mut framer = match payload {
         Payload::None { .. } => return Ok(()),
@@ -32,10 +38,10 @@ pub(super) async fn send<T: Transport>(
     };
     if let Some(bytes) = body.take_whole() {
         framer.put(wire, bytes);
-        return framer.end(wire, payload);
+        return framer.end(wire, payload, body);
     }
     poll_fn(|cx| {
-        loop {
+        for _ in 0..TURN {
             if wire.output.len() >= config.limits.output {
                 ready!(wire.poll_flush(cx))?;
             }
@@ -53,18 +59,24 @@ pub(super) async fn send<T: Transport>(
                         return Poll::Ready(Err(error));
                     }
                     incoming.poll(cx, wire, config)?;
+                    if wire.has_ended() {
+                        client.mark_gone();
+                    }
                     return Poll::Pending;
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await?;
-    framer.end(wire, payload)
+    framer.end(wire, payload, body)
 }
 
 /// Polls a body that the host made, which may panic.
 fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-    catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))).unwrap_or_else(|panic| {
+        log::error!(target: "transom", "the stream of a response body panicked: {}", panic_text(&*panic));
         Poll::Ready(Some(Err(io::Error::other("the stream of a response body panicked"))))
     })
 }
@@ -98,9 +110,15 @@ impl Framer {
         }
     }
 
-    fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload) -> io::Result<()> {
+    fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload, mut body: Body) -> io::Result<()> {
         match payload {
-            Payload::Chunked => wire.output.buffer().extend_from_slice(LAST_CHUNK),
+            Payload::Chunked => {
+                let trailers = permitted_trailers(&body.take_trailers());
+                let out = wire.output.buffer();
+                out.extend_from_slice(LAST_CHUNK);
+                out.extend_from_slice(trailers.as_wire());
+                out.extend_from_slice(b"\r\n");
+            }
             Payload::Length(_) if self.left > 0 => {
                 return Err(io::Error::other("a response body is shorter than its Content-Length"));
             }

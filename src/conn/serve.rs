@@ -5,9 +5,11 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_lite::future::yield_now;
 use http::{Method, StatusCode, Version};
 
 use super::incoming::Incoming;
@@ -17,9 +19,11 @@ use super::{Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
-use crate::message::{HttpDate, Peer, Request, RequestParts, Response};
+use crate::message::{Headers, HttpDate, Peer, Request, RequestParts, Response, Upgrade, Upgraded};
 use crate::pool::Pool;
-use crate::proto::{Facts, Head, HeadReader, Payload, encode_head, plan};
+use crate::proto::{
+    Facts, Head, HeadReader, Payload, encode_head, encode_interim, encode_switch, offers, plan,
+};
 use crate::router::{Endpoint, Found, Router, Timeout};
 
 /// From its first byte on, a head may take this long whatever its rate.
@@ -57,12 +61,18 @@ pub struct Refusal {
     pub peer: Peer,
 }
 
+/// Exchanges before other connections of the thread have their turn, though
+/// more requests are there.
+const TURN: usize = 64;
+
 /// What a connection does after an exchange.
 enum Next {
     Again,
     /// Close so that the client can read the last answer, though it may still send.
     Linger,
     Close,
+    /// Hand the connection to another protocol.
+    Upgrade(Upgrade),
 }
 
 /// Serves a connection until it ends, or the server cuts it.
@@ -104,6 +114,15 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
     wire.linger(config.limits.drain, config.timeouts.drain).await;
 }
 
+/// What of a request its answer depends on.
+struct Asked {
+    method: Method,
+    version: Version,
+    facts: Facts,
+    /// The header fields, if the client asks to leave HTTP.
+    upgrade: Option<Headers>,
+}
+
 struct Connection<'a, T> {
     wire: Wire<T>,
     app: &'a App,
@@ -112,7 +131,10 @@ struct Connection<'a, T> {
 
 impl<T: Transport> Connection<'_, T> {
     async fn run(mut self) {
-        loop {
+        for turn in 1_usize.. {
+            if turn % TURN == 0 {
+                yield_now().await;
+            }
             let next = match self.read_head().await {
                 Ok(Some(head)) => {
                     self.session.begin_exchange();
@@ -133,6 +155,12 @@ impl<T: Transport> Connection<'_, T> {
                     return self.wire.linger(config.limits.drain, config.timeouts.drain).await;
                 }
                 Next::Close => return,
+                Next::Upgrade(upgrade) => {
+                    self.session.begin_exchange();
+                    let (transport, early) = self.wire.into_parts();
+                    (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
+                    return self.session.end_exchange();
+                }
             }
         }
     }
@@ -186,35 +214,39 @@ impl<T: Transport> Connection<'_, T> {
     async fn exchange(&mut self, head: Head) -> Next {
         let Head { method, target, version, headers, facts } = head;
         let app = self.app;
-        let (endpoint, params) = match app.router.find(&method, &target) {
+        let mut asked = Asked { method, version, facts, upgrade: None };
+        let (endpoint, params) = match app.router.find(&asked.method, &target) {
             Found::Endpoint(endpoint, params) => (endpoint, params),
             Found::Answer(response) => {
-                return match Incoming::new(&facts, u64::MAX) {
-                    Ok(incoming) => self.respond(&method, version, &facts, incoming, response).await,
-                    Err(reject) => self.refuse(&method, reject),
+                return match Incoming::new(&asked.facts, u64::MAX) {
+                    Ok(incoming) => self.respond(&asked, incoming, response).await,
+                    Err(reject) => self.refuse(&asked.method, reject),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
-        let mut incoming = match Incoming::new(&facts, limit) {
+        let mut incoming = match Incoming::new(&asked.facts, limit) {
             Ok(incoming) => incoming,
-            Err(reject) => return self.refuse(&method, reject),
+            Err(reject) => return self.refuse(&asked.method, reject),
         };
         let body = if endpoint.streaming {
             incoming.stream()
         } else {
             match incoming.whole(&mut self.wire, &app.config).await {
                 Ok(body) => body,
-                Err(reject) => return self.refuse(&method, reject),
+                Err(reject) => return self.refuse(&asked.method, reject),
             }
         };
-        let client = std::sync::Arc::clone(&self.session.client);
-        let parts = RequestParts { method: method.clone(), target, version, headers, client };
+        asked.upgrade = asked.facts.upgrade.then(|| headers.clone());
+        let method = asked.method.clone();
+        let client = Arc::clone(&self.session.client);
+        let exchange = client.exchange();
+        let parts = RequestParts { method, target, version, headers, client, exchange };
         let request = Request { parts, params, body };
         let reply = handler::call(&*endpoint.handler, request, Context::new(&app.pool));
-        match self.wait(reply, endpoint, &mut incoming).await {
-            Ok(response) => self.respond(&method, version, &facts, incoming, response).await,
-            Err(reject) => self.refuse(&method, reject),
+        match self.wait(reply, endpoint, &asked, &mut incoming).await {
+            Ok(response) => self.respond(&asked, incoming, response).await,
+            Err(reject) => self.refuse(&asked.method, reject),
         }
     }
 
@@ -224,6 +256,7 @@ impl<T: Transport> Connection<'_, T> {
         &mut self,
         mut reply: Reply,
         endpoint: &Endpoint,
+        asked: &Asked,
         incoming: &mut Incoming,
     ) -> Result<Response, Reject> {
         let config = &self.app.config;
@@ -237,6 +270,7 @@ impl<T: Transport> Connection<'_, T> {
             if let Poll::Ready(response) = reply.poll(cx) {
                 return Poll::Ready(Ok(response));
             }
+            self.write_hints(asked, Some(cx.waker()));
             if !broken {
                 broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
                     || incoming.poll(cx, &mut self.wire, config).is_err();
@@ -254,26 +288,31 @@ impl<T: Transport> Connection<'_, T> {
     }
 
     /// Writes an answer and sees what the connection is still good for.
-    async fn respond(
-        &mut self,
-        method: &Method,
-        version: Version,
-        facts: &Facts,
-        mut incoming: Incoming,
-        response: Response,
-    ) -> Next {
+    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, response: Response) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
-            return self.refuse(method, reject);
+            return self.refuse(&asked.method, reject);
         }
+        self.write_hints(asked, None);
         let config = &self.app.config;
-        let response = checked(response);
-        let persistent = facts.persistent
+        let mut response = checked(response, asked, incoming.is_done());
+        if let Some(upgrade) = response.upgrade.take() {
+            encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
+            return match self.wire.flush().await {
+                Ok(()) => Next::Upgrade(upgrade),
+                Err(error) => self.cut_short(&error).await,
+            };
+        }
+        if response.body.as_bytes().is_none() {
+            incoming.ask_early(&mut self.wire);
+        }
+        let persistent = asked.facts.persistent
             && incoming.is_drainable(config.limits.drain)
             && !self.session.has_reached(Stage::Draining);
-        let plan = plan(method, version, persistent, &response);
+        let plan = plan(&asked.method, asked.version, persistent, &response);
         write_head(self.wire.output.buffer(), &response, &plan);
-        let sent = outgoing::send(&mut self.wire, response.body, plan.payload, &mut incoming, config).await;
+        let (body, client) = (response.body, &self.session.client);
+        let sent = outgoing::send(&mut self.wire, body, plan.payload, &mut incoming, config, client).await;
         if let Err(error) = sent {
             return self.cut_short(&error).await;
         }
@@ -293,6 +332,15 @@ impl<T: Transport> Connection<'_, T> {
             return Next::Close;
         }
         Next::Again
+    }
+
+    /// Writes the interim answers that the handler gave so far.
+    fn write_hints(&mut self, asked: &Asked, waker: Option<&Waker>) {
+        let hints = self.session.client.take_hints(waker);
+        // HTTP/1.0 knows no interim answers (RFC 9110 15.2).
+        for fields in hints.iter().filter(|_| asked.version == Version::HTTP_11) {
+            encode_interim(self.wire.output.buffer(), StatusCode::EARLY_HINTS, fields);
+        }
     }
 
     /// Answers a request that broke a rule, and closes.
@@ -334,9 +382,15 @@ fn head_deadline(config: &Config, first_byte: Instant, length: usize) -> Option<
 }
 
 /// The handler's response, or a 500 if it is none that can be sent.
-fn checked(response: Response) -> Response {
+fn checked(response: Response, asked: &Asked, is_read: bool) -> Response {
     if let Some(fault) = &response.fault {
         log::error!(target: "transom", "a handler's response was not sent: {fault}");
+    } else if let Some(upgrade) = &response.upgrade {
+        let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
+        if is_asked && is_read {
+            return response;
+        }
+        log::error!(target: "transom", "a handler's upgrade was not sent: not asked for, or a body is unread");
     } else if response.status.is_informational() {
         log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
     } else {

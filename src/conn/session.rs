@@ -71,7 +71,7 @@ impl Session {
     /// The exchange's answer is written, or nobody is left to write it to.
     pub fn end_exchange(&self) {
         self.busy.store(false, Ordering::Release);
-        self.client.forget_watchers();
+        self.client.end_exchange();
         if self.has_reached(Stage::Draining) {
             self.finished.fetch_add(1, Ordering::AcqRel);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 /// A byte stream with a clock. Each model of serving brings its own.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// The time by which deadlines are set.
     fn now(&self) -> Instant;
 

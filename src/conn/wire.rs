@@ -87,6 +87,11 @@ impl<T: Transport> Wire<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// The transport, and what was read of it and not used.
+    pub fn into_parts(self) -> (T, Vec<u8>) {
+        (self.transport, self.input.as_slice().to_vec())
+    }
+
     pub async fn flush(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             return Ok(());

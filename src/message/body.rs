@@ -4,11 +4,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::Headers;
 use super::pipe::pipe;
 use super::writer::BodyWriter;
 
@@ -20,7 +22,11 @@ use super::writer::BodyWriter;
 /// assert_eq!(Body::empty().as_bytes(), Some(&b""[..]));
 /// ```
 #[derive(Default)]
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// Made when the body has ended.
+    trailers: Option<Box<dyn FnOnce() -> Headers + Send>>,
+}
 
 #[derive(Default)]
 enum Kind {
@@ -28,7 +34,8 @@ enum Kind {
     Empty,
     Whole(Bytes),
     Stream {
-        chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+        /// Never locked: it makes a request `Sync`, so that a handler can lend it to an async function.
+        chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
         length: Option<u64>,
     },
 }
@@ -40,7 +47,7 @@ impl Body {
     /// assert_eq!(transom::Body::empty().len(), Some(0));
     /// ```
     pub const fn empty() -> Self {
-        Self(Kind::Empty)
+        Self { kind: Kind::Empty, trailers: None }
     }
 
     /// A body that comes in chunks, of a length not known beforehand. An error
@@ -54,7 +61,7 @@ impl Body {
     /// assert_eq!(Body::stream(chunks).len(), None);
     /// ```
     pub fn stream(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self(Kind::Stream { chunks: Box::pin(chunks), length: None })
+        Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: None }.into()
     }
 
     /// A body that comes in chunks, of `length` bytes in all. If the stream
@@ -67,7 +74,7 @@ impl Body {
     /// assert_eq!(Body::sized_stream(5, chunks).len(), Some(5));
     /// ```
     pub fn sized_stream(length: u64, chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self(Kind::Stream { chunks: Box::pin(chunks), length: Some(length) })
+        Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: Some(length) }.into()
     }
 
     /// A body and the writer that fills it, from any task or thread. The
@@ -87,7 +94,33 @@ impl Body {
     /// ```
     pub fn channel() -> (BodyWriter, Self) {
         let (feed, reader) = pipe(64 * 1024);
-        (BodyWriter::new(feed), Self::stream(reader))
+        let trailers = reader.trailers();
+        (BodyWriter::new(feed), Self::stream(reader).with_trailers(trailers))
+    }
+
+    /// The same body with trailer fields, made when it has ended (RFC 9110
+    /// 6.5): a checksum, for example. They go out only behind a body of unknown
+    /// length, to HTTP/1.1; fields that may not be trailers are left out.
+    ///
+    /// ```
+    /// use transom::{Body, Headers};
+    /// let chunks = futures_lite::stream::once(Ok("hello".into()));
+    /// Body::stream(chunks).with_trailers(|| Headers::parse(b"x-sum: 532\n").unwrap_or_default());
+    /// ```
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: impl FnOnce() -> Headers + Send + 'static) -> Self {
+        self.trailers = Some(Box::new(trailers));
+        self
+    }
+
+    /// The trailer fields, once: of a request's body when it has been read to
+    /// its end. Empty if there are none.
+    ///
+    /// ```
+    /// assert!(transom::Body::from("hello").take_trailers().is_empty());
+    /// ```
+    pub fn take_trailers(&mut self) -> Headers {
+        self.trailers.take().map_or_else(Headers::new, |trailers| trailers())
     }
 
     /// The length in bytes, if it is known.
@@ -96,7 +129,7 @@ impl Body {
     /// assert_eq!(transom::Body::from(vec![0; 10]).len(), Some(10));
     /// ```
     pub fn len(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => Some(0),
             Kind::Whole(bytes) => Some(bytes.len() as u64),
             Kind::Stream { length, .. } => *length,
@@ -118,7 +151,7 @@ impl Body {
     /// assert_eq!(transom::Body::from("abc").as_bytes(), Some(&b"abc"[..]));
     /// ```
     pub fn as_bytes(&self) -> Option<&[u8]> {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => Some(&[]),
             Kind::Whole(bytes) => Some(bytes),
             Kind::Stream { .. } => None,
@@ -177,30 +210,31 @@ impl Body {
 
     /// The bytes, if it is no stream; it is then empty.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
-        match std::mem::take(&mut self.0) {
+        match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),
             Kind::Whole(bytes) => Some(bytes),
             stream @ Kind::Stream { .. } => {
-                self.0 = stream;
+                self.kind = stream;
                 None
             }
         }
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
+                self.kind = Kind::Empty;
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
             Kind::Stream { chunks, .. } => loop {
+                let chunks = chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let polled = chunks.as_mut().poll_next(cx);
                 match polled {
                     Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {}
                     Poll::Ready(None) => {
-                        self.0 = Kind::Empty;
+                        self.kind = Kind::Empty;
                         return Poll::Ready(None);
                     }
                     _ => return polled,
@@ -220,7 +254,7 @@ impl Stream for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => write!(f, "Body(empty)"),
             Kind::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             Kind::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} bytes)"),
@@ -229,9 +263,15 @@ impl fmt::Debug for Body {
     }
 }
 
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Self { kind, trailers: None }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) })
+        if bytes.is_empty() { Kind::Empty } else { Kind::Whole(bytes) }.into()
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::Headers;
 
 /// Where a connection comes from: a fact of the socket, never of a header.
 ///
@@ -39,11 +42,53 @@ pub(crate) struct Client {
     pub peer: Peer,
     gone: AtomicBool,
     watchers: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    /// Counts the connection's exchanges: what an earlier one left behind must
+    /// not speak in a later one.
+    exchange: AtomicU64,
+    hints: Mutex<Hints>,
+}
+
+/// Interim answers on their way to the connection.
+#[derive(Default)]
+struct Hints {
+    waiting: Vec<Headers>,
+    waker: Option<Waker>,
 }
 
 impl Client {
     pub fn new(peer: Peer) -> Self {
-        Self { peer, gone: AtomicBool::new(false), watchers: Mutex::default() }
+        Self {
+            peer,
+            gone: AtomicBool::new(false),
+            watchers: Mutex::default(),
+            exchange: AtomicU64::new(0),
+            hints: Mutex::default(),
+        }
+    }
+
+    /// The number of the exchange under way.
+    pub fn exchange(&self) -> u64 {
+        self.exchange.load(Ordering::Acquire)
+    }
+
+    /// Asks for a 103 in that exchange; false if it is over.
+    pub fn hint(&self, exchange: u64, fields: Headers) -> bool {
+        let mut hints = self.hints();
+        if self.exchange() != exchange {
+            return false;
+        }
+        hints.waiting.push(fields);
+        let waker = hints.waker.take();
+        drop(hints);
+        waker.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// The hints that wait; more will wake the waker.
+    pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
+        let mut hints = self.hints();
+        hints.waker = waker.cloned();
+        std::mem::take(&mut hints.waiting)
     }
 
     pub fn is_gone(&self) -> bool {
@@ -71,13 +116,20 @@ impl Client {
         }
     }
 
-    /// An exchange is over: what it waited for will not be told any more.
-    pub fn forget_watchers(&self) {
+    /// An exchange is over: what it waited for will not be told any more, and
+    /// what it hints is no longer said.
+    pub fn end_exchange(&self) {
+        self.exchange.fetch_add(1, Ordering::AcqRel);
         let watchers = std::mem::take(&mut *self.watchers());
         drop(watchers);
+        self.hints().waiting.clear();
     }
 
-    fn watchers(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn FnOnce() + Send>>> {
-        self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn hints(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Box<dyn FnOnce() + Send>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,7 @@ mod pipe;
 mod request;
 mod response;
 mod target;
+mod upgrade;
 mod writer;
 
 pub use body::Body;
@@ -21,6 +22,7 @@ pub use params::Params;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use target::Target;
+pub use upgrade::Upgraded;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;
@@ -28,3 +30,4 @@ pub(crate) use date::HttpDate;
 pub(crate) use headers::{Field, is_token};
 pub(crate) use pipe::{PipeFeed, Space, pipe};
 pub(crate) use request::RequestParts;
+pub(crate) use upgrade::Upgrade;

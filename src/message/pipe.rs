@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::Headers;
+
 /// A pipe that takes chunks while fewer than `capacity` bytes are inside.
 pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
     let pipe = Arc::new(Pipe {
@@ -19,6 +21,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             chunks: VecDeque::new(),
             queued: 0,
             end: None,
+            trailers: Headers::new(),
             demanded: false,
             abandoned: false,
             reader: None,
@@ -40,6 +43,8 @@ struct State {
     chunks: VecDeque<Bytes>,
     queued: usize,
     end: Option<io::Result<()>>,
+    /// What stood behind the last chunk.
+    trailers: Headers,
     /// The reader has asked at least once.
     demanded: bool,
     /// The reader was dropped.
@@ -145,6 +150,12 @@ impl PipeFeed {
         self.0.lock().abandoned
     }
 
+    /// Ends the body well, with trailer fields.
+    pub fn finish_with(&self, trailers: Headers) {
+        self.0.lock().trailers = trailers;
+        self.finish(Ok(()));
+    }
+
     /// Ends the body, well or with an error. Only the first call counts.
     pub fn finish(&self, end: io::Result<()>) {
         let mut state = self.0.lock();
@@ -160,6 +171,14 @@ impl PipeFeed {
 impl Drop for PipeFeed {
     fn drop(&mut self) {
         self.finish(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut short")));
+    }
+}
+
+impl PipeReader {
+    /// What gives the trailer fields, once the body has ended.
+    pub fn trailers(&self) -> impl FnOnce() -> Headers + Send + use<> {
+        let pipe = Arc::clone(&self.0);
+        move || std::mem::take(&mut pipe.lock().trailers)
     }
 }
 

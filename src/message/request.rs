@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, Version};
 
 use super::{Body, Client, Headers, Params, Peer, Target};
-use crate::error::Reject;
+use crate::error::{Gone, Reject};
 
 /// A request: head, path parameters, body, and who sent it.
 ///
@@ -36,6 +36,8 @@ pub(crate) struct RequestParts {
     pub version: Version,
     pub headers: Headers,
     pub client: Arc<Client>,
+    /// Its number among the connection's exchanges.
+    pub exchange: u64,
 }
 
 impl Request {
@@ -57,8 +59,14 @@ impl Request {
     pub fn new(method: Method, target: &str) -> Result<Self, Reject> {
         let target = Target::parse(target).ok_or(Reject::BadTarget)?;
         let client = Arc::new(Client::new(Peer::Unknown));
-        let parts =
-            RequestParts { method, target, version: Version::HTTP_11, headers: Headers::new(), client };
+        let parts = RequestParts {
+            method,
+            target,
+            version: Version::HTTP_11,
+            headers: Headers::new(),
+            client,
+            exchange: 0,
+        };
         Ok(Self { parts, params: Params::default(), body: Body::empty() })
     }
 
@@ -248,6 +256,27 @@ impl Request {
     /// ```
     pub fn peer(&self) -> Peer {
         self.parts.client.peer
+    }
+
+    /// Sends `103 Early Hints` with these fields, for example links to what the
+    /// client may fetch meanwhile (RFC 8297). Not to HTTP/1.0, which knows no
+    /// interim answers.
+    ///
+    /// ```
+    /// use transom::{Headers, Request, Router};
+    ///
+    /// let links = Headers::parse(b"link: </style.css>; rel=preload; as=style\n")?;
+    /// Router::new().get("/", move |req: Request| {
+    ///     req.early_hints(links.clone()).ok();
+    ///     async { "the page, made slowly" }
+    /// });
+    /// # Ok::<(), transom::InvalidHeader>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the exchange is over.
+    pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
+        self.parts.client.hint(self.parts.exchange, fields).then_some(()).ok_or(Gone)
     }
 
     /// Whether the client has closed its side of the connection or broken it.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use super::{Body, Headers, InvalidHeader};
+use super::{Body, Headers, InvalidHeader, Upgrade, Upgraded};
 
 /// A response: status, header fields, body.
 ///
@@ -22,6 +22,7 @@ pub struct Response {
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     pub(crate) fault: Option<InvalidHeader>,
+    pub(crate) upgrade: Option<Upgrade>,
 }
 
 impl Response {
@@ -32,7 +33,7 @@ impl Response {
     /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
     /// ```
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, headers: Headers::new(), body: Body::empty(), fault: None }
+        Self { status, headers: Headers::new(), body: Body::empty(), fault: None, upgrade: None }
     }
 
     /// 200 with a text, `text/plain; charset=utf-8`.
@@ -88,6 +89,32 @@ impl Response {
         let mut response = Self::new(StatusCode::OK);
         response.headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
         response.body = body;
+        response
+    }
+
+    /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
+    /// connection. The request must have asked for the protocol in its Upgrade
+    /// field; if it did not, the client gets a 500 and the log says why.
+    ///
+    /// ```
+    /// use futures_lite::AsyncWriteExt;
+    /// use transom::{Request, Response, Router, Upgraded};
+    ///
+    /// Router::new().get("/chat", async |_: Request| {
+    ///     Response::upgrade("chat", async |mut stream: Upgraded| {
+    ///         stream.write_all(b"welcome\n").await.ok();
+    ///         stream.close().await.ok();
+    ///     })
+    /// });
+    /// ```
+    pub fn upgrade<F, Fut>(protocol: &str, then: F) -> Self
+    where
+        F: FnOnce(Upgraded) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let mut response = Self::new(StatusCode::SWITCHING_PROTOCOLS);
+        let run = Box::new(|stream| Box::pin(then(stream)) as _);
+        response.upgrade = Some(Upgrade { protocol: protocol.to_owned(), run });
         response
     }
 
@@ -271,6 +298,12 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, headers: (&parts.headers).into(), body: body.into(), fault: None }
+        Self {
+            status: parts.status,
+            headers: (&parts.headers).into(),
+            body: body.into(),
+            fault: None,
+            upgrade: None,
+        }
     }
 }

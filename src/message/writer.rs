@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::Headers;
 use super::pipe::{PipeFeed, Space};
 
 /// Why a [`BodyWriter`] took nothing.
@@ -164,6 +165,18 @@ impl BodyWriter {
     /// ```
     pub fn finish(self) {
         self.0.finish(Ok(()));
+    }
+
+    /// Ends the body, with trailer fields behind it; see
+    /// [`Body::with_trailers`](super::Body::with_trailers).
+    ///
+    /// ```
+    /// let (writer, _body) = transom::Body::channel();
+    /// writer.finish_with(transom::Headers::parse(b"x-sum: 0\n")?);
+    /// # Ok::<(), transom::InvalidHeader>(())
+    /// ```
+    pub fn finish_with(self, trailers: Headers) {
+        self.0.finish_with(trailers);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::trailers;
 use crate::config::Limits;
 use crate::error::Reject;
-use crate::message::is_token;
+use crate::message::{Headers, is_token};
 
 /// Hex digits of the largest chunk size taken.
 const SIZE_DIGITS: u8 = 16;
@@ -19,8 +20,8 @@ pub(crate) struct Chunked {
     data: u64,
     /// Octets of extensions so far.
     extensions: u64,
-    /// Octets of trailer so far.
-    trailers: usize,
+    /// The trailer section so far, as it came.
+    trailers: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,11 @@ impl Chunked {
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::End
+    }
+
+    /// The trailer fields, once the body has ended.
+    pub fn trailers(&self) -> Headers {
+        trailers::received(&self.trailers)
     }
 
     /// Decodes up to the end of the first stretch of data in `input`, or all of
@@ -99,12 +105,12 @@ impl Chunked {
             (State::DataLf, b'\n') => Ok(State::SizeStart),
             (State::TrailerStart, b'\r') => Ok(State::EndLf),
             (State::TrailerStart | State::TrailerName, b) if is_token(b) => {
-                self.trailer(State::TrailerName, limits)
+                self.trailer(b, State::TrailerName, limits)
             }
-            (State::TrailerName, b':') => self.trailer(State::TrailerValue, limits),
-            (State::TrailerValue, b'\r') => self.trailer(State::TrailerLf, limits),
-            (State::TrailerValue, b) if is_text(b) => self.trailer(State::TrailerValue, limits),
-            (State::TrailerLf, b'\n') => self.trailer(State::TrailerStart, limits),
+            (State::TrailerName, b':') => self.trailer(b, State::TrailerValue, limits),
+            (State::TrailerValue, b'\r') => self.trailer(b, State::TrailerLf, limits),
+            (State::TrailerValue, b) if is_text(b) => self.trailer(b, State::TrailerValue, limits),
+            (State::TrailerLf, b'\n') => self.trailer(b, State::TrailerStart, limits),
             (State::EndLf, b'\n') => Ok(State::End),
             (
                 State::TrailerStart
@@ -128,9 +134,9 @@ impl Chunked {
         Ok(next)
     }
 
-    fn trailer(&mut self, next: State, limits: &Limits) -> Result<State, Reject> {
-        self.trailers += 1;
-        if self.trailers > limits.trailers { Err(Reject::TrailersTooLarge) } else { Ok(next) }
+    fn trailer(&mut self, b: u8, next: State, limits: &Limits) -> Result<State, Reject> {
+        self.trailers.push(b);
+        if self.trailers.len() > limits.trailers { Err(Reject::TrailersTooLarge) } else { Ok(next) }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::message::{Headers, HttpDate};
 
 /// The interim answer that asks for the body (RFC 9110 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// The end of a chunked body, with an empty trailer section.
-pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// The last chunk; the trailer section and an empty line follow.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// Appends the head of a response: status line, the handler's fields, the
 /// connection's own, and the empty line.
@@ -23,11 +23,7 @@ pub(crate) fn head(
     now: SystemTime,
 ) {
     out.reserve(headers.as_wire().len() + 160);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    status_line(out, status);
     if plan.filter {
         for (name, value) in headers.iter().filter(|(name, _)| !is_connections_affair(name)) {
             field(out, name.as_bytes(), value);
@@ -50,6 +46,36 @@ pub(crate) fn head(
     if !plan.has_date {
         field(out, b"date", date.at(now));
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends an interim answer (RFC 9110 15.2).
+pub(crate) fn interim(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
+    bare_head(out, status, headers);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the answer that leaves HTTP (RFC 9110 15.2.2).
+pub(crate) fn switch(out: &mut Vec<u8>, headers: &Headers, protocol: &str) {
+    bare_head(out, StatusCode::SWITCHING_PROTOCOLS, headers);
+    field(out, b"connection", b"upgrade");
+    field(out, b"upgrade", protocol.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Status line and the handler's fields.
+fn bare_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
+    status_line(out, status);
+    for (name, value) in headers.iter().filter(|(name, _)| !is_connections_affair(name)) {
+        field(out, name.as_bytes(), value);
+    }
+}
+
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

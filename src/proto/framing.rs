@@ -4,7 +4,7 @@
 use http::Version;
 
 use crate::error::Reject;
-use crate::message::Target;
+use crate::message::{Headers, Target};
 
 /// How the end of a request body is known (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(crate) struct Facts {
     pub persistent: bool,
     /// The client waits for `100 Continue` (RFC 9110 10.1.1).
     pub expects_continue: bool,
+    /// The client asks to leave HTTP; for what, its Upgrade fields say
+    /// (RFC 9110 7.8).
+    pub upgrade: bool,
 }
 
 impl Facts {
@@ -33,7 +36,7 @@ impl Facts {
         let mut hosts = 0;
         let mut length = None;
         let mut chunked = false;
-        let (mut close, mut keep_alive, mut expects_continue) = (false, false, false);
+        let (mut close, mut keep_alive, mut upgrade, mut expects_continue) = (false, false, false, false);
         for (name, value) in fields {
             // The length tells most fields apart without a look at the name.
             match name.len() {
@@ -52,6 +55,7 @@ impl Facts {
                 10 if name.eq_ignore_ascii_case("connection") => {
                     close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
                     keep_alive |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
+                    upgrade |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     let value = content_length(value).ok_or(Reject::BadContentLength)?;
@@ -82,8 +86,14 @@ impl Facts {
             (Some(length), false) => Framing::Length(length),
         };
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
-        Ok(Self { framing, persistent, expects_continue: expects_continue && framing != Framing::None })
+        let expects_continue = expects_continue && framing != Framing::None;
+        Ok(Self { framing, persistent, expects_continue, upgrade: upgrade && version == Version::HTTP_11 })
     }
+}
+
+/// Whether an Upgrade field lists that protocol.
+pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
+    headers.get_all("upgrade").flat_map(tokens).any(|token| token.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// The members of a list field's value (RFC 9110 5.6.1); empty ones are left out.

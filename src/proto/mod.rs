@@ -5,9 +5,14 @@ mod encode;
 mod exchange;
 mod framing;
 mod head;
+mod trailers;
 
 pub(crate) use chunked::Chunked;
-pub(crate) use encode::{CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head};
+pub(crate) use encode::{
+    CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head, interim as encode_interim,
+    switch as encode_switch,
+};
 pub(crate) use exchange::{Payload, Plan, plan};
-pub(crate) use framing::{Facts, Framing};
+pub(crate) use framing::{Facts, Framing, offers};
 pub(crate) use head::{Head, HeadReader};
+pub(crate) use trailers::permitted as permitted_trailers;

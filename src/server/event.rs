@@ -59,11 +59,10 @@ pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) ->
 }
 
 /// Serves one connection within the caller's executor.
-pub(super) async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
-    shared: &Shared,
-    stream: S,
-    peer: Peer,
-) -> bool {
+pub(super) async fn serve_stream<S>(shared: &Shared, stream: S, peer: Peer) -> bool
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let Some(admission) = shared.gate.admit(peer) else { return false };
     serve(Timed::new(stream), &shared.app, &admission.session).await;
     true
@@ -174,7 +173,7 @@ impl<S> Timed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Transport for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
     fn now(&self) -> Instant {
         Instant::now()
     }

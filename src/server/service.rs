@@ -44,7 +44,7 @@ impl Service {
     /// allows, it is dropped at once. See [`Service`] for an example.
     pub async fn serve_connection<S>(&self, stream: S, peer: Peer)
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         if !event::serve_stream(&self.0, stream, peer).await {
             log::warn!(target: "transom", "dropped a connection of {peer}: there are as many as may be");

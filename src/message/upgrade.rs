@@ -1,0 +1,85 @@
+//! Leaving HTTP: what a 101 response hands the connection to (RFC 9110 7.8).
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+/// A connection that no longer speaks HTTP; see
+/// [`Response::upgrade`](super::Response::upgrade).
+///
+/// Reading begins with what the client sent behind its request. The server's
+/// deadlines hold no longer; a stop still cuts it at the deadline.
+pub struct Upgraded {
+    stream: Box<dyn Duplex>,
+    early: Vec<u8>,
+    taken: usize,
+}
+
+/// Bytes both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs once the 101 is out.
+pub(crate) struct Upgrade {
+    pub protocol: String,
+    pub run: Box<dyn FnOnce(Upgraded) -> Task + Send>,
+}
+
+impl Upgraded {
+    /// `early` is what was read of the stream already.
+    pub(crate) fn new(stream: Box<dyn Duplex>, early: Vec<u8>) -> Self {
+        Self { stream, early, taken: 0 }
+    }
+}
+
+impl AsyncRead for Upgraded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let early = &self.early[self.taken..];
+        if early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = early.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&early[..length]);
+        self.taken += length;
+        if self.taken == self.early.len() {
+            (self.early, self.taken) = (Vec::new(), 0);
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").field("early", &(self.early.len() - self.taken)).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upgrade({:?})", self.protocol)
+    }
+}
