@@ -17,6 +17,20 @@ use crate::responder::{Answer, Responder};
 /// [`IntoResponse`] is one; [`blocking`] makes one of a function that may
 /// block. Implement it by hand to answer from elsewhere, with [`Reply::later`].
 ///
+/// A closure that owns something hands a clone of it to each request's future:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use transom::{Request, Router};
+///
+/// let hits = Arc::new(AtomicU64::new(0));
+/// Router::new().get("/hits", move |_: Request| {
+///     let hits = Arc::clone(&hits);
+///     async move { (hits.fetch_add(1, Ordering::Relaxed) + 1).to_string() }
+/// });
+/// ```
+///
 /// A handler that panics costs its own request a 500 and nothing more.
 ///
 /// ```

@@ -26,6 +26,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// Threads that are not at a job, those about to start among them.
     idle: usize,
     threads: usize,
     closed: bool,
@@ -65,13 +66,16 @@ impl Pool {
     ///
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         let mut state = self.shared.lock();
-        if state.closed || (state.idle == 0 && state.queue.len() >= self.queue_limit) {
+        // Jobs that a thread takes at once do not count as waiting.
+        let taken = state.idle + (self.limit - state.threads);
+        if state.closed || state.queue.len() >= self.queue_limit.saturating_add(taken) {
             return Err(PoolFull(job));
         }
         state.queue.push_back(Box::new(job));
         let wants_thread = state.queue.len() > state.idle && state.threads < self.limit;
         if wants_thread {
             state.threads += 1;
+            state.idle += 1;
         }
         drop(state);
         self.shared.work.notify_one();
@@ -86,7 +90,9 @@ impl Pool {
         if let Err(error) = self.threads.spawn("transom-pool", move || shared.work_until_closed()) {
             // The job stays queued for the threads there are.
             log::error!(target: "transom", "cannot start a pool thread: {error}");
-            self.shared.lock().threads -= 1;
+            let mut state = self.shared.lock();
+            state.threads -= 1;
+            state.idle -= 1;
         }
     }
 
@@ -102,6 +108,13 @@ impl Pool {
     }
 }
 
+/// So that no thread waits for jobs that can no longer come.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,17 +124,17 @@ impl Shared {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
+                state.idle -= 1;
                 drop(state);
                 if catch_unwind(AssertUnwindSafe(job)).is_err() {
                     log::error!(target: "transom", "a job on the blocking pool panicked");
                 }
                 state = self.lock();
+                state.idle += 1;
             } else if state.closed {
                 return;
             } else {
-                state.idle += 1;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
             }
         }
     }

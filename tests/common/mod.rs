@@ -1,0 +1,134 @@
+//! What the socket tests share: servers to talk to, a blocking client, captured
+//! log lines, and waiting that always ends.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+mod client;
+mod logs;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use transom::{Context, Handle, Handler, Limits, Reply, Request, Responder, Router, Server, Timeouts};
+
+pub use client::Client;
+pub use logs::Logs;
+
+/// How long anything that must happen may take on a machine with other work to do.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A deadline of the server's that a test waits for.
+pub const SHORT: Duration = Duration::from_millis(150);
+
+/// A server of these routes on a free port of the loopback.
+pub fn start(app: Router) -> Handle {
+    start_with(app, |_, _| ())
+}
+
+/// The same, with limits and timeouts changed.
+pub fn start_with(app: Router, set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Handle {
+    configured(app, set).workers(2).bind("127.0.0.1:0").unwrap().start().unwrap()
+}
+
+/// A server whose connections all share one worker.
+pub fn start_single(app: Router) -> Handle {
+    configured(app, |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap()
+}
+
+/// A server to be, with limits and timeouts changed and without a listener.
+pub fn configured(app: Router, set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Server {
+    Logs::capture();
+    let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+    // A server that a failing test leaves behind goes quickly.
+    timeouts.stop = Duration::from_millis(200);
+    set(&mut limits, &mut timeouts);
+    Server::new(app).limits(limits).timeouts(timeouts)
+}
+
+/// Waits until something holds, and fails the test if it never does.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "it never came about: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Says when something happened on another thread, and holds others until then.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<(Mutex<u64>, Condvar)>);
+
+impl Signal {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// It happened, once more.
+    pub fn set(&self) {
+        *self.0.0.lock().unwrap() += 1;
+        self.0.1.notify_all();
+    }
+
+    pub fn count(&self) -> u64 {
+        *self.0.0.lock().unwrap()
+    }
+
+    /// Waits until it has happened that often; says whether it has.
+    pub fn reached(&self, count: u64, timeout: Duration) -> bool {
+        let state = self.0.0.lock().unwrap();
+        !self.0.1.wait_timeout_while(state, timeout, |seen| *seen < count).unwrap().1.timed_out()
+    }
+
+    #[track_caller]
+    pub fn wait_for(&self, count: u64) {
+        assert!(self.reached(count, PATIENCE), "waited in vain: {} of {count}", self.count());
+    }
+
+    #[track_caller]
+    pub fn wait(&self) {
+        self.wait_for(1);
+    }
+}
+
+/// Sets its signal when dropped.
+#[derive(Debug)]
+pub struct OnDrop(pub Signal);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// A future that never ends.
+pub async fn forever() {
+    std::future::pending::<()>().await;
+}
+
+/// A handler of a function that gets the request and the right to answer it.
+#[derive(Debug)]
+pub struct Later<F>(pub F);
+
+impl<F: Fn(Request, Responder) + Send + Sync + 'static> Handler for Later<F> {
+    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+        let (responder, reply) = Reply::later(&request);
+        (self.0)(request, responder);
+        reply
+    }
+}
+
+/// A path for a Unix socket that no other test has.
+pub fn socket_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("transom-test-{}-{number}", std::process::id()))
+}
+
+/// A server on a Unix socket: between it and its client lie a few hundred KiB
+/// at most, where TCP buffers may grow to many MiB.
+pub fn start_unix(app: Router) -> Handle {
+    let address = format!("unix:{}", socket_path().display());
+    configured(app, |_, _| ()).workers(2).bind(&address).unwrap().start().unwrap()
+}

@@ -1,0 +1,272 @@
+//! What an exchange may hold besides a request and an answer: early hints,
+//! trailer fields, leaving HTTP; and refusals that the host is told of.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{Client, Later, Logs, configured, start};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use transom::{Body, Headers, Reject, Request, Response, Route, Router, StatusCode, Upgraded};
+
+const HINT: &[u8] = b"link: </a.css>; rel=preload\n";
+
+fn hints() -> Headers {
+    Headers::parse(HINT).unwrap()
+}
+
+#[test]
+fn rfc8297_early_hints_go_out_while_the_handler_works() {
+    let (proceed, gate) = smol::channel::bounded::<()>(1);
+    let app = Router::new().get("/", move |req: Request| {
+        let gate = gate.clone();
+        async move {
+            req.early_hints(hints()).unwrap();
+            gate.recv().await.ok();
+            req.early_hints(hints()).unwrap();
+            "done"
+        }
+    });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    let first = client.head();
+    assert_eq!((first.status, first.header("link")), (103, Some("</a.css>; rel=preload")));
+    proceed.try_send(()).unwrap();
+    assert_eq!(client.head().status, 103);
+    client.answer().expect(200, "done");
+    client.request("/");
+    assert_eq!(client.head().status, 103);
+}
+
+#[test]
+fn rfc9110_15_2_http10_gets_no_interim_answer() {
+    let app = Router::new().get("/", async |req: Request| {
+        req.early_hints(hints()).unwrap();
+        "done"
+    });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    client.answer().expect(200, "done");
+}
+
+#[test]
+fn a_hint_after_the_answer_is_not_said_in_the_next_exchange() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let app = Router::new().get("/keep", async |_: Request| "kept").get(
+        "/",
+        Later(move |req: Request, responder: transom::Responder| {
+            responder.early_hints(hints()).unwrap();
+            responder.send(Response::text("first")).unwrap();
+            keep.lock().unwrap().push(req);
+        }),
+    );
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    assert_eq!(client.head().status, 103);
+    client.answer().expect(200, "first");
+    let late = kept.lock().unwrap().pop().unwrap();
+    common::eventually("the exchange is over", || late.early_hints(hints()).is_err());
+    client.get("/keep").expect(200, "kept");
+}
+
+async fn shown(req: Request) -> String {
+    let mut body = req.into_body();
+    let mut length = 0;
+    while let Some(chunk) = body.chunk().await {
+        length += chunk.unwrap().len();
+    }
+    let trailers = body.take_trailers();
+    format!("{length} {:?} {}", trailers.get("x-sum"), trailers.len())
+}
+
+#[test]
+fn rfc9112_7_1_2_received_trailers_are_at_the_end_of_the_body() {
+    let app = Router::new()
+        .post("/whole", shown)
+        .route(Route::new(transom::Method::POST, "/stream", shown).streaming());
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    for path in ["/whole", "/stream"] {
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        client.send("5\r\nhello\r\n0\r\nX-Sum: 532\r\nContent-Length: 9\r\n\r\n");
+        client.answer().expect(200, "5 Some(\"532\") 1");
+    }
+}
+
+#[test]
+fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
+    let app = Router::new()
+        .get("/stream", async |_: Request| {
+            let chunks = futures_lite::stream::once(Ok("hello".into()));
+            let trailers = || Headers::parse(b"x-sum: 532\nset-cookie: no=1\n").unwrap();
+            Response::bytes("text/plain", Body::stream(chunks).with_trailers(trailers))
+        })
+        .get("/writer", async |_: Request| {
+            let (writer, body) = Body::channel();
+            writer.try_write("hello").unwrap();
+            writer.finish_with(Headers::parse(b"x-sum: 532\n").unwrap());
+            Response::bytes("text/plain", body)
+        })
+        .get("/sized", async |_: Request| {
+            Body::from("hello").with_trailers(hints).len().unwrap().to_string()
+        });
+    let server = start(app);
+    for path in ["/stream", "/writer"] {
+        let mut client = Client::connect(&server);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        assert_eq!(client.head().header("transfer-encoding"), Some("chunked"));
+        let rest = client.take(b"5\r\nhello\r\n0\r\nx-sum: 532\r\n\r\n".len()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "5\r\nhello\r\n0\r\nx-sum: 532\r\n\r\n");
+        client.expect_closed();
+        // HTTP/1.0 knows neither chunks nor trailers.
+        let mut old = Client::connect(&server);
+        old.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert_eq!(old.head().header("transfer-encoding"), None);
+        assert_eq!(old.take(5).unwrap(), b"hello");
+        old.expect_closed();
+    }
+    Client::connect(&server).get("/sized").expect(200, "5");
+}
+
+fn shouting() -> Router {
+    Router::new().get("/shout", async |_: Request| {
+        Response::upgrade("shout", async |mut stream: Upgraded| {
+            let mut buffer = [0; 64];
+            while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                if stream.write_all(&buffer[..length].to_ascii_uppercase()).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .header("x-a", "1")
+    })
+}
+
+#[test]
+fn rfc9110_7_8_an_upgrade_hands_over_the_connection_with_what_was_sent_early() {
+    let server = start(shouting());
+    let mut client = Client::connect(&server);
+    client.send(
+        "GET /shout HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: chat/2, Shout\r\n\r\nGET / early",
+    );
+    let head = client.head();
+    assert_eq!(
+        (head.status, head.header("connection"), head.header("upgrade")),
+        (101, Some("upgrade"), Some("shout"))
+    );
+    assert_eq!((head.header("x-a"), head.header("content-length")), (Some("1"), None));
+    assert_eq!(client.take(11).unwrap(), b"GET / EARLY");
+    client.send("more");
+    assert_eq!(client.take(4).unwrap(), b"MORE");
+    client.half_close();
+    client.expect_closed();
+}
+
+#[test]
+fn rfc9110_7_8_nobody_is_upgraded_who_did_not_ask() {
+    let server = start(shouting());
+    for fields in
+        ["", "Upgrade: shout\r\n", "Connection: upgrade\r\n", "Connection: upgrade\r\nUpgrade: h2c\r\n"]
+    {
+        let mut client = Client::connect(&server);
+        client.send(format!("GET /shout HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        assert_eq!(client.answer().status, 500, "{fields:?}");
+        // It is still HTTP.
+        assert_eq!(client.get("/nowhere").status, 404);
+    }
+    let mut old = Client::connect(&server);
+    old.send("GET /shout HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n");
+    assert_eq!(old.answer().status, 500);
+    Logs::expect("a handler's upgrade was not sent");
+}
+
+#[test]
+fn an_upgrade_that_is_ignored_stays_http() {
+    let server = start(Router::new().get("/", async |_: Request| "http"));
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n");
+    client.answer().expect(200, "http");
+    client.get("/").expect(200, "http");
+}
+
+#[test]
+fn a_stop_cuts_an_upgraded_connection_at_the_deadline() {
+    let server = start(shouting());
+    let mut client = Client::connect(&server);
+    client.send("GET /shout HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n");
+    assert_eq!(client.head().status, 101);
+    let report = server.stop(Duration::from_millis(100));
+    assert_eq!((report.cut, report.pending), (1, 0));
+    client.expect_closed();
+}
+
+#[test]
+fn the_host_is_told_which_rule_refused_a_request() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = Arc::clone(&seen);
+    let server =
+        configured(Router::new().post("/", async |_: Request| StatusCode::NO_CONTENT), |limits, _| {
+            limits.body = 4;
+        })
+        .on_refusal(move |refusal| see.lock().unwrap().push(refusal.reject))
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", 413),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ] {
+        let mut client = Client::connect(&server);
+        client.send(request);
+        assert_eq!(client.answer().status, status);
+    }
+    assert_eq!(*seen.lock().unwrap(), [Reject::MissingHost, Reject::BodyTooLarge, Reject::BothFramings]);
+}
+
+#[test]
+fn a_cap_on_connections_of_one_address_spares_the_others() {
+    let server = configured(Router::new().get("/", async |_: Request| "in"), |limits, _| {
+        limits.connections_per_address = Some(2);
+    })
+    .bind("0.0.0.0:0")
+    .unwrap()
+    .start()
+    .unwrap();
+    let port = server.local_addr().port().unwrap();
+    let from = |host: &str| Client::tcp(format!("{host}:{port}").parse().unwrap());
+    let (mut first, mut second) = (from("127.0.0.1"), from("127.0.0.1"));
+    first.get("/").expect(200, "in");
+    second.get("/").expect(200, "in");
+    let mut third = from("127.0.0.1");
+    third.request("/");
+    let refused = third.answer();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    drop(first);
+    common::eventually("there is room again", || {
+        let mut client = from("127.0.0.1");
+        client.request("/");
+        client.try_answer().is_ok_and(|answer| answer.status == 200)
+    });
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_given_up_before_its_deadline() {
+    let server = configured(Router::new(), |limits, timeouts| {
+        limits.head_rate = 1_000_000;
+        timeouts.head = Some(Duration::from_secs(60));
+    })
+    .bind("127.0.0.1:0")
+    .unwrap()
+    .start()
+    .unwrap();
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n");
+    assert_eq!(client.answer().status, 408);
+}
