@@ -103,7 +103,7 @@ impl Incoming {
 
     fn with_trailers(&mut self, body: Body) -> Body {
         let trailers = std::mem::take(&mut self.trailers);
-        if trailers.is_empty() { body } else { body.with_trailers(|| trailers) }
+        if trailers.is_empty() { body } else { body.with_received_trailers(|| trailers) }
     }
 
     /// A body that the handler reads as it comes; [`poll`](Self::poll) feeds it.
@@ -119,7 +119,7 @@ impl Incoming {
             return Body::sized_stream(length, reader);
         }
         let trailers = reader.trailers();
-        Body::stream(reader).with_trailers(trailers)
+        Body::stream(reader).with_received_trailers(trailers)
     }
 
     /// The final head comes next, and a body that may be made of this one, if
@@ -257,6 +257,9 @@ impl Incoming {
                 while consumed < input.len() && !decoder.is_done() {
                     let step = decoder.decode(&input[consumed..], limits)?;
                     data.extend_from_slice(&input[consumed..][step.data]);
+                    if data.len() as u64 > self.allowance {
+                        return Err(Reject::BodyTooLarge);
+                    }
                     consumed += step.consumed;
                 }
                 (data.into(), consumed, decoder.is_done())

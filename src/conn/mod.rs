@@ -9,6 +9,8 @@ mod outgoing;
 mod output;
 mod serve;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod transport;
 mod wire;
 

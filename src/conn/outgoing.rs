@@ -113,7 +113,7 @@ impl Framer {
     fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload, mut body: Body) -> io::Result<()> {
         match payload {
             Payload::Chunked => {
-                let trailers = permitted_trailers(&body.take_trailers());
+                let trailers = permitted_trailers(&body.trailers_to_send());
                 let out = wire.output.buffer();
                 out.extend_from_slice(LAST_CHUNK);
                 out.extend_from_slice(trailers.as_wire());

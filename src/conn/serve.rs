@@ -144,22 +144,28 @@ impl<T: Transport> Connection<'_, T> {
                 }
                 Ok(None) => Next::Close,
                 Err(reject) => {
-                    let is_head = self.wire.input.as_slice().starts_with(b"HEAD ");
+                    let is_head = self.wire.input.as_slice().trim_ascii_start().starts_with(b"HEAD ");
                     self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject)
                 }
             };
             match next {
                 Next::Again => {}
                 Next::Linger => {
-                    let config = &self.app.config;
-                    return self.wire.linger(config.limits.drain, config.timeouts.drain).await;
+                    let flushed = self.wire.flush().await;
+                    self.session.settle();
+                    if flushed.is_ok() {
+                        let config = &self.app.config;
+                        self.wire.linger(config.limits.drain, config.timeouts.drain).await;
+                    }
+                    return;
                 }
-                Next::Close => return,
+                Next::Close => return self.session.settle(),
                 Next::Upgrade(upgrade) => {
                     self.session.begin_exchange();
                     let (transport, early) = self.wire.into_parts();
                     (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
-                    return self.session.end_exchange();
+                    self.session.end_exchange();
+                    return self.session.settle();
                 }
             }
         }
@@ -177,13 +183,11 @@ impl<T: Transport> Connection<'_, T> {
                 self.wire.input.consume(length);
                 return Ok(Some(head));
             }
-            if self.wire.has_ended() {
-                return Ok(None);
-            }
             // No whole request waits: now the answers given so far go out together.
-            if self.wire.flush().await.is_err() {
+            if self.wire.flush().await.is_err() || self.wire.has_ended() {
                 return Ok(None);
             }
+            self.session.settle();
             let idle = self.wire.input.is_empty();
             let deadline = if idle {
                 self.wire.input.shrink();

@@ -1,7 +1,7 @@
 //! A connection's line to its server: how far stopping has gone, and what
-//! became of the exchange that was under way.
+//! became of the exchanges that were under way.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -22,7 +22,8 @@ pub(crate) struct Session {
     pub client: Arc<Client>,
     stage: AtomicU8,
     waker: Mutex<Option<Waker>>,
-    busy: AtomicBool,
+    /// Exchanges that have begun and whose answers are not all written.
+    open: AtomicU32,
     /// Exchanges that ended well after stopping began.
     finished: AtomicU32,
 }
@@ -33,7 +34,7 @@ impl Session {
             client: Arc::new(Client::new(peer)),
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),
-            busy: AtomicBool::new(false),
+            open: AtomicU32::new(0),
             finished: AtomicU32::new(0),
         }
     }
@@ -65,21 +66,25 @@ impl Session {
     }
 
     pub fn begin_exchange(&self) {
-        self.busy.store(true, Ordering::Release);
+        self.open.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The exchange's answer is written, or nobody is left to write it to.
+    /// The exchange has its answer, though some of it may wait to be written.
     pub fn end_exchange(&self) {
-        self.busy.store(false, Ordering::Release);
         self.client.end_exchange();
+    }
+
+    /// All answers are written, or nobody is left to write them to.
+    pub fn settle(&self) {
+        let settled = self.open.swap(0, Ordering::AcqRel);
         if self.has_reached(Stage::Draining) {
-            self.finished.fetch_add(1, Ordering::AcqRel);
+            self.finished.fetch_add(settled, Ordering::AcqRel);
         }
     }
 
-    /// Whether an exchange is under way.
-    pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+    /// How many exchanges are not settled.
+    pub fn open(&self) -> u32 {
+        self.open.load(Ordering::Acquire)
     }
 
     pub fn finished(&self) -> u32 {

@@ -24,8 +24,27 @@ use super::writer::BodyWriter;
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
-    /// Made when the body has ended.
-    trailers: Option<Box<dyn FnOnce() -> Headers + Send>>,
+    trailers: Option<Trailers>,
+}
+
+/// Trailer fields, made when the body has ended.
+struct Trailers {
+    /// Never locked: it makes a request `Sync`, so that a handler can lend it to an async function.
+    make: Mutex<Box<dyn FnOnce() -> Headers + Send>>,
+    /// They came with a request. A body that is handed back to the client does
+    /// not take them along: they are the client's claims.
+    received: bool,
+}
+
+impl Trailers {
+    fn new(make: impl FnOnce() -> Headers + Send + 'static, received: bool) -> Self {
+        Self { make: Mutex::new(Box::new(make)), received }
+    }
+
+    fn make(self) -> Headers {
+        let make = self.make.into_inner().unwrap_or_else(PoisonError::into_inner);
+        make()
+    }
 }
 
 #[derive(Default)]
@@ -34,7 +53,7 @@ enum Kind {
     Empty,
     Whole(Bytes),
     Stream {
-        /// Never locked: it makes a request `Sync`, so that a handler can lend it to an async function.
+        /// Never locked, as above.
         chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
         length: Option<u64>,
     },
@@ -109,8 +128,25 @@ impl Body {
     /// ```
     #[must_use]
     pub fn with_trailers(mut self, trailers: impl FnOnce() -> Headers + Send + 'static) -> Self {
-        self.trailers = Some(Box::new(trailers));
+        self.trailers = Some(Trailers::new(trailers, false));
         self
+    }
+
+    /// The same body with the trailer fields that came with it.
+    pub(crate) fn with_received_trailers(
+        mut self,
+        trailers: impl FnOnce() -> Headers + Send + 'static,
+    ) -> Self {
+        self.trailers = Some(Trailers::new(trailers, true));
+        self
+    }
+
+    /// The trailer fields to send behind the body.
+    pub(crate) fn trailers_to_send(&mut self) -> Headers {
+        match self.trailers.take() {
+            Some(trailers) if !trailers.received => trailers.make(),
+            _ => Headers::new(),
+        }
     }
 
     /// The trailer fields, once: of a request's body when it has been read to
@@ -120,7 +156,7 @@ impl Body {
     /// assert!(transom::Body::from("hello").take_trailers().is_empty());
     /// ```
     pub fn take_trailers(&mut self) -> Headers {
-        self.trailers.take().map_or_else(Headers::new, |trailers| trailers())
+        self.trailers.take().map_or_else(Headers::new, Trailers::make)
     }
 
     /// The length in bytes, if it is known.

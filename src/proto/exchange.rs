@@ -48,7 +48,10 @@ pub(crate) fn plan(method: &Method, version: Version, persistent: bool, response
             None => Payload::UntilClose,
         },
     };
-    let close = !persistent || own.close || payload == Payload::UntilClose;
+    // A body that ends before the length its handler set can only be cut short.
+    let short =
+        matches!(payload, Payload::Length(length) if response.body.len().is_some_and(|body| body < length));
+    let close = !persistent || own.close || short || payload == Payload::UntilClose;
     Plan {
         payload,
         close,

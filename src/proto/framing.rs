@@ -50,7 +50,7 @@ impl Facts {
                     if !tokens(value).all(|token| token.eq_ignore_ascii_case(b"100-continue")) {
                         return Err(Reject::UnknownExpectation);
                     }
-                    expects_continue = true;
+                    expects_continue |= tokens(value).next().is_some();
                 }
                 10 if name.eq_ignore_ascii_case("connection") => {
                     close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));

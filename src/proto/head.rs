@@ -43,72 +43,73 @@ pub(crate) struct HeadReader {
 
 impl HeadReader {
     /// Reads a head from the front of `buffer`, which holds all that came so
-    /// far; the head and its length, or `None` if more must come.
+    /// far; the head and its length, or `None` if more must come. The verdict
+    /// is that on the shortest hopeless start, however the bytes arrive.
     pub fn read(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Reject> {
-        match self.find_end(buffer)? {
-            Some(end) if end - self.start <= limits.head => {
-                let line = &buffer[self.start..self.fields];
-                let (method, target, version) = request_line(line, limits)?;
-                let (headers, facts) = field_lines(&buffer[self.fields..end], &target, version, limits)?;
-                *self = Self::default();
-                Ok(Some((Head { method, target, version, headers, facts }, end)))
-            }
-            Some(_) => {
-                request_line(&buffer[self.start..self.fields], limits)?;
-                Err(Reject::HeadTooLarge)
-            }
-            None if self.fields > 0 => {
-                // What is wrong already need not be waited for.
-                request_line(&buffer[self.start..self.fields], limits)?;
-                if buffer.len() - self.start > limits.head { Err(Reject::HeadTooLarge) } else { Ok(None) }
-            }
-            None => partial_request_line(&buffer[self.start..], limits).map(|()| None),
+        if self.fields == 0 && !self.find_request_line(buffer, limits)? {
+            return line_parts(&buffer[self.start..], limits).map(|_| None);
         }
+        let (method, target, version) = request_line(&buffer[self.start..self.fields], limits)?;
+        let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
+        let (headers, facts) = field_lines(&buffer[self.fields..end], &target, version, limits)?;
+        *self = Self::default();
+        Ok(Some((Head { method, target, version, headers, facts }, end)))
     }
 
-    fn find_end(&mut self, buffer: &[u8]) -> Result<Option<usize>, Reject> {
+    /// Finds the end of the request line, behind empty lines.
+    fn find_request_line(&mut self, buffer: &[u8], limits: &Limits) -> Result<bool, Reject> {
         for lf in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
             let lf = self.scanned + lf;
-            if lf == self.line || buffer[lf - 1] != b'\r' {
-                return Err(Reject::BareLineEnd);
-            }
-            let empty = lf - 1 == self.line;
-            self.line = lf + 1;
-            if empty && self.fields > 0 {
-                return Ok(Some(lf + 1));
-            } else if empty {
-                self.start = lf + 1;
-                self.empty_lines += 1;
-                if self.empty_lines > EMPTY_LINES {
-                    return Err(Reject::BadRequestLine);
+            match &buffer[self.start..lf] {
+                [b'\r'] => {
+                    self.start = lf + 1;
+                    self.empty_lines += 1;
+                    if self.empty_lines > EMPTY_LINES {
+                        return Err(Reject::BadRequestLine);
+                    }
                 }
-            } else if self.fields == 0 {
-                self.fields = lf + 1;
+                [.., b'\r'] => {
+                    (self.fields, self.line, self.scanned) = (lf + 1, lf + 1, lf + 1);
+                    return Ok(true);
+                }
+                line => return line_parts(line, limits).and(Err(Reject::BareLineEnd)),
             }
         }
         self.scanned = buffer.len();
-        Ok(None)
+        Ok(false)
+    }
+
+    /// Finds the empty line behind the field lines.
+    fn find_end(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
+        let limit = self.start.saturating_add(limits.head);
+        for lf in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
+            let lf = self.scanned + lf;
+            if lf >= limit {
+                return Err(Reject::HeadTooLarge);
+            }
+            if lf == self.line || buffer[lf - 1] != b'\r' {
+                return Err(Reject::BareLineEnd);
+            }
+            if lf - 1 == self.line {
+                return Ok(Some(lf + 1));
+            }
+            self.line = lf + 1;
+        }
+        self.scanned = buffer.len();
+        if buffer.len() > limit { Err(Reject::HeadTooLarge) } else { Ok(None) }
     }
 }
 
 /// The request line, with its line end (RFC 9112 3).
 fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version), Reject> {
-    let line = &line[..line.len() - 2];
-    let method_end = memchr::memchr(b' ', line).ok_or(Reject::BadRequestLine)?;
-    let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
-    if method.is_empty() || method.len() > METHOD || !method.iter().all(|&b| is_token(b)) {
-        return Err(Reject::BadMethod);
-    }
-    let target_end = memchr::memchr(b' ', rest).ok_or(Reject::BadRequestLine)?;
-    let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
-    if target.len() > limits.target {
-        return Err(Reject::TargetTooLong);
-    }
+    let (method, target, Some(version)) = line_parts(&line[..line.len() - 1], limits)? else {
+        return Err(Reject::BadRequestLine);
+    };
     let version = match *version {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => Version::HTTP_10,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b'\r'] => Version::HTTP_10,
         // A higher minor version is served as the highest known (RFC 9110 2.5).
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::HTTP_11,
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9', b'\r'] => Version::HTTP_11,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r'] => {
             return Err(Reject::UnsupportedVersion);
         }
         _ => return Err(Reject::BadVersion),
@@ -124,31 +125,33 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version
     Ok((method, target, version))
 }
 
-/// What can be said of a request line that is not whole yet: a client that
+/// What has come of a request line, up to its CR: method, target, and what
+/// stands behind the space behind that. It need not be whole: a client that
 /// speaks another protocol, or has no end, is told at once.
-fn partial_request_line(line: &[u8], limits: &Limits) -> Result<(), Reject> {
-    if matches!(line, [] | [b'\r']) {
-        return Ok(());
+fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<(&'a [u8], &'a [u8], Option<&'a [u8]>), Reject> {
+    if line == b"\r" {
+        // The start of an empty line.
+        return Ok((&[], &[], None));
     }
-    let method_end = line.iter().position(|&b| !is_token(b));
-    match method_end {
-        None if line.len() > METHOD => Err(Reject::BadMethod),
-        None => Ok(()),
-        Some(0) => Err(Reject::BadRequestLine),
-        Some(end) if line[end] != b' ' => Err(Reject::BadMethod),
-        Some(end) => {
-            let rest = &line[end + 1..];
-            let target = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-            // Behind the target stand a space, the version and CR.
-            if target > limits.target {
-                Err(Reject::TargetTooLong)
-            } else if rest.len() - target > b" HTTP/1.1\r".len() {
-                Err(Reject::BadVersion)
-            } else {
-                Ok(())
-            }
-        }
+    let method = line.iter().position(|&b| !is_token(b)).unwrap_or(line.len());
+    if method > METHOD {
+        return Err(Reject::BadMethod);
     }
+    let rest = match &line[method..] {
+        [] => return Ok((line, &[], None)),
+        _ if method == 0 => return Err(Reject::BadRequestLine),
+        [b' ', rest @ ..] => rest,
+        _ => return Err(Reject::BadMethod),
+    };
+    let target = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+    if target > limits.target {
+        return Err(Reject::TargetTooLong);
+    }
+    let version = rest.get(target + 1..);
+    if version.is_some_and(|version| version.len() > b"HTTP/1.1\r".len()) {
+        return Err(Reject::BadVersion);
+    }
+    Ok((&line[..method], &rest[..target], version))
 }
 
 /// The field lines with the empty line behind them (RFC 9112 5).

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
     let (stopped, stop) = async_channel::bounded::<()>(1);
-    let main = executor.spawn(run(Arc::clone(shared), Arc::clone(&executor), listeners, stopped));
+    let main = executor.spawn(run(Arc::clone(shared), Arc::downgrade(&executor), listeners, stopped));
     main.detach();
     for _ in 0..workers {
         let (executor, stop) = (Arc::clone(&executor), stop.clone());
@@ -54,7 +54,7 @@ pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) ->
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
     let (stopped, _stop) = async_channel::bounded::<()>(1);
-    executor.run(run(shared, Arc::clone(&executor), listeners, stopped)).await;
+    executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
     Ok(())
 }
 
@@ -84,15 +84,21 @@ fn register(listeners: Vec<Listener>) -> io::Result<Vec<Acceptor>> {
 
 /// A server's life: accept until it is asked to stop, drain until the deadline,
 /// then cut. `_stopped` is dropped at the end, which ends the workers.
+///
+/// An executor owns its tasks until they end: if they owned it too, one that is
+/// abandoned would never be dropped, nor would listeners and connections.
 async fn run(
     shared: Arc<Shared>,
-    executor: Arc<Executor<'static>>,
+    executor: Weak<Executor<'static>>,
     listeners: Vec<Acceptor>,
     _stopped: async_channel::Sender<()>,
 ) {
     let accepting: Vec<Task<()>> = listeners
         .into_iter()
-        .map(|listener| executor.spawn(accept(listener, Arc::clone(&shared), Arc::clone(&executor))))
+        .filter_map(|listener| {
+            let accepting = accept(listener, Arc::clone(&shared), executor.clone());
+            Some(executor.upgrade()?.spawn(accepting))
+        })
         .collect();
     poll_fn(|cx| shared.stopper.poll_stop(cx)).await;
     drop(accepting);
@@ -114,7 +120,7 @@ async fn run(
     shared.app.pool.close();
 }
 
-async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Arc<Executor<'static>>) {
+async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
     let refusals = Arc::new(());
     let mut failing = false;
     loop {
@@ -143,10 +149,16 @@ async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Arc<Executor<
     }
 }
 
-fn admit<S>(stream: S, peer: Peer, shared: &Arc<Shared>, executor: &Executor<'static>, refusals: &Arc<()>)
-where
+fn admit<S>(
+    stream: S,
+    peer: Peer,
+    shared: &Arc<Shared>,
+    executor: &Weak<Executor<'static>>,
+    refusals: &Arc<()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Some(executor) = executor.upgrade() else { return };
     let shared = Arc::clone(shared);
     let stream = Timed::new(stream);
     if let Some(admission) = shared.gate.admit(peer) {

@@ -100,7 +100,7 @@ impl Gate {
         let mut report = Report { finished: state.finished, cut: state.cut, pending: 0 };
         for (_, session) in &state.sessions {
             report.finished += u64::from(session.finished());
-            report.pending += u64::from(session.is_busy());
+            report.pending += u64::from(session.open());
         }
         report
     }
@@ -123,7 +123,9 @@ impl Drop for Admission {
             }
         }
         state.finished += u64::from(self.session.finished());
-        state.cut += u64::from(self.session.is_busy());
+        if self.session.has_reached(Stage::Draining) {
+            state.cut += u64::from(self.session.open());
+        }
         let waiter = if state.sessions.is_empty() { state.waiter.take() } else { None };
         drop(state);
         waiter.into_iter().for_each(Waker::wake);

@@ -1,0 +1,168 @@
+//! Judging what the client received.
+
+use super::script::{Expected, Script};
+
+/// A response, as a strict client reads it.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    closes: bool,
+}
+
+enum Read {
+    Whole(Answer, usize),
+    /// It stops in the middle.
+    Partial,
+}
+
+/// Checks the bytes received against what was asked.
+pub fn check(script: &Script, received: &[u8], was_reset: bool) -> Result<(), String> {
+    let mut rest = received;
+    let mut answered = 0;
+    let mut cut = false;
+    let mut closed = false;
+    while !rest.is_empty() {
+        if closed {
+            return Err(format!(
+                "bytes after the last answer: {:?}",
+                rest[..rest.len().min(60)].escape_ascii().to_string()
+            ));
+        }
+        let Some(request) = script.requests.get(answered) else {
+            return Err(format!("more answers than the {answered} requests"));
+        };
+        // A head that stops before the end of the method's name may be any.
+        let is_known = script.sent_of(answered) > request.method.len() && !rest.starts_with(b"HTTP/1.1 408");
+        let method = if is_known { request.method } else { "unknown" };
+        let answer = match read(rest, method)? {
+            Read::Whole(answer, length) => {
+                rest = &rest[length..];
+                answer
+            }
+            Read::Partial => {
+                cut = true;
+                break;
+            }
+        };
+        let refused = answer.status >= 400 && answer.closes;
+        match &request.expected {
+            Expected::Answer(status, body) | Expected::Last(status, body)
+                if answer.status == *status && answer.body == *body => {}
+            Expected::Refused if refused => {}
+            // It came too late, or not whole.
+            _ if refused && !script.is_peaceful() => {}
+            expected => {
+                return Err(format!(
+                    "request {answered} was answered {} with {} bytes, expected {expected:?}",
+                    answer.status,
+                    answer.body.len()
+                ));
+            }
+        }
+        closed = answer.closes;
+        answered += 1;
+    }
+    complete(script, answered, cut, closed, was_reset)
+}
+
+/// Whether all was answered that must be.
+fn complete(
+    script: &Script,
+    answered: usize,
+    cut: bool,
+    closed: bool,
+    was_reset: bool,
+) -> Result<(), String> {
+    if was_reset || closed || script.reads_until != usize::MAX {
+        return Ok(());
+    }
+    let mut due = 0;
+    for request in &script.requests[..script.whole()] {
+        if request.expected == Expected::CutOff {
+            let is_cut = cut && answered == due;
+            let earlier = script.stalls && answered <= due;
+            return if is_cut || earlier {
+                Ok(())
+            } else {
+                Err("an answer that broke off looks whole".into())
+            };
+        }
+        due += 1;
+    }
+    if answered < due && !script.stalls {
+        return Err(format!("{answered} whole answers to {due} whole requests"));
+    }
+    Ok(())
+}
+
+/// Reads one response; an error if it is malformed.
+fn read(bytes: &[u8], method: &str) -> Result<Read, String> {
+    let Some(end) = find(bytes, b"\r\n\r\n") else {
+        return Ok(Read::Partial);
+    };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "a head that is not text")?;
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()
+        .and_then(|line| line.strip_prefix("HTTP/1.1 "))
+        .and_then(|line| line.get(..3)?.parse().ok())
+        .ok_or_else(|| format!("no status line: {:?}", &head[..head.len().min(60)]))?;
+    let field = |name: &str| {
+        head.split("\r\n").find_map(|line| {
+            let (other, value) = line.split_once(": ")?;
+            other.eq_ignore_ascii_case(name).then_some(value)
+        })
+    };
+    if field("date").is_none() {
+        return Err("no Date".into());
+    }
+    let closes = field("connection") == Some("close");
+    let start = end + 4;
+    let body = &bytes[start..];
+    let whole = |body: Vec<u8>, length| Ok(Read::Whole(Answer { status, body, closes }, length));
+    match (field("content-length"), field("transfer-encoding")) {
+        (Some(_), Some(_)) => Err("Content-Length and Transfer-Encoding".into()),
+        _ if method == "HEAD" => whole(Vec::new(), start),
+        (Some(length), None) => {
+            let length: usize = length.parse().map_err(|_| format!("Content-Length {length:?}"))?;
+            if body.is_empty() && method == "unknown" {
+                whole(Vec::new(), start)
+            } else if body.len() < length {
+                Ok(Read::Partial)
+            } else {
+                whole(body[..length].to_vec(), start + length)
+            }
+        }
+        (None, Some("chunked")) => match unchunk(body)? {
+            Some((data, length)) => whole(data, start + length),
+            None => Ok(Read::Partial),
+        },
+        (None, other) => Err(format!("a body without an end, {other:?}")),
+    }
+}
+
+fn unchunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+    let (mut at, mut data) = (0, Vec::new());
+    loop {
+        let Some(line) = find(&bytes[at..], b"\r\n") else { return Ok(None) };
+        let text = std::str::from_utf8(&bytes[at..at + line]).unwrap_or("?");
+        let size = usize::from_str_radix(text, 16).map_err(|_| format!("chunk size {text:?}"))?;
+        at += line + 2;
+        if bytes.len() < at + size + 2 {
+            return Ok(None);
+        }
+        data.extend_from_slice(&bytes[at..at + size]);
+        at += size;
+        if &bytes[at..at + 2] != b"\r\n" {
+            return Err("a chunk without its end".into());
+        }
+        at += 2;
+        if size == 0 {
+            return Ok(Some((data, at)));
+        }
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

@@ -1,0 +1,139 @@
+//! The handlers of the simulation, and what they leave to be judged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_lite::{StreamExt, stream};
+
+use super::world::World;
+use crate::config::Config;
+use crate::conn::App;
+use crate::message::{Body, Request, Response};
+use crate::pool::Pool;
+use crate::router::{Route, Router};
+use crate::threads::Threads;
+use http::Method;
+
+const CHUNK: usize = 3000;
+const CHUNKS: usize = 40;
+
+/// The limit on waiting output, one chunk, and what the client's side holds.
+pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + 8 * 1024 + 1024;
+
+pub(super) struct SimApp {
+    pub app: App,
+    pub counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+pub struct Counts {
+    /// Handlers, and streams of theirs, that have not been dropped.
+    pub alive: AtomicUsize,
+    /// The most that a stream was ahead of what the client has taken.
+    pub most_ahead: AtomicUsize,
+}
+
+/// Counts as alive until dropped.
+struct Alive(Arc<Counts>);
+
+impl Alive {
+    fn new(counts: &Arc<Counts>) -> Self {
+        counts.alive.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// All of `/stream`.
+pub fn stream_text() -> Vec<u8> {
+    (0..CHUNKS).flat_map(chunk).collect()
+}
+
+fn chunk(number: usize) -> Vec<u8> {
+    vec![b'a' + u8::try_from(number % 26).unwrap_or(0); CHUNK]
+}
+
+pub(super) fn app(world: &World) -> SimApp {
+    let state = Arc::new(Counts::default());
+    let counts = Arc::clone(&state);
+    let world = world.clone();
+    let numbered =
+        |req: &Request, what: &str| Response::text(format!("{what} {}", req.query().unwrap_or_default()));
+    // Each handler is alive until its future is dropped.
+    let handler = |run: Box<dyn Fn(Request, World, Arc<Counts>) -> Answer + Send + Sync>| {
+        let (counts, world) = (Arc::clone(&counts), world.clone());
+        move |req: Request| {
+            let alive = Alive::new(&counts);
+            let answer = run(req, world.clone(), Arc::clone(&counts));
+            async move {
+                let _alive = alive;
+                answer.await
+            }
+        }
+    };
+    let router = Router::new()
+        .get("/plain", handler(Box::new(move |req, _, _| Box::pin(async move { numbered(&req, "plain") }))))
+        .get(
+            "/sleep",
+            handler(Box::new(move |req, world, _| {
+                Box::pin(async move {
+                    world.sleep(Duration::from_millis(300)).await;
+                    numbered(&req, "slept")
+                })
+            })),
+        )
+        .get("/panic", handler(Box::new(|_, _, _| Box::pin(async { panic!("on purpose") }))))
+        .get("/never", handler(Box::new(|_, _, _| Box::pin(std::future::pending()))))
+        .get(
+            "/stream",
+            handler(Box::new(|_, world, counts| Box::pin(async move { streamed(&world, &counts) }))),
+        )
+        .get("/broken", handler(Box::new(|_, _, _| Box::pin(async { broken() }))))
+        .post(
+            "/echo",
+            handler(Box::new(|req, _, _| Box::pin(async { Response::bytes("text/plain", req.into_body()) }))),
+        )
+        .route(
+            Route::new(
+                Method::POST,
+                "/through",
+                handler(Box::new(|req, _, _| {
+                    Box::pin(async { Response::bytes("text/plain", req.into_body()) })
+                })),
+            )
+            .streaming(),
+        );
+    let mut config = Config::default();
+    config.limits.output = 16 * 1024;
+    let pool = Pool::new(1, 1, Threads::new(Box::new(|| Box::new(()))));
+    SimApp { app: App { router, config, pool, on_refusal: Box::new(|_| ()) }, counts: state }
+}
+
+type Answer = std::pin::Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A long body, made as fast as it is asked for.
+fn streamed(world: &World, counts: &Arc<Counts>) -> Response {
+    let (world, counts, alive) = (world.clone(), Arc::clone(counts), Alive::new(counts));
+    let before = world.written();
+    let chunks = stream::iter(0..CHUNKS).map(move |number| {
+        let _ = &alive;
+        let made = (number + 1) * CHUNK;
+        let written = world.written().saturating_sub(before);
+        let ahead = made.saturating_sub(written) + world.unread();
+        counts.most_ahead.fetch_max(ahead, Ordering::Relaxed);
+        Ok(chunk(number).into())
+    });
+    Response::stream("text/plain", chunks)
+}
+
+/// A body that fails in the middle.
+fn broken() -> Response {
+    let chunks = stream::iter([Ok("begun".into()), Err(std::io::Error::other("on purpose"))]);
+    Response::bytes("text/plain", Body::stream(chunks))
+}
