@@ -54,8 +54,8 @@ def wrk(url, seconds, connections):
     return {
         "requests": int(re.search(r"(\d+) requests in", text)[1]),
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
-        "p50": re.search(r"50%\s+(\S+)", text)[1],
-        "p99": re.search(r"99%\s+(\S+)", text)[1],
+        "p50": re.search(r"^\s+50%\s+(\S+)", text, re.M)[1],
+        "p99": re.search(r"^\s+99%\s+(\S+)", text, re.M)[1],
         "errors": sum(errors),
     }
 
