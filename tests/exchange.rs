@@ -145,6 +145,26 @@ fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
     Client::connect(&server).get("/sized").expect(200, "5");
 }
 
+#[test]
+fn a_body_whose_client_broke_off_before_it_was_read_ends_in_an_error() {
+    let (ended, end) = std::sync::mpsc::channel();
+    let upload = Route::new(transom::Method::POST, "/", move |mut req: Request| {
+        let ended = ended.clone();
+        async move {
+            // The client is long gone when the body is first asked for.
+            smol::Timer::after(Duration::from_millis(200)).await;
+            while let Some(Ok(_)) = req.body_mut().chunk().await {}
+            ended.send(req.is_client_gone()).ok();
+        }
+    });
+    let server = start(Router::new().route(upload.streaming()));
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhello");
+    std::thread::sleep(Duration::from_millis(50));
+    client.reset();
+    assert_eq!(end.recv_timeout(common::PATIENCE), Ok(true));
+}
+
 fn shouting() -> Router {
     Router::new().get("/shout", async |_: Request| {
         Response::upgrade("shout", async |mut stream: Upgraded| {

@@ -159,6 +159,13 @@ impl Incoming {
         Ok(())
     }
 
+    /// The connection is broken: whoever reads the body must not wait for more.
+    pub fn break_off(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            feed.finish(Err(Reject::BodyCutShort.into()));
+        }
+    }
+
     fn hand_over(&mut self, result: Result<Bytes, Reject>) {
         let Some(feed) = &self.feed else { return };
         match result {

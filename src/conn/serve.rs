@@ -278,6 +278,9 @@ impl<T: Transport> Connection<'_, T> {
             if !broken {
                 broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
                     || incoming.poll(cx, &mut self.wire, config).is_err();
+                if broken {
+                    incoming.break_off();
+                }
             }
             if broken || self.wire.has_ended() {
                 self.session.client.mark_gone();
