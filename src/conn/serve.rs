@@ -161,6 +161,8 @@ impl<T: Transport> Connection<'_, T> {
                 }
                 Next::Close => return self.session.settle(),
                 Next::Upgrade(upgrade) => {
+                    // The 101 is out; what follows counts as one more exchange.
+                    self.session.settle();
                     self.session.begin_exchange();
                     let (transport, early) = self.wire.into_parts();
                     (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
