@@ -162,6 +162,7 @@ macro_rules! rejects {
 rejects! {
     BadRequestLine BAD_REQUEST "bad-request-line" "The request line is not `method SP target SP version` (RFC 9112 3).";
     BadMethod BAD_REQUEST "bad-method" "The method is not a token (RFC 9110 9.1).";
+    LongMethod NOT_IMPLEMENTED "long-method" "The method is longer than any known (RFC 9112 3).";
     BadTarget BAD_REQUEST "bad-target" "The request target has none of the forms of RFC 9112 3.2.";
     TargetTooLong URI_TOO_LONG "target-too-long" "The request target is longer than the limit (RFC 9110 15.5.15).";
     BadVersion BAD_REQUEST "bad-version" "The version is not `HTTP/digit.digit` (RFC 9112 2.3).";
@@ -171,7 +172,7 @@ rejects! {
     HeadTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "head-too-large" "The head is larger than the limit (RFC 6585 5).";
     TooManyHeaders REQUEST_HEADER_FIELDS_TOO_LARGE "too-many-headers" "There are more header fields than the limit (RFC 6585 5).";
     MissingHost BAD_REQUEST "missing-host" "An HTTP/1.1 request has no Host field (RFC 9112 3.2).";
-    BadHost BAD_REQUEST "bad-host" "The Host field is repeated, malformed, or not that of the target (RFC 9112 3.2).";
+    BadHost BAD_REQUEST "bad-host" "The Host field is repeated or malformed (RFC 9112 3.2).";
     BadContentLength BAD_REQUEST "bad-content-length" "Content-Length is no number, or several (RFC 9112 6.3).";
     BothFramings BAD_REQUEST "both-framings" "Content-Length and Transfer-Encoding together (RFC 9112 6.1).";
     BadTransferEncoding BAD_REQUEST "bad-transfer-encoding" "Transfer-Encoding does not end in chunked, once, in HTTP/1.1 (RFC 9112 6.3).";

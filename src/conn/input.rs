@@ -1,5 +1,7 @@
 //! The bytes that have come and have not been used.
 
+use super::spare::{self, Side};
+
 /// A buffer that is filled behind and used up in front.
 pub(super) struct Input {
     bytes: Vec<u8>,
@@ -46,11 +48,16 @@ impl Input {
             self.end -= self.start;
             self.start = 0;
         }
+        if self.bytes.is_empty() {
+            self.bytes = spare::take(Side::Input);
+            if self.bytes.is_empty() {
+                self.bytes.resize(FIRST, 0);
+            }
+        }
         let full = self.end == self.bytes.len();
         let eager = self.filled_up && self.bytes.len() < LARGE;
-        if self.bytes.is_empty() || full || eager {
-            let length = (self.bytes.len() * 2).max(FIRST);
-            self.bytes.resize(length, 0);
+        if full || eager {
+            self.bytes.resize(self.bytes.len() * 2, 0);
         }
         &mut self.bytes[self.end..]
     }
@@ -61,11 +68,18 @@ impl Input {
         self.filled_up = self.end == self.bytes.len();
     }
 
-    /// Gives memory back that an idle connection does not need.
-    pub fn shrink(&mut self) {
-        if self.is_empty() && self.bytes.len() > FIRST {
-            *self = Self::new();
+    /// Gives the buffer up if there is nothing in it.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            spare::give(Side::Input, std::mem::take(&mut self.bytes));
         }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.consume(self.len());
+        self.release();
     }
 }
 

@@ -11,6 +11,7 @@ mod serve;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod spare;
 mod transport;
 mod wire;
 

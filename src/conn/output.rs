@@ -4,6 +4,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+use super::spare::{self, Side};
+
 /// Bodies from here on are written from where they lie; smaller ones are copied
 /// behind their head, which costs less than another slice.
 const BIG: usize = 16 * 1024;
@@ -29,7 +31,11 @@ impl Output {
 
     /// The buffer to append to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.big.is_empty() { &mut self.front } else { &mut self.back }
+        let buffer = if self.big.is_empty() { &mut self.front } else { &mut self.back };
+        if buffer.capacity() == 0 {
+            *buffer = spare::take(Side::Output);
+        }
+        buffer
     }
 
     /// Appends bytes that are shared already.
@@ -62,11 +68,14 @@ impl Output {
         }
     }
 
-    /// Gives memory back that an idle connection does not need.
-    pub fn shrink(&mut self) {
-        if self.is_empty() && self.front.capacity() + self.back.capacity() > BIG {
-            *self = Self::default();
+    /// Gives the buffers up; all that was in them has been written.
+    pub fn release(&mut self) {
+        let Self { front, back, written, .. } = self;
+        for buffer in [front, back] {
+            buffer.clear();
+            spare::give(Side::Output, std::mem::take(buffer));
         }
+        *written = 0;
     }
 }
 

@@ -114,6 +114,13 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
     wire.linger(config.limits.drain, config.timeouts.drain).await;
 }
 
+/// What came of waiting for bytes.
+enum More {
+    Filled(io::Result<usize>),
+    Late,
+    Stopping,
+}
+
 /// What of a request its answer depends on.
 struct Asked {
     method: Method,
@@ -178,6 +185,7 @@ impl<T: Transport> Connection<'_, T> {
         let Config { limits, timeouts } = &self.app.config;
         let mut reader = HeadReader::default();
         let mut first_byte = None;
+        let mut idle_deadline = None;
         loop {
             if !self.wire.input.is_empty()
                 && let Some((head, length)) = reader.read(self.wire.input.as_slice(), limits)?
@@ -192,28 +200,31 @@ impl<T: Transport> Connection<'_, T> {
             self.session.settle();
             let idle = self.wire.input.is_empty();
             let deadline = if idle {
-                self.wire.input.shrink();
-                self.wire.output.shrink();
-                self.wire.deadline(timeouts.idle)
+                *idle_deadline.get_or_insert_with(|| self.wire.deadline(timeouts.idle))
             } else {
                 let first_byte = *first_byte.get_or_insert_with(|| self.wire.now());
                 head_deadline(&self.app.config, first_byte, self.wire.input.len())
             };
-            let filled = poll_fn(|cx| {
-                if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
-                    return Poll::Ready(Some(filled));
-                }
-                if idle && self.session.poll_stage(cx, Stage::Draining).is_ready() {
-                    return Poll::Ready(None);
-                }
-                self.wire.poll_deadline(cx, deadline).map(|()| None)
-            });
-            match filled.await {
-                Some(Ok(_)) => {}
-                None if !idle => return Err(Reject::HeadTimeout),
-                Some(Err(_)) | None => return Ok(None),
+            match self.more(deadline, idle).await {
+                More::Filled(Ok(_)) => {}
+                More::Late if !idle => return Err(Reject::HeadTimeout),
+                More::Filled(Err(_)) | More::Late | More::Stopping => return Ok(None),
             }
         }
+    }
+
+    /// Waits for bytes. An idle connection also ends when the server stops.
+    async fn more(&mut self, deadline: Option<Instant>, idle: bool) -> More {
+        poll_fn(|cx| {
+            if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
+                return Poll::Ready(More::Filled(filled));
+            }
+            if idle && self.session.poll_stage(cx, Stage::Draining).is_ready() {
+                return Poll::Ready(More::Stopping);
+            }
+            self.wire.poll_deadline(cx, deadline).map(|()| More::Late)
+        })
+        .await
     }
 
     /// One request, from its head to the end of its answer.

@@ -60,7 +60,11 @@ impl<T: Transport> Wire<T> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        let length = ready!(Pin::new(&mut self.transport).poll_read(cx, self.input.room()))?;
+        let polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room());
+        if polled.is_pending() {
+            self.input.release();
+        }
+        let length = ready!(polled)?;
         self.input.filled(length);
         self.ended = length == 0;
         Poll::Ready(Ok(length))
@@ -84,6 +88,7 @@ impl<T: Transport> Wire<T> {
                 }
             }
         }
+        self.output.release();
         Poll::Ready(Ok(()))
     }
 

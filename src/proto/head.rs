@@ -125,17 +125,19 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version
     Ok((method, target, version))
 }
 
-/// What has come of a request line, up to its CR: method, target, and what
-/// stands behind the space behind that. It need not be whole: a client that
-/// speaks another protocol, or has no end, is told at once.
-fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<(&'a [u8], &'a [u8], Option<&'a [u8]>), Reject> {
+/// Method, target, and what stands behind the space behind that.
+type LineParts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+/// What has come of a request line, up to its CR. It need not be whole: a
+/// client that speaks another protocol, or has no end, is told at once.
+fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reject> {
     if line == b"\r" {
         // The start of an empty line.
         return Ok((&[], &[], None));
     }
     let method = line.iter().position(|&b| !is_token(b)).unwrap_or(line.len());
     if method > METHOD {
-        return Err(Reject::BadMethod);
+        return Err(Reject::LongMethod);
     }
     let rest = match &line[method..] {
         [] => return Ok((line, &[], None)),
@@ -265,9 +267,28 @@ mod tests {
     }
 
     #[test]
+    fn the_verdict_does_not_depend_on_how_the_bytes_arrive() {
+        let limits = Limits { target: 20, head: 60, ..Limits::default() };
+        for text in [
+            "GET /\r\nHost: h\n\r\n",
+            "GET / HTTP/2.0\r\nHost: h\n\r\n",
+            "GET / HTTP/1.1 x\n",
+            " GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\rGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /234567890123456789012\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: 345678901234567890123456789012345678901234567890\n",
+        ] {
+            let whole = HeadReader::default().read(text.as_bytes(), &limits).err();
+            let mut reader = HeadReader::default();
+            let slow = (1..=text.len()).find_map(|end| reader.read(&text.as_bytes()[..end], &limits).err());
+            assert!(whole.is_some() && whole == slow, "{text:?}: {whole:?}, in bytes {slow:?}");
+        }
+    }
+
+    #[test]
     fn a_hopeless_start_is_refused_before_its_end() {
         assert_eq!(refused(b"\x16\x03\x01\x02"), Some(Reject::BadRequestLine));
-        assert_eq!(refused("M".repeat(33)), Some(Reject::BadMethod));
+        assert_eq!(refused("M".repeat(33)), Some(Reject::LongMethod));
         assert_eq!(refused(format!("GET /{}", "a".repeat(8 * 1024))), Some(Reject::TargetTooLong));
         assert_eq!(refused("GET / HTTP/1.1 and so on"), Some(Reject::BadVersion));
         assert_eq!(refused("GET /\r\n"), Some(Reject::BadRequestLine));
