@@ -1,0 +1,92 @@
+//! Calling the host: request handlers, and the marks on a thread while it is
+//! inside one that must not block.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use transom::{Context, Reply, Request};
+
+use crate::exchange::{Exchange, Unclaimed};
+use crate::request::transom_request;
+use crate::responder::transom_responder;
+use crate::slots::Handle;
+use crate::user_data::UserData;
+
+/// Answers requests. `request` is borrowed (see transom_request), `responder`
+/// is owned: answer with it in here, or keep it and answer later from any
+/// thread.
+pub type transom_handler = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        request: *const transom_request,
+        responder: *mut transom_responder,
+    ),
+>;
+
+/// Something the host wants to be told.
+pub type transom_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// A route's handler.
+pub(crate) struct Callback {
+    pub function: unsafe extern "C" fn(*mut c_void, *const transom_request, *mut transom_responder),
+    pub user_data: UserData,
+    /// It never blocks, so the thread that serves the connection may run it.
+    pub inline: bool,
+}
+
+/// One call of it, ahead. Dropped before it was made, the request is answered
+/// with 503.
+struct Call {
+    callback: Arc<Callback>,
+    request: Arc<transom_request>,
+    exchange: Unclaimed,
+}
+
+impl Call {
+    fn make(self) {
+        let Self { callback, request, exchange } = self;
+        if let Some(handle) = exchange.claim() {
+            let responder = Handle::to_pointer(handle);
+            // SAFETY: the host's function with its user data, by the contract
+            // callable on any thread; `request` is held until it has returned.
+            unsafe { (callback.function)(callback.user_data.pointer(), &raw const *request, responder) }
+        }
+    }
+}
+
+impl Callback {
+    /// Calls it with that request.
+    pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
+        let (responder, reply) = Reply::later(&request);
+        let request = Arc::new(transom_request::new(request));
+        let exchange = Exchange { responder, request: Some(Arc::clone(&request)) };
+        if let Some(exchange) = Unclaimed::new(exchange) {
+            let call = Call { callback: Arc::clone(self), request, exchange };
+            if self.inline {
+                on_worker(|| call.make());
+            } else {
+                // A full pool drops the call, which answers.
+                let _ = context.run_blocking(move || call.make());
+            }
+        }
+        reply
+    }
+}
+
+thread_local! {
+    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what must not block, because other connections wait for this thread.
+pub(crate) fn on_worker<R>(run: impl FnOnce() -> R) -> R {
+    let before = ON_WORKER.replace(true);
+    let result = run();
+    ON_WORKER.set(before);
+    result
+}
+
+/// Whether this thread is inside such a call.
+pub(crate) fn is_on_worker() -> bool {
+    ON_WORKER.get()
+}

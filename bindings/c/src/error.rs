@@ -1,0 +1,131 @@
+//! An error with more to say than its code: of starting and binding.
+
+use std::ffi::{CString, c_char};
+use std::io;
+use std::ptr;
+
+use transom::Error;
+
+use crate::bytes::borrow;
+use crate::status::transom_status;
+
+/// What went wrong, with more than a status says: the functions that take a
+/// transom_error** store one there on failure and NULL otherwise; pass NULL if
+/// you do not want it. It is yours: free it with transom_error_free. It may be
+/// read from any thread.
+#[derive(Debug)]
+pub struct transom_error {
+    code: transom_status,
+    message: CString,
+    errno: i32,
+}
+
+impl transom_error {
+    fn bare(code: transom_status, message: &str) -> Self {
+        // Messages quote what the host passed in escaped: there is no NUL.
+        let message = CString::new(message.replace('\0', "\\0")).unwrap_or_default();
+        Self { code, message, errno: 0 }
+    }
+
+    /// A descriptor that cannot be listened on.
+    pub fn bad_descriptor(descriptor: i32, error: &io::Error) -> Self {
+        let message = format!("descriptor {descriptor} is not a listening TCP or Unix socket: {error}");
+        let bare = Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, &message);
+        Self { errno: error.raw_os_error().unwrap_or(0), ..bare }
+    }
+
+    pub fn code(&self) -> transom_status {
+        self.code
+    }
+}
+
+impl From<transom_status> for transom_error {
+    fn from(status: transom_status) -> Self {
+        // SAFETY: a static text.
+        let text = unsafe { std::ffi::CStr::from_ptr(crate::status::transom_status_text(status as i32)) };
+        Self { code: status, message: text.to_owned(), errno: 0 }
+    }
+}
+
+impl From<Error> for transom_error {
+    fn from(error: Error) -> Self {
+        let source = match &error {
+            Error::Bind { source, .. } | Error::Io(source) => source.raw_os_error(),
+            _ => None,
+        };
+        Self { errno: source.unwrap_or(0), ..Self::bare(status_of(&error), &error.to_string()) }
+    }
+}
+
+pub(crate) fn status_of(error: &Error) -> transom_status {
+    match error {
+        Error::BadAddress { .. } => transom_status::TRANSOM_BAD_ADDRESS,
+        Error::Bind { source, .. } | Error::Io(source) => io_status(source),
+        Error::BadRoute { .. } => transom_status::TRANSOM_BAD_ROUTE,
+        Error::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
+        _ => transom_status::TRANSOM_INVALID_ARGUMENT,
+    }
+}
+
+fn io_status(error: &io::Error) -> transom_status {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => transom_status::TRANSOM_ADDRESS_IN_USE,
+        io::ErrorKind::AddrNotAvailable => transom_status::TRANSOM_BAD_ADDRESS,
+        io::ErrorKind::PermissionDenied => transom_status::TRANSOM_PERMISSION_DENIED,
+        _ => transom_status::TRANSOM_IO,
+    }
+}
+
+/// Runs the body of a function that takes a `transom_error**`, with `checked!`'s
+/// manners.
+///
+/// # Safety
+/// `place` is NULL or valid for writes.
+pub(crate) unsafe fn report(
+    place: *mut *mut transom_error,
+    body: impl FnOnce() -> Result<(), transom_error>,
+) -> transom_status {
+    let result = guard!(Err(transom_status::TRANSOM_PANIC.into()), { body() });
+    let (status, error) = match result {
+        Ok(()) => (transom_status::TRANSOM_OK, ptr::null_mut()),
+        Err(error) => {
+            (error.code(), if place.is_null() { ptr::null_mut() } else { Box::into_raw(Box::new(error)) })
+        }
+    };
+    if !place.is_null() {
+        // SAFETY: not NULL, and the caller's word.
+        unsafe { place.write(error) }
+    }
+    status
+}
+
+/// The status that the function returned with it; TRANSOM_OK of NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_error_code(error: *const transom_error) -> transom_status {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { borrow(error) }.map_or(transom_status::TRANSOM_OK, transom_error::code)
+}
+
+/// One English sentence, with the address, pattern or setting it is about.
+/// Valid until the error is freed; never NULL, and "" of NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_error_message(error: *const transom_error) -> *const c_char {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { borrow(error) }.map_or(c"".as_ptr(), |error| error.message.as_ptr())
+}
+
+/// The errno behind it; 0 if the system was not involved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_error_errno(error: *const transom_error) -> i32 {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { borrow(error) }.map_or(0, |error| error.errno)
+}
+
+/// Frees an error. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_error_free(error: *mut transom_error) {
+    if !error.is_null() {
+        // SAFETY: from `report`, and freed once, by the contract.
+        drop(unsafe { Box::from_raw(error) });
+    }
+}

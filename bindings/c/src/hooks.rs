@@ -1,0 +1,35 @@
+//! What the host wants to run on each thread of a server.
+
+use std::sync::Arc;
+
+use crate::callback::transom_callback;
+use crate::user_data::UserData;
+
+/// The host's functions for a thread's start and end.
+pub(crate) struct Hooks {
+    pub start: transom_callback,
+    pub stop: transom_callback,
+    pub user_data: UserData,
+}
+
+/// A thread that has run the first and will run the second when it ends.
+pub(crate) struct Entered(Arc<Hooks>);
+
+impl Hooks {
+    pub fn enter(self: Arc<Self>) -> Entered {
+        if let Some(start) = self.start {
+            // SAFETY: the host's function with its user data, by the contract callable on any thread.
+            unsafe { start(self.user_data.pointer()) }
+        }
+        Entered(self)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(stop) = self.0.stop {
+            // SAFETY: as for the start.
+            unsafe { stop(self.0.user_data.pointer()) }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The C face of Transom: every `extern "C"` function of `transom.h`, and all
+//! the unsafe code there is.
+//!
+//! It knows the public API of the `transom` crate and nothing more. The
+//! contract that callers rely on (ownership, threads, errors, lifetime) is the
+//! comment at the top of the header; doc comments of public items here *are*
+//! the header's comments, written for the C programmer who reads them there.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+#![allow(non_camel_case_types, reason = "public types carry the names they have in C")]
+#![allow(clippy::doc_markdown, reason = "the header's comments are no Markdown")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "what a caller owes is the contract at the top of the header, the same for every function"
+)]
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("the C layer turns panics into TRANSOM_PANIC and needs panic = \"unwind\"");
+
+#[macro_use]
+mod guard;
+
+mod bytes;
+mod callback;
+mod error;
+mod exchange;
+mod hooks;
+mod library;
+mod listeners;
+mod logger;
+mod packed;
+mod process;
+mod pull;
+mod queue;
+mod request;
+mod responder;
+mod routes;
+mod run;
+mod running;
+mod server;
+mod settings;
+mod setup;
+mod slots;
+mod status;
+mod user_data;
+mod writer;

@@ -1,0 +1,60 @@
+//! Sockets the host has inherited: from a descriptor to a listener.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::ptr;
+
+use transom::Listener;
+
+use crate::error::transom_error;
+
+/// Takes a listening socket over; if it is none, it stays the caller's.
+///
+/// # Safety
+/// If it is an open descriptor, the caller gives it up.
+pub(crate) unsafe fn inherit(descriptor: RawFd) -> Result<Listener, transom_error> {
+    let family = check(descriptor).map_err(|error| transom_error::bad_descriptor(descriptor, &error))?;
+    let listener = if family == libc::AF_UNIX {
+        // SAFETY: an open listening socket of that family, the caller's to give.
+        Listener::try_from(unsafe { UnixListener::from_raw_fd(descriptor) })
+    } else {
+        // SAFETY: as above.
+        Listener::try_from(unsafe { TcpListener::from_raw_fd(descriptor) })
+    };
+    Ok(listener?)
+}
+
+/// The family of a listening socket, TCP or Unix. Programs that the host starts
+/// later will not inherit it.
+fn check(descriptor: RawFd) -> io::Result<i32> {
+    if socket_option(descriptor, libc::SO_ACCEPTCONN)? == 0 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let family = socket_option(descriptor, libc::SO_DOMAIN)?;
+    if ![libc::AF_INET, libc::AF_INET6, libc::AF_UNIX].contains(&family) {
+        return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+    }
+    // SAFETY: no pointers are involved, and a bad descriptor is an error.
+    if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(family)
+}
+
+fn socket_option(descriptor: RawFd, option: i32) -> io::Result<i32> {
+    let mut value = 0_i32;
+    let mut size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+    // SAFETY: value and size are ours, and the size is right; a bad descriptor is an error.
+    let result = unsafe {
+        libc::getsockopt(
+            descriptor,
+            libc::SOL_SOCKET,
+            option,
+            ptr::from_mut(&mut value).cast(),
+            &raw mut size,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}

@@ -1,0 +1,233 @@
+//! Packed records: many requests, or many answers, in one buffer. Native byte
+//! order; each record starts at a multiple of 8 from the buffer's start.
+
+use std::io::Write;
+
+use transom::Request;
+
+use crate::request::version;
+use crate::status::transom_status;
+
+/// A body that fits a record's 32-bit length, whatever its head.
+pub(crate) const BODY_LIMIT: usize = 1 << 31;
+
+const REQUEST_HEADER: usize = 56;
+const RESPONSE_HEADER: usize = 32;
+const ALIGNMENT: usize = 8;
+
+/// Set in a request record's flags if its target has a '?'.
+const HAS_QUERY: u16 = 1;
+
+/// Writes request records one behind the other.
+pub(crate) struct Packer<'a> {
+    buffer: &'a mut [u8],
+    used: usize,
+}
+
+impl<'a> Packer<'a> {
+    pub fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, used: 0 }
+    }
+
+    /// The bytes written so far.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Writes a record; if there is no room for it, says how much it needs.
+    pub fn push(&mut self, token: u64, route_id: u32, request: &Request) -> Result<(), usize> {
+        let peer = request.peer().to_string();
+        let method = request.method().as_str();
+        let (target, path, query) = (request.target().as_str(), request.path(), request.query());
+        let (headers, body) = (request.headers().as_wire(), request.bytes());
+        let parts = [
+            method.as_bytes(),
+            target.as_bytes(),
+            path.as_bytes(),
+            query.unwrap_or_default().as_bytes(),
+            headers,
+            peer.as_bytes(),
+        ];
+        let (param_count, params_len) = request
+            .params()
+            .iter()
+            .fold((0, 0), |(count, len), (name, value)| (count + 1, len + 8 + name.len() + value.len()));
+        let exact =
+            REQUEST_HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + params_len + body.len();
+        let length = exact.next_multiple_of(ALIGNMENT);
+        let Some(mut room) = self.buffer.get_mut(self.used..self.used + length) else {
+            return Err(length);
+        };
+        let mut put = |bytes: &[u8]| {
+            // A slice takes all there is room for, and never fails; it was measured.
+            let _ = room.write(bytes);
+        };
+        put(&narrow(length).to_ne_bytes());
+        put(&route_id.to_ne_bytes());
+        put(&token.to_ne_bytes());
+        for part in parts {
+            put(&narrow(part.len()).to_ne_bytes());
+        }
+        put(&narrow(param_count).to_ne_bytes());
+        put(&version(request).to_ne_bytes());
+        put(&if query.is_some() { HAS_QUERY } else { 0 }.to_ne_bytes());
+        put(&(body.len() as u64).to_ne_bytes());
+        for part in parts {
+            put(part);
+        }
+        for (name, value) in request.params().iter() {
+            put(&narrow(name.len()).to_ne_bytes());
+            put(&narrow(value.len()).to_ne_bytes());
+            put(name.as_bytes());
+            put(value.as_bytes());
+        }
+        put(body);
+        room.fill(0);
+        self.used += length;
+        Ok(())
+    }
+}
+
+/// Lengths are bounded by the head limit and `BODY_LIMIT`.
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// One answer out of a packed buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer<'a> {
+    pub token: u64,
+    pub status: u16,
+    /// "name: value" lines.
+    pub headers: &'a [u8],
+    pub body: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// Takes the first record off the buffer.
+    pub fn read(buffer: &mut &'a [u8]) -> Result<Self, transom_status> {
+        Self::parse(buffer).ok_or(transom_status::TRANSOM_MALFORMED)
+    }
+
+    fn parse(buffer: &mut &'a [u8]) -> Option<Self> {
+        let (header, _) = buffer.split_first_chunk::<RESPONSE_HEADER>()?;
+        let length = usize::try_from(u32::from_ne_bytes(field(header, 0))).ok()?;
+        let status = u16::from_ne_bytes(field(header, 4));
+        let flags = u16::from_ne_bytes(field(header, 6));
+        let token = u64::from_ne_bytes(field(header, 8));
+        let headers_len = usize::try_from(u32::from_ne_bytes(field(header, 16))).ok()?;
+        let reserved = u32::from_ne_bytes(field(header, 20));
+        let body_len = usize::try_from(u64::from_ne_bytes(field(header, 24))).ok()?;
+        let exact = RESPONSE_HEADER.checked_add(headers_len)?.checked_add(body_len)?;
+        if flags != 0 || reserved != 0 || exact.checked_next_multiple_of(ALIGNMENT)? != length {
+            return None;
+        }
+        let (record, rest) = buffer.split_at_checked(length)?;
+        *buffer = rest;
+        let (headers, body) = record[RESPONSE_HEADER..exact].split_at(headers_len);
+        Some(Self { token, status, headers, body })
+    }
+}
+
+fn field<const N: usize>(header: &[u8; RESPONSE_HEADER], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&header[at..at + N]);
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transom::{Body, Headers, Method};
+
+    fn request(target: &str, body: &'static str) -> Request {
+        let mut request = Request::new(Method::POST, target).unwrap();
+        *request.headers_mut() = Headers::parse(b"host: a\r\nx-b: 1\r\n").unwrap();
+        *request.body_mut() = Body::from(body);
+        request
+    }
+
+    fn number(record: &[u8], at: usize) -> u32 {
+        u32::from_ne_bytes(record[at..at + 4].try_into().unwrap())
+    }
+
+    #[test]
+    fn a_request_record_has_the_layout_it_is_said_to_have() {
+        let mut buffer = [0xff; 256];
+        let mut packer = Packer::new(&mut buffer);
+        packer.push(0x0123_4567_89ab_cdef, 7, &request("/p%20q?x=1", "body!")).unwrap();
+        let used = packer.used();
+        let record = &buffer[..used];
+        assert_eq!(number(record, 0) as usize, used);
+        assert_eq!(used % 8, 0);
+        assert_eq!(number(record, 4), 7);
+        assert_eq!(record[8..16], 0x0123_4567_89ab_cdef_u64.to_ne_bytes());
+        let lengths: Vec<_> = (16..44).step_by(4).map(|at| number(record, at)).collect();
+        assert_eq!(lengths, [4, 10, 6, 3, 17, 7, 0]);
+        assert_eq!(record[44..46], 11_u16.to_ne_bytes());
+        assert_eq!(record[46..48], 1_u16.to_ne_bytes());
+        assert_eq!(record[48..56], 5_u64.to_ne_bytes());
+        let text = b"POST/p%20q?x=1/p%20qx=1host: a\r\nx-b: 1\r\nunknownbody!";
+        assert_eq!(&record[56..56 + text.len()], text);
+        assert!(record[56 + text.len()..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn a_record_without_room_says_what_it_needs() {
+        let request = request("/", "12345678");
+        let mut buffer = [0; 256];
+        let mut packer = Packer::new(&mut buffer);
+        packer.push(1, 0, &request).unwrap();
+        let needed = packer.used();
+        for room in [0, 1, needed - 1] {
+            assert_eq!(Packer::new(&mut buffer[..room]).push(1, 0, &request), Err(needed));
+        }
+        assert_eq!(Packer::new(&mut buffer[..needed]).push(1, 0, &request), Ok(()));
+    }
+
+    fn answer(length: u32, flags: u16, headers: &[u8], reserved: u32, body: &[u8]) -> Vec<u8> {
+        let mut record = length.to_ne_bytes().to_vec();
+        record.extend(200_u16.to_ne_bytes());
+        record.extend(flags.to_ne_bytes());
+        record.extend(9_u64.to_ne_bytes());
+        record.extend(narrow(headers.len()).to_ne_bytes());
+        record.extend(reserved.to_ne_bytes());
+        record.extend((body.len() as u64).to_ne_bytes());
+        record.extend(headers);
+        record.extend(body);
+        record.resize(record.len().next_multiple_of(8), 0);
+        record
+    }
+
+    #[test]
+    fn answers_come_back_one_by_one() {
+        let mut both = answer(48, 0, b"a: 1\r\n", 0, b"hello");
+        both.extend(answer(32, 0, b"", 0, b""));
+        let mut rest = &both[..];
+        let first = Answer { token: 9, status: 200, headers: b"a: 1\r\n", body: b"hello" };
+        assert_eq!(Answer::read(&mut rest), Ok(first));
+        assert_eq!(Answer::read(&mut rest), Ok(Answer { token: 9, status: 200, headers: b"", body: b"" }));
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn broken_records_are_refused() {
+        let good = answer(40, 0, b"", 0, b"hello");
+        for end in 0..good.len() {
+            assert!(Answer::read(&mut &good[..end]).is_err(), "{end} bytes");
+        }
+        for broken in [
+            answer(0, 0, b"", 0, b"hello"),
+            answer(32, 0, b"", 0, b"hello"),
+            answer(48, 0, b"", 0, b"hello"),
+            answer(u32::MAX, 0, b"", 0, b"hello"),
+            answer(40, 1, b"", 0, b"hello"),
+            answer(40, 0, b"", 1, b"hello"),
+        ] {
+            assert!(Answer::read(&mut &broken[..]).is_err());
+        }
+        let mut huge = good;
+        huge[24..32].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert!(Answer::read(&mut &huge[..]).is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! The pull way in: requests in batches, answers in batches.
+
+use std::time::{Duration, Instant};
+
+use transom::{Headers, Response, StatusCode};
+
+use crate::bytes::{input, place, room};
+use crate::exchange::EXCHANGES;
+use crate::packed::{Answer, Packer};
+use crate::queue::Queue;
+use crate::responder::{copied, status_code, transom_responder};
+use crate::server::transom_server;
+use crate::settings::duration;
+use crate::slots::Handle;
+use crate::status::transom_status;
+
+/// Fetches requests of pull routes: waits until one is queued, and fills `buf`
+/// with the records of up to `max` that are queued then; it never waits for
+/// more. `count` is set to their number, `len` to the bytes used. Several
+/// threads may call it at the same time.
+///
+/// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED when the server has stopped;
+/// TRANSOM_BUFFER_TOO_SMALL, with `len` set to what the first request needs
+/// (it stays queued); TRANSOM_INVALID_ARGUMENT if `max` is 0. `count` is 0
+/// then.
+///
+/// A record's header is 56 bytes in the machine's byte order:
+///
+///     uint32_t record_len    with header and padding; a multiple of 8
+///     uint32_t route_id      as registered
+///     uint64_t token         answer with it
+///     uint32_t method_len, target_len, path_len, query_len,
+///              headers_len, peer_len
+///     uint32_t param_count
+///     uint16_t version       10 or 11
+///     uint16_t flags         bit 0: there is a query, if only an empty one
+///     uint64_t body_len
+///
+/// Behind it stand, without padding between: method; target, path and query as
+/// they were sent; headers ("name: value" lines, each ended by CR LF); peer;
+/// `param_count` times { uint32_t name_len, value_len; name; value }; body.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_next_batch(
+    server: *mut transom_server,
+    buf: *mut u8,
+    cap: usize,
+    max: u32,
+    timeout_ms: i64,
+    count: *mut u32,
+    len: *mut usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract.
+        let (server, buf, count, len) =
+            unsafe { (transom_server::get(server)?, room(buf, cap)?, place(count)?, place(len)?) };
+        (*count, *len) = (0, 0);
+        let timeout = duration(timeout_ms)?;
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        if max == 0 {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        while *count == 0 {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            *count = fetch(&server.queue, buf, max, left, len)?;
+        }
+    })
+}
+
+/// One try: all that was taken may turn out to have nobody waiting any more.
+fn fetch(
+    queue: &Queue,
+    buf: &mut [u8],
+    max: usize,
+    timeout: Option<Duration>,
+    len: &mut usize,
+) -> Result<u32, transom_status> {
+    let mut taken = queue.take(max, timeout)?;
+    let mut packer = Packer::new(buf);
+    let mut count = 0;
+    let mut too_small = None;
+    while let Some(pending) = taken.pop_front() {
+        if pending.exchange.is_over() {
+            continue;
+        }
+        match packer.push(pending.exchange.token(), pending.route_id, &pending.request) {
+            Ok(()) => {
+                count += 1;
+                pending.exchange.claim();
+            }
+            Err(needed) => {
+                taken.push_front(pending);
+                too_small = Some(needed);
+                break;
+            }
+        }
+    }
+    *len = packer.used();
+    queue.put_back(taken);
+    match too_small {
+        Some(needed) if count == 0 => {
+            *len = needed;
+            Err(transom_status::TRANSOM_BUFFER_TOO_SMALL)
+        }
+        _ => Ok(count),
+    }
+}
+
+/// Answers requests by their tokens, with the records in `buf`. Each record's
+/// own outcome goes to `results`, in order, as far as `result_count` reaches;
+/// `done` is set to the number of records dealt with.
+///
+/// An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
+/// TRANSOM_BAD_HEADER or TRANSOM_BAD_STATUS_CODE, in which cases the client
+/// got a 500 instead.
+///
+/// Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
+/// place are dealt with. TRANSOM_OK says nothing of the outcomes.
+///
+/// A record's header is 32 bytes in the machine's byte order:
+///
+///     uint32_t record_len    with header and padding; a multiple of 8
+///     uint16_t status
+///     uint16_t flags         0
+///     uint64_t token
+///     uint32_t headers_len
+///     uint32_t reserved      0
+///     uint64_t body_len
+///
+/// Behind it stand, without padding between: headers ("name: value" lines,
+/// each ended by CR LF; without content-length, transfer-encoding, connection
+/// and date, which are the server's affair); body. Then padding to 8.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_respond_batch(
+    server: *mut transom_server,
+    buf: *const u8,
+    len: usize,
+    results: *mut i32,
+    result_count: u32,
+    done: *mut u32,
+) -> transom_status {
+    checked!({
+        let result_count = usize::try_from(result_count).unwrap_or(usize::MAX);
+        // SAFETY: each NULL or valid, by the contract.
+        let (_server, results, done) =
+            unsafe { (transom_server::get(server)?, room(results, result_count)?, place(done)?) };
+        *done = 0;
+        if len == usize::MAX {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        // SAFETY: NULL or valid, by the contract.
+        let mut buf = unsafe { input(buf, len) }?;
+        let mut results = results.iter_mut();
+        while !buf.is_empty() {
+            let outcome = answer(&Answer::read(&mut buf)?);
+            *done += 1;
+            if let Some(result) = results.next() {
+                *result = outcome as i32;
+            }
+        }
+    })
+}
+
+fn answer(answer: &Answer<'_>) -> transom_status {
+    let Some(handle) = Handle::from_token(answer.token) else {
+        return transom_status::TRANSOM_ALREADY_ANSWERED;
+    };
+    let exchange = match EXCHANGES.take(handle) {
+        Ok(exchange) => exchange,
+        Err(status) => return status,
+    };
+    let (response, fault) = match response(answer) {
+        Ok(response) => (response, transom_status::TRANSOM_OK),
+        Err(status) => {
+            (Response::text("500 Internal Server Error\n").status(StatusCode::INTERNAL_SERVER_ERROR), status)
+        }
+    };
+    exchange.send(response).err().unwrap_or(fault)
+}
+
+fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
+    let mut response = Response::new(status_code(answer.status)?);
+    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| {
+        log::error!(target: "transom", "an answer was refused: {error}");
+        transom_status::TRANSOM_BAD_HEADER
+    })?;
+    Ok(response.body(copied(answer.body)))
+}
+
+/// A descriptor for poll(2) and its kin: readable while requests are queued,
+/// and from when the server has stopped. Only poll it: next_batch drains it.
+/// It belongs to the server and is closed with it. -1 if it cannot be had.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> i32 {
+    guard!(-1, {
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) };
+        server.ok().and_then(|server| server.queue.event().ok()).unwrap_or(-1)
+    })
+}
+
+/// The responder of a pulled request, to stream the answer, to be told when
+/// the client leaves, or to drop it. It and the token stand for the same: what
+/// is answered by one cannot be answered by the other. NULL of 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn transom_token_responder(token: u64) -> *mut transom_responder {
+    guard!(std::ptr::null_mut(), {
+        Handle::from_token(token).map_or(std::ptr::null_mut(), Handle::to_pointer)
+    })
+}

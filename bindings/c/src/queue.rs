@@ -1,0 +1,187 @@
+//! The pull queue: requests that wait until the host fetches them.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, mem, ptr};
+
+use transom::{Limits, Reply, Request, Response, StatusCode};
+
+use crate::exchange::{Exchange, Unclaimed};
+use crate::packed::BODY_LIMIT;
+use crate::status::transom_status;
+
+/// A request that waits.
+pub(crate) struct Pending {
+    pub exchange: Unclaimed,
+    pub route_id: u32,
+    pub request: Request,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    arrival: Condvar,
+}
+
+struct State {
+    waiting: VecDeque<Pending>,
+    limit: usize,
+    closed: bool,
+    /// Threads that wait for an arrival.
+    pullers: usize,
+    /// Made when the host first asks for it.
+    event: Option<OwnedFd>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let limit = Limits::default().pool_queue;
+        Self { waiting: VecDeque::new(), limit, closed: false, pullers: 0, event: None }
+    }
+}
+
+impl Queue {
+    pub fn set_limit(&self, limit: usize) {
+        self.lock().limit = limit;
+    }
+
+    /// Takes a request in, as a route's handler.
+    pub fn call(&self, route_id: u32, request: Request) -> Reply {
+        if request.bytes().len() > BODY_LIMIT {
+            return Reply::now(
+                Response::text("413 Payload Too Large\n").status(StatusCode::PAYLOAD_TOO_LARGE),
+            );
+        }
+        let (responder, reply) = Reply::later(&request);
+        if let Some(exchange) = Unclaimed::new(Exchange { responder, request: None }) {
+            self.push(Pending { exchange, route_id, request });
+        }
+        reply
+    }
+
+    /// Takes a request in; one that finds no room is dropped, which answers it.
+    fn push(&self, pending: Pending) {
+        let mut state = self.lock();
+        if state.closed || state.waiting.len() >= state.limit {
+            drop(state);
+            drop(pending);
+            return;
+        }
+        state.waiting.push_back(pending);
+        if state.waiting.len() == 1 {
+            state.signal();
+        }
+        let wake = state.pullers > 0;
+        drop(state);
+        if wake {
+            self.arrival.notify_one();
+        }
+    }
+
+    /// Takes out up to `max` requests, at least one; waits for it if there is none.
+    pub fn take(&self, max: usize, timeout: Option<Duration>) -> Result<VecDeque<Pending>, transom_status> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.lock();
+        loop {
+            if !state.waiting.is_empty() {
+                let count = max.min(state.waiting.len());
+                let taken = state.waiting.drain(..count).collect();
+                state.quiet();
+                return Ok(taken);
+            }
+            if state.closed {
+                return Err(transom_status::TRANSOM_STOPPED);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(transom_status::TRANSOM_TIMEOUT);
+            }
+            state.pullers += 1;
+            state = match left {
+                Some(left) => {
+                    self.arrival.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.pullers -= 1;
+        }
+    }
+
+    /// Puts back, in front, what was taken too much.
+    pub fn put_back(&self, mut rest: VecDeque<Pending>) {
+        if rest.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        if state.closed {
+            // Nobody waits for these any more.
+            drop(state);
+            drop(rest);
+            return;
+        }
+        rest.append(&mut state.waiting);
+        state.waiting = rest;
+        state.signal();
+        drop(state);
+        self.arrival.notify_all();
+    }
+
+    /// No requests any more: the server has stopped. Those still here have
+    /// nobody waiting for them.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.signal();
+        let left = mem::take(&mut state.waiting);
+        drop(state);
+        self.arrival.notify_all();
+        drop(left);
+    }
+
+    /// A descriptor that is readable while there is something to take.
+    pub fn event(&self) -> io::Result<RawFd> {
+        let mut state = self.lock();
+        if state.event.is_none() {
+            // SAFETY: no pointers are involved.
+            let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+            if descriptor < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: just opened, and nobody else's.
+            state.event = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            if state.closed || !state.waiting.is_empty() {
+                state.signal();
+            }
+        }
+        Ok(state.event.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes the descriptor readable.
+    fn signal(&self) {
+        if let Some(event) = &self.event {
+            let one = 1_u64;
+            // SAFETY: eight bytes that are there; if the counter is full, it is readable already.
+            unsafe { libc::write(event.as_raw_fd(), ptr::from_ref(&one).cast(), size_of_val(&one)) };
+        }
+    }
+
+    /// Makes it unreadable, if nothing is left to take.
+    fn quiet(&self) {
+        if let Some(event) = &self.event
+            && self.waiting.is_empty()
+            && !self.closed
+        {
+            let mut count = 0_u64;
+            // SAFETY: room for eight bytes; without a signal there is nothing to read, and that is fine.
+            unsafe { libc::read(event.as_raw_fd(), ptr::from_mut(&mut count).cast(), size_of_val(&count)) };
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A request as the host reads it: borrowed views of its parts.
+
+use std::ffi::{CStr, c_char};
+use std::sync::OnceLock;
+
+use transom::{Request, Version};
+
+use crate::bytes::{borrow, place, transom_bytes};
+use crate::status::transom_status;
+
+/// A request: read it with the functions below. It belongs to the library and
+/// is valid until both have happened: the handler has returned, and the request
+/// has been answered (`transom_responder_send`, `_send_text`, `_send_owned`,
+/// `_start` or `_free`). What the functions give is valid as long, and may be
+/// read by several threads at once.
+pub struct transom_request {
+    request: Request,
+    /// Its text, written when it is first asked for.
+    peer: OnceLock<String>,
+}
+
+// SAFETY: what is not `Sync` in a request is a body that is a stream, and to
+// poll that takes a `&mut`, which nobody gets any more: through a `&` there are
+// only its length and, of a body that is whole, its bytes.
+unsafe impl Sync for transom_request {}
+
+impl transom_request {
+    pub(crate) fn new(request: Request) -> Self {
+        Self { request, peer: OnceLock::new() }
+    }
+
+    fn peer(&self) -> &str {
+        self.peer.get_or_init(|| self.request.peer().to_string())
+    }
+}
+
+/// The part that `get` picks, or absent.
+///
+/// # Safety
+/// `request` is NULL or valid.
+unsafe fn part(
+    request: *const transom_request,
+    get: impl FnOnce(&'static transom_request) -> Option<&'static [u8]>,
+) -> transom_bytes {
+    // SAFETY: the lifetime is made up, and gone again when only a pointer is left.
+    let request = unsafe { borrow::<'static>(request) };
+    guard!(transom_bytes::ABSENT, { request.ok().and_then(get).into() })
+}
+
+/// The method, for example "GET". Case counts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_method(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request.method().as_str().as_bytes())) }
+}
+
+/// The path as it was sent, still percent-encoded, without the query.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_path(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request.path().as_bytes())) }
+}
+
+/// What stands behind the first '?' of the target, as it was sent; absent
+/// without a '?'.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_query(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| it.request.query().map(str::as_bytes)) }
+}
+
+/// The whole request target as it was sent: path and query, or the absolute
+/// form that clients of proxies send.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_target(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request.target().as_str().as_bytes())) }
+}
+
+/// The whole body, decoded; empty without one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_body(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request.bytes())) }
+}
+
+/// All header fields as "name: value" lines, each ended by CR LF, in the order
+/// they came.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_raw_headers(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request.headers().as_wire())) }
+}
+
+/// Who sent it, as text: "127.0.0.1:1234", "[::1]:1234", or "unix". This is the
+/// other end of the connection, never something a header claims.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_peer(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.peer().as_bytes())) }
+}
+
+/// 10 for HTTP/1.0, 11 for HTTP/1.1; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_version(request: *const transom_request) -> i32 {
+    guard!(0, {
+        // SAFETY: NULL or valid, by the contract.
+        match unsafe { borrow(request) } {
+            Ok(it) => version(&it.request).into(),
+            Err(_) => 0,
+        }
+    })
+}
+
+pub(crate) fn version(request: &Request) -> u16 {
+    if request.version() == Version::HTTP_10 { 10 } else { 11 }
+}
+
+/// The value of the first header field of that name; absent if there is none.
+/// Names compare without regard to case.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_header(
+    request: *const transom_request,
+    name: *const c_char,
+) -> transom_bytes {
+    // SAFETY: both NULL or valid, by the contract.
+    unsafe { part(request, |it| it.request.headers().get_bytes(name_of(name)?)) }
+}
+
+/// How many header fields there are, repeated names counted each time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_header_count(request: *const transom_request) -> usize {
+    guard!(0, {
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { borrow(request) }.map_or(0, |it| it.request.headers().len())
+    })
+}
+
+/// The header field at that place, counted from 0, in the order they came: its
+/// name as it was written, and its value.
+///
+/// TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_header_at(
+    request: *const transom_request,
+    index: usize,
+    name: *mut transom_bytes,
+    value: *mut transom_bytes,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract.
+        let (request, name, value) = unsafe { (borrow(request)?, place(name)?, place(value)?) };
+        let field = request.request.headers().nth(index);
+        (*name, *value) = pair(field);
+        field.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
+    })
+}
+
+/// What the {name} of the route's pattern stands for in this request,
+/// percent-decoded; absent if the pattern has no such name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_param(
+    request: *const transom_request,
+    name: *const c_char,
+) -> transom_bytes {
+    // SAFETY: both NULL or valid, by the contract.
+    unsafe { part(request, |it| it.request.params().get(name_of(name)?).map(str::as_bytes)) }
+}
+
+/// How many parameters the route's pattern has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_param_count(request: *const transom_request) -> usize {
+    guard!(0, {
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { borrow(request) }.map_or(0, |it| it.request.params().iter().count())
+    })
+}
+
+/// The parameter at that place, counted from 0, in the pattern's order: name
+/// and decoded value.
+///
+/// TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_param_at(
+    request: *const transom_request,
+    index: usize,
+    name: *mut transom_bytes,
+    value: *mut transom_bytes,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract.
+        let (request, name, value) = unsafe { (borrow(request)?, place(name)?, place(value)?) };
+        let param = request.request.params().iter().nth(index).map(|(name, value)| (name, value.as_bytes()));
+        (*name, *value) = pair(param);
+        param.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
+    })
+}
+
+fn pair(found: Option<(&str, &[u8])>) -> (transom_bytes, transom_bytes) {
+    let found = found.map(|(name, value)| (transom_bytes::of(name.as_bytes()), transom_bytes::of(value)));
+    found.unwrap_or((transom_bytes::ABSENT, transom_bytes::ABSENT))
+}
+
+/// A name to look for; one that is NULL or not UTF-8 is the name of nothing.
+///
+/// # Safety
+/// `name` is NULL or NUL-terminated.
+unsafe fn name_of<'a>(name: *const c_char) -> Option<&'a str> {
+    // SAFETY: passed on, NULL excluded.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_str().ok()).flatten()
+}

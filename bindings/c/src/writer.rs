@@ -1,0 +1,126 @@
+//! The writer of a body that is sent in pieces.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use transom::{BodyWriter, Bytes, WriteError};
+
+use crate::bytes::input;
+use crate::callback::is_on_worker;
+use crate::settings::duration;
+use crate::slots::{Handle, Table};
+use crate::status::transom_status;
+
+/// Fills the body of an answer under way. It is yours: finish it, or free it.
+/// It may be used from any thread. Like a responder it is a number in the shape
+/// of a pointer: one that was finished or freed is found out.
+pub struct transom_writer {
+    _nothing: [u8; 0],
+}
+
+static WRITERS: Table<Arc<Open>> = Table::new();
+
+/// A body that has not ended. It ends when the last thread that writes to it
+/// is done: well if it was finished, else cut off.
+struct Open {
+    writer: Option<BodyWriter>,
+    finished: AtomicBool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && *self.finished.get_mut()
+        {
+            writer.finish();
+        }
+    }
+}
+
+/// A handle for a writer; with a full table the body is cut off.
+pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
+    let open = Arc::new(Open { writer: Some(writer), finished: AtomicBool::new(false) });
+    WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
+}
+
+fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
+    Handle::from_pointer(writer).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
+}
+
+/// Sends a piece of the body; it is copied. If the client takes less than is
+/// written, this waits for room, at most `timeout_ms`: 0 is not at all,
+/// TRANSOM_FOREVER for as long as it takes (the timeout "write" ends it). On an
+/// error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
+///
+/// Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
+/// again; TRANSOM_GONE if nobody reads any more (free the writer);
+/// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler;
+/// TRANSOM_ALREADY_ANSWERED after the end.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_write(
+    writer: *mut transom_writer,
+    data: *const u8,
+    len: usize,
+    timeout_ms: i64,
+) -> transom_status {
+    checked!({
+        let handle = handle(writer)?;
+        // SAFETY: NULL or valid, by the contract.
+        let data = unsafe { input(data, len) }?;
+        let timeout = duration(timeout_ms)?;
+        let open = WRITERS.look(handle, Arc::clone)?;
+        let writer = open.writer.as_ref().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        if !data.is_empty() {
+            write(writer, data, timeout)?;
+        }
+    })
+}
+
+fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
+    let data = Bytes::copy_from_slice(data);
+    match writer.try_write(data.clone()) {
+        Ok(()) => return Ok(()),
+        Err(WriteError::WouldBlock) => {}
+        Err(_) => return Err(transom_status::TRANSOM_GONE),
+    }
+    if timeout == Some(Duration::ZERO) {
+        return Err(transom_status::TRANSOM_WOULD_BLOCK);
+    }
+    if is_on_worker() {
+        return Err(transom_status::TRANSOM_WOULD_DEADLOCK);
+    }
+    writer.write_blocking(data, timeout).map_err(|error| match error {
+        WriteError::WouldBlock => transom_status::TRANSOM_TIMEOUT,
+        _ => transom_status::TRANSOM_GONE,
+    })
+}
+
+/// Ends the body: all of it has been written. The writer is freed.
+///
+/// Errors: TRANSOM_GONE if nobody reads any more (the writer is freed all the
+/// same), TRANSOM_ALREADY_ANSWERED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
+    checked!({
+        let open = WRITERS.take(handle(writer)?)?;
+        let gone = open.writer.as_ref().is_none_or(BodyWriter::is_gone);
+        open.finished.store(true, Ordering::Release);
+        drop(open);
+        if gone {
+            return Err(transom_status::TRANSOM_GONE);
+        }
+    })
+}
+
+/// Gives a body up: unless it was finished, the answer is cut off, so that the
+/// client does not take a part for the whole. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_free(writer: *mut transom_writer) {
+    guard!((), {
+        if let Some(open) = Handle::from_pointer(writer).and_then(|handle| WRITERS.take(handle).ok()) {
+            drop(open);
+        }
+    });
+}

@@ -1,0 +1,281 @@
+/* Whatever is passed in: a status, never a crash. */
+#include "common.h"
+
+#include <fcntl.h>
+
+/* NULL in every argument of every function that takes pointers. */
+static void nulls(transom_server *server)
+{
+    transom_bytes name, value;
+    transom_report report;
+    transom_writer *writer = (transom_writer *)&report;
+    transom_error *error = NULL;
+    transom_responder *stale = transom_token_responder(12345);
+    const transom_header no_name = {NULL, "1"}, no_value = {"a", NULL};
+    uint8_t buf[64];
+    int32_t results[1];
+    uint32_t done;
+    size_t len;
+
+    CHECK_STATUS(transom_set_logger(NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_error_code(NULL) == TRANSOM_OK);
+    CHECK(strcmp(transom_error_message(NULL), "") == 0);
+    CHECK(transom_error_errno(NULL) == 0);
+    transom_error_free(NULL);
+    transom_server_free(NULL);
+
+    CHECK_STATUS(transom_server_route(NULL, "GET", "/", say_hello, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route(server, "GET", NULL, say_hello, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route(server, "GET", "/", NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route_inline(NULL, "GET", "/", say_hello, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route_inline(server, "GET", NULL, say_hello, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route_inline(server, "GET", "/", NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_fallback(NULL, say_hello, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_fallback(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route_pull(NULL, "GET", "/", 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_route_pull(server, "GET", NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_fallback_pull(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_workers(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_limit(NULL, "body", 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_limit(server, NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_timeout(NULL, "body", 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_timeout(server, NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_thread_hooks(NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_bind(NULL, "127.0.0.1:0", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_bind(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_listen_fd(NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_start(NULL, "127.0.0.1:0", &error), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_error_code(error) == TRANSOM_NULL_ARGUMENT);
+    transom_error_free(error);
+    CHECK(transom_server_port(NULL) == 0);
+    CHECK(transom_server_address(NULL, 0, NULL, 0) == 0);
+    CHECK_STATUS(transom_server_stop(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_wait(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_report(NULL, &report), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_report(server, NULL), TRANSOM_NULL_ARGUMENT);
+
+    CHECK(transom_request_method(NULL).data == NULL);
+    CHECK(transom_request_path(NULL).data == NULL);
+    CHECK(transom_request_query(NULL).data == NULL);
+    CHECK(transom_request_target(NULL).data == NULL);
+    CHECK(transom_request_body(NULL).data == NULL);
+    CHECK(transom_request_raw_headers(NULL).data == NULL);
+    CHECK(transom_request_peer(NULL).data == NULL);
+    CHECK(transom_request_version(NULL) == 0);
+    CHECK(transom_request_header(NULL, "host").data == NULL);
+    CHECK(transom_request_header_count(NULL) == 0);
+    CHECK_STATUS(transom_request_header_at(NULL, 0, &name, &value), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_param(NULL, "id").data == NULL);
+    CHECK(transom_request_param_count(NULL) == 0);
+    CHECK_STATUS(transom_request_param_at(NULL, 0, &name, &value), TRANSOM_NULL_ARGUMENT);
+
+    CHECK_STATUS(transom_responder_send_text(NULL, 200, ""), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_text(stale, 200, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(NULL, 200, NULL, 0, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(stale, 200, NULL, 1, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(stale, 200, &no_name, 1, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(stale, 200, &no_value, 1, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(stale, 200, NULL, 0, NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(stale, 200, NULL, 0, NULL, TRANSOM_NUL_TERMINATED), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_owned(NULL, 200, NULL, 0, NULL, 0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_owned(stale, 200, NULL, 0, NULL, 1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start(NULL, 200, NULL, 0, &writer), TRANSOM_NULL_ARGUMENT);
+    CHECK(writer == NULL);
+    CHECK_STATUS(transom_responder_start(stale, 200, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_responder_is_gone(NULL));
+    CHECK_STATUS(transom_responder_on_gone(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_on_gone(stale, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    transom_responder_free(NULL);
+
+    CHECK_STATUS(transom_writer_write(NULL, NULL, 0, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_write((transom_writer *)stale, NULL, 1, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_finish(NULL), TRANSOM_NULL_ARGUMENT);
+    transom_writer_free(NULL);
+
+    CHECK_STATUS(transom_server_next_batch(NULL, buf, 64, 1, 0, &done, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next_batch(server, NULL, 64, 1, 0, &done, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next_batch(server, buf, 64, 1, 0, NULL, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next_batch(server, buf, 64, 1, 0, &done, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_respond_batch(NULL, buf, 0, results, 1, &done), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_respond_batch(server, NULL, 32, results, 1, &done), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_respond_batch(server, buf, 0, NULL, 1, &done), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_respond_batch(server, buf, 0, results, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_server_event_fd(NULL) == -1);
+    CHECK(transom_token_responder(0) == NULL);
+}
+
+/* Handles that were never given out. */
+static void strays(void)
+{
+    transom_responder *stray = transom_token_responder(UINT64_MAX);
+    transom_writer *writer;
+    CHECK_STATUS(transom_responder_send_text(stray, 200, ""), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_send(stray, 200, NULL, 0, NULL, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_start(stray, 200, NULL, 0, &writer), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_on_gone(stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK(transom_responder_is_gone(stray));
+    transom_responder_free(stray);
+    CHECK_STATUS(transom_writer_write((transom_writer *)stray, NULL, 0, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_finish((transom_writer *)stray), TRANSOM_ALREADY_ANSWERED);
+    transom_writer_free((transom_writer *)stray);
+}
+
+static void routes(transom_server *server)
+{
+    static const char *const patterns[] = {"", "users", "/{", "/{}", "/a{*b}/c", "/{a}{b}", "/{*rest}/more"};
+    size_t i;
+    for (i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
+        CHECK_STATUS(transom_server_route(server, "GET", patterns[i], say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    OK(transom_server_route(server, "GET", "/a/{b}", say_hello, NULL, NULL));
+    CHECK_STATUS(transom_server_route(server, "GET", "/a/{c}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK_STATUS(transom_server_route(server, "GET", "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK_STATUS(transom_server_route(server, "G T", "/x", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK_STATUS(transom_server_route(server, "", "/x", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK_STATUS(transom_server_route(server, "\xff", "/x", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);
+    CHECK_STATUS(transom_server_route(server, "GET", "/\xff", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);
+    CHECK_STATUS(transom_server_route_pull(server, "POST", "nowhere", 1), TRANSOM_BAD_ROUTE);
+    OK(transom_server_route_pull(server, "POST", "/a/{b}", 1));
+    OK(transom_server_route(server, "*", "/a/{b}", say_hello, NULL, NULL));
+    CHECK_STATUS(transom_server_route(server, NULL, "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+}
+
+static void settings(transom_server *server)
+{
+    CHECK_STATUS(transom_server_set_workers(server, 0), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_limit(server, "bodies", 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_limit(server, "\xff", 1), TRANSOM_NOT_UTF8);
+    CHECK_STATUS(transom_server_set_timeout(server, "coffee", 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_timeout(server, "idle", -2), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_server_set_workers(server, 1));
+    OK(transom_server_set_limit(server, "target", 8192));
+    OK(transom_server_set_limit(server, "head", 32768));
+    OK(transom_server_set_limit(server, "headers", 100));
+    OK(transom_server_set_limit(server, "body", UINT64_MAX));
+    OK(transom_server_set_limit(server, "chunk_extensions", 4096));
+    OK(transom_server_set_limit(server, "trailers", 8192));
+    OK(transom_server_set_limit(server, "connections", 100));
+    OK(transom_server_set_limit(server, "output", 65536));
+    OK(transom_server_set_limit(server, "drain", 0));
+    OK(transom_server_set_limit(server, "pool_threads", 2));
+    OK(transom_server_set_limit(server, "pool_queue", 0));
+    OK(transom_server_set_timeout(server, "head", 1000));
+    OK(transom_server_set_timeout(server, "idle", TRANSOM_FOREVER));
+    OK(transom_server_set_timeout(server, "body", 1000));
+    OK(transom_server_set_timeout(server, "write", INT64_MAX));
+    OK(transom_server_set_timeout(server, "handler", 1000));
+    OK(transom_server_set_timeout(server, "drain", 0));
+    OK(transom_server_set_timeout(server, "stop", 1000));
+    OK(transom_server_set_thread_hooks(server, NULL, NULL, NULL, NULL));
+}
+
+static void expect_error(transom_server *server, const char *address, int expected, int number, const char *says)
+{
+    transom_error *error = NULL;
+    CHECK_STATUS(transom_server_bind(server, address, &error), expected);
+    CHECK(error != NULL && transom_error_code(error) == expected);
+    CHECK(transom_error_errno(error) == number);
+    if (strstr(transom_error_message(error), says) == NULL) {
+        fprintf(stderr, "%s: %s\n", address, transom_error_message(error));
+        exit(1);
+    }
+    transom_error_free(error);
+}
+
+static void addresses(transom_server *server)
+{
+    char taken[32];
+    transom_error *error = (transom_error *)taken;
+    transom_server *other = transom_server_new();
+    int file = open("/dev/null", O_RDONLY), unbound = socket(AF_INET, SOCK_STREAM, 0);
+
+    expect_error(server, "127.0.0.1", TRANSOM_BAD_ADDRESS, 0, "127.0.0.1");
+    expect_error(server, "127.0.0.1:eighty", TRANSOM_BAD_ADDRESS, 0, "port");
+    expect_error(server, "127.0.0.1:65536", TRANSOM_BAD_ADDRESS, 0, "65536");
+    expect_error(server, "", TRANSOM_BAD_ADDRESS, 0, "");
+    expect_error(server, "unix:", TRANSOM_BAD_ADDRESS, 0, "unix");
+    expect_error(server, "unix:/no/such/place", TRANSOM_IO, ENOENT, "/no/such/place");
+    expect_error(server, "192.0.2.1:80", TRANSOM_BAD_ADDRESS, EADDRNOTAVAIL, "192.0.2.1");
+    expect_error(server, "\xff", TRANSOM_NOT_UTF8, 0, "UTF-8");
+
+    CHECK_STATUS(transom_server_listen_fd(server, -1, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_listen_fd(server, file, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_listen_fd(server, unbound, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK(close(file) == 0 && close(unbound) == 0); /* they stayed ours */
+
+    CHECK_STATUS(transom_server_start(server, NULL, NULL), TRANSOM_INVALID_ARGUMENT); /* nothing to listen on */
+    snprintf(taken, sizeof taken, "127.0.0.1:%u", start(other));
+    expect_error(server, taken, TRANSOM_ADDRESS_IN_USE, EADDRINUSE, taken);
+    CHECK_STATUS(transom_server_start(server, taken, NULL), TRANSOM_ADDRESS_IN_USE);
+
+    /* After all that it can be started, and then not be changed. */
+    CHECK_STATUS(transom_server_stop(server, 0), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_report(server, &(transom_report){0, 0, 0}), TRANSOM_NOT_STARTED);
+    CHECK(transom_server_port(server) == 0 && transom_server_address(server, 0, NULL, 0) == 0);
+    CHECK_STATUS(transom_server_start(server, "127.0.0.1:0", &error), TRANSOM_OK);
+    CHECK(error == NULL);
+    CHECK_STATUS(transom_server_start(server, "127.0.0.1:0", NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_bind(server, "127.0.0.1:0", NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_route(server, "GET", "/late", say_hello, NULL, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_fallback(server, say_hello, NULL, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_route_pull(server, "GET", "/late", 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_fallback_pull(server, 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_workers(server, 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_limit(server, "body", 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_timeout(server, "body", 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_thread_hooks(server, NULL, NULL, NULL, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_stop(server, -2), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_wait(server, -2), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_TIMEOUT);
+    transom_server_free(other);
+}
+
+/* Answers that must not go on the wire; the last of each is a good one. */
+static void answers(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    const transom_header broken[] = {{"", "1"},        {"a b", "1"},     {"a:", "1"},       {"a\r\nb", "1"},
+                                     {"\xff", "1"},    {"a", "1\r\nb: 2"}, {"a", "\n"},       {"a", "\x7f"}};
+    const transom_header good = {"x-good", "1"};
+    const uint16_t statuses[] = {0, 1, 99, 100, 101, 199, 600, 999, 1000, 65535};
+    transom_bytes name, value;
+    transom_writer *writer;
+    size_t i;
+    CHECK_STATUS(transom_request_header_at(request, 0, NULL, &value), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_header_at(request, 0, &name, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_param_at(request, 0, NULL, &value), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_param_at(request, 0, &name, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_header(request, NULL).data == NULL && transom_request_header(request, "\xff").data == NULL);
+    CHECK(transom_request_param(request, NULL).data == NULL && transom_request_param(request, "\xff").data == NULL);
+    for (i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        CHECK_STATUS(transom_responder_send(responder, 200, &broken[i], 1, NULL, 0), TRANSOM_BAD_HEADER);
+        CHECK_STATUS(transom_responder_start(responder, 200, &broken[i], 1, &writer), TRANSOM_BAD_HEADER);
+    }
+    for (i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        CHECK_STATUS(transom_responder_send_text(responder, statuses[i], ""), TRANSOM_BAD_STATUS_CODE);
+        CHECK_STATUS(transom_responder_send(responder, statuses[i], NULL, 0, NULL, 0), TRANSOM_BAD_STATUS_CODE);
+    }
+    CHECK_STATUS(transom_responder_send_text(responder, 200, "\xff"), TRANSOM_NOT_UTF8);
+    CHECK_STATUS(transom_responder_send(responder, 200, &good, SIZE_MAX / 2, NULL, 0), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_send(responder, 200, NULL, 0, (const uint8_t *)"", SIZE_MAX - 1),
+                 TRANSOM_INVALID_ARGUMENT);
+    OK(transom_responder_send(responder, 200, &good, 1, NULL, 0));
+}
+
+int main(void)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    nulls(server);
+    strays();
+    routes(server);
+    settings(server);
+    addresses(server);
+    transom_server_free(server);
+
+    server = transom_server_new();
+    OK(transom_server_fallback(server, answers, NULL, NULL));
+    CHECK(get(start(server), "/", &reply) == 200);
+    CHECK(strstr(reply.text, "x-good: 1\r\n"));
+    transom_server_free(server);
+    return 0;
+}

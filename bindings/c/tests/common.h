@@ -1,0 +1,163 @@
+/*
+ * What the test programs share: checks, and a small HTTP client that blocks.
+ */
+#ifndef COMMON_H
+#define COMMON_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <transom.h>
+#include <unistd.h>
+
+#define UNUSED __attribute__((unused))
+
+/* How long anything may take that must happen. */
+#define PATIENCE_MS 20000
+
+#define CHECK(condition)                                                                                              \
+    do {                                                                                                              \
+        if (!(condition)) {                                                                                           \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                   \
+            exit(1);                                                                                                  \
+        }                                                                                                             \
+    } while (0)
+
+#define CHECK_STATUS(call, expected)                                                                                  \
+    do {                                                                                                              \
+        int status_ = (call);                                                                                         \
+        if (status_ != (expected)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s: %s, not %s\n", __FILE__, __LINE__, #call, transom_status_text(status_),       \
+                    transom_status_text(expected));                                                                   \
+            exit(1);                                                                                                  \
+        }                                                                                                             \
+    } while (0)
+
+#define OK(call) CHECK_STATUS(call, TRANSOM_OK)
+
+/* Waits until the condition holds. */
+#define EVENTUALLY(condition)                                                                                         \
+    do {                                                                                                              \
+        int left_ = PATIENCE_MS / 5;                                                                                  \
+        while (!(condition) && left_-- > 0)                                                                           \
+            pause_ms(5);                                                                                              \
+        CHECK(condition);                                                                                             \
+    } while (0)
+
+static UNUSED void pause_ms(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&time, NULL);
+}
+
+/* Bytes equal a text. */
+static UNUSED int is(transom_bytes bytes, const char *text)
+{
+    return bytes.data != NULL && bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+}
+
+/* Starts a server on a port of its own, and returns the port. */
+static UNUSED uint16_t start(transom_server *server)
+{
+    OK(transom_server_start(server, "127.0.0.1:0", NULL));
+    CHECK(transom_server_port(server) != 0);
+    return transom_server_port(server);
+}
+
+static UNUSED int connect_to(uint16_t port)
+{
+    struct sockaddr_in address;
+    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return fd;
+}
+
+static UNUSED void say(int fd, const char *text)
+{
+    size_t length = strlen(text);
+    CHECK(send(fd, text, length, MSG_NOSIGNAL) == (ssize_t)length);
+}
+
+/* A request without a body, after whose answer the server closes. */
+static UNUSED void ask(int fd, const char *method, const char *target)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", method, target);
+    say(fd, text);
+}
+
+/* What a server answered: the whole of it, up to the end of the connection. */
+struct reply {
+    int status;
+    char *body;
+    size_t length;
+    int broken;
+    char text[65536];
+};
+
+static UNUSED void hear(int fd, struct reply *reply)
+{
+    ssize_t n;
+    reply->length = 0;
+    while ((n = recv(fd, reply->text + reply->length, sizeof reply->text - 1 - reply->length, 0)) > 0)
+        reply->length += (size_t)n;
+    CHECK(n == 0 || errno == ECONNRESET);
+    reply->broken = n < 0;
+    reply->text[reply->length] = '\0';
+    reply->status = 0;
+    sscanf(reply->text, "HTTP/1.1 %d", &reply->status);
+    reply->body = strstr(reply->text, "\r\n\r\n");
+    reply->body = reply->body ? reply->body + 4 : reply->text + reply->length;
+    close(fd);
+}
+
+static UNUSED int get(uint16_t port, const char *target, struct reply *reply)
+{
+    int fd = connect_to(port);
+    ask(fd, "GET", target);
+    hear(fd, reply);
+    return reply->status;
+}
+
+/* Closes so that the other side sees a reset. */
+static UNUSED void slam(int fd)
+{
+    struct linger now = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+/* A counter, as user data that counts how often it is freed. */
+static UNUSED void count(void *user_data)
+{
+    atomic_fetch_add((atomic_int *)user_data, 1);
+}
+
+/* A handler for routes that only have to be there. */
+static UNUSED void say_hello(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_responder_send_text(responder, 200, "hello");
+}
+
+#endif

@@ -1,0 +1,197 @@
+//! `include/transom.h` is what cbindgen makes of the sources today, and names
+//! exactly the functions that the library exports.
+//!
+//! `TRANSOM_BLESS=1 cargo test -p transom-capi` writes it anew.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::{Scratch, include_dir, library_dir};
+
+/// The files with public items, in the order their functions stand in the
+/// header, and the title of the section that begins with a file's first.
+const FILES: [(&str, &str); 15] = [
+    ("library", "The library"),
+    ("logger", ""),
+    ("status", "Errors"),
+    ("error", ""),
+    ("bytes", ""),
+    ("user_data", ""),
+    ("callback", ""),
+    ("server", "A server: made and freed"),
+    ("routes", "A server: who answers what"),
+    ("settings", "A server: settings, before it is started"),
+    ("run", "A server: its life"),
+    ("request", "A request: to read, in a handler and until it is answered"),
+    ("responder", "A responder: to answer with, once, on any thread"),
+    ("writer", "A writer: for a body in pieces"),
+    ("pull", "Pulling: requests in batches, on the host's own threads"),
+];
+
+fn source(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file).with_extension("rs")
+}
+
+fn generate() -> String {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("cbindgen.toml");
+    let mut builder = cbindgen::Builder::new().with_config(cbindgen::Config::from_file(config).unwrap());
+    for (file, _) in FILES {
+        builder = builder.with_src(source(file));
+    }
+    let mut bytes = Vec::new();
+    builder.generate().expect("cbindgen understands the sources").write(&mut bytes);
+    with_sections(&with_tags(&with_stars(&String::from_utf8(bytes).unwrap())))
+}
+
+/// Comments in the way of C: a star on each line, or all on one line.
+fn with_stars(header: &str) -> String {
+    let mut out = String::new();
+    let mut lines = header.lines().peekable();
+    while let Some(line) = lines.next() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if line.trim() != "/*" || lines.peek().is_some_and(|next| next.trim_start().starts_with('*')) {
+            out += line;
+            out += "\n";
+            continue;
+        }
+        let text: Vec<_> = lines.by_ref().take_while(|line| line.trim() != "*/").collect();
+        let text = text.iter().map(|line| line.strip_prefix(indent).unwrap_or(line));
+        let text: Vec<_> = text.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        if let [only] = text[..] {
+            let _ = writeln!(out, "{indent}/* {only} */");
+        } else {
+            let _ = writeln!(out, "{indent}/*");
+            for line in text {
+                out += format!("{indent} * {line}").trim_end();
+                out += "\n";
+            }
+            let _ = writeln!(out, "{indent} */");
+        }
+    }
+    out
+}
+
+/// Structs and enums get tags, so that they can be declared elsewhere.
+fn with_tags(header: &str) -> String {
+    let mut out = String::new();
+    let mut rest = header;
+    while let Some(at) = rest.find("typedef struct {").into_iter().chain(rest.find("typedef enum {")).min() {
+        let brace = at + rest[at..].find('{').unwrap();
+        let end = brace + rest[brace..].find("\n} ").unwrap() + 3;
+        let name = &rest[end..end + rest[end..].find(';').unwrap()];
+        out += &rest[..brace];
+        out += name;
+        out += " ";
+        rest = &rest[brace..];
+    }
+    out + rest
+}
+
+/// A line with its title before the first function of a section.
+fn with_sections(header: &str) -> String {
+    let mut header = header.to_owned();
+    for (file, title) in FILES {
+        if title.is_empty() {
+            continue;
+        }
+        let text = fs::read_to_string(source(file)).unwrap();
+        let defined =
+            names(&text).into_iter().filter_map(|name| Some((text.find(&format!("fn {name}("))?, name)));
+        let (_, name) = defined.min().unwrap();
+        let functions = header.find("extern \"C\"").unwrap();
+        let function = functions + header[functions..].find(&format!("{name}(")).unwrap();
+        let at = header[..function].rfind("\n\n").unwrap();
+        header.insert_str(at, &format!("\n\n\n/* ---- {title} {} */", "-".repeat(80 - title.len())));
+    }
+    header
+}
+
+/// The names of functions in a text: every `transom_...(`.
+fn names(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, _) in text.match_indices('(') {
+        let before = &text[..at];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = &before[before.trim_end_matches(is_name).len()..];
+        if name.starts_with("transom_") {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+fn without_comments(header: &str) -> String {
+    let mut out = String::new();
+    let mut rest = header;
+    while let Some((code, comment)) = rest.split_once("/*") {
+        out += code;
+        rest = comment.split_once("*/").unwrap().1;
+    }
+    out + rest
+}
+
+#[test]
+fn header_is_fresh() {
+    let path = include_dir().join("transom.h");
+    let fresh = generate();
+    if std::env::var_os("TRANSOM_BLESS").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap();
+    let difference = fresh.lines().zip(committed.lines()).position(|(fresh, committed)| fresh != committed);
+    assert!(
+        fresh == committed,
+        "include/transom.h is stale, from line {difference:?} on: run with TRANSOM_BLESS=1"
+    );
+}
+
+#[test]
+fn header_names_what_the_library_exports() {
+    let library = library_dir().join("libtransom.so");
+    let output =
+        Command::new("nm").args(["-D", "--defined-only"]).arg(&library).output().expect("nm is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let symbols = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<_> =
+        symbols.lines().filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect();
+    let header = fs::read_to_string(include_dir().join("transom.h")).unwrap();
+    assert_eq!(names(&without_comments(&header)), exported);
+}
+
+#[test]
+fn header_compiles_everywhere_without_a_warning() {
+    let scratch = Scratch::new("header");
+    let once = "#include <transom.h>\n#include <transom.h>\nint main(void) { return TRANSOM_OK; }\n";
+    for (compiler, standard, file) in
+        [("cc", "c99", "a.c"), ("cc", "c11", "b.c"), ("c++", "c++11", "c.cpp"), ("c++", "c++17", "d.cpp")]
+    {
+        let source = scratch.path().join(file);
+        fs::write(&source, once).unwrap();
+        let output = Command::new(compiler)
+            .arg(format!("-std={standard}"))
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+            .arg(include_dir())
+            .arg(&source)
+            .output()
+            .expect("a compiler is installed");
+        assert!(
+            output.status.success(),
+            "{compiler} {standard}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn library_has_a_soname_and_stays_loaded() {
+    let library = library_dir().join("libtransom.so");
+    let output = Command::new("readelf").arg("-d").arg(&library).output().expect("readelf is installed");
+    let dynamic = String::from_utf8_lossy(&output.stdout);
+    assert!(dynamic.contains("[libtransom.so.0]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "{dynamic}");
+}

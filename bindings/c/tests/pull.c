@@ -1,0 +1,372 @@
+/* Requests fetched in batches, and answered in batches. */
+#include "common.h"
+
+#include <poll.h>
+
+struct request {
+    uint32_t record_len, route_id;
+    uint64_t token;
+    uint32_t method_len, target_len, path_len, query_len, headers_len, peer_len, param_count;
+    uint16_t version, flags;
+    uint64_t body_len;
+};
+
+struct answer {
+    uint32_t record_len;
+    uint16_t status, flags;
+    uint64_t token;
+    uint32_t headers_len, reserved;
+    uint64_t body_len;
+};
+
+_Static_assert(sizeof(struct request) == 56, "the header of a request record");
+_Static_assert(sizeof(struct answer) == 32, "the header of a response record");
+
+static _Alignas(8) uint8_t in[65536], out[65536];
+
+/* Appends an answer to `out` at `at`; where the next goes. */
+static size_t pack(size_t at, uint64_t token, uint16_t status, const char *headers, const char *body)
+{
+    struct answer answer = {0, status, 0, token, (uint32_t)strlen(headers), 0, strlen(body)};
+    size_t length = sizeof answer + answer.headers_len + answer.body_len;
+    answer.record_len = (uint32_t)((length + 7) / 8 * 8);
+    CHECK(at + answer.record_len <= sizeof out);
+    memset(out + at, 0, answer.record_len);
+    memcpy(out + at, &answer, sizeof answer);
+    memcpy(out + at + sizeof answer, headers, answer.headers_len);
+    memcpy(out + at + sizeof answer + answer.headers_len, body, answer.body_len);
+    return at + answer.record_len;
+}
+
+static int respond(transom_server *server, uint64_t token, uint16_t status, const char *headers, const char *body)
+{
+    size_t length = pack(0, token, status, headers, body);
+    int32_t result = 1;
+    uint32_t done = 0;
+    OK(transom_server_respond_batch(server, out, length, &result, 1, &done));
+    CHECK(done == 1);
+    return result;
+}
+
+/* Waits for exactly one request. */
+static struct request *next(transom_server *server)
+{
+    uint32_t number;
+    size_t length;
+    struct request *request = (struct request *)in;
+    OK(transom_server_next_batch(server, in, sizeof in, 1, PATIENCE_MS, &number, &length));
+    CHECK(number == 1 && length == request->record_len && length % 8 == 0);
+    return request;
+}
+
+static int is_readable(int fd)
+{
+    struct pollfd event = {fd, POLLIN, 0};
+    return poll(&event, 1, 0) == 1;
+}
+
+static int readable(const int *fds, int number)
+{
+    int i, readable = 0;
+    for (i = 0; i < number; i++)
+        readable += is_readable(fds[i]);
+    return readable;
+}
+
+static void one(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    static const char expected[] = "PUT/items/a%20b?x=1/items/a%20bx=1"
+                                   "Host: test\r\nContent-Length: 4\r\nConnection: close\r\n";
+    struct request *request;
+    uint64_t token;
+    uint32_t lengths[2];
+    const uint8_t *at;
+    int fd = connect_to(port);
+    say(fd, "PUT /items/a%20b?x=1 HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody");
+    request = next(server);
+    token = request->token;
+    CHECK(request->route_id == 7 && request->version == 11 && request->flags == 1);
+    CHECK(request->method_len == 3 && request->target_len == 16 && request->path_len == 12 && request->query_len == 3);
+    CHECK(request->param_count == 1 && request->body_len == 4);
+    at = in + sizeof *request;
+    CHECK(memcmp(at, expected, strlen(expected)) == 0);
+    at += strlen(expected);
+    CHECK(memcmp(at, "127.0.0.1:", 10) == 0);
+    at += request->peer_len;
+    memcpy(lengths, at, sizeof lengths);
+    CHECK(lengths[0] == 2 && lengths[1] == 3 && memcmp(at + sizeof lengths, "ida b", 5) == 0);
+    CHECK(memcmp(at + sizeof lengths + 5, "body", 4) == 0);
+
+    CHECK(respond(server, token, 201, "x-a: 1\r\nx-b: 2\r\n", "made") == TRANSOM_OK);
+    CHECK(respond(server, token, 201, "", "again") == TRANSOM_ALREADY_ANSWERED);
+    CHECK(respond(server, 0, 201, "", "nobody") == TRANSOM_ALREADY_ANSWERED);
+    CHECK(respond(server, token + 1, 201, "", "nobody") == TRANSOM_ALREADY_ANSWERED);
+    hear(fd, &reply);
+    CHECK(reply.status == 201 && strcmp(reply.body, "made") == 0);
+    CHECK(strstr(reply.text, "x-a: 1\r\nx-b: 2\r\n"));
+}
+
+static void many(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    int32_t results[8];
+    uint32_t number, done, i;
+    size_t length, at, end;
+    int fds[8], event = transom_server_event_fd(server);
+    struct request request;
+
+    CHECK(event >= 0 && event == transom_server_event_fd(server));
+    CHECK(!is_readable(event));
+    CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 8, 0, &number, &length), TRANSOM_TIMEOUT);
+    CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 8, 20, &number, &length), TRANSOM_TIMEOUT);
+    CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 0, 0, &number, &length), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 1, -2, &number, &length), TRANSOM_INVALID_ARGUMENT);
+    for (i = 0; i < 8; i++) {
+        fds[i] = connect_to(port);
+        ask(fds[i], "GET", "/other");
+    }
+    EVENTUALLY(is_readable(event));
+    /* Too small for even one: it stays. */
+    CHECK_STATUS(transom_server_next_batch(server, in, 64, 8, 0, &number, &length), TRANSOM_BUFFER_TOO_SMALL);
+    CHECK(number == 0 && length > 64);
+    CHECK_STATUS(transom_server_next_batch(server, NULL, 0, 8, 0, &number, &length), TRANSOM_BUFFER_TOO_SMALL);
+    CHECK(is_readable(event));
+    OK(transom_server_next_batch(server, in, length, 8, 0, &number, &length));
+    CHECK(number == 1);
+    memcpy(&request, in, sizeof request);
+    CHECK(request.route_id == 9 && request.flags == 0);
+    CHECK(respond(server, request.token, 200, "", "first") == TRANSOM_OK);
+    /* The rest, in as many batches as it takes. */
+    for (i = 1; i < 8; i += number) {
+        OK(transom_server_next_batch(server, in, sizeof in, 100, PATIENCE_MS, &number, &length));
+        CHECK(number >= 1 && i + number <= 8);
+        end = 0;
+        for (at = 0; at < length; at += request.record_len) {
+            memcpy(&request, in + at, sizeof request);
+            end = pack(end, request.token, 200, "", "rest");
+        }
+        OK(transom_server_respond_batch(server, out, end, results, 8, &done));
+        CHECK(done == number && results[0] == TRANSOM_OK && results[number - 1] == TRANSOM_OK);
+    }
+    CHECK(!is_readable(event));
+    for (i = 0; i < 8; i++) {
+        hear(fds[i], &reply);
+        CHECK(reply.status == 200);
+    }
+}
+
+static void broken_answers(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    static const char *const headers[] = {"no colon\r\n", "a b: 1\r\n", ": 1\r\n", "a: \x01\r\n"};
+    struct answer answer;
+    int32_t results[2] = {1, 1};
+    uint32_t done = 9;
+    uint64_t token;
+    size_t i, length;
+    int fd;
+
+    for (i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        fd = connect_to(port);
+        ask(fd, "GET", "/other");
+        CHECK(respond(server, next(server)->token, 200, headers[i], "") == TRANSOM_BAD_HEADER);
+        hear(fd, &reply);
+        CHECK(reply.status == 500);
+    }
+    fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    CHECK(respond(server, next(server)->token, 199, "", "") == TRANSOM_BAD_STATUS_CODE);
+    hear(fd, &reply);
+    CHECK(reply.status == 500);
+
+    /* A good record, then a broken one: the good one counts. */
+    OK(transom_server_respond_batch(server, out, 0, NULL, 0, &done));
+    CHECK(done == 0);
+    for (i = 0; i < 8; i++) {
+        fd = connect_to(port);
+        ask(fd, "GET", "/other");
+        token = next(server)->token;
+        length = pack(pack(0, token, 200, "", "good"), token, 200, "", "bad.");
+        memcpy(&answer, out + 40, sizeof answer);
+        switch (i) {
+        case 0: answer.record_len = 0; break;
+        case 1: answer.record_len = 36; break;
+        case 2: answer.record_len = 48; break;
+        case 3: answer.record_len = UINT32_MAX; break;
+        case 4: answer.flags = 1; break;
+        case 5: answer.reserved = 1; break;
+        case 6: answer.body_len = UINT64_MAX; break;
+        case 7: length -= 1; break;
+        }
+        memcpy(out + 40, &answer, sizeof answer);
+        CHECK_STATUS(transom_server_respond_batch(server, out, length, results, 2, &done), TRANSOM_MALFORMED);
+        CHECK(done == 1 && results[0] == TRANSOM_OK && results[1] == 1);
+        hear(fd, &reply);
+        CHECK(reply.status == 200 && strcmp(reply.body, "good") == 0);
+    }
+}
+
+/* A token is a responder too. */
+static void tokens(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    transom_writer *writer;
+    transom_responder *responder;
+    atomic_int told = 0;
+    uint64_t token;
+    int fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    token = next(server)->token;
+    responder = transom_token_responder(token);
+    CHECK((uint64_t)(uintptr_t)responder == token);
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    OK(transom_writer_write(writer, (const uint8_t *)"streamed", 8, 0));
+    OK(transom_writer_finish(writer));
+    CHECK(respond(server, token, 200, "", "again") == TRANSOM_ALREADY_ANSWERED);
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strstr(reply.body, "streamed"));
+
+    fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    responder = transom_token_responder(next(server)->token);
+    OK(transom_responder_on_gone(responder, count, &told, NULL));
+    slam(fd);
+    EVENTUALLY(told == 1);
+    transom_responder_free(responder);
+
+    fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    transom_responder_free(transom_token_responder(next(server)->token));
+    hear(fd, &reply);
+    CHECK(reply.status == 500);
+}
+
+/* As many as may wait do. */
+static void full(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    uint32_t i, number;
+    size_t at, length, end = 0;
+    int fds[20], event = transom_server_event_fd(server);
+    struct request request;
+    for (i = 0; i < 20; i++) {
+        fds[i] = connect_to(port);
+        ask(fds[i], "GET", "/other");
+    }
+    /* Four are refused at once, the others wait for their answers. */
+    EVENTUALLY(readable(fds, 20) == 4);
+    OK(transom_server_next_batch(server, in, sizeof in, 100, PATIENCE_MS, &number, &length));
+    CHECK(number == 16);
+    CHECK(!is_readable(event));
+    for (at = 0; at < length; at += request.record_len) {
+        memcpy(&request, in + at, sizeof request);
+        end = pack(end, request.token, 200, "", "taken");
+    }
+    OK(transom_server_respond_batch(server, out, end, NULL, 0, &number));
+    CHECK(number == 16);
+    for (i = 0, number = 0; i < 20; i++) {
+        hear(fds[i], &reply);
+        CHECK(reply.status == 200 || reply.status == 503);
+        number += reply.status == 200;
+    }
+    CHECK(number == 16);
+}
+
+/* Requests that nobody waits for any more are not handed out. */
+static void too_late(void)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    struct request *request;
+    uint16_t port;
+    int i, fd, late[3];
+    OK(transom_server_fallback_pull(server, 1));
+    OK(transom_server_set_timeout(server, "handler", 1000));
+    port = start(server);
+    for (i = 0; i < 3; i++) {
+        late[i] = connect_to(port);
+        ask(late[i], "GET", "/late");
+    }
+    for (i = 0; i < 3; i++) {
+        hear(late[i], &reply);
+        CHECK(reply.status == 503);
+    }
+    fd = connect_to(port);
+    ask(fd, "GET", "/current");
+    request = next(server);
+    CHECK(request->path_len == 8);
+    CHECK(respond(server, request->token, 200, "", "") == TRANSOM_OK);
+    hear(fd, &reply);
+    CHECK(reply.status == 200);
+    transom_server_free(server);
+}
+
+/* Pulls until there are no more. */
+static void *pull(void *server)
+{
+    static _Alignas(8) _Thread_local uint8_t mine[4096];
+    uint32_t number;
+    size_t length;
+    int status;
+    while ((status = transom_server_next_batch(server, mine, sizeof mine, 1, TRANSOM_FOREVER, &number, &length))
+           == TRANSOM_OK)
+        OK(transom_responder_send_text(transom_token_responder(((struct request *)mine)->token), 200, "pulled"));
+    CHECK_STATUS(status, TRANSOM_STOPPED);
+    return NULL;
+}
+
+static void stopping(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    pthread_t pullers[3];
+    int fd, i, event = transom_server_event_fd(server);
+    uint32_t number;
+    size_t length;
+
+    /* What is queued when the server is asked to stop can still be answered. */
+    fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    EVENTUALLY(is_readable(event));
+    OK(transom_server_stop(server, PATIENCE_MS));
+    for (i = 0; i < 3; i++)
+        CHECK(pthread_create(&pullers[i], NULL, pull, server) == 0);
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strcmp(reply.body, "pulled") == 0);
+    for (i = 0; i < 3; i++)
+        pthread_join(pullers[i], NULL);
+    OK(transom_server_wait(server, PATIENCE_MS));
+    CHECK(is_readable(event));
+    CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 1, TRANSOM_FOREVER, &number, &length),
+                 TRANSOM_STOPPED);
+}
+
+int main(void)
+{
+    transom_server *server = transom_server_new();
+    uint16_t port;
+    int fd;
+    OK(transom_server_route_pull(server, "PUT", "/items/{id}", 7));
+    OK(transom_server_fallback_pull(server, 9));
+    OK(transom_server_set_limit(server, "pool_queue", 16));
+    port = start(server);
+    one(server, port);
+    many(server, port);
+    broken_answers(server, port);
+    tokens(server, port);
+    full(server, port);
+    stopping(server, port);
+    transom_server_free(server);
+    too_late();
+
+    /* Freed with requests queued that nobody fetched. */
+    server = transom_server_new();
+    OK(transom_server_fallback_pull(server, 1));
+    OK(transom_server_set_timeout(server, "stop", 100));
+    fd = connect_to(start(server));
+    ask(fd, "GET", "/");
+    EVENTUALLY(is_readable(transom_server_event_fd(server)));
+    transom_server_free(server);
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,102 @@
+/* A request there and an answer back, and everything a request can be asked. */
+#include "common.h"
+
+static void inspect(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    const transom_header headers[] = {{"x-one", "1"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}};
+    transom_bytes name, value;
+    CHECK(strcmp(user_data, "data") == 0);
+    CHECK(is(transom_request_method(request), "POST"));
+    CHECK(is(transom_request_path(request), "/users/J%C3%BCrgen/a/b"));
+    CHECK(is(transom_request_query(request), "x=1&y"));
+    CHECK(is(transom_request_target(request), "/users/J%C3%BCrgen/a/b?x=1&y"));
+    CHECK(is(transom_request_body(request), "the body"));
+    CHECK(transom_request_version(request) == 11);
+    CHECK(transom_request_peer(request).len > strlen("127.0.0.1:"));
+    CHECK(memcmp(transom_request_peer(request).data, "127.0.0.1:", 10) == 0);
+    CHECK(is(transom_request_raw_headers(request),
+             "Host: test\r\nX-Twice: 1\r\nx-twice: 2\r\nContent-Length: 8\r\nConnection: close\r\n"));
+
+    CHECK(is(transom_request_header(request, "X-TWICE"), "1"));
+    CHECK(transom_request_header(request, "x-none").data == NULL);
+    CHECK(transom_request_header_count(request) == 5);
+    OK(transom_request_header_at(request, 2, &name, &value));
+    CHECK(is(name, "x-twice") && is(value, "2"));
+    CHECK_STATUS(transom_request_header_at(request, 5, &name, &value), TRANSOM_OUT_OF_RANGE);
+    CHECK(name.data == NULL && value.data == NULL);
+
+    CHECK(is(transom_request_param(request, "name"), "J\xc3\xbcrgen"));
+    CHECK(is(transom_request_param(request, "rest"), "a/b"));
+    CHECK(transom_request_param(request, "none").data == NULL);
+    CHECK(transom_request_param_count(request) == 2);
+    OK(transom_request_param_at(request, 1, &name, &value));
+    CHECK(is(name, "rest") && is(value, "a/b"));
+    CHECK_STATUS(transom_request_param_at(request, 2, &name, &value), TRANSOM_OUT_OF_RANGE);
+
+    CHECK(!transom_responder_is_gone(responder));
+    OK(transom_responder_send(responder, 201, headers, 3, (const uint8_t *)"made\n", TRANSOM_NUL_TERMINATED));
+    /* Still there: the handler has not returned. */
+    CHECK(is(transom_request_body(request), "the body"));
+}
+
+static void bare(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    CHECK(transom_request_query(request).data == NULL);
+    CHECK(transom_request_body(request).data != NULL && transom_request_body(request).len == 0);
+    CHECK(transom_request_version(request) == 10);
+    CHECK(transom_request_param_count(request) == 0);
+    OK(transom_responder_send_text(responder, 200, "gr\xc3\xbc\xc3\x9f dich"));
+}
+
+int main(void)
+{
+    static struct reply reply;
+    char version[32];
+    char data[] = "data";
+    transom_server *server = transom_server_new();
+    uint16_t port;
+    int fd;
+
+    CHECK(transom_abi_version() == TRANSOM_ABI_VERSION);
+    snprintf(version, sizeof version, "%d.%d.%d", TRANSOM_VERSION_MAJOR, TRANSOM_VERSION_MINOR, TRANSOM_VERSION_PATCH);
+    CHECK(strcmp(transom_version(), version) == 0);
+    CHECK(transom_has_feature("pull") && !transom_has_feature("teapot") && !transom_has_feature(NULL));
+    CHECK(strcmp(transom_status_text(TRANSOM_OK), "success") == 0);
+    CHECK(strcmp(transom_status_text(TRANSOM_NOT_UTF8), "not UTF-8") == 0);
+    CHECK(strcmp(transom_status_text(1), transom_status_text(INT32_MIN)) == 0);
+    CHECK(strcmp(transom_status_text(-24), "unknown status") == 0);
+
+    OK(transom_server_route(server, "POST", "/users/{name}/{*rest}", inspect, data, NULL));
+    OK(transom_server_route_inline(server, NULL, "/bare", bare, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
+    port = start(server);
+
+    fd = connect_to(port);
+    say(fd, "POST /users/J%C3%BCrgen/a/b?x=1&y HTTP/1.1\r\nHost: test\r\nX-Twice: 1\r\nx-twice: 2\r\n"
+            "Content-Length: 8\r\nConnection: close\r\n\r\nthe body");
+    hear(fd, &reply);
+    CHECK(reply.status == 201);
+    CHECK(strstr(reply.text, "x-one: 1\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n"));
+    CHECK(strstr(reply.text, "content-length: 5\r\n"));
+    CHECK(strcmp(reply.body, "made\n") == 0);
+
+    fd = connect_to(port);
+    say(fd, "PROPFIND /bare HTTP/1.0\r\n\r\n");
+    hear(fd, &reply);
+    CHECK(reply.status == 200);
+    CHECK(strstr(reply.text, "content-type: text/plain; charset=utf-8\r\n"));
+    CHECK(strcmp(reply.body, "gr\xc3\xbc\xc3\x9f dich") == 0);
+
+    CHECK(get(port, "/nowhere", &reply) == 404);
+    fd = connect_to(port);
+    ask(fd, "POST", "/hello");
+    hear(fd, &reply);
+    CHECK(reply.status == 405 && strstr(reply.text, "allow: GET, HEAD\r\n"));
+    fd = connect_to(port);
+    ask(fd, "HEAD", "/hello");
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && *reply.body == '\0');
+
+    transom_server_free(server);
+    return 0;
+}

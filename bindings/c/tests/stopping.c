@@ -1,0 +1,132 @@
+/* Stopping, waiting and freeing, from everywhere. */
+#include "common.h"
+
+static atomic_int released, freed, waited;
+static transom_server *server;
+
+static void stop_here(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    OK(transom_server_stop(server, 5000));
+    OK(transom_server_stop(server, 5000));
+    CHECK_STATUS(transom_server_wait(server, TRANSOM_FOREVER), TRANSOM_WOULD_DEADLOCK);
+    CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_WOULD_DEADLOCK);
+    OK(transom_responder_send_text(responder, 200, "stopping"));
+}
+
+static void free_here(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_server_free(server);
+    OK(transom_responder_send_text(responder, 200, "freed"));
+}
+
+static void hold(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    atomic_store((atomic_int *)user_data, 1);
+    EVENTUALLY(released);
+    transom_responder_send_text(responder, 200, "held");
+}
+
+static void keep(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    *(transom_responder **)user_data = responder;
+}
+
+static void *wait_for_it(void *unused UNUSED)
+{
+    OK(transom_server_wait(server, TRANSOM_FOREVER));
+    atomic_fetch_add(&waited, 1);
+    return NULL;
+}
+
+static transom_server *with(const char *path, transom_handler handler, void *user_data, int is_inline)
+{
+    transom_server *it = transom_server_new();
+    if (is_inline)
+        OK(transom_server_route_inline(it, "GET", path, handler, user_data, NULL));
+    else
+        OK(transom_server_route(it, "GET", path, handler, user_data, NULL));
+    return it;
+}
+
+int main(void)
+{
+    static struct reply reply;
+    transom_responder *kept = NULL;
+    transom_report report;
+    pthread_t waiting[3];
+    atomic_int held = 0;
+    uint16_t port;
+    int fd, i, is_inline;
+
+    for (is_inline = 0; is_inline < 2; is_inline++) {
+        /* In a handler, twice, while others wait. */
+        server = with("/stop", stop_here, NULL, is_inline);
+        port = start(server);
+        waited = 0;
+        for (i = 0; i < 3; i++)
+            CHECK(pthread_create(&waiting[i], NULL, wait_for_it, NULL) == 0);
+        CHECK(get(port, "/stop", &reply) == 200);
+        OK(transom_server_wait(server, PATIENCE_MS));
+        for (i = 0; i < 3; i++)
+            pthread_join(waiting[i], NULL);
+        CHECK(waited == 3);
+        OK(transom_server_stop(server, 0));
+        OK(transom_server_wait(server, 0));
+        OK(transom_server_wait(server, TRANSOM_FOREVER));
+        transom_server_free(server);
+
+        /* Freed in a handler: the rest ends by itself, user data and all. */
+        freed = 0;
+        server = with("/free", free_here, NULL, is_inline);
+        OK(transom_server_fallback(server, say_hello, &freed, count));
+        CHECK(get(start(server), "/free", &reply) == 200 && strcmp(reply.body, "freed") == 0);
+        EVENTUALLY(freed == 1);
+    }
+
+    /* What is under way is finished; idle connections do not hold it up. */
+    server = with("/hold", hold, &held, 0);
+    port = start(server);
+    i = connect_to(port);
+    fd = connect_to(port);
+    ask(fd, "GET", "/hold");
+    EVENTUALLY(held);
+    OK(transom_server_stop(server, PATIENCE_MS));
+    CHECK_STATUS(transom_server_wait(server, 50), TRANSOM_TIMEOUT);
+    OK(transom_server_report(server, &report));
+    CHECK(report.pending == 1 && report.cut == 0);
+    released = 1;
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strcmp(reply.body, "held") == 0);
+    OK(transom_server_wait(server, PATIENCE_MS));
+    OK(transom_server_report(server, &report));
+    CHECK(report.pending == 0 && report.finished == 1 && report.cut == 0);
+    transom_server_free(server);
+    close(i);
+
+    /* What does not end in time is cut. */
+    server = with("/keep", keep, &kept, 1);
+    port = start(server);
+    fd = connect_to(port);
+    ask(fd, "GET", "/keep");
+    EVENTUALLY(kept != NULL);
+    OK(transom_server_stop(server, TRANSOM_FOREVER));
+    CHECK_STATUS(transom_server_wait(server, 50), TRANSOM_TIMEOUT);
+    OK(transom_server_stop(server, 50)); /* sooner, after all */
+    OK(transom_server_wait(server, PATIENCE_MS));
+    OK(transom_server_report(server, &report));
+    CHECK(report.pending == 0 && report.cut == 1);
+    hear(fd, &reply);
+    CHECK(reply.length == 0);
+    CHECK(transom_responder_is_gone(kept));
+    CHECK_STATUS(transom_responder_send_text(kept, 200, "late"), TRANSOM_GONE);
+    transom_server_free(server);
+
+    /* Freed while it runs, and right after the start. */
+    server = with("/", say_hello, NULL, 0);
+    CHECK(get(start(server), "/", &reply) == 200);
+    transom_server_free(server);
+    server = with("/", say_hello, NULL, 0);
+    start(server);
+    transom_server_free(server);
+    return 0;
+}

@@ -1,0 +1,114 @@
+/* Bodies in pieces. */
+#include "common.h"
+
+static atomic_int outcome;
+
+static void pieces(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    const transom_header header = {"content-type", "text/plain"};
+    transom_writer *writer;
+    OK(transom_responder_start(responder, 200, &header, 1, &writer));
+    CHECK_STATUS(transom_responder_send_text(responder, 200, "x"), TRANSOM_ALREADY_ANSWERED);
+    OK(transom_writer_write(writer, (const uint8_t *)"one ", 4, TRANSOM_FOREVER));
+    OK(transom_writer_write(writer, NULL, 0, 0));
+    CHECK_STATUS(transom_writer_write(writer, (const uint8_t *)"x", 1, -2), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_writer_write(writer, (const uint8_t *)"two", TRANSOM_NUL_TERMINATED, 1000));
+    OK(transom_writer_finish(writer));
+    CHECK_STATUS(transom_writer_write(writer, (const uint8_t *)"x", 1, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_finish(writer), TRANSOM_ALREADY_ANSWERED);
+    transom_writer_free(writer);
+}
+
+static void cut(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_writer *writer;
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    OK(transom_writer_write(writer, (const uint8_t *)"a part", 6, TRANSOM_FOREVER));
+    transom_writer_free(writer);
+}
+
+/* Writes until the client does not take more, or is gone. */
+static void flood(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    static const uint8_t piece[16384];
+    int64_t timeout = is(transom_request_query(request), "now") ? 0
+        : is(transom_request_query(request), "soon")           ? 50
+                                                               : TRANSOM_FOREVER;
+    transom_writer *writer;
+    int status;
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    while ((status = transom_writer_write(writer, piece, sizeof piece, timeout)) == TRANSOM_OK)
+        ;
+    atomic_store(&outcome, status);
+    if (status == TRANSOM_GONE)
+        CHECK_STATUS(transom_writer_finish(writer), TRANSOM_GONE);
+    else
+        transom_writer_free(writer);
+}
+
+static int flooded(uint16_t port, const char *target)
+{
+    int fd = connect_to(port);
+    char some[100];
+    atomic_store(&outcome, 1);
+    ask(fd, "GET", target);
+    CHECK(recv(fd, some, sizeof some, 0) > 0);
+    if (strchr(target, '?') != NULL)
+        EVENTUALLY(atomic_load(&outcome) != 1);
+    slam(fd);
+    EVENTUALLY(atomic_load(&outcome) != 1);
+    return atomic_load(&outcome);
+}
+
+static void *write_and_finish(void *writer)
+{
+    int i;
+    for (i = 0; i < 100; i++)
+        OK(transom_writer_write(writer, (const uint8_t *)"0123456789", 10, TRANSOM_FOREVER));
+    OK(transom_writer_finish(writer));
+    return NULL;
+}
+
+static void elsewhere(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_writer *writer;
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    CHECK(pthread_create(user_data, NULL, write_and_finish, writer) == 0);
+}
+
+int main(void)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    pthread_t writing;
+    uint16_t port;
+
+    OK(transom_server_route(server, NULL, "/pieces", pieces, NULL, NULL));
+    OK(transom_server_route_inline(server, NULL, "/pieces/inline", pieces, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/cut", cut, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/flood", flood, NULL, NULL));
+    OK(transom_server_route_inline(server, NULL, "/flood/inline", flood, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL));
+    port = start(server);
+
+    CHECK(get(port, "/pieces", &reply) == 200);
+    CHECK(strstr(reply.text, "content-type: text/plain\r\n") && strstr(reply.text, "transfer-encoding: chunked\r\n"));
+    CHECK(strstr(reply.body, "one ") && strstr(reply.body, "two") && strstr(reply.body, "\r\n0\r\n\r\n"));
+    CHECK(get(port, "/pieces/inline", &reply) == 200 && strstr(reply.body, "\r\n0\r\n\r\n"));
+
+    /* Cut off, it has no proper end. */
+    CHECK(get(port, "/cut", &reply) == 200);
+    CHECK(strstr(reply.text, "\r\n0\r\n") == NULL);
+
+    CHECK(flooded(port, "/flood?now") == TRANSOM_WOULD_BLOCK);
+    CHECK(flooded(port, "/flood?soon") == TRANSOM_TIMEOUT);
+    CHECK(flooded(port, "/flood") == TRANSOM_GONE);
+    CHECK(flooded(port, "/flood/inline?now") == TRANSOM_WOULD_BLOCK);
+    CHECK(flooded(port, "/flood/inline?soon") == TRANSOM_WOULD_DEADLOCK);
+
+    CHECK(get(port, "/elsewhere", &reply) == 200);
+    CHECK(strstr(reply.body, "\r\n0\r\n\r\n"));
+    pthread_join(writing, NULL);
+    transom_server_free(server);
+    return 0;
+}

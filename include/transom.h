@@ -1,0 +1,829 @@
+/*
+ * transom.h - an HTTP server that you set into your own program.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ *     static void hello(void *user_data, const transom_request *request, transom_responder *responder)
+ *     {
+ *         transom_responder_send_text(responder, 200, "hello");
+ *     }
+ *
+ *     transom_server *server = transom_server_new();
+ *     transom_server_route(server, "GET", "/hello", hello, NULL, NULL);
+ *     if (transom_server_start(server, "127.0.0.1:8080", NULL) == TRANSOM_OK)
+ *         transom_server_wait(server, TRANSOM_FOREVER);
+ *     transom_server_free(server);
+ *
+ * What holds for all of it:
+ *
+ * ERRORS. Functions that can fail return a transom_status: TRANSOM_OK is 0,
+ * errors are negative. Starting and binding fill in a transom_error besides.
+ * A comment names the errors that are particular to a function. These are
+ * common: TRANSOM_NULL_ARGUMENT (a pointer that must not be NULL is; functions
+ * that return no status give NULL, 0, absent bytes or false instead),
+ * TRANSOM_NOT_UTF8 (of a text that must be), TRANSOM_FORKED (below),
+ * TRANSOM_PANIC (a defect in the library; it is caught and nothing is harmed).
+ * There is no error state that hides in a thread.
+ *
+ * OWNERSHIP. What comes from a _new function, or through a pointer to a
+ * pointer, is yours until you give it to its _free function, which takes NULL
+ * and does nothing. What you pass in is copied, unless the comment says
+ * otherwise. What a function gives you to read (const) belongs to the library.
+ * Each callback is registered with a user_data pointer and a free function for
+ * it, which may be NULL. It runs exactly once, after the last call has
+ * returned; if the registration fails, right then.
+ *
+ * BYTES go out as transom_bytes, and come in as a pointer and a length. Text
+ * on the wire is not NUL-terminated and may hold anything. Where the length may
+ * be TRANSOM_NUL_TERMINATED, the comment says so. Without length the pointer
+ * does not matter.
+ *
+ * THREADS. The library runs its own: workers for connections, and a pool for
+ * handlers, so that they may block. Every function may be called on any thread,
+ * in any callback, at any time; only _free must be the last use of what it
+ * frees. No lock is held while a callback runs. A handler may be called by
+ * several threads at once. It must not leave by longjmp, by a C++ exception, or
+ * by ending the thread.
+ *
+ * ANSWERS. A handler gets a request to read and a responder to answer with,
+ * once: in the handler or later, on any thread. Answered twice, too late or
+ * never is harmless: TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or a 500 for the
+ * client when the responder is freed (or a 503 when the timeout "handler" has
+ * passed). Free or answer each responder: one that is forgotten stays allocated.
+ *
+ * STOPPING. transom_server_stop begins to stop and never waits, so it can be
+ * called in a handler. transom_server_wait waits. transom_server_free does both.
+ *
+ * SIGNALS. Every thread of the library blocks all signals, so signal handlers
+ * run on your own threads only. The library installs none and leaves SIGPIPE
+ * as it is: it writes to sockets on its own threads only, where it does not
+ * come through. Functions must not be called in a signal handler; let a thread
+ * sigwait, or write to a pipe.
+ *
+ * FORKING. After fork, servers run in the parent only. In the child their
+ * functions return TRANSOM_FORKED, and freeing does nothing. A child can start
+ * servers of its own if none had been started before the fork.
+ *
+ * UNLOADING. The library stays loaded after dlclose: its threads need it.
+ */
+
+
+#ifndef TRANSOM_H
+#define TRANSOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* For a size_t length: the bytes are up to the first NUL. */
+#define TRANSOM_NUL_TERMINATED SIZE_MAX
+
+/* For a timeout in milliseconds: as long as it takes. */
+#define TRANSOM_FOREVER INT64_C(-1)
+
+/* On functions whose status must not be ignored. */
+#if defined(__GNUC__)
+#define TRANSOM_MUST_USE __attribute__((warn_unused_result))
+#else
+#define TRANSOM_MUST_USE
+#endif
+
+
+/*
+ * The version of the binary interface this header describes. It changes only
+ * when programs have to be compiled again.
+ */
+#define TRANSOM_ABI_VERSION 0
+
+/* The version of the library this header came with: major. */
+#define TRANSOM_VERSION_MAJOR 0
+
+/* The version of the library this header came with: minor. */
+#define TRANSOM_VERSION_MINOR 1
+
+/* The version of the library this header came with: patch. */
+#define TRANSOM_VERSION_PATCH 0
+
+/*
+ * What a function returns. 0 is success, errors are negative, and a number is
+ * never used for anything else.
+ */
+typedef enum transom_status {
+    /* Done. */
+    TRANSOM_OK = 0,
+    /* A pointer that must not be NULL was. */
+    TRANSOM_NULL_ARGUMENT = -1,
+    /* An argument has a value that makes no sense here. */
+    TRANSOM_INVALID_ARGUMENT = -2,
+    /* The address cannot be listened on: malformed, unknown, not of this host. */
+    TRANSOM_BAD_ADDRESS = -3,
+    /* Somebody listens on the address already. */
+    TRANSOM_ADDRESS_IN_USE = -4,
+    /* The system does not let this process do that. */
+    TRANSOM_PERMISSION_DENIED = -5,
+    /* The system refused a thread, a descriptor or a socket operation. */
+    TRANSOM_IO = -6,
+    /* The pattern is malformed, stands in the way of another, or has a handler for this method. */
+    TRANSOM_BAD_ROUTE = -7,
+    /* A header field has a name or a value that must not go on the wire. */
+    TRANSOM_BAD_HEADER = -8,
+    /* The response status is not 200 to 599. */
+    TRANSOM_BAD_STATUS_CODE = -9,
+    /* Only possible before the server is started, or only once. */
+    TRANSOM_ALREADY_STARTED = -10,
+    /* Only possible once the server is started. */
+    TRANSOM_NOT_STARTED = -11,
+    /* Nobody waits for this any more: the client left, a deadline passed, or the server was stopped. */
+    TRANSOM_GONE = -12,
+    /* The handle was used up before: the request has its answer, the writer its end. */
+    TRANSOM_ALREADY_ANSWERED = -13,
+    /* No room for the bytes now, and the call was told not to wait. */
+    TRANSOM_WOULD_BLOCK = -14,
+    /* Waiting here would wait for this very thread. */
+    TRANSOM_WOULD_DEADLOCK = -15,
+    /* The time was over first. */
+    TRANSOM_TIMEOUT = -16,
+    /* The server has stopped; there will be no more. */
+    TRANSOM_STOPPED = -17,
+    /* The buffer is too small for even one. */
+    TRANSOM_BUFFER_TOO_SMALL = -18,
+    /* This process is a fork of the one that the server runs in. */
+    TRANSOM_FORKED = -19,
+    /* A defect in the library, caught before it did harm. Please report it. */
+    TRANSOM_PANIC = -20,
+    /* There is no element of that index. */
+    TRANSOM_OUT_OF_RANGE = -21,
+    /* A packed record breaks the packing. */
+    TRANSOM_MALFORMED = -22,
+    /* A text is not UTF-8. */
+    TRANSOM_NOT_UTF8 = -23,
+} transom_status;
+
+/*
+ * What went wrong, with more than a status says: the functions that take a
+ * transom_error** store one there on failure and NULL otherwise; pass NULL if
+ * you do not want it. It is yours: free it with transom_error_free. It may be
+ * read from any thread.
+ */
+typedef struct transom_error transom_error;
+
+/*
+ * A request: read it with the functions below. It belongs to the library and
+ * is valid until both have happened: the handler has returned, and the request
+ * has been answered (`transom_responder_send`, `_send_text`, `_send_owned`,
+ * `_start` or `_free`). What the functions give is valid as long, and may be
+ * read by several threads at once.
+ */
+typedef struct transom_request transom_request;
+
+/*
+ * The right to answer one request, once. It is yours: answer with it, or free
+ * it. It may be used from any thread, also long after the handler returned,
+ * and outlives its server harmlessly. It is a number in the shape of a
+ * pointer, so one that was used up is found out: TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_responder transom_responder;
+
+/*
+ * A server: routes and settings at first, then threads and sockets. All
+ * functions may be called from any thread, also at the same time, but for
+ * transom_server_free, which must be the last.
+ */
+typedef struct transom_server transom_server;
+
+/*
+ * Fills the body of an answer under way. It is yours: finish it, or free it.
+ * It may be used from any thread. Like a responder it is a number in the shape
+ * of a pointer: one that was finished or freed is found out.
+ */
+typedef struct transom_writer transom_writer;
+
+/*
+ * Takes one log message: level 1 is error, 2 warning, 3 information, 4 debug,
+ * 5 trace. `message` is valid during the call. It runs on any thread, several
+ * at once, and must not block.
+ */
+typedef void (*transom_log_fn)(void *user_data, int32_t level, const char *message);
+
+/*
+ * Answers requests. `request` is borrowed (see transom_request), `responder`
+ * is owned: answer with it in here, or keep it and answer later from any
+ * thread.
+ */
+typedef void (*transom_handler)(void *user_data,
+                                const transom_request *request,
+                                transom_responder *responder);
+
+/*
+ * Frees what was handed over as `user_data` (for `transom_responder_send_owned`:
+ * the bytes). It runs exactly once: after the last use, at once when the
+ * registration fails, on whatever thread that happens. May be NULL.
+ */
+typedef void (*transom_free_fn)(void *user_data);
+
+/* Something the host wants to be told. */
+typedef void (*transom_callback)(void *user_data);
+
+/* What became of a server's requests when it was stopped. */
+typedef struct transom_report {
+    /* Requests that were answered in full after stopping began. */
+    uint64_t finished;
+    /* Requests that were cut off at the deadline. */
+    uint64_t cut;
+    /* Requests under way now. */
+    uint64_t pending;
+} transom_report;
+
+/*
+ * Some bytes that belong to somebody else. Not NUL-terminated. What is absent
+ * is {NULL, 0}; what is empty has a pointer that is not NULL.
+ */
+typedef struct transom_bytes {
+    /* The first byte, or NULL. */
+    const uint8_t *data;
+    /* How many bytes there are. */
+    size_t len;
+} transom_bytes;
+
+/* One header field of a response; both texts NUL-terminated. */
+typedef struct transom_header {
+    /* For example "content-type". */
+    const char *name;
+    /* Its value, for example "text/html". */
+    const char *value;
+} transom_header;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+
+/* ---- The library --------------------------------------------------------------------- */
+
+/*
+ * TRANSOM_ABI_VERSION of the library that is loaded. If it is not the
+ * header's, do not go on.
+ */
+uint32_t transom_abi_version(void);
+
+/* The version of the library that is loaded, "major.minor.patch". Static. */
+const char *transom_version(void);
+
+/*
+ * Whether the library was built with that feature: "pull", "unix". False of
+ * unknown names and NULL.
+ */
+bool transom_has_feature(const char *name);
+
+/*
+ * Sends the library's log messages to `function`, for example: a handler that never
+ * answered, a thread that could not be started. Without it they go nowhere.
+ *
+ * This is the one thing that holds for the whole process and until it ends,
+ * so `user_data` is never freed. The first call wins: TRANSOM_ALREADY_STARTED
+ * afterwards.
+ */
+transom_status transom_set_logger(transom_log_fn function, void *user_data);
+
+
+/* ---- Errors -------------------------------------------------------------------------- */
+
+/*
+ * The meaning of a status in a few English words, for messages and logs.
+ * Takes any number; never NULL. The text is static: do not free it.
+ */
+const char *transom_status_text(int32_t status);
+
+/* The status that the function returned with it; TRANSOM_OK of NULL. */
+transom_status transom_error_code(const transom_error *error);
+
+/*
+ * One English sentence, with the address, pattern or setting it is about.
+ * Valid until the error is freed; never NULL, and "" of NULL.
+ */
+const char *transom_error_message(const transom_error *error);
+
+/* The errno behind it; 0 if the system was not involved. */
+int32_t transom_error_errno(const transom_error *error);
+
+/* Frees an error. NULL is fine. */
+void transom_error_free(transom_error *error);
+
+
+/* ---- A server: made and freed -------------------------------------------------------- */
+
+/* A server without routes. NULL only if the library has a defect. */
+transom_server *transom_server_new(void);
+
+/*
+ * Stops the server if it runs (as transom_server_stop, with the timeout "stop"
+ * as the deadline, 10 s), waits for its threads and frees it. NULL is fine.
+ *
+ * Nothing else may be using the server by then, handlers excepted. In a
+ * handler of its own this begins to stop and returns, and the rest happens
+ * when the handler has returned. In a forked child it does nothing.
+ */
+void transom_server_free(transom_server *server);
+
+
+/* ---- A server: who answers what ------------------------------------------------------ */
+
+/*
+ * Calls `handler` for requests of that method whose path matches the pattern.
+ * It runs on the library's pool of blocking threads, so it may block; when as
+ * many as the limits "pool_threads" and "pool_queue" allow are busy and
+ * waiting, the answer is 503.
+ *
+ * `method` is case-sensitive; NULL or "*" is any without a route of its own.
+ * GET answers HEAD too. In a pattern, {name} stands for one segment and, at
+ * the end, {*name} for all that is left: "/users/{id}", "/files/{*path}".
+ *
+ * Errors: TRANSOM_BAD_ROUTE (the log says why), TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_route(transom_server *server,
+                                    const char *method,
+                                    const char *pattern,
+                                    transom_handler handler,
+                                    void *user_data,
+                                    transom_free_fn free_fn);
+
+/*
+ * As transom_server_route, but `handler` runs right on the thread that serves
+ * the connection: the shortest way, for handlers that never block. Everything
+ * else on that thread waits for it.
+ */
+transom_status transom_server_route_inline(transom_server *server,
+                                           const char *method,
+                                           const char *pattern,
+                                           transom_handler handler,
+                                           void *user_data,
+                                           transom_free_fn free_fn);
+
+/*
+ * Calls `handler`, on the pool, for requests whose path no route matches. A
+ * second call replaces the first. Without it they get 404.
+ */
+transom_status transom_server_fallback(transom_server *server,
+                                       transom_handler handler,
+                                       void *user_data,
+                                       transom_free_fn free_fn);
+
+/*
+ * Puts requests for that route into the server's queue, to be fetched with
+ * transom_server_next_batch. `route_id` comes back in the record.
+ */
+transom_status transom_server_route_pull(transom_server *server,
+                                         const char *method,
+                                         const char *pattern,
+                                         uint32_t route_id);
+
+/* The same for requests whose path no route matches. */
+transom_status transom_server_fallback_pull(transom_server *server, uint32_t route_id);
+
+
+/* ---- A server: settings, before it is started ---------------------------------------- */
+
+/*
+ * How many threads serve connections; by default one for each processor.
+ * Handlers that may block have threads of their own, see transom_server_route.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of 0, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_workers(transom_server *server, size_t workers);
+
+/*
+ * Sets one limit on what clients can make the server do. Name, meaning,
+ * default:
+ *
+ *     "target"                   request target, bytes                    8192
+ *     "head"                     request head, bytes                     32768
+ *     "headers"                  header fields, count                      100
+ *     "body"                     request body, bytes                  10485760
+ *     "chunk_extensions"         extensions of one chunk, bytes           4096
+ *     "trailers"                 trailer section, bytes                   8192
+ *     "connections"              connections at once                     10000
+ *     "connections_per_address"  of them from one IP address; 0: any         0
+ *     "head_rate"                bytes a second that a head must come
+ *                                with; 0: any                              100
+ *     "output"                   output waiting in a connection, bytes   65536
+ *     "drain"                    unread body read to keep a
+ *                                connection, bytes                      262144
+ *     "pool_threads"             threads for handlers that may       2 for each processor,
+ *                                block                               8 at least
+ *     "pool_queue"               requests waiting for those threads,
+ *                                and as many in the pull queue            1024
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value too large
+ * for this machine, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_limit(transom_server *server, const char *name, uint64_t value);
+
+/*
+ * Sets one timeout, in milliseconds; TRANSOM_FOREVER turns it off:
+ *
+ *     "head"     a whole request head, from its first byte           10000
+ *     "idle"     a connection without a request                      60000
+ *     "body"     a request body without progress                     30000
+ *     "write"    output that the client does not take                30000
+ *     "handler"  an answer, from the call of the handler             60000
+ *     "drain"    reading what nobody wants before closing             1000
+ *     "stop"     requests under way when the server is freed         10000
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a negative time,
+ * TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_timeout(transom_server *server,
+                                          const char *name,
+                                          int64_t timeout_ms);
+
+/*
+ * Runs `start` first and `stop` last on every thread that runs handlers or
+ * serves connections, for hosts that have to register theirs (interpreters,
+ * virtual machines, allocators). Either may be NULL. A second call replaces
+ * the first.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_thread_hooks(transom_server *server,
+                                               transom_callback start,
+                                               transom_callback stop,
+                                               void *user_data,
+                                               transom_free_fn free_fn);
+
+
+/* ---- A server: its life -------------------------------------------------------------- */
+
+/*
+ * Listens on an address, before the server is started: clients can connect,
+ * and are served from the start on. May be called several times.
+ *
+ * "127.0.0.1:8080", "[::1]:0" (port 0: the system picks one, see
+ * transom_server_port), "localhost:8080", "unix:/run/app.sock".
+ *
+ * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
+ * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_ALREADY_STARTED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_bind(transom_server *server,
+                                   const char *address,
+                                   transom_error **error);
+
+/*
+ * Adds a listening TCP or Unix socket that the program was started with. It
+ * belongs to the server from then on; on failure it stays yours.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if it is not a listening socket,
+ * TRANSOM_ALREADY_STARTED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_listen_fd(transom_server *server,
+                                        int32_t fd,
+                                        transom_error **error);
+
+/*
+ * Listens on `address` (see transom_server_bind), and on what was added
+ * before, and starts the server's threads. When it returns TRANSOM_OK, clients
+ * can connect. `address` may be NULL if one was added before.
+ *
+ * After a failure it may be tried again, with another address for example.
+ * (After TRANSOM_IO, what was listened on before no longer is.)
+ *
+ * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
+ * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_INVALID_ARGUMENT (nothing to
+ * listen on, or a setting that makes no sense), TRANSOM_ALREADY_STARTED,
+ * TRANSOM_FORKED in a fork of a process that had started a server.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_start(transom_server *server,
+                                    const char *address,
+                                    transom_error **error);
+
+/*
+ * The TCP port the server listens on, the first if there are several. 0 if it
+ * was not started, or only listens on Unix sockets.
+ */
+uint16_t transom_server_port(const transom_server *server);
+
+/*
+ * Writes the address at that place, counted from 0, as text to `buf`, in the
+ * order they were added: "127.0.0.1:8080", "unix:/run/app.sock". As with
+ * snprintf, at most `cap` bytes are written, the last of them a NUL, and the
+ * length of the whole text is returned, without the NUL. 0 if there is no such
+ * address or the server was not started.
+ */
+size_t transom_server_address(const transom_server *server, size_t index, char *buf, size_t cap);
+
+/*
+ * Begins to stop and returns at once: listening ends, idle connections are
+ * closed, and requests under way have `deadline_ms` (or TRANSOM_FOREVER) until
+ * they are cut off. May be called anywhere, also in handlers, but not in a
+ * signal handler. A second call may only shorten the time.
+ *
+ * Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT of a negative time.
+ */
+transom_status transom_server_stop(transom_server *server, int64_t deadline_ms);
+
+/*
+ * Waits until the server has stopped and its threads have ended. It does not
+ * stop it: that is for transom_server_stop, called elsewhere or before.
+ *
+ * Errors: TRANSOM_TIMEOUT, TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on the
+ * server's own threads, TRANSOM_INVALID_ARGUMENT of a negative time.
+ */
+transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
+
+/*
+ * Says what became of requests under way when the server was asked to stop;
+ * at any time, final once it has stopped.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_report(const transom_server *server, transom_report *out);
+
+
+/* ---- A request: to read, in a handler and until it is answered ----------------------- */
+
+/* The method, for example "GET". Case counts. */
+transom_bytes transom_request_method(const transom_request *request);
+
+/* The path as it was sent, still percent-encoded, without the query. */
+transom_bytes transom_request_path(const transom_request *request);
+
+/*
+ * What stands behind the first '?' of the target, as it was sent; absent
+ * without a '?'.
+ */
+transom_bytes transom_request_query(const transom_request *request);
+
+/*
+ * The whole request target as it was sent: path and query, or the absolute
+ * form that clients of proxies send.
+ */
+transom_bytes transom_request_target(const transom_request *request);
+
+/* The whole body, decoded; empty without one. */
+transom_bytes transom_request_body(const transom_request *request);
+
+/*
+ * All header fields as "name: value" lines, each ended by CR LF, in the order
+ * they came.
+ */
+transom_bytes transom_request_raw_headers(const transom_request *request);
+
+/*
+ * Who sent it, as text: "127.0.0.1:1234", "[::1]:1234", or "unix". This is the
+ * other end of the connection, never something a header claims.
+ */
+transom_bytes transom_request_peer(const transom_request *request);
+
+/* 10 for HTTP/1.0, 11 for HTTP/1.1; 0 for NULL. */
+int32_t transom_request_version(const transom_request *request);
+
+/*
+ * The value of the first header field of that name; absent if there is none.
+ * Names compare without regard to case.
+ */
+transom_bytes transom_request_header(const transom_request *request, const char *name);
+
+/* How many header fields there are, repeated names counted each time. */
+size_t transom_request_header_count(const transom_request *request);
+
+/*
+ * The header field at that place, counted from 0, in the order they came: its
+ * name as it was written, and its value.
+ *
+ * TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+ */
+transom_status transom_request_header_at(const transom_request *request,
+                                         size_t index,
+                                         transom_bytes *name,
+                                         transom_bytes *value);
+
+/*
+ * What the {name} of the route's pattern stands for in this request,
+ * percent-decoded; absent if the pattern has no such name.
+ */
+transom_bytes transom_request_param(const transom_request *request, const char *name);
+
+/* How many parameters the route's pattern has. */
+size_t transom_request_param_count(const transom_request *request);
+
+/*
+ * The parameter at that place, counted from 0, in the pattern's order: name
+ * and decoded value.
+ *
+ * TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+ */
+transom_status transom_request_param_at(const transom_request *request,
+                                        size_t index,
+                                        transom_bytes *name,
+                                        transom_bytes *value);
+
+
+/* ---- A responder: to answer with, once, on any thread -------------------------------- */
+
+/*
+ * Answers with a text, as "text/plain; charset=utf-8".
+ *
+ * Errors: as transom_responder_send, and TRANSOM_NOT_UTF8.
+ */
+transom_status transom_responder_send_text(transom_responder *responder,
+                                           uint16_t status,
+                                           const char *text);
+
+/*
+ * Answers: status (200 to 599), header fields, body. Everything is copied.
+ * `len` may be TRANSOM_NUL_TERMINATED. Content-Length, Transfer-Encoding,
+ * Connection and Date are the server's affair.
+ *
+ * Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
+ * (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT.
+ * Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
+ * answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
+ */
+transom_status transom_responder_send(transom_responder *responder,
+                                      uint16_t status,
+                                      const transom_header *headers,
+                                      size_t header_count,
+                                      const uint8_t *body,
+                                      size_t len);
+
+/*
+ * As transom_responder_send, but the body is not copied: it must stay as it is
+ * until `free_fn` runs, on any thread, exactly once: when it was sent, or
+ * cannot be, and on every error.
+ */
+transom_status transom_responder_send_owned(transom_responder *responder,
+                                            uint16_t status,
+                                            const transom_header *headers,
+                                            size_t header_count,
+                                            const uint8_t *body,
+                                            size_t len,
+                                            transom_free_fn free_fn,
+                                            void *user_data);
+
+/*
+ * Answers with a body in pieces, of a length not known beforehand: sends
+ * status and header fields, and gives the writer for the body, which is yours.
+ *
+ * Errors: as transom_responder_send; `out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_start(transom_responder *responder,
+                                       uint16_t status,
+                                       const transom_header *headers,
+                                       size_t header_count,
+                                       transom_writer **out);
+
+/*
+ * Gives a request up. If it was not answered, the client gets a 500 and the
+ * log a line; if it was, nothing happens. NULL is fine.
+ */
+void transom_responder_free(transom_responder *responder);
+
+/*
+ * Whether the client has left, or closed its sending side, or nobody waits for
+ * the answer any more for another reason. Also true of a used-up responder and
+ * NULL. Ask during long work; there is no need to before answering.
+ */
+bool transom_responder_is_gone(const transom_responder *responder);
+
+/*
+ * Calls `function` if the client leaves before the request is answered; at once, in
+ * this call, if it has left already. It runs on a thread that serves other
+ * connections and must not block. The request must be answered or freed all
+ * the same.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
+ */
+transom_status transom_responder_on_gone(transom_responder *responder,
+                                         transom_callback function,
+                                         void *user_data,
+                                         transom_free_fn free_fn);
+
+
+/* ---- A writer: for a body in pieces -------------------------------------------------- */
+
+/*
+ * Sends a piece of the body; it is copied. If the client takes less than is
+ * written, this waits for room, at most `timeout_ms`: 0 is not at all,
+ * TRANSOM_FOREVER for as long as it takes (the timeout "write" ends it). On an
+ * error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
+ * again; TRANSOM_GONE if nobody reads any more (free the writer);
+ * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler;
+ * TRANSOM_ALREADY_ANSWERED after the end.
+ */
+TRANSOM_MUST_USE
+transom_status transom_writer_write(transom_writer *writer,
+                                    const uint8_t *data,
+                                    size_t len,
+                                    int64_t timeout_ms);
+
+/*
+ * Ends the body: all of it has been written. The writer is freed.
+ *
+ * Errors: TRANSOM_GONE if nobody reads any more (the writer is freed all the
+ * same), TRANSOM_ALREADY_ANSWERED.
+ */
+transom_status transom_writer_finish(transom_writer *writer);
+
+/*
+ * Gives a body up: unless it was finished, the answer is cut off, so that the
+ * client does not take a part for the whole. NULL is fine.
+ */
+void transom_writer_free(transom_writer *writer);
+
+
+/* ---- Pulling: requests in batches, on the host's own threads ------------------------- */
+
+/*
+ * Fetches requests of pull routes: waits until one is queued, and fills `buf`
+ * with the records of up to `max` that are queued then; it never waits for
+ * more. `count` is set to their number, `len` to the bytes used. Several
+ * threads may call it at the same time.
+ *
+ * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED when the server has stopped;
+ * TRANSOM_BUFFER_TOO_SMALL, with `len` set to what the first request needs
+ * (it stays queued); TRANSOM_INVALID_ARGUMENT if `max` is 0. `count` is 0
+ * then.
+ *
+ * A record's header is 56 bytes in the machine's byte order:
+ *
+ *     uint32_t record_len    with header and padding; a multiple of 8
+ *     uint32_t route_id      as registered
+ *     uint64_t token         answer with it
+ *     uint32_t method_len, target_len, path_len, query_len,
+ *              headers_len, peer_len
+ *     uint32_t param_count
+ *     uint16_t version       10 or 11
+ *     uint16_t flags         bit 0: there is a query, if only an empty one
+ *     uint64_t body_len
+ *
+ * Behind it stand, without padding between: method; target, path and query as
+ * they were sent; headers ("name: value" lines, each ended by CR LF); peer;
+ * `param_count` times { uint32_t name_len, value_len; name; value }; body.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_next_batch(transom_server *server,
+                                         uint8_t *buf,
+                                         size_t cap,
+                                         uint32_t max,
+                                         int64_t timeout_ms,
+                                         uint32_t *count,
+                                         size_t *len);
+
+/*
+ * Answers requests by their tokens, with the records in `buf`. Each record's
+ * own outcome goes to `results`, in order, as far as `result_count` reaches;
+ * `done` is set to the number of records dealt with.
+ *
+ * An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
+ * TRANSOM_BAD_HEADER or TRANSOM_BAD_STATUS_CODE, in which cases the client
+ * got a 500 instead.
+ *
+ * Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
+ * place are dealt with. TRANSOM_OK says nothing of the outcomes.
+ *
+ * A record's header is 32 bytes in the machine's byte order:
+ *
+ *     uint32_t record_len    with header and padding; a multiple of 8
+ *     uint16_t status
+ *     uint16_t flags         0
+ *     uint64_t token
+ *     uint32_t headers_len
+ *     uint32_t reserved      0
+ *     uint64_t body_len
+ *
+ * Behind it stand, without padding between: headers ("name: value" lines,
+ * each ended by CR LF; without content-length, transfer-encoding, connection
+ * and date, which are the server's affair); body. Then padding to 8.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_respond_batch(transom_server *server,
+                                            const uint8_t *buf,
+                                            size_t len,
+                                            int32_t *results,
+                                            uint32_t result_count,
+                                            uint32_t *done);
+
+/*
+ * A descriptor for poll(2) and its kin: readable while requests are queued,
+ * and from when the server has stopped. Only poll it: next_batch drains it.
+ * It belongs to the server and is closed with it. -1 if it cannot be had.
+ */
+int32_t transom_server_event_fd(transom_server *server);
+
+/*
+ * The responder of a pulled request, to stream the answer, to be told when
+ * the client leaves, or to drop it. It and the token stand for the same: what
+ * is answered by one cannot be answered by the other. NULL of 0.
+ */
+transom_responder *transom_token_responder(uint64_t token);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TRANSOM_H */
