@@ -72,7 +72,7 @@ enum Next {
     Linger,
     Close,
     /// Hand the connection to another protocol.
-    Upgrade(Upgrade),
+    Upgrade(Box<Upgrade>),
 }
 
 /// Serves a connection until it ends, or the server cuts it.

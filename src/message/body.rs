@@ -24,7 +24,8 @@ use super::writer::BodyWriter;
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
-    trailers: Option<Trailers>,
+    /// Boxed: they are rare, and a body is moved often.
+    trailers: Option<Box<Trailers>>,
 }
 
 /// Trailer fields, made when the body has ended.
@@ -37,8 +38,8 @@ struct Trailers {
 }
 
 impl Trailers {
-    fn new(make: impl FnOnce() -> Headers + Send + 'static, received: bool) -> Self {
-        Self { make: Mutex::new(Box::new(make)), received }
+    fn new(make: impl FnOnce() -> Headers + Send + 'static, received: bool) -> Box<Self> {
+        Box::new(Self { make: Mutex::new(Box::new(make)), received })
     }
 
     fn make(self) -> Headers {
@@ -156,7 +157,7 @@ impl Body {
     /// assert!(transom::Body::from("hello").take_trailers().is_empty());
     /// ```
     pub fn take_trailers(&mut self) -> Headers {
-        self.trailers.take().map_or_else(Headers::new, Trailers::make)
+        self.trailers.take().map_or_else(Headers::new, |trailers| trailers.make())
     }
 
     /// The length in bytes, if it is known.

@@ -21,8 +21,9 @@ pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
-    pub(crate) fault: Option<InvalidHeader>,
-    pub(crate) upgrade: Option<Upgrade>,
+    /// Boxed, as the next one: they are rare, and a response is moved often.
+    pub(crate) fault: Option<Box<InvalidHeader>>,
+    pub(crate) upgrade: Option<Box<Upgrade>>,
 }
 
 impl Response {
@@ -114,7 +115,7 @@ impl Response {
     {
         let mut response = Self::new(StatusCode::SWITCHING_PROTOCOLS);
         let run = Box::new(|stream| Box::pin(then(stream)) as _);
-        response.upgrade = Some(Upgrade { protocol: protocol.to_owned(), run });
+        response.upgrade = Some(Box::new(Upgrade { protocol: protocol.to_owned(), run }));
         response
     }
 
@@ -151,7 +152,7 @@ impl Response {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         if let Err(fault) = self.headers.insert(name, value) {
-            self.fault.get_or_insert(fault);
+            self.fault.get_or_insert(Box::new(fault));
         }
         self
     }
@@ -221,7 +222,7 @@ impl Response {
     /// assert!(transom::Response::text("").header("bad name", "").fault().is_some());
     /// ```
     pub fn fault(&self) -> Option<&InvalidHeader> {
-        self.fault.as_ref()
+        self.fault.as_deref()
     }
 }
 
