@@ -38,8 +38,8 @@ struct Trailers {
 }
 
 impl Trailers {
-    fn new(make: impl FnOnce() -> Headers + Send + 'static, received: bool) -> Box<Self> {
-        Box::new(Self { make: Mutex::new(Box::new(make)), received })
+    fn new(make: impl FnOnce() -> Headers + Send + 'static, received: bool) -> Self {
+        Self { make: Mutex::new(Box::new(make)), received }
     }
 
     fn make(self) -> Headers {
@@ -129,7 +129,7 @@ impl Body {
     /// ```
     #[must_use]
     pub fn with_trailers(mut self, trailers: impl FnOnce() -> Headers + Send + 'static) -> Self {
-        self.trailers = Some(Trailers::new(trailers, false));
+        self.trailers = Some(Box::new(Trailers::new(trailers, false)));
         self
     }
 
@@ -138,7 +138,7 @@ impl Body {
         mut self,
         trailers: impl FnOnce() -> Headers + Send + 'static,
     ) -> Self {
-        self.trailers = Some(Trailers::new(trailers, true));
+        self.trailers = Some(Box::new(Trailers::new(trailers, true)));
         self
     }
 

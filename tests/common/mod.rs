@@ -128,7 +128,7 @@ pub fn socket_path() -> PathBuf {
 
 /// A server on a Unix socket: between it and its client lie a few hundred KiB
 /// at most, where TCP buffers may grow to many MiB.
-pub fn start_unix(app: Router) -> Handle {
+pub fn start_unix(app: Router, set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Handle {
     let address = format!("unix:{}", socket_path().display());
-    configured(app, |_, _| ()).workers(2).bind(&address).unwrap().start().unwrap()
+    configured(app, set).workers(2).bind(&address).unwrap().start().unwrap()
 }

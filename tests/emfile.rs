@@ -1,0 +1,79 @@
+//! A server whose process has no descriptors left says so once, does not spin,
+//! keeps the clients it has, and takes others when it can. It limits its own
+//! process, so it is alone in its binary and runs a second time within itself.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use transom::{Request, Router};
+
+use common::{Client, Logs, eventually, start};
+
+const INSIDE: &str = "TRANSOM_TEST_FEW_DESCRIPTORS";
+
+#[test]
+fn without_descriptors_it_waits_and_recovers() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+/// Processor time that this process has had. Its file is open already, as it
+/// could not be opened later.
+fn cpu_time(mut file: &File) -> Duration {
+    let mut stat = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut stat).unwrap();
+    // Behind the name, which may hold anything, utime and stime are 12th and 13th (proc_pid_stat(5)).
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Opens files until there are no descriptors left.
+fn exhaust() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+fn inside() {
+    const COMPLAINT: &str = "ERROR cannot accept connections: ";
+    let stat = File::open("/proc/self/stat").unwrap();
+    let server = start(Router::new().get("/", async |_: Request| "well"));
+    let mut inside = Client::connect(&server);
+    inside.get("/").expect(200, "well");
+
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let usual = descriptors();
+
+    for episode in 1..=3 {
+        eventually("the end of other connections", || descriptors() == usual);
+        let mut held = exhaust();
+        // Room for the client's end of a connection, none for the server's.
+        held.pop();
+        let mut waiting = Client::connect(&server);
+        waiting.request("/");
+        eventually("a complaint", || Logs::count(COMPLAINT) == episode);
+        let (before, begun) = (cpu_time(&stat), Instant::now());
+        waiting.expect_silence(Duration::from_millis(600));
+        let (spent, elapsed) = (cpu_time(&stat).saturating_sub(before), begun.elapsed());
+        assert!(spent < elapsed / 4, "it spins: {spent:?} of processor time in {elapsed:?}");
+        inside.get("/").expect(200, "well");
+        assert_eq!(Logs::count(COMPLAINT), episode, "it says so again and again");
+
+        drop(held);
+        waiting.answer().expect(200, "well");
+        Client::connect(&server).get("/").expect(200, "well");
+    }
+}

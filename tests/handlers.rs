@@ -1,0 +1,781 @@
+//! Handlers of each kind, what they may do wrong, and what a client may do to
+//! them.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::{FutureExt as _, StreamExt as _, stream};
+use transom::{
+    Body, Context, Gone, Handler, IntoResponse, Method, Reply, Request, Responder, Response, Route, Router,
+    StatusCode, blocking,
+};
+
+use common::{Client, Later, Logs, OnDrop, PATIENCE, Signal, eventually, forever, start, start_single};
+
+fn thread_name() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_async_handler_runs_on_a_worker_and_may_wait() {
+    let app = Router::new().get("/", async |_: Request| {
+        smol::Timer::after(Duration::from_millis(5)).await;
+        thread_name()
+    });
+    let server = start(app);
+    Client::connect(&server).get("/").expect(200, "transom-worker");
+}
+
+#[test]
+fn blocking_handlers_run_side_by_side_on_the_pool() {
+    let meeting = Arc::new(Barrier::new(4));
+    let app = Router::new().get(
+        "/",
+        blocking(move |_: Request| {
+            // All four must be here at once for any to go on.
+            meeting.wait();
+            thread_name()
+        }),
+    );
+    let server = start_single(app);
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.request("/");
+    }
+    for client in &mut clients {
+        client.answer().expect(200, "transom-pool");
+    }
+}
+
+#[test]
+fn an_answer_may_come_later_from_any_thread() {
+    let (sender, receiver) = mpsc::channel::<(Request, Responder)>();
+    let sender = Mutex::new(sender);
+    let app = Router::new().get(
+        "/{n}",
+        Later(move |request, responder| sender.lock().unwrap().send((request, responder)).unwrap()),
+    );
+    let server = start(app);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&server)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.request(&format!("/{n}"));
+    }
+    let mut waiting: Vec<_> = clients.iter().map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect();
+    // In another order than they came.
+    waiting.sort_by(|(a, _), (b, _)| b.path().cmp(a.path()));
+    for (request, responder) in waiting {
+        assert!(!responder.is_gone() && !responder.is_over());
+        responder.send(Response::text(request.param("n"))).unwrap();
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.answer().expect(200, &n.to_string());
+        client.request("/again");
+        receiver.recv_timeout(PATIENCE).unwrap().1.send(Response::text("again")).unwrap();
+        client.answer().expect(200, "again");
+    }
+}
+
+#[test]
+fn an_answer_may_be_there_at_once() {
+    struct Ready;
+    impl Handler for Ready {
+        fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+            Reply::now(request.path().to_owned())
+        }
+    }
+    let server = start(Router::new().get("/now", Ready));
+    Client::connect(&server).get("/now").expect(200, "/now");
+}
+
+#[test]
+fn a_forgotten_answer_becomes_a_500_and_a_log_line() {
+    let app = Router::new()
+        .get("/forget", Later(|_, responder| drop(responder)))
+        .get("/", async |_: Request| "well");
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.get("/forget").expect(500, "500 Internal Server Error\n");
+    client.get("/").expect(200, "well");
+    Logs::expect("ERROR a request was never answered");
+}
+
+#[test]
+fn a_panic_costs_its_own_request_a_500_and_nothing_more() {
+    fn fail(text: &str) -> &'static str {
+        panic!("on purpose: {text}")
+    }
+    struct Panics;
+    impl Handler for Panics {
+        fn call(&self, _: Request, _: &Context<'_>) -> Reply {
+            Reply::now(fail("in call"))
+        }
+    }
+    struct Unready;
+    impl IntoResponse for Unready {
+        fn into_response(self) -> Response {
+            Response::text(fail("into response"))
+        }
+    }
+    let app = Router::new()
+        .get("/first", async |_: Request| fail("first poll"))
+        .get("/later", async |_: Request| {
+            futures_lite::future::yield_now().await;
+            fail("later poll")
+        })
+        .get("/closure", |_: Request| {
+            fail("closure");
+            async { "never" }
+        })
+        .get("/blocking", blocking(|_: Request| fail("blocking")))
+        .get("/call", Panics)
+        .get("/into", async |_: Request| Unready)
+        .get("/blocking-into", blocking(|_: Request| Unready))
+        .get("/param", async |request: Request| request.param("no such").to_owned())
+        .get("/slow", async |_: Request| {
+            smol::Timer::after(Duration::from_millis(100)).await;
+            "undisturbed"
+        });
+    let server = start_single(app);
+    let mut bystander = Client::connect(&server);
+    bystander.request("/slow");
+    let mut client = Client::connect(&server);
+    for path in ["/first", "/later", "/closure", "/blocking", "/call", "/into", "/blocking-into", "/param"] {
+        client.get(path).expect(500, "500 Internal Server Error\n");
+    }
+    for text in ["first poll", "later poll", "closure", "blocking", "in call", "into response"] {
+        Logs::expect(&format!("ERROR a handler panicked: on purpose: {text}"));
+    }
+    bystander.answer().expect(200, "undisturbed");
+}
+
+#[test]
+fn a_panic_in_a_response_stream_cuts_that_response_and_nothing_more() {
+    let app = Router::new().get("/", async |_: Request| "well").get("/stream", async |_: Request| {
+        let chunks = stream::iter(0..3).map(|n| {
+            assert!(n < 2, "on purpose: in a stream");
+            Ok("chunk".into())
+        });
+        Response::stream("text/plain", chunks)
+    });
+    let server = start_single(app);
+    let mut bystander = Client::connect(&server);
+    let mut client = Client::connect(&server);
+    client.request("/stream");
+    assert_eq!(client.head().status, 200);
+    let end = loop {
+        match client.try_chunk() {
+            Ok(Some(chunk)) => assert_eq!(chunk, b"chunk"),
+            other => break other,
+        }
+    };
+    assert!(end.is_err(), "a part passes for the whole");
+    bystander.get("/").expect(200, "well");
+    Logs::expect("ERROR the stream of a response body panicked: on purpose: in a stream");
+}
+
+#[test]
+fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(thread::panicking(), "on purpose: in drop");
+        }
+    }
+    let ready = Signal::new();
+    let watched = ready.clone();
+    let app = Router::new()
+        .get(
+            "/watch",
+            Later(move |_, responder: Responder| {
+                responder.on_gone(|| panic!("on purpose: in a watcher"));
+                watched.set();
+                std::mem::forget(responder);
+            }),
+        )
+        .route(
+            Route::new(Method::GET, "/bomb", async |_: Request| {
+                let _bomb = Bomb;
+                forever().await;
+            })
+            .timeout(Duration::from_millis(20)),
+        )
+        .get("/", async |_: Request| "alive");
+    let server = start_single(app);
+    let mut client = Client::connect(&server);
+    client.request("/watch");
+    ready.wait();
+    drop(client);
+    let mut client = Client::connect(&server);
+    client.request("/bomb");
+    client.until_closed();
+    for _ in 0..3 {
+        Client::connect(&server).get("/").expect(200, "alive");
+    }
+    let report = server.stop(PATIENCE);
+    assert_eq!(report.pending, 0);
+}
+
+#[test]
+fn a_blocking_handler_can_ask_whether_its_client_left() {
+    let (started, noticed) = (Signal::new(), Signal::new());
+    let app = {
+        let (started, noticed) = (started.clone(), noticed.clone());
+        Router::new().get(
+            "/",
+            blocking(move |request: Request| {
+                assert!(!request.is_client_gone());
+                started.set();
+                eventually("the client's leaving", || request.is_client_gone());
+                noticed.set();
+            }),
+        )
+    };
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    started.wait();
+    assert!(!noticed.reached(1, Duration::from_millis(50)));
+    drop(client);
+    noticed.wait();
+}
+
+#[test]
+fn a_responder_tells_when_its_client_leaves_and_takes_a_late_answer() {
+    let (sender, receiver) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let gone = Signal::new();
+    let app = {
+        let gone = gone.clone();
+        let later = Later(move |_, responder: Responder| {
+            let gone = gone.clone();
+            responder.on_gone(move || gone.set());
+            sender.lock().unwrap().send(responder).unwrap();
+        });
+        Router::new().get("/later", later).get("/", async |_: Request| "well")
+    };
+    let server = start_single(app);
+    let ways: [fn(Client); 2] = [drop, Client::reset];
+    for (index, leave) in (1..).zip(ways) {
+        let mut client = Client::connect(&server);
+        client.request("/later");
+        let responder = receiver.recv_timeout(PATIENCE).unwrap();
+        assert!(!responder.is_gone());
+        leave(client);
+        gone.wait_for(index);
+        assert!(responder.is_gone());
+        // Nobody reads it, which is no fault of the handler's.
+        let _ = responder.send(Response::text("late"));
+    }
+    Client::connect(&server).get("/").expect(200, "well");
+}
+
+#[test]
+fn a_watcher_is_forgotten_when_its_exchange_is_over() {
+    let (gone, dropped) = (Signal::new(), Signal::new());
+    let app = {
+        let (gone, dropped) = (gone.clone(), dropped.clone());
+        let later = Later(move |_, responder: Responder| {
+            let (gone, held) = (gone.clone(), OnDrop(dropped.clone()));
+            responder.on_gone(move || {
+                drop(held);
+                gone.set();
+            });
+            responder.send(Response::text("done")).unwrap();
+        });
+        Router::new().get("/", later)
+    };
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.get("/").expect(200, "done");
+    dropped.wait();
+    drop(client);
+    server.stop(PATIENCE);
+    assert_eq!(gone.count(), 0);
+}
+
+#[test]
+fn a_client_that_leaves_an_idle_stream_is_noticed() {
+    let gone = Signal::new();
+    let (sender, receiver) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = {
+        let gone = gone.clone();
+        let later = Later(move |_, responder: Responder| {
+            let gone = gone.clone();
+            responder.on_gone(move || gone.set());
+            let (writer, body) = Body::channel();
+            writer.try_write("one event").unwrap();
+            responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+            sender.lock().unwrap().send(writer).unwrap();
+        });
+        Router::new().get("/events", later)
+    };
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/events");
+    client.head();
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"one event");
+    let writer = receiver.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(gone.count(), 0);
+    drop(client);
+    gone.wait();
+    eventually("the writer's notice of the end", || writer.try_write("more").is_err());
+}
+
+#[test]
+fn a_streamed_request_is_handled_while_it_comes() {
+    let app = Router::new().route(
+        Route::new(Method::POST, "/", async |mut request: Request| {
+            let first = request.body_mut().chunk().await.unwrap().unwrap();
+            // What it has read so far goes back before the rest has come.
+            let (writer, body) = Body::channel();
+            writer.try_write(first).unwrap();
+            thread::spawn(move || {
+                let rest = smol::block_on(request.into_body().collect(100)).unwrap();
+                writer.try_write(rest).unwrap();
+                writer.finish();
+            });
+            Response::new(StatusCode::OK).body(body)
+        })
+        .streaming(),
+    );
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\none");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"one");
+    client.send("two");
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"two");
+    assert_eq!(client.try_chunk().unwrap(), None);
+}
+
+fn echo(request: Request) -> Response {
+    Response::stream("application/octet-stream", request.into_body())
+}
+
+#[test]
+fn an_echo_flows_both_ways_at_once() {
+    const SIZE: usize = 100_000;
+    let route = Route::new(Method::POST, "/", async |request: Request| echo(request));
+    let server = start(Router::new().route(route.streaming().body_limit(u64::MAX)));
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"one");
+    client.send("3\r\ntwo\r\n");
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"two");
+
+    // Much more than all buffers hold, written and read at the same time.
+    let mut writer = client.writer();
+    let writing = thread::spawn(move || {
+        use std::io::Write as _;
+        let data = vec![b'x'; SIZE];
+        for _ in 0..200 {
+            write!(writer, "{SIZE:x}\r\n").unwrap();
+            writer.write_all(&data).unwrap();
+            writer.write_all(b"\r\n").unwrap();
+        }
+        writer.write_all(b"0\r\n\r\n").unwrap();
+    });
+    let mut total = 0;
+    while let Some(chunk) = client.try_chunk().unwrap() {
+        assert!(chunk.iter().all(|byte| *byte == b'x'));
+        total += chunk.len();
+    }
+    writing.join().unwrap();
+    assert_eq!(total, 200 * SIZE);
+    assert_eq!(client.post("/", "again").body, b"again");
+}
+
+#[test]
+fn rfc9110_10_1_1_continue_never_comes_behind_the_final_head() {
+    let route = Route::new(Method::POST, "/", async |request: Request| echo(request));
+    let server = start(Router::new().route(route.streaming()));
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    // The answer's body is the request's, so the client must be asked for it first.
+    assert_eq!(client.answer().status, 100);
+    client.send("hello");
+    client.answer().expect(200, "hello");
+}
+
+#[test]
+fn rfc9110_10_1_1_continue_is_sent_when_the_body_is_read() {
+    let release = Signal::new();
+    let started = Signal::new();
+    let app = {
+        let (release, started) = (release.clone(), started.clone());
+        Router::new()
+            .post("/whole", async |request: Request| request.bytes().to_vec())
+            .route(
+                Route::new(
+                    Method::POST,
+                    "/reads",
+                    blocking(move |request: Request| {
+                        started.set();
+                        release.wait();
+                        smol::block_on(request.into_body().collect(100)).unwrap().to_vec()
+                    }),
+                )
+                .streaming(),
+            )
+            .route(Route::new(Method::POST, "/refuses", async |_: Request| StatusCode::FORBIDDEN).streaming())
+    };
+    let server = start(app);
+    let head = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    };
+
+    let mut client = Client::connect(&server);
+    client.send(head("/whole"));
+    assert_eq!(client.answer().status, 100);
+    client.send("hello");
+    client.answer().expect(200, "hello");
+
+    client.send(head("/reads"));
+    started.wait();
+    client.expect_silence(Duration::from_millis(100));
+    release.set();
+    assert_eq!(client.answer().status, 100);
+    client.send("again");
+    client.answer().expect(200, "again");
+
+    for (path, status) in [("/refuses", 403), ("/nowhere", 404)] {
+        let mut client = Client::connect(&server);
+        client.send(head(path));
+        let answer = client.answer();
+        assert_eq!(answer.status, status);
+        // Whether the body comes after all nobody knows.
+        assert!(answer.closes());
+        client.expect_closed();
+    }
+
+    let mut eager = Client::connect(&server);
+    eager.send(head("/whole") + "hello");
+    let first = eager.answer();
+    let answer = if first.status == 100 { eager.answer() } else { first };
+    answer.expect(200, "hello");
+}
+
+#[test]
+fn path_parameters_are_decoded_and_fixed_segments_win() {
+    let app = Router::new()
+        .get("/users/{id}", async |request: Request| format!("user {}", request.param("id")))
+        .get("/users/me", async |_: Request| "me")
+        .get("/files/{*path}", async |request: Request| format!("file {}", request.param("path")))
+        .get("/{a}/x/{b}", async |request: Request| {
+            let all: Vec<_> =
+                request.params().iter().map(|(name, value)| format!("{name}={value}")).collect();
+            all.join(" ")
+        });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.get("/users/7?id=8").expect(200, "user 7");
+    client.get("/users/j%C3%BCrgen%20%26%20co").expect(200, "user j\u{fc}rgen & co");
+    client.get("/users/a%2Fb").expect(200, "user a/b");
+    client.get("/users/%FF").expect(200, "user \u{fffd}");
+    client.get("/users/me").expect(200, "me");
+    client.get("/files/a/b%20c").expect(200, "file a/b c");
+    client.get("/1/x/2").expect(200, "a=1 b=2");
+    assert_eq!(client.get("/users/").status, 404);
+}
+
+#[test]
+fn what_no_route_answers() {
+    let app = Router::new()
+        .get("/get", async |_: Request| "got")
+        .post("/both", async |_: Request| "posted")
+        .get("/both", async |_: Request| "got")
+        .any("/any", async |request: Request| request.method().to_string());
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.get("/nowhere").expect(404, "404 Not Found\n");
+    let refused = client.post("/get", "");
+    refused.expect(405, "405 Method Not Allowed\n");
+    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+    client.send("DELETE /both HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.answer().header("allow"), Some("GET, HEAD, POST"));
+    client.send("BREW /any HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.answer().expect(200, "BREW");
+    client.send("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.answer().status, 204);
+    client.send("HEAD /get HTTP/1.1\r\nHost: h\r\n\r\n");
+    let head = client.head();
+    assert_eq!((head.status, head.header("content-length")), (200, Some("3")));
+    client.send("HEAD /nowhere HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.head().status, 404);
+    client.get("/get").expect(200, "got");
+}
+
+#[test]
+fn a_fallback_answers_what_no_route_matches() {
+    let app = Router::new()
+        .get("/", async |_: Request| "index")
+        .fallback(async |request: Request| (StatusCode::NOT_FOUND, format!("no {}", request.path())));
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.get("/").expect(200, "index");
+    client.get("/nowhere").expect(404, "no /nowhere");
+    assert_eq!(client.post("/", "").status, 405);
+}
+
+#[test]
+fn whatever_a_handler_returns_becomes_a_response() {
+    struct Teapot;
+    impl IntoResponse for Teapot {
+        fn into_response(self) -> Response {
+            Response::text("short and stout").status(StatusCode::IM_A_TEAPOT)
+        }
+    }
+    let app = Router::new()
+        .get("/str", async |_: Request| "text")
+        .get("/string", async |_: Request| String::from("text"))
+        .get("/bytes", async |_: Request| vec![b'b'])
+        .get("/unit", async |_: Request| ())
+        .get("/status", async |_: Request| StatusCode::ACCEPTED)
+        .get("/pair", async |_: Request| (StatusCode::CREATED, "made"))
+        .get("/ok", async |_: Request| Ok::<_, Teapot>("fine"))
+        .get("/err", async |_: Request| Err::<String, _>(Teapot))
+        .get("/nested", async |_: Request| Err::<&str, _>((StatusCode::CONFLICT, Teapot)));
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    let plain = Some("text/plain; charset=utf-8");
+    for (path, status, text, kind) in [
+        ("/str", 200, "text", plain),
+        ("/string", 200, "text", plain),
+        ("/bytes", 200, "b", Some("application/octet-stream")),
+        ("/unit", 204, "", None),
+        ("/status", 202, "", None),
+        ("/pair", 201, "made", plain),
+        ("/ok", 200, "fine", plain),
+        ("/err", 418, "short and stout", plain),
+        ("/nested", 409, "short and stout", plain),
+    ] {
+        let answer = client.get(path);
+        answer.expect(status, text);
+        assert_eq!(answer.header("content-type"), kind, "{path}");
+        assert!(answer.header("date").is_some());
+    }
+}
+
+#[test]
+fn a_response_that_cannot_be_sent_becomes_a_500_and_a_log_line() {
+    let app = Router::new()
+        .get("/value", async |_: Request| Response::text("secret").header("x-split", "1\r\nx-evil: 2"))
+        .get("/name", async |_: Request| Response::text("secret").header("x spaced", "1"))
+        .get("/interim", async |_: Request| Response::text("secret").status(StatusCode::PROCESSING));
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    for path in ["/value", "/name", "/interim"] {
+        let answer = client.get(path);
+        answer.expect(500, "500 Internal Server Error\n");
+        assert!(!answer.head.contains("x-"), "{}", answer.head);
+    }
+    Logs::expect("ERROR a handler's response was not sent: header \"x-split\"");
+    Logs::expect("ERROR a handler's response was not sent: header name \"x spaced\"");
+    Logs::expect("ERROR a handler's response was not sent: 102 Processing is no final status");
+}
+
+#[test]
+fn rfc9112_6_3_a_body_shorter_than_its_length_ends_the_connection() {
+    fn announced(length: u64) -> Response {
+        Response::bytes("text/plain", Body::sized_stream(length, stream::once(Ok("abc".into()))))
+    }
+    let app = Router::new()
+        .get("/short", async |_: Request| announced(5))
+        .get("/long", async |_: Request| announced(2))
+        .get("/whole", async |_: Request| Response::text("abc").header("content-length", "5"));
+    let server = start(app);
+    for path in ["/short", "/whole"] {
+        let mut client = Client::connect(&server);
+        client.request(path);
+        assert_eq!(client.head().header("content-length"), Some("5"));
+        assert_eq!(client.until_closed(), 3);
+    }
+    let mut client = Client::connect(&server);
+    client.get("/long").expect(200, "ab");
+    client.get("/long").expect(200, "ab");
+    Logs::expect("ERROR a response body is longer than its Content-Length");
+}
+
+#[test]
+fn a_stream_that_is_always_ready_does_not_starve_the_worker() {
+    let done = Arc::new(AtomicBool::new(false));
+    let app = {
+        let done = Arc::clone(&done);
+        Router::new()
+            .get("/endless", move |_: Request| {
+                let done = Arc::clone(&done);
+                let chunks = stream::repeat_with(move || {
+                    // So that a server that starves its clients ends all the same.
+                    if done.load(Ordering::Relaxed) {
+                        return Err(std::io::ErrorKind::Other.into());
+                    }
+                    Ok(vec![b'x'; 1024].into())
+                });
+                async { Response::stream("text/plain", chunks) }
+            })
+            .get("/", async |_: Request| "served")
+    };
+    let server = start_single(app);
+    let mut greedy = Client::connect(&server);
+    greedy.request("/endless");
+    assert_eq!(greedy.head().status, 200);
+    let reading = thread::spawn(move || greedy.until_closed());
+    let mut client = Client::connect(&server);
+    client.set_read_timeout(Duration::from_secs(5));
+    client.request("/");
+    let answer = client.try_answer();
+    done.store(true, Ordering::Relaxed);
+    assert!(reading.join().unwrap() > 0);
+    answer.expect("the other connections of a worker must have their turn").expect(200, "served");
+}
+
+#[test]
+fn a_flood_of_requests_does_not_starve_the_worker() {
+    let server = start_single(Router::new().get("/", async |_: Request| "served"));
+    let mut flood = Client::connect(&server);
+    let mut writer = flood.writer();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            use std::io::Write as _;
+            let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2000);
+            while !stop.load(Ordering::Relaxed) {
+                writer.write_all(requests.as_bytes()).unwrap();
+            }
+            writer.shutdown(std::net::Shutdown::Write).unwrap();
+        })
+    };
+    let reading = thread::spawn(move || flood.until_closed());
+    let mut client = Client::connect(&server);
+    client.set_read_timeout(Duration::from_secs(5));
+    client.request("/");
+    let answer = client.try_answer();
+    stop.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
+    reading.join().unwrap();
+    answer.expect("the other connections of a worker must have their turn").expect(200, "served");
+}
+
+#[test]
+fn a_client_that_leaves_at_any_stage_harms_nobody() {
+    let started = Signal::new();
+    let dropped = Signal::new();
+    let app = {
+        let (started, dropped) = (started.clone(), dropped.clone());
+        let (started_blocking, started_later) = (started.clone(), started.clone());
+        Router::new()
+            .get("/async", move |_: Request| {
+                let (started, held) = (started.clone(), OnDrop(dropped.clone()));
+                async move {
+                    started.set();
+                    smol::Timer::after(Duration::from_millis(30)).await;
+                    drop(held);
+                    "late"
+                }
+            })
+            .get(
+                "/blocking",
+                blocking(move |request: Request| {
+                    started_blocking.set();
+                    eventually("the client's leaving", || request.is_client_gone());
+                    "late"
+                }),
+            )
+            .get(
+                "/later",
+                Later(move |_, responder: Responder| {
+                    started_later.set();
+                    thread::spawn(move || {
+                        eventually("the client's leaving", || responder.is_gone());
+                        let _: Result<(), Gone> = responder.send(Response::text("late"));
+                    });
+                }),
+            )
+            .get("/big", async |_: Request| vec![b'x'; 8 << 20])
+            .get("/stream", async |_: Request| {
+                Response::stream("text/plain", stream::repeat_with(|| Ok(vec![b'x'; 4096].into())))
+            })
+            .route(Route::new(Method::POST, "/echo", async |request: Request| echo(request)).streaming())
+            .get("/", async |_: Request| "well")
+    };
+    let server = start_single(app);
+    let stages: &[(&str, bool)] = &[
+        ("", false),
+        ("GET", false),
+        ("GET / HTTP/1.1\r\nHos", false),
+        ("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", false),
+        ("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", false),
+        ("GET /async HTTP/1.1\r\nHost: h\r\n\r\n", true),
+        ("GET /blocking HTTP/1.1\r\nHost: h\r\n\r\n", true),
+        ("GET /later HTTP/1.1\r\nHost: h\r\n\r\n", true),
+        ("GET /big HTTP/1.1\r\nHost: h\r\n\r\n", false),
+        ("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n", false),
+    ];
+    let ways: [fn(Client); 2] = [drop, Client::reset];
+    let mut begun = 0;
+    for leave in ways {
+        for (sent, starts_a_handler) in stages {
+            let mut client = Client::connect(&server);
+            client.send(sent);
+            if *starts_a_handler {
+                begun += 1;
+                started.wait_for(begun);
+            }
+            leave(client);
+            Client::connect(&server).get("/").expect(200, "well");
+        }
+    }
+    dropped.wait_for(2);
+    // All those connections have come to an end.
+    let report = server.stop(PATIENCE);
+    assert_eq!((report.cut, report.pending), (0, 0));
+}
+
+#[test]
+fn a_request_can_be_lent_to_an_async_function() {
+    async fn describe(request: &Request) -> String {
+        futures_lite::future::yield_now().await;
+        format!("{} {}", request.method(), request.path())
+    }
+    let server = start(Router::new().get("/lent", async |request: Request| describe(&request).await));
+    Client::connect(&server).get("/lent").expect(200, "GET /lent");
+}
+
+#[test]
+fn a_future_is_dropped_when_its_deadline_passes_not_when_its_client_leaves() {
+    let (started, finished) = (Signal::new(), Signal::new());
+    let app = {
+        let (started, finished) = (started.clone(), finished.clone());
+        Router::new().get("/", move |request: Request| {
+            let (started, finished) = (started.clone(), finished.clone());
+            async move {
+                started.set();
+                let left = async {
+                    while !request.is_client_gone() {
+                        smol::Timer::after(Duration::from_millis(2)).await;
+                    }
+                };
+                let too_late = async {
+                    smol::Timer::after(PATIENCE).await;
+                    panic!("the client's leaving was not noticed");
+                };
+                left.or(too_late).await;
+                smol::Timer::after(Duration::from_millis(20)).await;
+                finished.set();
+            }
+        })
+    };
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    started.wait();
+    drop(client);
+    finished.wait();
+}

@@ -1,0 +1,498 @@
+//! Every limit trips where it says, and not before; what is refused harms
+//! nothing else.
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::stream;
+use transom::{
+    Body, Context, Handle, Handler, Method, Reply, Request, Responder, Response, Route, Router, StatusCode,
+    WriteError, blocking,
+};
+
+use common::{Client, Later, PATIENCE, Signal, eventually, start_unix, start_with};
+
+/// More than lies between a server and its client on a Unix socket.
+const UNDER_WAY: u64 = 1 << 20;
+
+fn post_length(path: &str, length: u64) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n")
+}
+
+fn post_chunked(path: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+}
+
+/// Sends that on a connection of its own, and says what it was refused with.
+#[track_caller]
+fn refusal(server: &Handle, request: &str) -> u16 {
+    let mut client = Client::connect(server);
+    client.send(request);
+    let answer = client.answer();
+    assert!(answer.closes(), "{}", answer.head);
+    client.expect_closed();
+    answer.status
+}
+
+/// Counts how often it is called, and answers with the length of the body.
+fn measuring(calls: &Arc<AtomicUsize>) -> impl Handler {
+    let calls = Arc::clone(calls);
+    move |request: Request| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        async move { request.bytes().len().to_string() }
+    }
+}
+
+/// Reads the body as it comes, and answers with its length or the error.
+async fn reading(mut request: Request) -> String {
+    let mut total = 0;
+    while let Some(chunk) = request.body_mut().chunk().await {
+        match chunk {
+            Ok(chunk) => total += chunk.len(),
+            Err(error) => return error.to_string(),
+        }
+    }
+    total.to_string()
+}
+
+#[test]
+fn a_whole_body_has_a_limit() {
+    let calls = Arc::default();
+    let server = start_with(Router::new().post("/", measuring(&calls)), |limits, _| limits.body = 1000);
+    let mut client = Client::connect(&server);
+    client.post("/", vec![b'x'; 1000]).expect(200, "1000");
+    client.send(
+        post_chunked("/") + "1f4\r\n" + &"x".repeat(500) + "\r\n1f4\r\n" + &"x".repeat(500) + "\r\n0\r\n\r\n",
+    );
+    client.answer().expect(200, "1000");
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    assert_eq!(refusal(&server, &post_length("/", 1001)), 413);
+    assert_eq!(refusal(&server, &post_length("/", u64::MAX)), 413);
+    let chunked = post_chunked("/") + "3e8\r\n" + &"x".repeat(1000) + "\r\n1\r\nx\r\n";
+    assert_eq!(refusal(&server, &chunked), 413);
+    assert_eq!(refusal(&server, &(post_chunked("/") + "3e9\r\n" + &"x".repeat(1001))), 413);
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "a handler saw a body beyond the limit");
+    client.post("/", "x").expect(200, "1");
+}
+
+#[test]
+fn a_streamed_body_has_the_same_limit() {
+    let (sender, results) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let route = Route::new(Method::POST, "/", move |request| {
+        let sender = sender.lock().unwrap().clone();
+        async move {
+            let result = reading(request).await;
+            sender.send(result.clone()).unwrap();
+            result
+        }
+    });
+    let server = start_with(Router::new().route(route.streaming()), |limits, _| limits.body = 1000);
+    let mut client = Client::connect(&server);
+    client.post("/", vec![b'x'; 1000]).expect(200, "1000");
+    assert_eq!(results.recv_timeout(PATIENCE).unwrap(), "1000");
+    assert_eq!(refusal(&server, &post_length("/", 1001)), 413);
+    assert!(results.try_recv().is_err(), "the handler was called");
+    let chunked = post_chunked("/") + "3e8\r\n" + &"x".repeat(1000) + "\r\n1\r\nx\r\n";
+    assert_eq!(refusal(&server, &chunked), 413);
+    let result = results.recv_timeout(PATIENCE).unwrap();
+    assert!(result.contains("larger than the limit"), "{result}");
+}
+
+#[test]
+fn a_route_may_have_a_limit_of_its_own() {
+    let calls = Arc::default();
+    let app = Router::new()
+        .route(Route::new(Method::POST, "/more", measuring(&calls)).body_limit(5000))
+        .route(Route::new(Method::POST, "/less", measuring(&calls)).body_limit(10))
+        .route(Route::new(Method::POST, "/stream", reading).streaming().body_limit(5000))
+        .post("/same", measuring(&calls));
+    let server = start_with(app, |limits, _| limits.body = 1000);
+    let mut client = Client::connect(&server);
+    client.post("/more", vec![b'x'; 5000]).expect(200, "5000");
+    client.post("/stream", vec![b'x'; 5000]).expect(200, "5000");
+    client.post("/less", vec![b'x'; 10]).expect(200, "10");
+    for (path, length) in [("/more", 5001), ("/stream", 5001), ("/less", 11), ("/same", 1001)] {
+        assert_eq!(refusal(&server, &post_length(path, length)), 413, "{path}");
+    }
+}
+
+#[test]
+fn nothing_is_set_aside_for_a_length_that_is_only_announced() {
+    let calls = Arc::default();
+    let route = Route::new(Method::POST, "/", measuring(&calls)).body_limit(u64::MAX);
+    let server = start_with(Router::new().route(route), |_, _| ());
+    let mut clients: Vec<_> = (0..20).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.send(post_length("/", u64::MAX) + "hi");
+    }
+    for client in &mut clients {
+        client.half_close();
+        let answer = client.answer();
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains("before the end of the body"), "{}", answer.text());
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_head_has_a_limit() {
+    let calls = Arc::default();
+    let server = start_with(Router::new().get("/", measuring(&calls)), |limits, _| limits.head = 1000);
+    let frame = "GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n".len();
+    let fits = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(1000 - frame));
+    let mut client = Client::connect(&server);
+    client.send(&fits);
+    client.answer().expect(200, "0");
+    let beyond = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(1001 - frame));
+    assert_eq!(refusal(&server, &beyond), 431);
+    // One that never ends is not read on and on.
+    assert_eq!(refusal(&server, &beyond[..1001]), 431);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_target_has_a_limit() {
+    let app = Router::new().get("/{*rest}", async |_: Request| "found");
+    let server = start_with(app, |limits, _| limits.target = 100);
+    let get = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(length - 1));
+    let mut client = Client::connect(&server);
+    client.send(get(100));
+    client.answer().expect(200, "found");
+    assert_eq!(refusal(&server, &get(101)), 414);
+    assert_eq!(refusal(&server, &get(5000)), 414);
+}
+
+#[test]
+fn header_fields_have_a_limit() {
+    let server =
+        start_with(Router::new().get("/", async |_: Request| "found"), |limits, _| limits.headers = 10);
+    let get = |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    let mut client = Client::connect(&server);
+    client.send(get(10));
+    client.answer().expect(200, "found");
+    assert_eq!(refusal(&server, &get(11)), 431);
+}
+
+#[test]
+fn chunk_extensions_and_trailers_have_limits() {
+    let calls = Arc::default();
+    let server = start_with(Router::new().post("/", measuring(&calls)), |limits, _| {
+        limits.chunk_extensions = 100;
+        limits.trailers = 100;
+    });
+    let extended = |length: usize| post_chunked("/") + "1;" + &"e".repeat(length) + "\r\nx\r\n0\r\n\r\n";
+    let trailed = |length: usize| post_chunked("/") + "1\r\nx\r\n0\r\nT: " + &"t".repeat(length) + "\r\n\r\n";
+    let mut client = Client::connect(&server);
+    client.send(extended(50));
+    client.answer().expect(200, "1");
+    client.send(trailed(50));
+    client.answer().expect(200, "1");
+    assert_eq!(refusal(&server, &extended(200)), 400);
+    assert_eq!(refusal(&server, &trailed(200)), 400);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn connections_have_a_limit_and_room_is_used_again() {
+    let app = Router::new().get("/", async |_: Request| "inside");
+    let server = start_with(app, |limits, _| limits.connections = 2);
+    let mut first = Client::connect(&server);
+    first.get("/").expect(200, "inside");
+    let mut second = Client::connect(&server);
+    second.get("/").expect(200, "inside");
+    for _ in 0..3 {
+        let mut beyond = Client::connect(&server);
+        // It is told before it asks.
+        let answer = beyond.answer();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+        assert!(answer.closes());
+        beyond.expect_closed();
+    }
+    first.get("/").expect(200, "inside");
+    drop(second);
+    eventually("room for another", || Client::connect(&server).get("/").status == 200);
+}
+
+#[test]
+fn an_address_may_have_a_limit_of_its_own() {
+    let app = Router::new().get("/", async |_: Request| "inside");
+    let server = start_with(app, |limits, _| limits.connections_per_address = Some(1));
+    let mut first = Client::connect(&server);
+    first.get("/").expect(200, "inside");
+    assert_eq!(Client::connect(&server).answer().status, 503);
+    drop(first);
+    eventually("room for another", || Client::connect(&server).get("/").status == 200);
+}
+
+/// A handler on the pool that says that it has started and waits for leave to end.
+fn gated(started: &Signal, leave: &Signal) -> impl Handler {
+    let (started, leave) = (started.clone(), leave.clone());
+    blocking(move |_: Request| {
+        started.set();
+        leave.wait();
+        "done"
+    })
+}
+
+#[test]
+fn a_full_pool_answers_503_and_recovers() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = start_with(Router::new().get("/", gated(&started, &leave)), |limits, _| {
+        limits.pool_threads = 2;
+        limits.pool_queue = 1;
+    });
+    let mut running: Vec<_> = (0..2).map(|_| Client::connect(&server)).collect();
+    for (client, count) in running.iter_mut().zip(1..) {
+        client.request("/");
+        started.wait_for(count);
+    }
+    let mut queued = Client::connect(&server);
+    queued.request("/");
+    queued.expect_silence(Duration::from_millis(50));
+    let mut refused = Client::connect(&server);
+    for _ in 0..3 {
+        refused.get("/").expect(503, "503 Service Unavailable\n");
+    }
+    assert_eq!(started.count(), 2);
+    leave.set();
+    for client in &mut running {
+        client.answer().expect(200, "done");
+    }
+    queued.answer().expect(200, "done");
+    refused.get("/").expect(200, "done");
+}
+
+#[test]
+fn a_pool_without_a_queue_takes_as_many_as_it_has_threads() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = start_with(Router::new().get("/", gated(&started, &leave)), |limits, _| {
+        limits.pool_threads = 1;
+        limits.pool_queue = 0;
+    });
+    let mut running = Client::connect(&server);
+    running.request("/");
+    started.wait();
+    Client::connect(&server).get("/").expect(503, "503 Service Unavailable\n");
+    leave.set();
+    running.answer().expect(200, "done");
+    // The thread may need a moment to be idle again.
+    eventually("a free thread", || running.get("/").status == 200);
+}
+
+#[test]
+fn a_handler_gets_back_a_job_that_the_pool_does_not_take() {
+    struct Fallback(Signal, Signal);
+    impl Handler for Fallback {
+        fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+            let (responder, reply) = Reply::later(&request);
+            let (started, leave) = (self.0.clone(), self.1.clone());
+            let job = move |text: &'static str| {
+                responder.send(Response::text(text)).unwrap();
+            };
+            let queued = context.run_blocking(move || {
+                started.set();
+                leave.wait();
+                job("on the pool");
+            });
+            match queued {
+                Ok(()) => reply,
+                Err(_full) => Reply::now((StatusCode::SERVICE_UNAVAILABLE, "in vain")),
+            }
+        }
+    }
+    let (started, leave) = (Signal::new(), Signal::new());
+    let app = Router::new().get("/", Fallback(started.clone(), leave.clone()));
+    let server = start_with(app, |limits, _| (limits.pool_threads, limits.pool_queue) = (1, 1));
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(&server)).collect();
+    clients[0].request("/");
+    started.wait();
+    clients[1].request("/");
+    clients[1].expect_silence(Duration::from_millis(50));
+    Client::connect(&server).get("/").expect(503, "in vain");
+    leave.set();
+    for client in &mut clients {
+        client.answer().expect(200, "on the pool");
+    }
+}
+
+/// Waits until a count has stopped growing, and returns it.
+#[track_caller]
+fn settled(count: &AtomicU64) -> u64 {
+    let mut before = count.load(Ordering::Relaxed);
+    let mut calm = 0;
+    eventually("a standstill", || {
+        thread::sleep(Duration::from_millis(25));
+        let now = count.load(Ordering::Relaxed);
+        calm = if now == before && now > 0 { calm + 1 } else { 0 };
+        before = now;
+        calm == 8
+    });
+    before
+}
+
+#[test]
+fn a_stream_is_not_asked_for_more_than_the_client_reads() {
+    let produced = Arc::new(AtomicU64::new(0));
+    let app = {
+        let produced = Arc::clone(&produced);
+        Router::new().get("/", move |_: Request| {
+            let produced = Arc::clone(&produced);
+            let chunks = stream::repeat_with(move || {
+                produced.fetch_add(4096, Ordering::Relaxed);
+                Ok(vec![b'x'; 4096].into())
+            });
+            async { Response::stream("text/plain", chunks) }
+        })
+    };
+    let server = start_unix(app, |_, _| ());
+    let mut client = Client::connect(&server);
+    client.request("/");
+    client.head();
+    let stalled_at = settled(&produced);
+    assert!(stalled_at < UNDER_WAY, "{stalled_at} bytes wait for a client that does not read");
+    // When it reads again the stream goes on, by as much as it reads.
+    let mut read = 0;
+    while read < 4 * UNDER_WAY {
+        read += client.try_chunk().unwrap().unwrap().len() as u64;
+    }
+    let produced = settled(&produced);
+    assert!(produced >= read && produced < read + UNDER_WAY, "{produced} for {read}");
+}
+
+#[test]
+fn a_writer_waits_for_a_client_that_does_not_read() {
+    let (sender, receiver) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = Router::new().get(
+        "/",
+        Later(move |_, responder: Responder| {
+            let (writer, body) = Body::channel();
+            responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+            sender.lock().unwrap().send(writer).unwrap();
+        }),
+    );
+    let server = start_unix(app, |_, _| ());
+    let mut client = Client::connect(&server);
+    client.request("/");
+    let writer = receiver.recv_timeout(PATIENCE).unwrap();
+    let mut written = 0;
+    let refused = loop {
+        match writer.write_blocking(vec![b'x'; 4096], Some(Duration::from_millis(300))) {
+            Ok(()) => written += 4096,
+            Err(error) => break error,
+        }
+        assert!(written < UNDER_WAY, "{written} bytes wait for a client that does not read");
+    };
+    assert_eq!(refused, WriteError::WouldBlock);
+    assert_eq!(writer.try_write("x"), Err(WriteError::WouldBlock));
+    // A writer that waits goes on when the client reads.
+    let waiting = thread::spawn(move || {
+        writer.write_blocking("the end", Some(PATIENCE)).unwrap();
+        writer.finish();
+    });
+    assert_eq!(client.answer().body.len() as u64, written + 7);
+    waiting.join().unwrap();
+}
+
+#[test]
+fn a_client_waits_for_a_handler_that_does_not_read() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let app = {
+        let (started, leave) = (started.clone(), leave.clone());
+        let handler = blocking(move |request: Request| {
+            started.set();
+            let mut body = request.into_body();
+            let first = smol::block_on(body.chunk()).unwrap().unwrap();
+            leave.wait();
+            let rest = smol::block_on(body.collect(usize::MAX)).unwrap();
+            (first.len() + rest.len()).to_string()
+        });
+        Router::new().route(Route::new(Method::POST, "/", handler).streaming().body_limit(u64::MAX))
+    };
+    let server = start_unix(app, |_, _| ());
+    let total = 8 * UNDER_WAY;
+    let mut client = Client::connect(&server);
+    client.send(post_length("/", total));
+    let taken = Arc::new(AtomicU64::new(0));
+    let sending = {
+        let (mut writer, taken) = (client.writer(), Arc::clone(&taken));
+        thread::spawn(move || {
+            use std::io::Write as _;
+            while taken.load(Ordering::Relaxed) < total {
+                writer.write_all(&[b'x'; 4096]).unwrap();
+                taken.fetch_add(4096, Ordering::Relaxed);
+            }
+        })
+    };
+    started.wait();
+    let stalled_at = settled(&taken);
+    assert!(stalled_at < UNDER_WAY, "{stalled_at} bytes were taken for a handler that does not read");
+    leave.set();
+    client.answer().expect(200, &total.to_string());
+    sending.join().unwrap();
+}
+
+#[test]
+fn pipelined_requests_wait_while_their_answers_do() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let app = {
+        let calls = Arc::clone(&calls);
+        Router::new().get("/", move |_: Request| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            async { vec![b'x'; 4096] }
+        })
+    };
+    let server = start_unix(app, |_, _| ());
+    let mut client = Client::connect(&server);
+    let count = 2000;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(count));
+    let stalled_at = settled(&calls) * 4096;
+    assert!(stalled_at < UNDER_WAY, "{stalled_at} bytes of answers wait for a client that does not read");
+    for _ in 0..count {
+        assert_eq!(client.answer().body.len(), 4096);
+    }
+}
+
+#[test]
+fn a_small_body_that_nobody_reads_is_drained_a_large_one_is_not() {
+    let refuse = Route::new(Method::POST, "/", async |_: Request| StatusCode::FORBIDDEN).streaming();
+    let app = Router::new().route(refuse).get("/", async |_: Request| "well");
+    let server = start_with(app, |limits, _| limits.drain = 1000);
+    let mut client = Client::connect(&server);
+    for path in ["/", "/nowhere"] {
+        client.send(post_length(path, 1000));
+        let answer = client.answer();
+        assert!(answer.status >= 400 && !answer.closes());
+        client.send([b'x'; 1000]);
+        client.get("/").expect(200, "well");
+    }
+    for path in ["/", "/nowhere"] {
+        let mut client = Client::connect(&server);
+        client.send(post_length(path, 1001));
+        assert!(client.answer().closes());
+        client.expect_closed();
+    }
+}
+
+#[test]
+fn a_client_that_sends_what_nobody_reads_is_cut_off() {
+    let app = Router::new();
+    let server = start_with(app, |limits, timeouts| {
+        limits.drain = 100_000;
+        timeouts.drain = Some(PATIENCE);
+    });
+    for head in [post_length("/", 1 << 40), post_chunked("/")] {
+        let mut client = Client::connect(&server);
+        client.send(head);
+        let mut sent = 0_u64;
+        while client.try_send(format!("8000\r\n{}\r\n", "x".repeat(0x8000))).is_ok() {
+            sent += 0x8000;
+            assert!(sent < 1 << 30, "the server reads on and on");
+        }
+    }
+}

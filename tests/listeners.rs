@@ -1,0 +1,234 @@
+//! Where a server listens, and what it says when it cannot.
+
+mod common;
+
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+
+use transom::{Address, Error, Listener, Request, Route, Router, Server};
+
+use common::{Client, PATIENCE, configured, socket_path};
+
+fn app() -> Router {
+    Router::new().get("/", async |request: Request| format!("to {}", request.peer()))
+}
+
+fn server() -> Server {
+    configured(app(), |_, _| ())
+}
+
+/// What `start`, `serve` and `service` say, which must be the same.
+fn refusals(build: impl Fn() -> Server) -> Vec<String> {
+    vec![
+        build().start().map(|_| ()).unwrap_err().to_string(),
+        smol::block_on(build().serve()).map(|_| ()).unwrap_err().to_string(),
+        build().run().map(|_| ()).unwrap_err().to_string(),
+    ]
+}
+
+#[test]
+fn ipv4_ipv6_and_a_unix_socket_at_once() {
+    let path = socket_path();
+    let mut building = server()
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .bind("localhost:0")
+        .unwrap()
+        .bind(&format!("unix:{}", path.display()))
+        .unwrap();
+    // Not every machine has IPv6.
+    let has_v6 = TcpListener::bind("[::1]:0").is_ok();
+    if has_v6 {
+        building = building.bind("[::1]:0").unwrap();
+    }
+    let server = building.start().unwrap();
+    let addresses = server.local_addrs().to_vec();
+    assert_eq!(addresses.len(), 3 + usize::from(has_v6));
+    assert_eq!(server.local_addr(), &addresses[0]);
+    assert!(addresses[0].to_string().starts_with("127.0.0.1:"));
+    assert_eq!(addresses[2], Address::Unix(path.clone()));
+    for address in &addresses {
+        let peer = match address {
+            Address::Tcp(address) => {
+                assert_ne!(address.port(), 0);
+                format!("to {}", if address.is_ipv6() { "[::1]:" } else { "127.0.0.1:" })
+            }
+            _ => "to unix".into(),
+        };
+        let answer = Client::connect_to(address).get("/");
+        assert!(answer.text().starts_with(&peer), "{address}: {}", answer.text());
+    }
+    server.stop(PATIENCE);
+    assert!(!path.exists(), "the socket's file is still there");
+    for address in &addresses {
+        if let Address::Tcp(address) = address {
+            assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+}
+
+#[test]
+fn an_address_is_free_again_after_a_stop() {
+    let first = server().bind("127.0.0.1:0").unwrap().start().unwrap();
+    let address = first.local_addr().to_string();
+    // So that there is a connection in TIME_WAIT on the server's side.
+    let mut client = Client::connect(&first);
+    client.get("/");
+    first.stop(PATIENCE);
+    client.expect_closed();
+    let second = server().bind(&address).unwrap().start().unwrap();
+    assert_eq!(Client::connect(&second).get("/").status, 200);
+}
+
+#[test]
+fn clients_may_connect_before_the_start() {
+    let listener = Listener::bind("127.0.0.1:0").unwrap();
+    let mut early = Client::connect_to(listener.local_addr());
+    early.request("/");
+    let server = server().listen(listener).start().unwrap();
+    assert_eq!(early.answer().status, 200);
+    drop(server);
+}
+
+#[test]
+fn sockets_may_be_inherited() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let path = socket_path();
+    let unix = UnixListener::bind(&path).unwrap();
+    let address = tcp.local_addr().unwrap();
+    let server = server().listen(tcp.try_into().unwrap()).listen(unix.try_into().unwrap()).start().unwrap();
+    assert_eq!(server.local_addrs(), [Address::Tcp(address), Address::Unix(path.clone())]);
+    for address in server.local_addrs() {
+        assert_eq!(Client::connect_to(address).get("/").status, 200);
+    }
+    server.stop(PATIENCE);
+    assert!(path.exists(), "the file of an inherited socket is not the server's to remove");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_listener_that_is_not_used_is_closed() {
+    let path = socket_path();
+    let address = format!("unix:{}", path.display());
+    drop(server().bind(&address).unwrap());
+    assert!(!path.exists());
+    let refused = Router::new().get("bad", async |_: Request| "");
+    assert!(Server::new(refused).bind(&address).unwrap().start().is_err());
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_address_in_use_is_told() {
+    let tcp = server().bind("127.0.0.1:0").unwrap();
+    let listening = tcp.start().unwrap();
+    let path = socket_path();
+    let unix = format!("unix:{}", path.display());
+    let _holding = server().bind(&unix).unwrap();
+    for address in [listening.local_addr().to_string(), unix] {
+        let error = server().bind(&address).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        let Error::Bind { address: told, source } = error else { panic!("{error}") };
+        assert_eq!((told, source.kind()), (address, ErrorKind::AddrInUse));
+    }
+    assert!(path.exists(), "a socket in use was taken away");
+}
+
+#[test]
+fn bad_addresses_are_told_apart() {
+    for (address, reason) in [
+        ("", "the port is missing, as in `127.0.0.1:8080`"),
+        ("127.0.0.1", "the port is missing, as in `127.0.0.1:8080`"),
+        ("127.0.0.1:", "invalid port value"),
+        ("127.0.0.1:http", "invalid port value"),
+        ("127.0.0.1:65536", "invalid port value"),
+        ("127.0.0.1:-1", "invalid port value"),
+        (":8080", "the host is missing"),
+        ("unix:", "the path of a Unix socket is missing or holds NUL"),
+        ("unix:/tmp/a\0b", "the path of a Unix socket is missing or holds NUL"),
+    ] {
+        let error = server().bind(address).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("bad address {address:?}: {reason}")), "{text}");
+        assert!(matches!(error, Error::BadAddress { address: told, .. } if told == address));
+    }
+    for address in ["no such host:80", "[::1:80", "127.0.0.1\0:80"] {
+        let text = server().bind(address).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("bad address {address:?}: ")), "{text}");
+    }
+    for address in ["unix:/no/such/folder/socket", "192.0.2.1:0", &format!("unix:/tmp/{}", "x".repeat(200))] {
+        let text = server().bind(address).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("cannot listen on {address}: ")), "{text}");
+    }
+}
+
+#[test]
+fn a_server_without_a_listener_does_not_start() {
+    for text in refusals(server) {
+        assert_eq!(text, "no address to listen on: call bind first");
+    }
+    assert!(server().service().is_ok(), "a service needs none");
+}
+
+#[test]
+fn bad_routes_are_told() {
+    async fn nothing(_: Request) {}
+    type Case = (fn(Router) -> Router, &'static str);
+    let routes: &[Case] = &[
+        (|app| app.get("", nothing), "bad route GET \"\": a pattern starts with `/`"),
+        (|app| app.put("x", nothing), "bad route PUT \"x\": a pattern starts with `/`"),
+        (|app| app.any("*", nothing), "bad route * \"*\": a pattern starts with `/`"),
+        (
+            |app| app.get("/a", nothing).get("/a", nothing),
+            "bad route GET \"/a\": there is a handler for this already",
+        ),
+        (
+            |app| app.any("/a", nothing).any("/a", nothing),
+            "bad route * \"/a\": there is a handler for this already",
+        ),
+        (|app| app.get("/{a}", nothing).post("/{b}", nothing), "bad route POST \"/{b}\": "),
+        (|app| app.get("/{*all}", nothing).get("/{*rest}", nothing), "bad route GET \"/{*rest}\": "),
+        (|app| app.get("/{", nothing), "bad route GET \"/{\": "),
+        (|app| app.get("/{}", nothing), "bad route GET \"/{}\": "),
+        (|app| app.get("/{*all}/more", nothing), "bad route GET \"/{*all}/more\": "),
+        // The first of several is told.
+        (
+            |app| app.get("one", nothing).get("two", nothing),
+            "bad route GET \"one\": a pattern starts with `/`",
+        ),
+    ];
+    for (add, expected) in routes {
+        for text in refusals(|| Server::new(add(Router::new())).bind("127.0.0.1:0").unwrap()) {
+            assert!(text.starts_with(expected) && text.len() > "bad route GET \"/{\": ".len(), "{text}");
+        }
+        let service = Server::new(add(Router::new())).service();
+        assert!(matches!(service, Err(Error::BadRoute { .. })));
+    }
+    let mut app = Router::new();
+    app.add(Route::any("/a", nothing)).unwrap();
+    assert!(app.add(Route::any("/a", nothing)).is_err());
+    // What `add` has reported is no fault of the server's.
+    Server::new(app).bind("127.0.0.1:0").unwrap().start().unwrap();
+}
+
+#[test]
+fn settings_that_make_no_sense_are_told() {
+    type Case = (&'static str, fn(&mut transom::Limits));
+    let names: &[Case] = &[
+        ("target", |limits| limits.target = 0),
+        ("head", |limits| limits.head = 0),
+        ("connections", |limits| limits.connections = 0),
+        ("connections_per_address", |limits| limits.connections_per_address = Some(0)),
+        ("output", |limits| limits.output = 0),
+        ("pool_threads", |limits| limits.pool_threads = 0),
+    ];
+    for (name, set) in names {
+        let build = || configured(app(), |limits, _| set(limits)).bind("127.0.0.1:0").unwrap();
+        for text in refusals(build) {
+            assert_eq!(text, format!("bad setting {name}: it must be at least 1"));
+        }
+        assert!(matches!(build().service(), Err(Error::BadSetting { name: told, .. }) if told == *name));
+    }
+    let error = server().workers(0).bind("127.0.0.1:0").unwrap().start().unwrap_err();
+    assert_eq!(error.to_string(), "bad setting workers: it must be at least 1");
+}

@@ -1,0 +1,623 @@
+//! A stop ends in bounded time whatever clients and handlers do, and says what
+//! became of the exchanges.
+
+mod common;
+
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, future, stream};
+use smol::Async;
+use transom::{
+    Address, Body, Error, Gone, Handle, Method, Peer, Report, Request, Responder, Response, Route, Router,
+    Server, StatusCode, Stopper, blocking,
+};
+
+use common::{
+    Client, Later, OnDrop, PATIENCE, SHORT, Signal, configured, eventually, forever, start, start_single,
+    start_unix, start_with,
+};
+
+/// What a stop may take beyond its deadline: 200 ms of its own and a busy machine.
+const GRACE: Duration = Duration::from_secs(3);
+
+#[track_caller]
+fn assert_report(report: Report, finished: u64, cut: u64, pending: u64) {
+    assert_eq!(
+        (report.finished, report.cut, report.pending),
+        (finished, cut, pending),
+        "finished, cut, pending"
+    );
+}
+
+/// The report when all is over: at the deadline a busy machine may not yet have
+/// got round to dropping what was cut.
+#[track_caller]
+fn final_report(server: &Handle) -> Report {
+    server.wait_timeout(PATIENCE).unwrap().expect("its threads go on")
+}
+
+/// Stops with that deadline and fails if it takes longer.
+#[track_caller]
+fn stop_in_time(server: &Handle, deadline: Duration) -> Report {
+    let begun = Instant::now();
+    let report = server.stop(deadline);
+    let elapsed = begun.elapsed();
+    assert!(elapsed < deadline + GRACE, "a stop within {deadline:?} took {elapsed:?}");
+    report
+}
+
+/// Routes that hold their requests: `/async` and `/blocking` until they are
+/// released, `/never` for good.
+fn holding(started: &Signal, leave: &Signal) -> Router {
+    let (async_started, async_leave) = (started.clone(), leave.clone());
+    let (blocking_started, blocking_leave) = (started.clone(), leave.clone());
+    let never_started = started.clone();
+    Router::new()
+        .get("/async", move |_: Request| {
+            let (started, leave) = (async_started.clone(), async_leave.clone());
+            async move {
+                started.set();
+                while leave.count() == 0 {
+                    smol::Timer::after(Duration::from_millis(2)).await;
+                }
+                "finished"
+            }
+        })
+        .get(
+            "/blocking",
+            blocking(move |_: Request| {
+                blocking_started.set();
+                blocking_leave.wait();
+                "finished"
+            }),
+        )
+        .get("/never", move |_: Request| {
+            let started = never_started.clone();
+            async move {
+                started.set();
+                forever().await;
+            }
+        })
+        .get("/", async |_: Request| "well")
+}
+
+/// Connects, asks, and waits until the handler has started.
+#[track_caller]
+fn begin(server: &Handle, path: &str, started: &Signal) -> Client {
+    let before = started.count();
+    let mut client = Client::connect(server);
+    client.request(path);
+    started.wait_for(before + 1);
+    client
+}
+
+/// A connection that has had its answer, as the server knows too.
+fn idle(server: &Handle) -> Client {
+    let before = server.report().pending;
+    let mut client = Client::connect(server);
+    client.get("/").expect(200, "well");
+    eventually("an idle connection", || server.report().pending == before);
+    client
+}
+
+/// Stops on another thread, and returns when the exchanges under way know of it.
+fn stop_elsewhere(server: &Arc<Handle>, deadline: Duration) -> JoinHandle<Report> {
+    // Connections learn of it in the order they came: this is the last.
+    let idle = &mut idle(server);
+    let server = Arc::clone(server);
+    let stopping = thread::spawn(move || {
+        server.stop(deadline);
+        final_report(&server)
+    });
+    idle.expect_closed();
+    stopping
+}
+
+#[test]
+fn idle_connections_close_at_once() {
+    let server = start(Router::new().get("/", async |_: Request| "well"));
+    let address = server.local_addr().clone();
+    let mut fresh = Client::connect(&server);
+    let mut used = idle(&server);
+    stop_in_time(&server, PATIENCE * 10);
+    assert_report(final_report(&server), 0, 0, 0);
+    fresh.expect_closed();
+    used.expect_closed();
+    let Address::Tcp(address) = address else { panic!("no TCP address") };
+    assert!(TcpStream::connect(address).is_err(), "it still takes connections");
+}
+
+#[test]
+fn an_exchange_under_way_is_finished_and_closes() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = Arc::new(start(holding(&started, &leave)));
+    let mut clients = [begin(&server, "/async", &started), begin(&server, "/blocking", &started)];
+    let stopping = stop_elsewhere(&server, PATIENCE);
+    leave.set();
+    for client in &mut clients {
+        let answer = client.answer();
+        answer.expect(200, "finished");
+        assert!(answer.closes());
+        client.expect_closed();
+    }
+    assert_report(stopping.join().unwrap(), 2, 0, 0);
+}
+
+#[test]
+fn an_upload_and_a_download_under_way_are_finished() {
+    let upload = Route::new(Method::POST, "/", async |request: Request| {
+        Response::stream("text/plain", request.into_body())
+    });
+    let app = Router::new().route(upload.streaming()).get("/", async |_: Request| "well");
+    let server = Arc::new(start(app));
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\none");
+    client.head();
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"one");
+    let stopping = stop_elsewhere(&server, PATIENCE);
+    client.send("two");
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"two");
+    assert_eq!(client.try_chunk().unwrap(), None);
+    client.expect_closed();
+    assert_report(stopping.join().unwrap(), 1, 0, 0);
+}
+
+#[test]
+fn what_is_not_finished_at_the_deadline_is_cut_and_counted() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = Arc::new(start(holding(&started, &leave)));
+    let mut finished = begin(&server, "/async", &started);
+    let mut stuck: Vec<_> = (0..3).map(|_| begin(&server, "/never", &started)).collect();
+    let begun = Instant::now();
+    let stopping = stop_elsewhere(&server, Duration::from_millis(500));
+    leave.set();
+    finished.answer().expect(200, "finished");
+    let report = stopping.join().unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(500), "it did not wait for the deadline");
+    assert!(begun.elapsed() < Duration::from_millis(500) + GRACE);
+    assert_report(report, 1, 3, 0);
+    stuck.iter_mut().for_each(Client::expect_closed);
+    assert_report(server.report(), 1, 3, 0);
+}
+
+#[test]
+fn what_is_cut_is_dropped_and_told() {
+    let dropped = Signal::new();
+    let gone = Signal::new();
+    let (sender, responders) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = {
+        let (dropped, gone) = (dropped.clone(), gone.clone());
+        Router::new()
+            .get("/future", move |_: Request| {
+                let held = OnDrop(dropped.clone());
+                async move {
+                    forever().await;
+                    drop(held);
+                }
+            })
+            .get(
+                "/later",
+                Later(move |_, responder: Responder| {
+                    let gone = gone.clone();
+                    responder.on_gone(move || gone.set());
+                    sender.lock().unwrap().send(responder).unwrap();
+                }),
+            )
+    };
+    let server = start(app);
+    let mut clients: Vec<_> = (0..2).map(|_| Client::connect(&server)).collect();
+    clients[0].request("/later");
+    let responder = responders.recv_timeout(PATIENCE).unwrap();
+    clients[1].request("/future");
+    eventually("two exchanges under way", || server.report().pending == 2);
+    stop_in_time(&server, Duration::ZERO);
+    assert_report(final_report(&server), 0, 2, 0);
+    dropped.wait();
+    gone.wait();
+    assert!(responder.is_over());
+    assert_eq!(responder.send(Response::text("late")), Err(Gone));
+}
+
+#[test]
+fn a_handler_can_stop_its_server_through_a_stopper() {
+    let stopper = Stopper::new();
+    let app = {
+        let stopper = stopper.clone();
+        Router::new().post("/stop", move |_: Request| {
+            stopper.stop(PATIENCE);
+            async { "stopping" }
+        })
+    };
+    let server = configured(app, |_, _| ()).stopper(&stopper).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut client = Client::connect(&server);
+    client.post("/stop", "").expect(200, "stopping");
+    client.expect_closed();
+    let report = server.wait().unwrap();
+    assert!(report.finished <= 1 && report.cut == 0 && report.pending == 0);
+    assert!(stopper.is_stopping() && server.stopper().is_stopping());
+}
+
+/// Starts a server whose routes call its own handle, on a worker and on the pool.
+fn with_own_handle<R>(call: impl Fn(&Handle) -> R + Clone + Send + Sync + 'static) -> Arc<Handle>
+where
+    R: std::fmt::Debug,
+{
+    let own: Arc<OnceLock<Weak<Handle>>> = Arc::default();
+    let (in_async, in_blocking) = (Arc::clone(&own), Arc::clone(&own));
+    let (call_async, call_blocking) = (call.clone(), call);
+    let handle = |own: &OnceLock<Weak<Handle>>| own.get().unwrap().upgrade().unwrap();
+    let app = Router::new()
+        .get("/async", move |_: Request| {
+            let text = format!("{:?}", call_async(&handle(&in_async)));
+            async { text }
+        })
+        .get("/blocking", blocking(move |_: Request| format!("{:?}", call_blocking(&handle(&in_blocking)))));
+    let server = Arc::new(start(app));
+    own.set(Arc::downgrade(&server)).unwrap();
+    server
+}
+
+#[test]
+fn a_handler_can_stop_its_server_through_the_handle() {
+    for path in ["/async", "/blocking"] {
+        let server = with_own_handle(|server| server.stop(PATIENCE).pending);
+        let mut client = Client::connect(&server);
+        // It returns while the exchange that called it is under way.
+        client.get(path).expect(200, "1");
+        client.expect_closed();
+        let report = server.wait().unwrap();
+        assert!(report.finished <= 1 && report.cut == 0 && report.pending == 0);
+    }
+}
+
+#[test]
+fn a_servers_own_thread_cannot_wait_for_its_end() {
+    let server = with_own_handle(|server| {
+        let waits = [server.wait().map(|_| ()), server.wait_timeout(PATIENCE).map(|_| ())];
+        waits.map(|result| matches!(result, Err(Error::WouldDeadlock)))
+    });
+    for path in ["/async", "/blocking"] {
+        Client::connect(&server).get(path).expect(200, "[true, true]");
+    }
+    assert!(server.wait_timeout(Duration::from_millis(10)).unwrap().is_none());
+    server.stop(PATIENCE);
+}
+
+#[test]
+fn many_threads_may_stop_at_once() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = Arc::new(start(holding(&started, &leave)));
+    let _stuck = begin(&server, "/never", &started);
+    let stopping: Vec<_> = (0..8)
+        .map(|n| {
+            let server = Arc::clone(&server);
+            thread::spawn(move || stop_in_time(&server, Duration::from_millis(200 + n)))
+        })
+        .collect();
+    for thread in stopping {
+        thread.join().unwrap();
+    }
+    assert_report(final_report(&server), 0, 1, 0);
+    // Once more changes nothing.
+    assert_report(server.stop(Duration::ZERO), 0, 1, 0);
+}
+
+#[test]
+fn the_earlier_deadline_counts() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = Arc::new(start(holding(&started, &leave)));
+    let _stuck = begin(&server, "/never", &started);
+    let begun = Instant::now();
+    let patient = stop_elsewhere(&server, PATIENCE * 100);
+    stop_in_time(&server, SHORT);
+    assert_report(patient.join().unwrap(), 0, 1, 0);
+    assert!(begun.elapsed() < SHORT + GRACE);
+
+    // And not the later.
+    let server = Arc::new(start(holding(&started, &leave)));
+    let _stuck = begin(&server, "/never", &started);
+    let begun = Instant::now();
+    let hasty = stop_elsewhere(&server, SHORT);
+    server.stop(PATIENCE * 100);
+    assert_report(hasty.join().unwrap(), 0, 1, 0);
+    assert!(begun.elapsed() < SHORT + GRACE);
+}
+
+#[test]
+fn a_client_that_stalls_does_not_hold_up_a_stop() {
+    const SIZE: usize = 64 << 20;
+    let app = Router::new()
+        .post("/", async |_: Request| "whole")
+        .get("/big", async |_: Request| vec![b'x'; SIZE])
+        .get("/stream", async |_: Request| {
+            Response::stream("text/plain", stream::repeat_with(|| Ok(vec![b'x'; 4096].into())))
+        })
+        .get("/", async |_: Request| "well");
+    // What it sends before it stalls, and how many exchanges that begins.
+    let stalls = [
+        ("GET / HTTP/1.1\r\nHos", 0),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome", 1),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nso", 1),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n", 1),
+        ("GET /big HTTP/1.1\r\nHost: h\r\n\r\n", 1),
+        ("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n", 1),
+    ];
+    let server = start(app);
+    let clients: Vec<_> = stalls
+        .iter()
+        .map(|(sent, _)| {
+            let mut client = Client::narrow(&server);
+            client.send(sent);
+            client
+        })
+        .collect();
+    let begun: u64 = stalls.iter().map(|(_, begun)| begun).sum();
+    eventually("all exchanges", || server.report().pending == begun);
+    stop_in_time(&server, SHORT);
+    assert_report(final_report(&server), 0, begun, 0);
+    drop(clients);
+}
+
+#[test]
+fn answers_that_the_client_has_not_taken_are_cut_and_counted() {
+    let (called, app) = {
+        let called = Signal::new();
+        let in_handler = called.clone();
+        let app = Router::new().get("/", move |_: Request| {
+            in_handler.set();
+            async { vec![b'x'; 32 << 10] }
+        });
+        (called, app)
+    };
+    let server = start_unix(app, |limits, _| limits.output = 1 << 20);
+    let mut client = Client::connect(&server);
+    // Each is answered as soon as it comes, until one does not fit any more.
+    let mut asked = 0;
+    while called.reached(asked, Duration::from_millis(200)) {
+        client.request("/");
+        asked += 1;
+        called.reached(asked, Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(10));
+    }
+    let answered = called.count();
+    stop_in_time(&server, SHORT);
+    let report = final_report(&server);
+    assert_eq!(report.pending, 0);
+    let mut whole = 0;
+    while client.try_answer().is_ok() {
+        whole += 1;
+    }
+    assert!(whole < answered, "all {answered} answers fit on the way");
+    // Those that went out whole before the stop began are no part of it.
+    assert_eq!(report.cut, answered - whole, "of {answered}, {whole} came whole");
+    assert_eq!(report.finished, 0);
+}
+
+#[test]
+fn a_blocking_handler_that_is_stuck_does_not_hold_up_a_stop() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = start_with(holding(&started, &leave), |limits, _| limits.pool_threads = 1);
+    let mut stuck = begin(&server, "/blocking", &started);
+    let mut queued = Client::connect(&server);
+    queued.request("/blocking");
+    eventually("both exchanges", || server.report().pending == 2);
+    stop_in_time(&server, SHORT);
+    eventually("both to be cut", || server.report().cut == 2);
+    assert_report(server.report(), 0, 2, 0);
+    stuck.expect_closed();
+    queued.expect_closed();
+    // Its thread is still there.
+    assert!(server.wait_timeout(Duration::from_millis(20)).unwrap().is_none());
+    leave.set();
+    assert!(server.wait_timeout(PATIENCE).unwrap().is_some());
+    assert_eq!(started.count(), 1, "a job ran after the stop");
+}
+
+#[test]
+fn an_async_handler_that_holds_the_only_worker_does_not_hold_up_a_stop() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let app = {
+        let (started, leave) = (started.clone(), leave.clone());
+        Router::new().get("/", move |_: Request| {
+            started.set();
+            // What no async handler should do.
+            leave.wait();
+            async { "late" }
+        })
+    };
+    let server = start_single(app);
+    let mut client = begin(&server, "/", &started);
+    assert_report(stop_in_time(&server, SHORT), 0, 0, 1);
+    leave.set();
+    // What becomes of it then is a matter of who comes first.
+    let report = server.wait().unwrap();
+    assert!(report.pending == 0 && report.finished + report.cut <= 1, "{report:?}");
+    client.until_closed();
+}
+
+#[test]
+fn a_dropped_handle_stops_its_server() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let server = start_with(holding(&started, &leave), |_, timeouts| timeouts.stop = SHORT);
+    let mut idle = idle(&server);
+    let mut stuck = begin(&server, "/never", &started);
+    let begun = Instant::now();
+    drop(server);
+    let elapsed = begun.elapsed();
+    assert!(elapsed >= SHORT && elapsed < SHORT + GRACE, "{elapsed:?}");
+    idle.expect_closed();
+    stuck.expect_closed();
+}
+
+#[test]
+fn waiting_ends_with_the_server() {
+    let server = Arc::new(start(Router::new()));
+    assert!(server.wait_timeout(SHORT).unwrap().is_none());
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let server = Arc::clone(&server);
+            thread::spawn(move || server.wait().unwrap())
+        })
+        .collect();
+    server.stopper().stop(PATIENCE);
+    for thread in waiting {
+        assert_report(thread.join().unwrap(), 0, 0, 0);
+    }
+    assert!(server.wait_timeout(Duration::ZERO).unwrap().is_some());
+}
+
+#[test]
+fn run_returns_when_the_server_has_stopped() {
+    let stopper = Stopper::new();
+    let listener = transom::Listener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().clone();
+    let app = Router::new().get("/", async |_: Request| "well");
+    let server = configured(app, |_, _| ()).stopper(&stopper).listen(listener);
+    let running = thread::spawn(move || server.run().unwrap());
+    Client::connect_to(&address).get("/").expect(200, "well");
+    stopper.stop(PATIENCE);
+    let report = running.join().unwrap();
+    assert_eq!((report.cut, report.pending), (0, 0));
+
+    // Asked before it starts, it does not.
+    let server = configured(Router::new(), |_, _| ()).stopper(&stopper).bind("127.0.0.1:0").unwrap();
+    assert_report(server.run().unwrap(), 0, 0, 0);
+}
+
+/// Serves within some executor, is asked for an answer, and stops.
+fn serve_within(block_on: impl FnOnce(Server) -> Report + Send + 'static) {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let stopper = Stopper::new();
+    let listener = transom::Listener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().clone();
+    let server = configured(holding(&started, &leave), |_, _| ()).stopper(&stopper).listen(listener);
+    let serving = thread::spawn(move || block_on(server));
+    let mut client = Client::connect_to(&address);
+    client.get("/").expect(200, "well");
+    leave.set();
+    client.get("/blocking").expect(200, "finished");
+    let mut stuck = Client::connect_to(&address);
+    stuck.request("/never");
+    started.wait_for(2);
+    stopper.stop(SHORT);
+    assert_report(serving.join().unwrap(), 0, 1, 0);
+    client.expect_closed();
+    stuck.expect_closed();
+}
+
+#[test]
+fn it_serves_within_executors_of_the_host() {
+    serve_within(|server| future::block_on(server.serve()).unwrap());
+    serve_within(|server| smol::block_on(server.serve()).unwrap());
+    serve_within(|server| {
+        let executor = smol::Executor::new();
+        let task = executor.spawn(server.serve());
+        future::block_on(executor.run(task)).unwrap()
+    });
+}
+
+#[test]
+fn serving_that_is_dropped_leaves_nothing_behind() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let ended = Signal::new();
+    let listener = transom::Listener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().clone();
+    let server = {
+        let ended = ended.clone();
+        let server = configured(holding(&started, &leave), |_, _| ());
+        server.on_thread(move || OnDrop(ended.clone())).listen(listener)
+    };
+    let abandon = Signal::new();
+    let serving = {
+        let abandon = abandon.clone();
+        thread::spawn(move || {
+            let abandoned = async {
+                while abandon.count() == 0 {
+                    smol::Timer::after(Duration::from_millis(2)).await;
+                }
+            };
+            future::block_on(abandoned.or(async { server.serve().await.map(|_| ()).unwrap() }));
+        })
+    };
+    leave.set();
+    let mut client = Client::connect_to(&address);
+    // So that the pool has a thread.
+    client.get("/blocking").expect(200, "finished");
+    let mut stuck = Client::connect_to(&address);
+    stuck.request("/never");
+    started.wait_for(2);
+    abandon.set();
+    serving.join().unwrap();
+    client.expect_closed();
+    stuck.expect_closed();
+    ended.wait();
+    let Address::Tcp(address) = address else { panic!("no TCP address") };
+    assert!(TcpStream::connect(address).is_err(), "the listener is still there");
+}
+
+#[test]
+fn a_service_serves_the_connections_it_is_given() {
+    let app = Router::new().get("/", async |request: Request| format!("to {}", request.peer()));
+    let service = configured(app, |limits, _| limits.connections = 1).service().unwrap();
+    let pair = || {
+        let (a, b) = std::os::unix::net::UnixStream::pair().unwrap();
+        (Async::new(a).unwrap(), Async::new(b).unwrap())
+    };
+    let (mut client, stream) = pair();
+    let peer = Peer::Tcp("192.0.2.1:7".parse().unwrap());
+    let talk = async {
+        let mut buffer = vec![0; 1000];
+        for _ in 0..3 {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+            let length = client.read(&mut buffer).await.unwrap();
+            assert!(buffer[..length].ends_with(b"\r\n\r\nto 192.0.2.1:7"));
+        }
+        // There is no room for a second.
+        let (mut second, stream) = pair();
+        service.serve_connection(stream, Peer::Unix).await;
+        assert_eq!(second.read(&mut buffer).await.unwrap(), 0);
+        drop(client);
+    };
+    smol::block_on(future::zip(talk, service.serve_connection(stream, peer)));
+    // The first has made room.
+    let (mut client, stream) = pair();
+    let talk = async {
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("to unix"), "{answer}");
+    };
+    smol::block_on(future::zip(talk, service.serve_connection(stream, Peer::Unix)));
+    assert_report(service.report(), 0, 0, 0);
+}
+
+#[test]
+fn a_writer_learns_of_a_stop() {
+    let (sender, writers) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = Router::new().get(
+        "/",
+        Later(move |_, responder: Responder| {
+            let (writer, body) = Body::channel();
+            responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+            sender.lock().unwrap().send(writer).unwrap();
+        }),
+    );
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    let writer = writers.recv_timeout(PATIENCE).unwrap();
+    writer.try_write("some").unwrap();
+    client.head();
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"some");
+    stop_in_time(&server, Duration::ZERO);
+    assert_report(final_report(&server), 0, 1, 0);
+    assert!(writer.is_gone());
+    assert_eq!(writer.try_write("more"), Err(transom::WriteError::Gone));
+    // What came does not pass for the whole.
+    assert!(client.try_chunk().is_err());
+}

@@ -1,0 +1,386 @@
+//! Every deadline fires, not before its time, and each can be turned off.
+
+mod common;
+
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use transom::{
+    Body, Gone, Handle, Method, Request, Responder, Response, Route, Router, StatusCode, Timeouts, blocking,
+};
+
+use common::{Client, Later, OnDrop, PATIENCE, SHORT, Signal, eventually, forever, start_unix, start_with};
+
+/// A deadline that is not to fire while something happens every [`STEP`].
+const LONG: Duration = Duration::from_millis(1200);
+const STEP: Duration = Duration::from_millis(250);
+
+/// Only that one deadline is set.
+fn only(set: impl FnOnce(&mut Timeouts)) -> impl FnOnce(&mut transom::Limits, &mut Timeouts) {
+    move |limits, timeouts| {
+        timeouts.head = None;
+        timeouts.idle = None;
+        timeouts.body = None;
+        timeouts.write = None;
+        timeouts.handler = None;
+        limits.head_rate = 0;
+        set(timeouts);
+    }
+}
+
+/// Fails if that took less than the deadline, or more than can be explained.
+#[track_caller]
+fn assert_fired(begun: Instant, deadline: Duration) {
+    let elapsed = begun.elapsed();
+    assert!(elapsed >= deadline, "fired after {elapsed:?}, which is too early");
+    assert!(elapsed < deadline + PATIENCE / 2, "fired after {elapsed:?}, which is too late");
+}
+
+#[track_caller]
+fn expect_408(client: &mut Client, begun: Instant) {
+    let answer = client.answer();
+    assert_fired(begun, SHORT);
+    assert_eq!(answer.status, 408);
+    assert!(answer.closes());
+    client.expect_closed();
+}
+
+#[test]
+fn a_head_has_its_time_in_all_however_it_dribbles() {
+    let server = start_with(Router::new(), only(|timeouts| timeouts.head = Some(SHORT)));
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    let mut writer = client.writer();
+    let dribbling = thread::spawn(move || {
+        use std::io::Write as _;
+        // It would take an hour.
+        for byte in b"GET / HTTP/1.1\r\nHost: h\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
+            if writer.write_all(&[*byte]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    expect_408(&mut client, begun);
+    drop(client);
+    dribbling.join().unwrap();
+}
+
+#[test]
+fn a_later_head_has_its_time_from_its_own_first_byte() {
+    let app = Router::new().get("/", async |_: Request| "well");
+    let server = start_with(app, only(|timeouts| timeouts.head = Some(SHORT)));
+    let mut client = Client::connect(&server);
+    client.expect_silence(SHORT * 2);
+    client.get("/").expect(200, "well");
+    client.expect_silence(SHORT * 2);
+    let begun = Instant::now();
+    client.send("GET / HT");
+    expect_408(&mut client, begun);
+}
+
+#[test]
+fn a_head_must_keep_up_a_rate() {
+    let server = start_with(Router::new(), |limits, timeouts| {
+        limits.head_rate = 1000;
+        timeouts.head = None;
+    });
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.1\r\n");
+    let answer = client.answer();
+    // Two seconds are given to all.
+    assert_fired(begun, Duration::from_secs(2));
+    assert_eq!(answer.status, 408);
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let app = Router::new().get("/", async |_: Request| "well");
+    let server = start_with(app, only(|timeouts| timeouts.idle = Some(SHORT)));
+    let begun = Instant::now();
+    Client::connect(&server).expect_closed();
+    assert_fired(begun, SHORT);
+    let mut client = Client::connect(&server);
+    let begun = Instant::now();
+    client.get("/").expect(200, "well");
+    client.expect_closed();
+    assert_fired(begun, SHORT);
+}
+
+#[test]
+fn a_connection_that_is_used_is_not_idle() {
+    let app = Router::new().get("/", async |_: Request| "well");
+    let server = start_with(app, only(|timeouts| timeouts.idle = Some(LONG)));
+    let mut client = Client::connect(&server);
+    for _ in 0..6 {
+        client.get("/").expect(200, "well");
+        thread::sleep(STEP);
+    }
+}
+
+fn uploads() -> Router {
+    let stream = Route::new(Method::POST, "/stream", async |request: Request| {
+        request
+            .into_body()
+            .collect(1000)
+            .await
+            .map_or_else(|error| error.to_string(), |all| all.len().to_string())
+    });
+    Router::new()
+        .post("/whole", async |request: Request| request.bytes().len().to_string())
+        .route(stream.streaming())
+}
+
+#[test]
+fn a_body_must_make_progress() {
+    let server = start_with(uploads(), only(|timeouts| timeouts.body = Some(SHORT)));
+    for path in ["/whole", "/stream"] {
+        for body in ["Content-Length: 9\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"] {
+            let begun = Instant::now();
+            let mut client = Client::connect(&server);
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n{body}"));
+            expect_408(&mut client, begun);
+        }
+    }
+}
+
+#[test]
+fn chunk_framing_is_no_progress() {
+    let server = start_with(uploads(), only(|timeouts| timeouts.body = Some(SHORT)));
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.send("POST /whole HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;");
+    let mut writer = client.writer();
+    let dribbling = thread::spawn(move || {
+        use std::io::Write as _;
+        while writer.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    expect_408(&mut client, begun);
+    drop(client);
+    dribbling.join().unwrap();
+}
+
+#[test]
+fn a_body_that_makes_progress_has_its_time() {
+    let server =
+        start_with(uploads(), only(|timeouts| (timeouts.body, timeouts.handler) = (Some(LONG), Some(LONG))));
+    let mut clients: Vec<_> = ["/whole", "/stream"]
+        .map(|path| {
+            let mut client = Client::connect(&server);
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n"));
+            client
+        })
+        .into();
+    for _ in 0..6 {
+        thread::sleep(STEP);
+        for client in &mut clients {
+            client.send("x");
+        }
+    }
+    for client in &mut clients {
+        client.answer().expect(200, "6");
+    }
+}
+
+#[test]
+fn a_client_must_take_its_answer() {
+    const SIZE: usize = 16 << 20;
+    let dropped = Signal::new();
+    let app = {
+        let dropped = dropped.clone();
+        Router::new().get("/whole", async |_: Request| vec![b'x'; SIZE]).get("/stream", move |_: Request| {
+            let held = OnDrop(dropped.clone());
+            let chunks = futures_lite::stream::repeat_with(move || {
+                let _held = &held;
+                Ok(vec![b'x'; 4096].into())
+            });
+            async { Response::stream("text/plain", chunks) }
+        })
+    };
+    let server = start_unix(app, only(|timeouts| timeouts.write = Some(SHORT)));
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.request("/stream");
+    dropped.wait();
+    assert_fired(begun, SHORT);
+    client.head();
+    client.until_closed();
+
+    let mut client = Client::connect(&server);
+    client.request("/whole");
+    // The answer is still being given until the deadline has passed.
+    eventually("the exchange", || server.report().pending == 1);
+    eventually("its end", || server.report().pending == 0);
+    assert_eq!(client.head().header("content-length"), Some(&*SIZE.to_string()));
+    assert!(client.until_closed() < SIZE, "the server waited on");
+}
+
+#[test]
+fn a_client_that_takes_its_answer_slowly_gets_it() {
+    const SIZE: usize = 2 << 20;
+    let app = Router::new().get("/", async |_: Request| vec![b'x'; SIZE]);
+    let server = start_unix(app, only(|timeouts| timeouts.write = Some(LONG)));
+    let mut client = Client::connect(&server);
+    client.request("/");
+    client.head();
+    let begun = Instant::now();
+    for _ in 0..16 {
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(client.take(SIZE / 16).unwrap().len(), SIZE / 16);
+    }
+    assert!(begun.elapsed() > LONG);
+}
+
+#[track_caller]
+fn expect_503(server: &Handle, path: &str) {
+    let begun = Instant::now();
+    let mut client = Client::connect(server);
+    let answer = client.get(path);
+    assert_fired(begun, SHORT);
+    assert_eq!(answer.status, 503);
+    assert!(answer.closes());
+    client.expect_closed();
+}
+
+#[test]
+fn a_handler_has_a_deadline_and_learns_that_it_passed() {
+    let (dropped, leave) = (Signal::new(), Signal::new());
+    let (sender, responders) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = {
+        let (dropped, leave) = (dropped.clone(), leave.clone());
+        Router::new()
+            .get("/async", move |_: Request| {
+                let held = OnDrop(dropped.clone());
+                async move {
+                    forever().await;
+                    drop(held);
+                }
+            })
+            .get(
+                "/blocking",
+                blocking(move |_: Request| {
+                    leave.wait();
+                    "too late"
+                }),
+            )
+            .get("/later", Later(move |_, responder| sender.lock().unwrap().send(responder).unwrap()))
+            .get("/", async |_: Request| "well")
+    };
+    let server = start_with(app, only(|timeouts| timeouts.handler = Some(SHORT)));
+    expect_503(&server, "/async");
+    dropped.wait();
+    expect_503(&server, "/blocking");
+    leave.set();
+    expect_503(&server, "/later");
+    let responder: Responder = responders.recv_timeout(PATIENCE).unwrap();
+    assert!(responder.is_over() && responder.is_gone());
+    assert_eq!(responder.send(Response::text("too late")), Err(Gone));
+    Client::connect(&server).get("/").expect(200, "well");
+}
+
+#[test]
+fn a_route_may_have_a_deadline_of_its_own_or_none() {
+    async fn slow(_: Request) -> &'static str {
+        smol::Timer::after(SHORT * 3).await;
+        "slow"
+    }
+    let app = Router::new()
+        .route(Route::new(Method::GET, "/none", slow).timeout(None))
+        .route(Route::new(Method::GET, "/longer", slow).timeout(PATIENCE))
+        .route(Route::new(Method::GET, "/shorter", slow).timeout(SHORT));
+    let server = start_with(app, only(|timeouts| timeouts.handler = Some(SHORT)));
+    Client::connect(&server).get("/none").expect(200, "slow");
+    Client::connect(&server).get("/longer").expect(200, "slow");
+    expect_503(&server, "/shorter");
+}
+
+#[test]
+fn an_answer_that_has_begun_is_not_under_the_handlers_deadline() {
+    let app = Router::new().get(
+        "/",
+        Later(|_, responder: Responder| {
+            let (writer, body) = Body::channel();
+            responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+            thread::spawn(move || {
+                thread::sleep(SHORT * 3);
+                writer.write_blocking("late", None).unwrap();
+                writer.finish();
+            });
+        }),
+    );
+    let server = start_with(app, only(|timeouts| timeouts.handler = Some(SHORT)));
+    Client::connect(&server).get("/").expect(200, "late");
+}
+
+#[test]
+fn an_unread_body_is_waited_for_only_so_long() {
+    let app = Router::new().route(Route::new(Method::POST, "/", async |_: Request| "unread").streaming());
+    let server = start_with(app, only(|timeouts| timeouts.drain = Some(SHORT)));
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome");
+    client.answer().expect(200, "unread");
+    client.expect_closed();
+    assert_fired(begun, SHORT);
+}
+
+#[test]
+fn a_refused_client_that_stays_gives_up_its_place() {
+    let app = Router::new().get("/", async |_: Request| "inside");
+    let server = start_with(app, |limits, timeouts| {
+        limits.connections = 1;
+        timeouts.drain = Some(SHORT);
+    });
+    let mut refused = Client::connect(&server);
+    refused.send("nonsense\r\n\r\n");
+    assert_eq!(refused.answer().status, 400);
+    refused.expect_closed();
+    // It keeps its side open and goes on sending.
+    let begun = Instant::now();
+    eventually("its place", || {
+        let _ = refused.try_send("more");
+        Client::connect(&server).get("/").status == 200
+    });
+    assert!(begun.elapsed() < PATIENCE / 2);
+}
+
+#[test]
+fn a_deadline_that_is_off_does_not_fire() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let app = {
+        let (started, leave) = (started.clone(), leave.clone());
+        uploads().get(
+            "/",
+            blocking(move |_: Request| {
+                started.set();
+                leave.wait();
+                "at last"
+            }),
+        )
+    };
+    let server = start_with(app, only(|_| ()));
+    let mut idle = Client::connect(&server);
+    let mut head = Client::connect(&server);
+    head.send("GET / HT");
+    let mut body = Client::connect(&server);
+    body.send("POST /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx");
+    let mut waiting = Client::connect(&server);
+    waiting.request("/");
+    started.wait();
+    for client in [&mut idle, &mut head, &mut body, &mut waiting] {
+        client.expect_silence(SHORT);
+    }
+    leave.set();
+    body.send("y");
+    body.answer().expect(200, "2");
+    head.send("TP/1.1\r\nHost: h\r\n\r\n");
+    for client in [&mut head, &mut waiting] {
+        client.answer().expect(200, "at last");
+    }
+    idle.get("/").expect(200, "at last");
+}
