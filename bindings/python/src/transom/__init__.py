@@ -1,0 +1,58 @@
+"""Transom: an HTTP server that you set into your own program.
+
+>>> from transom import Server
+>>> app = Server()
+>>> @app.get("/hello/{name}")
+... def hello(request):
+...     return f"hello {request.params['name']}"
+
+`app.run()` serves until Ctrl-C, `app.start()` beside the rest of a program, and
+`await app.serve()` in an event loop that runs already.
+"""
+
+from transom._errors import (
+    AddressInUseError,
+    AlreadyStartedError,
+    BadAddressError,
+    BadHeaderError,
+    BadRouteError,
+    BadStatusError,
+    BodyError,
+    Error,
+    ForkedError,
+    HTTPError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    SystemCallError,
+)
+from transom._handle import Report
+from transom._multi import Headers, MultiDict
+from transom._request import Request
+from transom._response import Response
+from transom._running import Running
+from transom._server import Server
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddressInUseError",
+    "AlreadyStartedError",
+    "BadAddressError",
+    "BadHeaderError",
+    "BadRouteError",
+    "BadStatusError",
+    "BodyError",
+    "Error",
+    "ForkedError",
+    "HTTPError",
+    "Headers",
+    "InvalidArgumentError",
+    "MultiDict",
+    "PermissionDeniedError",
+    "Report",
+    "Request",
+    "Response",
+    "Running",
+    "Server",
+    "SystemCallError",
+]

@@ -1,0 +1,142 @@
+"""What happens to a request outside the fast path: on the pool, on the loop, as a stream."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from transom._batch import answer
+from transom._errors import HTTPError
+from transom._handle import Handle
+from transom._pool import Pool
+from transom._request import Request
+from transom._response import OVERLOADED, SERVER_ERROR, Parts, Response, from_http_error, from_value
+from transom._route import Route, name_of
+from transom._writer import Writer, as_bytes
+
+if TYPE_CHECKING:
+    from transom._loop import LoopSide
+
+_log = logging.getLogger("transom")
+
+
+class Dispatcher:
+    """Where requests go: knows the routes, the pool and the loop of one run of a server."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        routes: list[Route],
+        pool: Pool,
+        loop_side: Callable[[Dispatcher], LoopSide],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self.handle = handle
+        self.routes = routes
+        self.pool = pool
+        self.on_fatal = on_fatal
+        self._make_loop_side = loop_side
+        self._loop_side: LoopSide | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def loop_side(self) -> LoopSide:
+        """The event loop's side; made when it is first needed."""
+        with self._lock:
+            if self._loop_side is None:
+                self._loop_side = self._make_loop_side(self)
+            return self._loop_side
+
+    def submit(self, route: Route, request: Request) -> None:
+        """Runs a plain handler on the pool."""
+        if not self.pool.submit(lambda: self._run(route, request)):
+            answer(self.handle, request.token, OVERLOADED)
+
+    def _run(self, route: Route, request: Request) -> None:
+        begun = perf_counter()
+        try:
+            try:
+                value = route.handler(request)
+            finally:
+                route.ran_on_pool(perf_counter() - begun)
+            response = from_value(value)
+        except BaseException as error:
+            answer(self.handle, request.token, self.failure(route, request, error))
+            return
+        if response.chunks is None:
+            answer(self.handle, request.token, response.parts)
+        elif isinstance(response.chunks, AsyncIterator):
+            self.loop_side.stream(route, request, response)
+        else:
+            self._send(route, request, response)
+
+    def stream(self, route: Route, request: Request, response: Response) -> None:
+        """Sends a response that comes in chunks, elsewhere than on this thread."""
+        if isinstance(response.chunks, AsyncIterator):
+            self.loop_side.stream(route, request, response)
+        elif not self.pool.submit(lambda: self._send(route, request, response)):
+            answer(self.handle, request.token, OVERLOADED)
+            _close(response.chunks)
+
+    def _send(self, route: Route, request: Request, response: Response) -> None:
+        chunks: Any = response.chunks
+        writer = None
+        try:
+            first = b"" if response.prompt else as_bytes(next(chunks, b""))
+            writer = Writer(request.token, response)
+            if not first or writer.write(first):
+                for chunk in chunks:
+                    data = as_bytes(chunk)
+                    if data and not writer.write(data):
+                        break
+                else:
+                    writer.finish()
+        except BaseException as error:
+            self.stream_failed(route, request, error, writer)
+        finally:
+            if writer is not None:
+                writer.abort()
+            _close(chunks)
+
+    def stream_failed(
+        self, route: Route, request: Request, error: BaseException, writer: Writer | None
+    ) -> None:
+        """Answers a request whose stream failed; if that has begun, there is only the log to tell."""
+        if writer is None:
+            answer(self.handle, request.token, self.failure(route, request, error))
+        else:
+            self._report(route, request, error)
+
+    def failure(self, route: Route, request: Request, error: BaseException) -> Parts:
+        """The answer to a request whose handler raised; logs what is not meant for the client."""
+        if isinstance(error, HTTPError):
+            try:
+                return from_http_error(error)
+            except (TypeError, ValueError) as unsendable:
+                error = unsendable
+        self._report(route, request, error)
+        return SERVER_ERROR
+
+    def _report(self, route: Route, request: Request, error: BaseException) -> None:
+        _log.error(
+            "handler %s failed on %s %s: %s",
+            name_of(route.handler),
+            request.method,
+            request.target,
+            error,
+            exc_info=error,
+        )
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.on_fatal(error)
+
+
+def _close(chunks: Any) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        try:
+            close()
+        except Exception:
+            _log.exception("closing a stream failed")

@@ -1,0 +1,158 @@
+"""What goes wrong: the exceptions of this package, and status codes turned into them."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_void_p
+from typing import TYPE_CHECKING
+
+from transom import _native as native
+from transom._native import quick
+
+if TYPE_CHECKING:
+    from transom._response import HeadersInput
+
+
+class Error(Exception):
+    """Base of the errors of this package. `code` is the library's status, a negative number."""
+
+    code: int = native.INVALID_ARGUMENT
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class InvalidArgumentError(Error, ValueError):
+    """An argument has a value that makes no sense."""
+
+
+class BadAddressError(Error, ValueError):
+    """The address is not one that can be listened on."""
+
+    code = native.BAD_ADDRESS
+
+
+class SystemCallError(Error, OSError):
+    """The system refused something. `errno` says what."""
+
+    code = native.IO
+
+
+class AddressInUseError(SystemCallError):
+    """Something listens on the address already."""
+
+    code = native.ADDRESS_IN_USE
+
+
+class PermissionDeniedError(SystemCallError, PermissionError):
+    """The system does not allow this process to listen there."""
+
+    code = native.PERMISSION_DENIED
+
+
+class BadRouteError(Error, ValueError):
+    """The pattern is malformed, or the route stands in the way of another."""
+
+    code = native.BAD_ROUTE
+
+
+class BadHeaderError(Error, ValueError):
+    """A header name or value holds something that may not be sent."""
+
+    code = native.BAD_HEADER
+
+
+class BadStatusError(Error, ValueError):
+    """The number is not a status that a response can have: 200 to 599."""
+
+    code = native.BAD_STATUS_CODE
+
+
+class AlreadyStartedError(Error, RuntimeError):
+    """The server runs already."""
+
+    code = native.ALREADY_STARTED
+
+
+class ForkedError(Error, RuntimeError):
+    """The server was started before a fork, and this is the child: it belongs to the parent."""
+
+    code = native.FORKED
+
+
+class HTTPError(Exception):
+    """Raised by a handler to answer with this status and message instead.
+
+    >>> raise HTTPError(404, "no such user")
+    Traceback (most recent call last):
+    transom._errors.HTTPError: 404 no such user
+    """
+
+    def __init__(self, status: int, message: str = "", headers: HeadersInput = ()) -> None:
+        super().__init__(f"{status} {message}".rstrip())
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+class BodyError(HTTPError, ValueError):
+    """The request's body is not what the handler asked for; unless caught, the client gets a 4xx."""
+
+
+_BY_CODE: dict[int, type[Error]] = {
+    kind.code: kind
+    for kind in (
+        InvalidArgumentError,
+        BadAddressError,
+        AddressInUseError,
+        PermissionDeniedError,
+        SystemCallError,
+        BadRouteError,
+        BadHeaderError,
+        BadStatusError,
+        AlreadyStartedError,
+        ForkedError,
+    )
+}
+
+
+def make(code: int, message: str = "", errno: int = 0) -> Error:
+    """The exception for a status code; without a message, with the library's text for it."""
+    if not message:
+        text = quick.status_text(code)
+        message = text.decode() if text else f"status {code}"
+    error = _BY_CODE.get(code, Error)(message, code)
+    if isinstance(error, SystemCallError) and errno:
+        error.errno = errno
+    return error
+
+
+def check(code: int, what: str = "") -> None:
+    """Raises the exception for `code` unless it is `OK`."""
+    if code != native.OK:
+        text = str(make(code))
+        raise make(code, f"{what}: {text}" if what else text)
+
+
+class ErrorSlot:
+    """The `transom_error **` argument of a call.
+
+    The caller passes `reference` to the call and its status to `check`.
+    """
+
+    def __init__(self) -> None:
+        self._pointer = c_void_p()
+        self.reference = byref(self._pointer)
+
+    def check(self, code: int) -> None:
+        """Raises what the library reported, with its message; frees its error."""
+        pointer, self._pointer.value = self._pointer.value, None
+        if pointer is None:
+            check(code)
+            return
+        message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
+        errno = quick.error_errno(pointer)
+        quick.error_free(pointer)
+        if code != native.OK:
+            raise make(code, message, errno)

@@ -1,0 +1,87 @@
+"""Mappings in which a name may have several values: query, form, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+
+class MultiDict(Mapping[str, str]):
+    """Names to values, in order; `[name]` is the first value of a name, `get_all` gives each.
+
+    >>> query = MultiDict([("tag", "a"), ("tag", "b")])
+    >>> query["tag"], query.get_all("tag"), query.get("page")
+    ('a', ['a', 'b'], None)
+    """
+
+    __slots__ = ("_pairs", "_values")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = list(pairs)
+        self._values: dict[str, list[str]] | None = None
+
+    def _key(self, name: str) -> str:
+        return name
+
+    def _index(self) -> dict[str, list[str]]:
+        values = self._values
+        if values is None:
+            values = {}
+            for name, value in self._pairs:
+                values.setdefault(self._key(name), []).append(value)
+            self._values = values
+        return values
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every name with its value, in the order they came, repeated names and all."""
+        return list(self._pairs)
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of that name, in order; an empty list if there is none."""
+        return list(self._index().get(self._key(name), ()))
+
+    def __getitem__(self, name: str) -> str:
+        return self._index()[self._key(name)][0]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._key(name) in self._index()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index())
+
+    def __len__(self) -> int:
+        return len(self._index())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._pairs!r})"
+
+
+class Headers(MultiDict):
+    """Header fields; names compare without regard to case, values are decoded as Latin-1.
+
+    >>> headers = Headers.parse(b"Host: example.org\\r\\nAccept: a\\r\\naccept: b\\r\\n")
+    >>> headers["HOST"], headers.get_all("Accept")
+    ('example.org', ['a', 'b'])
+    >>> headers.raw[2]
+    (b'accept', b'b')
+    """
+
+    __slots__ = ("raw",)
+
+    #: Names and values as the bytes that came, in the order they came.
+    raw: list[tuple[bytes, bytes]]
+
+    @classmethod
+    def parse(cls, block: bytes) -> Headers:
+        """Reads `name: value` lines, each ended by CRLF."""
+        raw = []
+        for line in block.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon:
+                raw.append((name, value.strip(b" \t")))
+        headers = cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+        headers.raw = raw
+        return headers
+
+    def _key(self, name: str) -> str:
+        return name.lower()

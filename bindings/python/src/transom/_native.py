@@ -1,0 +1,161 @@
+"""The native library: where it is, what it offers, how each function is called.
+
+Two views of one library. Functions in `quick` never wait, so they are called
+with the GIL held, which is cheaper. Functions in `waiting` may wait: they are
+called without the GIL. No Python code is ever called from the library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+#: The version of the binary interface that this package speaks.
+ABI_VERSION = 0
+
+#: A timeout that never comes, in milliseconds.
+FOREVER = -1
+
+OK = 0
+NULL_ARGUMENT = -1
+INVALID_ARGUMENT = -2
+BAD_ADDRESS = -3
+ADDRESS_IN_USE = -4
+PERMISSION_DENIED = -5
+IO = -6
+BAD_ROUTE = -7
+BAD_HEADER = -8
+BAD_STATUS_CODE = -9
+ALREADY_STARTED = -10
+NOT_STARTED = -11
+GONE = -12
+ALREADY_ANSWERED = -13
+WOULD_BLOCK = -14
+WOULD_DEADLOCK = -15
+TIMEOUT = -16
+STOPPED = -17
+BUFFER_TOO_SMALL = -18
+FORKED = -19
+PANIC = -20
+OUT_OF_RANGE = -21
+MALFORMED = -22
+NOT_UTF8 = -23
+
+
+class ReportStruct(ctypes.Structure):
+    """`transom_report`."""
+
+    _fields_ = [("finished", c_uint64), ("cut", c_uint64), ("pending", c_uint64)]
+
+
+class HeaderStruct(ctypes.Structure):
+    """`transom_header`."""
+
+    _fields_ = [("name", c_char_p), ("value", c_char_p)]
+
+
+#: Every function used: name, result, arguments. Pointers are `c_void_p`, which
+#: takes an address as a plain int and is the cheapest to pass.
+QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "transom_abi_version": (c_uint32, ()),
+    "transom_version": (c_char_p, ()),
+    "transom_status_text": (c_char_p, (c_int32,)),
+    "transom_error_message": (c_char_p, (c_void_p,)),
+    "transom_error_errno": (c_int32, (c_void_p,)),
+    "transom_error_free": (None, (c_void_p,)),
+    "transom_server_new": (c_void_p, ()),
+    "transom_server_set_workers": (c_int32, (c_void_p, c_size_t)),
+    "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64)),
+    "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64)),
+    "transom_server_route_pull": (c_int32, (c_void_p, c_char_p, c_char_p, c_uint32)),
+    "transom_server_fallback_pull": (c_int32, (c_void_p, c_uint32)),
+    "transom_server_port": (c_uint16, (c_void_p,)),
+    "transom_server_address": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
+    "transom_server_stop": (c_int32, (c_void_p, c_int64)),
+    "transom_server_report": (c_int32, (c_void_p, c_void_p)),
+    "transom_server_event_fd": (c_int32, (c_void_p,)),
+    "transom_server_next_batch": (
+        c_int32,
+        (c_void_p, c_void_p, c_size_t, c_uint32, c_int64, c_void_p, c_void_p),
+    ),
+    "transom_server_respond_batch": (
+        c_int32,
+        (c_void_p, c_char_p, c_size_t, c_void_p, c_uint32, c_void_p),
+    ),
+    "transom_token_responder": (c_void_p, (c_uint64,)),
+    "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p)),
+    "transom_responder_is_gone": (c_bool, (c_void_p,)),
+    "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
+    "transom_writer_finish": (c_int32, (c_void_p,)),
+    "transom_writer_free": (None, (c_void_p,)),
+}
+
+WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "transom_server_start": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_wait": (c_int32, (c_void_p, c_int64)),
+    "transom_server_free": (None, (c_void_p,)),
+    "transom_server_next_batch": QUICK["transom_server_next_batch"],
+    "transom_writer_write": QUICK["transom_writer_write"],
+}
+
+
+def _candidates() -> list[Path]:
+    """Where the library may be, best first."""
+    name = {"darwin": "libtransom.dylib", "win32": "transom.dll"}.get(sys.platform, "libtransom.so")
+    package = Path(__file__).resolve().parent
+    found = [package / "_lib" / name]
+    root = package.parents[3] if len(package.parents) > 3 else package
+    if (root / "bindings" / "python" / "src" / "transom") == package:
+        found += [root / "target" / "release" / name, root / "target" / "debug" / name]
+    return found
+
+
+def _find() -> Path:
+    override = os.environ.get("TRANSOM_LIBRARY")
+    if override:
+        if not Path(override).is_file():
+            raise ImportError(f"TRANSOM_LIBRARY names {override!r}, which is not a file")
+        return Path(override).resolve()
+    places = _candidates()
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(map(str, places))
+    raise ImportError(
+        f"the native library of transom was not found; looked at: {looked}. Install the package, run "
+        "`cargo build --release -p transom-capi` in the source tree, or set TRANSOM_LIBRARY to the file"
+    )
+
+
+def _bind(library: ctypes.CDLL, prototypes: dict[str, tuple[Any, tuple[Any, ...]]]) -> SimpleNamespace:
+    functions = SimpleNamespace()
+    for name, (restype, argtypes) in prototypes.items():
+        function = getattr(library, name)
+        function.restype = restype
+        function.argtypes = argtypes
+        setattr(functions, name.removeprefix("transom_"), function)
+    return functions
+
+
+def _load() -> tuple[Path, SimpleNamespace, SimpleNamespace]:
+    path = _find()
+    try:
+        held = ctypes.PyDLL(str(path))
+        released = ctypes.CDLL(str(path))
+        held.transom_abi_version.restype = c_uint32
+        held.transom_abi_version.argtypes = ()
+        version = held.transom_abi_version()
+        if version != ABI_VERSION:
+            raise ImportError(f"{path} has ABI version {version}, this package needs {ABI_VERSION}")
+        return path, _bind(held, QUICK), _bind(released, WAITING)
+    except (OSError, AttributeError) as error:
+        raise ImportError(f"{path} is not a usable native library of transom: {error}") from error
+
+
+#: The file that was loaded, and its functions without the prefix `transom_`.
+path, quick, waiting = _load()

@@ -1,0 +1,67 @@
+"""Packed batches: the layout of request and response records, and the answers' encoding.
+
+Layouts are those of `transom_server_next_batch` and
+`transom_server_respond_batch` in `transom.h`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeAlias
+
+#: The head of a request record: record_len, route_id, token, method_len, target_len,
+#: path_len, query_len, headers_len, peer_len, param_count, version, flags, body_len.
+REQUEST = struct.Struct("=IIQIIIIIIIHHQ")
+REQUEST_LEN = REQUEST.size
+
+#: The fields of a request record's head, in that order.
+RequestHead: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
+
+#: The head of a response record: record_len, status, flags, token, headers_len,
+#: reserved, body_len.
+RESPONSE = struct.Struct("=IHHQIIQ")
+RESPONSE_LEN = RESPONSE.size
+
+#: What fills a record up to a multiple of 8, by the length so far modulo 8.
+PADDING = tuple(b"\0" * (-length % 8) for length in range(8))
+
+#: Pieces of one response record: head, header block, body, padding.
+Pieces: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+
+_PAIR = struct.Struct("=II")
+
+
+def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
+    """A response record in pieces, to be joined with those of other records.
+
+    >>> len(b"".join(encode(1, 200, b"a: b\\r\\n", b"hello")))
+    48
+    """
+    length = RESPONSE_LEN + len(block) + len(body)
+    padding = PADDING[length & 7]
+    return (
+        RESPONSE.pack(length + len(padding), status, 0, token, len(block), 0, len(body)),
+        block,
+        body,
+        padding,
+    )
+
+
+def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int]:
+    """The path parameters at `at`, and where they end."""
+    params = {}
+    for _ in range(count):
+        name_len, value_len = _PAIR.unpack_from(data, at)
+        name_at = at + 8
+        value_at = name_at + name_len
+        at = value_at + value_len
+        params[data[name_at:value_at].decode()] = data[value_at:at].decode("utf-8", "replace")
+    return params, at
+
+
+def end_of_params(data: bytes, at: int, count: int) -> int:
+    """Where the path parameters at `at` end."""
+    for _ in range(count):
+        name_len, value_len = _PAIR.unpack_from(data, at)
+        at += 8 + name_len + value_len
+    return at

@@ -1,0 +1,326 @@
+"""A response: what a handler returns, or what its return value is turned into."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from transom._errors import BadHeaderError, BadStatusError, HTTPError
+
+#: A body that is there: text is sent as UTF-8.
+Body: TypeAlias = str | bytes | bytearray | memoryview
+#: A body that comes in chunks; empty ones are skipped.
+Chunks: TypeAlias = Iterator[Any] | AsyncIterator[Any]
+#: Header fields as they may be given: a mapping, or pairs where a name may repeat.
+HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: Status, header block and body of an answer. The block is `name: value` lines, each ended by CRLF.
+Parts: TypeAlias = tuple[int, bytes, bytes]
+
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def header_line(name: str, value: str) -> bytes:
+    """The line of a header field.
+
+    Raises `BadHeaderError` if it may not be sent, `TypeError` if it is no text.
+    """
+    if not isinstance(name, str) or not isinstance(value, str):
+        got = name if not isinstance(name, str) else value
+        raise TypeError(f"header names and values are str, got {_kind(got)} in {name!r}: {value!r}")
+    if not _NAME.fullmatch(name):
+        bad = _NAME.sub("", name, count=1)[:1] if name else ""
+        why = f"character {bad!r} is not allowed in a name" if bad else "a name is not empty"
+        raise BadHeaderError(f"header name {name!r}: {why}")
+    if not _VALUE.fullmatch(value):
+        at = len(_VALUE.match(value)[0])  # type: ignore[index]
+        raise BadHeaderError(
+            f"value of header {name!r}: character {value[at]!r} at {at} is not allowed in a value"
+        )
+    return f"{name}: {value}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def content_type_line(content_type: str) -> bytes:
+    """The Content-Type line; the common ones are encoded once."""
+    return header_line("content-type", content_type)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _encode_body(body: Any) -> tuple[bytes, str | None]:
+    """The bytes of a body, and the content type it has unless another is given."""
+    if isinstance(body, str):
+        return body.encode(), TEXT
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body), BYTES
+    if body is None:
+        return b"", None
+    raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {_kind(body)}")
+
+
+def _check_status(status: Any) -> int:
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise TypeError(f"a status is an int, got {_kind(status)}")
+    if not 200 <= status <= 599:
+        raise BadStatusError(f"{int(status)} is not a status that a response can have: 200 to 599")
+    return int(status)
+
+
+class Response:
+    """A response: body, status, header fields.
+
+    Content-Length, Transfer-Encoding, Connection and Date are the server's affair.
+    A body of type `str` is sent as `text/plain; charset=utf-8`, others as
+    `application/octet-stream`, unless `content_type` or `headers` say otherwise.
+
+    Raises `BadHeaderError`, `BadStatusError` or `TypeError`, with the reason.
+
+    >>> Response("no such user", status=404, headers={"X-Reason": "deleted"})
+    <Response 404 text/plain; charset=utf-8, 12 bytes>
+    """
+
+    __slots__ = ("chunks", "parts", "prompt")
+
+    #: Status, header block and body, as they are sent.
+    parts: Parts
+    #: The body, if it comes in chunks.
+    chunks: Chunks | None
+    #: Whether the header section leaves before the first chunk is there.
+    prompt: bool
+
+    def __init__(
+        self,
+        body: Body | None = None,
+        *,
+        status: int = 200,
+        headers: HeadersInput = (),
+        content_type: str | None = None,
+    ) -> None:
+        encoded, usual_type = _encode_body(body)
+        self.chunks = None
+        self.prompt = True
+        self.parts = (_check_status(status), _block(headers, content_type, usual_type), encoded)
+
+    @classmethod
+    def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
+        """A text, `text/plain; charset=utf-8`."""
+        return cls(_expect_str(text), status=status, headers=headers, content_type=TEXT)
+
+    @classmethod
+    def html(cls, page: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
+        """A page, `text/html; charset=utf-8`."""
+        return cls(_expect_str(page), status=status, headers=headers, content_type=HTML)
+
+    @classmethod
+    def json(cls, value: Any, *, status: int = 200, headers: HeadersInput = ()) -> Response:
+        """A value as JSON, `application/json`. Raises what `json.dumps` raises.
+
+        >>> Response.json({"id": 7}).body
+        b'{"id":7}'
+        """
+        return cls(_dumps(value), status=status, headers=headers, content_type=JSON)
+
+    @classmethod
+    def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:
+        """Sends the client elsewhere; characters that may not be in a URL are percent-encoded.
+
+        >>> Response.redirect("/caf\\u00e9").headers
+        [('location', '/caf%C3%A9')]
+        """
+        if status not in (301, 302, 303, 307, 308):
+            raise BadStatusError(f"{status} is not the status of a redirect: 301, 302, 303, 307 or 308")
+        line = ("location", quote(_expect_str(location), safe="!#$%&'()*+,/:;=?@[]~"))
+        return cls(status=status, headers=[line, *_pairs(headers)])
+
+    @classmethod
+    def stream(
+        cls,
+        chunks: Iterable[Body] | AsyncIterable[Body],
+        *,
+        status: int = 200,
+        headers: HeadersInput = (),
+        content_type: str | None = None,
+    ) -> Response:
+        """A body that comes in chunks, of type `str` or `bytes`; `application/octet-stream` by default.
+
+        The header section leaves at once, before the first chunk. A plain iterator is
+        run on the thread pool and keeps one of its threads as long as it lasts, an
+        asynchronous one on the event loop. A chunk leaves when it is yielded. If the
+        client leaves, the iterator is closed.
+        """
+        if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)):
+            raise TypeError(f"a stream is an iterator of str or bytes, got {_kind(chunks)}")
+        response = cls.__new__(cls)
+        response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
+        response.prompt = True
+        response.parts = (_check_status(status), _block(headers, content_type, BYTES), b"")
+        return response
+
+    @property
+    def status(self) -> int:
+        """The status."""
+        return self.parts[0]
+
+    @property
+    def body(self) -> bytes:
+        """The body; empty if it comes in chunks."""
+        return self.parts[2]
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The header fields, in order."""
+        lines = self.parts[1].decode("latin-1").split("\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+    def add_header(self, name: str, value: str) -> None:
+        """Adds a header field behind those already there. Raises as the constructor."""
+        status, block, body = self.parts
+        self.parts = status, block + header_line(name, value), body
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str,
+        *,
+        max_age: int | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: str | None = "Lax",
+    ) -> None:
+        """Adds a Set-Cookie field. `max_age` is in seconds. Raises `BadHeaderError`.
+
+        >>> response = Response("in")
+        >>> response.set_cookie("session", "abc", max_age=60)
+        >>> response.headers[-1][1]
+        'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
+        """
+        if not _NAME.fullmatch(name):
+            raise BadHeaderError(f"cookie name {name!r} is not a token")
+        if not re.fullmatch(r"[!#-+\--:<-\[\]-~]*", value):
+            raise BadHeaderError(f"cookie value {value!r} holds a character that is not allowed there")
+        parts = [f"{name}={value}"]
+        if max_age is not None:
+            parts.append(f"Max-Age={max_age:d}")
+        for key, given in (("Path", path), ("Domain", domain)):
+            if given is not None:
+                if ";" in given:
+                    raise BadHeaderError(f"the {key} of cookie {name!r} holds a `;`: {given!r}")
+                parts.append(f"{key}={given}")
+        parts += ["Secure"] * secure + ["HttpOnly"] * http_only
+        if same_site is not None:
+            if same_site not in ("Strict", "Lax", "None"):
+                raise ValueError(f"same_site is Strict, Lax, None or absent, got {same_site!r}")
+            parts.append(f"SameSite={same_site}")
+        self.add_header("set-cookie", "; ".join(parts))
+
+    def __repr__(self) -> str:
+        types = [value for name, value in self.headers if name.lower() == "content-type"]
+        length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
+        return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
+
+
+def _block(headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
+    """The header block, with the content type that was given, or else the usual one."""
+    if not headers:
+        content_type = usual if given is None else given
+        return b"" if content_type is None else content_type_line(content_type)
+    pairs = _pairs(headers)
+    lines = b"".join([header_line(name, value) for name, value in pairs])
+    typed = any(name.lower() == "content-type" for name, _ in pairs)
+    if typed and given is not None:
+        raise ValueError("both content_type and a Content-Type header were given")
+    content_type = None if typed else usual if given is None else given
+    return lines if content_type is None else content_type_line(content_type) + lines
+
+
+def _expect_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected str, got {_kind(value)}")
+    return value
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    """The fields of either form of `HeadersInput`."""
+    if isinstance(headers, Mapping):
+        return list(headers.items())
+    if isinstance(headers, (str, bytes)):
+        raise TypeError(f"headers are a mapping or pairs of str, got {_kind(headers)}")
+    pairs = []
+    for pair in headers:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"headers are a mapping or pairs of str, got {pair!r} in them")
+        pairs.append((pair[0], pair[1]))
+    return pairs
+
+
+def from_value(value: Any) -> Response:
+    """What a handler returned, as a response. Raises `TypeError` if it cannot be one."""
+    if isinstance(value, Response):
+        return value
+    if value is None:
+        return Response(status=204)
+    if isinstance(value, (str, bytes, bytearray, memoryview)):
+        return Response(value)
+    if isinstance(value, (dict, list)):
+        return Response.json(value)
+    if isinstance(value, tuple):
+        return _from_tuple(value)
+    if isinstance(value, (Iterator, AsyncIterator)):
+        response = Response.stream(value)
+        # What a generator does before its first chunk may still decide to fail.
+        response.prompt = False
+        return response
+    raise TypeError(
+        "a handler returns str, bytes, dict, list, None, a tuple (value, status[, headers]), "
+        f"an iterator or a Response, got {_kind(value)}"
+    )
+
+
+def _from_tuple(value: tuple[Any, ...]) -> Response:
+    if not 2 <= len(value) <= 3:
+        raise TypeError(
+            f"a tuple returned by a handler is (value, status[, headers]), got {len(value)} items"
+        )
+    response = from_value(value[0])
+    _, block, body = response.parts
+    if len(value) == 3:
+        pairs = _pairs(value[2])
+        lines = b"".join([header_line(name, value) for name, value in pairs])
+        if any(name.lower() == "content-type" for name, _ in pairs):
+            block = _block(
+                [pair for pair in response.headers if pair[0].lower() != "content-type"], None, None
+            )
+        block += lines
+    # A response of the application's own stays as it is: it may be returned again.
+    changed = Response(status=_check_status(value[1]))
+    changed.parts = changed.status, block, body
+    changed.chunks, changed.prompt = response.chunks, response.prompt
+    return changed
+
+
+def from_http_error(error: HTTPError) -> Parts:
+    """The answer an `HTTPError` asks for; raises if its parts cannot be sent."""
+    text = f"{error.message or error.status}\n"
+    return Response(text, status=error.status, headers=error.headers).parts
+
+
+#: What a client gets when a handler failed.
+SERVER_ERROR: Parts = (500, content_type_line(TEXT), b"500 Internal Server Error\n")
+#: What a client gets when too much waits for the thread pool.
+OVERLOADED: Parts = (503, content_type_line(TEXT) + b"retry-after: 1\r\n", b"503 Service Unavailable\n")

@@ -1,0 +1,258 @@
+"""A server that runs: where it listens, and how it is stopped."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from transom._dispatch import Dispatcher
+from transom._errors import ForkedError
+from transom._handle import Handle, Report
+from transom._pool import Pool
+from transom._puller import Pullers
+from transom._route import Route
+
+if TYPE_CHECKING:
+    # Loaded only by those who use it: it takes as much memory as all the rest.
+    import asyncio
+
+    from transom._loop import LoopSide, LoopThread
+
+#: How long exchanges under way get when the interpreter exits, in seconds.
+_AT_EXIT = 1.0
+#: How long threads get to end once the library has stopped, in seconds. One that a
+#: handler keeps is left behind; it is a daemon.
+_JOIN = 0.25
+#: How long a wait goes without a look at signals, in seconds.
+_SLICE = 0.05
+
+
+class Running:
+    """A server that was started. As a context manager it stops at the end.
+
+    Its methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        routes: list[Route],
+        threads: int,
+        backlog: int,
+        on_end: Callable[[], None],
+        host_loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.port: int = handle.port
+        """The port that is listened on; 0 on a Unix socket."""
+        self.addresses: list[str] = handle.addresses
+        """All addresses that are listened on."""
+        self._handle = handle
+        self._on_end = on_end
+        self._threads: set[threading.Thread] = set()
+        #: What a handler raised to end the program.
+        self.fatal: BaseException | None = None
+        self._signs: SimpleQueue[object] | None = None
+        self._lock = threading.Lock()
+        #: Held while the handle is used from outside, and when it is freed. A signal
+        #: handler may come in between on the same thread.
+        self._using = threading.RLock()
+        self._report: Report | None = None
+        self._ended = threading.Event()
+        self._forked = False
+        self._host_loop = host_loop
+        self._loop_thread: LoopThread | None = None
+        self._pullers: Pullers | None = None
+        self._pool = Pool(threads, backlog, self._add_thread)
+        self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop_side, self._fail)
+        if host_loop is not None:
+            self._add_thread()
+        elif routes and all(route.is_async for route in routes):
+            side = self._dispatcher.loop_side
+            side.loop.call_soon_threadsafe(side.pull, lambda: None)
+        else:
+            self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
+            self._pullers.start()
+        _runnings.add(self)
+
+    def _add_thread(self) -> None:
+        self._threads.add(threading.current_thread())
+
+    def _make_loop_side(self, dispatcher: Dispatcher) -> LoopSide:
+        from transom._loop import LoopSide, LoopThread
+
+        if self._host_loop is not None:
+            return LoopSide(dispatcher, self._host_loop)
+        self._loop_thread = LoopThread(self._add_thread)
+        self._loop_thread.side = LoopSide(dispatcher, self._loop_thread.loop)
+        return self._loop_thread.side
+
+    @property
+    def url(self) -> str:
+        """Where it is reached: `http://127.0.0.1:8080`, or `unix:/path`."""
+        address = self.addresses[0]
+        return address if address.startswith("unix:") else f"http://{address}"
+
+    def _fail(self, error: BaseException) -> None:
+        """A handler raised `KeyboardInterrupt` or `SystemExit`: stops."""
+        self.fatal = self.fatal or error
+        self._begin_stop(_AT_EXIT)
+        self._sign()
+
+    def notify(self, signs: SimpleQueue[object]) -> None:
+        """Puts something into `signs` when the server is about to end, or has ended."""
+        self._signs = signs
+        if self.fatal is not None or self._report is not None:
+            self._sign()
+
+    def _sign(self) -> None:
+        if self._signs is not None:
+            self._signs.put(None)
+
+    def expect_unforked(self) -> None:
+        """Raises `ForkedError` in a child of the process that started the server."""
+        if self._forked:
+            raise ForkedError("this server was started before a fork: in the child it cannot be used")
+
+    def hurry(self) -> None:
+        """Cuts what is under way; never waits, and may be called by a signal handler."""
+        self._begin_stop(0)
+
+    def _begin_stop(self, timeout: float | None) -> Report | None:
+        """Begins to stop; the numbers as of now, or `None` if they are final."""
+        self.expect_unforked()
+        if timeout is None:
+            raise TypeError("a stop takes a timeout in seconds, int or float, got None")
+        with self._using:
+            if self._report is not None:
+                return None
+            self._handle.stop(timeout)
+            return self._handle.report()
+
+    def stop(self, timeout: float = 10.0) -> Report:
+        """Stops: no new requests; those under way get `timeout` seconds, then they are cut.
+
+        Returns when all has stopped, with the numbers. In a handler it only begins to
+        stop and returns the numbers as of now, for the handler's own exchange is one of
+        those waited for. May be called again, also to shorten the time. A handler that
+        runs on after the deadline is left to itself, and nobody waits for its answer.
+        """
+        report = self._begin_stop(timeout)
+        if report is None:
+            return self._final()
+        if threading.current_thread() in self._threads:
+            if self._host_loop is None:
+                threading.Thread(target=self.stop, args=(timeout,), name="transom-stop", daemon=True).start()
+            return report
+        if self._host_loop is not None:
+            ended = self._ended.wait(timeout + 1.0)
+            return self._final() if ended else report
+        with self._lock:
+            return self._report or self._reap(timeout)
+
+    def _final(self) -> Report:
+        """The numbers, once all has ended."""
+        self._ended.wait()
+        assert self._report is not None
+        return self._report
+
+    def _reap(self, timeout: float) -> Report:
+        """Waits for the end of all threads, the library's and ours, and frees what they used."""
+        end = monotonic() + timeout + 1.0
+        while not self._handle.wait(_SLICE) and monotonic() < end:
+            pass
+        report = self._handle.report()
+        clean = self._pullers is None or self._pullers.join(_JOIN)
+        clean = self._pool.close(_JOIN) and clean
+        if self._loop_thread is not None:
+            clean = self._loop_thread.close(_JOIN) and clean
+        self._conclude(report, clean)
+        return report
+
+    def _conclude(self, report: Report, clean: bool) -> None:
+        with self._using:
+            self._report = report
+            if clean:
+                self._handle.free()
+        _runnings.discard(self)
+        self._on_end()
+        self._ended.set()
+        self._sign()
+
+    async def serve_here(self, timeout: float, ready: Callable[[Running], object] | None) -> Report:
+        """Serves in the host's loop until stopped or cancelled, then until all has ended."""
+        import asyncio
+
+        side = self._dispatcher.loop_side
+        ended = asyncio.Event()
+        side.pull(ended.set)
+        failed: BaseException | None = None
+        try:
+            if ready is not None:
+                ready(self)
+        except BaseException as error:
+            failed = error
+            self._begin_stop(0)
+        cancelled = False
+        while not ended.is_set() or not self._handle.wait(0):
+            try:
+                if ended.is_set():
+                    await asyncio.sleep(0.005)
+                else:
+                    await ended.wait()
+            except asyncio.CancelledError:
+                # The first one stops within the time, another one at once.
+                self._begin_stop(0 if cancelled else timeout)
+                cancelled = True
+        await side.close()
+        report = self._handle.report()
+        self._conclude(report, self._pool.close(0))
+        failed = failed or self.fatal
+        if failed is not None:
+            raise failed
+        if cancelled:
+            raise asyncio.CancelledError
+        return report
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Running {self.url}{' (stopped)' if self._report is not None else ''}>"
+
+
+_runnings: weakref.WeakSet[Running] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    """Stops what still runs, while Python threads still can."""
+    for running in list(_runnings):
+        running._begin_stop(_AT_EXIT)
+    for running in list(_runnings):
+        if running._host_loop is None:
+            running.stop(_AT_EXIT)
+
+
+def _after_fork_in_child() -> None:
+    for running in list(_runnings):
+        running._forked = True
+    _runnings.clear()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

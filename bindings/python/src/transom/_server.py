@@ -1,0 +1,290 @@
+"""The application: routes, limits, timeouts, and the ways to run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from transom._errors import AlreadyStartedError, InvalidArgumentError
+from transom._handle import Handle, Report
+from transom._route import Handler, Route
+from transom._running import Running
+
+if TYPE_CHECKING:
+    import asyncio
+
+H = TypeVar("H", bound=Handler)
+
+_ADDRESS = "127.0.0.1:8080"
+
+
+class Server:
+    """An HTTP server.
+
+    `workers` is the number of native threads that speak HTTP: one drives far more
+    connections than Python can answer. `threads` is the most threads for handlers that
+    block, by default the number of processors + 4, at most 32. `limits` (bytes or
+    counts) and `timeouts` (seconds, `None` for none) override defaults by name:
+
+    - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
+      `connections`, `output`, `drain`, `pool_queue`
+    - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`
+
+    Handlers take a `Request` and return text, bytes, a dict or list (sent as JSON),
+    `None` (204), a tuple `(value, status[, headers])`, an iterator (streamed) or a
+    `Response`. An `async def` handler runs on an event loop. A plain one that is quick
+    runs in place, where a request costs least, and one that blocks runs on the thread
+    pool: the server finds out which, see `Server.route`.
+
+    >>> app = Server(limits={"body": 1024 * 1024}, timeouts={"idle": 5.0})
+    >>> @app.get("/users/{id}")
+    ... def user(request):
+    ...     return {"id": request.params["id"]}
+    >>> from urllib.request import urlopen
+    >>> with app.start("127.0.0.1:0") as running:
+    ...     urlopen(running.url + "/users/7").read()
+    b'{"id":"7"}'
+
+    Raises `InvalidArgumentError` for an unknown name or a senseless value.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        limits: Mapping[str, int] | None = None,
+        timeouts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        self._workers = _positive("workers", workers)
+        usual = min(32, (os.cpu_count() or 1) + 4)
+        self._threads = usual if threads is None else _positive("threads", threads)
+        self._limits = dict(limits or {})
+        for name, value in self._limits.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise InvalidArgumentError(f"limit {name!r} is an int of at least 0, got {value!r}")
+        self._timeouts = dict(timeouts or {})
+        self._routes: list[Route] = []
+        self._bindings: list[tuple[str | None, str, int]] = []
+        self._fallback: int | None = None
+        self._running: Running | None = None
+        self._lock = threading.Lock()
+        # Never started: it says at once which settings and routes cannot be.
+        self._trial = self._configured()
+
+    def _configured(self) -> Handle:
+        handle = Handle()
+        handle.set_workers(self._workers)
+        for name, value in self._limits.items():
+            handle.set_limit(name, value)
+        for name, seconds in self._timeouts.items():
+            handle.set_timeout(name, seconds)
+        return handle
+
+    def route(
+        self, pattern: str, *, methods: Iterable[str] | None = ("GET",), blocking: bool | None = None
+    ) -> Callable[[H], H]:
+        """Decorates a handler for a pattern and some methods; `None` is any method.
+
+        `{name}` in a pattern stands for one segment of the path and `{*name}`, at its
+        end, for all that is left. GET answers HEAD too.
+
+        A plain function runs in place, on the thread that pulls requests, while its
+        recent runs are short (about a millisecond), and on the thread pool otherwise.
+        A new handler begins on the pool; sixteen short runs in a row bring it in place.
+        A run of more than 50 ms, or a mean above half a millisecond, sends it back, and
+        each time it takes more short runs to return. While a run in place is late,
+        another thread takes over the other requests. `blocking=True` keeps a handler on
+        the pool, `blocking=False` in place. In a host's event loop (`serve`), plain
+        functions run on the pool unless `blocking=False`.
+
+        Raises `BadRouteError` if the route cannot be, `AlreadyStartedError` while the
+        server runs, `TypeError` if the function cannot take a request.
+        """
+        if not isinstance(pattern, str):
+            raise TypeError(f"a pattern is a str, got {type(pattern).__name__}")
+        if isinstance(methods, str):
+            raise TypeError(f"methods are several str, such as [{methods!r}], got one str")
+        wanted: list[str | None] = [None] if methods is None else list(methods)
+        if not all(method is None or isinstance(method, str) for method in wanted):
+            raise TypeError(f"methods are str, got {wanted!r}")
+
+        def decorate(handler: H) -> H:
+            route = Route(handler, blocking)
+            with self._lock:
+                self._expect_idle()
+                route_id = len(self._routes)
+                for method in wanted:
+                    self._trial.route(method, pattern, route_id)
+                    self._bindings.append((method, pattern, route_id))
+                self._routes.append(route)
+            return handler
+
+        return decorate
+
+    def get(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for GET, and so for HEAD; see `route`."""
+        return self.route(pattern, methods=["GET"], blocking=blocking)
+
+    def post(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for POST; see `route`."""
+        return self.route(pattern, methods=["POST"], blocking=blocking)
+
+    def put(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for PUT; see `route`."""
+        return self.route(pattern, methods=["PUT"], blocking=blocking)
+
+    def delete(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for DELETE; see `route`."""
+        return self.route(pattern, methods=["DELETE"], blocking=blocking)
+
+    def patch(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for PATCH; see `route`."""
+        return self.route(pattern, methods=["PATCH"], blocking=blocking)
+
+    def head(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for HEAD; see `route`."""
+        return self.route(pattern, methods=["HEAD"], blocking=blocking)
+
+    def options(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for OPTIONS; see `route`."""
+        return self.route(pattern, methods=["OPTIONS"], blocking=blocking)
+
+    def any(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for every method that has none of its own there; see `route`."""
+        return self.route(pattern, methods=None, blocking=blocking)
+
+    def fallback(self, *, blocking: bool | None = None) -> Callable[[H], H]:
+        """Decorates a handler for paths that no pattern matches, in place of a plain 404."""
+
+        def decorate(handler: H) -> H:
+            route = Route(handler, blocking)
+            with self._lock:
+                self._expect_idle()
+                self._trial.fallback(len(self._routes))
+                self._fallback = len(self._routes)
+                self._routes.append(route)
+            return handler
+
+        return decorate
+
+    def _expect_idle(self) -> None:
+        if self._running is not None:
+            self._running.expect_unforked()
+            raise AlreadyStartedError("the server runs already; stop it first")
+
+    def _start(self, address: str, loop: asyncio.AbstractEventLoop | None) -> Running:
+        if not isinstance(address, str):
+            raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {type(address).__name__}")
+        with self._lock:
+            self._expect_idle()
+            handle = self._configured()
+            for method, pattern, route_id in self._bindings:
+                handle.route(method, pattern, route_id)
+            if self._fallback is not None:
+                handle.fallback(self._fallback)
+            handle.start(address)
+            backlog = self._limits.get("pool_queue", 1024)
+            self._running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
+            return self._running
+
+    def _forget(self) -> None:
+        self._running = None
+
+    @property
+    def running(self) -> Running | None:
+        """The server while it runs."""
+        return self._running
+
+    def start(self, address: str = _ADDRESS) -> Running:
+        """Listens and returns; the server runs on threads of its own until stopped.
+
+        Addresses are such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or
+        `unix:/path`; port 0 is any free one. Handlers run on threads of ours, `async def`
+        ones on one event loop. No signal handler is installed. After a stop it may be
+        started again.
+
+        Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError` or
+        `AlreadyStartedError`, with the reason.
+        """
+        return self._start(address, None)
+
+    def run(self, address: str = _ADDRESS, *, quiet: bool = False, stop_timeout: float = 10.0) -> Report:
+        """Runs until Ctrl-C, SIGTERM, or a stop from elsewhere; says where it listens unless `quiet`.
+
+        In the main thread, both signals stop the server gracefully: it takes no new
+        requests, and those under way get `stop_timeout` seconds; a second signal cuts
+        them. Then `run` returns, and the signals are handled as before. A handler's
+        `KeyboardInterrupt` or `SystemExit` stops the server and is raised here.
+        Raises as `start`.
+        """
+        signs: SimpleQueue[object] = SimpleQueue()
+        with _signals(self, signs):
+            running = self.start(address)
+            try:
+                running.notify(signs)
+                if not quiet:
+                    print(f"listening on {running.url}", flush=True)
+                # Waits in Python, not in the library: so a signal is handled at once.
+                signs.get()
+            except BaseException:
+                running.stop(0)
+                raise
+            report = running.stop(stop_timeout)
+        if running.fatal is not None:
+            raise running.fatal
+        return report
+
+    async def serve(
+        self,
+        address: str = _ADDRESS,
+        *,
+        ready: Callable[[Running], object] | None = None,
+        stop_timeout: float = 10.0,
+    ) -> Report:
+        """Serves in the running event loop, until stopped (`server.running.stop()`) or cancelled.
+
+        `async def` handlers run as tasks of this loop, without any thread of ours. When
+        it listens, `ready` is called. A cancellation stops the server gracefully within
+        `stop_timeout` seconds; a second one cuts what is under way. Raises as `start`.
+        """
+        from asyncio import get_running_loop
+
+        running = self._start(address, get_running_loop())
+        return await running.serve_here(stop_timeout, ready)
+
+
+def _positive(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is an int, got {type(value).__name__}")
+    if not 1 <= value <= 1024:
+        raise InvalidArgumentError(f"{name} is 1 to 1024, got {value}")
+    return value
+
+
+@contextmanager
+def _signals(server: Server, signs: SimpleQueue[object]) -> Iterator[None]:
+    """Puts SIGINT and SIGTERM into `signs`, if this is the main thread; a second one cuts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def handle(signum: int, _frame: object) -> None:
+        nonlocal came
+        if came and server.running is not None:
+            server.running.hurry()
+        came = True
+        signs.put(signum)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

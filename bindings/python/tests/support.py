@@ -1,0 +1,141 @@
+"""What the tests share: a client, waiting with an end, programs of their own."""
+
+import contextlib
+import http.client
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+#: The longest that anything here may take, in seconds.
+LIMIT = 30.0
+
+
+class Answer:
+    """What came back."""
+
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+        self.text = self.body.decode("latin-1")
+
+
+def fetch(running, path, method="GET", body=None, headers=None):
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+    try:
+        connection.request(method, path, body=body, headers=headers or {})
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def connect(running):
+    """A connection, for raw bytes."""
+    return socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT)
+
+
+def exchange(running, data, end=True):
+    """Sends raw bytes and reads up to the end of the connection."""
+    with connect(running) as connection:
+        connection.sendall(data)
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        return read_all(connection)
+
+
+def read_all(connection):
+    """Reads up to the end, or a reset."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+def until(condition, limit=LIMIT):
+    """Waits until `condition()` is true; says whether it came to be."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def at_once(function, count):
+    """Runs `function(number)` in `count` threads at the same time; the results in order."""
+    results = [None] * count
+
+    def run(number):
+        results[number] = function(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    return results
+
+
+class Program:
+    """A Python program in a process of its own; as a context manager it is ended for sure."""
+
+    def __init__(self, code, *arguments):
+        environment = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            # A runner in the background may ignore SIGINT, which children inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def port(self):
+        """The port in the line that it prints when it listens."""
+        line = self.process.stdout.readline()
+        if "http://127.0.0.1:" not in line:
+            raise AssertionError(f"{line!r} {self.process.stderr.read()}")
+        return int(line.rsplit(":", 1)[1])
+
+    def end(self, limit=LIMIT):
+        """Exit code, output and errors."""
+        out, err = self.process.communicate(timeout=limit)
+        return self.process.returncode, out, err
+
+
+class Quiet:
+    """A test case's log: collected instead of shown."""
+
+    def setUp(self):
+        self.log = []
+        self._handler = logging.Handler()
+        formatter = logging.Formatter()
+        self._handler.emit = lambda record: self.log.append(formatter.format(record))
+        logger = logging.getLogger("transom")
+        logger.addHandler(self._handler)
+        self._propagate, logger.propagate = logger.propagate, False
+        super().setUp()
+
+    def tearDown(self):
+        super().tearDown()
+        logger = logging.getLogger("transom")
+        logger.removeHandler(self._handler)
+        logger.propagate = self._propagate

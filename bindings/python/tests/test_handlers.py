@@ -1,0 +1,316 @@
+"""Where handlers run, and that none holds up the others."""
+
+import asyncio
+import functools
+import socket
+import threading
+import time
+import unittest
+
+from support import LIMIT, Quiet, at_once, exchange, fetch, until
+
+from transom import HTTPError, Server
+
+
+class TestRouting(Quiet, unittest.TestCase):
+    def test_methods(self):
+        app = Server()
+        for name in ("get", "post", "put", "delete", "patch", "head", "options"):
+            getattr(app, name)(f"/{name}")(lambda request: request.method)
+        app.any("/any")(lambda request: request.method)
+        app.get("/any")(lambda request: "own")
+        app.route("/two", methods=["POST", "PURGE"])(lambda request: request.method)
+        with app.start("127.0.0.1:0") as running:
+            for name in ("get", "post", "put", "delete", "patch", "options"):
+                self.assertEqual(fetch(running, f"/{name}", name.upper()).text, name.upper())
+            self.assertEqual(fetch(running, "/head", "HEAD").status, 200)
+            self.assertEqual(fetch(running, "/any", "PATCH").text, "PATCH")
+            self.assertEqual(fetch(running, "/any").text, "own")
+            self.assertEqual(fetch(running, "/two", "PURGE").text, "PURGE")
+            refused = fetch(running, "/two")
+            self.assertEqual((refused.status, refused.headers["allow"]), (405, "POST, PURGE"))
+            self.assertEqual(fetch(running, "/none").status, 404)
+
+    def test_fallback(self):
+        app = Server()
+        app.get("/")(lambda request: "index")
+        app.fallback()(lambda request: (f"no {request.path}", 404))
+        with app.start("127.0.0.1:0") as running:
+            answer = fetch(running, "/a%20b")
+            self.assertEqual((answer.status, answer.text), (404, "no /a b"))
+            self.assertEqual(fetch(running, "/").text, "index")
+
+    def test_decorators_return_the_function(self):
+        def handler(request):
+            return ""
+
+        app = Server()
+        self.assertIs(app.get("/")(handler), handler)
+        self.assertIs(app.fallback()(handler), handler)
+
+    def test_all_sorts_of_callables(self):
+        class Plain:
+            def __call__(self, request):
+                return "plain"
+
+            def method(self, request):
+                return "method"
+
+        class Waiting:
+            async def __call__(self, request):
+                await asyncio.sleep(0)
+                return "waiting"
+
+        async def partly(word, request):
+            return word
+
+        app = Server()
+        app.get("/plain")(Plain())
+        app.get("/method")(Plain().method)
+        app.get("/waiting")(Waiting())
+        app.get("/partial")(functools.partial(partly, "partial"))
+        with app.start("127.0.0.1:0") as running:
+            for name in ("plain", "method", "waiting", "partial"):
+                self.assertEqual(fetch(running, f"/{name}").text, name)
+
+
+class TestPlaces(Quiet, unittest.TestCase):
+    """A handler tells where it runs by the name of its thread."""
+
+    def test_blocking_handlers_do_not_wait_for_each_other(self):
+        app = Server(threads=50)
+
+        @app.get("/")
+        def handler(request):
+            time.sleep(0.2)
+            return "done"
+
+        with app.start("127.0.0.1:0") as running:
+            begun = time.monotonic()
+            answers = at_once(lambda _: fetch(running, "/").text, 50)
+            took = time.monotonic() - begun
+        self.assertEqual(answers, ["done"] * 50)
+        self.assertLess(took, 3.0)
+
+    def test_sync_async_and_blocking_together(self):
+        app = Server(threads=20)
+        app.get("/quick")(lambda request: "quick")
+        app.get("/slow")(lambda request: time.sleep(0.1) or "slow")
+
+        @app.get("/async")
+        async def waits(request):
+            await asyncio.sleep(0.1)
+            return "async"
+
+        with app.start("127.0.0.1:0") as running:
+            names = ["quick", "slow", "async"] * 20
+            begun = time.monotonic()
+            answers = at_once(lambda number: fetch(running, f"/{names[number]}").text, 60)
+            took = time.monotonic() - begun
+        self.assertEqual(answers, names)
+        self.assertLess(took, 3.0)
+
+    def test_a_quick_handler_moves_in_place_and_a_slow_one_back(self):
+        app = Server()
+        pause = 0.0
+
+        @app.get("/")
+        def handler(request):
+            time.sleep(pause) if pause else None
+            return threading.current_thread().name
+
+        def place():
+            return fetch(running, "/").text.rsplit("-", 1)[0]
+
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(place(), "transom-pool")
+            self.assertTrue(until(lambda: place() == "transom-puller"))
+            pause = 0.1
+            place()
+            self.assertEqual(place(), "transom-pool")
+            pause = 0.0
+            # It takes more short runs now than the first time.
+            self.assertEqual([place() for _ in range(16)], ["transom-pool"] * 16)
+            self.assertTrue(until(lambda: place() == "transom-puller"))
+            pause = 0.004
+            self.assertTrue(until(lambda: place() == "transom-pool"))
+
+    def test_fixed_places(self):
+        app = Server()
+
+        @app.get("/pool", blocking=True)
+        def pool(request):
+            return threading.current_thread().name
+
+        @app.get("/here", blocking=False)
+        def here(request):
+            time.sleep(0.002)
+            return threading.current_thread().name
+
+        with app.start("127.0.0.1:0") as running:
+            for _ in range(40):
+                self.assertTrue(fetch(running, "/pool").text.startswith("transom-pool"))
+                self.assertTrue(fetch(running, "/here").text.startswith("transom-puller"))
+
+    def test_a_handler_that_blocks_in_place_is_left_behind(self):
+        app = Server(threads=4)
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        @app.get("/stuck", blocking=False)
+        def stuck(request):
+            release.wait(LIMIT)
+            return "free"
+
+        @app.get("/quick", blocking=False)
+        def quick(request):
+            return "quick"
+
+        with app.start("127.0.0.1:0") as running:
+            late = []
+            threads = [
+                threading.Thread(target=lambda: late.append(fetch(running, "/stuck").text)) for _ in range(3)
+            ]
+            for thread in threads:
+                thread.start()
+                time.sleep(0.05)
+                begun = time.monotonic()
+                self.assertEqual(fetch(running, "/quick").text, "quick")
+                self.assertLess(time.monotonic() - begun, 2.0)
+            release.set()
+            for thread in threads:
+                thread.join(LIMIT)
+            self.assertEqual(late, ["free"] * 3)
+            self.assertEqual(fetch(running, "/quick").text, "quick")
+
+    def test_the_rest_of_a_batch_is_not_lost_to_a_handler_that_blocks(self):
+        app = Server(threads=4)
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        @app.get("/stuck/{s}", blocking=False)
+        def stuck(request):
+            release.wait(float(request.params["s"]))
+            return "free"
+
+        @app.get("/quick", blocking=False)
+        def quick(request):
+            return "quick"
+
+        paths = ["/stuck/0.02", *["/quick"] * 5, f"/stuck/{LIMIT}", *["/quick"] * 5]
+        with app.start("127.0.0.1:0") as running:
+            for _ in range(5):
+                release.clear()
+                quick_ones = []
+
+                def once(number, quick_ones=quick_ones):
+                    # The first keeps the leader busy while the others queue up behind it.
+                    time.sleep(0.005 if number else 0.0)
+                    quick_ones.append(fetch(running, paths[number]).text)
+
+                threads = [threading.Thread(target=once, args=(n,)) for n in range(len(paths))]
+                begun = time.monotonic()
+                for thread in threads:
+                    thread.start()
+                self.assertTrue(until(lambda: quick_ones.count("quick") == 10))  # noqa: B023
+                self.assertLess(time.monotonic() - begun, 3.0)
+                release.set()
+                for thread in threads:
+                    thread.join(LIMIT)
+                self.assertEqual(quick_ones.count("free"), 2)
+
+    def test_a_handler_that_is_too_late(self):
+        app = Server(timeouts={"handler": 0.2})
+        done = threading.Event()
+
+        @app.get("/")
+        def handler(request):
+            self.assertTrue(until(lambda: request.is_gone))
+            done.set()
+            return "late"
+
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/").status, 503)
+            self.assertTrue(done.wait(LIMIT))
+        self.assertEqual(self.log, [])
+
+    def test_a_body_beyond_the_limit(self):
+        app = Server(limits={"body": 10})
+        app.post("/")(lambda request: request.body)
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/", "POST", body=b"0123456789").body, b"0123456789")
+            self.assertEqual(fetch(running, "/", "POST", body=b"0123456789x").status, 413)
+
+    def test_a_body_larger_than_the_buffer_among_others(self):
+        app = Server()
+        app.post("/")(lambda request: str(len(request.body)))
+        sizes = [3_000_000, 5, 300_000, 0, 262_144, 7] * 2
+        with app.start("127.0.0.1:0") as running:
+            answers = at_once(lambda n: fetch(running, "/", "POST", body=b"x" * sizes[n]).text, len(sizes))
+        self.assertEqual(answers, [str(size) for size in sizes])
+
+    def test_pipelined_requests_are_answered_in_order(self):
+        app = Server()
+        app.get("/{n}", blocking=False)(lambda request: request.params["n"])
+        count = 200
+        data = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(count))
+        with app.start("127.0.0.1:0") as running:
+            received = exchange(running, data)
+        bodies = [part.split(b"\r\n\r\n")[1] for part in received.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+        self.assertEqual(bodies, [b"%d" % number for number in range(count)])
+
+    def test_too_much_waiting_is_503(self):
+        app = Server(threads=1, limits={"pool_queue": 2})
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        @app.get("/", blocking=True)
+        def handler(request):
+            release.wait(LIMIT)
+            return "done"
+
+        with app.start("127.0.0.1:0") as running:
+            statuses = []
+            threads = [
+                threading.Thread(target=lambda: statuses.append(fetch(running, "/").status)) for _ in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            # Up to three are let in, fewer if some meet in the queue before.
+            self.assertTrue(until(lambda: len(statuses) >= 5))
+            release.set()
+            for thread in threads:
+                thread.join(LIMIT)
+        self.assertEqual(set(statuses), {200, 503})
+        self.assertEqual(len(statuses), 8)
+
+    def test_many_quick_errors_stay_in_place(self):
+        app = Server()
+
+        @app.get("/")
+        def handler(request):
+            raise HTTPError(404, threading.current_thread().name)
+
+        with app.start("127.0.0.1:0") as running:
+            self.assertTrue(until(lambda: fetch(running, "/").text.startswith("transom-puller")))
+
+    def test_a_client_that_leaves_is_noticed(self):
+        app = Server()
+        noticed = threading.Event()
+        entered = threading.Event()
+
+        @app.get("/", blocking=True)
+        def handler(request):
+            entered.set()
+            if until(lambda: request.is_gone):
+                noticed.set()
+            return "to nobody"
+
+        app.get("/alive")(lambda request: str(request.is_gone))
+        with app.start("127.0.0.1:0") as running:
+            with socket.create_connection(("127.0.0.1", running.port)) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertTrue(entered.wait(LIMIT))
+            self.assertTrue(noticed.wait(LIMIT))
+            self.assertEqual(fetch(running, "/alive").text, "False")
+        self.assertEqual(self.log, [])

@@ -1,0 +1,244 @@
+"""Start, stop, start again; nothing is left behind."""
+
+import gc
+import http.client
+import os
+import socket
+import tempfile
+import threading
+import time
+import unittest
+import warnings
+
+from support import LIMIT, Quiet, fetch, until
+
+import transom
+from transom import Server
+
+
+def hello():
+    app = Server()
+    app.get("/")(lambda request: "hello")
+    return app
+
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+class TestLifecycle(Quiet, unittest.TestCase):
+    def test_where_it_listens(self):
+        with hello().start("127.0.0.1:0") as running:
+            self.assertGreater(running.port, 0)
+            self.assertEqual(running.addresses, [f"127.0.0.1:{running.port}"])
+            self.assertEqual(running.url, f"http://127.0.0.1:{running.port}")
+            self.assertEqual(repr(running), f"<Running {running.url}>")
+        self.assertEqual(repr(running), f"<Running {running.url} (stopped)>")
+
+    def test_unix_socket(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            app = Server()
+            app.get("/")(lambda request: repr(request.client))
+            with app.start(f"unix:{path}") as running:
+                self.assertEqual((running.url, running.port), (f"unix:{path}", 0))
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.settimeout(LIMIT)
+                    connection.connect(path)
+                    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    response = http.client.HTTPResponse(connection)
+                    response.begin()
+                    self.assertEqual(response.read(), b"None")
+
+    def test_it_can_be_started_again(self):
+        app = hello()
+        for _ in range(3):
+            with app.start("127.0.0.1:0") as running:
+                self.assertEqual(fetch(running, "/").text, "hello")
+        app.get("/more")(lambda request: "more")
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/more").text, "more")
+
+    def test_stop_reports_and_may_be_repeated(self):
+        running = hello().start("127.0.0.1:0")
+        fetch(running, "/")
+        report = running.stop()
+        self.assertEqual((report.finished, report.cut, report.pending), (0, 0, 0))
+        self.assertEqual(running.stop(0), report)
+
+    def test_a_stop_needs_a_timeout(self):
+        with hello().start("127.0.0.1:0") as running:
+            for timeout in (None, "1", True):
+                with self.assertRaises(TypeError):
+                    running.stop(timeout)
+            with self.assertRaises(transom.InvalidArgumentError):
+                running.stop(-1)
+            self.assertEqual(fetch(running, "/").text, "hello")
+
+    def test_stop_waits_for_requests_under_way(self):
+        app = Server()
+        entered = threading.Event()
+
+        @app.get("/")
+        def handler(request):
+            entered.set()
+            time.sleep(0.3)
+            return "done"
+
+        running = app.start("127.0.0.1:0")
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(fetch(running, "/").text))
+        thread.start()
+        self.assertTrue(entered.wait(LIMIT))
+        report = running.stop(LIMIT)
+        thread.join(LIMIT)
+        self.assertEqual(answers, ["done"])
+        self.assertEqual((report.finished, report.cut), (1, 0))
+
+    def test_stop_is_bounded_whatever_handlers_do(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+        for blocking in (True, False):
+            app = Server()
+            entered = threading.Event()
+
+            @app.get("/", blocking=blocking)
+            def handler(request, entered=entered):
+                entered.set()
+                release.wait(LIMIT)
+                return "late"
+
+            running = app.start("127.0.0.1:0")
+            with socket.create_connection(("127.0.0.1", running.port)) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertTrue(entered.wait(LIMIT))
+                begun = time.monotonic()
+                report = running.stop(0.2)
+                self.assertLess(time.monotonic() - begun, 3.0)
+            self.assertEqual((report.cut, report.pending), (1, 0))
+            # The app is free again, though a handler of the last run is not.
+            app.start("127.0.0.1:0").stop()
+        release.set()
+
+    def test_stop_with_an_idle_client(self):
+        running = hello().start("127.0.0.1:0")
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        begun = time.monotonic()
+        running.stop(LIMIT)
+        self.assertLess(time.monotonic() - begun, 3.0)
+        connection.close()
+
+    def check_stop_in_a_handler(self, app):
+        running = app.start("127.0.0.1:0")
+        self.assertEqual(fetch(running, "/").text, "1")
+        self.assertTrue(until(lambda: app.running is None))
+        self.assertEqual(running.stop().pending, 0)
+
+    def test_stop_in_a_handler(self):
+        app = Server()
+
+        @app.get("/")
+        def handler(request):
+            return str(app.running.stop(LIMIT).pending)
+
+        self.check_stop_in_a_handler(app)
+
+    def test_stop_in_an_asynchronous_handler(self):
+        app = Server()
+
+        @app.get("/")
+        async def handler(request):
+            return str(app.running.stop(LIMIT).pending)
+
+        self.check_stop_in_a_handler(app)
+
+    def test_stop_from_many_threads(self):
+        running = hello().start("127.0.0.1:0")
+        reports = []
+        stoppers = [threading.Thread(target=lambda: reports.append(running.stop())) for _ in range(8)]
+        for thread in stoppers:
+            thread.start()
+        for thread in stoppers:
+            thread.join(LIMIT)
+        self.assertEqual(len(set(reports)), 1)
+        self.assertEqual(len(reports), 8)
+
+    def test_several_servers_at_once(self):
+        with hello().start("127.0.0.1:0") as one, hello().start("127.0.0.1:0") as two:
+            self.assertNotEqual(one.port, two.port)
+            self.assertEqual(fetch(one, "/").text + fetch(two, "/").text, "hellohello")
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/task"), "counts by /proc")
+    def test_a_hundred_starts_leave_nothing_behind(self):
+        app = Server()
+        app.get("/")(lambda request: "hello")
+        app.get("/stream")(lambda request: iter("ab"))
+
+        @app.get("/async")
+        async def handler(request):
+            return "async"
+
+        def once():
+            with app.start("127.0.0.1:0") as running:
+                for path in ("/", "/stream", "/async"):
+                    self.assertEqual(fetch(running, path).status, 200)
+
+        once()
+        self.assertTrue(until(lambda: threading.active_count() == 1, 2.0))
+        before = threads(), descriptors()
+        for _ in range(100):
+            once()
+        # Not equal: what earlier tests left to end may end meanwhile.
+        back = until(lambda: threads() <= before[0] and descriptors() <= before[1], 5.0)
+        self.assertTrue(back, (before, threads(), descriptors()))
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/task"), "counts by /proc")
+    def test_a_server_that_nobody_keeps_is_freed(self):
+        before = threads(), descriptors()
+        for _ in range(20):
+            Server()
+        gc.collect()
+        self.assertLessEqual(threads(), before[0])
+        self.assertLessEqual(descriptors(), before[1])
+
+    @unittest.skipUnless(hasattr(os, "fork"), "forks")
+    def test_fork(self):
+        app = hello()
+        other = hello()
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/").text, "hello")
+            read, write = os.pipe()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the threads are what this is about
+                child = os.fork()
+            if child == 0:
+                seen = []
+                for use in (
+                    running.stop,
+                    lambda: app.start("127.0.0.1:0"),
+                    lambda: app.get("/x")(lambda request: ""),
+                    lambda: other.start("127.0.0.1:0"),
+                ):
+                    try:
+                        use()
+                        seen.append("no error")
+                    except transom.ForkedError as error:
+                        seen.append(f"{isinstance(error, RuntimeError)} {error.code}")
+                    except BaseException as error:
+                        seen.append(repr(error))
+                os.write(write, "\n".join(seen).encode())
+                os._exit(0)
+            os.close(write)
+            seen = b""
+            while chunk := os.read(read, 4096):
+                seen += chunk
+            os.close(read)
+            os.waitpid(child, 0)
+            self.assertEqual(seen.decode().split("\n"), ["True -19"] * 4)
+            self.assertEqual(fetch(running, "/").text, "hello")

@@ -1,0 +1,235 @@
+"""Whole programs: signals, and the end of the interpreter."""
+
+import os
+import signal
+import socket
+import threading
+import time
+import unittest
+
+from support import LIMIT, Program, at_once, read_all
+
+RUN = """
+import sys, time, threading
+from transom import Server
+app = Server()
+@app.get("/")
+def index(request):
+    return "hello"
+@app.get("/slow")
+def slow(request):
+    time.sleep(float(request.query["s"]))
+    return "slow"
+@app.get("/exit")
+def leave(request):
+    raise SystemExit(7)
+@app.get("/interrupt")
+async def interrupt(request):
+    raise KeyboardInterrupt
+@app.get("/stop")
+def stop(request):
+    app.running.stop()
+    return "stopping"
+report = app.run("127.0.0.1:0")
+print("finished", report.finished, "cut", report.cut, flush=True)
+"""
+
+EXIT = """
+import sys, time, threading, asyncio
+from transom import Server
+app = Server()
+@app.get("/quick")
+def quick(request):
+    return "x"
+@app.get("/slow")
+def slow(request):
+    time.sleep(60)
+@app.get("/async")
+async def waits(request):
+    await asyncio.sleep(60)
+@app.get("/stream")
+def stream(request):
+    while True:
+        yield "x" * 1000
+running = app.start("127.0.0.1:0")
+print(running.url, flush=True)
+sys.stdin.readline() if len(sys.argv) > 1 else time.sleep(0.3)
+"""
+
+
+def get(port, path):
+    """Sends a request; the connection, without waiting for the answer."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    return connection
+
+
+class TestSignals(unittest.TestCase):
+    def test_a_signal_stops_at_once(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with Program(RUN) as program, get(program.port(), "/") as connection:
+                self.assertIn(b"hello", connection.recv(4096))
+                begun = time.monotonic()
+                program.process.send_signal(number)
+                code, out, err = program.end()
+                self.assertLess(time.monotonic() - begun, 2.0)
+                self.assertEqual((code, out, err), (0, "finished 0 cut 0\n", ""))
+
+    def test_requests_under_way_are_finished(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with Program(RUN) as program, get(program.port(), "/slow?s=0.5") as connection:
+                time.sleep(0.2)
+                program.process.send_signal(number)
+                self.assertIn(b"slow", read_all(connection))
+                self.assertEqual(program.end()[:2], (0, "finished 1 cut 0\n"))
+
+    def test_a_second_signal_cuts(self):
+        with Program(RUN) as program, get(program.port(), "/slow?s=20") as connection:
+            time.sleep(0.2)
+            program.process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            begun = time.monotonic()
+            program.process.send_signal(signal.SIGINT)
+            self.assertEqual(read_all(connection), b"")
+            self.assertEqual(program.end()[:2], (0, "finished 0 cut 1\n"))
+            self.assertLess(time.monotonic() - begun, 3.0)
+
+    def test_a_signal_while_busy(self):
+        with Program(RUN) as program:
+            port = program.port()
+            ended = threading.Event()
+
+            def load():
+                try:
+                    while not ended.is_set():
+                        with get(port, "/") as connection:
+                            connection.recv(4096)
+                except OSError:
+                    pass
+
+            threads = [threading.Thread(target=load) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.3)
+            program.process.send_signal(signal.SIGINT)
+            code, out, err = program.end()
+            ended.set()
+            for thread in threads:
+                thread.join(LIMIT)
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("cut 0", out)
+
+    def test_handlers_that_end_the_program(self):
+        with Program(RUN) as program, get(program.port(), "/exit"):
+            code, out, err = program.end()
+            self.assertEqual((code, out), (7, ""))
+        with Program(RUN) as program, get(program.port(), "/interrupt"):
+            code, out, err = program.end()
+            self.assertEqual((code, out), (-signal.SIGINT, ""))
+            self.assertTrue(err.rstrip().endswith("KeyboardInterrupt"), err)
+
+    def test_a_handler_that_stops_the_server(self):
+        with Program(RUN) as program, get(program.port(), "/stop") as connection:
+            self.assertIn(b"stopping", read_all(connection))
+            self.assertEqual(program.end()[:2], (0, "finished 1 cut 0\n"))
+
+    def test_signals_are_handled_as_before_afterwards(self):
+        code = """
+import os, signal, threading, time
+from transom import Server
+seen = []
+signal.signal(signal.SIGTERM, lambda *_: seen.append("own"))
+app = Server()
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+app.run("127.0.0.1:0", quiet=True)
+print(seen)
+os.kill(os.getpid(), signal.SIGTERM)
+print(seen, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+running = app.start("127.0.0.1:0")
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+thread = threading.Thread(target=lambda: Server().run("127.0.0.1:0", quiet=True), daemon=True)
+thread.start()
+time.sleep(0.1)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+        with Program(code) as program:
+            self.assertEqual(program.end(), (0, "[]\n['own'] True\nTrue\nTrue\n", ""))
+
+
+class TestExit(unittest.TestCase):
+    def test_the_interpreter_ends_with_requests_under_way(self):
+        def once(number):
+            with Program(EXIT) as program:
+                port = program.port()
+                connections = [get(port, path) for path in ("/slow", "/async", "/stream", "/quick") * 2]
+                result = program.end()
+                for connection in connections:
+                    connection.close()
+            return result
+
+        results = []
+        for _ in range(5):
+            results += at_once(once, 10)
+        self.assertEqual(results, [(0, "", "")] * 50)
+
+    def test_the_interpreter_ends_under_load(self):
+        def once(number):
+            with Program(EXIT) as program:
+                port = program.port()
+                try:
+                    with get(port, "/quick") as connection:
+                        while connection.recv(4096):
+                            connection.sendall(b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+                except OSError:
+                    pass
+                code, _, err = program.end()
+            return code, err
+
+        self.assertEqual(at_once(once, 4), [(0, "")] * 4)
+
+    def test_an_exception_in_the_main_thread(self):
+        code = EXIT + "\nraise ValueError('end')\n"
+        with Program(code) as program:
+            program.port()
+            code, _, err = program.end()
+            self.assertEqual(code, 1)
+            self.assertTrue(err.endswith("ValueError: end\n"), err)
+
+    def test_a_server_that_was_never_started(self):
+        with Program("from transom import Server; app = Server(); app.get('/')(lambda r: '')") as program:
+            self.assertEqual(program.end(), (0, "", ""))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "forks")
+    def test_a_child_of_a_process_that_ran_no_server_may_run_one(self):
+        code = """
+import os
+from urllib.request import urlopen
+from transom import Server
+app = Server()
+app.get("/")(lambda request: "hello")
+child = os.fork()
+with app.start("127.0.0.1:0") as running:
+    assert urlopen(running.url, timeout=10).read() == b"hello"
+if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+        with Program(code) as program:
+            self.assertEqual(program.end(), (0, "0\n", ""))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "forks")
+    def test_a_child_that_exits_leaves_the_parents_server_alone(self):
+        code = """
+import os, sys, warnings
+warnings.simplefilter("ignore")  # forking with threads is what this is about
+from urllib.request import urlopen
+from transom import Server
+app = Server()
+app.get("/")(lambda request: "hello")
+running = app.start("127.0.0.1:0")
+child = os.fork()
+if child == 0:
+    sys.exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), urlopen(running.url).read())
+"""
+        with Program(code) as program:
+            self.assertEqual(program.end(), (0, "3 b'hello'\n", ""))

@@ -1,0 +1,134 @@
+"""What a handler sees of a request."""
+
+import json
+import unittest
+
+from support import Quiet, exchange, fetch
+
+from transom import Request, Server
+
+
+class TestRequest(Quiet, unittest.TestCase):
+    def see(self, look, raw=None, pattern="/{*rest}", **how):
+        """What `look` makes of a request that is sent."""
+        seen = []
+        app = Server()
+
+        @app.any(pattern)
+        def handler(request):
+            seen.append(look(request))
+
+        with app.start("127.0.0.1:0") as running:
+            if raw is None:
+                how.setdefault("path", "/x")
+                self.answer = fetch(running, **how)
+            else:
+                self.answer = exchange(running, raw)
+        return seen[0] if seen else None
+
+    def test_request_line(self):
+        raw = b"PUT /a%20b/%C3%A9?x=1&x=2&y=%26&z= HTTP/1.0\r\n\r\n"
+        parts = self.see(
+            lambda r: (r.method, r.target, r.path, r.raw_path, r.query_string, r.http_version, repr(r)), raw
+        )
+        target = "/a%20b/%C3%A9?x=1&x=2&y=%26&z="
+        self.assertEqual(
+            parts,
+            (
+                "PUT",
+                target,
+                "/a b/é",
+                "/a%20b/%C3%A9",
+                target.split("?")[1],
+                "1.0",
+                f"<Request PUT {target}>",
+            ),
+        )
+
+    def test_query(self):
+        query = self.see(lambda r: r.query, path="/q?x=1&x=2&y=%26+a&z=")
+        self.assertEqual(query["x"], "1")
+        self.assertEqual(query.get_all("x"), ["1", "2"])
+        self.assertEqual(dict(query), {"x": "1", "y": "& a", "z": ""})
+        self.assertEqual(query.pairs, [("x", "1"), ("x", "2"), ("y", "& a"), ("z", "")])
+        self.assertEqual((query.get("no"), "no" in query, query.get_all("no")), (None, False, []))
+        with self.assertRaises(KeyError):
+            query["no"]
+
+    def test_params(self):
+        params = self.see(lambda r: r.params, path="/b%20c/d/e%2Ff", pattern="/{one}/{*rest}")
+        self.assertEqual(params, {"one": "b c", "rest": "d/e/f"})
+        self.assertEqual(self.see(lambda r: r.params, path="/plain", pattern="/plain"), {})
+
+    def test_headers(self):
+        raw = b"GET / HTTP/1.1\r\nHost: a\r\nX-Two: 1\r\nx-lat: caf\xe9\r\nX-TWO:2\t\r\nx-none:\r\n\r\n"
+        headers = self.see(lambda r: r.headers, raw, pattern="/")
+        self.assertEqual(headers["HOST"], "a")
+        self.assertEqual(headers.get_all("x-two"), ["1", "2"])
+        self.assertEqual(headers["x-lat"], "caf\xe9")
+        self.assertEqual(headers["x-none"], "")
+        self.assertEqual(headers.get("absent", "no"), "no")
+        self.assertEqual([name for name, _ in headers.pairs], ["Host", "X-Two", "x-lat", "X-TWO", "x-none"])
+        self.assertEqual(headers.raw[2], (b"x-lat", b"caf\xe9"))
+        self.assertEqual(len(headers), 4)
+        self.assertIn("X-Two", headers)
+
+    def test_cookies(self):
+        cookie = 'a=1; b="two"; a=3;c=; nonsense; d==e'
+        cookies = self.see(lambda r: r.cookies, path="/x", headers={"Cookie": cookie})
+        self.assertEqual(cookies, {"a": "1", "b": "two", "c": "", "d": "=e"})
+
+    def test_body(self):
+        blob = bytes(range(256)) * 3000
+        self.assertEqual(self.see(lambda r: r.body, method="POST", body=blob), blob)
+        self.assertEqual(self.see(lambda r: r.body), b"")
+        head = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        body = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        self.assertEqual(self.see(lambda r: r.body, head + body), b"abcde")
+
+    def test_params_before_a_body(self):
+        seen = self.see(
+            lambda r: (r.body, r.params, r.query_string),
+            path="/7?q",
+            pattern="/{id}",
+            method="POST",
+            body="text",
+        )
+        self.assertEqual(seen, (b"text", {"id": "7"}, "q"))
+
+    def test_text(self):
+        kind = {"Content-Type": "text/plain; Charset=latin-1"}
+        self.assertEqual(self.see(lambda r: r.text(), method="POST", body=b"caf\xe9", headers=kind), "café")
+        self.assertEqual(self.see(lambda r: r.text(), method="POST", body="café".encode()), "café")
+        self.see(lambda r: r.text(), method="POST", body=b"\xff")
+        self.assertEqual((self.answer.status, self.answer.body), (400, b"the body is not text in utf-8\n"))
+        kind = {"Content-Type": "text/plain; charset=klingon"}
+        self.see(lambda r: r.text(), method="POST", body=b"x", headers=kind)
+        self.assertEqual(self.answer.status, 400)
+        self.assertEqual(self.log, [])
+
+    def test_json(self):
+        value = {"a": [1, None, "é"]}
+        self.assertEqual(self.see(lambda r: r.json(), method="POST", body=json.dumps(value)), value)
+        for bad in (b"{", b"", b"\xff\xfe\xfd", b"[" * 200_000):
+            self.see(lambda r: r.json(), method="POST", body=bad)
+            self.assertEqual(self.answer.status, 400, bad[:4])
+            self.assertIn("the body is not JSON", self.answer.text)
+
+    def test_form(self):
+        kind = {"Content-Type": "Application/X-WWW-Form-URLencoded; charset=utf-8"}
+        form = self.see(lambda r: r.form(), method="POST", body="a=1&a=%C3%A9&b=+", headers=kind)
+        self.assertEqual(form.pairs, [("a", "1"), ("a", "é"), ("b", " ")])
+        self.see(lambda r: r.form(), method="POST", body="{}", headers={"Content-Type": "application/json"})
+        self.assertEqual(self.answer.status, 415)
+
+    def test_client(self):
+        host, port = self.see(lambda r: r.client)
+        self.assertEqual(host, "127.0.0.1")
+        self.assertGreater(port, 0)
+
+    def test_a_request_outlives_its_answer(self):
+        request = self.see(lambda r: r, path="/x?q=1", method="POST", body=b"kept", headers={"X-A": "b"})
+        self.assertIsInstance(request, Request)
+        self.assertEqual((request.body, request.headers["x-a"], request.query["q"]), (b"kept", "b", "1"))
+        self.assertTrue(request.is_gone)

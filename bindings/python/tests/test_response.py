@@ -1,0 +1,200 @@
+"""What becomes of what a handler returns."""
+
+import unittest
+
+from support import Quiet, exchange, fetch
+
+from transom import BadHeaderError, BadStatusError, Error, HTTPError, Response, Server
+
+TEXT = "text/plain; charset=utf-8"
+BYTES = "application/octet-stream"
+
+
+class TestReturnValues(Quiet, unittest.TestCase):
+    def answer(self, value, asynchronous=False, **how):
+        app = Server()
+        if asynchronous:
+
+            @app.any("/")
+            async def handler(request):
+                return value() if callable(value) else value
+        else:
+
+            @app.any("/")
+            def handler(request):
+                return value() if callable(value) else value
+
+        with app.start("127.0.0.1:0") as running:
+            return fetch(running, "/", **how)
+
+    def test_values(self):
+        cases = [
+            ("text é", 200, TEXT, "text é".encode()),
+            ("", 200, TEXT, b""),
+            (b"\0\xff", 200, BYTES, b"\0\xff"),
+            (bytearray(b"ab"), 200, BYTES, b"ab"),
+            (memoryview(b"ab"), 200, BYTES, b"ab"),
+            ({"a": [1, "é", None]}, 200, "application/json", '{"a":[1,"é",null]}'.encode()),
+            ([], 200, "application/json", b"[]"),
+            (None, 204, None, b""),
+            (("made", 201), 201, TEXT, b"made"),
+            (({"a": 1}, 202, {"X-A": "b"}), 202, "application/json", b'{"a":1}'),
+            (("<p>", 200, [("Content-Type", "text/html")]), 200, "text/html", b"<p>"),
+            (Response("x", status=404, content_type="a/b"), 404, "a/b", b"x"),
+            (Response("x", headers={"content-TYPE": "c/d"}), 200, "c/d", b"x"),
+            (Response.html("<b>é</b>"), 200, "text/html; charset=utf-8", "<b>é</b>".encode()),
+            (Response.text("t"), 200, TEXT, b"t"),
+            (Response.json([1.5]), 200, "application/json", b"[1.5]"),
+            (Response(), 200, None, b""),
+            (Response(status=204), 204, None, b""),
+        ]
+        for value, status, kind, body in cases:
+            for asynchronous in (False, True):
+                with self.subTest(value=value, asynchronous=asynchronous):
+                    answer = self.answer(value, asynchronous)
+                    self.assertEqual(
+                        (answer.status, answer.headers["content-type"], answer.body), (status, kind, body)
+                    )
+        self.assertEqual(self.log, [])
+
+    def test_a_subclass_is_what_it_derives_from(self):
+        class Text(str):
+            pass
+
+        self.assertEqual(self.answer(Text("sub")).body, b"sub")
+
+    def test_headers_keep_order_and_duplicates(self):
+        response = Response("x", headers=[("X-A", "1"), ("x-b", "2"), ("X-A", "3")])
+        response.set_cookie("c", "d", secure=True, path=None, same_site=None)
+        answer = self.answer(response)
+        self.assertEqual(answer.headers.get_all("x-a"), ["1", "3"])
+        self.assertEqual(answer.headers["set-cookie"], "c=d; Secure; HttpOnly")
+        names = [name for name, _ in answer.headers.items() if name.lower().startswith("x-")]
+        self.assertEqual(names, ["X-A", "x-b", "X-A"])
+
+    def test_redirect(self):
+        answer = self.answer(Response.redirect("/elsewhere?a=b#c é"))
+        self.assertEqual((answer.status, answer.headers["location"]), (303, "/elsewhere?a=b#c%20%C3%A9"))
+        with self.assertRaises(BadStatusError):
+            Response.redirect("/", status=200)
+
+    def test_head_has_no_body(self):
+        app = Server()
+
+        @app.get("/")
+        def handler(request):
+            return "hello"
+
+        with app.start("127.0.0.1:0") as running:
+            answer = exchange(running, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").lower()
+        self.assertIn(b"content-length: 5\r\n", answer)
+        self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+    def test_a_large_answer(self):
+        body = bytes(range(256)) * 40_000
+        self.assertEqual(self.answer(body).body, body)
+
+    def test_wrong_values_are_500_and_logged_with_the_handlers_name(self):
+        class Odd:
+            pass
+
+        for value in (
+            7, 1.5, {1, 2}, Odd(), ("a",), ("a", 200, {}, 1), ("a", "200"), ("a", 99),
+            ("a", 200, {"x": 1}), ("a", 200, "x"), ({"a": object()}), ([float("nan")]),
+        ):  # fmt: skip
+            with self.subTest(value=value):
+                self.log.clear()
+                self.assertEqual(self.answer(lambda value=value: value).status, 500)
+                self.assertEqual(len(self.log), 1)
+                self.assertIn("test_response.TestReturnValues.answer.<locals>.handler", self.log[0])
+                self.assertIn("Error", self.log[0])
+
+    def test_http_error(self):
+        def refuse():
+            raise HTTPError(403, "not you", {"X-Why": "because"})
+
+        for asynchronous in (False, True):
+            answer = self.answer(refuse, asynchronous)
+            self.assertEqual((answer.status, answer.body), (403, b"not you\n"))
+            self.assertEqual(answer.headers["x-why"], "because")
+        self.assertEqual(self.log, [])
+
+        def refuse_badly():
+            raise HTTPError(4000, "x")
+
+        self.assertEqual(self.answer(refuse_badly).status, 500)
+
+    def test_exceptions_are_500_with_a_traceback_in_the_log(self):
+        def fail():
+            raise KeyError("lost")
+
+        for asynchronous in (False, True):
+            self.log.clear()
+            answer = self.answer(fail, asynchronous, method="POST", body="x")
+            self.assertEqual((answer.status, answer.body), (500, b"500 Internal Server Error\n"))
+            self.assertEqual(len(self.log), 1)
+            for part in ("POST /", "handler", "Traceback", "KeyError: 'lost'"):
+                self.assertIn(part, self.log[0])
+
+
+class TestConstruction(unittest.TestCase):
+    def test_bad_headers(self):
+        for name, value in (
+            ("", "x"), ("a b", "x"), ("a:", "x"), ("a\r\n", "x"), ("é", "x"),
+            ("a", "x\r\nb: c"), ("a", "x\n"), ("a", "\0"), ("a", "\x7f"), ("a", "€"),
+        ):  # fmt: skip
+            with self.subTest(name=name, value=value):
+                with self.assertRaises(BadHeaderError) as caught:
+                    Response("", headers={name: value})
+                self.assertIsInstance(caught.exception, ValueError)
+                self.assertIsInstance(caught.exception, Error)
+                self.assertEqual(caught.exception.code, -8)
+                self.assertIn(repr(name), str(caught.exception))
+        with self.assertRaises(BadHeaderError) as caught:
+            Response("", headers={"x-a": "one\r\ntwo"})
+        self.assertEqual(
+            str(caught.exception), r"value of header 'x-a': character '\r' at 3 is not allowed in a value"
+        )
+        with self.assertRaises(BadHeaderError):
+            Response("", content_type="text/plain\n")
+        with self.assertRaises(BadHeaderError):
+            Response("").add_header("a b", "c")
+
+    def test_wrong_types(self):
+        for make, expected in (
+            (lambda: Response(7), "a body is str, bytes, bytearray, memoryview or None, got int"),
+            (lambda: Response({"a": 1}), "a body is str, bytes, bytearray, memoryview or None, got dict"),
+            (lambda: Response("", status="200"), "a status is an int, got str"),
+            (lambda: Response("", status=True), "a status is an int, got bool"),
+            (lambda: Response("", headers={"a": 1}), "header names and values are str, got int in 'a': 1"),
+            (lambda: Response("", headers=["ab"]), "headers are a mapping or pairs of str, got 'ab' in them"),
+            (lambda: Response("", headers="ab"), "headers are a mapping or pairs of str, got str"),
+            (lambda: Response.text(b""), "expected str, got bytes"),
+            (lambda: Response.stream("abc"), "a stream is an iterator of str or bytes, got str"),
+        ):
+            with self.assertRaises(TypeError) as caught:
+                make()
+            self.assertEqual(str(caught.exception), expected)
+
+    def test_bad_status(self):
+        for status in (0, 100, 199, 600, -1):
+            with self.assertRaises(BadStatusError) as caught:
+                Response("", status=status)
+            self.assertIsInstance(caught.exception, ValueError)
+
+    def test_two_content_types(self):
+        with self.assertRaises(ValueError):
+            Response("", content_type="a/b", headers={"Content-Type": "c/d"})
+
+    def test_bad_cookies(self):
+        for name, value in (("a b", "c"), ("a", "b;c"), ("a", 'b"'), ("a", "b c"), ("", "b")):
+            with self.assertRaises(BadHeaderError):
+                Response("").set_cookie(name, value)
+        with self.assertRaises(BadHeaderError):
+            Response("").set_cookie("a", "b", path="/;x")
+        with self.assertRaises(ValueError):
+            Response("").set_cookie("a", "b", same_site="Maybe")
+
+    def test_repr(self):
+        self.assertEqual(repr(Response("abc")), "<Response 200 text/plain; charset=utf-8, 3 bytes>")
+        self.assertEqual(repr(Response.stream(iter(()))), f"<Response 200 {BYTES}, stream>")
