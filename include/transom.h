@@ -338,7 +338,8 @@ void transom_server_free(transom_server *server);
  * GET answers HEAD too. In a pattern, {name} stands for one segment and, at
  * the end, {*name} for all that is left: "/users/{id}", "/files/{*path}".
  *
- * Errors: TRANSOM_BAD_ROUTE (the log says why), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_BAD_ROUTE (transom_server_route_error says why),
+ * TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_route(transom_server *server,
                                     const char *method,
@@ -379,6 +380,13 @@ transom_status transom_server_route_pull(transom_server *server,
 
 /* The same for requests whose path no route matches. */
 transom_status transom_server_fallback_pull(transom_server *server, uint32_t route_id);
+
+/*
+ * Why a route of this server was last refused with TRANSOM_BAD_ROUTE, in a
+ * sentence; NULL if none was, or it was told already. It is yours: free it
+ * with transom_error_free.
+ */
+transom_error *transom_server_route_error(transom_server *server);
 
 
 /* ---- A server: settings, before it is started ---------------------------------------- */

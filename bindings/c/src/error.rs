@@ -34,6 +34,12 @@ impl transom_error {
         Self { errno: error.raw_os_error().unwrap_or(0), ..bare }
     }
 
+    /// A method that is no token.
+    pub fn bad_method(method: &str) -> Self {
+        let message = format!("bad route: {method:?} is no method (RFC 9110 9.1)");
+        Self::bare(transom_status::TRANSOM_BAD_ROUTE, &message)
+    }
+
     pub fn code(&self) -> transom_status {
         self.code
     }

@@ -1,13 +1,14 @@
 //! Registering handlers.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 use std::sync::Arc;
 
 use transom::Method;
 
 use crate::bytes::text;
 use crate::callback::{Callback, transom_handler};
-use crate::error::status_of;
+use crate::error::{status_of, transom_error};
 use crate::server::transom_server;
 use crate::setup::Endpoint;
 use crate::status::transom_status;
@@ -29,7 +30,8 @@ struct Place {
 /// GET answers HEAD too. In a pattern, {name} stands for one segment and, at
 /// the end, {*name} for all that is left: "/users/{id}", "/files/{*path}".
 ///
-/// Errors: TRANSOM_BAD_ROUTE (the log says why), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_BAD_ROUTE (transom_server_route_error says why),
+/// TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route(
     server: *mut transom_server,
@@ -108,6 +110,19 @@ pub unsafe extern "C" fn transom_server_fallback_pull(
     })
 }
 
+/// Why a route of this server was last refused with TRANSOM_BAD_ROUTE, in a
+/// sentence; NULL if none was, or it was told already. It is yours: free it
+/// with transom_error_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_route_error(server: *mut transom_server) -> *mut transom_error {
+    guard!(ptr::null_mut(), {
+        // SAFETY: NULL or valid, by the contract.
+        let error =
+            unsafe { transom_server::get(server) }.ok().and_then(|server| server.swap_route_error(None));
+        error.map_or(ptr::null_mut(), |error| Box::into_raw(Box::new(error)))
+    })
+}
+
 /// Registers a handler, its user data in hand before anything can fail.
 ///
 /// # Safety
@@ -142,18 +157,22 @@ unsafe fn add(
         return server.set_up(|setup| setup.fallback(endpoint)).map(drop);
     };
     // SAFETY: passed on.
-    let (method, pattern) = unsafe { (parse_method(method)?, text(pattern)?) };
+    let (method, pattern) = unsafe { (parse_method(server, method)?, text(pattern)?) };
     // What is left of it when it cannot be added goes when the lock is free.
     let added = server.set_up(|setup| setup.route(method, pattern, endpoint.clone()))?;
     added.map_err(|error| {
-        log::error!(target: "transom", "{error}");
-        status_of(&error)
+        let status = status_of(&error);
+        drop(server.swap_route_error(Some(error.into())));
+        status
     })
 }
 
 /// # Safety
 /// `method` is NULL or NUL-terminated.
-unsafe fn parse_method(method: *const c_char) -> Result<Option<Method>, transom_status> {
+unsafe fn parse_method(
+    server: &transom_server,
+    method: *const c_char,
+) -> Result<Option<Method>, transom_status> {
     if method.is_null() {
         return Ok(None);
     }
@@ -162,7 +181,10 @@ unsafe fn parse_method(method: *const c_char) -> Result<Option<Method>, transom_
         "*" => Ok(None),
         method => match Method::from_bytes(method.as_bytes()) {
             Ok(method) => Ok(Some(method)),
-            Err(_) => Err(transom_status::TRANSOM_BAD_ROUTE),
+            Err(_) => {
+                drop(server.swap_route_error(Some(transom_error::bad_method(method))));
+                Err(transom_status::TRANSOM_BAD_ROUTE)
+            }
         },
     }
 }

@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::bytes::borrow;
+use crate::error::transom_error;
 use crate::process::{self, Process};
 use crate::queue::Queue;
 use crate::running::Running;
@@ -19,6 +20,8 @@ pub struct transom_server {
     setup: Mutex<Option<Setup>>,
     pub(crate) queue: Arc<Queue>,
     running: OnceLock<Arc<Running>>,
+    /// Why a route was refused last.
+    route_error: Mutex<Option<transom_error>>,
 }
 
 impl transom_server {
@@ -28,6 +31,7 @@ impl transom_server {
             setup: Mutex::new(Some(Setup::default())),
             queue: Arc::default(),
             running: OnceLock::new(),
+            route_error: Mutex::new(None),
         }
     }
 
@@ -69,6 +73,11 @@ impl transom_server {
 
     pub(crate) fn running(&self) -> Result<&Arc<Running>, transom_status> {
         self.running.get().ok_or(transom_status::TRANSOM_NOT_STARTED)
+    }
+
+    /// Keeps, or takes, why a route was refused.
+    pub(crate) fn swap_route_error(&self, error: Option<transom_error>) -> Option<transom_error> {
+        mem::replace(&mut *self.route_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Setup>> {

@@ -130,6 +130,14 @@ static void routes(transom_server *server)
     CHECK_STATUS(transom_server_route(server, "GET", "/a/{c}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
     CHECK_STATUS(transom_server_route(server, "GET", "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
     CHECK_STATUS(transom_server_route(server, "G T", "/x", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    {
+        transom_error *why = transom_server_route_error(server);
+        CHECK(why != NULL && transom_error_code(why) == TRANSOM_BAD_ROUTE);
+        CHECK(strstr(transom_error_message(why), "G T") != NULL);
+        transom_error_free(why);
+        CHECK(transom_server_route_error(server) == NULL);
+        CHECK(transom_server_route_error(NULL) == NULL);
+    }
     CHECK_STATUS(transom_server_route(server, "", "/x", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
     CHECK_STATUS(transom_server_route(server, "\xff", "/x", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_route(server, "GET", "/\xff", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);

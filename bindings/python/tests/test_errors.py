@@ -58,9 +58,9 @@ class TestErrors(unittest.TestCase):
         app.get("/users/{id}")(lambda request: "")
         for pattern, reason in (
             ("no-slash", "a pattern starts with `/`"),
-            ("/users/{id}", "/users/{id}"),
-            ("/users/{name}", "/users/{name}"),
-            ("/a/{", "/a/{"),
+            ("/users/{id}", "there is a handler for this already"),
+            ("/users/{name}", "conflict"),
+            ("/a/{", "Parameters must be"),
             ("/{*rest}/more", "/{*rest}/more"),
             ("", "a pattern starts with `/`"),
             ("/\0", "NUL"),

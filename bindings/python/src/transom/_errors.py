@@ -148,11 +148,16 @@ class ErrorSlot:
     def check(self, code: int) -> None:
         """Raises what the library reported, with its message; frees its error."""
         pointer, self._pointer.value = self._pointer.value, None
-        if pointer is None:
-            check(code)
-            return
-        message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
-        errno = quick.error_errno(pointer)
-        quick.error_free(pointer)
-        if code != native.OK:
-            raise make(code, message, errno)
+        check_told(code, pointer)
+
+
+def check_told(code: int, pointer: int | None) -> None:
+    """Raises the exception for `code` unless it is `OK`, with what the `transom_error` says; frees that."""
+    if pointer is None:
+        check(code)
+        return
+    message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
+    errno = quick.error_errno(pointer)
+    quick.error_free(pointer)
+    if code != native.OK:
+        raise make(code, message, errno)

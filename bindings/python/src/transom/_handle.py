@@ -8,7 +8,7 @@ from ctypes import byref, create_string_buffer
 from dataclasses import dataclass
 
 from transom import _native as native
-from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
+from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, check_told, make
 from transom._native import ReportStruct, quick, waiting
 
 
@@ -72,8 +72,8 @@ class Handle:
         if "\0" in pattern or (method is not None and "\0" in method):
             raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds a NUL")
         code = quick.server_route_pull(self._use(), method and method.encode(), pattern.encode(), route_id)
-        if code == native.BAD_ROUTE and not pattern.startswith("/"):
-            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: a pattern starts with `/`")
+        if code == native.BAD_ROUTE:
+            check_told(code, quick.server_route_error(self._use()))
         check(code, f"bad route {method or '*'} {pattern!r}")
 
     def fallback(self, route_id: int) -> None:

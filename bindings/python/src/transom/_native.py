@@ -73,6 +73,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64)),
     "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64)),
     "transom_server_route_pull": (c_int32, (c_void_p, c_char_p, c_char_p, c_uint32)),
+    "transom_server_route_error": (c_void_p, (c_void_p,)),
     "transom_server_fallback_pull": (c_int32, (c_void_p, c_uint32)),
     "transom_server_port": (c_uint16, (c_void_p,)),
     "transom_server_address": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
