@@ -302,3 +302,62 @@ fn a_head_that_comes_too_slowly_is_given_up_before_its_deadline() {
     client.send("GET / HTTP/1.1\r\nHost: h\r\n");
     assert_eq!(client.answer().status, 408);
 }
+
+#[test]
+fn a_service_is_stopped_by_its_host() {
+    let service = transom::Server::new(Router::new().get("/", async |_: Request| "hello")).service().unwrap();
+    let (mut client, server) = {
+        let (client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+        (smol::Async::new(client).unwrap(), smol::Async::new(server).unwrap())
+    };
+    smol::block_on(async {
+        let serving = service.serve_connection(server, transom::Peer::Unknown);
+        let talking = async {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+            let mut answer = [0; 15];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            // It idles now: stopping ends it at once.
+            service.stop(Duration::from_secs(20)).await
+        };
+        let ((), report) = futures_lite::future::zip(serving, talking).await;
+        assert_eq!((report.cut, report.pending), (0, 0));
+    });
+}
+
+#[test]
+fn half_a_head_does_not_hold_a_stop_until_its_deadline() {
+    let server = configured(Router::new(), |_, timeouts| timeouts.drain = Some(common::SHORT))
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.1\r\nHo");
+    std::thread::sleep(Duration::from_millis(50));
+    let begun = std::time::Instant::now();
+    server.stop(Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
+    let app = Router::new().get("/", async |_: Request| vec![b'x'; 16 << 20]);
+    let server = configured(app, |_, timeouts| timeouts.write = Some(common::SHORT))
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let mut client = Client::connect(&server);
+    client.request("/");
+    // What had been sent by then may be read or lost; then the connection is broken, not ended.
+    std::thread::sleep(common::SHORT * 4);
+    let mut last = Ok(vec![]);
+    for _ in 0..16 << 10 {
+        last = client.take(1024);
+        if last.is_err() {
+            break;
+        }
+    }
+    assert_eq!(last.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}

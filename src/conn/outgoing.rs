@@ -50,7 +50,10 @@ pub(super) async fn send<T: Transport>(
             }
             match poll_chunk(&mut body, cx) {
                 Poll::Ready(Some(Ok(chunk))) => framer.put(wire, chunk),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Err(error))) => {
+                    log::warn!(target: "transom", "a response body broke off: {}", error.to_string().escape_debug());
+                    return Poll::Ready(Err(error));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => {
                     // While the body waits: what there is of it goes out, what
@@ -120,7 +123,8 @@ impl Framer {
                 out.extend_from_slice(b"\r\n");
             }
             Payload::Length(_) if self.left > 0 => {
-                return Err(io::Error::other("a response body is shorter than its Content-Length"));
+                log::error!(target: "transom", "a response body is shorter than its Content-Length");
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             _ => {}
         }

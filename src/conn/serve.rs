@@ -22,7 +22,7 @@ use crate::handler::{self, Context, Reply};
 use crate::message::{Headers, HttpDate, Peer, Request, RequestParts, Response, Upgrade, Upgraded};
 use crate::pool::Pool;
 use crate::proto::{
-    Facts, Head, HeadReader, Payload, encode_head, encode_interim, encode_switch, offers, plan,
+    Facts, Head, HeadReader, Payload, asks_for_head, encode_head, encode_interim, encode_switch, offers, plan,
 };
 use crate::router::{Endpoint, Found, Router, Timeout};
 
@@ -151,7 +151,7 @@ impl<T: Transport> Connection<'_, T> {
                 }
                 Ok(None) => Next::Close,
                 Err(reject) => {
-                    let is_head = self.wire.input.as_slice().trim_ascii_start().starts_with(b"HEAD ");
+                    let is_head = asks_for_head(self.wire.input.as_slice());
                     self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject)
                 }
             };
@@ -213,14 +213,21 @@ impl<T: Transport> Connection<'_, T> {
         }
     }
 
-    /// Waits for bytes. An idle connection also ends when the server stops.
-    async fn more(&mut self, deadline: Option<Instant>, idle: bool) -> More {
+    /// Waits for bytes. When the server stops, an idle connection ends, and one
+    /// with half a head has as long as a drain may take.
+    async fn more(&mut self, mut deadline: Option<Instant>, idle: bool) -> More {
+        let mut stopping = false;
         poll_fn(|cx| {
             if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
                 return Poll::Ready(More::Filled(filled));
             }
-            if idle && self.session.poll_stage(cx, Stage::Draining).is_ready() {
-                return Poll::Ready(More::Stopping);
+            if !stopping && self.session.poll_stage(cx, Stage::Draining).is_ready() {
+                if idle {
+                    return Poll::Ready(More::Stopping);
+                }
+                stopping = true;
+                let soon = self.wire.deadline(self.app.config.timeouts.drain);
+                deadline = soon.into_iter().chain(deadline).min();
             }
             self.wire.poll_deadline(cx, deadline).map(|()| More::Late)
         })

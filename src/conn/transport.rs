@@ -13,4 +13,8 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Ready once `at` has passed; before, it sees to it that the task is woken
     /// by then. Several deadlines may be asked for in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+
+    /// Makes the coming close a reset, where there is such a thing: what the
+    /// client does not take is dropped, and not left with the kernel.
+    fn abort(&mut self) {}
 }

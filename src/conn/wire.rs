@@ -84,6 +84,7 @@ impl<T: Transport> Wire<T> {
                     let since = *self.stalled.get_or_insert_with(|| self.transport.now());
                     let deadline = self.write_timeout.and_then(|timeout| since.checked_add(timeout));
                     ready!(self.poll_deadline(cx, deadline));
+                    self.transport.abort();
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }

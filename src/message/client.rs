@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -100,7 +101,9 @@ impl Client {
         if !self.gone.swap(true, Ordering::AcqRel) {
             let watchers = std::mem::take(&mut *self.watchers());
             for watcher in watchers {
-                watcher();
+                if catch_unwind(AssertUnwindSafe(watcher)).is_err() {
+                    log::error!(target: "transom", "a callback for a client that left panicked");
+                }
             }
         }
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use async_executor::{Executor, Task};
 use async_io::Timer;
-use async_net::TcpListener;
 use async_net::unix::UnixListener;
+use async_net::{TcpListener, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
 
 use super::Shared;
@@ -102,6 +102,12 @@ async fn run(
         .collect();
     poll_fn(|cx| shared.stopper.poll_stop(cx)).await;
     drop(accepting);
+    drain(&shared).await;
+    shared.app.pool.close();
+}
+
+/// Lets exchanges finish until the deadline of the stop, then cuts.
+pub(super) async fn drain(shared: &Shared) {
     shared.gate.advance(Stage::Draining);
     let mut alarm = Alarm::default();
     poll_fn(|cx| match shared.stopper.poll_stop(cx) {
@@ -117,7 +123,6 @@ async fn run(
         Timer::after(CUT_GRACE).await;
     };
     future::or(emptied, grace).await;
-    shared.app.pool.close();
 }
 
 async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
@@ -128,12 +133,12 @@ async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor
             Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
                 // Answers leave in one write: waiting to fill a segment gains nothing.
                 let _ = stream.set_nodelay(true);
-                admit(stream, Peer::Tcp(peer), &shared, &executor, &refusals);
+                admit(Timed::with_abort(stream, reset), Peer::Tcp(peer), &shared, &executor, &refusals);
             }),
             Acceptor::Unix(listener, _) => listener
                 .accept()
                 .await
-                .map(|(stream, _)| admit(stream, Peer::Unix, &shared, &executor, &refusals)),
+                .map(|(stream, _)| admit(Timed::new(stream), Peer::Unix, &shared, &executor, &refusals)),
         };
         match accepted {
             Ok(()) => failing = false,
@@ -150,7 +155,7 @@ async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor
 }
 
 fn admit<S>(
-    stream: S,
+    stream: Timed<S>,
     peer: Peer,
     shared: &Arc<Shared>,
     executor: &Weak<Executor<'static>>,
@@ -160,7 +165,6 @@ fn admit<S>(
 {
     let Some(executor) = executor.upgrade() else { return };
     let shared = Arc::clone(shared);
-    let stream = Timed::new(stream);
     if let Some(admission) = shared.gate.admit(peer) {
         executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
     } else if Arc::strong_count(refusals) <= REFUSALS {
@@ -177,12 +181,22 @@ fn admit<S>(
 struct Timed<S> {
     stream: S,
     alarm: Alarm,
+    abort: fn(&S),
 }
 
 impl<S> Timed<S> {
     fn new(stream: S) -> Self {
-        Self { stream, alarm: Alarm::default() }
+        Self::with_abort(stream, |_| ())
     }
+
+    fn with_abort(stream: S, abort: fn(&S)) -> Self {
+        Self { stream, alarm: Alarm::default(), abort }
+    }
+}
+
+/// Makes the close of a TCP connection a reset (socket(7), `SO_LINGER`).
+fn reset(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
@@ -192,6 +206,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> 
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.alarm.poll(cx, at)
+    }
+
+    fn abort(&mut self) {
+        (self.abort)(&self.stream);
     }
 }
 

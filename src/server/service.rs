@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -49,6 +50,23 @@ impl Service {
         if !event::serve_stream(&self.0, stream, peer).await {
             log::warn!(target: "transom", "dropped a connection of {peer}: there are as many as may be");
         }
+    }
+
+    /// Stops: idle connections close, exchanges under way are finished, and
+    /// what is not finished after `deadline` is cut. New connections are closed
+    /// at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let service = transom::Server::new(transom::Router::new()).service()?;
+    /// let report = smol::block_on(service.stop(Duration::from_secs(10)));
+    /// assert_eq!(report.cut, 0);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    pub async fn stop(&self, deadline: Duration) -> Report {
+        self.0.stopper.stop(deadline);
+        event::drain(&self.0).await;
+        self.report()
     }
 
     /// What became of the exchanges so far.
