@@ -100,6 +100,17 @@ impl HeadReader {
     }
 }
 
+/// Whether what was refused is, as far as can be told, a HEAD request: its
+/// refusal has no body. No more may decide than what led to the verdict, or the
+/// answer would depend on how much has come behind it.
+pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
+    let mut rest = buffer;
+    for _ in 0..EMPTY_LINES {
+        rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+    }
+    rest.starts_with(b"HEAD ")
+}
+
 /// The request line, with its line end (RFC 9112 3).
 fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version), Reject> {
     let (method, target, Some(version)) = line_parts(&line[..line.len() - 1], limits)? else {
@@ -283,6 +294,15 @@ mod tests {
             let slow = (1..=text.len()).find_map(|end| reader.read(&text.as_bytes()[..end], &limits).err());
             assert!(whole.is_some() && whole == slow, "{text:?}: {whole:?}, in bytes {slow:?}");
         }
+    }
+
+    #[test]
+    fn a_refused_head_is_known_by_no_more_than_was_judged() {
+        assert!(asks_for_head(b"HEAD / HTTP/1.1\n") && asks_for_head(b"\r\n\r\nHEAD / HTTP/3.0\r\n"));
+        // Refused at the space, and at the fifth empty line: HEAD stands behind that.
+        assert!(!asks_for_head(b" HEAD / HTTP/1.1\r\n"));
+        assert!(!asks_for_head(b"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\n"));
+        assert!(!asks_for_head(b"HEADER / HTTP/1.1\r\n") && !asks_for_head(b""));
     }
 
     #[test]

@@ -14,5 +14,5 @@ pub(crate) use encode::{
 };
 pub(crate) use exchange::{Payload, Plan, plan};
 pub(crate) use framing::{Facts, Framing, offers};
-pub(crate) use head::{Head, HeadReader};
+pub(crate) use head::{Head, HeadReader, asks_for_head};
 pub(crate) use trailers::permitted as permitted_trailers;
