@@ -179,12 +179,9 @@ unsafe fn parse_method(
     // SAFETY: passed on.
     match unsafe { text(method) }? {
         "*" => Ok(None),
-        method => match Method::from_bytes(method.as_bytes()) {
-            Ok(method) => Ok(Some(method)),
-            Err(_) => {
-                drop(server.swap_route_error(Some(transom_error::bad_method(method))));
-                Err(transom_status::TRANSOM_BAD_ROUTE)
-            }
-        },
+        method => Method::from_bytes(method.as_bytes()).map(Some).map_err(|_| {
+            drop(server.swap_route_error(Some(transom_error::bad_method(method))));
+            transom_status::TRANSOM_BAD_ROUTE
+        }),
     }
 }
