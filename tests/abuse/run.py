@@ -7,7 +7,9 @@ Slow heads, slow bodies, slow readers and range floods (with slowhttptest(1), le
 and said so where it is not installed), a flood past the connection cap, ten thousand
 idle connections, clients that leave at every byte of a request, a reader that stops in
 the middle of a large answer, a descriptor limit of 64. After each, the server must answer
-a health request within 100 ms, and its descriptors and memory must be back.
+a health request within 100 ms, and its descriptors must be back. Each is done three
+times, and memory must be where it was after the second: an allocator that has seen a crowd
+keeps pages for the next one, but nothing may be lost with each.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from pathlib import Path
 
 HEALTH = 0.1
 CAP = 10_000
+ALLOWANCE = 8 << 20
 REQUEST = b"POST /echo HTTP/1.1\r\nHost: abuse\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -85,7 +88,7 @@ def reset(client):
 
 def slowhttptest(server, *options):
     command = ["slowhttptest", "-u", f"http://127.0.0.1:{server.port}/echo", *options]
-    subprocess.run([*command, "-c", "300", "-r", "150", "-l", "8", "-p", "3"], capture_output=True, timeout=60)
+    subprocess.run([*command, "-c", "300", "-r", "300", "-l", "4", "-p", "3"], capture_output=True, timeout=60)
 
 
 def slow_head(server):
@@ -187,15 +190,15 @@ ABUSES = [
 ]
 
 
-def recover(server, descriptors, resident):
+def recover(server, descriptors, resident=None):
     """Waits until the server is as it was; says what is not."""
     for _ in range(100):
-        grown = server.resident() - resident
-        if server.descriptors() <= descriptors and grown < 24 << 20:
+        grown = 0 if resident is None else server.resident() - resident
+        if server.descriptors() <= descriptors and grown < ALLOWANCE:
             break
         time.sleep(0.1)
     else:
-        return f"{server.descriptors() - descriptors} descriptors and {grown >> 20} MiB are not back"
+        return f"{server.descriptors() - descriptors} descriptors and {grown >> 10} KiB are not back"
     fastest = min(server.health() for _ in range(3))
     print(f"    health in {fastest * 1000:.1f} ms, {grown >> 10:+} KiB", flush=True)
     return None if fastest <= HEALTH else f"health takes {fastest:.3f} s"
@@ -218,9 +221,12 @@ def main():
             for _ in range(20):
                 server.health()
             time.sleep(0.2)
-            descriptors, resident = server.descriptors(), server.resident()
-            abuse(server)
-            fault = recover(server, descriptors, resident)
+            descriptors = server.descriptors()
+            resident = fault = None
+            for last in (False, False, True):
+                abuse(server)
+                fault = fault or recover(server, descriptors, resident if last else None)
+                resident = server.resident()
             if fault:
                 failed += 1
                 print(f"    FAILED: {fault}", flush=True)
