@@ -62,9 +62,9 @@ def wrk(url, seconds, connections):
 
 def measure(name, seconds, connections):
     port = free_port()
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(RELEASE), "PYTHONPATH": str(ROOT / "bindings/python/src")}
+    paths = {"LD_LIBRARY_PATH": str(RELEASE), "PYTHONPATH": str(ROOT / "bindings/python/src")}
     command = [*PROGRAMS[name], "--port", str(port), "--workers", "1"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **paths})
     try:
         if b"listening" not in server.stdout.readline():
             raise SystemExit(f"{name}: did not start")

@@ -88,7 +88,9 @@ def reset(client):
 
 def slowhttptest(server, *options):
     command = ["slowhttptest", "-u", f"http://127.0.0.1:{server.port}/echo", *options]
-    subprocess.run([*command, "-c", "300", "-r", "300", "-l", "4", "-p", "3"], capture_output=True, timeout=60)
+    subprocess.run(
+        [*command, "-c", "300", "-r", "300", "-l", "4", "-p", "3"], capture_output=True, timeout=60
+    )
 
 
 def slow_head(server):
