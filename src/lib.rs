@@ -69,6 +69,9 @@ struct Readme;
 mod config;
 mod conn;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod message;
 mod pool;

@@ -175,9 +175,13 @@ fn is_ip_literal(text: &[u8]) -> bool {
 }
 
 fn is_reg_name(text: &[u8]) -> bool {
-    let mut rest = text;
+    // Most hosts are names without escapes.
+    text.iter().all(|&b| is_name_byte(b)) || is_escaped_name(text)
+}
+
+fn is_escaped_name(mut text: &[u8]) -> bool {
     loop {
-        rest = match rest {
+        text = match text {
             [] => return true,
             [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
             [b, rest @ ..] if is_name_byte(*b) => rest,
@@ -186,27 +190,26 @@ fn is_reg_name(text: &[u8]) -> bool {
     }
 }
 
-/// `unreserved` and `sub-delims` of RFC 3986 2.
-const fn is_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(
-            b,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
+fn is_name_byte(b: u8) -> bool {
+    NAME_BYTES[b as usize]
 }
+
+/// `unreserved` and `sub-delims` of RFC 3986 2.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let marks = b"-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

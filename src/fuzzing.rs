@@ -1,0 +1,316 @@
+//! Ways into the crate for the fuzz targets of `fuzz/`: bytes in, plain values
+//! out. Compiled with `--cfg fuzzing` only, and no part of the API.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use http::Version;
+
+use crate::config::{Config, Limits, Timeouts};
+use crate::conn::{App, Session, Stage, Transport, serve};
+use crate::error::Reject;
+use crate::message::Peer;
+use crate::pool::Pool;
+use crate::proto::{Chunked, Framing, HeadReader};
+use crate::router::Router;
+use crate::threads::Threads;
+
+/// A request head and what was made of its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "plain values")]
+pub struct Head {
+    /// The method, as it was sent.
+    pub method: String,
+    /// The request target, as it was sent.
+    pub target: String,
+    /// Whether it is treated as HTTP/1.1, not 1.0.
+    pub is_11: bool,
+    /// Names and values, in order.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// The length of the body, octets; `None` if it is chunked.
+    pub body: Option<u64>,
+    /// The client lets the connection last.
+    pub persistent: bool,
+    /// The client waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// The client asks to leave HTTP.
+    pub upgrade: bool,
+    /// Where the head ends, octets.
+    pub end: usize,
+}
+
+/// Reads a head from bytes that come in pieces; each of `cuts` is the number of
+/// bytes there when it is tried again, and last all are there.
+///
+/// # Errors
+/// The verdict on it.
+pub fn head(
+    bytes: &[u8],
+    cuts: impl IntoIterator<Item = usize>,
+    limits: &Limits,
+) -> Result<Option<Head>, Reject> {
+    let mut reader = HeadReader::default();
+    for cut in cuts.into_iter().chain([bytes.len()]) {
+        let Some((head, end)) = reader.read(&bytes[..cut], limits)? else { continue };
+        let facts = head.facts;
+        return Ok(Some(Head {
+            method: head.method.to_string(),
+            target: head.target.as_str().into(),
+            is_11: head.version == Version::HTTP_11,
+            fields: head.headers.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            body: match facts.framing {
+                Framing::None => Some(0),
+                Framing::Length(length) => Some(length),
+                Framing::Chunked => None,
+            },
+            persistent: facts.persistent,
+            expects_continue: facts.expects_continue,
+            upgrade: facts.upgrade,
+            end,
+        }));
+    }
+    Ok(None)
+}
+
+/// A chunked body, as far as it was decoded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dechunked {
+    /// The data of its chunks.
+    pub data: Vec<u8>,
+    /// How many bytes belong to it.
+    pub consumed: usize,
+    /// Whether it has ended.
+    pub is_done: bool,
+    /// The trailer fields that are handed on, as field lines.
+    pub trailers: Vec<u8>,
+}
+
+/// Decodes a chunked body that comes in pieces, cut at each of `cuts`.
+///
+/// # Errors
+/// The verdict on it.
+pub fn chunked(
+    bytes: &[u8],
+    cuts: impl IntoIterator<Item = usize>,
+    limits: &Limits,
+) -> Result<Dechunked, Reject> {
+    let mut decoder = Chunked::default();
+    let mut body = Dechunked::default();
+    for cut in cuts.into_iter().chain([bytes.len()]) {
+        while body.consumed < cut && !decoder.is_done() {
+            let input = &bytes[body.consumed..cut];
+            let step = decoder.decode(input, limits)?;
+            body.data.extend_from_slice(&input[step.data]);
+            body.consumed += step.consumed;
+        }
+    }
+    body.is_done = decoder.is_done();
+    if body.is_done {
+        body.trailers = decoder.trailers().as_wire().to_vec();
+    }
+    Ok(body)
+}
+
+/// A server without sockets and without time of its own.
+pub struct Server(App);
+
+/// What a client does.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// What it sends, each piece when the server has done all it can.
+    pub pieces: &'a [&'a [u8]],
+    /// It closes its sending side behind that; else it falls silent.
+    pub ends: bool,
+    /// It takes at most so many bytes at a time, and is slow about it.
+    pub takes: Option<usize>,
+    /// The server is asked to stop when so many pieces have come.
+    pub stop: Option<usize>,
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+pub struct Talk {
+    /// All that the server has sent.
+    pub output: Vec<u8>,
+    /// The server left of its own accord, in the time its deadlines allow.
+    pub ended: bool,
+}
+
+impl Server {
+    /// A server with those routes and limits, and the deadlines by default.
+    pub fn new(router: Router, limits: Limits) -> Self {
+        let pool = Pool::new(1, 1, Threads::new(Box::new(|| Box::new(()))));
+        let config = Config { limits, timeouts: Timeouts::default() };
+        Self(App { router, config, pool, on_refusal: Box::new(|_| ()) })
+    }
+
+    /// Serves one connection to its end. When nothing else can happen, the
+    /// clock jumps to the next deadline.
+    pub fn talk(&self, client: Client) -> Talk {
+        let session = Session::new(Peer::Unknown);
+        let world = World(Arc::new(Mutex::new(State::new(client))));
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut task = pin!(serve(world.clone(), &self.0, &session));
+        let ended = loop {
+            if woken.0.swap(false, Ordering::SeqCst) {
+                if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                    break true;
+                }
+                continue;
+            }
+            if client.stop.is_some_and(|at| world.lock().sent >= at) {
+                session.advance(Stage::Draining);
+            }
+            let Some(wakers) = world.lock().step() else { break false };
+            wakers.into_iter().for_each(Waker::wake);
+        };
+        let output = std::mem::take(&mut world.lock().output);
+        Talk { output, ended }
+    }
+}
+
+/// Whether the task was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The client's end, and the clock.
+#[derive(Clone)]
+struct World(Arc<Mutex<State>>);
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+struct State {
+    pieces: VecDeque<Vec<u8>>,
+    /// Pieces that have been sent.
+    sent: usize,
+    /// Sent, not yet read.
+    inbox: VecDeque<u8>,
+    ends: bool,
+    has_ended: bool,
+    takes: Option<usize>,
+    /// Whether the client takes more only in the next step.
+    is_busy: bool,
+    output: Vec<u8>,
+    closed: bool,
+    now: Instant,
+    alarms: Vec<(Instant, Waker)>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl World {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(client: Client) -> Self {
+        Self {
+            pieces: client.pieces.iter().map(|piece| piece.to_vec()).collect(),
+            sent: 0,
+            inbox: VecDeque::new(),
+            ends: client.ends,
+            has_ended: false,
+            takes: client.takes,
+            is_busy: false,
+            output: Vec::new(),
+            closed: false,
+            now: Instant::now(),
+            alarms: Vec::new(),
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// Lets the next thing happen; whom it wakes, or `None` if nothing is left.
+    fn step(&mut self) -> Option<Vec<Waker>> {
+        if let Some(writer) = self.writer.take() {
+            self.is_busy = false;
+            return Some(vec![writer]);
+        }
+        if let Some(piece) = self.pieces.pop_front() {
+            self.inbox.extend(piece);
+            self.sent += 1;
+            return Some(self.reader.take().into_iter().collect());
+        }
+        // A client that has seen the connection close goes as well.
+        if (self.ends || self.closed) && !self.has_ended {
+            self.has_ended = true;
+            return Some(self.reader.take().into_iter().collect());
+        }
+        self.now = self.alarms.iter().map(|(at, _)| *at).min()?;
+        let (due, later) = self.alarms.drain(..).partition(|(at, _)| *at <= self.now);
+        self.alarms = later;
+        let due: Vec<(Instant, Waker)> = due;
+        Some(due.into_iter().map(|(_, waker)| waker).collect())
+    }
+}
+
+impl Transport for World {
+    fn now(&self) -> Instant {
+        self.lock().now
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let mut state = self.lock();
+        if state.now >= at {
+            return Poll::Ready(());
+        }
+        if !state.alarms.iter().any(|(other, _)| *other == at) {
+            state.alarms.push((at, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for World {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        assert!(!buffer.is_empty(), "a read into no room looks like the end");
+        if state.inbox.is_empty() && !state.has_ended {
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let length = state.inbox.len().min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(state.inbox.drain(..length)) {
+            *place = byte;
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for World {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        assert!(!state.closed, "written after the close");
+        if state.is_busy {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let length = bytes.len().min(state.takes.unwrap_or(usize::MAX));
+        state.is_busy = state.takes.is_some();
+        state.output.extend_from_slice(&bytes[..length]);
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().closed = true;
+        Poll::Ready(Ok(()))
+    }
+}
