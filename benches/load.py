@@ -3,7 +3,8 @@
 
     benches/load.py [--seconds 10] [--connections 64] [rust] [c] [python]
 
-Starts each program on a free port of the loopback, lets wrk(1) ask for /plain, and
+Starts each program with one worker on a free port of the loopback, lets wrk(1) ask for
+/plain from another core (Python has both), and
 prints requests per second, latency, CPU seconds per 10,000 requests (user and system,
 /proc/PID/stat), and resident memory after a warm-up and after the run. Exit status 1
 if a request failed or memory grew by more than a tenth and 2 MiB.
@@ -22,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+CORES = sorted(os.sched_getaffinity(0))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 PROGRAMS = {
@@ -47,7 +49,8 @@ def resident_kib(pid):
 
 
 def wrk(url, seconds, connections):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", url]
+    core = ["taskset", "-c", str(CORES[-1])]
+    command = [*core, "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", url]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
     errors = [int(n) for line in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", line)]
     errors += [int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text)]
@@ -64,6 +67,8 @@ def measure(name, seconds, connections):
     port = free_port()
     paths = {"LD_LIBRARY_PATH": str(RELEASE), "PYTHONPATH": str(ROOT / "bindings/python/src")}
     command = [*PROGRAMS[name], "--port", str(port), "--workers", "1"]
+    if name != "python":
+        command = ["taskset", "-c", str(CORES[0]), *command]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **paths})
     try:
         if b"listening" not in server.stdout.readline():
