@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("router", &["message", "error", "handler"]),
     ("conn", &["message", "proto", "config", "error", "handler", "pool", "router"]),
     ("server", &["message", "conn", "config", "error", "pool", "router", "threads"]),
+    ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
 ];
 
 /// Names of executors and reactors, which one file may use.
