@@ -123,4 +123,6 @@ impl Default for Timeouts {
 pub(crate) struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// The hosts that are answered for; `None` is any.
+    pub hosts: Option<Vec<String>>,
 }

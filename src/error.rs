@@ -173,6 +173,7 @@ rejects! {
     TooManyHeaders REQUEST_HEADER_FIELDS_TOO_LARGE "too-many-headers" "There are more header fields than the limit (RFC 6585 5).";
     MissingHost BAD_REQUEST "missing-host" "An HTTP/1.1 request has no Host field (RFC 9112 3.2).";
     BadHost BAD_REQUEST "bad-host" "The Host field is repeated or malformed (RFC 9112 3.2).";
+    ForeignHost MISDIRECTED_REQUEST "foreign-host" "The host is not one that this server answers for (RFC 9110 15.5.20).";
     BadContentLength BAD_REQUEST "bad-content-length" "Content-Length is no number, or several (RFC 9112 6.3).";
     BothFramings BAD_REQUEST "both-framings" "Content-Length and Transfer-Encoding together (RFC 9112 6.1).";
     BadTransferEncoding BAD_REQUEST "bad-transfer-encoding" "Transfer-Encoding does not end in chunked, once, in HTTP/1.1 (RFC 9112 6.3).";

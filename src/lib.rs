@@ -95,4 +95,4 @@ pub use message::{
 pub use pool::PoolFull;
 pub use responder::Responder;
 pub use router::{Route, Router};
-pub use server::{Address, Handle, Listener, Report, Server, Service, Stopper};
+pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Report, Server, Service, Stopper};

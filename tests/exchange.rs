@@ -361,3 +361,27 @@ fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
     }
     assert_eq!(last.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_loopback_server_can_refuse_names_that_were_made_to_resolve_to_it() {
+    let server = configured(Router::new().get("/", async |_: Request| "local"), |_, _| ())
+        .allow_hosts(transom::LOOPBACK_HOSTS)
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    for (target, host, status) in [
+        ("/", "localhost:8080", 200),
+        ("/", "[::1]", 200),
+        ("/", "rebound.example", 421),
+        ("/", "", 421),
+        ("http://rebound.example/", "localhost", 421),
+    ] {
+        let mut client = Client::connect(&server);
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(client.answer().status, status, "{target} {host:?}");
+    }
+    let mut old = Client::connect(&server);
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(old.answer().status, 421);
+}

@@ -22,7 +22,8 @@ use crate::handler::{self, Context, Reply};
 use crate::message::{Headers, HttpDate, Peer, Request, RequestParts, Response, Upgrade, Upgraded};
 use crate::pool::Pool;
 use crate::proto::{
-    Facts, Head, HeadReader, Payload, asks_for_head, encode_head, encode_interim, encode_switch, offers, plan,
+    Facts, Head, HeadReader, Payload, asks_for_head, encode_head, encode_interim, encode_switch,
+    is_allowed_host, offers, plan,
 };
 use crate::router::{Endpoint, Found, Router, Timeout};
 
@@ -182,7 +183,7 @@ impl<T: Transport> Connection<'_, T> {
 
     /// The next request's head; `None` if there will be none.
     async fn read_head(&mut self) -> Result<Option<Head>, Reject> {
-        let Config { limits, timeouts } = &self.app.config;
+        let Config { limits, timeouts, .. } = &self.app.config;
         let mut reader = HeadReader::default();
         let mut first_byte = None;
         let mut idle_deadline = None;
@@ -238,6 +239,10 @@ impl<T: Transport> Connection<'_, T> {
     async fn exchange(&mut self, head: Head) -> Next {
         let Head { method, target, version, headers, facts } = head;
         let app = self.app;
+        let host = headers.get_bytes("host").unwrap_or_default();
+        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host, names)) {
+            return self.refuse(&method, Reject::ForeignHost);
+        }
         let mut asked = Asked { method, version, facts, upgrade: None };
         let (endpoint, params) = match app.router.find(&asked.method, &target) {
             Found::Endpoint(endpoint, params) => (endpoint, params),

@@ -5,6 +5,7 @@ mod encode;
 mod exchange;
 mod framing;
 mod head;
+mod host;
 mod trailers;
 
 pub(crate) use chunked::Chunked;
@@ -15,4 +16,5 @@ pub(crate) use encode::{
 pub(crate) use exchange::{Payload, Plan, plan};
 pub(crate) use framing::{Facts, Framing, offers};
 pub(crate) use head::{Head, HeadReader, asks_for_head};
+pub(crate) use host::is_allowed as is_allowed_host;
 pub(crate) use trailers::permitted as permitted_trailers;

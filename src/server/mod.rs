@@ -43,6 +43,13 @@ pub struct Server {
     listeners: Vec<Listener>,
 }
 
+/// The names of this machine to itself, for [`Server::allow_hosts`].
+///
+/// ```
+/// assert!(transom::LOOPBACK_HOSTS.contains(&"localhost"));
+/// ```
+pub const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// What the parts of a running server share.
 struct Shared {
     app: App,
@@ -92,6 +99,21 @@ impl Server {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.config.timeouts = timeouts;
+        self
+    }
+
+    /// Answers only for these hosts: a request with another Host is refused with
+    /// 421. A name with a port stands for that port, one without for any.
+    ///
+    /// For a server on the loopback this keeps web pages out that have their
+    /// name resolve to it (DNS rebinding): see [`LOOPBACK_HOSTS`].
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).allow_hosts(transom::LOOPBACK_HOSTS);
+    /// ```
+    #[must_use]
+    pub fn allow_hosts(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.hosts = Some(names.into_iter().map(Into::into).collect());
         self
     }
 

@@ -1,0 +1,124 @@
+//! The Host field: its grammar, and which hosts a server answers for.
+
+/// Whether a request for that host is one for a server with these names. A name
+/// with a port stands for that port only, one without for any.
+pub(crate) fn is_allowed(host: &[u8], names: &[String]) -> bool {
+    let name = without_port(host);
+    names.iter().any(|allowed| {
+        let allowed = allowed.as_bytes();
+        allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name)
+    })
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', host) {
+        // A colon within brackets belongs to the address.
+        Some(colon) if memchr::memchr(b']', &host[colon..]).is_none() => &host[..colon],
+        _ => host,
+    }
+}
+
+/// `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2), or nothing.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (literal, behind) = (&rest[..end], &rest[end + 1..]);
+            if !is_ip_literal(literal) {
+                return false;
+            }
+            match behind {
+                [] => return true,
+                [b':', port @ ..] => (&b"v6"[..], port),
+                _ => return false,
+            }
+        }
+        _ => match memchr::memchr(b':', value) {
+            Some(colon) => (&value[..colon], &value[colon + 1..]),
+            None => (value, &b""[..]),
+        },
+    };
+    // A port without a host names nothing.
+    let named = !host.is_empty() || value.is_empty();
+    named && is_reg_name(host) && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+fn is_ip_literal(text: &[u8]) -> bool {
+    match text {
+        // IPvFuture: no version is defined; the grammar is all there is.
+        [b'v' | b'V', rest @ ..] => {
+            let Some(dot) = memchr::memchr(b'.', rest) else { return false };
+            let (version, address) = (&rest[..dot], &rest[dot + 1..]);
+            !version.is_empty()
+                && version.iter().all(u8::is_ascii_hexdigit)
+                && !address.is_empty()
+                && address.iter().all(|&b| is_name_byte(b) || b == b':')
+        }
+        _ => std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
+    }
+}
+
+fn is_reg_name(text: &[u8]) -> bool {
+    // Most hosts are names without escapes.
+    text.iter().all(|&b| is_name_byte(b)) || is_escaped_name(text)
+}
+
+fn is_escaped_name(mut text: &[u8]) -> bool {
+    loop {
+        text = match text {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [b, rest @ ..] if is_name_byte(*b) => rest,
+            _ => return false,
+        }
+    }
+}
+
+fn is_name_byte(b: u8) -> bool {
+    NAME_BYTES[b as usize]
+}
+
+/// `unreserved` and `sub-delims` of RFC 3986 2.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let marks = b"-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9112_3_2_host() {
+        for good in ["", "h", "h:80", "h:", "127.0.0.1:1", "[::1]", "[::1]:8080", "[v1.a:b]", "a_b", "%41"] {
+            assert!(is_host(good.as_bytes()), "{good:?}");
+        }
+        for bad in
+            ["a b", "h:x", "h:1:2", "[::1", "[::1]x", "[::g]", "u@h", "h/", "%4", ":80", "\u{e9}", "h:123456"]
+        {
+            assert!(!is_host(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_answers_for_its_names_on_any_port_or_the_one_named() {
+        let names = ["localhost".to_owned(), "[::1]".to_owned(), "example.org:8080".to_owned()];
+        for host in ["localhost", "LocalHost:1", "[::1]", "[::1]:80", "example.org:8080"] {
+            assert!(is_allowed(host.as_bytes(), &names), "{host}");
+        }
+        for host in ["", "localhost.evil", "evil", "example.org", "example.org:80", "[::2]", "::1"] {
+            assert!(!is_allowed(host.as_bytes(), &names), "{host}");
+        }
+    }
+}
