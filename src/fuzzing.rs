@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures_lite::{AsyncRead, AsyncWrite};
 use http::Version;
 
-use crate::config::{Config, Limits, Timeouts};
+use crate::config::{Config, Limits};
 use crate::conn::{App, Session, Stage, Transport, serve};
 use crate::error::Reject;
 use crate::message::Peer;
@@ -146,7 +146,7 @@ impl Server {
     /// A server with those routes and limits, and the deadlines by default.
     pub fn new(router: Router, limits: Limits) -> Self {
         let pool = Pool::new(1, 1, Threads::new(Box::new(|| Box::new(()))));
-        let config = Config { limits, timeouts: Timeouts::default() };
+        let config = Config { limits, ..Config::default() };
         Self(App { router, config, pool, on_refusal: Box::new(|_| ()) })
     }
 
