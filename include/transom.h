@@ -41,9 +41,9 @@
  * THREADS. The library runs its own: workers for connections, and a pool for
  * handlers, so that they may block. Every function may be called on any thread,
  * in any callback, at any time; only _free must be the last use of what it
- * frees. No lock is held while a callback runs. A handler may be called by
- * several threads at once. It must not leave by longjmp, by a C++ exception, or
- * by ending the thread.
+ * frees. No lock is held while a callback runs. A callback may be called by
+ * several threads at once, and must not leave by longjmp, by a C++ exception,
+ * or by ending the thread.
  *
  * ANSWERS. A handler gets a request to read and a responder to answer with,
  * once: in the handler or later, on any thread. Answered twice, too late or
@@ -54,11 +54,12 @@
  * STOPPING. transom_server_stop begins to stop and never waits, so it can be
  * called in a handler. transom_server_wait waits. transom_server_free does both.
  *
- * SIGNALS. Every thread of the library blocks all signals, so signal handlers
- * run on your own threads only. The library installs none and leaves SIGPIPE
- * as it is: it writes to sockets on its own threads only, where it does not
- * come through. Functions must not be called in a signal handler; let a thread
- * sigwait, or write to a pipe.
+ * SIGNALS. Every thread of the library blocks all signals but those of faults
+ * of its own (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), so signal
+ * handlers run on your own threads only. The library installs none and leaves
+ * SIGPIPE as it is: it writes to sockets on its own threads only, where it does
+ * not come through. Functions must not be called in a signal handler; let a
+ * thread sigwait, or write to a pipe.
  *
  * FORKING. After fork, servers run in the parent only. In the child their
  * functions return TRANSOM_FORKED, and freeing does nothing. A child can start
@@ -317,11 +318,13 @@ transom_server *transom_server_new(void);
 
 /*
  * Stops the server if it runs (as transom_server_stop, with the timeout "stop"
- * as the deadline, 10 s), waits for its threads and frees it. NULL is fine.
+ * as the deadline, 10 s), waits for its threads and frees it and all user
+ * data. NULL is fine.
  *
- * Nothing else may be using the server by then, handlers excepted. In a
- * handler of its own this begins to stop and returns, and the rest happens
- * when the handler has returned. In a forked child it does nothing.
+ * Nothing else may be using the server by then, its own handlers excepted:
+ * threads that pull or wait must have ended. A handler that is not done when
+ * the deadline has passed, or that calls this itself, is not waited for: the
+ * rest happens when it has returned. In a forked child this does nothing.
  */
 void transom_server_free(transom_server *server);
 
@@ -491,7 +494,8 @@ transom_status transom_server_listen_fd(transom_server *server,
 /*
  * Listens on `address` (see transom_server_bind), and on what was added
  * before, and starts the server's threads. When it returns TRANSOM_OK, clients
- * can connect. `address` may be NULL if one was added before.
+ * can connect. `address` may be NULL if one was added before. Handlers may run
+ * before it returns, and stop the server.
  *
  * After a failure it may be tried again, with another address for example.
  * (After TRANSOM_IO, what was listened on before no longer is.)
@@ -700,7 +704,8 @@ bool transom_responder_is_gone(const transom_responder *responder);
  * Calls `function` if the client leaves before the request is answered; at once, in
  * this call, if it has left already. It runs on a thread that serves other
  * connections and must not block. The request must be answered or freed all
- * the same.
+ * the same. Of a deadline that passes, and of a stop, only
+ * transom_responder_is_gone tells.
  *
  * Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
  */
@@ -739,7 +744,9 @@ transom_status transom_writer_finish(transom_writer *writer);
 
 /*
  * Gives a body up: unless it was finished, the answer is cut off, so that the
- * client does not take a part for the whole. NULL is fine.
+ * client does not take a part for the whole. A thread that waits in
+ * transom_writer_write meanwhile waits on, and the end comes after its piece.
+ * NULL is fine.
  */
 void transom_writer_free(transom_writer *writer);
 
@@ -772,6 +779,8 @@ void transom_writer_free(transom_writer *writer);
  * Behind it stand, without padding between: method; target, path and query as
  * they were sent; headers ("name: value" lines, each ended by CR LF); peer;
  * `param_count` times { uint32_t name_len, value_len; name; value }; body.
+ * Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
+ * 2 GiB and more do not fit a record and get 413.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_next_batch(transom_server *server,
@@ -806,7 +815,8 @@ transom_status transom_server_next_batch(transom_server *server,
  *
  * Behind it stand, without padding between: headers ("name: value" lines,
  * each ended by CR LF; without content-length, transfer-encoding, connection
- * and date, which are the server's affair); body. Then padding to 8.
+ * and date, which are the server's affair); body. Then padding to 8. What does
+ * not fit, in 4 GiB, is for transom_token_responder.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_respond_batch(transom_server *server,
@@ -819,7 +829,9 @@ transom_status transom_server_respond_batch(transom_server *server,
 /*
  * A descriptor for poll(2) and its kin: readable while requests are queued,
  * and from when the server has stopped. Only poll it: next_batch drains it.
- * It belongs to the server and is closed with it. -1 if it cannot be had.
+ * With EPOLLET, call that until it gives TRANSOM_TIMEOUT: what was left in the
+ * queue is no new edge. It belongs to the server and is closed with it. -1 if
+ * it cannot be had.
  */
 int32_t transom_server_event_fd(transom_server *server);
 

@@ -32,6 +32,10 @@ fn check(descriptor: RawFd) -> io::Result<i32> {
     if socket_option(descriptor, libc::SO_ACCEPTCONN)? == 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
+    // Unix sockets of packets and SCTP listen too.
+    if socket_option(descriptor, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
+    }
     let family = socket_option(descriptor, libc::SO_DOMAIN)?;
     if ![libc::AF_INET, libc::AF_INET6, libc::AF_UNIX].contains(&family) {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));

@@ -8,8 +8,9 @@ use transom::Request;
 use crate::request::version;
 use crate::status::transom_status;
 
-/// A body that fits a record's 32-bit length, whatever its head.
-pub(crate) const BODY_LIMIT: usize = 1 << 31;
+/// What a request may weigh to be sure of a place in a record with its 32-bit
+/// length: the rest of that is for parameters and their lengths, and padding.
+const WEIGHT_LIMIT: usize = 1 << 31;
 
 const REQUEST_HEADER: usize = 56;
 const RESPONSE_HEADER: usize = 32;
@@ -17,6 +18,17 @@ const ALIGNMENT: usize = 8;
 
 /// Set in a request record's flags if its target has a '?'.
 const HAS_QUERY: u16 = 1;
+
+/// Whether there is a record that can hold the request.
+pub(crate) fn fits(request: &Request) -> bool {
+    let target = request.target().as_str().len();
+    weighs_little(request.bytes().len(), request.headers().as_wire().len(), target)
+}
+
+/// A record holds the target in whole and in parts, parameters among them.
+fn weighs_little(body: usize, headers: usize, target: usize) -> bool {
+    body.saturating_add(headers).saturating_add(target.saturating_mul(3)) <= WEIGHT_LIMIT
+}
 
 /// Writes request records one behind the other.
 pub(crate) struct Packer<'a> {
@@ -88,7 +100,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Lengths are bounded by the head limit and `BODY_LIMIT`.
+/// Lengths are bounded by `WEIGHT_LIMIT`.
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
@@ -170,6 +182,15 @@ mod tests {
         let text = b"POST/p%20q?x=1/p%20qx=1host: a\r\nx-b: 1\r\nunknownbody!";
         assert_eq!(&record[56..56 + text.len()], text);
         assert!(record[56 + text.len()..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn what_may_not_fit_a_record_is_refused() {
+        assert!(fits(&request("/", "body")));
+        assert!(weighs_little(WEIGHT_LIMIT - 60, 30, 10));
+        assert!(!weighs_little(WEIGHT_LIMIT - 60, 31, 10));
+        assert!(!weighs_little(0, WEIGHT_LIMIT - 60, 21));
+        assert!(!weighs_little(usize::MAX, usize::MAX, usize::MAX));
     }
 
     #[test]

@@ -48,7 +48,13 @@ pub(crate) fn claim_event_loop() -> Result<(), transom_status> {
     OWNER.get_or_init(Process::current).check()
 }
 
-/// Blocks every signal on this thread; the mask from before.
+/// What a thread raises by a fault of its own. Where these are blocked, the
+/// system ends the process without running the host's handler for them, which
+/// virtual machines and crash reporters live by.
+const FAULTS: [i32; 6] =
+    [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
+
+/// Blocks every signal on this thread but its own faults; the mask from before.
 pub(crate) fn block_signals() -> libc::sigset_t {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
@@ -56,14 +62,17 @@ pub(crate) fn block_signals() -> libc::sigset_t {
     // `sigemptyset` makes of `before` stays if `pthread_sigmask` should fail.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
+        for fault in FAULTS {
+            libc::sigdelset(all.as_mut_ptr(), fault);
+        }
         libc::sigemptyset(before.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         before.assume_init()
     }
 }
 
-/// Runs something that may start threads: they inherit a mask that blocks every
-/// signal, and this thread has its own back afterwards.
+/// Runs something that may start threads: they inherit a mask that blocks
+/// signals, and this thread has its own back afterwards.
 pub(crate) fn with_signals_blocked<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {

@@ -39,6 +39,8 @@ use crate::status::transom_status;
 /// Behind it stand, without padding between: method; target, path and query as
 /// they were sent; headers ("name: value" lines, each ended by CR LF); peer;
 /// `param_count` times { uint32_t name_len, value_len; name; value }; body.
+/// Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
+/// 2 GiB and more do not fit a record and get 413.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_next_batch(
@@ -130,7 +132,8 @@ fn fetch(
 ///
 /// Behind it stand, without padding between: headers ("name: value" lines,
 /// each ended by CR LF; without content-length, transfer-encoding, connection
-/// and date, which are the server's affair); body. Then padding to 8.
+/// and date, which are the server's affair); body. Then padding to 8. What does
+/// not fit, in 4 GiB, is for transom_token_responder.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_respond_batch(
@@ -191,7 +194,9 @@ fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
 
 /// A descriptor for poll(2) and its kin: readable while requests are queued,
 /// and from when the server has stopped. Only poll it: next_batch drains it.
-/// It belongs to the server and is closed with it. -1 if it cannot be had.
+/// With EPOLLET, call that until it gives TRANSOM_TIMEOUT: what was left in the
+/// queue is no new edge. It belongs to the server and is closed with it. -1 if
+/// it cannot be had.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> i32 {
     guard!(-1, {

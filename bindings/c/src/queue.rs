@@ -9,7 +9,7 @@ use std::{io, mem, ptr};
 use transom::{Limits, Reply, Request, Response, StatusCode};
 
 use crate::exchange::{Exchange, Unclaimed};
-use crate::packed::BODY_LIMIT;
+use crate::packed;
 use crate::status::transom_status;
 
 /// A request that waits.
@@ -49,7 +49,7 @@ impl Queue {
 
     /// Takes a request in, as a route's handler.
     pub fn call(&self, route_id: u32, request: Request) -> Reply {
-        if request.bytes().len() > BODY_LIMIT {
+        if !packed::fits(&request) {
             return Reply::now(
                 Response::text("413 Payload Too Large\n").status(StatusCode::PAYLOAD_TOO_LARGE),
             );

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use transom::{Request, Version};
 
-use crate::bytes::{borrow, place, transom_bytes};
+use crate::bytes::{borrow, transom_bytes};
 use crate::status::transom_status;
 
 /// A request: read it with the functions below. It belongs to the library and
@@ -148,10 +148,11 @@ pub unsafe extern "C" fn transom_request_header_at(
     value: *mut transom_bytes,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract.
-        let (request, name, value) = unsafe { (borrow(request)?, place(name)?, place(value)?) };
+        // SAFETY: NULL or valid, by the contract.
+        let request = unsafe { borrow(request) }?;
         let field = request.request.headers().nth(index);
-        (*name, *value) = pair(field);
+        // SAFETY: as above.
+        unsafe { put_pair(field, name, value) }?;
         field.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })
 }
@@ -188,17 +189,35 @@ pub unsafe extern "C" fn transom_request_param_at(
     value: *mut transom_bytes,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract.
-        let (request, name, value) = unsafe { (borrow(request)?, place(name)?, place(value)?) };
+        // SAFETY: NULL or valid, by the contract.
+        let request = unsafe { borrow(request) }?;
         let param = request.request.params().iter().nth(index).map(|(name, value)| (name, value.as_bytes()));
-        (*name, *value) = pair(param);
+        // SAFETY: as above.
+        unsafe { put_pair(param, name, value) }?;
         param.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })
 }
 
-fn pair(found: Option<(&str, &[u8])>) -> (transom_bytes, transom_bytes) {
-    let found = found.map(|(name, value)| (transom_bytes::of(name.as_bytes()), transom_bytes::of(value)));
-    found.unwrap_or((transom_bytes::ABSENT, transom_bytes::ABSENT))
+/// Writes a name and a value, or that both are absent. The places may be one,
+/// where the host wants only the value.
+///
+/// # Safety
+/// `name` and `value` are NULL or valid for writes.
+unsafe fn put_pair(
+    found: Option<(&str, &[u8])>,
+    name: *mut transom_bytes,
+    value: *mut transom_bytes,
+) -> Result<(), transom_status> {
+    if name.is_null() || value.is_null() {
+        return Err(transom_status::TRANSOM_NULL_ARGUMENT);
+    }
+    let (found_name, found_value) = found.unzip();
+    // SAFETY: not NULL, and valid as the caller says.
+    unsafe {
+        name.write(found_name.map(str::as_bytes).into());
+        value.write(found_value.into());
+    }
+    Ok(())
 }
 
 /// A name to look for; one that is NULL or not UTF-8 is the name of nothing.

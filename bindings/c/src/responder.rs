@@ -219,7 +219,8 @@ pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_res
 /// Calls `function` if the client leaves before the request is answered; at once, in
 /// this call, if it has left already. It runs on a thread that serves other
 /// connections and must not block. The request must be answered or freed all
-/// the same.
+/// the same. Of a deadline that passes, and of a stop, only
+/// transom_responder_is_gone tells.
 ///
 /// Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
 #[unsafe(no_mangle)]

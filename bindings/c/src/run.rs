@@ -67,7 +67,8 @@ pub unsafe extern "C" fn transom_server_listen_fd(
 
 /// Listens on `address` (see transom_server_bind), and on what was added
 /// before, and starts the server's threads. When it returns TRANSOM_OK, clients
-/// can connect. `address` may be NULL if one was added before.
+/// can connect. `address` may be NULL if one was added before. Handlers may run
+/// before it returns, and stop the server.
 ///
 /// After a failure it may be tried again, with another address for example.
 /// (After TRANSOM_IO, what was listened on before no longer is.)
@@ -99,7 +100,7 @@ fn start(server: &transom_server, address: Option<&str>) -> Result<(), transom_e
     /// Puts the setup back, also when a start panics.
     struct Attempt<'a> {
         server: &'a transom_server,
-        setup: Option<Setup>,
+        setup: Option<Box<Setup>>,
     }
     impl Drop for Attempt<'_> {
         fn drop(&mut self) {
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn transom_server_stop(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
-        server.running()?.stop(duration(deadline_ms)?.unwrap_or(FOREVER));
+        server.stop(duration(deadline_ms)?.unwrap_or(FOREVER))?;
     })
 }
 

@@ -1,7 +1,8 @@
 //! The server handle: made, and freed.
 
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::bytes::borrow;
 use crate::error::transom_error;
@@ -11,24 +12,37 @@ use crate::running::Running;
 use crate::setup::Setup;
 use crate::status::transom_status;
 
+/// How long past the deadline threads have to end once they were cut off.
+const CUT_GRACE: Duration = Duration::from_secs(1);
+
 /// A server: routes and settings at first, then threads and sockets. All
 /// functions may be called from any thread, also at the same time, but for
 /// transom_server_free, which must be the last.
 pub struct transom_server {
     process: Process,
-    /// `None` once it is started, or while a start is under way.
-    setup: Mutex<Option<Setup>>,
+    phase: Mutex<Phase>,
     pub(crate) queue: Arc<Queue>,
     running: OnceLock<Arc<Running>>,
     /// Why a route was refused last.
     route_error: Mutex<Option<transom_error>>,
 }
 
+/// How far a server has come.
+enum Phase {
+    Setup(Box<Setup>),
+    /// A start is under way, in which handlers and hooks may run already and
+    /// ask it to stop.
+    Starting {
+        stop: Option<Duration>,
+    },
+    Started,
+}
+
 impl transom_server {
     fn new() -> Self {
         Self {
             process: Process::current(),
-            setup: Mutex::new(Some(Setup::default())),
+            phase: Mutex::new(Phase::Setup(Box::default())),
             queue: Arc::default(),
             running: OnceLock::new(),
             route_error: Mutex::new(None),
@@ -49,26 +63,46 @@ impl transom_server {
     /// Changes the setup, under its lock: `change` must not drop user data,
     /// whose free function may call anything.
     pub(crate) fn set_up<R>(&self, change: impl FnOnce(&mut Setup) -> R) -> Result<R, transom_status> {
-        let mut setup = self.lock();
-        let Some(setup) = setup.as_mut() else {
-            return Err(transom_status::TRANSOM_ALREADY_STARTED);
-        };
-        Ok(change(setup))
+        match &mut *self.phase() {
+            Phase::Setup(setup) => Ok(change(setup)),
+            _ => Err(transom_status::TRANSOM_ALREADY_STARTED),
+        }
     }
 
     /// Takes the setup to start from.
-    pub(crate) fn take_setup(&self) -> Option<Setup> {
-        self.lock().take()
+    pub(crate) fn take_setup(&self) -> Option<Box<Setup>> {
+        let mut phase = self.phase();
+        match mem::replace(&mut *phase, Phase::Starting { stop: None }) {
+            Phase::Setup(setup) => Some(setup),
+            other => {
+                *phase = other;
+                None
+            }
+        }
     }
 
     /// Puts the setup back after a failure.
-    pub(crate) fn restore_setup(&self, setup: Setup) {
-        *self.lock() = Some(setup);
+    pub(crate) fn restore_setup(&self, setup: Box<Setup>) {
+        *self.phase() = Phase::Setup(setup);
     }
 
     pub(crate) fn set_running(&self, running: Arc<Running>) {
         // Only who took the setup comes here, and it is taken for good.
-        let _ = self.running.set(running);
+        let running = self.running.get_or_init(|| running);
+        let before = mem::replace(&mut *self.phase(), Phase::Started);
+        if let Phase::Starting { stop: Some(deadline) } = before {
+            running.stop(deadline);
+        }
+    }
+
+    /// Begins to stop; while it is being started, as soon as it is.
+    pub(crate) fn stop(&self, deadline: Duration) -> Result<(), transom_status> {
+        if let Phase::Starting { stop } = &mut *self.phase() {
+            *stop = Some(stop.map_or(deadline, |earlier| earlier.min(deadline)));
+            return Ok(());
+        }
+        self.running()?.stop(deadline);
+        Ok(())
     }
 
     pub(crate) fn running(&self) -> Result<&Arc<Running>, transom_status> {
@@ -80,8 +114,8 @@ impl transom_server {
         mem::replace(&mut *self.route_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Setup>> {
-        self.setup.lock().unwrap_or_else(PoisonError::into_inner)
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,11 +126,13 @@ pub extern "C" fn transom_server_new() -> *mut transom_server {
 }
 
 /// Stops the server if it runs (as transom_server_stop, with the timeout "stop"
-/// as the deadline, 10 s), waits for its threads and frees it. NULL is fine.
+/// as the deadline, 10 s), waits for its threads and frees it and all user
+/// data. NULL is fine.
 ///
-/// Nothing else may be using the server by then, handlers excepted. In a
-/// handler of its own this begins to stop and returns, and the rest happens
-/// when the handler has returned. In a forked child it does nothing.
+/// Nothing else may be using the server by then, its own handlers excepted:
+/// threads that pull or wait must have ended. A handler that is not done when
+/// the deadline has passed, or that calls this itself, is not waited for: the
+/// rest happens when it has returned. In a forked child this does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
     // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone
@@ -106,21 +142,21 @@ pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
     }
     guard!((), {
         // SAFETY: from `transom_server_new`, and freed once, by the contract.
-        let server = unsafe { Box::from_raw(server) };
-        let Ok(running) = server.running() else { return };
-        let deadline = running.free_deadline;
-        running.stop(deadline);
-        if running.wait(Some(deadline)) != Err(transom_status::TRANSOM_WOULD_DEADLOCK) {
+        let server = ManuallyDrop::new(unsafe { Box::from_raw(server) });
+        let ended = server.running().map_or(true, |running| {
+            running.stop(running.free_deadline);
+            running.wait(Some(running.free_deadline.saturating_add(CUT_GRACE))).is_ok()
+        });
+        if ended {
+            drop(ManuallyDrop::into_inner(server));
             return;
         }
-        // Handlers under way may still use the server, this one among them. If
-        // there is no thread to be had, it stays for good.
-        let server = mem::ManuallyDrop::new(server);
+        // Handlers that are still under way may use the server, this one among
+        // them. If there is no thread to be had, it stays for good.
         let last = process::spawn("transom-free", move || {
-            let server = mem::ManuallyDrop::into_inner(server);
-            if let Ok(running) = server.running() {
-                // Beyond the deadline, dropping it has the last word.
-                let _ = running.wait(Some(deadline));
+            let ended = server.running().is_ok_and(|running| running.wait(None).is_ok());
+            if ended {
+                drop(ManuallyDrop::into_inner(server));
             }
         });
         drop(last);

@@ -115,7 +115,9 @@ pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> t
 }
 
 /// Gives a body up: unless it was finished, the answer is cut off, so that the
-/// client does not take a part for the whole. NULL is fine.
+/// client does not take a part for the whole. A thread that waits in
+/// transom_writer_write meanwhile waits on, and the end comes after its piece.
+/// NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_free(writer: *mut transom_writer) {
     guard!((), {

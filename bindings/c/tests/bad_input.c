@@ -195,6 +195,8 @@ static void addresses(transom_server *server)
     transom_error *error = (transom_error *)taken;
     transom_server *other = transom_server_new();
     int file = open("/dev/null", O_RDONLY), unbound = socket(AF_INET, SOCK_STREAM, 0);
+    int packets = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    struct sockaddr unnamed = {.sa_family = AF_UNIX};
 
     expect_error(server, "127.0.0.1", TRANSOM_BAD_ADDRESS, 0, "127.0.0.1");
     expect_error(server, "127.0.0.1:eighty", TRANSOM_BAD_ADDRESS, 0, "port");
@@ -208,7 +210,9 @@ static void addresses(transom_server *server)
     CHECK_STATUS(transom_server_listen_fd(server, -1, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_listen_fd(server, file, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_listen_fd(server, unbound, NULL), TRANSOM_INVALID_ARGUMENT);
-    CHECK(close(file) == 0 && close(unbound) == 0); /* they stayed ours */
+    CHECK(bind(packets, &unnamed, sizeof unnamed.sa_family) == 0 && listen(packets, 1) == 0);
+    CHECK_STATUS(transom_server_listen_fd(server, packets, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK(close(file) == 0 && close(unbound) == 0 && close(packets) == 0); /* they stayed ours */
 
     CHECK_STATUS(transom_server_start(server, NULL, NULL), TRANSOM_INVALID_ARGUMENT); /* nothing to listen on */
     snprintf(taken, sizeof taken, "127.0.0.1:%u", start(other));

@@ -24,6 +24,9 @@ static void inspect(void *user_data, const transom_request *request, transom_res
     CHECK(is(name, "x-twice") && is(value, "2"));
     CHECK_STATUS(transom_request_header_at(request, 5, &name, &value), TRANSOM_OUT_OF_RANGE);
     CHECK(name.data == NULL && value.data == NULL);
+    /* One place for both, if only the value matters. */
+    OK(transom_request_header_at(request, 0, &name, &name));
+    CHECK(is(name, "test"));
 
     CHECK(is(transom_request_param(request, "name"), "J\xc3\xbcrgen"));
     CHECK(is(transom_request_param(request, "rest"), "a/b"));

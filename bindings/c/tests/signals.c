@@ -20,7 +20,7 @@ static void large(void *user_data, const transom_request *request UNUSED, transo
     transom_responder_send(responder, 200, NULL, 0, user_data, 8 << 20);
 }
 
-/* Threads of this process besides this one; each must block every signal it can. */
+/* Threads of this process besides this one; each must block every signal but its own faults. */
 static int library_threads(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -50,6 +50,9 @@ static int library_threads(void)
         CHECK(blocked & 1ULL << (SIGCHLD - 1));
         CHECK(blocked & 1ULL << (SIGUSR1 - 1));
         CHECK(blocked & 1ULL << (SIGALRM - 1));
+        CHECK(!(blocked & 1ULL << (SIGSEGV - 1)));
+        CHECK(!(blocked & 1ULL << (SIGBUS - 1)));
+        CHECK(!(blocked & 1ULL << (SIGFPE - 1)));
     }
     closedir(tasks);
     return threads;

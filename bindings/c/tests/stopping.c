@@ -26,6 +26,25 @@ static void hold(void *user_data, const transom_request *request UNUSED, transom
     transom_responder_send_text(responder, 200, "held");
 }
 
+/* Runs on for long after the server was freed, and uses it. */
+static void hold_on(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_report report;
+    atomic_store((atomic_int *)user_data, 1);
+    EVENTUALLY(released);
+    OK(transom_server_stop(server, 0));
+    OK(transom_server_report(server, &report));
+    CHECK(transom_server_port(server) != 0);
+    CHECK_STATUS(transom_responder_send_text(responder, 200, "late"), TRANSOM_GONE);
+}
+
+/* Runs while the server is being started. */
+static void stop_at_once(void *user_data)
+{
+    OK(transom_server_stop(server, 1000));
+    count(user_data);
+}
+
 static void keep(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
     *(transom_responder **)user_data = responder;
@@ -120,6 +139,48 @@ int main(void)
     CHECK(transom_responder_is_gone(kept));
     CHECK_STATUS(transom_responder_send_text(kept, 200, "late"), TRANSOM_GONE);
     transom_server_free(server);
+
+    /* Freed with a request that is never answered: it is cut, and all has ended. */
+    kept = NULL;
+    freed = 0;
+    server = transom_server_new();
+    OK(transom_server_route(server, "GET", "/keep", keep, &kept, NULL));
+    OK(transom_server_fallback(server, say_hello, &freed, count));
+    OK(transom_server_set_timeout(server, "stop", 100));
+    fd = connect_to(start(server));
+    ask(fd, "GET", "/keep");
+    EVENTUALLY(kept != NULL);
+    transom_server_free(server);
+    CHECK(freed == 1);
+    close(fd);
+    transom_responder_free(kept);
+
+    /* Freed under a handler that does not end in time: it still has its server. */
+    held = released = 0;
+    freed = 0;
+    server = with("/hold", hold_on, &held, 0);
+    OK(transom_server_fallback(server, say_hello, &freed, count));
+    OK(transom_server_set_timeout(server, "stop", 100));
+    fd = connect_to(start(server));
+    ask(fd, "GET", "/hold");
+    EVENTUALLY(held);
+    transom_server_free(server);
+    CHECK(freed == 0);
+    released = 1;
+    EVENTUALLY(freed == 1);
+    close(fd);
+
+    /* Asked to stop by those who run before the start is through. */
+    for (i = 0; i < 10; i++) {
+        held = 0;
+        server = with("/", say_hello, NULL, 0);
+        OK(transom_server_set_workers(server, 8));
+        OK(transom_server_set_thread_hooks(server, stop_at_once, NULL, &held, NULL));
+        start(server);
+        OK(transom_server_wait(server, PATIENCE_MS));
+        CHECK(held >= 8);
+        transom_server_free(server);
+    }
 
     /* Freed while it runs, and right after the start. */
     server = with("/", say_hello, NULL, 0);
