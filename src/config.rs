@@ -89,7 +89,9 @@ pub struct Timeouts {
     /// Enforced in `conn::incoming`.
     pub body: Option<Duration>,
     /// Output that the client does not take, without progress; default 30 s.
-    /// Then: close. Enforced in `conn::wire`.
+    /// Then: close. Enforced in `conn::wire`. A client that has closed its side,
+    /// and so may be gone, is sent nothing for as long at most: a stream that has
+    /// nothing for it is then cut. Enforced in `conn::outgoing`.
     pub write: Option<Duration>,
     /// A handler, until it answers; default 60 s. Then: 503 and close. A route
     /// may set its own. Enforced in `conn::serve`.
@@ -99,7 +101,7 @@ pub struct Timeouts {
     pub drain: Option<Duration>,
     /// A stop that names no deadline of its own: a dropped
     /// [`Handle`](crate::Handle); default 10 s. Then: exchanges are cut and
-    /// counted. Enforced in `server::event`.
+    /// counted. Enforced in `server::handle`.
     pub stop: Duration,
 }
 

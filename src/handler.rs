@@ -225,6 +225,10 @@ where
         let function = std::sync::Arc::clone(&self.0);
         let (responder, reply) = Reply::later(&request);
         let queued = context.run_blocking(move || {
+            // It waited for so long that nobody waits for it any more.
+            if responder.is_over() {
+                return;
+            }
             let response = catch_unwind(AssertUnwindSafe(|| function(request).into_response()))
                 .unwrap_or_else(|panic| panicked(&*panic));
             // Too late is no fault of the handler's.

@@ -63,7 +63,6 @@ impl Pool {
     }
 
     /// Runs `job` on one of the pool's threads, soon.
-    ///
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         let mut state = self.shared.lock();
         // Jobs that a thread takes at once do not count as waiting.
@@ -80,20 +79,12 @@ impl Pool {
         drop(state);
         self.shared.work.notify_one();
         if wants_thread {
-            self.add_thread();
+            let place = Place(Arc::clone(&self.shared));
+            if let Err(error) = self.threads.spawn("transom-pool", move || place.0.work_until_closed()) {
+                log::error!(target: "transom", "cannot start a pool thread: {error}");
+            }
         }
         Ok(())
-    }
-
-    fn add_thread(&self) {
-        let shared = Arc::clone(&self.shared);
-        if let Err(error) = self.threads.spawn("transom-pool", move || shared.work_until_closed()) {
-            // The job stays queued for the threads there are.
-            log::error!(target: "transom", "cannot start a pool thread: {error}");
-            let mut state = self.shared.lock();
-            state.threads -= 1;
-            state.idle -= 1;
-        }
     }
 
     /// Takes no more jobs and drops those that wait; threads end after the job
@@ -112,6 +103,22 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// A thread's place in the pool, given up when the thread ends, or if it could
+/// not be started.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.threads -= 1;
+        state.idle -= 1;
+        // Jobs wait for the threads there are; without any they would for ever.
+        let dropped = if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        drop(state);
+        drop(dropped);
     }
 }
 
@@ -180,6 +187,19 @@ mod tests {
         starts.recv().unwrap();
         pool.close();
         assert!(pool.run(|| ()).is_err());
+        assert!(pool.threads.wait(None));
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_to_work_leaves_no_job_waiting() {
+        let broken = Threads::new(Box::new(|| panic!("on purpose")));
+        let pool = Pool::new(1, 8, broken);
+        for _ in 0..3 {
+            let (sender, receiver) = mpsc::channel::<()>();
+            pool.run(move || sender.send(()).unwrap()).unwrap();
+            assert!(receiver.recv().is_err(), "the job was run");
+        }
+        pool.close();
         assert!(pool.threads.wait(None));
     }
 

@@ -158,7 +158,7 @@ impl Responder {
     /// ```
     pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
         if !self.is_over() {
-            self.client.on_gone(Box::new(watcher));
+            self.client.on_gone(self.exchange, Box::new(watcher));
         }
     }
 }

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Client, Later, Logs, configured, start};
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use transom::{Body, Headers, Reject, Request, Response, Route, Router, StatusCode, Upgraded};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
+use transom::{Body, Headers, Method, Reject, Request, Response, Route, Router, StatusCode, Upgraded};
 
 const HINT: &[u8] = b"link: </a.css>; rel=preload\n";
 
@@ -86,10 +87,9 @@ async fn shown(req: Request) -> String {
 
 #[test]
 fn rfc9112_7_1_2_received_trailers_are_at_the_end_of_the_body() {
-    let app = Router::new()
-        .post("/whole", shown)
-        .route(Route::new(transom::Method::POST, "/stream", shown).streaming());
-    let echo = Route::new(transom::Method::POST, "/echo", async |req: Request| {
+    let app =
+        Router::new().post("/whole", shown).route(Route::new(Method::POST, "/stream", shown).streaming());
+    let echo = Route::new(Method::POST, "/echo", async |req: Request| {
         Response::bytes("text/plain", Body::stream(req.into_body()))
     });
     let server = start(
@@ -114,7 +114,7 @@ fn rfc9112_7_1_2_received_trailers_are_at_the_end_of_the_body() {
 fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
     let app = Router::new()
         .get("/stream", async |_: Request| {
-            let chunks = futures_lite::stream::once(Ok("hello".into()));
+            let chunks = stream::once(Ok("hello".into()));
             let trailers = || Headers::parse(b"x-sum: 532\nset-cookie: no=1\n").unwrap();
             Response::bytes("text/plain", Body::stream(chunks).with_trailers(trailers))
         })
@@ -148,7 +148,7 @@ fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
 #[test]
 fn a_body_whose_client_broke_off_before_it_was_read_ends_in_an_error() {
     let (ended, end) = std::sync::mpsc::channel();
-    let upload = Route::new(transom::Method::POST, "/", move |mut req: Request| {
+    let upload = Route::new(Method::POST, "/", move |mut req: Request| {
         let ended = ended.clone();
         async move {
             // The client is long gone when the body is first asked for.
@@ -359,7 +359,7 @@ fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
             break;
         }
     }
-    assert_eq!(last.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(last.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -384,4 +384,59 @@ fn a_loopback_server_can_refuse_names_that_were_made_to_resolve_to_it() {
     let mut old = Client::connect(&server);
     old.send("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(old.answer().status, 421);
+}
+
+#[test]
+fn rfc9112_7_1_a_malformed_body_whose_fault_the_handler_ignores_is_the_last() {
+    // Answers with what could be read, as if that were all.
+    let lenient = async |req: Request| {
+        let chunks = stream::unfold(req.into_body(), async |mut body| match body.chunk().await {
+            Some(Ok(chunk)) => Some((Ok(chunk), body)),
+            _ => None,
+        });
+        Response::stream("text/plain", chunks)
+    };
+    let app = Router::new()
+        .route(Route::new(Method::POST, "/", lenient).streaming())
+        .get("/smuggled", async |_: Request| "smuggled");
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"hello");
+    // Malformed behind the one octet; but read again from its start it is a
+    // last chunk with a request behind it.
+    client.send("0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n");
+    while client.try_chunk().unwrap().is_some() {}
+    client.expect_closed();
+}
+
+#[test]
+fn rfc9112_6_3_half_a_body_without_a_length_does_not_end_like_a_whole_one() {
+    let app = Router::new().get("/", async |req: Request| {
+        let end = if req.query() == Some("whole") { None } else { Some(Err(io::Error::other("on purpose"))) };
+        let chunks = [Ok("begun".into())].into_iter().chain(end);
+        Response::bytes("text/plain", Body::stream(stream::iter(chunks)))
+    });
+    let server = start(app);
+    let get = |target: &str| {
+        let mut client = Client::connect(&server);
+        client.send(format!("GET {target} HTTP/1.0\r\n\r\n"));
+        client.try_answer()
+    };
+    assert_eq!(get("/?whole").unwrap().text(), "begun");
+    assert_eq!(get("/").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_panic_in_the_hook_for_refusals_costs_no_answer() {
+    let server = configured(Router::new(), |_, _| ())
+        .on_refusal(|_| panic!("on purpose, of a refusal"))
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let mut client = Client::connect(&server);
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
 }

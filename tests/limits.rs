@@ -14,7 +14,7 @@ use transom::{
     WriteError, blocking,
 };
 
-use common::{Client, Later, PATIENCE, Signal, eventually, start_unix, start_with};
+use common::{Client, Later, PATIENCE, SHORT, Signal, eventually, start_unix, start_with};
 
 /// More than lies between a server and its client on a Unix socket.
 const UNDER_WAY: u64 = 1 << 20;
@@ -495,4 +495,21 @@ fn a_client_that_sends_what_nobody_reads_is_cut_off() {
             assert!(sent < 1 << 30, "the server reads on and on");
         }
     }
+}
+
+#[test]
+fn what_waited_for_the_pool_for_too_long_is_not_begun() {
+    let (started, leave, late) = (Signal::new(), Signal::new(), Signal::new());
+    let (is_late, app) = (late.clone(), Router::new().get("/", gated(&started, &leave)));
+    let app = app.get("/late", blocking(move |_: Request| is_late.set()));
+    let server = start_with(app, |limits, timeouts| {
+        limits.pool_threads = 1;
+        timeouts.handler = Some(SHORT);
+    });
+    for path in ["/", "/late", "/late"] {
+        assert_eq!(Client::connect(&server).get(path).status, 503);
+    }
+    leave.set();
+    eventually("a free thread", || Client::connect(&server).get("/").status == 200);
+    assert_eq!(late.count(), 0);
 }

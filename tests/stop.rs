@@ -621,3 +621,26 @@ fn a_writer_learns_of_a_stop() {
     // What came does not pass for the whole.
     assert!(client.try_chunk().is_err());
 }
+
+#[test]
+fn many_tasks_may_stop_a_service_at_once() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let service = configured(holding(&started, &leave), |_, _| ()).service().unwrap();
+    let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            smol::block_on(service.serve_connection(Async::new(stream).unwrap(), Peer::Unknown));
+        });
+        std::io::Write::write_all(&mut client, b"GET /async HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        started.wait();
+        let stopping: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| smol::block_on(service.stop(Duration::from_secs(600))))).collect();
+        thread::sleep(SHORT);
+        leave.set();
+        for stopping in stopping {
+            eventually("the end of a stop", || stopping.is_finished());
+            assert_report(stopping.join().unwrap(), 1, 0, 0);
+        }
+        serving.join().unwrap();
+    });
+}

@@ -384,3 +384,50 @@ fn a_deadline_that_is_off_does_not_fire() {
     }
     idle.get("/").expect(200, "at last");
 }
+
+#[test]
+fn a_stream_without_news_is_cut_when_its_client_has_closed_and_may_be_gone() {
+    let (dropped, sent) = (Signal::new(), mpsc::channel());
+    let end = dropped.clone();
+    let later = Later(move |_, responder: Responder| {
+        let (writer, body) = Body::channel();
+        writer.try_write("one event").unwrap();
+        responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+        sent.0.send((writer, OnDrop(end.clone()))).unwrap();
+    });
+    let app = Router::new().get("/events", later);
+    let server = start_with(app, only(|timeouts| timeouts.write = Some(LONG)));
+    let mut client = Client::connect(&server);
+    client.request("/events");
+    client.head();
+    client.try_chunk().unwrap();
+    let (writer, _guard) = sent.1.recv_timeout(PATIENCE).unwrap();
+    // As long as it has closed nothing, it may wait for as long as it likes.
+    client.expect_silence(LONG + STEP);
+    client.half_close();
+    // News show whether it still reads, and it does.
+    for _ in 0..6 {
+        thread::sleep(STEP);
+        writer.try_write("news").unwrap();
+        assert_eq!(client.try_chunk().unwrap().unwrap(), b"news");
+    }
+    let begun = Instant::now();
+    assert!(client.try_chunk().is_err(), "it looks whole");
+    assert_fired(begun, LONG.saturating_sub(STEP));
+    eventually("the writer's notice of the end", || writer.is_gone());
+}
+
+#[test]
+fn rfc9112_2_2_empty_lines_behind_a_request_are_no_request() {
+    let app = Router::new().get("/", async |_: Request| "hello");
+    let server = start_with(app, only(|timeouts| timeouts.idle = Some(LONG)));
+    let mut client = Client::connect(&server);
+    client.get("/").expect(200, "hello");
+    client.send("\r\n\r\n");
+    thread::sleep(STEP);
+    client.get("/").expect(200, "hello");
+    let begun = Instant::now();
+    client.send("\r\n");
+    client.expect_closed();
+    assert_fired(begun, LONG.saturating_sub(STEP));
+}

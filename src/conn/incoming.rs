@@ -170,9 +170,7 @@ impl Incoming {
         let Some(feed) = &self.feed else { return };
         match result {
             Ok(chunk) => {
-                if !chunk.is_empty() {
-                    feed.push(chunk);
-                }
+                feed.push(chunk);
                 if !matches!(self.rest, Rest::Done) {
                     return;
                 }
@@ -189,7 +187,7 @@ impl Incoming {
         if self.is_done() {
             return true;
         }
-        self.allowance = config.limits.drain;
+        (self.allowance, self.stalled) = (config.limits.drain, None);
         let deadline = wire.deadline(config.timeouts.drain);
         poll_fn(|cx| {
             while !self.is_done() {
@@ -204,13 +202,17 @@ impl Incoming {
         .await
     }
 
-    /// The next stretch of the body; empty only when that is the end.
+    /// The next stretch of the body; empty only when that is the end. A fault
+    /// stays: how much of the input a decoder had seen by then is not known.
     fn poll_chunk<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
         wire: &mut Wire<T>,
         config: &Config,
     ) -> Poll<Result<Bytes, Reject>> {
+        if let Some(reject) = self.fault {
+            return Poll::Ready(Err(reject));
+        }
         let polled = self.poll_next(cx, wire, config);
         match polled {
             Poll::Ready(Err(reject)) => self.fault = Some(reject),

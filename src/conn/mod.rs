@@ -3,6 +3,8 @@
 //!
 //! It drives `proto` over a [`Transport`] and knows no socket and no executor.
 
+mod app;
+mod connection;
 mod incoming;
 mod input;
 mod outgoing;
@@ -15,7 +17,8 @@ mod spare;
 mod transport;
 mod wire;
 
-pub use serve::Refusal;
-pub(crate) use serve::{App, OnRefusal, refuse_busy, serve};
+pub use app::Refusal;
+pub(crate) use app::{App, OnRefusal};
+pub(crate) use serve::{refuse_busy, serve};
 pub(crate) use session::{Session, Stage};
 pub(crate) use transport::Transport;

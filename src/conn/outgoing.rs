@@ -40,6 +40,7 @@ pub(super) async fn send<T: Transport>(
         framer.put(wire, bytes);
         return framer.end(wire, payload, body);
     }
+    let mut quiet = None;
     poll_fn(|cx| {
         for _ in 0..TURN {
             if wire.output.len() >= config.limits.output {
@@ -49,7 +50,10 @@ pub(super) async fn send<T: Transport>(
                 return Poll::Ready(Ok(()));
             }
             match poll_chunk(&mut body, cx) {
-                Poll::Ready(Some(Ok(chunk))) => framer.put(wire, chunk),
+                Poll::Ready(Some(Ok(chunk))) => {
+                    quiet = None;
+                    framer.put(wire, chunk);
+                }
                 Poll::Ready(Some(Err(error))) => {
                     log::warn!(target: "transom", "a response body broke off: {}", error.to_string().escape_debug());
                     return Poll::Ready(Err(error));
@@ -62,10 +66,14 @@ pub(super) async fn send<T: Transport>(
                         return Poll::Ready(Err(error));
                     }
                     incoming.poll(cx, wire, config)?;
-                    if wire.has_ended() {
-                        client.mark_gone();
+                    if !wire.has_ended() {
+                        return Poll::Pending;
                     }
-                    return Poll::Pending;
+                    // Only what is written would tell whether it still reads.
+                    client.mark_gone();
+                    let deadline = *quiet.get_or_insert_with(|| wire.deadline(config.timeouts.write));
+                    ready!(wire.poll_deadline(cx, deadline));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
         }

@@ -14,7 +14,8 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// by then. Several deadlines may be asked for in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
-    /// Makes the coming close a reset, where there is such a thing: what the
-    /// client does not take is dropped, and not left with the kernel.
-    fn abort(&mut self) {}
+    /// Makes the coming close a reset, where there is such a thing, or an
+    /// ordinary close again. With a reset, what the client has not taken is
+    /// dropped, and it can tell that something is missing.
+    fn reset_on_close(&mut self, _reset: bool) {}
 }

@@ -10,11 +10,21 @@ use super::Transport;
 use super::input::Input;
 use super::output::Output;
 
+/// How long a close may take if the host sets no limit.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// Writes in a row, to a client that takes them all, before other connections
+/// of the thread have their turn.
+const TURN: usize = 16;
+
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
     transport: T,
     pub input: Input,
     pub output: Output,
+    /// Bytes were written that the transport may hold back until it is flushed,
+    /// as TLS does.
+    unflushed: bool,
     /// The client has closed its sending side.
     ended: bool,
     /// Since when the client has taken nothing of what waits.
@@ -28,6 +38,7 @@ impl<T: Transport> Wire<T> {
             transport,
             input: Input::new(),
             output: Output::default(),
+            unflushed: false,
             ended: false,
             stalled: None,
             write_timeout,
@@ -72,22 +83,36 @@ impl<T: Transport> Wire<T> {
 
     /// Writes all that waits. `TimedOut` if the client takes nothing for too long.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_write(cx);
+        if polled.is_pending() {
+            let since = *self.stalled.get_or_insert_with(|| self.transport.now());
+            let deadline = self.write_timeout.and_then(|timeout| since.checked_add(timeout));
+            ready!(self.poll_deadline(cx, deadline));
+            self.transport.reset_on_close(true);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut turn = 0;
         while !self.output.is_empty() {
-            match Pin::new(&mut self.transport).poll_write_vectored(cx, &self.output.slices()) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(length)) => {
-                    self.output.advance(length);
-                    self.stalled = None;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    let since = *self.stalled.get_or_insert_with(|| self.transport.now());
-                    let deadline = self.write_timeout.and_then(|timeout| since.checked_add(timeout));
-                    ready!(self.poll_deadline(cx, deadline));
-                    self.transport.abort();
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
+            let transport = Pin::new(&mut self.transport);
+            let length = ready!(transport.poll_write_vectored(cx, &self.output.slices()))?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.output.advance(length);
+            (self.stalled, self.unflushed) = (None, true);
+            turn += 1;
+            if turn == TURN && !self.output.is_empty() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+            (self.stalled, self.unflushed) = (None, false);
         }
         self.output.release();
         Poll::Ready(Ok(()))
@@ -99,10 +124,35 @@ impl<T: Transport> Wire<T> {
     }
 
     pub async fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
+        if self.output.is_empty() && !self.unflushed {
             return Ok(());
         }
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// What is written from now on has no end but that of the connection: until
+    /// it is whole, the client must not take an early close for that.
+    pub fn begin_open_end(&mut self) {
+        self.transport.reset_on_close(true);
+    }
+
+    /// All of it has been written.
+    pub fn finish_open_end(&mut self) {
+        self.transport.reset_on_close(false);
+    }
+
+    /// Ends the sending side in order (RFC 9112 9.8), if all is written and it
+    /// goes quickly; says whether it did.
+    pub async fn close(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.output.is_empty() || self.unflushed {
+            return false;
+        }
+        let deadline = self.deadline(timeout.or(Some(CLOSE)));
+        poll_fn(|cx| match Pin::new(&mut self.transport).poll_close(cx) {
+            Poll::Ready(closed) => Poll::Ready(closed.is_ok()),
+            Poll::Pending => self.poll_deadline(cx, deadline).map(|()| false),
+        })
+        .await
     }
 
     /// Closes in a way that lets the client read the last answer: writes what
@@ -110,14 +160,10 @@ impl<T: Transport> Wire<T> {
     /// sends, in bounds. Closing with bytes unread would make the kernel send a
     /// reset, which may overtake the answer (RFC 9112 9.6).
     pub async fn linger(&mut self, limit: u64, timeout: Option<Duration>) {
-        let ended = async {
-            self.flush().await?;
-            poll_fn(|cx| Pin::new(&mut self.transport).poll_close(cx)).await
-        };
-        if ended.await.is_err() {
+        if self.flush().await.is_err() || !self.close(timeout).await {
             return;
         }
-        let deadline = self.deadline(timeout.or(Some(Duration::from_secs(1))));
+        let deadline = self.deadline(timeout.or(Some(CLOSE)));
         let mut dropped = 0;
         poll_fn(|cx| {
             loop {

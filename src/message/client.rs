@@ -54,6 +54,8 @@ pub(crate) struct Client {
 struct Hints {
     waiting: Vec<Headers>,
     waker: Option<Waker>,
+    /// The exchange has its final answer.
+    over: bool,
 }
 
 impl Client {
@@ -75,7 +77,7 @@ impl Client {
     /// Asks for a 103 in that exchange; false if it is over.
     pub fn hint(&self, exchange: u64, fields: Headers) -> bool {
         let mut hints = self.hints();
-        if self.exchange() != exchange {
+        if self.exchange() != exchange || hints.over {
             return false;
         }
         hints.waiting.push(fields);
@@ -85,10 +87,12 @@ impl Client {
         true
     }
 
-    /// The hints that wait; more will wake the waker.
+    /// The hints that wait; more will wake the waker. Without one they are the
+    /// last of the exchange.
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
         let mut hints = self.hints();
         hints.waker = waker.cloned();
+        hints.over = waker.is_none();
         std::mem::take(&mut hints.waiting)
     }
 
@@ -108,13 +112,14 @@ impl Client {
         }
     }
 
-    /// Runs `watcher` when the client leaves, at once if it has left already.
-    pub fn on_gone(&self, watcher: Box<dyn FnOnce() + Send>) {
+    /// Runs `watcher` when the client leaves in that exchange, at once if it has
+    /// left already.
+    pub fn on_gone(&self, exchange: u64, watcher: Box<dyn FnOnce() + Send>) {
         let mut watchers = self.watchers();
         if self.is_gone() {
             drop(watchers);
             watcher();
-        } else {
+        } else if self.exchange() == exchange {
             watchers.push(watcher);
         }
     }
@@ -125,7 +130,7 @@ impl Client {
         self.exchange.fetch_add(1, Ordering::AcqRel);
         let watchers = std::mem::take(&mut *self.watchers());
         drop(watchers);
-        self.hints().waiting.clear();
+        *self.hints() = Hints::default();
     }
 
     fn hints(&self) -> MutexGuard<'_, Hints> {

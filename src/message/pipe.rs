@@ -25,7 +25,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             demanded: false,
             abandoned: false,
             reader: None,
-            feeder: None,
+            feeders: Vec::new(),
         }),
         room: Condvar::new(),
     });
@@ -50,7 +50,8 @@ struct State {
     /// The reader was dropped.
     abandoned: bool,
     reader: Option<Waker>,
-    feeder: Option<Waker>,
+    /// A writer may be shared, and each of its tasks waits for room.
+    feeders: Vec<Waker>,
 }
 
 /// What the feeding side may do.
@@ -86,7 +87,11 @@ impl State {
         }
     }
 
+    /// An empty chunk takes no room, so there could be any number of them.
     fn push(&mut self, chunk: Bytes) -> Option<Waker> {
+        if chunk.is_empty() {
+            return None;
+        }
         self.queued += chunk.len();
         self.chunks.push_back(chunk);
         self.reader.take()
@@ -100,7 +105,9 @@ impl PipeFeed {
         if let Some(space) = state.space(self.0.capacity) {
             return Poll::Ready(space);
         }
-        state.feeder = Some(cx.waker().clone());
+        if !state.feeders.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.feeders.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -207,10 +214,11 @@ impl Stream for PipeReader {
                 }
             }
         };
-        let feeder = (state.queued < self.0.capacity).then(|| state.feeder.take()).flatten();
+        let has_room = state.queued < self.0.capacity;
+        let feeders = if has_room { std::mem::take(&mut state.feeders) } else { Vec::new() };
         drop(state);
         self.0.room.notify_all();
-        feeder.into_iter().for_each(Waker::wake);
+        feeders.into_iter().for_each(Waker::wake);
         item
     }
 }
@@ -220,9 +228,42 @@ impl Drop for PipeReader {
         let mut state = self.0.lock();
         state.abandoned = true;
         state.chunks.clear();
-        let feeder = state.feeder.take();
+        let feeders = std::mem::take(&mut state.feeders);
         drop(state);
         self.0.room.notify_all();
-        feeder.into_iter().for_each(Waker::wake);
+        feeders.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future::{block_on, poll_fn};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn every_writer_that_waits_is_woken() {
+        let (feed, mut reader) = pipe(1);
+        feed.run_ahead();
+        feed.push("full".into());
+        let counts = [Arc::<Count>::default(), Arc::<Count>::default()];
+        for count in &counts {
+            let waker = Waker::from(Arc::clone(count));
+            for _ in 0..3 {
+                assert!(feed.poll_space(&mut Context::from_waker(&waker)).is_pending());
+            }
+        }
+        block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
+        assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
     }
 }

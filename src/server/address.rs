@@ -3,16 +3,22 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::error::{Error, Result};
 
 /// Connections the kernel holds until they are accepted; it may hold fewer
 /// (`net.core.somaxconn`, see listen(2)).
 const BACKLOG: i32 = 1024;
+/// A connection that is silent for so long is asked whether there is somebody
+/// left: a stream that has nothing to send and an upgraded connection have no
+/// deadline that would tell.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// An address that a server listens on.
 ///
@@ -57,7 +63,9 @@ impl fmt::Display for Address {
 }
 
 /// A socket that listens. Clients may connect to it from when it is made; they
-/// are served when a server that has it is started.
+/// are served when a server that has it is started. TCP connections on which
+/// nothing moves for a minute are probed (tcp(7), keepalive), so that one whose
+/// client has vanished ends.
 ///
 /// ```
 /// use transom::{Listener, Router, Server};
@@ -82,13 +90,32 @@ pub(super) enum Bound {
     Unix(UnixListener),
 }
 
-/// The file of a Unix socket, removed when dropped.
+/// The file of a Unix socket, removed when dropped, unless another has taken its
+/// place since.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    id: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> Self {
+        let id = Self::id(&path);
+        Self { path, id }
+    }
+
+    /// Device and number of the file that is there.
+    fn id(path: &Path) -> Option<(u64, u64)> {
+        let file = std::fs::symlink_metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.id.is_some() && Self::id(&self.path) == self.id {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -109,7 +136,7 @@ impl Listener {
                 return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
             }
             let listener = Self::try_from(bind_unix(Path::new(path)).map_err(failed)?)?;
-            return Ok(Self { file: Some(SocketFile(path.into())), ..listener });
+            return Ok(Self { file: Some(SocketFile::new(path.into())), ..listener });
         }
         let mut last = None;
         for address in resolve(address)? {
@@ -138,6 +165,8 @@ impl TryFrom<TcpListener> for Listener {
 
     fn try_from(socket: TcpListener) -> Result<Self> {
         socket.set_nonblocking(true)?;
+        // Connections inherit it (tcp(7)).
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         let address = Address::Tcp(socket.local_addr()?);
         Ok(Self { socket: Bound::Tcp(socket), address, file: None })
     }
@@ -197,9 +226,14 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 /// Whether the file is a socket that nobody listens on any more.
 fn is_stale(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
+    // Not blocking: a server that is stuck, with a full backlog, would hold it up.
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
     std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
@@ -232,6 +266,38 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_asked_whether_somebody_is_left() {
+        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let (Bound::Tcp(socket), Address::Tcp(address)) = (&listener.socket, &listener.address) else {
+            panic!("no TCP");
+        };
+        socket.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (connection, _) = socket.accept().unwrap();
+        assert!(SockRef::from(&connection).keepalive().unwrap());
+    }
+
+    #[test]
+    fn a_full_backlog_is_no_stale_socket() {
+        let path = std::env::temp_dir().join(format!("transom-backlog-{}", std::process::id()));
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let address = SockAddr::unix(&path).unwrap();
+        socket.bind(&address).unwrap();
+        socket.listen(0).unwrap();
+        let waiting: Vec<_> = (0..2)
+            .map(|_| {
+                let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+                client.set_nonblocking(true).unwrap();
+                let _ = client.connect(&address);
+                client
+            })
+            .collect();
+        assert!(matches!(Listener::bind(&format!("unix:{}", path.display())), Err(Error::Bind { .. })));
+        drop((waiting, socket));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn a_socket_file_goes_with_its_listener_and_a_stale_one_is_replaced() {
         let path = std::env::temp_dir().join(format!("transom-address-{}", std::process::id()));
         let address = format!("unix:{}", path.display());
@@ -240,6 +306,12 @@ mod tests {
         assert!(matches!(Listener::bind(&address), Err(Error::Bind { .. })));
         drop(listener);
         assert!(!path.exists());
+        let older = Listener::bind(&address).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let newer = Listener::bind(&address).unwrap();
+        drop(older);
+        assert!(path.exists(), "the file of another");
+        drop(newer);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "what std leaves behind");
         drop(Listener::bind(&address).unwrap());

@@ -24,6 +24,8 @@ use crate::message::Peer;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections told at once that there is no room; beyond, they are just closed.
 const REFUSALS: usize = 64;
+/// Connections accepted in a row before those there are have their turn.
+const ACCEPT_TURN: usize = 32;
 /// How long connections have to end once they are cut. They need no more than a
 /// turn, unless a handler holds the worker.
 const CUT_GRACE: Duration = Duration::from_millis(100);
@@ -128,12 +130,16 @@ pub(super) async fn drain(shared: &Shared) {
 async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
     let refusals = Arc::new(());
     let mut failing = false;
-    loop {
+    for turn in 1_usize.. {
+        if turn % ACCEPT_TURN == 0 {
+            future::yield_now().await;
+        }
         let accepted = match &listener {
             Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
                 // Answers leave in one write: waiting to fill a segment gains nothing.
                 let _ = stream.set_nodelay(true);
-                admit(Timed::with_abort(stream, reset), Peer::Tcp(peer), &shared, &executor, &refusals);
+                let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
+                admit(stream, Peer::Tcp(peer), &shared, &executor, &refusals);
             }),
             Acceptor::Unix(listener, _) => listener
                 .accept()
@@ -181,22 +187,19 @@ fn admit<S>(
 struct Timed<S> {
     stream: S,
     alarm: Alarm,
-    abort: fn(&S),
+    reset_on_close: fn(&S, bool),
 }
 
 impl<S> Timed<S> {
+    /// Of a stream that knows no reset.
     fn new(stream: S) -> Self {
-        Self::with_abort(stream, |_| ())
-    }
-
-    fn with_abort(stream: S, abort: fn(&S)) -> Self {
-        Self { stream, alarm: Alarm::default(), abort }
+        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| () }
     }
 }
 
-/// Makes the close of a TCP connection a reset (socket(7), `SO_LINGER`).
-fn reset(stream: &TcpStream) {
-    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+/// Makes the close of a TCP connection a reset or not (socket(7), `SO_LINGER`).
+fn set_reset(stream: &TcpStream, reset: bool) {
+    let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
@@ -208,8 +211,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> 
         self.alarm.poll(cx, at)
     }
 
-    fn abort(&mut self) {
-        (self.abort)(&self.stream);
+    fn reset_on_close(&mut self, reset: bool) {
+        (self.reset_on_close)(&self.stream, reset);
     }
 }
 

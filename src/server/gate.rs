@@ -27,8 +27,8 @@ struct State {
     addresses: HashMap<IpAddr, usize>,
     finished: u64,
     cut: u64,
-    /// Waits for the last connection to end.
-    waiter: Option<Waker>,
+    /// Wait for the last connection to end.
+    waiters: Vec<Waker>,
 }
 
 /// A connection's place inside, given up when dropped.
@@ -46,7 +46,7 @@ impl Gate {
             addresses: HashMap::new(),
             finished: 0,
             cut: 0,
-            waiter: None,
+            waiters: Vec::new(),
         };
         Arc::new(Self {
             limit: limits.connections,
@@ -61,8 +61,8 @@ impl Gate {
         if state.sessions.len() >= self.limit {
             return None;
         }
-        if let (Some(limit), Peer::Tcp(address)) = (self.limit_per_address, peer) {
-            let inside = state.addresses.entry(address.ip()).or_insert(0);
+        if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
+            let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
                 return None;
             }
@@ -85,13 +85,15 @@ impl Gate {
         }
     }
 
-    /// Ready when nobody is inside. One task waits.
+    /// Ready when nobody is inside.
     pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.sessions.is_empty() {
             return Poll::Ready(());
         }
-        state.waiter = Some(cx.waker().clone());
+        if !state.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiters.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -110,12 +112,20 @@ impl Gate {
     }
 }
 
+/// A client's address: the same over IPv4 and over IPv6 sockets that take IPv4.
+fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        _ => None,
+    }
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.sessions.remove(self.key);
-        if let Peer::Tcp(address) = self.session.client.peer
-            && let Entry::Occupied(mut inside) = state.addresses.entry(address.ip())
+        if let Some(address) = address(self.session.client.peer)
+            && let Entry::Occupied(mut inside) = state.addresses.entry(address)
         {
             *inside.get_mut() -= 1;
             if *inside.get() == 0 {
@@ -126,8 +136,9 @@ impl Drop for Admission {
         if self.session.has_reached(Stage::Draining) {
             state.cut += u64::from(self.session.open());
         }
-        let waiter = if state.sessions.is_empty() { state.waiter.take() } else { None };
+        let is_empty = state.sessions.is_empty();
+        let waiters = if is_empty { std::mem::take(&mut state.waiters) } else { Vec::new() };
         drop(state);
-        waiter.into_iter().for_each(Waker::wake);
+        waiters.into_iter().for_each(Waker::wake);
     }
 }

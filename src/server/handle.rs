@@ -97,7 +97,10 @@ impl Handle {
         self.report()
     }
 
-    /// Waits until the server has stopped.
+    /// Waits until the server has stopped and all its threads have ended. A
+    /// handler that blocks its thread for ever holds that up for ever, past any
+    /// deadline; [`stop`](Self::stop) and [`wait_timeout`](Self::wait_timeout)
+    /// do not wait for it.
     ///
     /// ```
     /// # use std::time::Duration;

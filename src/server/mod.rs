@@ -218,7 +218,7 @@ impl Server {
         Ok(handle)
     }
 
-    /// Starts it and waits until it has stopped.
+    /// Starts it and waits until it has stopped, as [`Handle::wait`] does.
     ///
     /// ```
     /// use std::time::Duration;
@@ -257,7 +257,8 @@ impl Server {
         Ok(shared.gate.report())
     }
 
-    /// Makes a [`Service`], for a host that accepts connections itself.
+    /// Makes a [`Service`], for a host that accepts connections itself. It is
+    /// stopped with [`Service::stop`]; a [`Stopper`] alone does not reach it.
     ///
     /// ```
     /// let service = transom::Server::new(transom::Router::new()).service()?;

@@ -1,6 +1,6 @@
 //! What the socket tests share: servers to talk to, a blocking client, captured
 //! log lines, and waiting that always ends.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod client;
 mod logs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_lite::{StreamExt, stream};
 
-use super::world::World;
+use super::world::{HELD, World};
 use crate::config::Config;
 use crate::conn::App;
 use crate::message::{Body, Request, Response};
@@ -18,8 +18,9 @@ use http::Method;
 const CHUNK: usize = 3000;
 const CHUNKS: usize = 40;
 
-/// The limit on waiting output, one chunk, and what the client's side holds.
-pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + 8 * 1024 + 1024;
+/// The limit on waiting output, one chunk, what the transport holds and what the
+/// client's side does.
+pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + 8 * 1024 + 1024;
 
 pub(super) struct SimApp {
     pub app: App,

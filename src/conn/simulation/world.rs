@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -16,10 +16,13 @@ use crate::conn::Transport;
 
 /// Bytes that the client's side holds unread: a socket buffer.
 const WINDOW: usize = 8 * 1024;
+/// Bytes that a transport holds back until it is flushed, if it is of that kind.
+pub const HELD: usize = 4 * 1024;
 
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the connection")]
 struct State {
     start: Instant,
     now: Instant,
@@ -33,7 +36,10 @@ struct State {
     inbox: VecDeque<u8>,
     half_closed: bool,
     reset: bool,
-    /// Written and not yet read by the client.
+    /// Whether what is written is held back until it is flushed, as by TLS.
+    holds: bool,
+    held: VecDeque<u8>,
+    /// On its way and not yet read by the client.
     outbox: usize,
     received: Vec<u8>,
     reads: usize,
@@ -58,10 +64,13 @@ impl Wake for Flag {
 impl World {
     pub fn new(script: &Script) -> Self {
         let start = Instant::now();
+        let mut random = Random::new(!script.seed);
         Self(Arc::new(Mutex::new(State {
             start,
             now: start,
-            random: Random::new(!script.seed),
+            holds: random.once_in(3),
+            held: VecDeque::new(),
+            random,
             next_piece: start + script.pieces.first().map_or(script.end_wait, |piece| piece.wait),
             pieces: script.pieces.iter().cloned().collect(),
             end: script.end,
@@ -178,6 +187,35 @@ impl State {
         Some(wakers)
     }
 
+    /// Lets bytes go to the client, as far as there is room.
+    fn deliver(&mut self, bytes: &[u8]) -> usize {
+        let most = bytes.len().min(WINDOW - self.outbox);
+        let length = if most > 0 && self.random.once_in(3) { 1 + self.random.below(most) } else { most };
+        self.received.extend_from_slice(&bytes[..length]);
+        self.outbox += length;
+        if length > 0 && self.next_read.is_none() && self.received.len() < self.reads_until {
+            self.next_read = Some(self.now + self.read_wait);
+        }
+        length
+    }
+
+    /// Lets go what is held back.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reset {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        while !self.held.is_empty() {
+            let held: Vec<u8> = self.held.iter().copied().collect();
+            let length = self.deliver(&held);
+            self.held.drain(..length);
+            if length == 0 {
+                self.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn send(&mut self) {
         if let Some(piece) = self.pieces.pop_front() {
             self.inbox.extend(piece.bytes);
@@ -236,27 +274,29 @@ impl AsyncWrite for SimTransport {
         if state.reset {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = WINDOW - state.outbox;
-        if room == 0 {
+        if state.holds {
+            if state.held.len() >= HELD {
+                ready!(state.poll_held(cx))?;
+            }
+            let length = bytes.len().min(HELD - state.held.len());
+            state.held.extend(&bytes[..length]);
+            return Poll::Ready(Ok(length));
+        }
+        let length = state.deliver(bytes);
+        if length == 0 {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
-        }
-        let most = room.min(bytes.len());
-        let length = if state.random.once_in(3) { 1 + state.random.below(most) } else { most };
-        state.received.extend_from_slice(&bytes[..length]);
-        state.outbox += length;
-        if state.next_read.is_none() && state.received.len() < state.reads_until {
-            state.next_read = Some(state.now + state.read_wait);
         }
         Poll::Ready(Ok(length))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().poll_held(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.lock();
+        ready!(state.poll_held(cx))?;
         state.closed = true;
         Poll::Ready(Ok(()))
     }

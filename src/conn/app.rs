@@ -1,0 +1,51 @@
+//! What all connections of a server share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::config::Config;
+use crate::error::Reject;
+use crate::handler::panic_text;
+use crate::message::Peer;
+use crate::pool::Pool;
+use crate::router::Router;
+
+/// Routes, settings, threads that may block, and who is told of refusals.
+pub(crate) struct App {
+    pub router: Router,
+    pub config: Config,
+    pub pool: Pool,
+    pub on_refusal: OnRefusal,
+}
+
+impl App {
+    /// Tells the host of a refusal. If that panics, the client still gets its answer.
+    pub fn tell(&self, refusal: &Refusal) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.on_refusal)(refusal))) {
+            log::error!(target: "transom", "the hook for refusals panicked: {}", panic_text(&*panic));
+        }
+    }
+}
+
+pub(crate) type OnRefusal = Box<dyn Fn(&Refusal) + Send + Sync>;
+
+/// A request that was refused: which rule it broke, and who sent it. See
+/// [`Server::on_refusal`](crate::Server::on_refusal).
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// let counts = Mutex::new(HashMap::new());
+/// let count = move |refusal: &transom::Refusal| {
+///     *counts.lock().unwrap().entry(refusal.reject.reason()).or_insert(0) += 1;
+/// };
+/// transom::Server::new(transom::Router::new()).on_refusal(count);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The rule or limit.
+    pub reject: Reject,
+    /// The other end of the connection.
+    pub peer: Peer,
+}

@@ -1,0 +1,388 @@
+//! The loop of a connection.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_lite::future::yield_now;
+use http::{Method, StatusCode, Version};
+
+use super::incoming::Incoming;
+use super::outgoing;
+use super::wire::Wire;
+use super::{App, Refusal, Session, Stage, Transport};
+use crate::config::Config;
+use crate::error::Reject;
+use crate::handler::{self, Context, Reply};
+use crate::message::{Headers, HttpDate, Request, RequestParts, Response, Upgrade, Upgraded};
+use crate::proto::{
+    Facts, Head, HeadReader, Payload, Plan, asks_for_head, encode_head, encode_interim, encode_switch,
+    is_allowed_host, offers, plan,
+};
+use crate::router::{Endpoint, Found, Timeout};
+
+/// From its first byte on, a head may take this long whatever its rate.
+const RATE_GRACE: Duration = Duration::from_secs(2);
+
+/// Exchanges before other connections of the thread have their turn, though
+/// more requests are there.
+const TURN: usize = 64;
+
+/// What a connection does after an exchange.
+enum Next {
+    Again,
+    /// Close so that the client can read the last answer, though it may still send.
+    Linger,
+    /// Close, with nothing left to read.
+    Close,
+    /// End it without a proper close: it is broken, or an answer is not whole.
+    Break,
+    /// Hand the connection to another protocol.
+    Upgrade(Box<Upgrade>),
+}
+
+/// What came of waiting for bytes.
+enum More {
+    Filled(io::Result<usize>),
+    Late,
+    Stopping,
+}
+
+/// What of a request its answer depends on.
+struct Asked {
+    method: Method,
+    version: Version,
+    facts: Facts,
+    /// The header fields, if the client asks to leave HTTP.
+    upgrade: Option<Headers>,
+}
+
+pub(super) struct Connection<'a, T> {
+    wire: Wire<T>,
+    app: &'a App,
+    session: &'a Session,
+}
+
+impl<'a, T: Transport> Connection<'a, T> {
+    pub fn new(wire: Wire<T>, app: &'a App, session: &'a Session) -> Self {
+        Self { wire, app, session }
+    }
+
+    /// Serves one exchange after another until the connection ends.
+    pub async fn run(mut self) {
+        for turn in 1_usize.. {
+            if turn % TURN == 0 {
+                yield_now().await;
+            }
+            let next = match self.read_head().await {
+                Ok(Some(head)) => {
+                    self.session.begin_exchange();
+                    let next = self.exchange(head).await;
+                    self.session.end_exchange();
+                    next
+                }
+                Ok(None) => Next::Close,
+                Err(reject) => {
+                    let is_head = asks_for_head(self.wire.input.as_slice());
+                    self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject)
+                }
+            };
+            match next {
+                Next::Again => {}
+                Next::Linger => {
+                    let flushed = self.wire.flush().await;
+                    self.session.settle();
+                    if flushed.is_ok() {
+                        let config = &self.app.config;
+                        self.wire.linger(config.limits.drain, config.timeouts.drain).await;
+                    }
+                    return;
+                }
+                Next::Close => {
+                    self.session.settle();
+                    self.wire.close(self.app.config.timeouts.drain).await;
+                    return;
+                }
+                Next::Break => return self.session.settle(),
+                Next::Upgrade(upgrade) => {
+                    // The 101 is out; what follows counts as one more exchange.
+                    self.session.settle();
+                    self.session.begin_exchange();
+                    let (transport, early) = self.wire.into_parts();
+                    (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
+                    self.session.end_exchange();
+                    return self.session.settle();
+                }
+            }
+        }
+    }
+
+    /// The next request's head; `None` if there will be none.
+    async fn read_head(&mut self) -> Result<Option<Head>, Reject> {
+        let Config { limits, timeouts, .. } = &self.app.config;
+        let mut reader = HeadReader::default();
+        let mut first_byte = None;
+        let mut idle_deadline = None;
+        loop {
+            if !self.wire.input.is_empty()
+                && let Some((head, length)) = reader.read(self.wire.input.as_slice(), limits)?
+            {
+                self.wire.input.consume(length);
+                return Ok(Some(head));
+            }
+            // No whole request waits: now the answers given so far go out together.
+            if self.wire.flush().await.is_err() || self.wire.has_ended() {
+                return Ok(None);
+            }
+            self.session.settle();
+            // Empty lines are no request yet (RFC 9112 2.2).
+            let idle = self.wire.input.as_slice().iter().all(|byte| b"\r\n".contains(byte));
+            let deadline = if idle {
+                *idle_deadline.get_or_insert_with(|| self.wire.deadline(timeouts.idle))
+            } else {
+                let first_byte = *first_byte.get_or_insert_with(|| self.wire.now());
+                head_deadline(&self.app.config, first_byte, self.wire.input.len())
+            };
+            match self.more(deadline, idle).await {
+                More::Filled(Ok(_)) => {}
+                More::Late if !idle => return Err(Reject::HeadTimeout),
+                More::Filled(Err(_)) | More::Late | More::Stopping => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits for bytes. When the server stops, an idle connection ends, and one
+    /// with half a head has as long as a drain may take.
+    async fn more(&mut self, mut deadline: Option<Instant>, idle: bool) -> More {
+        let mut stopping = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
+                return Poll::Ready(More::Filled(filled));
+            }
+            if !stopping && self.session.poll_stage(cx, Stage::Draining).is_ready() {
+                if idle {
+                    return Poll::Ready(More::Stopping);
+                }
+                stopping = true;
+                let soon = self.wire.deadline(self.app.config.timeouts.drain);
+                deadline = soon.into_iter().chain(deadline).min();
+            }
+            self.wire.poll_deadline(cx, deadline).map(|()| More::Late)
+        })
+        .await
+    }
+
+    /// One request, from its head to the end of its answer.
+    async fn exchange(&mut self, head: Head) -> Next {
+        let Head { method, target, version, headers, facts } = head;
+        let app = self.app;
+        let host = headers.get_bytes("host").unwrap_or_default();
+        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host, names)) {
+            return self.refuse(&method, Reject::ForeignHost);
+        }
+        let mut asked = Asked { method, version, facts, upgrade: None };
+        let (endpoint, params) = match app.router.find(&asked.method, &target) {
+            Found::Endpoint(endpoint, params) => (endpoint, params),
+            Found::Answer(response) => {
+                return match Incoming::new(&asked.facts, u64::MAX) {
+                    Ok(incoming) => self.respond(&asked, incoming, response).await,
+                    Err(reject) => self.refuse(&asked.method, reject),
+                };
+            }
+        };
+        let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
+        let mut incoming = match Incoming::new(&asked.facts, limit) {
+            Ok(incoming) => incoming,
+            Err(reject) => return self.refuse(&asked.method, reject),
+        };
+        let body = if endpoint.streaming {
+            incoming.stream()
+        } else {
+            match incoming.whole(&mut self.wire, &app.config).await {
+                Ok(body) => body,
+                Err(reject) => return self.refuse(&asked.method, reject),
+            }
+        };
+        asked.upgrade = asked.facts.upgrade.then(|| headers.clone());
+        let method = asked.method.clone();
+        let client = Arc::clone(&self.session.client);
+        let exchange = client.exchange();
+        let parts = RequestParts { method, target, version, headers, client, exchange };
+        let request = Request { parts, params, body };
+        let reply = handler::call(&*endpoint.handler, request, Context::new(&app.pool));
+        match self.wait(reply, endpoint, &asked, &mut incoming).await {
+            Ok(response) => self.respond(&asked, incoming, response).await,
+            Err(reject) => self.refuse(&asked.method, reject),
+        }
+    }
+
+    /// Waits for the handler's answer. While it works, earlier answers go out,
+    /// the body it reads comes in, and the client is watched.
+    async fn wait(
+        &mut self,
+        mut reply: Reply,
+        endpoint: &Endpoint,
+        asked: &Asked,
+        incoming: &mut Incoming,
+    ) -> Result<Response, Reject> {
+        let config = &self.app.config;
+        let timeout = match endpoint.timeout {
+            Timeout::Server => config.timeouts.handler,
+            Timeout::Own(timeout) => timeout,
+        };
+        let mut started = None;
+        let mut broken = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(response) = reply.poll(cx) {
+                return Poll::Ready(Ok(response));
+            }
+            self.write_hints(asked, Some(cx.waker()));
+            if !broken {
+                broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
+                    || incoming.poll(cx, &mut self.wire, config).is_err();
+                if broken {
+                    incoming.break_off();
+                }
+            }
+            if broken || self.wire.has_ended() {
+                self.session.client.mark_gone();
+            }
+            // A handler that reads the body is not late while the body comes.
+            let started = *started.get_or_insert_with(|| self.wire.now());
+            let since = incoming.progress.map_or(started, |progress| progress.max(started));
+            let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
+            self.wire.poll_deadline(cx, deadline).map(|()| Err(Reject::HandlerTimeout))
+        })
+        .await
+    }
+
+    /// Writes an answer and sees what the connection is still good for.
+    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, response: Response) -> Next {
+        if let Some(reject) = incoming.fault {
+            // The request was not a whole one, whatever the handler made of it.
+            return self.refuse(&asked.method, reject);
+        }
+        self.write_hints(asked, None);
+        let config = &self.app.config;
+        let mut response = checked(response, asked, incoming.is_done());
+        if let Some(upgrade) = response.upgrade.take() {
+            encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
+            return match self.wire.flush().await {
+                Ok(()) => Next::Upgrade(upgrade),
+                Err(error) => self.cut_short(&error).await,
+            };
+        }
+        if response.body.as_bytes().is_none() {
+            incoming.ask_early(&mut self.wire);
+        }
+        let persistent = asked.facts.persistent
+            && incoming.is_drainable(config.limits.drain)
+            && !self.session.has_reached(Stage::Draining);
+        let plan = plan(&asked.method, asked.version, persistent, &response);
+        write_head(self.wire.output.buffer(), &response, &plan);
+        let open_end = plan.payload == Payload::UntilClose;
+        if open_end {
+            self.wire.begin_open_end();
+        }
+        let (body, client) = (response.body, &self.session.client);
+        let sent = outgoing::send(&mut self.wire, body, plan.payload, &mut incoming, config, client).await;
+        if let Err(error) = sent {
+            return self.cut_short(&error).await;
+        }
+        if plan.close {
+            // After an exchange that left nothing unread, closing sends no reset.
+            let clean = self.wire.input.is_empty() && incoming.is_done();
+            if let Err(error) = self.wire.flush().await {
+                return self.cut_short(&error).await;
+            }
+            if open_end {
+                self.wire.finish_open_end();
+            }
+            return if clean { Next::Close } else { Next::Linger };
+        }
+        if !incoming.drain(&mut self.wire, config).await {
+            return Next::Linger;
+        }
+        if self.wire.output.len() >= config.limits.output && self.wire.flush().await.is_err() {
+            return Next::Break;
+        }
+        Next::Again
+    }
+
+    /// Writes the interim answers that the handler gave so far.
+    fn write_hints(&mut self, asked: &Asked, waker: Option<&Waker>) {
+        let hints = self.session.client.take_hints(waker);
+        // HTTP/1.0 knows no interim answers (RFC 9110 15.2).
+        for fields in hints.iter().filter(|_| asked.version == Version::HTTP_11) {
+            encode_interim(self.wire.output.buffer(), StatusCode::EARLY_HINTS, fields);
+        }
+    }
+
+    /// Answers a request that broke a rule, and closes.
+    fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
+        let peer = self.session.client.peer;
+        log::debug!(target: "transom", "refused a request of {peer}: {}", reject.reason());
+        self.app.tell(&Refusal { reject, peer });
+        let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
+        let plan = plan(method, Version::HTTP_11, false, &response);
+        write_head(self.wire.output.buffer(), &response, &plan);
+        if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
+            self.wire.output.push(body);
+        }
+        Next::Linger
+    }
+
+    /// An answer could not be given whole: what there is of it goes out, and
+    /// the connection ends where the client does not expect it to.
+    async fn cut_short(&mut self, error: &io::Error) -> Next {
+        let (peer, reason) = (self.session.client.peer, error.to_string());
+        log::debug!(target: "transom", "an answer to {peer} was cut short: {}", reason.escape_debug());
+        self.session.client.mark_gone();
+        let _ = self.wire.flush().await;
+        Next::Break
+    }
+}
+
+/// When a head is given up of which so many bytes have come: it has its time in
+/// all, and must keep up a rate.
+fn head_deadline(config: &Config, first_byte: Instant, length: usize) -> Option<Instant> {
+    let by_time = config.timeouts.head.and_then(|timeout| first_byte.checked_add(timeout));
+    let by_rate = match config.limits.head_rate {
+        0 => None,
+        rate => first_byte.checked_add(RATE_GRACE + Duration::from_secs(length as u64) / rate),
+    };
+    match (by_time, by_rate) {
+        (Some(time), Some(rate)) => Some(time.min(rate)),
+        (time, rate) => time.or(rate),
+    }
+}
+
+/// The handler's response, or a 500 if it is none that can be sent.
+fn checked(response: Response, asked: &Asked, is_read: bool) -> Response {
+    if let Some(fault) = &response.fault {
+        log::error!(target: "transom", "a handler's response was not sent: {fault}");
+    } else if let Some(upgrade) = &response.upgrade {
+        let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
+        if is_asked && is_read {
+            return response;
+        }
+        log::error!(target: "transom", "a handler's upgrade was not sent: not asked for, or a body is unread");
+    } else if response.status.is_informational() {
+        log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
+    } else {
+        return response;
+    }
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan) {
+    thread_local! {
+        static DATE: RefCell<HttpDate> = const { RefCell::new(HttpDate::new()) };
+    }
+    DATE.with_borrow_mut(|date| {
+        encode_head(out, response.status, &response.headers, plan, date, SystemTime::now());
+    });
+}
