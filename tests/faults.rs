@@ -4,7 +4,7 @@ mod common;
 
 use std::io::Write as _;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::stream;
 use transom::{Handle, Method, Request, Responder, Response, Route, Router, blocking};
@@ -240,4 +240,34 @@ fn what_comes_after_the_last_answer_does_not_destroy_it() {
         let _ = client.try_send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         client.answer().expect(200, "well");
     }
+}
+
+#[test]
+fn a_reader_that_stops_in_the_middle_of_a_large_answer_holds_up_nobody() {
+    let dropped = Signal::new();
+    let owned = OnDrop(dropped.clone());
+    let app = Router::new().get("/health", async |_: Request| "well").get("/large", move |_: Request| {
+        let _ = &owned;
+        async { Response::bytes("application/octet-stream", vec![b'x'; 100 << 20]) }
+    });
+    let server = start_single(app);
+    let mut stuck = Client::connect(&server);
+    stuck.request("/large");
+    assert_eq!(stuck.head().header("content-length"), Some("104857600"));
+    assert_eq!(stuck.take(1 << 20).unwrap().len(), 1 << 20);
+    let mut healthy = Client::connect(&server);
+    let health = |client: &mut Client| {
+        let begun = Instant::now();
+        client.get("/health").expect(200, "well");
+        begun.elapsed()
+    };
+    let quickest = (0..20).map(|_| health(&mut healthy)).min().unwrap();
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    stuck.reset();
+    drop(healthy);
+    // The answer goes with its connection, which a stop would otherwise have to cut.
+    eventually("the broken exchange is over", || server.report().pending == 0);
+    assert_eq!(server.stop(Duration::from_secs(10)).cut, 0);
+    drop(server);
+    dropped.wait();
 }
