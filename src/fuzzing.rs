@@ -153,7 +153,7 @@ impl Server {
     /// Serves one connection to its end. When nothing else can happen, the
     /// clock jumps to the next deadline.
     pub fn talk(&self, client: Client) -> Talk {
-        let session = Session::new(Peer::Unknown);
+        let session = Session::new(Peer::Unknown, Arc::default());
         let world = World(Arc::new(Mutex::new(State::new(client))));
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&woken));

@@ -644,3 +644,23 @@ fn many_tasks_may_stop_a_service_at_once() {
         serving.join().unwrap();
     });
 }
+
+#[test]
+fn the_answer_of_a_handler_that_stops_its_server_counts_as_finished() {
+    for _ in 0..200 {
+        let stopper = Stopper::new();
+        let asked = stopper.clone();
+        let app = Router::new().get("/", move |_: Request| {
+            asked.stop(Duration::from_secs(20));
+            async { "stopping" }
+        });
+        let server = configured(app, |_, _| ()).workers(2).stopper(&stopper).bind("127.0.0.1:0").unwrap();
+        let server = server.start().unwrap();
+        let mut client = Client::connect(&server);
+        let answer = client.get("/");
+        answer.expect(200, "stopping");
+        assert!(answer.closes(), "the connection is not kept");
+        let report = server.wait().unwrap();
+        assert_eq!((report.finished, report.cut, report.pending), (1, 0, 0));
+    }
+}

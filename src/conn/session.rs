@@ -1,7 +1,7 @@
 //! A connection's line to its server: how far stopping has gone, and what
 //! became of the exchanges that were under way.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub client: Arc<Client>,
     stage: AtomicU8,
     waker: Mutex<Option<Waker>>,
+    /// Set when stopping is asked for, before all connections can be told.
+    stopping: Arc<AtomicBool>,
     /// Exchanges that have begun and whose answers are not all written.
     open: AtomicU32,
     /// Exchanges that ended well after stopping began.
@@ -29,8 +31,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(peer: Peer) -> Self {
+    pub fn new(peer: Peer, stopping: Arc<AtomicBool>) -> Self {
         Self {
+            stopping,
             client: Arc::new(Client::new(peer)),
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),
@@ -47,7 +50,8 @@ impl Session {
     }
 
     pub fn has_reached(&self, stage: Stage) -> bool {
-        self.stage.load(Ordering::Acquire) >= stage as u8
+        let asked = stage == Stage::Draining && self.stopping.load(Ordering::Acquire);
+        asked || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
     /// Ready once the server has reached that stage.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +18,8 @@ use crate::message::Peer;
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
+    /// Set when stopping is asked for.
+    stopping: Arc<AtomicBool>,
     state: Mutex<State>,
 }
 
@@ -39,7 +42,7 @@ pub(crate) struct Admission {
 }
 
 impl Gate {
-    pub fn new(limits: &Limits) -> Arc<Self> {
+    pub fn new(limits: &Limits, stopping: Arc<AtomicBool>) -> Arc<Self> {
         let state = State {
             stage: Stage::Running,
             sessions: Slab::new(),
@@ -50,6 +53,7 @@ impl Gate {
         };
         Arc::new(Self {
             limit: limits.connections,
+            stopping,
             limit_per_address: limits.connections_per_address,
             state: state.into(),
         })
@@ -68,7 +72,7 @@ impl Gate {
             }
             *inside += 1;
         }
-        let session = Arc::new(Session::new(peer));
+        let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping)));
         session.advance(state.stage);
         let key = state.sessions.insert(Arc::clone(&session));
         Some(Admission { gate: Arc::clone(self), key, session })

@@ -290,7 +290,7 @@ impl Server {
             return Err(Error::BadSetting { name, reason: "it must be at least 1" });
         }
         let threads = Threads::new(self.hook);
-        let gate = Gate::new(limits);
+        let gate = Gate::new(limits, self.stopper.asked());
         let pool = Pool::new(limits.pool_threads, limits.pool_queue, Arc::clone(&threads));
         let app = App { router: self.router, config: self.config, pool, on_refusal: self.on_refusal };
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))

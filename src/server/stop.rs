@@ -1,6 +1,7 @@
 //! Asking a server to stop, and what became of what it was at.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -28,7 +29,11 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), transom::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Stopper(Arc<Mutex<State>>);
+pub struct Stopper {
+    state: Arc<Mutex<State>>,
+    /// Seen by every connection at once, before it is told.
+    asked: Arc<AtomicBool>,
+}
 
 #[derive(Default)]
 struct State {
@@ -58,6 +63,7 @@ impl Stopper {
     /// ```
     pub fn stop(&self, deadline: Duration) {
         let at = Instant::now().checked_add(deadline);
+        self.asked.store(true, Ordering::Release);
         let mut state = self.lock();
         // A deadline beyond all time is none, but it is still a stop.
         let at = at.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
@@ -76,6 +82,11 @@ impl Stopper {
         self.lock().deadline.is_some()
     }
 
+    /// What is set as soon as it has been asked.
+    pub(super) fn asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
+
     /// Ready with the deadline once it has been asked. The task is woken again
     /// when an earlier one is set.
     pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<Instant> {
@@ -87,7 +98,7 @@ impl Stopper {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -48,7 +48,7 @@ fn run(seed: u64) -> Result<(), String> {
     let script = Script::of(seed);
     let world = World::new(&script);
     let sim = app::app(&world);
-    let session = super::Session::new(crate::message::Peer::Unknown);
+    let session = super::Session::new(crate::message::Peer::Unknown, std::sync::Arc::default());
     let ended = world.drive(Box::pin(super::serve(world.transport(), &sim.app, &session)));
     if !ended {
         return Err(format!("it hangs after {:?} with {:?} unsent", world.elapsed(), world.unsent()));
@@ -85,7 +85,7 @@ fn the_simulation_finds_a_broken_invariant() {
     let script = Script::of(seed);
     let world = World::new(&script);
     let sim = app::app(&world);
-    let session = super::Session::new(crate::message::Peer::Unknown);
+    let session = super::Session::new(crate::message::Peer::Unknown, std::sync::Arc::default());
     assert!(world.drive(Box::pin(super::serve(world.transport(), &sim.app, &session))));
     let good = world.received();
     answers::check(&script, &good, false).unwrap();
