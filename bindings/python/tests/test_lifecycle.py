@@ -67,7 +67,9 @@ class TestLifecycle(Quiet, unittest.TestCase):
         running = hello().start("127.0.0.1:0")
         fetch(running, "/")
         report = running.stop()
-        self.assertEqual((report.finished, report.cut, report.pending), (0, 0, 0))
+        # An answer that the client has just read may still count as being written.
+        self.assertLessEqual(report.finished, 1)
+        self.assertEqual((report.cut, report.pending), (0, 0))
         self.assertEqual(running.stop(0), report)
 
     def test_a_stop_needs_a_timeout(self):
