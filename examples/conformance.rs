@@ -1,13 +1,13 @@
 //! The small application that an HTTP/1.1 conformance probe is run against.
 //!
-//! `cargo run --release --example conformance -- --port 8080 --workers 2`
+//! `cargo run --release --example conformance -- --port 8080 --workers 2 --model event`
 
 use std::error::Error;
 use std::time::Duration;
 
 use futures_lite::{StreamExt, stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use transom::{IntoResponse, Request, Response, Router, Server, StatusCode};
+use transom::{IntoResponse, Model, Request, Response, Router, Server, StatusCode};
 
 async fn headers(req: Request) -> Response {
     let mut text = Vec::new();
@@ -33,12 +33,13 @@ async fn sleep(req: Request) -> Result<Response, StatusCode> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let (mut port, mut workers) = (8080_u16, 2_usize);
+    let (mut port, mut workers, mut model) = (8080_u16, 2_usize, Model::default());
     while let (Some(name), value) = (args.next(), args.next()) {
         let value = value.ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--port" => port = value.parse()?,
             "--workers" => workers = value.parse()?,
+            "--model" => model = value.parse()?,
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
@@ -53,7 +54,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .get("/headers", headers)
         .get("/sleep/{millis}", sleep);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    let server = Server::new(app).workers(workers).bind(&format!("127.0.0.1:{port}"))?.start()?;
+    let server =
+        Server::new(app).model(model).workers(workers).bind(&format!("127.0.0.1:{port}"))?.start()?;
     println!("listening on http://{}", server.local_addr());
     signals.forever().next();
     server.stop(Duration::from_secs(10));

@@ -47,6 +47,20 @@ pub struct Limits {
     /// Jobs that wait for the blocking pool, count; default 1024. Beyond: 503.
     /// Enforced in `pool`.
     pub pool_queue: usize,
+    /// Threads that serve connections in the model of a thread per connection,
+    /// count; default 512. Beyond: clients wait in the backlog. Enforced in
+    /// `server::threaded`.
+    pub connection_threads: usize,
+    /// Stack of each such thread, bytes; default 2 MiB, of which the system keeps
+    /// in memory what is used. A handler that needs more ends the process.
+    /// Enforced by the system.
+    pub thread_stack: usize,
+    /// Connections that the kernel holds until they are accepted, count; default
+    /// off (`None`): 1,024 for sockets that the server binds, and as it was for
+    /// those it was given. No more than `net.core.somaxconn`. Beyond, the kernel
+    /// does not answer; a TCP client tries again after 1 s, 3 s, 7 s (listen(2),
+    /// tcp(7)). Enforced by the system.
+    pub backlog: Option<u32>,
 }
 
 impl Default for Limits {
@@ -65,6 +79,9 @@ impl Default for Limits {
             drain: 256 * 1024,
             pool_threads: (2 * std::thread::available_parallelism().map_or(4, usize::from)).max(8),
             pool_queue: 1024,
+            connection_threads: 512,
+            thread_stack: 2 * 1024 * 1024,
+            backlog: None,
         }
     }
 }

@@ -145,7 +145,7 @@ pub struct Talk {
 impl Server {
     /// A server with those routes and limits, and the deadlines by default.
     pub fn new(router: Router, limits: Limits) -> Self {
-        let pool = Pool::new(1, 1, Threads::new(Box::new(|| Box::new(()))));
+        let pool = Pool::new("fuzzing", 1, 1, Threads::new(Box::new(|| Box::new(()))));
         let config = Config { limits, ..Config::default() };
         Self(App { router, config, pool, on_refusal: Box::new(|_| ()) })
     }

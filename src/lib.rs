@@ -76,6 +76,8 @@ mod handler;
 mod message;
 mod pool;
 mod proto;
+#[cfg(target_os = "linux")]
+mod reactor;
 mod responder;
 mod router;
 mod server;
@@ -95,4 +97,4 @@ pub use message::{
 pub use pool::PoolFull;
 pub use responder::Responder;
 pub use router::{Route, Router};
-pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Report, Server, Service, Stopper};
+pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper};

@@ -15,7 +15,10 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     limit: usize,
     queue_limit: usize,
-    threads: Arc<Threads>,
+    /// Where its threads come from; `None` if jobs run where they are handed over.
+    threads: Option<Arc<Threads>>,
+    name: &'static str,
+    stack_size: Option<usize>,
 }
 
 struct Shared {
@@ -57,13 +60,31 @@ impl<F> fmt::Display for PoolFull<F> {
 impl<F> std::error::Error for PoolFull<F> {}
 
 impl Pool {
-    pub fn new(limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
+    pub fn new(name: &'static str, limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
+        let mut pool = Self::in_place();
+        (pool.name, pool.limit, pool.queue_limit) = (name, limit, queue_limit);
+        pool.threads = Some(threads);
+        pool
+    }
+
+    /// A pool without threads: whoever hands a job over runs it, there and then.
+    pub fn in_place() -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
-        Self { shared, limit, queue_limit, threads }
+        Self { shared, limit: 0, queue_limit: 0, threads: None, name: "", stack_size: None }
+    }
+
+    /// With this much stack for each thread, bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
     }
 
     /// Runs `job` on one of the pool's threads, soon.
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
+        let Some(threads) = &self.threads else {
+            run_guarded(job);
+            return Ok(());
+        };
         let mut state = self.shared.lock();
         // Jobs that a thread takes at once do not count as waiting.
         let taken = state.idle + (self.limit - state.threads);
@@ -80,7 +101,8 @@ impl Pool {
         self.shared.work.notify_one();
         if wants_thread {
             let place = Place(Arc::clone(&self.shared));
-            if let Err(error) = self.threads.spawn("transom-pool", move || place.0.work_until_closed()) {
+            if let Err(error) = threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
+            {
                 log::error!(target: "transom", "cannot start a pool thread: {error}");
             }
         }
@@ -122,6 +144,13 @@ impl Drop for Place {
     }
 }
 
+/// A panic costs the job, never the thread.
+fn run_guarded(job: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        log::error!(target: "transom", "a job on the blocking pool panicked");
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,9 +162,7 @@ impl Shared {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
                 drop(state);
-                if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                    log::error!(target: "transom", "a job on the blocking pool panicked");
-                }
+                run_guarded(job);
                 state = self.lock();
                 state.idle += 1;
             } else if state.closed {
@@ -162,7 +189,21 @@ mod tests {
     use std::sync::mpsc;
 
     fn pool(limit: usize, queue_limit: usize) -> Pool {
-        Pool::new(limit, queue_limit, Threads::new(Box::new(|| Box::new(()))))
+        Pool::new("test", limit, queue_limit, Threads::new(Box::new(|| Box::new(()))))
+    }
+
+    fn ends(pool: &Pool) -> bool {
+        pool.threads.as_ref().unwrap().wait(None)
+    }
+
+    #[test]
+    fn without_threads_a_job_is_done_when_it_was_handed_over() {
+        let pool = Pool::in_place();
+        let (sender, receiver) = mpsc::channel();
+        let here = std::thread::current().id();
+        pool.run(move || sender.send(std::thread::current().id()).unwrap()).unwrap();
+        assert_eq!(receiver.try_recv(), Ok(here));
+        pool.run(|| panic!("on purpose")).unwrap();
     }
 
     #[test]
@@ -187,20 +228,20 @@ mod tests {
         starts.recv().unwrap();
         pool.close();
         assert!(pool.run(|| ()).is_err());
-        assert!(pool.threads.wait(None));
+        assert!(ends(&pool));
     }
 
     #[test]
     fn a_thread_that_does_not_come_to_work_leaves_no_job_waiting() {
         let broken = Threads::new(Box::new(|| panic!("on purpose")));
-        let pool = Pool::new(1, 8, broken);
+        let pool = Pool::new("test", 1, 8, broken);
         for _ in 0..3 {
             let (sender, receiver) = mpsc::channel::<()>();
             pool.run(move || sender.send(()).unwrap()).unwrap();
             assert!(receiver.recv().is_err(), "the job was run");
         }
         pool.close();
-        assert!(pool.threads.wait(None));
+        assert!(ends(&pool));
     }
 
     #[test]
@@ -211,6 +252,6 @@ mod tests {
         pool.run(move || sender.send(7).unwrap()).unwrap();
         assert_eq!(receiver.recv().unwrap(), 7);
         pool.close();
-        assert!(pool.threads.wait(None));
+        assert!(ends(&pool));
     }
 }

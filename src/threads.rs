@@ -32,10 +32,21 @@ impl Threads {
         Arc::new(Self { hook, state: Mutex::default(), ended: Condvar::new() })
     }
 
-    pub fn spawn(self: &Arc<Self>, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    /// Starts a thread, with the system's usual stack unless a size is given.
+    pub fn spawn(
+        self: &Arc<Self>,
+        name: &str,
+        stack_size: Option<usize>,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         self.lock().alive += 1;
         let alive = Alive(Arc::clone(self));
-        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+        let builder = Builder::new().name(name.to_owned());
+        let builder = match stack_size {
+            Some(bytes) => builder.stack_size(bytes),
+            None => builder,
+        };
+        let thread = builder.spawn(move || {
             // Dropped last, and by a failed spawn too.
             let alive = alive;
             OWNER.set(alive.0.address());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each part of `src` and what it may name of the others.
 const LAYERS: &[(&str, &[&str])] = &[
     ("threads", &[]),
+    ("reactor", &[]),
     ("pool", &["threads"]),
     ("error", &[]),
     ("config", &[]),
@@ -17,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handler", &["message", "pool", "responder"]),
     ("router", &["message", "error", "handler"]),
     ("conn", &["message", "proto", "config", "error", "handler", "pool", "router"]),
-    ("server", &["message", "conn", "config", "error", "pool", "router", "threads"]),
+    ("server", &["message", "conn", "config", "error", "pool", "reactor", "router", "threads"]),
     ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
 ];
 

@@ -154,19 +154,22 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
     }
 
-    /// Waits for bytes. When the server stops, an idle connection ends, and one
-    /// with half a head has as long as a drain may take.
+    /// Waits for bytes. When the server stops, an idle connection ends at once,
+    /// and one with half a head has as long as a drain may take; so has an idle
+    /// one that is to make room.
     async fn more(&mut self, mut deadline: Option<Instant>, idle: bool) -> More {
-        let mut stopping = false;
+        let mut ending = Stage::Running;
         poll_fn(|cx| {
             if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
                 return Poll::Ready(More::Filled(filled));
             }
-            if !stopping && self.session.poll_stage(cx, Stage::Draining).is_ready() {
-                if idle {
+            while let Some(next) = following(ending, idle)
+                && self.session.poll_stage(cx, next).is_ready()
+            {
+                if idle && next == Stage::Draining {
                     return Poll::Ready(More::Stopping);
                 }
-                stopping = true;
+                ending = next;
                 let soon = self.wire.deadline(self.app.config.timeouts.drain);
                 deadline = soon.into_iter().chain(deadline).min();
             }
@@ -280,7 +283,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
         let persistent = asked.facts.persistent
             && incoming.is_drainable(config.limits.drain)
-            && !self.session.has_reached(Stage::Draining);
+            && !self.session.has_reached(Stage::Leaving);
         let plan = plan(&asked.method, asked.version, persistent, &response);
         write_head(self.wire.output.buffer(), &response, &plan);
         let open_end = plan.payload == Payload::UntilClose;
@@ -343,6 +346,15 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.session.client.mark_gone();
         let _ = self.wire.flush().await;
         Next::Break
+    }
+}
+
+/// The next stage that matters to a connection that waits for bytes.
+fn following(stage: Stage, idle: bool) -> Option<Stage> {
+    match stage {
+        Stage::Running if idle => Some(Stage::Leaving),
+        Stage::Running | Stage::Leaving => Some(Stage::Draining),
+        Stage::Draining | Stage::Cut => None,
     }
 }
 

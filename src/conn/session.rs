@@ -7,14 +7,16 @@ use std::task::{Context, Poll, Waker};
 
 use crate::message::{Client, Peer};
 
-/// How far a server has gone in stopping.
+/// How far a connection has gone towards its end, as far as its server decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Running = 0,
+    /// The connection ends after the exchange it is at, to make room for others.
+    Leaving = 1,
     /// Exchanges under way are finished, idle connections close.
-    Draining = 1,
+    Draining = 2,
     /// Whatever is under way is dropped.
-    Cut = 2,
+    Cut = 3,
 }
 
 /// What a connection and its server tell each other.
@@ -42,7 +44,7 @@ impl Session {
         }
     }
 
-    /// The server goes on to that stage.
+    /// The connection goes on to that stage.
     pub fn advance(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -50,11 +52,11 @@ impl Session {
     }
 
     pub fn has_reached(&self, stage: Stage) -> bool {
-        let asked = stage == Stage::Draining && self.stopping.load(Ordering::Acquire);
+        let asked = stage <= Stage::Draining && self.stopping.load(Ordering::Acquire);
         asked || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
-    /// Ready once the server has reached that stage.
+    /// Ready once it has reached that stage.
     pub fn poll_stage(&self, cx: &mut Context<'_>, stage: Stage) -> Poll<()> {
         if self.has_reached(stage) {
             return Poll::Ready(());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::error::{Error, Result};
 
-/// Connections the kernel holds until they are accepted; it may hold fewer
-/// (`net.core.somaxconn`, see listen(2)).
+/// Connections the kernel holds until they are accepted, unless the server sets
+/// another number; it may hold fewer (`net.core.somaxconn`, see listen(2)).
 const BACKLOG: i32 = 1024;
 /// A connection that is silent for so long is asked whether there is somebody
 /// left: a stream that has nothing to send and an upgraded connection have no
@@ -90,6 +91,15 @@ pub(super) enum Bound {
     Unix(UnixListener),
 }
 
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// The file of a Unix socket, removed when dropped, unless another has taken its
 /// place since.
 #[derive(Debug)]
@@ -157,6 +167,13 @@ impl Listener {
     pub fn local_addr(&self) -> &Address {
         &self.address
     }
+
+    /// Sets how many connections the kernel holds until they are accepted.
+    pub(super) fn set_backlog(&self, length: u32) -> io::Result<()> {
+        let length = i32::try_from(length).unwrap_or(i32::MAX);
+        // On a socket that listens already, this only changes the number (listen(2)).
+        SockRef::from(&self.socket).listen(length)
+    }
 }
 
 /// Takes over a socket that listens already.
@@ -215,13 +232,20 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
+    match listen_unix(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+            listen_unix(path)
         }
         bound => bound,
     }
+}
+
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Whether the file is a socket that nobody listens on any more.

@@ -2,33 +2,29 @@
 //!
 //! The only file that knows which executor and which reactor there are.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_executor::{Executor, Task};
-use async_io::Timer;
-use async_net::unix::UnixListener;
-use async_net::{TcpListener, TcpStream};
+use async_io::{Async, Timer};
+use async_net::TcpStream;
+use async_net::unix::UnixStream;
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
 
 use super::Shared;
+use super::accept::{Acceptor, Socket, accept};
 use super::address::{Bound, Listener, SocketFile};
-use crate::conn::{Stage, Transport, refuse_busy, serve};
+use super::drain::{drain, stop_asked};
+use crate::conn::{Transport, refuse_busy, serve};
 use crate::message::Peer;
 
-/// How long accepting rests when the system is out of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections told at once that there is no room; beyond, they are just closed.
 const REFUSALS: usize = 64;
 /// Connections accepted in a row before those there are have their turn.
 const ACCEPT_TURN: usize = 32;
-/// How long connections have to end once they are cut. They need no more than a
-/// turn, unless a handler holds the worker.
-const CUT_GRACE: Duration = Duration::from_millis(100);
 
 /// Starts the workers. They end when the server has stopped.
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
@@ -43,7 +39,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
             // The channel closes when the server has stopped.
             let _ = async_io::block_on(executor.run(stop.recv()));
         };
-        if let Err(error) = shared.threads.spawn("transom-worker", worker) {
+        if let Err(error) = shared.threads.spawn("transom-worker", None, worker) {
             shared.stopper.stop(Duration::ZERO);
             return Err(error);
         }
@@ -70,18 +66,37 @@ where
     true
 }
 
-/// A listener in the reactor.
-enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener, #[expect(dead_code, reason = "goes when the listener goes")] Option<SocketFile>),
+/// A listener in the process-wide reactor.
+struct Registered {
+    socket: Async<Bound>,
+    alarm: Alarm,
+    #[expect(dead_code, reason = "goes when the listener goes")]
+    file: Option<SocketFile>,
 }
 
-fn register(listeners: Vec<Listener>) -> io::Result<Vec<Acceptor>> {
-    let register = |listener: Listener| match listener.socket {
-        Bound::Tcp(socket) => Ok(Acceptor::Tcp(socket.try_into()?)),
-        Bound::Unix(socket) => Ok(Acceptor::Unix(socket.try_into()?, listener.file)),
+fn register(listeners: Vec<Listener>) -> io::Result<Vec<Registered>> {
+    let register = |listener: Listener| {
+        let Listener { socket, file, .. } = listener;
+        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), file })
     };
     listeners.into_iter().map(register).collect()
+}
+
+impl Acceptor for Registered {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        loop {
+            match self.socket.get_ref().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_readable(cx))?;
+                }
+                accepted => return Poll::Ready(accepted),
+            }
+        }
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
 }
 
 /// A server's life: accept until it is asked to stop, drain until the deadline,
@@ -92,70 +107,45 @@ fn register(listeners: Vec<Listener>) -> io::Result<Vec<Acceptor>> {
 async fn run(
     shared: Arc<Shared>,
     executor: Weak<Executor<'static>>,
-    listeners: Vec<Acceptor>,
+    listeners: Vec<Registered>,
     _stopped: async_channel::Sender<()>,
 ) {
     let accepting: Vec<Task<()>> = listeners
         .into_iter()
         .filter_map(|listener| {
-            let accepting = accept(listener, Arc::clone(&shared), executor.clone());
+            let accepting = accept_all(listener, Arc::clone(&shared), executor.clone());
             Some(executor.upgrade()?.spawn(accepting))
         })
         .collect();
-    poll_fn(|cx| shared.stopper.poll_stop(cx)).await;
+    stop_asked(&shared).await;
     drop(accepting);
-    drain(&shared).await;
+    drain_here(&shared).await;
     shared.app.pool.close();
 }
 
-/// Lets exchanges finish until the deadline of the stop, then cuts.
-pub(super) async fn drain(shared: &Shared) {
-    shared.gate.advance(Stage::Draining);
+/// Drains within whatever executor this runs in.
+pub(super) async fn drain_here(shared: &Shared) {
     let mut alarm = Alarm::default();
-    poll_fn(|cx| match shared.stopper.poll_stop(cx) {
-        _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(()),
-        // The deadline may have moved closer meanwhile.
-        Poll::Ready(deadline) => alarm.poll(cx, deadline),
-        Poll::Pending => Poll::Pending,
-    })
-    .await;
-    shared.gate.advance(Stage::Cut);
-    let emptied = poll_fn(|cx| shared.gate.poll_empty(cx));
-    let grace = async {
-        Timer::after(CUT_GRACE).await;
-    };
-    future::or(emptied, grace).await;
+    drain(shared, |cx, at| alarm.poll(cx, at)).await;
 }
 
-async fn accept(listener: Acceptor, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
+async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
     let refusals = Arc::new(());
-    let mut failing = false;
     for turn in 1_usize.. {
         if turn % ACCEPT_TURN == 0 {
             future::yield_now().await;
         }
-        let accepted = match &listener {
-            Acceptor::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
-                // Answers leave in one write: waiting to fill a segment gains nothing.
-                let _ = stream.set_nodelay(true);
+        let (socket, peer) = accept(&mut listener).await;
+        let admitted = match socket {
+            Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
                 let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
-                admit(stream, Peer::Tcp(peer), &shared, &executor, &refusals);
+                admit(stream, peer, &shared, &executor, &refusals);
             }),
-            Acceptor::Unix(listener, _) => listener
-                .accept()
-                .await
-                .map(|(stream, _)| admit(Timed::new(stream), Peer::Unix, &shared, &executor, &refusals)),
+            Socket::Unix(stream) => UnixStream::try_from(stream)
+                .map(|stream| admit(Timed::new(stream), peer, &shared, &executor, &refusals)),
         };
-        match accepted {
-            Ok(()) => failing = false,
-            // The client left before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    log::error!(target: "transom", "cannot accept connections: {error}; trying on");
-                }
-                Timer::after(ACCEPT_PAUSE).await;
-            }
+        if let Err(error) = admitted {
+            log::error!(target: "transom", "cannot register a connection: {error}");
         }
     }
 }

@@ -89,6 +89,24 @@ impl Gate {
         }
     }
 
+    /// Asks one connection to make room for another: one without an exchange
+    /// under way if there is such a one, and none twice.
+    pub fn make_room(&self) {
+        let state = self.lock();
+        let staying = || {
+            state
+                .sessions
+                .iter()
+                .map(|(_, session)| session)
+                .filter(|session| !session.has_reached(Stage::Leaving))
+        };
+        if let Some(session) = staying().find(|session| session.open() == 0).or_else(|| staying().next()) {
+            let session = Arc::clone(session);
+            drop(state);
+            session.advance(Stage::Leaving);
+        }
+    }
+
     /// Ready when nobody is inside.
     pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();

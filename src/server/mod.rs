@@ -1,16 +1,26 @@
 //! The server: from settings to a running one.
 
+mod accept;
 mod address;
+mod drain;
 mod event;
 mod gate;
 mod handle;
+mod model;
+#[cfg(target_os = "linux")]
+mod native;
+#[cfg(target_os = "linux")]
+mod sequential;
 mod service;
 mod stop;
+#[cfg(target_os = "linux")]
+mod threaded;
 
 use std::sync::Arc;
 
 pub use address::{Address, Listener};
 pub use handle::Handle;
+pub use model::Model;
 pub use service::Service;
 pub use stop::{Report, Stopper};
 
@@ -36,6 +46,7 @@ use gate::Gate;
 pub struct Server {
     router: Router,
     config: Config,
+    model: Model,
     workers: Option<usize>,
     stopper: Stopper,
     hook: ThreadHook,
@@ -68,6 +79,7 @@ impl Server {
         Self {
             router: app,
             config: Config::default(),
+            model: Model::default(),
             workers: None,
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
@@ -117,7 +129,21 @@ impl Server {
         self
     }
 
-    /// How many threads drive connections; one for each core by default.
+    /// How it drives its connections; [`Model::EventDriven`] by default. The
+    /// others are there on Linux only.
+    ///
+    /// ```
+    /// use transom::{Model, Router, Server};
+    /// Server::new(Router::new()).model(Model::ThreadPerConnection);
+    /// ```
+    #[must_use]
+    pub fn model(mut self, model: Model) -> Self {
+        self.model = model;
+        self
+    }
+
+    /// How many threads drive connections in the event-driven model; one for
+    /// each core by default.
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).workers(2);
@@ -206,15 +232,30 @@ impl Server {
     /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`], or
     /// [`Error::Io`] if the system refuses a thread.
     pub fn start(self) -> Result<Handle> {
-        let workers = self.workers;
+        let (model, workers) = (self.model, self.workers);
         let (shared, listeners) = self.prepare()?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
-        let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
         let handle = Handle::new(Arc::clone(&shared), addresses);
-        event::start(&shared, listeners, workers)?;
+        match model {
+            Model::EventDriven => {
+                let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+                event::start(&shared, listeners, workers.unwrap_or_else(cores))?;
+            }
+            #[cfg(target_os = "linux")]
+            Model::Sequential => sequential::start(&shared, listeners)?,
+            #[cfg(target_os = "linux")]
+            Model::ThreadPerConnection => threaded::start(&shared, listeners)?,
+            #[cfg(not(target_os = "linux"))]
+            _ => {
+                return Err(Error::BadSetting {
+                    name: "model",
+                    reason: "only `event` is there on this system",
+                });
+            }
+        }
         Ok(handle)
     }
 
@@ -235,7 +276,8 @@ impl Server {
     }
 
     /// Serves within the caller's executor, whichever it is, until it is
-    /// stopped. Only the blocking pool has threads of its own.
+    /// stopped, and always event-driven. Only the blocking pool has threads of
+    /// its own.
     ///
     /// ```
     /// use std::time::Duration;
@@ -285,13 +327,24 @@ impl Server {
             ("connections_per_address", limits.connections_per_address.unwrap_or(1)),
             ("output", limits.output),
             ("pool_threads", limits.pool_threads),
+            ("connection_threads", limits.connection_threads),
+            ("thread_stack", limits.thread_stack),
         ];
         if let Some((name, _)) = settings.iter().find(|(_, value)| *value == 0) {
             return Err(Error::BadSetting { name, reason: "it must be at least 1" });
         }
+        if let Some(backlog) = limits.backlog {
+            self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
+        }
         let threads = Threads::new(self.hook);
         let gate = Gate::new(limits, self.stopper.asked());
-        let pool = Pool::new(limits.pool_threads, limits.pool_queue, Arc::clone(&threads));
+        let pool = match self.model {
+            Model::EventDriven => {
+                Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
+            }
+            // Whoever calls a handler has a thread to block.
+            Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
+        };
         let app = App { router: self.router, config: self.config, pool, on_refusal: self.on_refusal };
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
     }

@@ -65,7 +65,7 @@ impl Service {
     /// ```
     pub async fn stop(&self, deadline: Duration) -> Report {
         self.0.stopper.stop(deadline);
-        event::drain(&self.0).await;
+        event::drain_here(&self.0).await;
         self.report()
     }
 

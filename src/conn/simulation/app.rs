@@ -112,7 +112,7 @@ pub(super) fn app(world: &World) -> SimApp {
         );
     let mut config = Config::default();
     config.limits.output = 16 * 1024;
-    let pool = Pool::new(1, 1, Threads::new(Box::new(|| Box::new(()))));
+    let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
     SimApp { app: App { router, config, pool, on_refusal: Box::new(|_| ()) }, counts: state }
 }
 

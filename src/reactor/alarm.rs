@@ -1,0 +1,124 @@
+//! Deadlines of what a thread runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+
+use super::Reactor;
+
+/// All alarms of a reactor. A connection has one, which it sets about once for
+/// each of its deadlines that comes near: so few that a map does.
+pub(super) struct Alarms {
+    start: Instant,
+    /// Nanoseconds from the start that have passed: what was due by then has rung.
+    rung: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    due: BTreeMap<(u64, u64), Waker>,
+    next_id: u64,
+}
+
+impl Alarms {
+    pub fn new() -> Self {
+        Self { start: Instant::now(), rung: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    /// How long until the next is due; `None` if there is none.
+    pub fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let state = self.lock();
+        let ((due, _), _) = state.due.first_key_value()?;
+        let left = Duration::from_nanos(due.saturating_sub(self.nanos(now)));
+        // Whole milliseconds, up, as epoll_wait(2) has them.
+        let millis = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)).try_into().unwrap_or(MINUTE))
+    }
+
+    /// Wakes whoever has an alarm that is due.
+    pub fn ring(&self, now: Instant) {
+        let now = self.nanos(now);
+        self.rung.store(now, Ordering::Release);
+        let mut state = self.lock();
+        while state.due.first_key_value().is_some_and(|((due, _), _)| *due <= now) {
+            let waker = state.due.pop_first().map(|(_, waker)| waker);
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+            state = self.lock();
+        }
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const MINUTE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// One alarm for many deadlines. It is only ever set earlier: a deadline that
+/// moves away, as most do with each request, costs a comparison, until the alarm
+/// rings and is set anew.
+pub(crate) struct Alarm {
+    reactor: Reactor,
+    set: Option<Set>,
+}
+
+struct Set {
+    due: u64,
+    id: u64,
+    waker: Waker,
+}
+
+impl Alarm {
+    pub fn new(reactor: &Reactor) -> Self {
+        Self { reactor: reactor.clone(), set: None }
+    }
+
+    /// Ready once `at` has passed; before, the task is woken by then.
+    pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let alarms = &self.reactor.0.alarms;
+        let due = alarms.nanos(at);
+        let rung = alarms.rung.load(Ordering::Acquire);
+        if due <= rung {
+            return Poll::Ready(());
+        }
+        let serves = |set: &Set| set.due <= due && set.due > rung && set.waker.will_wake(cx.waker());
+        if !self.set.as_ref().is_some_and(serves) {
+            self.cancel();
+            let waker = cx.waker();
+            let mut state = self.reactor.0.alarms.lock();
+            let id = state.next_id;
+            state.next_id += 1;
+            state.due.insert((due, id), waker.clone());
+            let is_next = state.due.first_key_value().is_some_and(|(key, _)| *key == (due, id));
+            drop(state);
+            self.set = Some(Set { due, id, waker: waker.clone() });
+            if is_next {
+                // Asked from another thread, it may sleep for too long.
+                self.reactor.0.bell.ring();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn cancel(&mut self) {
+        if let Some(set) = self.set.take() {
+            self.reactor.0.alarms.lock().due.remove(&(set.due, set.id));
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,87 @@
+//! What calls a thread that waits in the kernel.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
+
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+
+/// An eventfd(2) that is written to only if the thread sleeps.
+pub(super) struct Bell {
+    descriptor: OwnedFd,
+    asleep: AtomicBool,
+}
+
+impl Bell {
+    pub fn new() -> io::Result<Self> {
+        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { descriptor, asleep: AtomicBool::new(false) })
+    }
+
+    /// Calls the thread, if it sleeps or is about to. What it is called for must
+    /// have been stored before, with `SeqCst`.
+    pub fn ring(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // It fails only if the counter is full, and then it rings.
+            let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// The thread is about to sleep, unless there is work; how long it may.
+    /// Work that comes from now on rings.
+    pub fn sleep(
+        &self,
+        has_work: impl FnOnce() -> bool,
+        timeout: impl FnOnce() -> Option<Timespec>,
+    ) -> Option<Timespec> {
+        self.asleep.store(true, Ordering::SeqCst);
+        if has_work() { Some(Timespec { tv_sec: 0, tv_nsec: 0 }) } else { timeout() }
+    }
+
+    /// The thread is awake, and looks for work before it sleeps again.
+    pub fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Wakes the future that a thread runs.
+pub(super) struct Ringer {
+    bell: Arc<Bell>,
+    rung: AtomicBool,
+}
+
+impl Ringer {
+    /// Rung, so that the future is polled a first time.
+    pub fn new(bell: &Arc<Bell>) -> Self {
+        Self { bell: Arc::clone(bell), rung: AtomicBool::new(true) }
+    }
+
+    pub fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was rung since it was last asked.
+    pub fn take(&self) -> bool {
+        self.rung.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Ringer {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            self.bell.ring();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Waiting, for one thread: until descriptors are ready, deadlines have passed,
+//! or another thread calls. It knows nothing of HTTP.
+//!
+//! Each thread that serves has a reactor of its own. Descriptors are registered
+//! once, edge-triggered (epoll(7)): from then on waiting costs one system call
+//! for all that is ready, and none for each descriptor.
+
+mod alarm;
+mod bell;
+mod ready;
+mod stream;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use slab::Slab;
+
+pub(crate) use alarm::Alarm;
+use alarm::Alarms;
+use bell::{Bell, Ringer};
+use ready::Readiness;
+pub(crate) use ready::{Watch, Way};
+pub(crate) use stream::Stream;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+/// The key of the bell among the registered descriptors.
+const BELL: u64 = u64::MAX;
+
+/// A thread's reactor. Clones are the same one; any thread may have them, but
+/// one waits.
+#[derive(Clone)]
+pub(crate) struct Reactor(Arc<Inner>);
+
+struct Inner {
+    epoll: OwnedFd,
+    bell: Arc<Bell>,
+    watched: Mutex<Slab<Arc<Readiness>>>,
+    alarms: Alarms,
+}
+
+impl Reactor {
+    /// Two descriptors.
+    pub fn new() -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let bell = Arc::new(Bell::new()?);
+        // Edge-triggered, it need not be read to be heard again.
+        epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        Ok(Self(Arc::new(Inner { epoll, bell, watched: Mutex::default(), alarms: Alarms::new() })))
+    }
+
+    /// Runs a future on this thread until it is done.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let ringer = Arc::new(Ringer::new(&self.0.bell));
+        let waker = Waker::from(Arc::clone(&ringer));
+        let mut cx = Context::from_waker(&waker);
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            if ringer.take()
+                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
+            {
+                return output;
+            }
+            self.turn(&mut events, || ringer.is_rung());
+        }
+    }
+
+    /// Registers a descriptor, which must not block, for as long as the watch lives.
+    pub fn watch(&self, descriptor: impl AsFd) -> io::Result<Watch> {
+        let ready = Arc::<Readiness>::default();
+        let key = self.0.watched().insert(Arc::clone(&ready));
+        let watch = Watch::new(self.clone(), key, ready);
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.0.epoll, descriptor, EventData::new_u64(key as u64), flags)?;
+        Ok(watch)
+    }
+
+    /// Waits until something is ready or due, or another thread calls, unless
+    /// there is work; wakes whoever waits for it.
+    fn turn(&self, events: &mut Vec<Event>, has_work: impl FnOnce() -> bool) {
+        let timeout = self.0.bell.sleep(has_work, || self.0.alarms.timeout(Instant::now()));
+        match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Nothing that a program can bring about: the descriptors are ours.
+            Err(error) => log::error!(target: "transom", "epoll_wait failed: {error}"),
+        }
+        self.0.bell.awake();
+        for event in events.drain(..) {
+            let (flags, data) = (event.flags, event.data);
+            let ready = match data.u64() {
+                BELL => None,
+                key => usize::try_from(key).ok().and_then(|key| self.0.watched().get(key).cloned()),
+            };
+            if let Some(ready) = ready {
+                ready.set(flags);
+            }
+        }
+        self.0.alarms.ring(Instant::now());
+    }
+}
+
+impl Inner {
+    fn watched(&self) -> MutexGuard<'_, Slab<Arc<Readiness>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

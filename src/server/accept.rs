@@ -1,0 +1,69 @@
+//! Accepting connections, in whatever way the model waits for them.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::address::Bound;
+use crate::message::Peer;
+
+/// How long accepting rests when the system is out of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An accepted connection, which does not block.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Bound {
+    /// Takes a connection from the backlog, if there is one; `WouldBlock` if not.
+    pub fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                // Answers leave in one write: waiting to fill a segment gains nothing.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+/// A listener as a model waits for it.
+pub(super) trait Acceptor: Send {
+    /// The next connection. The task is woken when one comes.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>;
+
+    /// Ready at that time.
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}
+
+/// The next connection, whatever it takes: when the system has no room for one,
+/// it says so once and tries on.
+pub(super) async fn accept(acceptor: &mut impl Acceptor) -> (Socket, Peer) {
+    let mut failing = false;
+    loop {
+        match poll_fn(|cx| acceptor.poll_accept(cx)).await {
+            Ok(accepted) => return accepted,
+            // The client left before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    log::error!(target: "transom", "cannot accept connections: {error}; trying on");
+                }
+                let until = Instant::now() + PAUSE;
+                poll_fn(|cx| acceptor.poll_at(cx, until)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The sequential model: one thread accepts a connection, serves it to its end,
+//! and only then accepts the next.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_lite::future;
+
+use super::Shared;
+use super::address::Listener;
+use super::drain::{drain, stop_asked};
+use super::native::{Line, Listeners};
+use crate::conn::{Stage, serve};
+use crate::message::Peer;
+use crate::reactor::{Alarm, Reactor};
+
+/// Starts the thread. It ends when the server has stopped.
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+    let reactor = Reactor::new()?;
+    let listeners = Listeners::new(&reactor, listeners)?;
+    let shared = Arc::clone(shared);
+    let threads = Arc::clone(&shared.threads);
+    threads.spawn("transom-sequential", None, move || {
+        let serving = serve_all(&shared, &reactor, listeners);
+        let stopping = async {
+            stop_asked(&shared).await;
+            let mut alarm = Alarm::new(&reactor);
+            drain(&shared, |cx, at| alarm.poll(cx, at)).await;
+        };
+        reactor.block_on(future::zip(serving, stopping));
+    })
+}
+
+/// Serves one connection after another, until the server is asked to stop.
+async fn serve_all(shared: &Shared, reactor: &Reactor, mut listeners: Listeners) {
+    while let Some((socket, peer)) = future::or(
+        async {
+            stop_asked(shared).await;
+            None
+        },
+        async { Some(listeners.accept().await) },
+    )
+    .await
+    {
+        match Line::new(reactor, socket) {
+            Ok(line) => serve_one(shared, line, peer, &mut listeners).await,
+            Err(error) => log::error!(target: "transom", "cannot register a connection: {error}"),
+        }
+    }
+}
+
+/// Serves a connection; when others wait, it is asked to make room for them.
+async fn serve_one(shared: &Shared, line: Line, peer: Peer, listeners: &mut Listeners) {
+    // There is room for one, always.
+    let Some(admission) = shared.gate.admit(peer) else { return };
+    let session = &admission.session;
+    let mut serving = pin!(serve(line, &shared.app, session));
+    let mut alone = true;
+    poll_fn(|cx| {
+        if shared.stopper.is_stopping() {
+            // So that clients are refused, rather than kept waiting for nothing.
+            listeners.close();
+        }
+        if alone && listeners.poll_waiting(cx).is_ready() {
+            alone = false;
+            session.advance(Stage::Leaving);
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
+}

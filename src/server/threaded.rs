@@ -1,0 +1,153 @@
+//! The model of a thread per connection, from a bounded set.
+
+use std::cell::OnceCell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+
+use super::Shared;
+use super::accept::Socket;
+use super::address::Listener;
+use super::drain::{drain, stop_asked};
+use super::gate::Admission;
+use super::native::{Line, Listeners};
+use crate::conn::{refuse_busy, serve};
+use crate::pool::Pool;
+use crate::reactor::{Alarm, Reactor};
+
+/// With all threads taken and clients waiting, one more connection is asked to
+/// make room so often.
+const ASK: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// The reactor of a thread that serves connections, one after another.
+    static REACTOR: OnceCell<Reactor> = const { OnceCell::new() };
+}
+
+/// Starts the thread that accepts; it starts the others when they are needed.
+/// All end when the server has stopped.
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+    let reactor = Reactor::new()?;
+    let listeners = Listeners::new(&reactor, listeners)?;
+    let shared = Arc::clone(shared);
+    let threads = Arc::clone(&shared.threads);
+    threads.spawn("transom-accept", None, move || reactor.block_on(run(shared, &reactor, listeners)))
+}
+
+/// A server's life: accept until it is asked to stop, drain until the deadline,
+/// then cut.
+async fn run(shared: Arc<Shared>, reactor: &Reactor, mut listeners: Listeners) {
+    let limits = &shared.app.config.limits;
+    let pool =
+        Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&shared.threads))
+            .stack_size(limits.thread_stack);
+    let mut alarm = Alarm::new(reactor);
+    future::or(stop_asked(&shared), accept_all(&shared, &pool, &mut listeners, &mut alarm)).await;
+    drop(listeners);
+    drain(&shared, |cx, at| alarm.poll(cx, at)).await;
+    shared.app.pool.close();
+}
+
+/// Gives each connection a thread. With all taken, it stops accepting until one
+/// is free.
+async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners, alarm: &mut Alarm) {
+    let places = Places::new(shared.app.config.limits.connection_threads);
+    loop {
+        let place = wait_for_place(shared, &places, listeners, alarm).await;
+        let (socket, peer) = listeners.accept().await;
+        let shared = Arc::clone(shared);
+        let admission = shared.gate.admit(peer);
+        let job = move || {
+            // Given up last, when the thread is as good as free.
+            let _place = place;
+            if let Err(error) = serve_here(&shared, socket, admission.as_ref()) {
+                log::error!(target: "transom", "cannot serve a connection: {error}");
+            }
+        };
+        // A pool whose threads are fewer than its jobs keeps them waiting; and it
+        // is closed only behind this loop.
+        let _ = pool.run(job);
+    }
+}
+
+/// A place for one more. With all taken and clients waiting, connections are
+/// asked to leave, one after another, until one has.
+async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners, alarm: &mut Alarm) -> Place {
+    let mut ask_at = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(place) = places.poll_take(cx) {
+            return Poll::Ready(place);
+        }
+        ready!(listeners.poll_waiting(cx));
+        loop {
+            if let Some(at) = ask_at {
+                ready!(alarm.poll(cx, at));
+            }
+            shared.gate.make_room();
+            ask_at = Some(Instant::now() + ASK);
+        }
+    })
+    .await
+}
+
+/// Serves a connection on this thread to its end, or refuses it if it was not
+/// admitted.
+fn serve_here(shared: &Shared, socket: Socket, admission: Option<&Admission>) -> io::Result<()> {
+    let reactor = REACTOR.with(|own| match own.get() {
+        Some(reactor) => Ok(reactor.clone()),
+        None => Reactor::new().inspect(|reactor| drop(own.set(reactor.clone()))),
+    })?;
+    let line = Line::new(&reactor, socket)?;
+    match admission {
+        Some(admission) => reactor.block_on(serve(line, &shared.app, &admission.session)),
+        None => reactor.block_on(refuse_busy(line, &shared.app.config)),
+    }
+    Ok(())
+}
+
+/// Counts the threads that are free.
+#[derive(Clone)]
+struct Places(Arc<Mutex<Free>>);
+
+struct Free {
+    count: usize,
+    /// Waits for one.
+    waker: Option<Waker>,
+}
+
+/// A thread's worth of place, given up when dropped.
+struct Place(Places);
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self(Arc::new(Mutex::new(Free { count, waker: None })))
+    }
+
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Place> {
+        let mut free = self.lock();
+        if free.count == 0 {
+            free.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        free.count -= 1;
+        Poll::Ready(Place(self.clone()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Free> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut free = self.0.lock();
+        free.count += 1;
+        let waker = free.waker.take();
+        drop(free);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
