@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Names of executors and reactors, which one file may use.
 const RUNTIMES: &[&str] = &["async_executor", "async_io", "async_net", "async_channel", "smol", "polling"];
-const RUNTIME_FILE: &str = "src/server/event.rs";
+const RUNTIME_FILE: &str = "src/server/hosted.rs";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -9,7 +9,9 @@ mod alarm;
 mod bell;
 mod ready;
 mod stream;
+mod task;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -28,6 +30,7 @@ use bell::{Bell, Ringer};
 use ready::Readiness;
 pub(crate) use ready::{Watch, Way};
 pub(crate) use stream::Stream;
+use task::Tasks;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -44,6 +47,7 @@ struct Inner {
     bell: Arc<Bell>,
     watched: Mutex<Slab<Arc<Readiness>>>,
     alarms: Alarms,
+    tasks: Arc<Tasks>,
 }
 
 impl Reactor {
@@ -53,33 +57,57 @@ impl Reactor {
         let bell = Arc::new(Bell::new()?);
         // Edge-triggered, it need not be read to be heard again.
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
-        Ok(Self(Arc::new(Inner { epoll, bell, watched: Mutex::default(), alarms: Alarms::new() })))
+        let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
+        Ok(Self(Arc::new(Inner { epoll, bell, watched: Mutex::default(), alarms, tasks })))
     }
 
-    /// Runs a future on this thread until it is done.
+    /// Runs a task beside the future of [`block_on`](Self::block_on), from any
+    /// thread, until it ends or the reactor is closed.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
+    }
+
+    /// Drops the tasks that have not ended, and takes no more.
+    pub fn close(&self) {
+        self.0.tasks.close();
+    }
+
+    /// Runs a future on this thread until it is done, and the tasks there are.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let ringer = Arc::new(Ringer::new(&self.0.bell));
         let waker = Waker::from(Arc::clone(&ringer));
         let mut cx = Context::from_waker(&waker);
         let mut events = Vec::with_capacity(EVENTS);
+        let mut turn = VecDeque::new();
         loop {
             if ringer.take()
                 && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
             {
                 return output;
             }
-            self.turn(&mut events, || ringer.is_rung());
+            self.0.tasks.run(&mut turn);
+            self.turn(&mut events, || ringer.is_rung() || self.0.tasks.has_work());
         }
     }
 
     /// Registers a descriptor, which must not block, for as long as the watch lives.
     pub fn watch(&self, descriptor: impl AsFd) -> io::Result<Watch> {
+        self.register(descriptor, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
+    }
+
+    /// Registers a descriptor to read from that other reactors have registered
+    /// too: of those that wait, one is woken (`EPOLLEXCLUSIVE`, see `epoll_ctl(2)`).
+    pub fn watch_shared(&self, descriptor: impl AsFd) -> io::Result<Watch> {
+        self.register(descriptor, EventFlags::IN | EventFlags::EXCLUSIVE)
+    }
+
+    fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<Watch> {
         let ready = Arc::<Readiness>::default();
         let key = self.0.watched().insert(Arc::clone(&ready));
         let watch = Watch::new(self.clone(), key, ready);
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.0.epoll, descriptor, EventData::new_u64(key as u64), flags)?;
+        let data = EventData::new_u64(key as u64);
+        epoll::add(&self.0.epoll, descriptor, data, flags | EventFlags::ET)?;
         Ok(watch)
     }
 

@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll};
@@ -21,12 +23,27 @@ pub(super) enum Socket {
 
 impl Bound {
     /// Takes a connection from the backlog, if there is one; `WouldBlock` if not.
+    #[cfg(target_os = "linux")]
+    pub fn accept(&self) -> io::Result<(Socket, Peer)> {
+        use rustix::net::{SocketFlags, acceptfrom_with};
+        let (socket, address) = acceptfrom_with(self, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        match self {
+            Self::Tcp(_) => {
+                let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+                let peer = address.map_or(Peer::Unknown, Peer::Tcp);
+                Ok((Socket::Tcp(socket.into()), peer))
+            }
+            Self::Unix(_) => Ok((Socket::Unix(socket.into()), Peer::Unix)),
+        }
+    }
+
+    /// The same in more system calls, where accept4(2) is not there.
+    #[cfg(not(target_os = "linux"))]
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 stream.set_nonblocking(true)?;
-                // Answers leave in one write: waiting to fill a segment gains nothing.
                 let _ = stream.set_nodelay(true);
                 Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
             }

@@ -182,8 +182,10 @@ impl TryFrom<TcpListener> for Listener {
 
     fn try_from(socket: TcpListener) -> Result<Self> {
         socket.set_nonblocking(true)?;
-        // Connections inherit it (tcp(7)).
+        // Connections inherit both (tcp(7)). Answers leave in one write: waiting to
+        // fill a segment gains nothing.
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);
         Ok(Self { socket: Bound::Tcp(socket), address, file: None })
     }
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_asked_whether_somebody_is_left() {
+    fn connections_are_asked_whether_somebody_is_left_and_do_not_wait_for_more_to_send() {
         let listener = Listener::bind("127.0.0.1:0").unwrap();
         let (Bound::Tcp(socket), Address::Tcp(address)) = (&listener.socket, &listener.address) else {
             panic!("no TCP");
@@ -299,6 +301,7 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (connection, _) = socket.accept().unwrap();
         assert!(SockRef::from(&connection).keepalive().unwrap());
+        assert!(connection.nodelay().unwrap());
     }
 
     #[test]

@@ -1,45 +1,82 @@
-//! The event-driven model: worker threads, each driving many connections.
-//!
-//! The only file that knows which executor and which reactor there are.
+//! The event-driven model: workers, each a thread with a reactor of its own that
+//! drives many connections. A connection stays with the worker it was given to.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use async_executor::{Executor, Task};
-use async_io::{Async, Timer};
-use async_net::TcpStream;
-use async_net::unix::UnixStream;
-use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
+use futures_lite::future;
 
 use super::Shared;
-use super::accept::{Acceptor, Socket, accept};
-use super::address::{Bound, Listener, SocketFile};
+use super::accept::Socket;
+use super::address::Listener;
 use super::drain::{drain, stop_asked};
-use crate::conn::{Transport, refuse_busy, serve};
+use super::native::{Line, Listeners, doors};
+use crate::conn::{refuse_busy, serve};
 use crate::message::Peer;
+use crate::reactor::{Alarm, Reactor};
 
 /// Connections told at once that there is no room; beyond, they are just closed.
 const REFUSALS: usize = 64;
 /// Connections accepted in a row before those there are have their turn.
 const ACCEPT_TURN: usize = 32;
+/// Connections taken from the backlog when the server stops: about as many as it
+/// holds.
+const LAST: usize = 1024;
+
+/// The workers of a server.
+struct Crew {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    /// As many references as there are refusals under way, and one.
+    refusals: Arc<()>,
+}
+
+struct Worker {
+    reactor: Reactor,
+    /// Connections it drives; so many that it gets no more once it has ended.
+    load: Arc<AtomicUsize>,
+}
+
+/// A connection's part in its worker's load, until dropped.
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Drops what a worker has when it ends, however it ends.
+struct Ending {
+    crew: Arc<Crew>,
+    index: usize,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let worker = &self.crew.workers[self.index];
+        worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
+        worker.reactor.close();
+    }
+}
 
 /// Starts the workers. They end when the server has stopped.
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
-    let executor = Arc::new(Executor::new());
-    let listeners = register(listeners)?;
-    let (stopped, stop) = async_channel::bounded::<()>(1);
-    let main = executor.spawn(run(Arc::clone(shared), Arc::downgrade(&executor), listeners, stopped));
-    main.detach();
-    for _ in 0..workers {
-        let (executor, stop) = (Arc::clone(&executor), stop.clone());
-        let worker = move || {
-            // The channel closes when the server has stopped.
-            let _ = async_io::block_on(executor.run(stop.recv()));
-        };
-        if let Err(error) = shared.threads.spawn("transom-worker", None, worker) {
+    let doors = doors(listeners);
+    let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
+    let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
+    let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals: Arc::new(()) });
+    for (index, worker) in crew.workers.iter().enumerate() {
+        let listeners = Listeners::new(&worker.reactor, &doors);
+        let ending = Ending { crew: Arc::clone(&crew), index };
+        let started = listeners.and_then(|listeners| {
+            let work =
+                move || ending.crew.workers[index].reactor.block_on(ending.crew.work(index, listeners));
+            shared.threads.spawn("transom-worker", None, work)
+        });
+        if let Err(error) = started {
             shared.stopper.stop(Duration::ZERO);
             return Err(error);
         }
@@ -47,220 +84,68 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
     Ok(())
 }
 
-/// Serves within the caller's executor, whichever it is.
-pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
-    let executor = Arc::new(Executor::new());
-    let listeners = register(listeners)?;
-    let (stopped, _stop) = async_channel::bounded::<()>(1);
-    executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
-    Ok(())
-}
+impl Crew {
+    /// A worker's life: accept until the server is asked to stop, drain until the
+    /// deadline, then cut. All do the same, so that none waits for one that a
+    /// handler holds.
+    async fn work(&self, index: usize, mut listeners: Listeners) {
+        future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
+        // They have connected in good faith: those that have asked get an answer.
+        for _ in 0..LAST {
+            let Some((socket, peer)) = listeners.accept_waiting() else { break };
+            self.admit(index, socket, peer);
+        }
+        listeners.close();
+        let mut alarm = Alarm::new(&self.workers[index].reactor);
+        drain(&self.shared, |cx, at| alarm.poll(cx, at)).await;
+        self.shared.app.pool.close();
+    }
 
-/// Serves one connection within the caller's executor.
-pub(super) async fn serve_stream<S>(shared: &Shared, stream: S, peer: Peer) -> bool
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let Some(admission) = shared.gate.admit(peer) else { return false };
-    serve(Timed::new(stream), &shared.app, &admission.session).await;
-    true
-}
-
-/// A listener in the process-wide reactor.
-struct Registered {
-    socket: Async<Bound>,
-    alarm: Alarm,
-    #[expect(dead_code, reason = "goes when the listener goes")]
-    file: Option<SocketFile>,
-}
-
-fn register(listeners: Vec<Listener>) -> io::Result<Vec<Registered>> {
-    let register = |listener: Listener| {
-        let Listener { socket, file, .. } = listener;
-        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), file })
-    };
-    listeners.into_iter().map(register).collect()
-}
-
-impl Acceptor for Registered {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        loop {
-            match self.socket.get_ref().accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_readable(cx))?;
-                }
-                accepted => return Poll::Ready(accepted),
+    async fn accept_all(&self, index: usize, listeners: &mut Listeners) {
+        for turn in 1_usize.. {
+            if turn % ACCEPT_TURN == 0 {
+                future::yield_now().await;
             }
+            let (socket, peer) = listeners.accept().await;
+            self.admit(index, socket, peer);
         }
     }
 
-    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        self.alarm.poll(cx, at)
-    }
-}
-
-/// A server's life: accept until it is asked to stop, drain until the deadline,
-/// then cut. `_stopped` is dropped at the end, which ends the workers.
-///
-/// An executor owns its tasks until they end: if they owned it too, one that is
-/// abandoned would never be dropped, nor would listeners and connections.
-async fn run(
-    shared: Arc<Shared>,
-    executor: Weak<Executor<'static>>,
-    listeners: Vec<Registered>,
-    _stopped: async_channel::Sender<()>,
-) {
-    let accepting: Vec<Task<()>> = listeners
-        .into_iter()
-        .filter_map(|listener| {
-            let accepting = accept_all(listener, Arc::clone(&shared), executor.clone());
-            Some(executor.upgrade()?.spawn(accepting))
-        })
-        .collect();
-    stop_asked(&shared).await;
-    drop(accepting);
-    drain_here(&shared).await;
-    shared.app.pool.close();
-}
-
-/// Drains within whatever executor this runs in.
-pub(super) async fn drain_here(shared: &Shared) {
-    let mut alarm = Alarm::default();
-    drain(shared, |cx, at| alarm.poll(cx, at)).await;
-}
-
-async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
-    let refusals = Arc::new(());
-    for turn in 1_usize.. {
-        if turn % ACCEPT_TURN == 0 {
-            future::yield_now().await;
-        }
-        let (socket, peer) = accept(&mut listener).await;
-        let admitted = match socket {
-            Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
-                let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
-                admit(stream, peer, &shared, &executor, &refusals);
-            }),
-            Socket::Unix(stream) => UnixStream::try_from(stream)
-                .map(|stream| admit(Timed::new(stream), peer, &shared, &executor, &refusals)),
+    /// Gives a connection that this worker accepted to one that has few.
+    fn admit(&self, index: usize, socket: Socket, peer: Peer) {
+        let worker = self.choose(index);
+        let line = match Line::new(&worker.reactor, socket) {
+            Ok(line) => line,
+            Err(error) => {
+                log::error!(target: "transom", "cannot register a connection: {error}");
+                return;
+            }
         };
-        if let Err(error) = admitted {
-            log::error!(target: "transom", "cannot register a connection: {error}");
+        let shared = Arc::clone(&self.shared);
+        if let Some(admission) = shared.gate.admit(peer) {
+            worker.load.fetch_add(1, Ordering::Relaxed);
+            let load = Load(Arc::clone(&worker.load));
+            worker.reactor.spawn(async move {
+                let _load = load;
+                serve(line, &shared.app, &admission.session).await;
+            });
+        } else if Arc::strong_count(&self.refusals) <= REFUSALS {
+            let refusal = Arc::clone(&self.refusals);
+            worker.reactor.spawn(async move {
+                refuse_busy(line, &shared.app.config).await;
+                drop(refusal);
+            });
         }
     }
-}
 
-fn admit<S>(
-    stream: Timed<S>,
-    peer: Peer,
-    shared: &Arc<Shared>,
-    executor: &Weak<Executor<'static>>,
-    refusals: &Arc<()>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Some(executor) = executor.upgrade() else { return };
-    let shared = Arc::clone(shared);
-    if let Some(admission) = shared.gate.admit(peer) {
-        executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
-    } else if Arc::strong_count(refusals) <= REFUSALS {
-        let refusal = Arc::clone(refusals);
-        let refuse = async move {
-            refuse_busy(stream, &shared.app.config).await;
-            drop(refusal);
-        };
-        executor.spawn(refuse).detach();
-    }
-}
-
-/// A stream with the reactor's timer: the transport of this model.
-struct Timed<S> {
-    stream: S,
-    alarm: Alarm,
-    reset_on_close: fn(&S, bool),
-}
-
-impl<S> Timed<S> {
-    /// Of a stream that knows no reset.
-    fn new(stream: S) -> Self {
-        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| () }
-    }
-}
-
-/// Makes the close of a TCP connection a reset or not (socket(7), `SO_LINGER`).
-fn set_reset(stream: &TcpStream, reset: bool) {
-    let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
-}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        self.alarm.poll(cx, at)
-    }
-
-    fn reset_on_close(&mut self, reset: bool) {
-        (self.reset_on_close)(&self.stream, reset);
-    }
-}
-
-/// One timer for many deadlines. It is only ever set earlier: a deadline that
-/// moves away, as most do with each request, costs nothing until the timer
-/// fires and is set anew.
-#[derive(Default)]
-struct Alarm(Option<(Instant, Timer)>);
-
-impl Alarm {
-    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        loop {
-            let (set, timer) = match &mut self.0 {
-                Some((set, timer)) if *set <= at => (*set, timer),
-                _ => {
-                    let (_, timer) = self.0.insert((at, Timer::at(at)));
-                    (at, timer)
-                }
-            };
-            if timer.poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.0 = None;
-            if set >= at {
-                return Poll::Ready(());
-            }
+    /// The worker that accepted, unless another has clearly fewer connections:
+    /// handing over costs a wake.
+    fn choose(&self, index: usize) -> &Worker {
+        let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
+        let own = &self.workers[index];
+        match self.workers.iter().min_by_key(|worker| load(worker)) {
+            Some(least) if load(own) > load(least) + 1 + load(least) / 8 => least,
+            _ => own,
         }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
     }
 }

@@ -3,9 +3,11 @@
 mod accept;
 mod address;
 mod drain;
+#[cfg(all(target_os = "linux", not(transom_portable)))]
 mod event;
 mod gate;
 mod handle;
+mod hosted;
 mod model;
 #[cfg(target_os = "linux")]
 mod native;
@@ -242,7 +244,11 @@ impl Server {
         match model {
             Model::EventDriven => {
                 let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-                event::start(&shared, listeners, workers.unwrap_or_else(cores))?;
+                let workers = workers.unwrap_or_else(cores);
+                #[cfg(all(target_os = "linux", not(transom_portable)))]
+                event::start(&shared, listeners, workers)?;
+                #[cfg(not(all(target_os = "linux", not(transom_portable))))]
+                hosted::start(&shared, listeners, workers)?;
             }
             #[cfg(target_os = "linux")]
             Model::Sequential => sequential::start(&shared, listeners)?,
@@ -295,7 +301,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
-        event::serve_here(Arc::clone(&shared), listeners).await?;
+        hosted::serve_here(Arc::clone(&shared), listeners).await?;
         Ok(shared.gate.report())
     }
 

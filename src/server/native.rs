@@ -1,16 +1,17 @@
 //! The thread's own reactor, as connections and listeners see it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::accept::{Acceptor, Socket, accept};
-use super::address::{Bound, Listener, SocketFile};
+use super::address::Listener;
 use crate::conn::Transport;
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
@@ -81,27 +82,43 @@ impl AsyncWrite for Line {
     }
 }
 
-/// A listener on a thread's reactor.
+/// A listener that any number of threads accept from. Closed by one of them, it
+/// is closed.
+pub(super) type Door = Arc<Mutex<Option<Listener>>>;
+
+/// What doors there are to a server.
+pub(super) fn doors(listeners: Vec<Listener>) -> Vec<Door> {
+    listeners.into_iter().map(|listener| Arc::new(Mutex::new(Some(listener)))).collect()
+}
+
+/// A door on a thread's reactor.
 struct Watched {
     watch: Watch,
-    socket: Bound,
-    #[expect(dead_code, reason = "goes when the listener goes")]
-    file: Option<SocketFile>,
+    door: Door,
 }
 
 impl Watched {
-    fn new(reactor: &Reactor, listener: Listener) -> io::Result<Self> {
-        let Listener { socket, file, .. } = listener;
-        Ok(Self { watch: reactor.watch(&socket)?, socket, file })
+    fn new(reactor: &Reactor, door: &Door) -> io::Result<Self> {
+        let watch = match &*lock(door) {
+            Some(listener) => reactor.watch_shared(&listener.socket)?,
+            None => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok(Self { watch, door: Arc::clone(door) })
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        self.watch.poll_io(cx, Way::Read, || match &*lock(&self.door) {
+            Some(listener) => listener.socket.accept(),
+            // As if nobody ever came again.
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        })
     }
 
     /// Ready when a client waits in the backlog.
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let tick = ready!(self.watch.poll_ready(cx, Way::Read));
-            let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-            let found = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-            if found != Ok(0) {
+            if lock(&self.door).as_ref().is_some_and(|listener| is_readable(&listener.socket)) {
                 return Poll::Ready(());
             }
             self.watch.clear(Way::Read, tick);
@@ -109,7 +126,18 @@ impl Watched {
     }
 }
 
-/// All listeners of a server, on the reactor of the thread that accepts.
+fn lock(door: &Door) -> MutexGuard<'_, Option<Listener>> {
+    door.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether there is something to read, or to accept, now.
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut polled, Some(&now)) != Ok(0)
+}
+
+/// All doors of a server, on the reactor of a thread that accepts.
 pub(super) struct Listeners {
     watched: Vec<Watched>,
     alarm: Alarm,
@@ -118,8 +146,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub fn new(reactor: &Reactor, listeners: Vec<Listener>) -> io::Result<Self> {
-        let watched = listeners.into_iter().map(|listener| Watched::new(reactor, listener));
+    pub fn new(reactor: &Reactor, doors: &[Door]) -> io::Result<Self> {
+        let watched = doors.iter().map(|door| Watched::new(reactor, door));
         Ok(Self { watched: watched.collect::<io::Result<_>>()?, alarm: Alarm::new(reactor), turn: 0 })
     }
 
@@ -128,15 +156,25 @@ impl Listeners {
         accept(self).await
     }
 
+    /// A connection that is there already.
+    pub fn accept_waiting(&mut self) -> Option<(Socket, Peer)> {
+        match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
+        }
+    }
+
     /// Ready when a client waits in the backlog of one.
     pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.watched.iter().any(|listener| listener.poll_waiting(cx).is_ready());
         if waiting { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Listens no more: clients are refused.
+    /// Listens no more, on any thread: clients are refused.
     pub fn close(&mut self) {
-        self.watched.clear();
+        for listener in self.watched.drain(..) {
+            drop(lock(&listener.door).take());
+        }
     }
 }
 
@@ -146,8 +184,7 @@ impl Acceptor for Listeners {
         self.turn = self.turn.wrapping_add(1);
         for place in 0..count {
             let listener = &self.watched[(self.turn + place) % count];
-            if let Poll::Ready(accepted) = listener.watch.poll_io(cx, Way::Read, || listener.socket.accept())
-            {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                 return Poll::Ready(accepted);
             }
         }

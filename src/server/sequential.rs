@@ -11,7 +11,7 @@ use futures_lite::future;
 use super::Shared;
 use super::address::Listener;
 use super::drain::{drain, stop_asked};
-use super::native::{Line, Listeners};
+use super::native::{Line, Listeners, doors};
 use crate::conn::{Stage, serve};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
@@ -19,7 +19,7 @@ use crate::reactor::{Alarm, Reactor};
 /// Starts the thread. It ends when the server has stopped.
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
     let reactor = Reactor::new()?;
-    let listeners = Listeners::new(&reactor, listeners)?;
+    let listeners = Listeners::new(&reactor, &doors(listeners))?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
     threads.spawn("transom-sequential", None, move || {

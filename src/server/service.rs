@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::Shared;
-use super::event;
+use super::hosted;
 use super::stop::Report;
 use crate::message::Peer;
 
@@ -47,7 +47,7 @@ impl Service {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        if !event::serve_stream(&self.0, stream, peer).await {
+        if !hosted::serve_stream(&self.0, stream, peer).await {
             log::warn!(target: "transom", "dropped a connection of {peer}: there are as many as may be");
         }
     }
@@ -65,7 +65,7 @@ impl Service {
     /// ```
     pub async fn stop(&self, deadline: Duration) -> Report {
         self.0.stopper.stop(deadline);
-        event::drain_here(&self.0).await;
+        hosted::drain_here(&self.0).await;
         self.report()
     }
 

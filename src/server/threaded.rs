@@ -14,7 +14,7 @@ use super::accept::Socket;
 use super::address::Listener;
 use super::drain::{drain, stop_asked};
 use super::gate::Admission;
-use super::native::{Line, Listeners};
+use super::native::{Line, Listeners, doors};
 use crate::conn::{refuse_busy, serve};
 use crate::pool::Pool;
 use crate::reactor::{Alarm, Reactor};
@@ -32,7 +32,7 @@ thread_local! {
 /// All end when the server has stopped.
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
     let reactor = Reactor::new()?;
-    let listeners = Listeners::new(&reactor, listeners)?;
+    let listeners = Listeners::new(&reactor, &doors(listeners))?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
     threads.spawn("transom-accept", None, move || reactor.block_on(run(shared, &reactor, listeners)))
@@ -47,7 +47,7 @@ async fn run(shared: Arc<Shared>, reactor: &Reactor, mut listeners: Listeners) {
             .stack_size(limits.thread_stack);
     let mut alarm = Alarm::new(reactor);
     future::or(stop_asked(&shared), accept_all(&shared, &pool, &mut listeners, &mut alarm)).await;
-    drop(listeners);
+    listeners.close();
     drain(&shared, |cx, at| alarm.poll(cx, at)).await;
     shared.app.pool.close();
 }

@@ -1,0 +1,268 @@
+//! Serving within an executor of the host's, on the process-wide reactor of
+//! async-io; and, where there is no reactor of our own, the event-driven model.
+//!
+//! The only file that knows that executor and that reactor.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_executor::{Executor, Task};
+use async_io::{Async, Timer};
+use async_net::TcpStream;
+use async_net::unix::UnixStream;
+use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
+
+use super::Shared;
+use super::accept::{Acceptor, Socket, accept};
+use super::address::{Bound, Listener, SocketFile};
+use super::drain::{drain, stop_asked};
+use crate::conn::{Transport, refuse_busy, serve};
+use crate::message::Peer;
+
+/// Connections told at once that there is no room; beyond, they are just closed.
+const REFUSALS: usize = 64;
+/// Connections accepted in a row before those there are have their turn.
+const ACCEPT_TURN: usize = 32;
+
+/// Starts the workers. They end when the server has stopped.
+#[cfg(any(not(target_os = "linux"), transom_portable))]
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, stop) = async_channel::bounded::<()>(1);
+    let main = executor.spawn(run(Arc::clone(shared), Arc::downgrade(&executor), listeners, stopped));
+    main.detach();
+    for _ in 0..workers {
+        let (executor, stop) = (Arc::clone(&executor), stop.clone());
+        let worker = move || {
+            // The channel closes when the server has stopped.
+            let _ = async_io::block_on(executor.run(stop.recv()));
+        };
+        if let Err(error) = shared.threads.spawn("transom-worker", None, worker) {
+            shared.stopper.stop(Duration::ZERO);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Serves within the caller's executor, whichever it is.
+pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, _stop) = async_channel::bounded::<()>(1);
+    executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
+    Ok(())
+}
+
+/// Serves one connection within the caller's executor.
+pub(super) async fn serve_stream<S>(shared: &Shared, stream: S, peer: Peer) -> bool
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Some(admission) = shared.gate.admit(peer) else { return false };
+    serve(Timed::new(stream), &shared.app, &admission.session).await;
+    true
+}
+
+/// A listener in the process-wide reactor.
+struct Registered {
+    socket: Async<Bound>,
+    alarm: Alarm,
+    #[expect(dead_code, reason = "goes when the listener goes")]
+    file: Option<SocketFile>,
+}
+
+fn register(listeners: Vec<Listener>) -> io::Result<Vec<Registered>> {
+    let register = |listener: Listener| {
+        let Listener { socket, file, .. } = listener;
+        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), file })
+    };
+    listeners.into_iter().map(register).collect()
+}
+
+impl Acceptor for Registered {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        loop {
+            match self.socket.get_ref().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_readable(cx))?;
+                }
+                accepted => return Poll::Ready(accepted),
+            }
+        }
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+}
+
+/// A server's life: accept until it is asked to stop, drain until the deadline,
+/// then cut. `_stopped` is dropped at the end, which ends the workers.
+///
+/// An executor owns its tasks until they end: if they owned it too, one that is
+/// abandoned would never be dropped, nor would listeners and connections.
+async fn run(
+    shared: Arc<Shared>,
+    executor: Weak<Executor<'static>>,
+    listeners: Vec<Registered>,
+    _stopped: async_channel::Sender<()>,
+) {
+    let accepting: Vec<Task<()>> = listeners
+        .into_iter()
+        .filter_map(|listener| {
+            let accepting = accept_all(listener, Arc::clone(&shared), executor.clone());
+            Some(executor.upgrade()?.spawn(accepting))
+        })
+        .collect();
+    stop_asked(&shared).await;
+    drop(accepting);
+    drain_here(&shared).await;
+    shared.app.pool.close();
+}
+
+/// Drains within whatever executor this runs in.
+pub(super) async fn drain_here(shared: &Shared) {
+    let mut alarm = Alarm::default();
+    drain(shared, |cx, at| alarm.poll(cx, at)).await;
+}
+
+async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
+    let refusals = Arc::new(());
+    for turn in 1_usize.. {
+        if turn % ACCEPT_TURN == 0 {
+            future::yield_now().await;
+        }
+        let (socket, peer) = accept(&mut listener).await;
+        let admitted = match socket {
+            Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
+                let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
+                admit(stream, peer, &shared, &executor, &refusals);
+            }),
+            Socket::Unix(stream) => UnixStream::try_from(stream)
+                .map(|stream| admit(Timed::new(stream), peer, &shared, &executor, &refusals)),
+        };
+        if let Err(error) = admitted {
+            log::error!(target: "transom", "cannot register a connection: {error}");
+        }
+    }
+}
+
+fn admit<S>(
+    stream: Timed<S>,
+    peer: Peer,
+    shared: &Arc<Shared>,
+    executor: &Weak<Executor<'static>>,
+    refusals: &Arc<()>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(executor) = executor.upgrade() else { return };
+    let shared = Arc::clone(shared);
+    if let Some(admission) = shared.gate.admit(peer) {
+        executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
+    } else if Arc::strong_count(refusals) <= REFUSALS {
+        let refusal = Arc::clone(refusals);
+        let refuse = async move {
+            refuse_busy(stream, &shared.app.config).await;
+            drop(refusal);
+        };
+        executor.spawn(refuse).detach();
+    }
+}
+
+/// A stream with the reactor's timer: the transport of this model.
+struct Timed<S> {
+    stream: S,
+    alarm: Alarm,
+    reset_on_close: fn(&S, bool),
+}
+
+impl<S> Timed<S> {
+    /// Of a stream that knows no reset.
+    fn new(stream: S) -> Self {
+        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| () }
+    }
+}
+
+/// Makes the close of a TCP connection a reset or not (socket(7), `SO_LINGER`).
+fn set_reset(stream: &TcpStream, reset: bool) {
+    let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn reset_on_close(&mut self, reset: bool) {
+        (self.reset_on_close)(&self.stream, reset);
+    }
+}
+
+/// One timer for many deadlines. It is only ever set earlier: a deadline that
+/// moves away, as most do with each request, costs nothing until the timer
+/// fires and is set anew.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        loop {
+            let (set, timer) = match &mut self.0 {
+                Some((set, timer)) if *set <= at => (*set, timer),
+                _ => {
+                    let (_, timer) = self.0.insert((at, Timer::at(at)));
+                    (at, timer)
+                }
+            };
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+            if set >= at {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
