@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_lite::future::yield_now;
@@ -17,7 +17,7 @@ use super::{App, Refusal, Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
-use crate::message::{Headers, HttpDate, Request, RequestParts, Response, Upgrade, Upgraded};
+use crate::message::{Body, Headers, HttpDate, Request, RequestParts, Response, Upgrade, Upgraded};
 use crate::proto::{
     Facts, Head, HeadReader, Payload, Plan, asks_for_head, encode_head, encode_interim, encode_switch,
     is_allowed_host, offers, plan,
@@ -60,63 +60,99 @@ struct Asked {
     upgrade: Option<Headers>,
 }
 
+/// How far an exchange came without waiting.
+enum Begun<'a> {
+    Done(Next),
+    Waits(Box<Waiting<'a>>),
+}
+
+/// An exchange that waits.
+struct Waiting<'a> {
+    asked: Asked,
+    incoming: Incoming,
+    state: State<'a>,
+}
+
+/// What an exchange waits for.
+enum State<'a> {
+    /// The body of the request.
+    Body(&'a Endpoint, Request),
+    /// The handler.
+    Reply(&'a Endpoint, Reply),
+    /// Writing the answer.
+    Answer(Response),
+}
+
+impl<'a> Begun<'a> {
+    fn waits(asked: Asked, incoming: Incoming, state: State<'a>) -> Self {
+        Self::Waits(Box::new(Waiting { asked, incoming, state }))
+    }
+}
+
 pub(super) struct Connection<'a, T> {
     wire: Wire<T>,
     app: &'a App,
     session: &'a Session,
+    /// The task's, for a handler's first poll. Whatever has to wait is polled
+    /// again at once, by the task itself.
+    waker: Waker,
 }
 
 impl<'a, T: Transport> Connection<'a, T> {
     pub fn new(wire: Wire<T>, app: &'a App, session: &'a Session) -> Self {
-        Self { wire, app, session }
+        Self { wire, app, session, waker: Waker::noop().clone() }
     }
 
     /// Serves one exchange after another until the connection ends.
-    pub async fn run(mut self) {
-        for turn in 1_usize.. {
-            if turn % TURN == 0 {
-                yield_now().await;
-            }
-            let next = match self.read_head().await {
-                Ok(Some(head)) => {
-                    self.session.begin_exchange();
-                    let next = self.exchange(head).await;
-                    self.session.end_exchange();
-                    next
+    pub fn run(mut self) -> impl Future<Output = ()> + Send + use<'a, T> {
+        // No async function: that would keep its argument twice.
+        async move {
+            self.waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            for turn in 1_usize.. {
+                if turn % TURN == 0 {
+                    yield_now().await;
                 }
-                Ok(None) => Next::Close,
-                Err(reject) => {
-                    let is_head = asks_for_head(self.wire.input.as_slice());
-                    self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject)
-                }
-            };
-            match next {
-                Next::Again => {}
-                Next::Linger => {
-                    let flushed = self.wire.flush().await;
-                    self.session.settle();
-                    if flushed.is_ok() {
-                        let config = &self.app.config;
-                        self.wire.linger(config.limits.drain, config.timeouts.drain).await;
+                let head = self.read_head().await;
+                let next = match self.begin(head) {
+                    Begun::Done(next) => next,
+                    Begun::Waits(waiting) => {
+                        let next = Box::pin(self.finish(waiting)).await;
+                        self.session.end_exchange();
+                        next
                     }
-                    return;
-                }
-                Next::Close => {
-                    self.session.settle();
-                    self.wire.close(self.app.config.timeouts.drain).await;
-                    return;
-                }
-                Next::Break => return self.session.settle(),
-                Next::Upgrade(upgrade) => {
-                    // The 101 is out; what follows counts as one more exchange.
-                    self.session.settle();
-                    self.session.begin_exchange();
-                    let (transport, early) = self.wire.into_parts();
-                    (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
-                    self.session.end_exchange();
-                    return self.session.settle();
+                };
+                match next {
+                    Next::Again if self.wire.output.len() < self.app.config.limits.output => {}
+                    // A client that pipelines and reads nothing is not answered without bound.
+                    Next::Again if self.wire.flush().await.is_ok() => {}
+                    Next::Upgrade(upgrade) => {
+                        // The 101 is out; what follows counts as one more exchange.
+                        self.session.settle();
+                        self.session.begin_exchange();
+                        let (transport, early) = self.wire.into_parts();
+                        (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
+                        self.session.end_exchange();
+                        return self.session.settle();
+                    }
+                    last => return self.close(last).await,
                 }
             }
+        }
+    }
+
+    /// Ends the connection.
+    async fn close(&mut self, last: Next) {
+        let Config { limits, timeouts, .. } = &self.app.config;
+        if matches!(last, Next::Linger | Next::Close)
+            && let Err(error) = self.wire.flush().await
+        {
+            self.give_up(&error);
+        }
+        self.session.settle();
+        match last {
+            Next::Linger => self.wire.linger(limits.drain, timeouts.drain).await,
+            Next::Close => drop(self.wire.close(timeouts.drain).await),
+            _ => {}
         }
     }
 
@@ -164,7 +200,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                 return Poll::Ready(More::Filled(filled));
             }
             while let Some(next) = following(ending, idle)
-                && self.session.poll_stage(cx, next).is_ready()
+                && self.session.has_reached(next)
             {
                 if idle && next == Stage::Draining {
                     return Poll::Ready(More::Stopping);
@@ -178,48 +214,134 @@ impl<'a, T: Transport> Connection<'a, T> {
         .await
     }
 
-    /// One request, from its head to the end of its answer.
-    async fn exchange(&mut self, head: Head) -> Next {
+    /// One request, as far as it goes without waiting: most are answered where
+    /// they stand. What has to wait is put aside, so that a connection between two
+    /// requests is small.
+    fn begin(&mut self, head: Result<Option<Head>, Reject>) -> Begun<'a> {
+        match head {
+            Ok(Some(head)) => {
+                self.session.begin_exchange();
+                let begun = self.attempt(head);
+                if matches!(begun, Begun::Done(_)) {
+                    self.session.end_exchange();
+                }
+                begun
+            }
+            Ok(None) => Begun::Done(Next::Close),
+            Err(reject) => {
+                let is_head = asks_for_head(self.wire.input.as_slice());
+                Begun::Done(self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject))
+            }
+        }
+    }
+
+    fn attempt(&mut self, head: Head) -> Begun<'a> {
         let Head { method, target, version, headers, facts } = head;
         let app = self.app;
-        let host = headers.get_bytes("host").unwrap_or_default();
-        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host, names)) {
-            return self.refuse(&method, Reject::ForeignHost);
+        let host = headers.get_bytes("host");
+        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host.unwrap_or_default(), names)) {
+            return Begun::Done(self.refuse(&method, Reject::ForeignHost));
         }
         let mut asked = Asked { method, version, facts, upgrade: None };
         let (endpoint, params) = match app.router.find(&asked.method, &target) {
             Found::Endpoint(endpoint, params) => (endpoint, params),
             Found::Answer(response) => {
                 return match Incoming::new(&asked.facts, u64::MAX) {
-                    Ok(incoming) => self.respond(&asked, incoming, response).await,
-                    Err(reject) => self.refuse(&asked.method, reject),
+                    Ok(incoming) => self.answer(asked, incoming, response),
+                    Err(reject) => Begun::Done(self.refuse(&asked.method, reject)),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
         let mut incoming = match Incoming::new(&asked.facts, limit) {
             Ok(incoming) => incoming,
-            Err(reject) => return self.refuse(&asked.method, reject),
-        };
-        let body = if endpoint.streaming {
-            incoming.stream()
-        } else {
-            match incoming.whole(&mut self.wire, &app.config).await {
-                Ok(body) => body,
-                Err(reject) => return self.refuse(&asked.method, reject),
-            }
+            Err(reject) => return Begun::Done(self.refuse(&asked.method, reject)),
         };
         asked.upgrade = asked.facts.upgrade.then(|| headers.clone());
-        let method = asked.method.clone();
         let client = Arc::clone(&self.session.client);
         let exchange = client.exchange();
+        let method = asked.method.clone();
         let parts = RequestParts { method, target, version, headers, client, exchange };
-        let request = Request { parts, params, body };
-        let reply = handler::call(&*endpoint.handler, request, Context::new(&app.pool));
+        let mut request = Request { parts, params, body: Body::empty() };
+        if endpoint.streaming {
+            request.body = incoming.stream();
+        } else if !incoming.is_done() {
+            return Begun::waits(asked, incoming, State::Body(endpoint, request));
+        }
+        let mut reply = self.call(endpoint, request);
+        match reply.poll(&mut task::Context::from_waker(&self.waker)) {
+            Poll::Ready(response) => self.answer(asked, incoming, response),
+            Poll::Pending => Begun::waits(asked, incoming, State::Reply(endpoint, reply)),
+        }
+    }
+
+    /// The rest of an exchange that has to wait.
+    async fn finish(&mut self, waiting: Box<Waiting<'a>>) -> Next {
+        let Waiting { asked, mut incoming, state } = *waiting;
+        let (endpoint, reply) = match state {
+            State::Answer(response) => return self.respond(&asked, incoming, response).await,
+            State::Reply(endpoint, reply) => (endpoint, reply),
+            State::Body(endpoint, mut request) => {
+                match incoming.whole(&mut self.wire, &self.app.config).await {
+                    Ok(body) => request.body = body,
+                    Err(reject) => return self.refuse(&asked.method, reject),
+                }
+                (endpoint, self.call(endpoint, request))
+            }
+        };
         match self.wait(reply, endpoint, &asked, &mut incoming).await {
             Ok(response) => self.respond(&asked, incoming, response).await,
             Err(reject) => self.refuse(&asked.method, reject),
         }
+    }
+
+    fn call(&self, endpoint: &Endpoint, request: Request) -> Reply {
+        handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
+    }
+
+    /// Writes an answer, if that is all there is to do.
+    fn answer(&mut self, asked: Asked, incoming: Incoming, response: Response) -> Begun<'a> {
+        match self.answer_whole(&asked, &incoming, response) {
+            Ok(next) => Begun::Done(next),
+            Err(response) => Begun::waits(asked, incoming, State::Answer(response)),
+        }
+    }
+
+    /// Writes an answer whose body is at hand, to a request that has been read;
+    /// hands it back if it is another or must be cut short.
+    fn answer_whole(
+        &mut self,
+        asked: &Asked,
+        incoming: &Incoming,
+        response: Response,
+    ) -> Result<Next, Response> {
+        let length = response.body.as_bytes().map(|body| body.len() as u64);
+        if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() || length.is_none() {
+            return Err(response);
+        }
+        let response = checked(response, asked, true);
+        let plan = self.plan(asked, incoming, &response);
+        if matches!(plan.payload, Payload::Length(announced) if Some(announced) > response.body.len()) {
+            return Err(response);
+        }
+        if self.session.client.is_used() {
+            self.write_hints(asked, None);
+        }
+        write_head(self.wire.output.buffer(), &response, &plan);
+        outgoing::put(&mut self.wire, response.body, plan.payload);
+        // After an exchange that left nothing unread, closing sends no reset.
+        Ok(match plan.close {
+            false => Next::Again,
+            true if self.wire.input.is_empty() => Next::Close,
+            true => Next::Linger,
+        })
+    }
+
+    fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
+        let persistent = asked.facts.persistent
+            && incoming.is_drainable(self.app.config.limits.drain)
+            && !self.session.has_reached(Stage::Leaving);
+        plan(&asked.method, asked.version, persistent, response)
     }
 
     /// Waits for the handler's answer. While it works, earlier answers go out,
@@ -268,6 +390,10 @@ impl<'a, T: Transport> Connection<'a, T> {
             // The request was not a whole one, whatever the handler made of it.
             return self.refuse(&asked.method, reject);
         }
+        let response = match self.answer_whole(asked, &incoming, response) {
+            Ok(next) => return next,
+            Err(response) => response,
+        };
         self.write_hints(asked, None);
         let config = &self.app.config;
         let mut response = checked(response, asked, incoming.is_done());
@@ -281,10 +407,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         if response.body.as_bytes().is_none() {
             incoming.ask_early(&mut self.wire);
         }
-        let persistent = asked.facts.persistent
-            && incoming.is_drainable(config.limits.drain)
-            && !self.session.has_reached(Stage::Leaving);
-        let plan = plan(&asked.method, asked.version, persistent, &response);
+        let plan = self.plan(asked, &incoming, &response);
         write_head(self.wire.output.buffer(), &response, &plan);
         let open_end = plan.payload == Payload::UntilClose;
         if open_end {
@@ -296,7 +419,6 @@ impl<'a, T: Transport> Connection<'a, T> {
             return self.cut_short(&error).await;
         }
         if plan.close {
-            // After an exchange that left nothing unread, closing sends no reset.
             let clean = self.wire.input.is_empty() && incoming.is_done();
             if let Err(error) = self.wire.flush().await {
                 return self.cut_short(&error).await;
@@ -306,13 +428,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             }
             return if clean { Next::Close } else { Next::Linger };
         }
-        if !incoming.drain(&mut self.wire, config).await {
-            return Next::Linger;
-        }
-        if self.wire.output.len() >= config.limits.output && self.wire.flush().await.is_err() {
-            return Next::Break;
-        }
-        Next::Again
+        if incoming.drain(&mut self.wire, config).await { Next::Again } else { Next::Linger }
     }
 
     /// Writes the interim answers that the handler gave so far.
@@ -341,11 +457,16 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// An answer could not be given whole: what there is of it goes out, and
     /// the connection ends where the client does not expect it to.
     async fn cut_short(&mut self, error: &io::Error) -> Next {
+        self.give_up(error);
+        let _ = self.wire.flush().await;
+        Next::Break
+    }
+
+    /// An answer does not reach the client.
+    fn give_up(&self, error: &io::Error) {
         let (peer, reason) = (self.session.client.peer, error.to_string());
         log::debug!(target: "transom", "an answer to {peer} was cut short: {}", reason.escape_debug());
         self.session.client.mark_gone();
-        let _ = self.wire.flush().await;
-        Next::Break
     }
 }
 

@@ -30,12 +30,7 @@ pub(super) async fn send<T: Transport>(
     config: &Config,
     client: &Client,
 ) -> io::Result<()> {
-    let mut framer = match payload {
-        Payload::None { .. } => return Ok(()),
-        Payload::Length(left) => Framer { left, chunked: false },
-        Payload::Chunked => Framer { left: u64::MAX, chunked: true },
-        Payload::UntilClose => Framer { left: u64::MAX, chunked: false },
-    };
+    let Some(mut framer) = Framer::new(payload) else { return Ok(()) };
     if let Some(bytes) = body.take_whole() {
         framer.put(wire, bytes);
         return framer.end(wire, payload, body);
@@ -84,6 +79,13 @@ pub(super) async fn send<T: Transport>(
     framer.end(wire, payload, body)
 }
 
+/// Puts a body that is at hand, and no shorter than was announced, behind its head.
+pub(super) fn put<T: Transport>(wire: &mut Wire<T>, mut body: Body, payload: Payload) {
+    if let (Some(mut framer), Some(bytes)) = (Framer::new(payload), body.take_whole()) {
+        framer.put(wire, bytes);
+    }
+}
+
 /// Polls a body that the host made, which may panic.
 fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
     catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))).unwrap_or_else(|panic| {
@@ -100,6 +102,16 @@ struct Framer {
 }
 
 impl Framer {
+    /// `None` if no body goes out.
+    fn new(payload: Payload) -> Option<Self> {
+        match payload {
+            Payload::None { .. } => None,
+            Payload::Length(left) => Some(Self { left, chunked: false }),
+            Payload::Chunked => Some(Self { left: u64::MAX, chunked: true }),
+            Payload::UntilClose => Some(Self { left: u64::MAX, chunked: false }),
+        }
+    }
+
     fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) {
         if self.left < bytes.len() as u64 {
             log::error!(target: "transom", "a response body is longer than its Content-Length: cut off");

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use http::{Method, StatusCode, Version};
@@ -20,17 +20,26 @@ use crate::proto::plan;
 /// What the host brought may panic where no handler is being called: a future
 /// that is dropped, a callback. That costs the connection, never the thread.
 pub(crate) async fn serve<T: Transport>(transport: T, app: &App, session: &Session) {
-    let wire = Wire::new(transport, app.config.timeouts.write);
-    let mut run = pin!(Some(Connection::new(wire, app, session).run()));
+    drive(
+        Box::pin(Connection::new(Wire::new(transport, app.config.timeouts.write), app, session).run()),
+        session,
+    )
+    .await;
+}
+
+async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
+    let mut run = Some(run);
+    let mut line = session.line();
     poll_fn(|cx| {
-        if session.poll_stage(cx, Stage::Cut).is_ready() {
+        line.hold(cx.waker());
+        if session.has_reached(Stage::Cut) {
             return Poll::Ready(());
         }
-        let Some(running) = run.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        guarded(|| running.poll(cx)).unwrap_or(Poll::Ready(()))
+        let Some(running) = &mut run else { return Poll::Ready(()) };
+        guarded(|| running.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
     })
     .await;
-    guarded(|| run.set(None));
+    guarded(|| run = None);
     guarded(|| session.client.mark_gone());
 }
 

@@ -2,8 +2,8 @@
 //! became of the exchanges that were under way.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use crate::message::{Client, Peer};
 
@@ -47,7 +47,7 @@ impl Session {
     /// The connection goes on to that stage.
     pub fn advance(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = self.waker().clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -56,19 +56,13 @@ impl Session {
         asked || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
-    /// Ready once it has reached that stage.
-    pub fn poll_stage(&self, cx: &mut Context<'_>, stage: Stage) -> Poll<()> {
-        if self.has_reached(stage) {
-            return Poll::Ready(());
-        }
-        {
-            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-        }
-        // The stage may have moved on before the waker was there to be woken.
-        if self.has_reached(stage) { Poll::Ready(()) } else { Poll::Pending }
+    /// What keeps the connection's task told of each new stage.
+    pub fn line(&self) -> Line<'_> {
+        Line { session: self, waker: None }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn begin_exchange(&self) {
@@ -95,5 +89,30 @@ impl Session {
 
     pub fn finished(&self) -> u32 {
         self.finished.load(Ordering::Acquire)
+    }
+}
+
+/// The task that drives a connection, while it does: it is woken at each stage,
+/// and looks how far things are each time it is polled.
+pub(crate) struct Line<'a> {
+    session: &'a Session,
+    /// As the session has it: most often nothing has changed.
+    waker: Option<Waker>,
+}
+
+impl Line<'_> {
+    /// The task is being polled with that waker. To be called before the stage is
+    /// looked at, so that none is missed.
+    pub fn hold(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|held| held.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+            self.session.waker().clone_from(&self.waker);
+        }
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        *self.session.waker() = None;
     }
 }

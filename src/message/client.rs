@@ -46,6 +46,9 @@ pub(crate) struct Client {
     /// Counts the connection's exchanges: what an earlier one left behind must
     /// not speak in a later one.
     exchange: AtomicU64,
+    /// Something was left for the exchange under way: a watcher, a hint. Set
+    /// before it is looked whether the exchange is over; most leave nothing.
+    used: AtomicBool,
     hints: Mutex<Hints>,
 }
 
@@ -65,17 +68,19 @@ impl Client {
             gone: AtomicBool::new(false),
             watchers: Mutex::default(),
             exchange: AtomicU64::new(0),
+            used: AtomicBool::new(false),
             hints: Mutex::default(),
         }
     }
 
     /// The number of the exchange under way.
     pub fn exchange(&self) -> u64 {
-        self.exchange.load(Ordering::Acquire)
+        self.exchange.load(Ordering::SeqCst)
     }
 
     /// Asks for a 103 in that exchange; false if it is over.
     pub fn hint(&self, exchange: u64, fields: Headers) -> bool {
+        self.used.store(true, Ordering::SeqCst);
         let mut hints = self.hints();
         if self.exchange() != exchange || hints.over {
             return false;
@@ -90,10 +95,16 @@ impl Client {
     /// The hints that wait; more will wake the waker. Without one they are the
     /// last of the exchange.
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
+        self.used.store(true, Ordering::SeqCst);
         let mut hints = self.hints();
         hints.waker = waker.cloned();
         hints.over = waker.is_none();
         std::mem::take(&mut hints.waiting)
+    }
+
+    /// Whether there may be hints, or watchers.
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::SeqCst)
     }
 
     pub fn is_gone(&self) -> bool {
@@ -115,6 +126,7 @@ impl Client {
     /// Runs `watcher` when the client leaves in that exchange, at once if it has
     /// left already.
     pub fn on_gone(&self, exchange: u64, watcher: Box<dyn FnOnce() + Send>) {
+        self.used.store(true, Ordering::SeqCst);
         let mut watchers = self.watchers();
         if self.is_gone() {
             drop(watchers);
@@ -127,7 +139,10 @@ impl Client {
     /// An exchange is over: what it waited for will not be told any more, and
     /// what it hints is no longer said.
     pub fn end_exchange(&self) {
-        self.exchange.fetch_add(1, Ordering::AcqRel);
+        self.exchange.fetch_add(1, Ordering::SeqCst);
+        if !self.used.swap(false, Ordering::SeqCst) {
+            return;
+        }
         let watchers = std::mem::take(&mut *self.watchers());
         drop(watchers);
         *self.hints() = Hints::default();

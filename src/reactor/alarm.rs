@@ -73,6 +73,8 @@ pub(crate) struct Alarm {
 }
 
 struct Set {
+    at: Instant,
+    /// The same, as the map has it.
     due: u64,
     id: u64,
     waker: Waker,
@@ -86,26 +88,27 @@ impl Alarm {
     /// Ready once `at` has passed; before, the task is woken by then.
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let alarms = &self.reactor.0.alarms;
-        let due = alarms.nanos(at);
         let rung = alarms.rung.load(Ordering::Acquire);
+        let serves = |set: &Set| set.at <= at && set.due > rung && set.waker.will_wake(cx.waker());
+        if self.set.as_ref().is_some_and(serves) {
+            return Poll::Pending;
+        }
+        let due = alarms.nanos(at);
         if due <= rung {
             return Poll::Ready(());
         }
-        let serves = |set: &Set| set.due <= due && set.due > rung && set.waker.will_wake(cx.waker());
-        if !self.set.as_ref().is_some_and(serves) {
-            self.cancel();
-            let waker = cx.waker();
-            let mut state = self.reactor.0.alarms.lock();
-            let id = state.next_id;
-            state.next_id += 1;
-            state.due.insert((due, id), waker.clone());
-            let is_next = state.due.first_key_value().is_some_and(|(key, _)| *key == (due, id));
-            drop(state);
-            self.set = Some(Set { due, id, waker: waker.clone() });
-            if is_next {
-                // Asked from another thread, it may sleep for too long.
-                self.reactor.0.bell.ring();
-            }
+        self.cancel();
+        let waker = cx.waker();
+        let mut state = self.reactor.0.alarms.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.due.insert((due, id), waker.clone());
+        let is_next = state.due.first_key_value().is_some_and(|(key, _)| *key == (due, id));
+        drop(state);
+        self.set = Some(Set { at, due, id, waker: waker.clone() });
+        if is_next {
+            // Asked from another thread, it may sleep for too long.
+            self.reactor.0.bell.ring();
         }
         Poll::Pending
     }
