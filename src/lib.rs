@@ -81,6 +81,7 @@ mod reactor;
 mod responder;
 mod router;
 mod server;
+mod spare;
 mod threads;
 
 pub use bytes::Bytes;

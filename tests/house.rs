@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("threads", &[]),
     ("reactor", &[]),
+    ("spare", &[]),
     ("pool", &["threads"]),
     ("error", &[]),
     ("config", &[]),
-    ("message", &["error"]),
+    ("message", &["error", "spare"]),
     ("proto", &["message", "config", "error"]),
     ("responder", &["message", "error"]),
     ("handler", &["message", "pool", "responder"]),
     ("router", &["message", "error", "handler"]),
-    ("conn", &["message", "proto", "config", "error", "handler", "pool", "router"]),
+    ("conn", &["message", "proto", "config", "error", "handler", "pool", "router", "spare"]),
     ("server", &["message", "conn", "config", "error", "pool", "reactor", "router", "threads"]),
     ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
 ];

@@ -17,7 +17,7 @@ use super::{App, Refusal, Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
-use crate::message::{Body, Headers, HttpDate, Request, RequestParts, Response, Upgrade, Upgraded};
+use crate::message::{Body, DateLine, Headers, Request, RequestParts, Response, Upgrade, Upgraded};
 use crate::proto::{
     Facts, Head, HeadReader, Payload, Plan, asks_for_head, encode_head, encode_interim, encode_switch,
     is_allowed_host, offers, plan,
@@ -327,7 +327,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         if self.session.client.is_used() {
             self.write_hints(asked, None);
         }
-        write_head(self.wire.output.buffer(), &response, &plan);
+        self.write_head(&response, &plan);
         outgoing::put(&mut self.wire, response.body, plan.payload);
         // After an exchange that left nothing unread, closing sends no reset.
         Ok(match plan.close {
@@ -335,6 +335,11 @@ impl<'a, T: Transport> Connection<'a, T> {
             true if self.wire.input.is_empty() => Next::Close,
             true => Next::Linger,
         })
+    }
+
+    fn write_head(&mut self, response: &Response, plan: &Plan) {
+        let now = self.wire.now();
+        write_head(self.wire.output.buffer(), response, plan, now);
     }
 
     fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
@@ -408,7 +413,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             incoming.ask_early(&mut self.wire);
         }
         let plan = self.plan(asked, &incoming, &response);
-        write_head(self.wire.output.buffer(), &response, &plan);
+        self.write_head(&response, &plan);
         let open_end = plan.payload == Payload::UntilClose;
         if open_end {
             self.wire.begin_open_end();
@@ -447,7 +452,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.app.tell(&Refusal { reject, peer });
         let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
         let plan = plan(method, Version::HTTP_11, false, &response);
-        write_head(self.wire.output.buffer(), &response, &plan);
+        self.write_head(&response, &plan);
         if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
             self.wire.output.push(body);
         }
@@ -511,11 +516,12 @@ fn checked(response: Response, asked: &Asked, is_read: bool) -> Response {
     Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan) {
+/// Writes the head of an answer that is given now.
+pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan, now: Instant) {
     thread_local! {
-        static DATE: RefCell<HttpDate> = const { RefCell::new(HttpDate::new()) };
+        static DATE: RefCell<DateLine> = const { RefCell::new(DateLine::new()) };
     }
     DATE.with_borrow_mut(|date| {
-        encode_head(out, response.status, &response.headers, plan, date, SystemTime::now());
+        encode_head(out, response.status, &response.headers, plan, date.at(now, SystemTime::now));
     });
 }

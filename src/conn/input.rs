@@ -1,6 +1,11 @@
 //! The bytes that have come and have not been used.
 
-use super::spare::{self, Side};
+use crate::spare::Spares;
+
+thread_local! {
+    /// They keep their length, which was paid for with zeros.
+    static SPARES: Spares<u8> = const { Spares::new() };
+}
 
 /// A buffer that is filled behind and used up in front.
 pub(super) struct Input {
@@ -49,7 +54,7 @@ impl Input {
             self.start = 0;
         }
         if self.bytes.is_empty() {
-            self.bytes = spare::take(Side::Input);
+            self.bytes = SPARES.with(Spares::take);
             if self.bytes.is_empty() {
                 self.bytes.resize(FIRST, 0);
             }
@@ -71,7 +76,9 @@ impl Input {
     /// Gives the buffer up if there is nothing in it.
     pub fn release(&mut self) {
         if self.is_empty() {
-            spare::give(Side::Input, std::mem::take(&mut self.bytes));
+            let bytes = std::mem::take(&mut self.bytes);
+            // When a thread ends, its spares may be gone before its last connection.
+            let _ = SPARES.try_with(|spares| spares.give(bytes));
         }
     }
 }

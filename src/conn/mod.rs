@@ -13,7 +13,6 @@ mod serve;
 mod session;
 #[cfg(test)]
 mod simulation;
-mod spare;
 mod transport;
 mod wire;
 

@@ -4,7 +4,11 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use super::spare::{self, Side};
+use crate::spare::Spares;
+
+thread_local! {
+    static SPARES: Spares<u8> = const { Spares::new() };
+}
 
 /// Bodies from here on are written from where they lie; smaller ones are copied
 /// behind their head, which costs less than another slice.
@@ -33,7 +37,7 @@ impl Output {
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         let buffer = if self.big.is_empty() { &mut self.front } else { &mut self.back };
         if buffer.capacity() == 0 {
-            *buffer = spare::take(Side::Output);
+            *buffer = SPARES.with(Spares::take);
         }
         buffer
     }
@@ -73,7 +77,8 @@ impl Output {
         let Self { front, back, written, .. } = self;
         for buffer in [front, back] {
             buffer.clear();
-            spare::give(Side::Output, std::mem::take(buffer));
+            let buffer = std::mem::take(buffer);
+            let _ = SPARES.try_with(|spares| spares.give(buffer));
         }
         *written = 0;
     }

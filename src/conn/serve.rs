@@ -57,7 +57,8 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
     let mut wire = Wire::new(transport, config.timeouts.drain);
     let response = Response::plain(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1");
     let facts = plan(&Method::GET, Version::HTTP_11, false, &response);
-    write_head(wire.output.buffer(), &response, &facts);
+    let now = wire.now();
+    write_head(wire.output.buffer(), &response, &facts, now);
     let body = response.into_body().take_whole().unwrap_or_default();
     wire.output.push(body);
     wire.linger(config.limits.drain, config.timeouts.drain).await;

@@ -1,28 +1,32 @@
-//! The Date field's value, IMF-fixdate (RFC 9110 5.6.7), formatted once a second.
+//! The Date line, IMF-fixdate (RFC 9110 5.6.7), formatted once a second.
 
-use std::time::{Duration, SystemTime};
+use std::ops::Range;
+use std::time::{Duration, Instant, SystemTime};
 
-/// A formatted date and the second it stands for. The caller brings the time.
+/// A formatted Date line, and when it holds. The caller brings both clocks: the
+/// steady one is read anyway, and the other only when a second is over.
 #[derive(Clone)]
-pub(crate) struct HttpDate {
-    second: u64,
-    text: [u8; 29],
+pub(crate) struct DateLine {
+    holds: Option<Range<Instant>>,
+    text: [u8; 37],
 }
 
-impl HttpDate {
+impl DateLine {
     pub const fn new() -> Self {
-        Self { second: u64::MAX, text: [b' '; 29] }
+        Self { holds: None, text: *b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" }
     }
 
-    /// The text for `now`; formats only when the second has changed.
-    pub fn at(&mut self, now: SystemTime) -> &[u8] {
-        let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        if second != self.second {
-            let date = httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+    /// The line for `now`, which is `wall` on the other clock.
+    pub fn at(&mut self, now: Instant, wall: impl FnOnce() -> SystemTime) -> &[u8] {
+        if !self.holds.as_ref().is_some_and(|holds| holds.contains(&now)) {
+            let since = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let date =
+                httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
             let text = date.to_string();
-            if text.len() == self.text.len() {
-                self.text.copy_from_slice(text.as_bytes());
-                self.second = second;
+            if text.len() == self.text[6..35].len() {
+                self.text[6..35].copy_from_slice(text.as_bytes());
+                let left = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
+                self.holds = now.checked_add(left).map(|end| now..end);
             }
         }
         &self.text
@@ -35,9 +39,17 @@ mod tests {
 
     #[test]
     fn rfc9110_5_6_7_example_date() {
-        let mut date = HttpDate::new();
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(date.at(at), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(at + Duration::from_millis(1_500)), b"Sun, 06 Nov 1994 08:49:38 GMT");
+        let mut line = DateLine::new();
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_millis(784_111_777_250));
+        let never = || panic!("the second is not over");
+        assert_eq!(line.at(now, || wall), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(
+            line.at(now + Duration::from_millis(749), never),
+            b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+        );
+        let later = Duration::from_millis(750);
+        assert_eq!(line.at(now + later, || wall + later), b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
+        // A clock that goes back.
+        assert_eq!(line.at(now, || wall), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     }
 }

@@ -7,6 +7,13 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::spare::Spares;
+
+thread_local! {
+    static TEXTS: Spares<u8> = const { Spares::new() };
+    static INDICES: Spares<Field> = const { Spares::new() };
+}
+
 /// A list of header fields, in order, with repeated names kept (RFC 9110 5).
 ///
 /// Names compare without regard to case. Values are bytes without CR, LF or
@@ -65,9 +72,21 @@ impl Headers {
         Self { text: Vec::new(), fields: Vec::new() }
     }
 
-    /// Takes over field lines that were already checked, with their index.
-    pub(crate) fn from_checked(text: Vec<u8>, fields: Vec<Field>) -> Self {
-        Self { text, fields }
+    /// Takes over field lines that were already checked, with where their parts lie.
+    pub(crate) fn from_checked(text: &[u8], fields: impl Iterator<Item = Field>) -> Self {
+        let mut headers = Self::new();
+        headers.take_buffers();
+        headers.text.extend_from_slice(text);
+        headers.fields.extend(fields);
+        headers
+    }
+
+    /// Buffers that others have used before.
+    fn take_buffers(&mut self) {
+        self.text = TEXTS.with(Spares::take);
+        self.fields = INDICES.with(Spares::take);
+        self.text.clear();
+        self.fields.clear();
     }
 
     /// Reads a block of `name: value` lines, each ended by CRLF or LF.
@@ -147,6 +166,9 @@ impl Headers {
 
     /// Adds a field the caller knows to be valid.
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
+        if self.text.capacity() == 0 {
+            self.take_buffers();
+        }
         let start = offset(self.text.len());
         let value_start = start + offset(name.len()) + 2;
         self.text.reserve(name.len() + value.len() + 4);
@@ -202,7 +224,7 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.lines().find(|(other, _)| is_name(other, name)).map(|(_, value)| value)
     }
 
     /// Every value of that name, in order.
@@ -213,7 +235,7 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.lines().filter(move |(other, _)| is_name(other, name)).map(|(_, value)| value)
     }
 
     /// Whether there is a field of that name.
@@ -236,7 +258,7 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn nth(&self, index: usize) -> Option<(&str, &[u8])> {
-        self.fields.get(index).map(|field| self.parts(field))
+        self.lines().nth(index).map(Self::parts)
     }
 
     /// All fields in order: name as it was written, and value.
@@ -248,7 +270,7 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|field| self.parts(field))
+        self.lines().map(Self::parts)
     }
 
     /// How many fields there are, repeated names counted each time.
@@ -283,10 +305,27 @@ impl Headers {
         &self.text
     }
 
-    fn parts(&self, field: &Field) -> (&str, &[u8]) {
-        let name = &self.text[field.name.start as usize..field.name.end as usize];
-        let value = &self.text[field.value.start as usize..field.value.end as usize];
+    /// All fields in order, names as bytes: to compare them, that is enough.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| {
+            let name = &self.text[field.name.start as usize..field.name.end as usize];
+            (name, &self.text[field.value.start as usize..field.value.end as usize])
+        })
+    }
+
+    fn parts<'a>((name, value): (&'a [u8], &'a [u8])) -> (&'a str, &'a [u8]) {
         (std::str::from_utf8(name).unwrap_or_default(), value)
+    }
+}
+
+impl Drop for Headers {
+    fn drop(&mut self) {
+        if self.text.capacity() > 0 {
+            let (text, fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+            // When a thread ends, its spares may be gone before its last message.
+            let _ = TEXTS.try_with(|spares| spares.give(text));
+            let _ = INDICES.try_with(|spares| spares.give(fields));
+        }
     }
 }
 
@@ -360,12 +399,17 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// Whether two names are the same. The length tells most apart.
+fn is_name(one: &[u8], other: &str) -> bool {
+    one.len() == other.len() && one.eq_ignore_ascii_case(other.as_bytes())
+}
+
 fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     let fault = if name.is_empty() {
         Fault::EmptyName
     } else if let Some(at) = name.bytes().position(|b| !is_token(b)) {
         Fault::NameByte { byte: name.as_bytes()[at], at }
-    } else if let Some(at) = value.iter().position(|&b| !is_value(b)) {
+    } else if let Some(at) = value.iter().position(|&b| !VALUE_BYTES[b as usize]) {
         Fault::ValueByte { byte: value[at], at }
     } else {
         return Ok(());
@@ -373,13 +417,46 @@ fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
 }
 
-/// `tchar` of RFC 9110 5.6.2.
-pub(crate) const fn is_token(b: u8) -> bool {
-    matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+/// Whether it is a `tchar` of RFC 9110 5.6.2.
+pub(crate) fn is_token(b: u8) -> bool {
+    TOKEN_BYTES[b as usize]
 }
 
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        b += 1;
+    }
+    table
+};
+
 /// `field-vchar`, SP and HTAB of RFC 9110 5.5.
-const fn is_value(b: u8) -> bool {
-    b == b'\t' || (b >= 0x20 && b != 0x7f)
-}
+static VALUE_BYTES: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = b == b'\t' as usize;
+        b += 1;
+    }
+    table[0x7f] = false;
+    table
+};

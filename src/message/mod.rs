@@ -26,7 +26,7 @@ pub use upgrade::Upgraded;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;
-pub(crate) use date::HttpDate;
+pub(crate) use date::DateLine;
 pub(crate) use headers::{Field, is_token};
 pub(crate) use pipe::{PipeFeed, Space, pipe};
 pub(crate) use request::RequestParts;

@@ -5,6 +5,12 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+use crate::spare::Spares;
+
+thread_local! {
+    static TEXTS: Spares<u8> = const { Spares::new() };
+}
+
 /// A request target as it was sent, with its parts.
 ///
 /// ```
@@ -14,7 +20,7 @@ use percent_encoding::percent_decode_str;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    text: Box<str>,
+    text: String,
     authority: Range<u32>,
     path: Range<u32>,
 }
@@ -32,7 +38,7 @@ impl Target {
     /// assert!(Target::parse("/a b").is_none());
     /// ```
     pub fn parse(text: &str) -> Option<Self> {
-        if !text.bytes().all(is_target_byte) {
+        if !text.bytes().all(|byte| TARGET_BYTES[byte as usize]) {
             return None;
         }
         let (authority, start) = match text.as_bytes() {
@@ -47,10 +53,14 @@ impl Target {
                 (authority..authority + length, authority + length)
             }
         };
-        let path_end = text[start..].find('?').map_or(text.len(), |at| start + at);
+        let path_end = memchr::memchr(b'?', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
         let narrow =
             |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        Some(Self { text: text.into(), authority: narrow(authority)?, path: narrow(start..path_end)? })
+        let (authority, path) = (narrow(authority)?, narrow(start..path_end)?);
+        let mut buffer = TEXTS.with(Spares::take);
+        buffer.clear();
+        buffer.extend_from_slice(text.as_bytes());
+        Some(Self { text: String::from_utf8(buffer).ok()?, authority, path })
     }
 
     /// The whole target, as sent.
@@ -117,6 +127,14 @@ impl Target {
     }
 }
 
+impl Drop for Target {
+    fn drop(&mut self) {
+        let text = std::mem::take(&mut self.text).into_bytes();
+        // When a thread ends, its spares may be gone before its last message.
+        let _ = TEXTS.try_with(|spares| spares.give(text));
+    }
+}
+
 /// The first `%2F` or `%25`.
 fn find_reserved(text: &str) -> Option<usize> {
     memchr::memchr_iter(b'%', text.as_bytes())
@@ -131,9 +149,15 @@ fn scheme_end(text: &str) -> Option<usize> {
 
 /// Visible ASCII but `#`, which never is part of a target; stricter than what
 /// browsers send only in refusing bytes above 0x7f.
-const fn is_target_byte(b: u8) -> bool {
-    b > 0x20 && b < 0x7f && b != b'#'
-}
+static TARGET_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        table[b] = b != b'#' as usize;
+        b += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,9 @@
 //! Writing a response head and the chunked coding.
 
-use std::time::SystemTime;
-
 use http::StatusCode;
 
 use super::exchange::{Payload, Plan, is_connections_affair};
-use crate::message::{Headers, HttpDate};
+use crate::message::Headers;
 
 /// The interim answer that asks for the body (RFC 9110 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -13,38 +11,33 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// Appends the head of a response: status line, the handler's fields, the
-/// connection's own, and the empty line.
-pub(crate) fn head(
-    out: &mut Vec<u8>,
-    status: StatusCode,
-    headers: &Headers,
-    plan: &Plan,
-    date: &mut HttpDate,
-    now: SystemTime,
-) {
+/// connection's own, and the empty line. `date` is a whole line.
+pub(crate) fn head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, plan: &Plan, date: &[u8]) {
     out.reserve(headers.as_wire().len() + 160);
     status_line(out, status);
     if plan.filter {
-        for (name, value) in headers.iter().filter(|(name, _)| !is_connections_affair(name)) {
-            field(out, name.as_bytes(), value);
+        for (name, value) in headers.lines().filter(|(name, _)| !is_connections_affair(name)) {
+            field(out, name, value);
         }
     } else {
         out.extend_from_slice(headers.as_wire());
     }
     match plan.payload {
         Payload::Length(length) | Payload::None { announced: Some(length) } => {
-            field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
-        Payload::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        Payload::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Payload::None { announced: None } | Payload::UntilClose => {}
     }
     if plan.close {
-        field(out, b"connection", b"close");
+        out.extend_from_slice(b"connection: close\r\n");
     } else if plan.say_keep_alive {
-        field(out, b"connection", b"keep-alive");
+        out.extend_from_slice(b"connection: keep-alive\r\n");
     }
     if !plan.has_date {
-        field(out, b"date", date.at(now));
+        out.extend_from_slice(date);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -66,12 +59,16 @@ pub(crate) fn switch(out: &mut Vec<u8>, headers: &Headers, protocol: &str) {
 /// Status line and the handler's fields.
 fn bare_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
     status_line(out, status);
-    for (name, value) in headers.iter().filter(|(name, _)| !is_connections_affair(name)) {
-        field(out, name.as_bytes(), value);
+    for (name, value) in headers.lines().filter(|(name, _)| !is_connections_affair(name)) {
+        field(out, name, value);
     }
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        // By far the most.
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -111,14 +108,7 @@ mod tests {
     fn encoded(version: Version, persistent: bool, response: &Response) -> String {
         let plan = plan(&Method::GET, version, persistent, response);
         let mut out = Vec::new();
-        head(
-            &mut out,
-            response.status,
-            &response.headers,
-            &plan,
-            &mut HttpDate::new(),
-            SystemTime::UNIX_EPOCH,
-        );
+        head(&mut out, response.status, &response.headers, &plan, b"date: now\r\n");
         String::from_utf8(out).unwrap()
     }
 
@@ -127,7 +117,7 @@ mod tests {
         assert_eq!(
             encoded(Version::HTTP_11, true, &Response::text("hello").header("X-A", "1")),
             "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nX-A: 1\r\ncontent-length: 5\r\n\
-             date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
+             date: now\r\n\r\n"
         );
     }
 

@@ -73,14 +73,14 @@ struct Own {
 impl Own {
     fn of(headers: &Headers) -> Self {
         let mut own = Self::default();
-        for (name, value) in headers.iter() {
-            if name.len() == 4 && name.eq_ignore_ascii_case("date") {
+        for (name, value) in headers.lines() {
+            if name.len() == 4 && name.eq_ignore_ascii_case(b"date") {
                 own.date = true;
             } else if is_connections_affair(name) {
                 own.filter = true;
-                if name.eq_ignore_ascii_case("content-length") {
+                if name.eq_ignore_ascii_case(b"content-length") {
                     own.length = own.length.or_else(|| content_length(value));
-                } else if name.eq_ignore_ascii_case("connection") {
+                } else if name.eq_ignore_ascii_case(b"connection") {
                     own.close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
                 }
             }
@@ -91,14 +91,14 @@ impl Own {
 
 /// Fields that the connection writes itself, or that speak of one connection
 /// and so are not a handler's to send (RFC 9110 7.6.1).
-pub(super) fn is_connections_affair(name: &str) -> bool {
+pub(super) fn is_connections_affair(name: &[u8]) -> bool {
     match name.len() {
-        2 => name.eq_ignore_ascii_case("te"),
-        7 => name.eq_ignore_ascii_case("trailer") || name.eq_ignore_ascii_case("upgrade"),
-        10 => name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("keep-alive"),
-        14 => name.eq_ignore_ascii_case("content-length"),
-        16 => name.eq_ignore_ascii_case("proxy-connection"),
-        17 => name.eq_ignore_ascii_case("transfer-encoding"),
+        2 => name.eq_ignore_ascii_case(b"te"),
+        7 => name.eq_ignore_ascii_case(b"trailer") || name.eq_ignore_ascii_case(b"upgrade"),
+        10 => name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"),
+        14 => name.eq_ignore_ascii_case(b"content-length"),
+        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
+        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
         _ => false,
     }
 }

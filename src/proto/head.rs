@@ -15,7 +15,7 @@ const EMPTY_LINES: usize = 4;
 /// The longest method taken; the longest registered one has 17 letters.
 const METHOD: usize = 32;
 /// Field lines that are split without touching the heap.
-const FEW_FIELDS: usize = 32;
+const FEW_FIELDS: usize = 16;
 
 /// A request head and what it says of the message.
 #[derive(Debug)]
@@ -50,8 +50,23 @@ impl HeadReader {
             return line_parts(&buffer[self.start..], limits).map(|_| None);
         }
         let (method, target, version) = request_line(&buffer[self.start..self.fields], limits)?;
-        let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
-        let (headers, facts) = field_lines(&buffer[self.fields..end], &target, version, limits)?;
+        let rest = &buffer[self.fields..];
+        let room = self.start.saturating_add(limits.head).saturating_sub(self.fields);
+        let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+        let usual = match self.scanned == self.fields {
+            true => usual_fields(rest, &mut few, limits, room),
+            false => None,
+        };
+        let (headers, facts, length) = if let Some((fields, length)) = usual {
+            let (headers, facts) = section(&rest[..length], fields, &target, version)?;
+            (headers, facts, length)
+        } else {
+            let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
+            let text = &buffer[self.fields..end];
+            let (headers, facts) = field_lines(text, &target, version, limits)?;
+            (headers, facts, text.len())
+        };
+        let end = self.fields + length;
         *self = Self::default();
         Ok(Some((Head { method, target, version, headers, facts }, end)))
     }
@@ -167,6 +182,27 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
     Ok((&line[..method], &rest[..target], version))
 }
 
+/// The fields of a section, and its length with the empty line behind it, if it
+/// has come whole, is short and holds to the rules. Any other is looked at again,
+/// line by line, for what to say of it.
+fn usual_fields<'h, 'b>(
+    text: &'b [u8],
+    few: &'h mut [httparse::Header<'b>; FEW_FIELDS],
+    limits: &Limits,
+    room: usize,
+) -> Option<(&'h [httparse::Header<'b>], usize)> {
+    let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(text, few) else {
+        return None;
+    };
+    if length > room || fields.len() > limits.headers {
+        return None;
+    }
+    // httparse takes a bare LF for a line's end.
+    let starts = fields.iter().skip(1).map(|field| offset(text, field.name.as_bytes()));
+    let mut ends = starts.chain([length - 2, length]);
+    ends.all(|end| end >= 2 && text[end - 2..end] == *b"\r\n").then_some((fields, length))
+}
+
 /// The field lines with the empty line behind them (RFC 9112 5).
 fn field_lines(
     text: &[u8],
@@ -174,36 +210,38 @@ fn field_lines(
     version: Version,
     limits: &Limits,
 ) -> Result<(Headers, Facts), Reject> {
-    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-    let mut many;
     let lines = memchr::memchr_iter(b'\n', text).count() - 1;
-    let lines = if lines > limits.headers {
+    if lines > limits.headers {
         return Err(Reject::TooManyHeaders);
-    } else if lines <= FEW_FIELDS {
-        &mut few[..lines]
-    } else {
-        many = vec![httparse::EMPTY_HEADER; lines];
-        &mut many[..]
-    };
-    let fields = match httparse::parse_headers(text, lines) {
-        Ok(httparse::Status::Complete((length, fields))) if length == text.len() => fields,
-        _ => return Err(Reject::BadHeader),
-    };
+    }
+    let mut lines = vec![httparse::EMPTY_HEADER; lines];
+    match httparse::parse_headers(text, &mut lines) {
+        Ok(httparse::Status::Complete((length, fields))) if length == text.len() => {
+            section(text, fields, target, version)
+        }
+        _ => Err(Reject::BadHeader),
+    }
+}
+
+/// A field section, with what it says of the message.
+fn section(
+    text: &[u8],
+    fields: &[httparse::Header<'_>],
+    target: &Target,
+    version: Version,
+) -> Result<(Headers, Facts), Reject> {
+    let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), version, target)?;
     let place = |part: &[u8]| {
-        let start = part.as_ptr() as usize - text.as_ptr() as usize;
+        let start = offset(text, part);
         // A head is bounded by its limit, far below 4 GiB.
         u32::try_from(start).unwrap_or(0)..u32::try_from(start + part.len()).unwrap_or(0)
     };
-    let index = fields
-        .iter()
-        .map(|field| match field.value {
-            // httparse hands out an empty value that lies elsewhere.
-            [] => Field { name: place(field.name.as_bytes()), value: 0..0 },
-            value => Field { name: place(field.name.as_bytes()), value: place(value) },
-        })
-        .collect();
-    let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), version, target)?;
-    let mut headers = Headers::from_checked(text[..text.len() - 2].to_vec(), index);
+    let index = fields.iter().map(|field| match field.value {
+        // httparse hands out an empty value that lies elsewhere.
+        [] => Field { name: place(field.name.as_bytes()), value: 0..0 },
+        value => Field { name: place(field.name.as_bytes()), value: place(value) },
+    });
+    let mut headers = Headers::from_checked(&text[..text.len() - 2], index);
     if let Some(authority) = target.authority() {
         // The target's authority is the one that counts (RFC 9112 3.2.2).
         if !headers.get("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)) {
@@ -211,6 +249,11 @@ fn field_lines(
         }
     }
     Ok((headers, facts))
+}
+
+/// Where a part of `text` starts in it.
+fn offset(text: &[u8], part: &[u8]) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize
 }
 
 #[cfg(test)]

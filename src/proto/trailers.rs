@@ -29,7 +29,7 @@ fn may_trail(name: &str) -> bool {
         "www-authenticate",
     ];
     let name = name.to_ascii_lowercase();
-    !(is_connections_affair(&name)
+    !(is_connections_affair(name.as_bytes())
         || NEVER.contains(&name.as_str())
         || ["if-", "proxy-", "access-control-"].iter().any(|prefix| name.starts_with(prefix)))
 }

@@ -1,6 +1,7 @@
 //! Whether a descriptor is ready, as far as the kernel has told.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -18,20 +19,23 @@ pub(crate) enum Way {
 /// A descriptor's readiness: set by the kernel's events, cleared by operations
 /// that would block.
 #[derive(Default)]
-pub(super) struct Readiness(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    ways: [Side; 2],
-    /// Closed by the other end, or broken: reading will say so.
-    hung_up: bool,
-}
+pub(super) struct Readiness([Side; 2]);
 
 struct Side {
-    is_ready: bool,
-    /// Counts events: an operation that found nothing clears readiness only if
-    /// none has come since it began.
-    tick: u32,
+    state: AtomicU32,
+    waiter: Mutex<Waiter>,
+}
+
+/// Set while the descriptor is ready, as far as is known.
+const READY: u32 = 1;
+/// The other end has closed, or all is broken: reading will say so, again and again.
+const HUNG_UP: u32 = 2;
+/// The rest counts events: an operation that found nothing clears readiness only
+/// if none has come since it began.
+const TICK: u32 = 4;
+
+#[derive(Default)]
+struct Waiter {
     waits: bool,
     waker: Option<Waker>,
 }
@@ -40,7 +44,7 @@ struct Side {
 /// is no news to the kernel, and the first try tells.
 impl Default for Side {
     fn default() -> Self {
-        Self { is_ready: true, tick: 0, waits: false, waker: None }
+        Self { state: AtomicU32::new(READY), waiter: Mutex::default() }
     }
 }
 
@@ -48,25 +52,31 @@ impl Readiness {
     /// Takes in what the kernel says, and wakes who waits for it.
     pub fn set(&self, flags: EventFlags) {
         let broken = EventFlags::HUP | EventFlags::ERR;
-        let mut state = self.lock();
-        state.hung_up |= flags.intersects(broken | EventFlags::RDHUP);
-        let told = [EventFlags::IN | EventFlags::RDHUP | broken, EventFlags::OUT | broken];
-        let mut wakers = [None, None];
-        for ((side, told), waker) in state.ways.iter_mut().zip(told).zip(&mut wakers) {
-            if flags.intersects(told) {
-                side.is_ready = true;
-                side.tick = side.tick.wrapping_add(1);
-                if std::mem::take(&mut side.waits) {
-                    waker.clone_from(&side.waker);
-                }
-            }
+        let [read, write] = &self.0;
+        if flags.intersects(EventFlags::IN | EventFlags::RDHUP | broken) {
+            let hung_up = if flags.intersects(EventFlags::RDHUP | broken) { HUNG_UP } else { 0 };
+            read.set(READY | hung_up);
         }
-        drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        if flags.intersects(EventFlags::OUT | broken) {
+            write.set(READY);
+        }
+    }
+}
+
+impl Side {
+    fn set(&self, bits: u32) {
+        // It never fails: the closure always has an answer.
+        let _ = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+            Some((state | bits).wrapping_add(TICK))
+        });
+        let mut waiter = self.waiter();
+        let waker = if std::mem::take(&mut waiter.waits) { waiter.waker.clone() } else { None };
+        drop(waiter);
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiter(&self) -> MutexGuard<'_, Waiter> {
+        self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,16 +93,17 @@ impl Watch {
         Self { reactor, key, ready }
     }
 
-    /// Tries an operation that does not block, once the descriptor is ready for it.
+    /// Tries an operation that does not block, once the descriptor is ready for it;
+    /// it gets the count of events so far.
     pub fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
         way: Way,
-        mut operation: impl FnMut() -> io::Result<T>,
+        mut operation: impl FnMut(u32) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
             let tick = ready!(self.poll_ready(cx, way));
-            match operation() {
+            match operation(tick) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(way, tick),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
@@ -100,28 +111,52 @@ impl Watch {
         }
     }
 
+    /// The same for an operation that moves up to `most` bytes. If it moved fewer,
+    /// that was all there was: no need to be told so by another.
+    pub fn poll_some(
+        &self,
+        cx: &mut Context<'_>,
+        way: Way,
+        most: usize,
+        mut operation: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut tick = 0;
+        let polled = self.poll_io(cx, way, |now| {
+            tick = now;
+            operation()
+        });
+        if let Poll::Ready(Ok(length)) = polled
+            && (1..most).contains(&length)
+        {
+            self.clear(way, tick);
+        }
+        polled
+    }
+
     /// Ready, with the count of events so far.
     pub fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
-        let mut state = self.ready.lock();
-        let side = &mut state.ways[way as usize];
-        if side.is_ready {
-            return Poll::Ready(side.tick);
+        let side = &self.ready.0[way as usize];
+        let state = side.state.load(Ordering::SeqCst);
+        if state & READY != 0 {
+            return Poll::Ready(state);
         }
-        side.waits = true;
-        if !side.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            side.waker = Some(cx.waker().clone());
+        let mut waiter = side.waiter();
+        waiter.waits = true;
+        if !waiter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            waiter.waker = Some(cx.waker().clone());
         }
-        Poll::Pending
+        // An event may have come before anybody waited for it.
+        let state = side.state.load(Ordering::SeqCst);
+        if state & READY != 0 { Poll::Ready(state) } else { Poll::Pending }
     }
 
     /// Nothing is left, by an operation begun at that count: the next event tells
     /// of more. What has hung up stays ready to say so.
     pub fn clear(&self, way: Way, tick: u32) {
-        let mut state = self.ready.lock();
-        let hung_up = state.hung_up && matches!(way, Way::Read);
-        let side = &mut state.ways[way as usize];
-        if side.tick == tick && !hung_up {
-            side.is_ready = false;
+        if tick & HUNG_UP == 0 {
+            let state = &self.ready.0[way as usize].state;
+            // An event that has come since stands.
+            let _ = state.compare_exchange(tick, tick & !READY, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -34,25 +34,17 @@ impl AsFd for Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let tick = ready!(self.watch.poll_ready(cx, Way::Read));
         let room = buffer.len();
-        let polled = self.watch.poll_io(cx, Way::Read, || {
+        self.watch.poll_some(cx, Way::Read, room, || {
             Ok(rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0)
-        });
-        if let Poll::Ready(Ok(length)) = polled
-            && (1..room).contains(&length)
-        {
-            // All that had come has been read: no need to be told so by another read.
-            self.watch.clear(Way::Read, tick);
-        }
-        polled
+        })
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.watch
-            .poll_io(cx, Way::Write, || Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?))
+            .poll_io(cx, Way::Write, |_| Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?))
     }
 
     fn poll_write_vectored(
@@ -64,7 +56,7 @@ impl AsyncWrite for Stream {
         if let (Some(only), None) = (filled.next(), filled.next()) {
             return self.poll_write(cx, only);
         }
-        self.watch.poll_io(cx, Way::Write, || {
+        self.watch.poll_io(cx, Way::Write, |_| {
             let mut none = SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(&self.socket, slices, &mut none, SendFlags::NOSIGNAL)?)
         })

@@ -107,7 +107,7 @@ impl Watched {
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        self.watch.poll_io(cx, Way::Read, || match &*lock(&self.door) {
+        self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.door) {
             Some(listener) => listener.socket.accept(),
             // As if nobody ever came again.
             None => Err(io::ErrorKind::WouldBlock.into()),
