@@ -159,7 +159,9 @@ impl Headers {
     pub fn insert(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let value = trim(value.as_ref());
         check(name, value)?;
-        self.remove(name);
+        if !self.is_empty() {
+            self.remove(name);
+        }
         self.push(name, value);
         Ok(())
     }

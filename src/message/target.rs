@@ -38,28 +38,37 @@ impl Target {
     /// assert!(Target::parse("/a b").is_none());
     /// ```
     pub fn parse(text: &str) -> Option<Self> {
-        if !text.bytes().all(|byte| TARGET_BYTES[byte as usize]) {
-            return None;
+        Self::from_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn from_bytes(text: &[u8]) -> Option<Self> {
+        // The first `?`, if the target is one at all.
+        let mut query = text.len();
+        for (at, &byte) in text.iter().enumerate() {
+            match KINDS[byte as usize] {
+                Kind::Plain => {}
+                Kind::Question => query = query.min(at),
+                Kind::Forbidden => return None,
+            }
         }
-        let (authority, start) = match text.as_bytes() {
-            [b'/', ..] | [b'*'] => (0..0, 0),
+        let (authority, start) = match text {
+            [b'/', ..] | b"*" => (0..0, 0),
             _ => {
-                let authority = scheme_end(text)?;
-                let rest = &text[authority..];
-                let length = rest.find(['/', '?']).unwrap_or(rest.len());
-                if length == 0 || rest[..length].contains('@') {
+                let start = scheme_end(text)?;
+                let rest = &text[start..];
+                let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+                if length == 0 || rest[..length].contains(&b'@') {
                     return None;
                 }
-                (authority..authority + length, authority + length)
+                (start..start + length, start + length)
             }
         };
-        let path_end = memchr::memchr(b'?', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
         let narrow =
             |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        let (authority, path) = (narrow(authority)?, narrow(start..path_end)?);
+        let (authority, path) = (narrow(authority)?, narrow(start..query)?);
         let mut buffer = TEXTS.with(Spares::take);
         buffer.clear();
-        buffer.extend_from_slice(text.as_bytes());
+        buffer.extend_from_slice(text);
         Some(Self { text: String::from_utf8(buffer).ok()?, authority, path })
     }
 
@@ -142,20 +151,31 @@ fn find_reserved(text: &str) -> Option<usize> {
 }
 
 /// Where the authority starts, if the text starts with `http://` or `https://`.
-fn scheme_end(text: &str) -> Option<usize> {
-    let (scheme, _) = text.split_once("://")?;
-    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(scheme.len() + 3)
+fn scheme_end(text: &[u8]) -> Option<usize> {
+    let schemes = [&b"http://"[..], b"https://"];
+    let starts =
+        |scheme: &&&[u8]| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    schemes.iter().find(starts).map(|scheme| scheme.len())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Question,
+    Forbidden,
 }
 
 /// Visible ASCII but `#`, which never is part of a target; stricter than what
 /// browsers send only in refusing bytes above 0x7f.
-static TARGET_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
+static KINDS: [Kind; 256] = {
+    let mut table = [Kind::Forbidden; 256];
     let mut b = 0x21;
     while b < 0x7f {
-        table[b] = b != b'#' as usize;
+        table[b] = Kind::Plain;
         b += 1;
     }
+    table[b'#' as usize] = Kind::Forbidden;
+    table[b'?' as usize] = Kind::Question;
     table
 };
 

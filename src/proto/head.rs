@@ -144,7 +144,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version
     if method == Method::CONNECT {
         return Err(Reject::Connect);
     }
-    let target = std::str::from_utf8(target).ok().and_then(Target::parse).ok_or(Reject::BadTarget)?;
+    let target = Target::from_bytes(target).ok_or(Reject::BadTarget)?;
     if target.as_str() == "*" && method != Method::OPTIONS {
         return Err(Reject::BadTarget);
     }

@@ -33,7 +33,8 @@ pub(super) fn is_host(value: &[u8]) -> bool {
                 _ => return false,
             }
         }
-        _ => match memchr::memchr(b':', value) {
+        // Most are too short for a search to pay.
+        _ => match value.iter().position(|&b| b == b':') {
             Some(colon) => (&value[..colon], &value[colon + 1..]),
             None => (value, &b""[..]),
         },

@@ -68,15 +68,17 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
     let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
     let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals: Arc::new(()) });
-    for (index, worker) in crew.workers.iter().enumerate() {
-        let listeners = Listeners::new(&worker.reactor, &doors);
-        let ending = Ending { crew: Arc::clone(&crew), index };
-        let started = listeners.and_then(|listeners| {
-            let work =
-                move || ending.crew.workers[index].reactor.block_on(ending.crew.work(index, listeners));
-            shared.threads.spawn("transom-worker", None, work)
-        });
-        if let Err(error) = started {
+    // All of them before the first worker runs: it may be told to stop at once, and
+    // then it closes the doors.
+    let ready = crew.workers.iter().enumerate().map(|(index, worker)| {
+        Ok((Ending { crew: Arc::clone(&crew), index }, Listeners::new(&worker.reactor, &doors)?))
+    });
+    for (ending, listeners) in ready.collect::<io::Result<Vec<_>>>()? {
+        let work = move || {
+            let (crew, index) = (&ending.crew, ending.index);
+            crew.workers[index].reactor.block_on(crew.work(index, listeners));
+        };
+        if let Err(error) = shared.threads.spawn("transom-worker", None, work) {
             shared.stopper.stop(Duration::ZERO);
             return Err(error);
         }
