@@ -39,11 +39,12 @@
  * does not matter.
  *
  * THREADS. The library runs its own: workers for connections, and a pool for
- * handlers, so that they may block. Every function may be called on any thread,
- * in any callback, at any time; only _free must be the last use of what it
- * frees. No lock is held while a callback runs. A callback may be called by
- * several threads at once, and must not leave by longjmp, by a C++ exception,
- * or by ending the thread.
+ * handlers, so that they may block; or a thread for each connection; or one for
+ * all of them (transom_server_set_model). Every function may be called on any
+ * thread, in any callback, at any time; only _free must be the last use of what
+ * it frees. No lock is held while a callback runs. A callback may be called by
+ * several threads at once (unless the model is "sequential"), and must not leave
+ * by longjmp, by a C++ exception, or by ending the thread.
  *
  * ANSWERS. A handler gets a request to read and a responder to answer with,
  * once: in the handler or later, on any thread. Answered twice, too late or
@@ -335,7 +336,8 @@ void transom_server_free(transom_server *server);
  * Calls `handler` for requests of that method whose path matches the pattern.
  * It runs on the library's pool of blocking threads, so it may block; when as
  * many as the limits "pool_threads" and "pool_queue" allow are busy and
- * waiting, the answer is 503.
+ * waiting, the answer is 503. In the models without a pool it runs on the
+ * connection's own thread and may block too: see transom_server_set_model.
  *
  * `method` is case-sensitive; NULL or "*" is any without a route of its own.
  * GET answers HEAD too. In a pattern, {name} stands for one segment and, at
@@ -353,8 +355,8 @@ transom_status transom_server_route(transom_server *server,
 
 /*
  * As transom_server_route, but `handler` runs right on the thread that serves
- * the connection: the shortest way, for handlers that never block. Everything
- * else on that thread waits for it.
+ * the connection, in every model: the shortest way, for handlers that never
+ * block. Everything else on that thread waits for it.
  */
 transom_status transom_server_route_inline(transom_server *server,
                                            const char *method,
@@ -364,8 +366,8 @@ transom_status transom_server_route_inline(transom_server *server,
                                            transom_free_fn free_fn);
 
 /*
- * Calls `handler`, on the pool, for requests whose path no route matches. A
- * second call replaces the first. Without it they get 404.
+ * Calls `handler`, where transom_server_route would, for requests whose path no
+ * route matches. A second call replaces the first. Without it they get 404.
  */
 transom_status transom_server_fallback(transom_server *server,
                                        transom_handler handler,
@@ -395,8 +397,42 @@ transom_error *transom_server_route_error(transom_server *server);
 /* ---- A server: settings, before it is started ---------------------------------------- */
 
 /*
- * How many threads serve connections; by default one for each processor.
- * Handlers that may block have threads of their own, see transom_server_route.
+ * How the server drives its connections, by name: "event" (the default),
+ * "threads" or "sequential". Handlers, limits, timeouts and stops are the same
+ * in each. What differs is which thread runs handlers, and what clients wait for.
+ *
+ * "event": a few workers drive all connections and run the inline handlers; the
+ * other handlers run on a pool. A client waits for no other, unless an inline
+ * handler holds its worker.
+ *
+ * "threads": each connection has a thread, which runs all its handlers, those
+ * that may block among them. With as many connections as the limit
+ * "connection_threads" allows, further clients wait in the kernel's backlog,
+ * and one connection after another makes room for them: it is closed after its
+ * answer, or when it has asked nothing for as long as the timeout "drain" says.
+ *
+ * "sequential": one thread serves one connection at a time and runs all
+ * handlers, those that may block among them, so that no two ever run at once.
+ * All other clients wait in the kernel's backlog (the limit "backlog" is its
+ * length), and the connection being served makes room for them in the same way.
+ *
+ * In "threads" and "sequential", a handler that blocks keeps the connection's
+ * thread from the connection: that the client has left, that the timeout
+ * "handler" or the deadline of a stop has passed, is seen when it has returned.
+ * That does not concern handlers that return, to answer later from a thread of
+ * yours. Nor may a handler wait for room there: see transom_writer_write.
+ *
+ * Both are there on Linux only; elsewhere the start fails with
+ * TRANSOM_INVALID_ARGUMENT.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of any other name, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_model(transom_server *server, const char *name);
+
+/*
+ * How many threads serve connections in the model "event"; by default one for
+ * each processor. Handlers that may block have threads of their own, see
+ * transom_server_route.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT of 0, TRANSOM_ALREADY_STARTED.
  */
@@ -420,9 +456,18 @@ transom_status transom_server_set_workers(transom_server *server, size_t workers
  *     "drain"                    unread body read to keep a
  *                                connection, bytes                      262144
  *     "pool_threads"             threads for handlers that may       2 for each processor,
- *                                block                               8 at least
+ *                                block, in the model "event"         8 at least
  *     "pool_queue"               requests waiting for those threads,
  *                                and as many in the pull queue            1024
+ *     "connection_threads"       threads that serve connections,
+ *                                in the model "threads"                    512
+ *     "thread_stack"             stack of each of those, bytes;
+ *                                a handler that needs more ends
+ *                                the process                           2097152
+ *     "backlog"                  connections that the kernel holds
+ *                                until they are accepted; 0: 1024
+ *                                for sockets that the server binds,
+ *                                as it was for those it was given            0
  *
  * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value too large
  * for this machine, TRANSOM_ALREADY_STARTED.
@@ -725,8 +770,9 @@ transom_status transom_responder_on_gone(transom_responder *responder,
  *
  * Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
  * again; TRANSOM_GONE if nobody reads any more (free the writer);
- * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler;
- * TRANSOM_ALREADY_ANSWERED after the end.
+ * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
+ * the models "threads" and "sequential" in any, since what it waits for is that
+ * very thread; TRANSOM_ALREADY_ANSWERED after the end.
  */
 TRANSOM_MUST_USE
 transom_status transom_writer_write(transom_writer *writer,

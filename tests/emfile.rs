@@ -4,25 +4,41 @@
 
 mod common;
 
+const MODEL: transom::Model = transom::Model::EventDriven;
+
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use transom::{Request, Router};
+use transom::{Model, Request, Router};
 
-use common::{Client, Logs, eventually, start};
+use common::{Client, Logs, configured, eventually, start};
 
 const INSIDE: &str = "TRANSOM_TEST_FEW_DESCRIPTORS";
 
 #[test]
 fn without_descriptors_it_waits_and_recovers() {
+    with_few_descriptors("without_descriptors_it_waits_and_recovers", inside);
+}
+
+#[test]
+fn with_a_thread_per_connection_clients_wait_until_there_are_descriptors_for_them() {
+    with_few_descriptors(
+        "with_a_thread_per_connection_clients_wait_until_there_are_descriptors_for_them",
+        inside_threads,
+    );
+}
+
+/// Runs that test once more, in a process that may have few descriptors.
+fn with_few_descriptors(name: &str, inside: fn()) {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
     }
     let output = Command::new("sh")
-        .args(["-c", "ulimit -n 64 && exec \"$0\" --nocapture"])
+        .args(["-c", "ulimit -n 64 && exec \"$0\" --nocapture --exact \"$1\""])
         .arg(std::env::current_exe().unwrap())
+        .arg(name)
         .env(INSIDE, "1")
         .output()
         .unwrap();
@@ -76,4 +92,20 @@ fn inside() {
         waiting.answer().expect(200, "well");
         Client::connect(&server).get("/").expect(200, "well");
     }
+}
+
+/// A connection there takes three descriptors, its client's not counted: there
+/// are fewer places than threads that are allowed.
+fn inside_threads() {
+    let app = Router::new().get("/", async |_: Request| "well");
+    let server = configured(app, |_, _| ()).model(Model::ThreadPerConnection);
+    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut clients: Vec<_> = (0..24).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.request("/");
+    }
+    for client in &mut clients {
+        client.answer().expect(200, "well");
+    }
+    assert!(Logs::count("ERROR cannot serve more connections: ") > 0, "there were descriptors for all");
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod connection;
+mod exchange;
 mod incoming;
 mod input;
 mod outgoing;

@@ -8,11 +8,12 @@ use std::task::Poll;
 
 use http::{Method, StatusCode, Version};
 
-use super::connection::{Connection, write_head};
+use super::connection::Connection;
+use super::exchange::write_head;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
-use crate::message::Response;
+use crate::message::{Response, driving};
 use crate::proto::plan;
 
 /// Serves a connection until it ends, or the server cuts it.
@@ -45,7 +46,7 @@ async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
 
 /// Runs what may run the host's code; `None` if it panicked.
 fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(run));
+    let result = catch_unwind(AssertUnwindSafe(|| driving(run)));
     if result.is_err() {
         log::error!(target: "transom", "a connection was lost to a panic");
     }

@@ -25,7 +25,7 @@ impl DateLine {
             let text = date.to_string();
             if text.len() == self.text[6..35].len() {
                 self.text[6..35].copy_from_slice(text.as_bytes());
-                let left = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
+                let left = Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos()));
                 self.holds = now.checked_add(left).map(|end| now..end);
             }
         }

@@ -23,6 +23,7 @@ pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use target::Target;
 pub use upgrade::Upgraded;
+pub(crate) use writer::driving;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;

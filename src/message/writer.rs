@@ -1,5 +1,6 @@
 //! Filling a response body from outside the connection.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -9,6 +10,24 @@ use bytes::Bytes;
 
 use super::Headers;
 use super::pipe::{PipeFeed, Space};
+
+thread_local! {
+    /// Whether this thread is driving connections now.
+    static DRIVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drives a connection on this thread: meanwhile nobody else does, so nothing it
+/// runs may wait for one.
+pub(crate) fn driving<R>(drive: impl FnOnce() -> R) -> R {
+    struct Driving(bool);
+    impl Drop for Driving {
+        fn drop(&mut self) {
+            DRIVES.set(self.0);
+        }
+    }
+    let _driving = Driving(DRIVES.replace(true));
+    drive()
+}
 
 /// Why a [`BodyWriter`] took nothing.
 ///
@@ -25,6 +44,9 @@ pub enum WriteError {
     Gone,
     /// No room now: the client reads more slowly than the writer writes.
     WouldBlock,
+    /// No room now, and none for as long as this thread waits: it drives
+    /// connections, in a handler that runs on the connection's own thread.
+    WouldDeadlock,
 }
 
 impl fmt::Display for WriteError {
@@ -32,6 +54,7 @@ impl fmt::Display for WriteError {
         f.write_str(match self {
             Self::Gone => "the client is gone",
             Self::WouldBlock => "no room for more now",
+            Self::WouldDeadlock => "no room for more now, and this thread must make it",
         })
     }
 }
@@ -43,6 +66,7 @@ impl From<WriteError> for io::Error {
         let kind = match error {
             WriteError::Gone => io::ErrorKind::BrokenPipe,
             WriteError::WouldBlock => io::ErrorKind::WouldBlock,
+            WriteError::WouldDeadlock => io::ErrorKind::Deadlock,
         };
         Self::new(kind, error)
     }
@@ -125,12 +149,20 @@ impl BodyWriter {
     /// ```
     ///
     /// # Errors
-    /// `Gone` without a reader, `WouldBlock` when the time is over.
+    /// `Gone` without a reader, `WouldBlock` when the time is over,
+    /// `WouldDeadlock` where it would have to wait on a thread that drives
+    /// connections: in a handler that is not on the pool.
     pub fn write_blocking(
         &self,
         chunk: impl Into<Bytes>,
         timeout: Option<Duration>,
     ) -> Result<(), WriteError> {
+        if DRIVES.get() {
+            return self.try_write(chunk).map_err(|error| match error {
+                WriteError::WouldBlock => WriteError::WouldDeadlock,
+                error => error,
+            });
+        }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match self.0.wait_space(deadline) {
             Some(Space::Wanted) => {
@@ -183,5 +215,22 @@ impl BodyWriter {
 impl fmt::Debug for BodyWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BodyWriter").field("gone", &self.is_gone()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Body;
+
+    #[test]
+    fn a_thread_that_drives_connections_does_not_wait_for_one() {
+        let (writer, _body) = Body::channel();
+        driving(|| {
+            writer.write_blocking(vec![0; 64 * 1024], None).unwrap();
+            assert_eq!(writer.write_blocking("more", None), Err(WriteError::WouldDeadlock));
+        });
+        let soon = Some(Duration::from_millis(1));
+        assert_eq!(writer.write_blocking("more", soon), Err(WriteError::WouldBlock));
     }
 }

@@ -53,10 +53,8 @@ impl HeadReader {
         let rest = &buffer[self.fields..];
         let room = self.start.saturating_add(limits.head).saturating_sub(self.fields);
         let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-        let usual = match self.scanned == self.fields {
-            true => usual_fields(rest, &mut few, limits, room),
-            false => None,
-        };
+        let is_first = self.scanned == self.fields;
+        let usual = if is_first { usual_fields(rest, &mut few, limits, room) } else { None };
         let (headers, facts, length) = if let Some((fields, length)) = usual {
             let (headers, facts) = section(&rest[..length], fields, &target, version)?;
             (headers, facts, length)

@@ -70,7 +70,13 @@ pub(super) trait Acceptor: Send {
 pub(super) async fn accept(acceptor: &mut impl Acceptor) -> (Socket, Peer) {
     let mut failing = false;
     loop {
-        match poll_fn(|cx| acceptor.poll_accept(cx)).await {
+        let accepted = poll_fn(|cx| {
+            let accepted = acceptor.poll_accept(cx);
+            // There is room again, though another thread took who waited.
+            failing &= accepted.is_ready();
+            accepted
+        });
+        match accepted.await {
             Ok(accepted) => return accepted,
             // The client left before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

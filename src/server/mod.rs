@@ -235,7 +235,7 @@ impl Server {
     /// [`Error::Io`] if the system refuses a thread.
     pub fn start(self) -> Result<Handle> {
         let (model, workers) = (self.model, self.workers);
-        let (shared, listeners) = self.prepare()?;
+        let (shared, listeners) = self.prepare(model)?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
@@ -297,7 +297,7 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn serve(self) -> Result<Report> {
-        let (shared, listeners) = self.prepare()?;
+        let (shared, listeners) = self.prepare(Model::EventDriven)?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
@@ -316,11 +316,11 @@ impl Server {
     /// # Errors
     /// [`Error::BadRoute`] or [`Error::BadSetting`].
     pub fn service(self) -> Result<Service> {
-        let (shared, _) = self.prepare()?;
+        let (shared, _) = self.prepare(Model::EventDriven)?;
         Ok(Service::new(shared))
     }
 
-    fn prepare(mut self) -> Result<(Arc<Shared>, Vec<Listener>)> {
+    fn prepare(mut self, model: Model) -> Result<(Arc<Shared>, Vec<Listener>)> {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
         }
@@ -344,7 +344,7 @@ impl Server {
         }
         let threads = Threads::new(self.hook);
         let gate = Gate::new(limits, self.stopper.asked());
-        let pool = match self.model {
+        let pool = match model {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
             }

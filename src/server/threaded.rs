@@ -1,6 +1,5 @@
 //! The model of a thread per connection, from a bounded set.
 
-use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,11 +21,8 @@ use crate::reactor::{Alarm, Reactor};
 /// With all threads taken and clients waiting, one more connection is asked to
 /// make room so often.
 const ASK: Duration = Duration::from_millis(10);
-
-thread_local! {
-    /// The reactor of a thread that serves connections, one after another.
-    static REACTOR: OnceCell<Reactor> = const { OnceCell::new() };
-}
+/// Reactors that are kept for connections to come; each has two descriptors.
+const SPARE: usize = 64;
 
 /// Starts the thread that accepts; it starts the others when they are needed.
 /// All end when the server has stopped.
@@ -63,8 +59,8 @@ async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners
         let admission = shared.gate.admit(peer);
         let job = move || {
             // Given up last, when the thread is as good as free.
-            let _place = place;
-            if let Err(error) = serve_here(&shared, socket, admission.as_ref()) {
+            let place = place;
+            if let Err(error) = serve_here(&shared, &place.reactor, socket, admission.as_ref()) {
                 log::error!(target: "transom", "cannot serve a connection: {error}");
             }
         };
@@ -78,9 +74,15 @@ async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners
 /// asked to leave, one after another, until one has.
 async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners, alarm: &mut Alarm) -> Place {
     let mut ask_at = None;
+    let mut failing = false;
     poll_fn(|cx| {
-        if let Poll::Ready(place) = places.poll_take(cx) {
-            return Poll::Ready(place);
+        match places.poll_take(cx) {
+            Poll::Ready(Ok(place)) => return Poll::Ready(place),
+            // Without descriptors to serve it with, a client waits in the backlog too.
+            Poll::Ready(Err(error)) if !std::mem::replace(&mut failing, true) => {
+                log::error!(target: "transom", "cannot serve more connections: {error}; trying on");
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         ready!(listeners.poll_waiting(cx));
         loop {
@@ -96,12 +98,13 @@ async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners,
 
 /// Serves a connection on this thread to its end, or refuses it if it was not
 /// admitted.
-fn serve_here(shared: &Shared, socket: Socket, admission: Option<&Admission>) -> io::Result<()> {
-    let reactor = REACTOR.with(|own| match own.get() {
-        Some(reactor) => Ok(reactor.clone()),
-        None => Reactor::new().inspect(|reactor| drop(own.set(reactor.clone()))),
-    })?;
-    let line = Line::new(&reactor, socket)?;
+fn serve_here(
+    shared: &Shared,
+    reactor: &Reactor,
+    socket: Socket,
+    admission: Option<&Admission>,
+) -> io::Result<()> {
+    let line = Line::new(reactor, socket)?;
     match admission {
         Some(admission) => reactor.block_on(serve(line, &shared.app, &admission.session)),
         None => reactor.block_on(refuse_busy(line, &shared.app.config)),
@@ -115,26 +118,37 @@ struct Places(Arc<Mutex<Free>>);
 
 struct Free {
     count: usize,
-    /// Waits for one.
+    /// Reactors that were used before.
+    reactors: Vec<Reactor>,
+    /// Waits for a place.
     waker: Option<Waker>,
 }
 
-/// A thread's worth of place, given up when dropped.
-struct Place(Places);
+/// A thread's worth of place, with all it needs but the connection. Given up
+/// when dropped.
+struct Place {
+    reactor: Reactor,
+    places: Places,
+}
 
 impl Places {
     fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Free { count, waker: None })))
+        Self(Arc::new(Mutex::new(Free { count, reactors: Vec::new(), waker: None })))
     }
 
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Place> {
+    /// A place, if there is one, and descriptors for it.
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Place>> {
         let mut free = self.lock();
         if free.count == 0 {
             free.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        let reactor = match free.reactors.pop() {
+            Some(reactor) => reactor,
+            None => Reactor::new().inspect_err(|_| free.waker = Some(cx.waker().clone()))?,
+        };
         free.count -= 1;
-        Poll::Ready(Place(self.clone()))
+        Poll::Ready(Ok(Place { reactor, places: self.clone() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Free> {
@@ -144,8 +158,11 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut free = self.0.lock();
+        let mut free = self.places.lock();
         free.count += 1;
+        if free.reactors.len() < SPARE {
+            free.reactors.push(self.reactor.clone());
+        }
         let waker = free.waker.take();
         drop(free);
         waker.into_iter().for_each(Waker::wake);

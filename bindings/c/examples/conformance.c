@@ -9,7 +9,7 @@
  *     GET /sleep/500   "slept", half a second later
  *
  *     cc -Iinclude bindings/c/examples/conformance.c -Ltarget/release -ltransom -lpthread -o conformance
- *     ./conformance [--port N] [--workers N]
+ *     ./conformance [--port N] [--workers N] [--model sequential|threads|event]
  *
  * It prints the address when it listens, and stops on SIGINT and SIGTERM.
  */
@@ -205,6 +205,7 @@ int main(int argc, char **argv)
         {"GET", "/sleep/500", sleep_500},
     };
     long port = 8080, workers = 0;
+    const char *model = "event";
     char address[32];
     transom_error *error = NULL;
     transom_server *server;
@@ -218,8 +219,10 @@ int main(int argc, char **argv)
             port = number(argv[i + 1], 0, 65535);
         } else if (i + 1 < argc && strcmp(argv[i], "--workers") == 0) {
             workers = number(argv[i + 1], 1, 1024);
+        } else if (i + 1 < argc && strcmp(argv[i], "--model") == 0) {
+            model = argv[i + 1];
         } else {
-            fprintf(stderr, "usage: conformance [--port N] [--workers N]\n");
+            fprintf(stderr, "usage: conformance [--port N] [--workers N] [--model sequential|threads|event]\n");
             return 2;
         }
     }
@@ -242,6 +245,11 @@ int main(int argc, char **argv)
         transom_server_route_inline(server, routes[r].method, routes[r].path, routes[r].handler, NULL, NULL);
     if (workers > 0)
         transom_server_set_workers(server, (size_t)workers);
+    if (transom_server_set_model(server, model) != TRANSOM_OK) {
+        fprintf(stderr, "conformance: %s is not a model: sequential, threads or event\n", model);
+        transom_server_free(server);
+        return 2;
+    }
 
     snprintf(address, sizeof address, "127.0.0.1:%ld", port);
     if (transom_server_start(server, address, &error) != TRANSOM_OK) {

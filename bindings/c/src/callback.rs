@@ -1,7 +1,5 @@
-//! Calling the host: request handlers, and the marks on a thread while it is
-//! inside one that must not block.
+//! Calling the host: request handlers.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -64,7 +62,7 @@ impl Callback {
         if let Some(exchange) = Unclaimed::new(exchange) {
             let call = Call { callback: Arc::clone(self), request, exchange };
             if self.inline {
-                on_worker(|| call.make());
+                call.make();
             } else {
                 // A full pool drops the call, which answers.
                 let _ = context.run_blocking(move || call.make());
@@ -72,21 +70,4 @@ impl Callback {
         }
         reply
     }
-}
-
-thread_local! {
-    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs what must not block, because other connections wait for this thread.
-pub(crate) fn on_worker<R>(run: impl FnOnce() -> R) -> R {
-    let before = ON_WORKER.replace(true);
-    let result = run();
-    ON_WORKER.set(before);
-    result
-}
-
-/// Whether this thread is inside such a call.
-pub(crate) fn is_on_worker() -> bool {
-    ON_WORKER.get()
 }

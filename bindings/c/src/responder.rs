@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use transom::{Body, Bytes, Headers, Response, StatusCode};
 
 use crate::bytes::{array, input, place, text};
-use crate::callback::{on_worker, transom_callback};
+use crate::callback::transom_callback;
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
@@ -257,7 +257,7 @@ const FIRED: u8 = 2;
 impl Watch {
     fn fire(&self) {
         if self.state.swap(FIRED, Ordering::AcqRel) == ARMED {
-            on_worker(|| self.call());
+            self.call();
         }
     }
 

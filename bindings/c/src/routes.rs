@@ -24,7 +24,8 @@ struct Place {
 /// Calls `handler` for requests of that method whose path matches the pattern.
 /// It runs on the library's pool of blocking threads, so it may block; when as
 /// many as the limits "pool_threads" and "pool_queue" allow are busy and
-/// waiting, the answer is 503.
+/// waiting, the answer is 503. In the models without a pool it runs on the
+/// connection's own thread and may block too: see transom_server_set_model.
 ///
 /// `method` is case-sensitive; NULL or "*" is any without a route of its own.
 /// GET answers HEAD too. In a pattern, {name} stands for one segment and, at
@@ -47,8 +48,8 @@ pub unsafe extern "C" fn transom_server_route(
 }
 
 /// As transom_server_route, but `handler` runs right on the thread that serves
-/// the connection: the shortest way, for handlers that never block. Everything
-/// else on that thread waits for it.
+/// the connection, in every model: the shortest way, for handlers that never
+/// block. Everything else on that thread waits for it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route_inline(
     server: *mut transom_server,
@@ -63,8 +64,8 @@ pub unsafe extern "C" fn transom_server_route_inline(
     unsafe { register(server, Some(Place { method, pattern }), handler, user_data, true) }
 }
 
-/// Calls `handler`, on the pool, for requests whose path no route matches. A
-/// second call replaces the first. Without it they get 404.
+/// Calls `handler`, where transom_server_route would, for requests whose path no
+/// route matches. A second call replaces the first. Without it they get 404.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_fallback(
     server: *mut transom_server,

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
-use transom::{Limits, Timeouts};
+use transom::{Limits, Model, Timeouts};
 
 use crate::bytes::text;
 use crate::callback::transom_callback;
@@ -13,8 +13,51 @@ use crate::server::transom_server;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_free_fn};
 
-/// How many threads serve connections; by default one for each processor.
-/// Handlers that may block have threads of their own, see transom_server_route.
+/// How the server drives its connections, by name: "event" (the default),
+/// "threads" or "sequential". Handlers, limits, timeouts and stops are the same
+/// in each. What differs is which thread runs handlers, and what clients wait for.
+///
+/// "event": a few workers drive all connections and run the inline handlers; the
+/// other handlers run on a pool. A client waits for no other, unless an inline
+/// handler holds its worker.
+///
+/// "threads": each connection has a thread, which runs all its handlers, those
+/// that may block among them. With as many connections as the limit
+/// "connection_threads" allows, further clients wait in the kernel's backlog,
+/// and one connection after another makes room for them: it is closed after its
+/// answer, or when it has asked nothing for as long as the timeout "drain" says.
+///
+/// "sequential": one thread serves one connection at a time and runs all
+/// handlers, those that may block among them, so that no two ever run at once.
+/// All other clients wait in the kernel's backlog (the limit "backlog" is its
+/// length), and the connection being served makes room for them in the same way.
+///
+/// In "threads" and "sequential", a handler that blocks keeps the connection's
+/// thread from the connection: that the client has left, that the timeout
+/// "handler" or the deadline of a stop has passed, is seen when it has returned.
+/// That does not concern handlers that return, to answer later from a thread of
+/// yours. Nor may a handler wait for room there: see transom_writer_write.
+///
+/// Both are there on Linux only; elsewhere the start fails with
+/// TRANSOM_INVALID_ARGUMENT.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT of any other name, TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_model(
+    server: *mut transom_server,
+    name: *const c_char,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
+        let model: Model = name.parse().map_err(|_| transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        server.set_up(|setup| setup.model = model)?;
+    })
+}
+
+/// How many threads serve connections in the model "event"; by default one for
+/// each processor. Handlers that may block have threads of their own, see
+/// transom_server_route.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT of 0, TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
@@ -49,9 +92,18 @@ pub unsafe extern "C" fn transom_server_set_workers(
 ///     "drain"                    unread body read to keep a
 ///                                connection, bytes                      262144
 ///     "pool_threads"             threads for handlers that may       2 for each processor,
-///                                block                               8 at least
+///                                block, in the model "event"         8 at least
 ///     "pool_queue"               requests waiting for those threads,
 ///                                and as many in the pull queue            1024
+///     "connection_threads"       threads that serve connections,
+///                                in the model "threads"                    512
+///     "thread_stack"             stack of each of those, bytes;
+///                                a handler that needs more ends
+///                                the process                           2097152
+///     "backlog"                  connections that the kernel holds
+///                                until they are accepted; 0: 1024
+///                                for sockets that the server binds,
+///                                as it was for those it was given            0
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value too large
 /// for this machine, TRANSOM_ALREADY_STARTED.
@@ -85,6 +137,9 @@ fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), transom_
         "drain" => limits.drain = value,
         "pool_threads" => limits.pool_threads = narrow(value)?,
         "pool_queue" => limits.pool_queue = narrow(value)?,
+        "connection_threads" => limits.connection_threads = narrow(value)?,
+        "thread_stack" => limits.thread_stack = narrow(value)?,
+        "backlog" => limits.backlog = if value == 0 { None } else { Some(narrow(value)?) },
         _ => return Err(transom_status::TRANSOM_INVALID_ARGUMENT),
     }
     Ok(())
@@ -179,7 +234,7 @@ mod tests {
     fn says(name: &str) -> String {
         let quoted = format!("///     \"{name}\"");
         let (_, rest) = include_str!("settings.rs").split_once(&quoted).unwrap();
-        let lines: Vec<_> = rest.lines().take(3).take_while(|line| !line.starts_with("///     \"")).collect();
+        let lines: Vec<_> = rest.lines().take(5).take_while(|line| !line.starts_with("///     \"")).collect();
         lines.join(" ")
     }
 
@@ -199,6 +254,9 @@ mod tests {
             ("output", limits.output as u64),
             ("drain", limits.drain),
             ("pool_queue", limits.pool_queue as u64),
+            ("connection_threads", limits.connection_threads as u64),
+            ("thread_stack", limits.thread_stack as u64),
+            ("backlog", 0),
         ];
         for (name, default) in defaults {
             let said = says(name);
@@ -213,7 +271,7 @@ mod tests {
         let mut limits = Limits::default();
         let all = format!("{limits:?}");
         let fields: Vec<_> = all.split([' ', '{']).filter_map(|word| word.strip_suffix(':')).collect();
-        assert!(fields.len() >= 13);
+        assert!(fields.len() >= 16);
         for name in fields {
             assert_eq!(set_limit(&mut limits, name, 7), Ok(()), "{name}");
         }

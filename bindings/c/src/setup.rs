@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use transom::{
-    Context, Error, Handle, Handler, Limits, Listener, Method, Reply, Request, Route, Router, Server,
+    Context, Error, Handle, Handler, Limits, Listener, Method, Model, Reply, Request, Route, Router, Server,
     Timeouts,
 };
 
@@ -18,6 +18,7 @@ use crate::queue::Queue;
 pub(crate) struct Setup {
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub model: Model,
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
     pub listeners: Vec<Listener>,
@@ -69,6 +70,7 @@ impl Setup {
         let server = Server::new(router)
             .limits(self.limits.clone())
             .timeouts(self.timeouts.clone())
+            .model(self.model)
             .on_thread(move || {
                 // Most threads inherit the mask; this is for those that others start.
                 process::block_signals();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use transom::{BodyWriter, Bytes, WriteError};
 
 use crate::bytes::input;
-use crate::callback::is_on_worker;
 use crate::settings::duration;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
@@ -55,8 +54,9 @@ fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
 ///
 /// Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
 /// again; TRANSOM_GONE if nobody reads any more (free the writer);
-/// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler;
-/// TRANSOM_ALREADY_ANSWERED after the end.
+/// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
+/// the models "threads" and "sequential" in any, since what it waits for is that
+/// very thread; TRANSOM_ALREADY_ANSWERED after the end.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_write(
@@ -88,11 +88,9 @@ fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<
     if timeout == Some(Duration::ZERO) {
         return Err(transom_status::TRANSOM_WOULD_BLOCK);
     }
-    if is_on_worker() {
-        return Err(transom_status::TRANSOM_WOULD_DEADLOCK);
-    }
     writer.write_blocking(data, timeout).map_err(|error| match error {
         WriteError::WouldBlock => transom_status::TRANSOM_TIMEOUT,
+        WriteError::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
         _ => transom_status::TRANSOM_GONE,
     })
 }

@@ -35,6 +35,8 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_route_pull(NULL, "GET", "/", 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_route_pull(server, "GET", NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_fallback_pull(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_model(NULL, "event"), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_model(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_workers(NULL, 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(NULL, "body", 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, NULL, 1), TRANSOM_NULL_ARGUMENT);
@@ -150,10 +152,16 @@ static void routes(transom_server *server)
 static void settings(transom_server *server)
 {
     CHECK_STATUS(transom_server_set_workers(server, 0), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_model(server, "Event"), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_model(server, ""), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_model(server, "\xff"), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_set_limit(server, "bodies", 1), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, "\xff", 1), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_set_timeout(server, "coffee", 1), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_timeout(server, "idle", -2), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_server_set_model(server, "sequential"));
+    OK(transom_server_set_model(server, "threads"));
+    OK(transom_server_set_model(server, "event"));
     OK(transom_server_set_workers(server, 1));
     OK(transom_server_set_limit(server, "target", 8192));
     OK(transom_server_set_limit(server, "head", 32768));
@@ -166,6 +174,10 @@ static void settings(transom_server *server)
     OK(transom_server_set_limit(server, "drain", 0));
     OK(transom_server_set_limit(server, "pool_threads", 2));
     OK(transom_server_set_limit(server, "pool_queue", 0));
+    OK(transom_server_set_limit(server, "connection_threads", 10));
+    OK(transom_server_set_limit(server, "thread_stack", 1 << 20));
+    OK(transom_server_set_limit(server, "backlog", 16));
+    CHECK_STATUS(transom_server_set_limit(server, "backlog", UINT64_MAX), TRANSOM_INVALID_ARGUMENT);
     OK(transom_server_set_timeout(server, "head", 1000));
     OK(transom_server_set_timeout(server, "idle", TRANSOM_FOREVER));
     OK(transom_server_set_timeout(server, "body", 1000));
@@ -232,6 +244,7 @@ static void addresses(transom_server *server)
     CHECK_STATUS(transom_server_fallback(server, say_hello, NULL, NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_route_pull(server, "GET", "/late", 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_fallback_pull(server, 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_model(server, "event"), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_workers(server, 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_limit(server, "body", 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_timeout(server, "body", 1), TRANSOM_ALREADY_STARTED);

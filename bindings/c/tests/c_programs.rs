@@ -146,6 +146,7 @@ programs! {
     forking
     gone
     listening
+    models
     ownership
     pull
     restarts
@@ -161,13 +162,25 @@ fn static_library_does_too() {
     run("round_trip", in_static());
 }
 
-/// The application of conformance probes listens, answers, and stops cleanly.
+/// The application of conformance probes listens, answers, and stops cleanly, in
+/// each model.
 #[test]
 fn conformance_example() {
     let scratch = Scratch::new("conformance");
     let program = compile(&crate_dir().join("examples/conformance.c"), &scratch, "-std=c11", shared());
+    for model in ["sequential", "threads", "event"] {
+        conforms(&program, model);
+    }
     let (mut command, limit) = wrapped(&program);
-    let child = command.args(["--port", "0", "--workers", "2"]).stdout(Stdio::piped()).spawn().unwrap();
+    let child = command.args(["--model", "forking"]).stderr(Stdio::null()).spawn().unwrap();
+    let status = wait(&mut Ended(child).0, limit).expect("it ends");
+    assert_eq!(status.code(), Some(2));
+}
+
+fn conforms(program: &Path, model: &str) {
+    let (mut command, limit) = wrapped(program);
+    command.args(["--port", "0", "--workers", "2", "--model", model]);
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut child = Ended(child);
     let mut line = String::new();
     BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();

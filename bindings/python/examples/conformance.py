@@ -6,8 +6,8 @@ import asyncio
 from transom import Response, Server
 
 
-def build(workers: int) -> Server:
-    app = Server(workers=workers)
+def build(workers: int, model: str = "event") -> Server:
+    app = Server(model=model, workers=workers)
 
     @app.get("/plain")
     def plain(request):
@@ -43,5 +43,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--model", choices=["sequential", "threads", "event"], default="event")
     options = parser.parse_args()
-    build(options.workers).run(f"127.0.0.1:{options.port}")
+    build(options.workers, options.model).run(f"127.0.0.1:{options.port}")

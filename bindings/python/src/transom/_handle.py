@@ -52,6 +52,10 @@ class Handle:
             raise make(native.NOT_STARTED, "the server has stopped")
         return self.pointer
 
+    def set_model(self, name: str) -> None:
+        """How connections are driven, by the name of the model."""
+        check(quick.server_set_model(self._use(), name.encode()), f"model={name!r}")
+
     def set_workers(self, count: int) -> None:
         """The number of threads that speak HTTP."""
         check(quick.server_set_workers(self._use(), count), f"workers={count}")

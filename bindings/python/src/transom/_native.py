@@ -69,6 +69,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_error_errno": (c_int32, (c_void_p,)),
     "transom_error_free": (None, (c_void_p,)),
     "transom_server_new": (c_void_p, ()),
+    "transom_server_set_model": (c_int32, (c_void_p, c_char_p)),
     "transom_server_set_workers": (c_int32, (c_void_p, c_size_t)),
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64)),
     "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64)),

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from transom._errors import AlreadyStartedError, InvalidArgumentError
 from transom._handle import Handle, Report
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
 H = TypeVar("H", bound=Handler)
+_Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
 
@@ -26,13 +27,29 @@ _ADDRESS = "127.0.0.1:8080"
 class Server:
     """An HTTP server.
 
-    `workers` is the number of native threads that speak HTTP: one drives far more
-    connections than Python can answer. `threads` is the most threads for handlers that
-    block, by default the number of processors + 4, at most 32. `limits` (bytes or
-    counts) and `timeouts` (seconds, `None` for none) override defaults by name:
+    `model` is how native threads drive the connections. Handlers run where they always
+    do, on Python threads or an event loop:
+
+    - `"event"`: `workers` threads drive all connections; one drives far more than Python
+      can answer.
+    - `"threads"`: each connection has a native thread, up to the limit
+      `connection_threads`; further clients wait in the kernel's backlog.
+    - `"sequential"`: one thread serves one connection at a time, and all others wait in
+      the backlog. So one request is under way at a time, and handlers never run at the
+      same time, unless one outlives its request: it runs on past the timeout `handler`,
+      or streams to a client that has left.
+
+    In the last two, which are there on Linux only, a connection makes room when clients
+    wait for it: it is closed after its answer, or when it has asked nothing for as long
+    as the timeout `drain` says.
+
+    `threads` is the most Python threads for handlers that block, by default the number
+    of processors + 4, at most 32. `limits` (bytes or counts) and `timeouts` (seconds,
+    `None` for none) override defaults by name:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
-      `connections`, `output`, `drain`, `pool_queue`
+      `connections`, `connections_per_address`, `head_rate`, `output`, `drain`,
+      `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
     - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`
 
     Handlers take a `Request` and return text, bytes, a dict or list (sent as JSON),
@@ -56,11 +73,15 @@ class Server:
     def __init__(
         self,
         *,
+        model: _Model = "event",
         workers: int = 1,
         threads: int | None = None,
         limits: Mapping[str, int] | None = None,
         timeouts: Mapping[str, float | None] | None = None,
     ) -> None:
+        if model not in get_args(_Model):
+            raise InvalidArgumentError(f"model is 'sequential', 'threads' or 'event', got {model!r}")
+        self._model = model
         self._workers = _positive("workers", workers)
         usual = min(32, (os.cpu_count() or 1) + 4)
         self._threads = usual if threads is None else _positive("threads", threads)
@@ -79,6 +100,7 @@ class Server:
 
     def _configured(self) -> Handle:
         handle = Handle()
+        handle.set_model(self._model)
         handle.set_workers(self._workers)
         for name, value in self._limits.items():
             handle.set_limit(name, value)

@@ -1,0 +1,321 @@
+//! One exchange: a request's head to the end of its answer.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+use std::time::{Instant, SystemTime};
+
+use http::{Method, StatusCode, Version};
+
+use super::connection::{Connection, Next};
+use super::incoming::Incoming;
+use super::{Refusal, Stage, Transport, outgoing};
+use crate::error::Reject;
+use crate::handler::{self, Context, Reply};
+use crate::message::{Body, DateLine, Headers, Request, RequestParts, Response};
+use crate::proto::{
+    Facts, Head, Payload, Plan, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
+};
+use crate::router::{Endpoint, Found, Timeout};
+
+/// What of a request its answer depends on.
+pub(super) struct Asked {
+    method: Method,
+    version: Version,
+    facts: Facts,
+    /// The header fields, if the client asks to leave HTTP.
+    upgrade: Option<Headers>,
+}
+
+/// How far an exchange came without waiting.
+pub(super) enum Begun<'a> {
+    Done(Next),
+    Waits(Box<Waiting<'a>>),
+}
+
+/// An exchange that waits.
+pub(super) struct Waiting<'a> {
+    asked: Asked,
+    incoming: Incoming,
+    state: State<'a>,
+}
+
+/// What an exchange waits for.
+pub(super) enum State<'a> {
+    /// The body of the request.
+    Body(&'a Endpoint, Request),
+    /// The handler.
+    Reply(&'a Endpoint, Reply),
+    /// Writing the answer.
+    Answer(Response),
+}
+
+impl<'a> Begun<'a> {
+    fn waits(asked: Asked, incoming: Incoming, state: State<'a>) -> Self {
+        Self::Waits(Box::new(Waiting { asked, incoming, state }))
+    }
+}
+
+impl<'a, T: Transport> Connection<'a, T> {
+    pub fn attempt(&mut self, head: Head) -> Begun<'a> {
+        let Head { method, target, version, headers, facts } = head;
+        let app = self.app;
+        let host = headers.get_bytes("host");
+        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host.unwrap_or_default(), names)) {
+            return Begun::Done(self.refuse(&method, Reject::ForeignHost));
+        }
+        let mut asked = Asked { method, version, facts, upgrade: None };
+        let (endpoint, params) = match app.router.find(&asked.method, &target) {
+            Found::Endpoint(endpoint, params) => (endpoint, params),
+            Found::Answer(response) => {
+                return match Incoming::new(&asked.facts, u64::MAX) {
+                    Ok(incoming) => self.answer(asked, incoming, response),
+                    Err(reject) => Begun::Done(self.refuse(&asked.method, reject)),
+                };
+            }
+        };
+        let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
+        let mut incoming = match Incoming::new(&asked.facts, limit) {
+            Ok(incoming) => incoming,
+            Err(reject) => return Begun::Done(self.refuse(&asked.method, reject)),
+        };
+        asked.upgrade = asked.facts.upgrade.then(|| headers.clone());
+        let client = Arc::clone(&self.session.client);
+        let exchange = client.exchange();
+        let method = asked.method.clone();
+        let parts = RequestParts { method, target, version, headers, client, exchange };
+        let mut request = Request { parts, params, body: Body::empty() };
+        if endpoint.streaming {
+            request.body = incoming.stream();
+        } else if !incoming.is_done() {
+            return Begun::waits(asked, incoming, State::Body(endpoint, request));
+        }
+        let mut reply = self.call(endpoint, request);
+        match reply.poll(&mut task::Context::from_waker(&self.waker)) {
+            Poll::Ready(response) => self.answer(asked, incoming, response),
+            Poll::Pending => Begun::waits(asked, incoming, State::Reply(endpoint, reply)),
+        }
+    }
+
+    /// The rest of an exchange that has to wait.
+    pub async fn finish(&mut self, waiting: Box<Waiting<'a>>) -> Next {
+        let Waiting { asked, mut incoming, state } = *waiting;
+        let (endpoint, reply) = match state {
+            State::Answer(response) => return self.respond(&asked, incoming, response).await,
+            State::Reply(endpoint, reply) => (endpoint, reply),
+            State::Body(endpoint, mut request) => {
+                match incoming.whole(&mut self.wire, &self.app.config).await {
+                    Ok(body) => request.body = body,
+                    Err(reject) => return self.refuse(&asked.method, reject),
+                }
+                (endpoint, self.call(endpoint, request))
+            }
+        };
+        match self.wait(reply, endpoint, &asked, &mut incoming).await {
+            Ok(response) => self.respond(&asked, incoming, response).await,
+            Err(reject) => self.refuse(&asked.method, reject),
+        }
+    }
+
+    fn call(&self, endpoint: &Endpoint, request: Request) -> Reply {
+        handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
+    }
+
+    /// Writes an answer, if that is all there is to do.
+    fn answer(&mut self, asked: Asked, incoming: Incoming, response: Response) -> Begun<'a> {
+        match self.answer_whole(&asked, &incoming, response) {
+            Ok(next) => Begun::Done(next),
+            Err(response) => Begun::waits(asked, incoming, State::Answer(response)),
+        }
+    }
+
+    /// Writes an answer whose body is at hand, to a request that has been read;
+    /// hands it back if it is another or must be cut short.
+    fn answer_whole(
+        &mut self,
+        asked: &Asked,
+        incoming: &Incoming,
+        response: Response,
+    ) -> Result<Next, Response> {
+        let length = response.body.as_bytes().map(|body| body.len() as u64);
+        if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() || length.is_none() {
+            return Err(response);
+        }
+        let response = checked(response, asked, true);
+        let plan = self.plan(asked, incoming, &response);
+        if matches!(plan.payload, Payload::Length(announced) if Some(announced) > response.body.len()) {
+            return Err(response);
+        }
+        if self.session.client.is_used() {
+            self.write_hints(asked, None);
+        }
+        self.write_head(&response, &plan);
+        outgoing::put(&mut self.wire, response.body, plan.payload);
+        // After an exchange that left nothing unread, closing sends no reset.
+        Ok(match plan.close {
+            false => Next::Again,
+            true if self.wire.input.is_empty() => Next::Close,
+            true => Next::Linger,
+        })
+    }
+
+    fn write_head(&mut self, response: &Response, plan: &Plan) {
+        let now = self.wire.now();
+        write_head(self.wire.output.buffer(), response, plan, now);
+    }
+
+    fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
+        let persistent = asked.facts.persistent
+            && incoming.is_drainable(self.app.config.limits.drain)
+            && !self.session.has_reached(Stage::Leaving);
+        plan(&asked.method, asked.version, persistent, response)
+    }
+
+    /// Waits for the handler's answer. While it works, earlier answers go out,
+    /// the body it reads comes in, and the client is watched.
+    async fn wait(
+        &mut self,
+        mut reply: Reply,
+        endpoint: &Endpoint,
+        asked: &Asked,
+        incoming: &mut Incoming,
+    ) -> Result<Response, Reject> {
+        let config = &self.app.config;
+        let timeout = match endpoint.timeout {
+            Timeout::Server => config.timeouts.handler,
+            Timeout::Own(timeout) => timeout,
+        };
+        let mut started = None;
+        let mut broken = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(response) = reply.poll(cx) {
+                return Poll::Ready(Ok(response));
+            }
+            self.write_hints(asked, Some(cx.waker()));
+            if !broken {
+                broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
+                    || incoming.poll(cx, &mut self.wire, config).is_err();
+                if broken {
+                    incoming.break_off();
+                }
+            }
+            if broken || self.wire.has_ended() {
+                self.session.client.mark_gone();
+            }
+            // A handler that reads the body is not late while the body comes.
+            let started = *started.get_or_insert_with(|| self.wire.now());
+            let since = incoming.progress.map_or(started, |progress| progress.max(started));
+            let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
+            self.wire.poll_deadline(cx, deadline).map(|()| Err(Reject::HandlerTimeout))
+        })
+        .await
+    }
+
+    /// Writes an answer and sees what the connection is still good for.
+    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, response: Response) -> Next {
+        if let Some(reject) = incoming.fault {
+            // The request was not a whole one, whatever the handler made of it.
+            return self.refuse(&asked.method, reject);
+        }
+        let response = match self.answer_whole(asked, &incoming, response) {
+            Ok(next) => return next,
+            Err(response) => response,
+        };
+        self.write_hints(asked, None);
+        let config = &self.app.config;
+        let mut response = checked(response, asked, incoming.is_done());
+        if let Some(upgrade) = response.upgrade.take() {
+            encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
+            return match self.wire.flush().await {
+                Ok(()) => Next::Upgrade(upgrade),
+                Err(error) => self.cut_short(&error).await,
+            };
+        }
+        if response.body.as_bytes().is_none() {
+            incoming.ask_early(&mut self.wire);
+        }
+        let plan = self.plan(asked, &incoming, &response);
+        self.write_head(&response, &plan);
+        let open_end = plan.payload == Payload::UntilClose;
+        if open_end {
+            self.wire.begin_open_end();
+        }
+        let (body, client) = (response.body, &self.session.client);
+        let sent = outgoing::send(&mut self.wire, body, plan.payload, &mut incoming, config, client).await;
+        if let Err(error) = sent {
+            return self.cut_short(&error).await;
+        }
+        if plan.close {
+            let clean = self.wire.input.is_empty() && incoming.is_done();
+            if let Err(error) = self.wire.flush().await {
+                return self.cut_short(&error).await;
+            }
+            if open_end {
+                self.wire.finish_open_end();
+            }
+            return if clean { Next::Close } else { Next::Linger };
+        }
+        if incoming.drain(&mut self.wire, config).await { Next::Again } else { Next::Linger }
+    }
+
+    /// Writes the interim answers that the handler gave so far.
+    fn write_hints(&mut self, asked: &Asked, waker: Option<&Waker>) {
+        let hints = self.session.client.take_hints(waker);
+        // HTTP/1.0 knows no interim answers (RFC 9110 15.2).
+        for fields in hints.iter().filter(|_| asked.version == Version::HTTP_11) {
+            encode_interim(self.wire.output.buffer(), StatusCode::EARLY_HINTS, fields);
+        }
+    }
+
+    /// Answers a request that broke a rule, and closes.
+    pub fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
+        let peer = self.session.client.peer;
+        log::debug!(target: "transom", "refused a request of {peer}: {}", reject.reason());
+        self.app.tell(&Refusal { reject, peer });
+        let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
+        let plan = plan(method, Version::HTTP_11, false, &response);
+        self.write_head(&response, &plan);
+        if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
+            self.wire.output.push(body);
+        }
+        Next::Linger
+    }
+
+    /// An answer could not be given whole: what there is of it goes out, and
+    /// the connection ends where the client does not expect it to.
+    async fn cut_short(&mut self, error: &io::Error) -> Next {
+        self.give_up(error);
+        let _ = self.wire.flush().await;
+        Next::Break
+    }
+}
+
+/// The handler's response, or a 500 if it is none that can be sent.
+fn checked(response: Response, asked: &Asked, is_read: bool) -> Response {
+    if let Some(fault) = &response.fault {
+        log::error!(target: "transom", "a handler's response was not sent: {fault}");
+    } else if let Some(upgrade) = &response.upgrade {
+        let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
+        if is_asked && is_read {
+            return response;
+        }
+        log::error!(target: "transom", "a handler's upgrade was not sent: not asked for, or a body is unread");
+    } else if response.status.is_informational() {
+        log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
+    } else {
+        return response;
+    }
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Writes the head of an answer that is given now.
+pub(super) fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan, now: Instant) {
+    thread_local! {
+        static DATE: RefCell<DateLine> = const { RefCell::new(DateLine::new()) };
+    }
+    DATE.with_borrow_mut(|date| {
+        encode_head(out, response.status, &response.headers, plan, date.at(now, SystemTime::now));
+    });
+}
