@@ -14,19 +14,26 @@ thread_local! {
 /// behind their head, which costs less than another slice.
 const BIG: usize = 16 * 1024;
 
-/// What waits to be written: a buffer, then maybe one big body, then a buffer
-/// for what comes behind that.
+/// What waits to be written: a buffer, then maybe one big body and a buffer for
+/// what comes behind that.
 #[derive(Default)]
 pub(super) struct Output {
     front: Vec<u8>,
     written: usize,
+    /// Put aside, as few answers need it.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+struct Rest {
     big: Bytes,
     back: Vec<u8>,
 }
 
 impl Output {
     pub fn len(&self) -> usize {
-        self.front.len() - self.written + self.big.len() + self.back.len()
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.big.len() + rest.back.len());
+        self.front.len() - self.written + rest
     }
 
     pub fn is_empty(&self) -> bool {
@@ -35,7 +42,10 @@ impl Output {
 
     /// The buffer to append to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        let buffer = if self.big.is_empty() { &mut self.front } else { &mut self.back };
+        let buffer = match &mut self.rest {
+            None => &mut self.front,
+            Some(rest) => &mut rest.back,
+        };
         if buffer.capacity() == 0 {
             *buffer = SPARES.with(Spares::take);
         }
@@ -44,8 +54,8 @@ impl Output {
 
     /// Appends bytes that are shared already.
     pub fn push(&mut self, bytes: Bytes) {
-        if bytes.len() >= BIG && self.big.is_empty() {
-            self.big = bytes;
+        if bytes.len() >= BIG && self.rest.is_none() {
+            self.rest = Some(Box::new(Rest { big: bytes, back: Vec::new() }));
         } else {
             self.buffer().extend_from_slice(&bytes);
         }
@@ -53,7 +63,10 @@ impl Output {
 
     /// What is to be written next.
     pub fn slices(&self) -> [IoSlice<'_>; 3] {
-        [IoSlice::new(&self.front[self.written..]), IoSlice::new(&self.big), IoSlice::new(&self.back)]
+        let front = &self.front[self.written..];
+        let (big, back) =
+            self.rest.as_ref().map_or((&[][..], &[][..]), |rest| (&rest.big[..], &rest.back[..]));
+        [IoSlice::new(front), IoSlice::new(big), IoSlice::new(back)]
     }
 
     /// Says that `length` bytes have been written.
@@ -61,27 +74,30 @@ impl Output {
         let front = length.min(self.front.len() - self.written);
         self.written += front;
         length -= front;
-        let big = length.min(self.big.len());
-        self.big.advance(big);
-        length -= big;
-        if self.written == self.front.len() && self.big.is_empty() {
-            self.front.clear();
-            self.big = Bytes::new();
-            std::mem::swap(&mut self.front, &mut self.back);
-            self.written = length;
+        if let Some(rest) = &mut self.rest {
+            let big = length.min(rest.big.len());
+            rest.big.advance(big);
+            length -= big;
+            if rest.big.is_empty() {
+                // The front was written before it.
+                give(std::mem::replace(&mut self.front, std::mem::take(&mut rest.back)));
+                self.written = length;
+                self.rest = None;
+            }
         }
     }
 
-    /// Gives the buffers up; all that was in them has been written.
+    /// Gives the buffer up; all that was in it has been written.
     pub fn release(&mut self) {
-        let Self { front, back, written, .. } = self;
-        for buffer in [front, back] {
-            buffer.clear();
-            let buffer = std::mem::take(buffer);
-            let _ = SPARES.try_with(|spares| spares.give(buffer));
-        }
-        *written = 0;
+        give(std::mem::take(&mut self.front));
+        self.written = 0;
     }
+}
+
+fn give(mut buffer: Vec<u8>) {
+    buffer.clear();
+    // When a thread ends, its spares may be gone before its last connection.
+    let _ = SPARES.try_with(|spares| spares.give(buffer));
 }
 
 #[cfg(test)]

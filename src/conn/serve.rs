@@ -20,12 +20,17 @@ use crate::proto::plan;
 ///
 /// What the host brought may panic where no handler is being called: a future
 /// that is dropped, a callback. That costs the connection, never the thread.
-pub(crate) async fn serve<T: Transport>(transport: T, app: &App, session: &Session) {
+pub(crate) fn serve<'a, T: Transport>(
+    transport: T,
+    app: &'a App,
+    session: &'a Session,
+) -> impl Future<Output = ()> + Send + use<'a, T> {
+    // On the heap, and before anything is awaited: futures keep their arguments
+    // for as long as they live.
     drive(
         Box::pin(Connection::new(Wire::new(transport, app.config.timeouts.write), app, session).run()),
         session,
     )
-    .await;
 }
 
 async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {

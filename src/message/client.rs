@@ -42,14 +42,20 @@ impl fmt::Display for Peer {
 pub(crate) struct Client {
     pub peer: Peer,
     gone: AtomicBool,
-    watchers: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
-    /// Counts the connection's exchanges: what an earlier one left behind must
-    /// not speak in a later one.
-    exchange: AtomicU64,
     /// Something was left for the exchange under way: a watcher, a hint. Set
     /// before it is looked whether the exchange is over; most leave nothing.
     used: AtomicBool,
-    hints: Mutex<Hints>,
+    /// Counts the connection's exchanges: what an earlier one left behind must
+    /// not speak in a later one.
+    exchange: AtomicU64,
+    left: Mutex<Option<Box<Left>>>,
+}
+
+/// What a handler has left for its exchange.
+#[derive(Default)]
+struct Left {
+    watchers: Vec<Box<dyn FnOnce() + Send>>,
+    hints: Hints,
 }
 
 /// Interim answers on their way to the connection.
@@ -66,10 +72,9 @@ impl Client {
         Self {
             peer,
             gone: AtomicBool::new(false),
-            watchers: Mutex::default(),
-            exchange: AtomicU64::new(0),
             used: AtomicBool::new(false),
-            hints: Mutex::default(),
+            exchange: AtomicU64::new(0),
+            left: Mutex::default(),
         }
     }
 
@@ -81,13 +86,14 @@ impl Client {
     /// Asks for a 103 in that exchange; false if it is over.
     pub fn hint(&self, exchange: u64, fields: Headers) -> bool {
         self.used.store(true, Ordering::SeqCst);
-        let mut hints = self.hints();
+        let mut left = self.left();
+        let hints = &mut left.get_or_insert_default().hints;
         if self.exchange() != exchange || hints.over {
             return false;
         }
         hints.waiting.push(fields);
         let waker = hints.waker.take();
-        drop(hints);
+        drop(left);
         waker.into_iter().for_each(Waker::wake);
         true
     }
@@ -96,7 +102,8 @@ impl Client {
     /// last of the exchange.
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
         self.used.store(true, Ordering::SeqCst);
-        let mut hints = self.hints();
+        let mut left = self.left();
+        let hints = &mut left.get_or_insert_default().hints;
         hints.waker = waker.cloned();
         hints.over = waker.is_none();
         std::mem::take(&mut hints.waiting)
@@ -114,8 +121,8 @@ impl Client {
     /// Says that the client has closed; runs what waits for that, once.
     pub fn mark_gone(&self) {
         if !self.gone.swap(true, Ordering::AcqRel) {
-            let watchers = std::mem::take(&mut *self.watchers());
-            for watcher in watchers {
+            let watchers = self.left().as_mut().map(|left| std::mem::take(&mut left.watchers));
+            for watcher in watchers.into_iter().flatten() {
                 if catch_unwind(AssertUnwindSafe(watcher)).is_err() {
                     log::error!(target: "transom", "a callback for a client that left panicked");
                 }
@@ -127,12 +134,12 @@ impl Client {
     /// left already.
     pub fn on_gone(&self, exchange: u64, watcher: Box<dyn FnOnce() + Send>) {
         self.used.store(true, Ordering::SeqCst);
-        let mut watchers = self.watchers();
+        let mut left = self.left();
         if self.is_gone() {
-            drop(watchers);
+            drop(left);
             watcher();
         } else if self.exchange() == exchange {
-            watchers.push(watcher);
+            left.get_or_insert_default().watchers.push(watcher);
         }
     }
 
@@ -143,16 +150,11 @@ impl Client {
         if !self.used.swap(false, Ordering::SeqCst) {
             return;
         }
-        let watchers = std::mem::take(&mut *self.watchers());
-        drop(watchers);
-        *self.hints() = Hints::default();
+        let left = self.left().take();
+        drop(left);
     }
 
-    fn hints(&self) -> MutexGuard<'_, Hints> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn watchers(&self) -> MutexGuard<'_, Vec<Box<dyn FnOnce() + Send>>> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left(&self) -> MutexGuard<'_, Option<Box<Left>>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

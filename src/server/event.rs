@@ -116,25 +116,28 @@ impl Crew {
     /// Gives a connection that this worker accepted to one that has few.
     fn admit(&self, index: usize, socket: Socket, peer: Peer) {
         let worker = self.choose(index);
-        let line = match Line::new(&worker.reactor, socket) {
-            Ok(line) => line,
-            Err(error) => {
-                log::error!(target: "transom", "cannot register a connection: {error}");
-                return;
-            }
-        };
         let shared = Arc::clone(&self.shared);
+        let reactor = worker.reactor.clone();
+        // A line is made within the task: what a task is given it keeps.
+        let line = move || {
+            let line = Line::new(&reactor, socket);
+            line.inspect_err(|error| log::error!(target: "transom", "cannot serve a connection: {error}"))
+        };
         if let Some(admission) = shared.gate.admit(peer) {
             worker.load.fetch_add(1, Ordering::Relaxed);
             let load = Load(Arc::clone(&worker.load));
             worker.reactor.spawn(async move {
                 let _load = load;
-                serve(line, &shared.app, &admission.session).await;
+                let Ok(serving) = line().map(|line| serve(line, &shared.app, &admission.session)) else {
+                    return;
+                };
+                serving.await;
             });
         } else if Arc::strong_count(&self.refusals) <= REFUSALS {
             let refusal = Arc::clone(&self.refusals);
             worker.reactor.spawn(async move {
-                refuse_busy(line, &shared.app.config).await;
+                let Ok(refusing) = line().map(|line| refuse_busy(line, &shared.app.config)) else { return };
+                refusing.await;
                 drop(refusal);
             });
         }
