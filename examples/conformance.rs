@@ -27,7 +27,7 @@ async fn echo(req: Request) -> Response {
 
 async fn sleep(req: Request) -> Result<Response, StatusCode> {
     let millis = req.param("millis").parse().map_err(|_| StatusCode::NOT_FOUND)?;
-    smol::Timer::after(Duration::from_millis(millis)).await;
+    transom::sleep(Duration::from_millis(millis)).await;
     Ok("slept".into_response())
 }
 

@@ -98,4 +98,4 @@ pub use message::{
 pub use pool::PoolFull;
 pub use responder::Responder;
 pub use router::{Route, Router};
-pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper};
+pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};

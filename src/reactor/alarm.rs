@@ -6,8 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use rustix::event::Timespec;
-
 use super::Reactor;
 
 /// All alarms of a reactor. A connection has one, which it sets about once for
@@ -21,8 +19,22 @@ pub(super) struct Alarms {
 
 #[derive(Default)]
 struct State {
-    due: BTreeMap<(u64, u64), Waker>,
+    due: BTreeMap<(u64, u64), Entry>,
     next_id: u64,
+}
+
+struct Entry {
+    waker: Waker,
+    exact: bool,
+}
+
+/// When a thread has to be awake next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Within that time, up to a millisecond later.
+    Within(Duration),
+    /// At that many nanoseconds from the start, and so long from now.
+    Exactly(u64, Duration),
 }
 
 impl Alarms {
@@ -30,14 +42,12 @@ impl Alarms {
         Self { start: Instant::now(), rung: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// How long until the next is due; `None` if there is none.
-    pub fn timeout(&self, now: Instant) -> Option<Timespec> {
+    /// When the next is due; `None` if there is none.
+    pub fn next(&self, now: Instant) -> Option<Next> {
         let state = self.lock();
-        let ((due, _), _) = state.due.first_key_value()?;
+        let (&(due, _), entry) = state.due.first_key_value()?;
         let left = Duration::from_nanos(due.saturating_sub(self.nanos(now)));
-        // Whole milliseconds, up, as epoll_wait(2) has them.
-        let millis = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
-        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)).try_into().unwrap_or(MINUTE))
+        Some(if entry.exact { Next::Exactly(due, left) } else { Next::Within(left) })
     }
 
     /// Wakes whoever has an alarm that is due.
@@ -46,7 +56,7 @@ impl Alarms {
         self.rung.store(now, Ordering::Release);
         let mut state = self.lock();
         while state.due.first_key_value().is_some_and(|((due, _), _)| *due <= now) {
-            let waker = state.due.pop_first().map(|(_, waker)| waker);
+            let waker = state.due.pop_first().map(|(_, entry)| entry.waker);
             drop(state);
             waker.into_iter().for_each(Waker::wake);
             state = self.lock();
@@ -62,13 +72,12 @@ impl Alarms {
     }
 }
 
-const MINUTE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
-
 /// One alarm for many deadlines. It is only ever set earlier: a deadline that
 /// moves away, as most do with each request, costs a comparison, until the alarm
 /// rings and is set anew.
 pub(crate) struct Alarm {
     reactor: Reactor,
+    exact: bool,
     set: Option<Set>,
 }
 
@@ -81,8 +90,14 @@ struct Set {
 }
 
 impl Alarm {
+    /// One that rings up to a millisecond late: deadlines are no more exact.
     pub fn new(reactor: &Reactor) -> Self {
-        Self { reactor: reactor.clone(), set: None }
+        Self { reactor: reactor.clone(), exact: false, set: None }
+    }
+
+    /// One that rings as soon as the system can, for a system call more.
+    pub fn exact(reactor: &Reactor) -> Self {
+        Self { reactor: reactor.clone(), exact: true, set: None }
     }
 
     /// Ready once `at` has passed; before, the task is woken by then.
@@ -102,7 +117,7 @@ impl Alarm {
         let mut state = self.reactor.0.alarms.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.due.insert((due, id), waker.clone());
+        state.due.insert((due, id), Entry { waker: waker.clone(), exact: self.exact });
         let is_next = state.due.first_key_value().is_some_and(|(key, _)| *key == (due, id));
         drop(state);
         self.set = Some(Set { at, due, id, waker: waker.clone() });

@@ -7,10 +7,12 @@
 
 mod alarm;
 mod bell;
+mod clock;
 mod ready;
 mod stream;
 mod task;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +29,7 @@ use slab::Slab;
 pub(crate) use alarm::Alarm;
 use alarm::Alarms;
 use bell::{Bell, Ringer};
+use clock::Clock;
 use ready::Readiness;
 pub(crate) use ready::{Watch, Way};
 pub(crate) use stream::Stream;
@@ -34,8 +37,14 @@ use task::Tasks;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
-/// The key of the bell among the registered descriptors.
+/// The keys of the bell and the clock among the registered descriptors.
 const BELL: u64 = u64::MAX;
+const CLOCK: u64 = u64::MAX - 1;
+
+thread_local! {
+    /// The reactor that this thread waits with now.
+    static CURRENT: RefCell<Option<Reactor>> = const { RefCell::new(None) };
+}
 
 /// A thread's reactor. Clones are the same one; any thread may have them, but
 /// one waits.
@@ -61,6 +70,11 @@ impl Reactor {
         Ok(Self(Arc::new(Inner { epoll, bell, watched: Mutex::default(), alarms, tasks })))
     }
 
+    /// That of this thread, while it runs a future or a task.
+    pub fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
     /// Runs a task beside the future of [`block_on`](Self::block_on), from any
     /// thread, until it ends or the reactor is closed.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -75,10 +89,12 @@ impl Reactor {
     /// Runs a future on this thread until it is done, and the tasks there are.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
+        let _entered = Entered(CURRENT.replace(Some(self.clone())));
         let ringer = Arc::new(Ringer::new(&self.0.bell));
         let waker = Waker::from(Arc::clone(&ringer));
         let mut cx = Context::from_waker(&waker);
         let mut events = Vec::with_capacity(EVENTS);
+        let clock = Clock::new(&self.0.epoll, CLOCK);
         let mut turn = VecDeque::new();
         loop {
             if ringer.take()
@@ -87,7 +103,7 @@ impl Reactor {
                 return output;
             }
             self.0.tasks.run(&mut turn);
-            self.turn(&mut events, || ringer.is_rung() || self.0.tasks.has_work());
+            self.turn(&mut events, &clock, || ringer.is_rung() || self.0.tasks.has_work());
         }
     }
 
@@ -113,8 +129,8 @@ impl Reactor {
 
     /// Waits until something is ready or due, or another thread calls, unless
     /// there is work; wakes whoever waits for it.
-    fn turn(&self, events: &mut Vec<Event>, has_work: impl FnOnce() -> bool) {
-        let timeout = self.0.bell.sleep(has_work, || self.0.alarms.timeout(Instant::now()));
+    fn turn(&self, events: &mut Vec<Event>, clock: &Clock<'_>, has_work: impl FnOnce() -> bool) {
+        let timeout = self.0.bell.sleep(has_work, || clock.timeout(self.0.alarms.next(Instant::now())));
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             // Nothing that a program can bring about: the descriptors are ours.
@@ -124,7 +140,7 @@ impl Reactor {
         for event in events.drain(..) {
             let (flags, data) = (event.flags, event.data);
             let ready = match data.u64() {
-                BELL => None,
+                BELL | CLOCK => None,
                 key => usize::try_from(key).ok().and_then(|key| self.0.watched().get(key).cloned()),
             };
             if let Some(ready) = ready {
@@ -132,6 +148,15 @@ impl Reactor {
             }
         }
         self.0.alarms.ring(Instant::now());
+    }
+}
+
+/// Puts the thread's earlier reactor back, if it had one.
+struct Entered(Option<Reactor>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
     }
 }
 

@@ -212,10 +212,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> 
 /// moves away, as most do with each request, costs nothing until the timer
 /// fires and is set anew.
 #[derive(Default)]
-struct Alarm(Option<(Instant, Timer)>);
+pub(super) struct Alarm(Option<(Instant, Timer)>);
 
 impl Alarm {
-    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         loop {
             let (set, timer) = match &mut self.0 {
                 Some((set, timer)) if *set <= at => (*set, timer),

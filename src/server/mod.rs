@@ -14,6 +14,7 @@ mod native;
 #[cfg(target_os = "linux")]
 mod sequential;
 mod service;
+mod sleep;
 mod stop;
 #[cfg(target_os = "linux")]
 mod threaded;
@@ -24,6 +25,7 @@ pub use address::{Address, Listener};
 pub use handle::Handle;
 pub use model::Model;
 pub use service::Service;
+pub use sleep::sleep;
 pub use stop::{Report, Stopper};
 
 use crate::config::{Config, Limits, Timeouts};

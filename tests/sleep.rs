@@ -1,0 +1,83 @@
+//! `transom::sleep` waits wherever it is called: under each model, within a host's
+//! executor, for a future that has moved to another thread.
+
+mod common;
+
+const MODEL: transom::Model = transom::Model::EventDriven;
+
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+use transom::{Model, Request, Router, sleep};
+
+use common::{Client, PATIENCE, configured};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn app() -> Router {
+    Router::new().get("/", async |_: Request| {
+        let begun = Instant::now();
+        sleep(SHORT).await;
+        begun.elapsed().as_micros().to_string()
+    })
+}
+
+#[track_caller]
+fn assert_slept(micros: u64) {
+    let slept = Duration::from_micros(micros);
+    assert!(slept >= SHORT, "it was early: {slept:?}");
+    assert!(slept < PATIENCE, "it took {slept:?}");
+}
+
+#[test]
+fn a_handler_sleeps_under_each_model() {
+    for model in [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven] {
+        let server = configured(app(), |_, _| ()).model(model).bind("127.0.0.1:0").unwrap().start().unwrap();
+        let mut client = Client::connect(&server);
+        for _ in 0..3 {
+            assert_slept(client.get("/").text().parse().unwrap());
+        }
+    }
+}
+
+#[test]
+fn many_handlers_sleep_at_once() {
+    let server = configured(app(), |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut clients: Vec<_> = (0..50).map(|_| Client::connect(&server)).collect();
+    let begun = Instant::now();
+    clients.iter_mut().for_each(|client| client.request("/"));
+    clients.iter_mut().for_each(|client| assert_slept(client.answer().text().parse().unwrap()));
+    assert!(begun.elapsed() < SHORT * 50, "one after another: {:?}", begun.elapsed());
+}
+
+#[test]
+fn it_sleeps_without_a_server() {
+    let begun = Instant::now();
+    future::block_on(sleep(SHORT));
+    assert_slept(u64::try_from(begun.elapsed().as_micros()).unwrap());
+    let begun = Instant::now();
+    smol::block_on(future::zip(sleep(SHORT), sleep(SHORT * 2)));
+    assert!(begun.elapsed() >= SHORT * 2);
+}
+
+#[test]
+fn a_sleep_that_moves_to_another_thread_goes_on_there() {
+    let app = Router::new().get("/", async |_: Request| {
+        let begun = Instant::now();
+        let mut sleeping = Box::pin(sleep(SHORT));
+        // Begun on the worker, ended elsewhere.
+        assert!(future::poll_once(&mut sleeping).await.is_none());
+        smol::unblock(move || future::block_on(sleeping)).await;
+        begun.elapsed().as_micros().to_string()
+    });
+    let server = configured(app, |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap();
+    assert_slept(Client::connect(&server).get("/").text().parse().unwrap());
+}
+
+#[test]
+fn a_sleep_for_ever_ends_with_its_exchange() {
+    let app = Router::new().get("/", async |_: Request| sleep(Duration::MAX).await);
+    let server = configured(app, |_, timeouts| timeouts.handler = Some(SHORT));
+    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+    assert_eq!(Client::connect(&server).get("/").status, 503);
+}
