@@ -58,8 +58,8 @@ pub struct Limits {
     /// Connections that the kernel holds until they are accepted, count; default
     /// off (`None`): 1,024 for sockets that the server binds, and as it was for
     /// those it was given. No more than `net.core.somaxconn`. Beyond, the kernel
-    /// does not answer; a TCP client tries again after 1 s, 3 s, 7 s (listen(2),
-    /// tcp(7)). Enforced by the system.
+    /// does not answer; a TCP client asks again after a second, and so on
+    /// (listen(2), tcp(7)). Enforced by the system.
     pub backlog: Option<u32>,
 }
 

@@ -87,9 +87,10 @@ impl Reactor {
     }
 
     /// Runs a future on this thread until it is done, and the tasks there are.
+    /// Descriptors that are still registered then are of no use any more.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let _entered = Entered(CURRENT.replace(Some(self.clone())));
+        let _entered = Entered::new(self);
         let ringer = Arc::new(Ringer::new(&self.0.bell));
         let waker = Waker::from(Arc::clone(&ringer));
         let mut cx = Context::from_waker(&waker);
@@ -151,12 +152,25 @@ impl Reactor {
     }
 }
 
-/// Puts the thread's earlier reactor back, if it had one.
-struct Entered(Option<Reactor>);
+/// A thread waits with this reactor, until dropped.
+struct Entered<'a> {
+    reactor: &'a Reactor,
+    /// What it waited with before.
+    before: Option<Reactor>,
+}
 
-impl Drop for Entered {
+impl<'a> Entered<'a> {
+    fn new(reactor: &'a Reactor) -> Self {
+        Self { reactor, before: CURRENT.replace(Some(reactor.clone())) }
+    }
+}
+
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        CURRENT.set(self.before.take());
+        // What has been taken elsewhere would wait for ever.
+        let left: Vec<_> = self.reactor.0.watched().iter().map(|(_, ready)| Arc::clone(ready)).collect();
+        left.into_iter().for_each(|ready| ready.abandon());
     }
 }
 

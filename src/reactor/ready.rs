@@ -30,9 +30,11 @@ struct Side {
 const READY: u32 = 1;
 /// The other end has closed, or all is broken: reading will say so, again and again.
 const HUNG_UP: u32 = 2;
+/// Nobody waits for events any more.
+const ABANDONED: u32 = 4;
 /// The rest counts events: an operation that found nothing clears readiness only
 /// if none has come since it began.
-const TICK: u32 = 4;
+const TICK: u32 = 8;
 
 #[derive(Default)]
 struct Waiter {
@@ -60,6 +62,11 @@ impl Readiness {
         if flags.intersects(EventFlags::OUT | broken) {
             write.set(READY);
         }
+    }
+
+    /// The reactor runs no more: operations fail from now on.
+    pub fn abandon(&self) {
+        self.0.iter().for_each(|side| side.set(READY | ABANDONED));
     }
 }
 
@@ -103,6 +110,9 @@ impl Watch {
     ) -> Poll<io::Result<T>> {
         loop {
             let tick = ready!(self.poll_ready(cx, way));
+            if tick & ABANDONED != 0 {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            }
             match operation(tick) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(way, tick),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

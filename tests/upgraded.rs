@@ -1,0 +1,65 @@
+//! An upgraded connection that its handler has handed on: it lives as long as the
+//! thread that waits for it, and then says so.
+
+mod common;
+
+const MODEL: transom::Model = transom::Model::EventDriven;
+
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
+use transom::{Model, Request, Response, Router, Upgraded};
+
+use common::{Client, PATIENCE, configured};
+
+/// A server that hands each upgraded connection over.
+fn handing_over(model: Model) -> (transom::Handle, mpsc::Receiver<Upgraded>) {
+    let (sender, receiver) = mpsc::channel();
+    let app = Router::new().get("/", move |_: Request| {
+        let sender = sender.clone();
+        async move { Response::upgrade("echo", async move |stream| drop(sender.send(stream))) }
+    });
+    let server = configured(app, |_, _| ()).model(model).bind("127.0.0.1:0").unwrap().start().unwrap();
+    (server, receiver)
+}
+
+fn upgrade(server: &transom::Handle) -> Client {
+    let mut client = Client::connect(server);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.head().status, 101);
+    client
+}
+
+fn echo(stream: &mut Upgraded) -> io::Result<()> {
+    future::block_on(async {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await?;
+        stream.write_all(&byte).await
+    })
+}
+
+#[test]
+fn it_goes_on_until_the_server_ends() {
+    // On async-io it goes on even then.
+    let own = if cfg!(transom_portable) { None } else { Some(Model::EventDriven) };
+    for model in own.into_iter().chain([Model::Sequential]) {
+        let (server, streams) = handing_over(model);
+        let mut client = upgrade(&server);
+        let mut stream = streams.recv_timeout(PATIENCE).unwrap();
+        client.send("a");
+        echo(&mut stream).unwrap();
+        assert_eq!(client.take(1).unwrap(), b"a", "{model}");
+        server.stop(Duration::from_secs(1));
+        assert_eq!(echo(&mut stream).unwrap_err().kind(), io::ErrorKind::NotConnected, "{model}");
+    }
+}
+
+#[test]
+fn with_a_thread_for_each_connection_it_ends_with_its_handler() {
+    let (server, streams) = handing_over(Model::ThreadPerConnection);
+    let _client = upgrade(&server);
+    let mut stream = streams.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(echo(&mut stream).unwrap_err().kind(), io::ErrorKind::NotConnected);
+}
