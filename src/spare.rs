@@ -6,7 +6,7 @@ use std::cell::RefCell;
 /// Buffers of each kind that a thread keeps.
 const KEPT: usize = 32;
 /// The largest that is kept, bytes.
-const LARGEST: usize = 32 * 1024;
+const LARGEST: usize = 64 * 1024;
 
 /// A thread's spare buffers of one kind.
 pub(crate) struct Spares<T>(RefCell<Vec<Vec<T>>>);

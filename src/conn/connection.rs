@@ -105,7 +105,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.session.settle();
         match last {
             Next::Linger => self.wire.linger(limits.drain, timeouts.drain).await,
-            Next::Close => drop(self.wire.close(timeouts.drain).await),
+            Next::Close => self.wire.end(timeouts.drain).await,
             _ => {}
         }
     }

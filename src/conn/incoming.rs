@@ -259,7 +259,12 @@ impl Incoming {
             Rest::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= length as u64;
-                (Bytes::copy_from_slice(&input[..length]), length, *left == 0)
+                let done = *left == 0;
+                let all = if length == input.len() { wire.input.take_all() } else { None };
+                match all {
+                    Some(all) => (all, 0, done),
+                    None => (Bytes::copy_from_slice(&wire.input.as_slice()[..length]), length, done),
+                }
             }
             Rest::Chunked(decoder) => {
                 let (mut data, mut consumed) = (Vec::new(), 0);
@@ -274,7 +279,7 @@ impl Incoming {
                 (data.into(), consumed, decoder.is_done())
             }
         };
-        if consumed > 0 {
+        if !chunk.is_empty() || consumed > 0 {
             // Bytes came, so the client no longer waits for leave to send them.
             self.expects_continue = false;
         }

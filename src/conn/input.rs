@@ -1,5 +1,7 @@
 //! The bytes that have come and have not been used.
 
+use bytes::Bytes;
+
 use crate::spare::Spares;
 
 thread_local! {
@@ -20,6 +22,8 @@ pub(super) struct Input {
 const FIRST: usize = 4 * 1024;
 /// What it grows to for the sake of fewer reads.
 const LARGE: usize = 64 * 1024;
+/// From here on bytes are handed over with their buffer rather than copied.
+const WORTH_IT: usize = 8 * 1024;
 
 impl Input {
     pub const fn new() -> Self {
@@ -73,14 +77,44 @@ impl Input {
         self.filled_up = self.end == self.bytes.len();
     }
 
+    /// Takes all there is, if that is much and most of the buffer: it goes with it,
+    /// which costs less than a copy, and comes back when nobody needs it any more.
+    pub fn take_all(&mut self) -> Option<Bytes> {
+        if self.len() < WORTH_IT.max(self.bytes.len() / 2) {
+            return None;
+        }
+        let lent = Bytes::from_owner(Lent(std::mem::take(&mut self.bytes)));
+        let all = lent.slice(self.start..self.end);
+        (self.start, self.end) = (0, 0);
+        Some(all)
+    }
+
     /// Gives the buffer up if there is nothing in it.
     pub fn release(&mut self) {
         if self.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
-            // When a thread ends, its spares may be gone before its last connection.
-            let _ = SPARES.try_with(|spares| spares.give(bytes));
+            give(std::mem::take(&mut self.bytes));
         }
     }
+}
+
+/// A buffer whose bytes somebody reads.
+struct Lent(Vec<u8>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}
+
+fn give(buffer: Vec<u8>) {
+    // When a thread ends, its spares may be gone before its last connection.
+    let _ = SPARES.try_with(|spares| spares.give(buffer));
 }
 
 impl Drop for Input {
@@ -93,6 +127,33 @@ impl Drop for Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hands_over_what_is_much_with_its_buffer() {
+        let mut input = Input::new();
+        input.room();
+        input.filled(FIRST);
+        assert!(input.take_all().is_none(), "little, in a small buffer");
+        while input.len() < LARGE - 1000 {
+            let room = input.room();
+            room.fill(7);
+            let length = room.len();
+            input.filled(length);
+        }
+        let length = input.len();
+        let all = input.take_all().unwrap();
+        assert_eq!((all.len(), all[length - 1], input.len()), (length, 7, 0));
+        input.room();
+        input.filled(10);
+        assert!(input.take_all().is_none());
+        assert_eq!(input.len(), 10);
+        // The buffer comes back to whoever needs one.
+        let place = all.as_ptr() as usize;
+        drop(all);
+        let mut other = Input::new();
+        let room = other.room().as_ptr_range();
+        assert!((room.start as usize..room.end as usize).contains(&place));
+    }
 
     #[test]
     fn holds_what_was_put_in() {

@@ -14,6 +14,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// by then. Several deadlines may be asked for in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
+    /// Whether dropping it closes it in order, so that closing it first adds nothing.
+    fn is_closed_by_drop(&self) -> bool {
+        false
+    }
+
     /// Makes the coming close a reset, where there is such a thing, or an
     /// ordinary close again. With a reset, what the client has not taken is
     /// dropped, and it can tell that something is missing.

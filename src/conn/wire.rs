@@ -141,9 +141,17 @@ impl<T: Transport> Wire<T> {
         self.transport.reset_on_close(false);
     }
 
+    /// Ends the connection in order (RFC 9112 9.8), if all is written and nothing
+    /// is left to read.
+    pub async fn end(&mut self, timeout: Option<Duration>) {
+        if !self.transport.is_closed_by_drop() {
+            self.close(timeout).await;
+        }
+    }
+
     /// Ends the sending side in order (RFC 9112 9.8), if all is written and it
     /// goes quickly; says whether it did.
-    pub async fn close(&mut self, timeout: Option<Duration>) -> bool {
+    async fn close(&mut self, timeout: Option<Duration>) -> bool {
         if !self.output.is_empty() || self.unflushed {
             return false;
         }

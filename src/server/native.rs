@@ -42,6 +42,10 @@ impl Transport for Line {
         self.alarm.poll(cx, at)
     }
 
+    fn is_closed_by_drop(&self) -> bool {
+        true
+    }
+
     fn reset_on_close(&mut self, reset: bool) {
         if self.is_tcp {
             // A close without lingering is a reset (socket(7), SO_LINGER).
