@@ -195,10 +195,11 @@ fn usual_fields<'h, 'b>(
     if length > room || fields.len() > limits.headers {
         return None;
     }
-    // httparse takes a bare LF for a line's end.
-    let starts = fields.iter().skip(1).map(|field| offset(text, field.name.as_bytes()));
-    let mut ends = starts.chain([length - 2, length]);
-    ends.all(|end| end >= 2 && text[end - 2..end] == *b"\r\n").then_some((fields, length))
+    // httparse takes a bare LF for a line's end: each line must start behind CR LF.
+    let mut starts = fields.iter().map(|field| offset(text, field.name.as_bytes()));
+    let ends_well = |end: usize| text[..end].ends_with(b"\r\n");
+    let is_strict = starts.next() == Some(0) && starts.all(ends_well);
+    (is_strict && ends_well(length) && ends_well(length - 2)).then_some((fields, length))
 }
 
 /// The field lines with the empty line behind them (RFC 9112 5).
@@ -290,6 +291,9 @@ mod tests {
         assert_eq!(refused("GET / HTTP/1.1\nHost: h\r\n\r\n"), Some(Reject::BareLineEnd));
         assert_eq!(refused("GET / HTTP/1.1\r\nHost: h\n\r\n"), Some(Reject::BareLineEnd));
         assert_eq!(refused("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused("GET / HTTP/1.1\r\n\nHost: h\r\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused("GET / HTTP/1.1\r\nHost: h\nA: b\r\n\r\n"), Some(Reject::BareLineEnd));
+        assert_eq!(refused("GET / HTTP/1.1\r\nHost: h\r\n\n"), Some(Reject::BareLineEnd));
         assert_eq!(refused(with_line("a: b\rc: d")), Some(Reject::BadHeader));
     }
 
