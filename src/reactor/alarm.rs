@@ -63,6 +63,12 @@ impl Alarms {
         }
     }
 
+    /// Whether it was looked what is due, within that time before now.
+    pub fn has_rung_since(&self, now: Instant, time: Duration) -> bool {
+        let since = self.nanos(now).saturating_sub(self.rung.load(Ordering::Acquire));
+        Duration::from_nanos(since) < time
+    }
+
     fn nanos(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
@@ -138,5 +144,166 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::thread;
+
+    use super::super::tests::in_time;
+    use super::*;
+
+    fn after(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    /// Waits until then, and says how late it was.
+    fn wait(reactor: &Reactor, alarm: &mut Alarm, at: Instant) -> Duration {
+        reactor.block_on(poll_fn(|cx| alarm.poll(cx, at)));
+        let now = Instant::now();
+        assert!(now >= at, "{:?} too early", at - now);
+        now - at
+    }
+
+    fn count(reactor: &Reactor) -> usize {
+        reactor.0.alarms.lock().due.len()
+    }
+
+    #[test]
+    fn an_alarm_rings_in_time_and_not_before() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            for mut alarm in [Alarm::new(&reactor), Alarm::exact(&reactor)] {
+                for millis in [0, 1, 2, 20] {
+                    wait(&reactor, &mut alarm, after(millis));
+                }
+                wait(&reactor, &mut alarm, Instant::now());
+            }
+            assert_eq!(count(&reactor), 0);
+        });
+    }
+
+    #[test]
+    fn an_exact_alarm_is_closer_than_a_millisecond_now_and_then() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let mut alarm = Alarm::exact(&reactor);
+            let late = (0..100).map(|_| wait(&reactor, &mut alarm, after(0) + Duration::from_micros(300)));
+            assert!(late.min().unwrap() < Duration::from_micros(500));
+        });
+    }
+
+    #[test]
+    fn a_deadline_may_move_away_and_closer() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let mut alarm = Alarm::new(&reactor);
+            let (near, far) = (after(20), after(60));
+            let polls = Cell::new(0);
+            // It rings for the nearer one, which is no longer meant, and once more.
+            let mut at = near;
+            reactor.block_on(poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                let polled = alarm.poll(cx, at);
+                assert!(polled.is_pending() || Instant::now() >= far);
+                at = far;
+                polled
+            }));
+            assert!(polls.get() <= 4, "{} polls", polls.get());
+            // Moved closer, it must ring for that.
+            let (near, far) = (after(20), after(600_000));
+            let mut at = far;
+            reactor.block_on(poll_fn(|cx| {
+                let _ = alarm.poll(cx, at);
+                at = near;
+                alarm.poll(cx, at)
+            }));
+            assert!(Instant::now() >= near);
+        });
+    }
+
+    #[test]
+    fn a_cancelled_alarm_wakes_nobody() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (mut alarm, mut dropped) = (Alarm::new(&reactor), Some(Alarm::new(&reactor)));
+            let (soon, later, polls) = (after(10), after(50), Cell::new(0));
+            reactor.block_on(poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                if let Some(mut soon_to_go) = dropped.take() {
+                    assert!(soon_to_go.poll(cx, soon).is_pending());
+                }
+                alarm.poll(cx, later)
+            }));
+            assert_eq!(polls.get(), 2);
+        });
+    }
+
+    #[test]
+    fn many_alarms_ring_in_order() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (sender, rung) = async_channel::unbounded();
+            let start = Instant::now();
+            for number in 0..500_u64 {
+                let place = number * 7919 % 500;
+                let at = start + Duration::from_micros(place * 100);
+                let (sender, mut alarm) = (sender.clone(), Alarm::new(&reactor));
+                reactor.spawn(async move {
+                    poll_fn(|cx| alarm.poll(cx, at)).await;
+                    sender.send((place, Instant::now() >= at)).await.unwrap();
+                });
+            }
+            reactor.block_on(async {
+                let mut all = Vec::new();
+                for _ in 0..500 {
+                    let (place, is_time) = rung.recv().await.unwrap();
+                    assert!(is_time, "{place} rang too early");
+                    all.push(place);
+                }
+                assert!(all.is_sorted(), "{all:?}");
+            });
+            assert_eq!(count(&reactor), 0);
+        });
+    }
+
+    #[test]
+    fn an_alarm_that_another_thread_sets_cuts_a_sleep_short() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (woken, wakes) = async_channel::bounded::<()>(1);
+            let (mut far, mut near) = (Alarm::new(&reactor), Alarm::new(&reactor));
+            let setting = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                // Woken on the reactor's thread, which must not sleep on until the other is due.
+                let calling = Waker::from(std::sync::Arc::new(Calls(woken)));
+                let at = after(20);
+                let polled = near.poll(&mut Context::from_waker(&calling), at);
+                assert!(polled.is_pending());
+                (near, at)
+            });
+            let far_away = after(600_000);
+            reactor.block_on(async {
+                let too_late = async {
+                    poll_fn(|cx| far.poll(cx, far_away)).await;
+                    panic!("it slept on");
+                };
+                let woken = async { wakes.recv().await.unwrap() };
+                futures_lite::future::or(woken, too_late).await;
+            });
+            let (_near, at) = setting.join().unwrap();
+            assert!(Instant::now() >= at);
+        });
+    }
+
+    struct Calls(async_channel::Sender<()>);
+
+    impl std::task::Wake for Calls {
+        fn wake(self: std::sync::Arc<Self>) {
+            let _ = self.0.try_send(());
+        }
     }
 }

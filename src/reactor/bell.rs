@@ -29,6 +29,10 @@ impl Bell {
         }
     }
 
+    pub fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
     /// The thread is about to sleep, unless there is work; how long it may.
     /// Work that comes from now on rings.
     pub fn sleep(
@@ -83,5 +87,67 @@ impl Wake for Ringer {
         if !self.rung.swap(true, Ordering::SeqCst) {
             self.bell.ring();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    /// Whether it was heard, for once.
+    fn heard(bell: &Bell) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let heard = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&now)).unwrap() == 1;
+        if heard {
+            rustix::io::read(bell, &mut [0; 8]).unwrap();
+        }
+        heard
+    }
+
+    #[test]
+    fn it_rings_for_those_who_sleep_or_are_about_to() {
+        let bell = Bell::new().unwrap();
+        bell.ring();
+        assert!(!heard(&bell), "nobody sleeps");
+        bell.sleep(|| false, || None);
+        bell.ring();
+        assert!(heard(&bell));
+        bell.ring();
+        assert!(!heard(&bell), "it was called already");
+        bell.sleep(|| false, || None);
+        bell.awake();
+        bell.ring();
+        assert!(!heard(&bell), "it is awake");
+        // Work that comes while it looks for some.
+        bell.sleep(
+            || {
+                bell.ring();
+                false
+            },
+            || None,
+        );
+        assert!(heard(&bell));
+    }
+
+    #[test]
+    fn whoever_has_work_does_not_sleep() {
+        let bell = Bell::new().unwrap();
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let long = Timespec { tv_sec: 9, tv_nsec: 0 };
+        assert_eq!(bell.sleep(|| true, || Some(long)), Some(zero));
+        assert_eq!(bell.sleep(|| false, || Some(long)), Some(long));
+        assert_eq!(bell.sleep(|| false, || None), None);
+    }
+
+    #[test]
+    fn a_ringer_is_rung_until_it_is_asked() {
+        let ringer = Arc::new(Ringer::new(&Arc::new(Bell::new().unwrap())));
+        assert!(ringer.take(), "the first poll");
+        assert!(!ringer.take());
+        ringer.wake_by_ref();
+        ringer.wake_by_ref();
+        assert!(ringer.is_rung() && ringer.take() && !ringer.take());
     }
 }

@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -37,6 +37,9 @@ use task::Tasks;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
+/// What a thread that nothing holds takes at most from one wait to the next, on a
+/// machine with other work to do.
+const MOMENT: Duration = Duration::from_millis(10);
 /// The keys of the bell and the clock among the registered descriptors.
 const BELL: u64 = u64::MAX;
 const CLOCK: u64 = u64::MAX - 1;
@@ -79,6 +82,12 @@ impl Reactor {
     /// thread, until it ends or the reactor is closed.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);
+    }
+
+    /// Whether what is spawned would be run soon: its thread waits, or did a moment
+    /// ago. If not, something holds it.
+    pub fn is_at_hand(&self, now: Instant) -> bool {
+        self.0.bell.is_asleep() || self.0.alarms.has_rung_since(now, MOMENT)
     }
 
     /// Drops the tasks that have not ended, and takes no more.
@@ -177,5 +186,214 @@ impl Drop for Entered<'_> {
 impl Inner {
     fn watched(&self) -> MutexGuard<'_, Slab<Arc<Readiness>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use futures_lite::future::yield_now;
+
+    use super::*;
+
+    /// Longer than anything takes here; a wake that was lost is missed for ever.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Does that on a thread of its own; fails if it does not come to an end.
+    #[track_caller]
+    pub(super) fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+        let (sender, receiver) = mpsc::channel();
+        let working = thread::spawn(move || sender.send(work()));
+        let result = receiver.recv_timeout(PATIENCE);
+        if let Err(mpsc::RecvTimeoutError::Disconnected) = result {
+            std::panic::resume_unwind(working.join().unwrap_err());
+        }
+        result.expect("it does not end")
+    }
+
+    /// A stream in that reactor, and its other end.
+    pub(super) fn pair(reactor: &Reactor) -> (Stream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Stream::new(reactor, ours.into()).unwrap(), theirs)
+    }
+
+    /// What one thread asks for and another gives, in turn.
+    #[derive(Default)]
+    struct Game {
+        asked: AtomicU64,
+        given: AtomicU64,
+        waker: Mutex<Option<Waker>>,
+    }
+
+    impl Game {
+        const TURNS: u64 = 30_000;
+
+        async fn ask(&self) {
+            let turn = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            poll_fn(|cx| {
+                *self.waker.lock().unwrap() = Some(cx.waker().clone());
+                if self.given.load(Ordering::SeqCst) == turn { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+
+        /// Gives what is asked for, sooner or later: so that the other thread is
+        /// met at each point of its way to sleep.
+        fn give(&self) {
+            let mut delay = 0;
+            for turn in 1..=Self::TURNS {
+                while self.asked.load(Ordering::SeqCst) < turn {
+                    thread::yield_now();
+                }
+                delay = (delay * 7 + 3) % 401;
+                (0..delay).for_each(|_| std::hint::spin_loop());
+                self.given.store(turn, Ordering::SeqCst);
+                let waker = self.waker.lock().unwrap().take();
+                waker.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    #[test]
+    fn no_wake_from_another_thread_is_lost() {
+        in_time(|| {
+            let (reactor, game) = (Reactor::new().unwrap(), Game::default());
+            thread::scope(|scope| {
+                scope.spawn(|| game.give());
+                reactor.block_on(async {
+                    for _ in 0..Game::TURNS {
+                        game.ask().await;
+                    }
+                });
+            });
+        });
+    }
+
+    #[test]
+    fn no_wake_of_a_task_is_lost() {
+        in_time(|| {
+            let (reactor, game) = (Reactor::new().unwrap(), Arc::new(Game::default()));
+            let giving = {
+                let game = Arc::clone(&game);
+                thread::spawn(move || game.give())
+            };
+            let (over, end) = async_channel::bounded::<()>(1);
+            let task = Arc::clone(&game);
+            reactor.spawn(async move {
+                for _ in 0..Game::TURNS {
+                    task.ask().await;
+                }
+                drop(over);
+            });
+            reactor.block_on(end.recv()).unwrap_err();
+            giving.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_is_woken_by_another() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (sender, receiver) = async_channel::bounded(1);
+            let sending = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                sender.send_blocking(7).unwrap();
+            });
+            assert_eq!(reactor.block_on(receiver.recv()).unwrap(), 7);
+            sending.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_task_may_be_spawned_by_any_thread_while_the_reactors_own_sleeps() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (sender, receiver) = async_channel::bounded(1);
+            let spawning = {
+                let reactor = reactor.clone();
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(20));
+                    reactor.spawn(async move { sender.send(thread::current().id()).await.unwrap() });
+                })
+            };
+            assert_eq!(reactor.block_on(receiver.recv()).unwrap(), thread::current().id());
+            spawning.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_panic_ends_a_task_and_no_other() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (sender, receiver) = async_channel::bounded(1);
+            reactor.spawn(async { panic!("on purpose") });
+            reactor.spawn(async move {
+                yield_now().await;
+                sender.send(()).await.unwrap();
+            });
+            reactor.block_on(receiver.recv()).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_has_not_ended_is_dropped_when_the_reactor_is_closed() {
+        struct Counted(Arc<AtomicUsize>);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (reactor, dropped) = (Reactor::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let task = || {
+            let counted = Counted(Arc::clone(&dropped));
+            async move {
+                std::future::pending::<()>().await;
+                drop(counted);
+            }
+        };
+        (0..3).for_each(|_| reactor.spawn(task()));
+        reactor.block_on(yield_now());
+        assert_eq!(dropped.load(Ordering::SeqCst), 0);
+        reactor.close();
+        assert_eq!(dropped.load(Ordering::SeqCst), 3);
+        reactor.spawn(task());
+        assert_eq!(dropped.load(Ordering::SeqCst), 4, "it takes more");
+        // It still runs a future.
+        reactor.block_on(yield_now());
+    }
+
+    #[test]
+    fn the_current_reactor_is_that_which_runs() {
+        let same = |one: &Reactor, other: Option<Reactor>| other.is_some_and(|o| Arc::ptr_eq(&one.0, &o.0));
+        let (outer, inner) = (Reactor::new().unwrap(), Reactor::new().unwrap());
+        assert!(Reactor::current().is_none());
+        outer.block_on(async {
+            assert!(same(&outer, Reactor::current()));
+            inner.block_on(async { assert!(same(&inner, Reactor::current())) });
+            assert!(same(&outer, Reactor::current()));
+        });
+        assert!(Reactor::current().is_none());
+    }
+
+    #[test]
+    fn a_reactor_leaves_no_descriptor_behind() {
+        // Other tests of the process open some too: so these are looked at by number.
+        let open = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
+        let reactor = Reactor::new().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&reactor.0.epoll);
+        assert!(open(number).unwrap().to_string_lossy().contains("eventpoll"));
+        let weak = Arc::downgrade(&reactor.0);
+        reactor.spawn(std::future::pending());
+        reactor.block_on(yield_now());
+        reactor.close();
+        drop(reactor);
+        assert!(weak.upgrade().is_none(), "something still has it");
     }
 }

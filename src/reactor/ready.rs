@@ -176,3 +176,215 @@ impl Drop for Watch {
         self.reactor.0.watched().try_remove(self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+    use std::thread;
+    use std::time::Duration;
+
+    use futures_lite::future::yield_now;
+
+    use super::super::tests::in_time;
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A waker, and its count.
+    fn counted() -> (Waker, Arc<Count>) {
+        let count = Arc::new(Count::default());
+        (Waker::from(Arc::clone(&count)), count)
+    }
+
+    fn is_ready(watch: &Watch, waker: &Waker, way: Way) -> bool {
+        watch.poll_ready(&mut Context::from_waker(waker), way).is_ready()
+    }
+
+    fn clear(watch: &Watch, way: Way) {
+        if let Poll::Ready(tick) = watch.poll_ready(&mut Context::from_waker(Waker::noop()), way) {
+            watch.clear(way, tick);
+        }
+    }
+
+    fn watched() -> (Reactor, Watch, UnixStream, UnixStream) {
+        let reactor = Reactor::new().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let watch = reactor.watch(&ours).unwrap();
+        (reactor, watch, ours, theirs)
+    }
+
+    /// Lets the reactor take in what the kernel has to tell.
+    async fn turn() {
+        yield_now().await;
+        yield_now().await;
+    }
+
+    #[test]
+    fn each_way_has_a_task_of_its_own_that_waits() {
+        let (reactor, watch, ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let ((reader, read), (writer, written)) = (counted(), counted());
+            assert!(!is_ready(&watch, &reader, Way::Read));
+            assert!(is_ready(&watch, &writer, Way::Write), "there is room");
+            // Full, so that the other way is told when there is room again.
+            while (&ours).write(&[0; 4096]).is_ok() {}
+            clear(&watch, Way::Write);
+            assert!(!is_ready(&watch, &writer, Way::Write));
+            theirs.write_all(b"x").unwrap();
+            turn().await;
+            assert_eq!(read.0.load(Ordering::SeqCst), 1);
+            assert!(is_ready(&watch, &reader, Way::Read));
+            let mut rest = vec![0; 1 << 16];
+            theirs.set_nonblocking(true).unwrap();
+            while theirs.read(&mut rest).is_ok() {}
+            turn().await;
+            assert_eq!(written.0.load(Ordering::SeqCst), 1);
+            assert!(is_ready(&watch, &writer, Way::Write));
+        });
+    }
+
+    #[test]
+    fn the_task_that_asked_last_is_woken_and_only_once() {
+        let (reactor, watch, _ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let ((first, firsts), (second, seconds)) = (counted(), counted());
+            assert!(!is_ready(&watch, &first, Way::Read));
+            assert!(!is_ready(&watch, &second, Way::Read));
+            for _ in 0..3 {
+                theirs.write_all(b"x").unwrap();
+                turn().await;
+            }
+            assert_eq!((firsts.0.load(Ordering::SeqCst), seconds.0.load(Ordering::SeqCst)), (0, 1));
+        });
+    }
+
+    #[test]
+    fn an_event_since_an_operation_began_outlives_its_clearing() {
+        let (reactor, watch, _ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            let noop = &mut Context::from_waker(Waker::noop());
+            let Poll::Ready(before) = watch.poll_ready(noop, Way::Read) else { panic!("not ready") };
+            // It found nothing, but by the time it says so something has come.
+            theirs.write_all(b"x").unwrap();
+            turn().await;
+            watch.clear(Way::Read, before);
+            let Poll::Ready(now) = watch.poll_ready(noop, Way::Read) else { panic!("it was forgotten") };
+            watch.clear(Way::Read, now);
+            assert!(watch.poll_ready(noop, Way::Read).is_pending());
+        });
+    }
+
+    #[test]
+    fn what_has_hung_up_stays_ready_to_say_so() {
+        let (reactor, watch, _ours, theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&watch, &waker, Way::Read));
+            drop(theirs);
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+            for _ in 0..3 {
+                assert!(is_ready(&watch, &waker, Way::Read));
+                clear(&watch, Way::Read);
+            }
+        });
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_is_forgotten() {
+        let (reactor, watch, ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&watch, &waker, Way::Read));
+            // An event that was on its way when the watch went, and another has its place.
+            theirs.write_all(b"x").unwrap();
+            drop(watch);
+            assert_eq!(reactor.0.watched().len(), 0);
+            let (other, mut its_end) = UnixStream::pair().unwrap();
+            other.set_nonblocking(true).unwrap();
+            let other_watch = reactor.watch(&other).unwrap();
+            drop(ours);
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 0);
+            assert_eq!(reactor.0.watched().len(), 1);
+            clear(&other_watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&other_watch, &waker, Way::Read));
+            its_end.write_all(b"y").unwrap();
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn a_task_may_wait_on_another_thread_than_the_reactors() {
+        in_time(|| {
+            let (reactor, watch, ours, mut theirs) = watched();
+            let (over, end) = async_channel::bounded::<()>(1);
+            let waiting = thread::spawn(move || {
+                for _ in 0..1000 {
+                    futures_lite::future::block_on(std::future::poll_fn(|cx| {
+                        watch.poll_io(cx, Way::Read, |_| {
+                            let mut byte = [0];
+                            let (read, _) =
+                                rustix::net::recv(&ours, &mut byte, rustix::net::RecvFlags::empty())?;
+                            assert_eq!(read, 1);
+                            Ok(())
+                        })
+                    }))
+                    .unwrap();
+                }
+                drop(over);
+            });
+            let sending = thread::spawn(move || {
+                for turn in 0..1000 {
+                    theirs.write_all(b"x").unwrap();
+                    if turn % 100 == 0 {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                theirs
+            });
+            reactor.block_on(end.recv()).unwrap_err();
+            waiting.join().unwrap();
+            drop(sending.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn what_waits_elsewhere_is_told_when_the_reactor_runs_no_more() {
+        let (reactor, watch, _ours, _theirs) = watched();
+        let (waker, count) = counted();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            assert!(!is_ready(&watch, &waker, Way::Read));
+        });
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        let polled = watch.poll_io(&mut Context::from_waker(&waker), Way::Read, |_| {
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+        assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::WouldBlock));
+    }
+}

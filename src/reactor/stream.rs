@@ -74,3 +74,211 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::Shutdown as Half;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
+
+    use super::super::tests::{in_time, pair};
+    use super::*;
+
+    /// A TCP stream in that reactor, and its other end.
+    fn tcp_pair(reactor: &Reactor) -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Stream::new(reactor, ours.into()).unwrap(), theirs)
+    }
+
+    /// Reads once, if that is possible now.
+    fn read_now(stream: &mut Stream, room: usize) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; room];
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(length) => {
+                buffer.truncate(length.unwrap());
+                Some(buffer)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_short_read_is_read_too() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (mut stream, mut theirs) = pair(&reactor);
+            let writing = thread::spawn(move || {
+                for byte in 0..200_u8 {
+                    theirs.write_all(&[byte; 3]).unwrap();
+                    if byte % 16 == 0 {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            });
+            let mut all = Vec::new();
+            reactor.block_on(stream.read_to_end(&mut all)).unwrap();
+            writing.join().unwrap();
+            assert_eq!(all, (0..200_u8).flat_map(|byte| [byte; 3]).collect::<Vec<_>>());
+        });
+    }
+
+    #[test]
+    fn a_full_read_is_tried_again_and_a_short_one_is_not() {
+        let reactor = Reactor::new().unwrap();
+        let (mut stream, mut theirs) = pair(&reactor);
+        reactor.block_on(async {
+            theirs.write_all(b"abcdef").unwrap();
+            future::yield_now().await;
+            future::yield_now().await;
+            assert_eq!(read_now(&mut stream, 4), Some(b"abcd".into()));
+            assert_eq!(read_now(&mut stream, 4), Some(b"ef".into()));
+            // What has come since is news that the reactor has not told yet.
+            theirs.write_all(b"gh").unwrap();
+            assert_eq!(read_now(&mut stream, 4), None);
+            future::yield_now().await;
+            future::yield_now().await;
+            assert_eq!(read_now(&mut stream, 4), Some(b"gh".into()));
+        });
+    }
+
+    #[test]
+    fn a_hang_up_behind_a_short_read_is_seen() {
+        in_time(|| {
+            for together in [true, false] {
+                let reactor = Reactor::new().unwrap();
+                let (mut stream, mut theirs) = pair(&reactor);
+                let (proceed, proceeds) = async_channel::bounded::<()>(1);
+                let leaving = thread::spawn(move || {
+                    theirs.write_all(b"last").unwrap();
+                    if !together {
+                        proceeds.recv_blocking().unwrap();
+                    }
+                });
+                reactor.block_on(async {
+                    let mut buffer = [0; 100];
+                    assert_eq!(stream.read(&mut buffer).await.unwrap(), 4);
+                    if !together {
+                        proceed.send(()).await.unwrap();
+                    }
+                    for _ in 0..3 {
+                        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+                    }
+                });
+                leaving.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn either_side_may_close_its_half() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (mut stream, mut theirs) = tcp_pair(&reactor);
+            theirs.shutdown(Half::Write).unwrap();
+            reactor.block_on(async {
+                assert_eq!(stream.read(&mut [0; 9]).await.unwrap(), 0);
+                stream.write_all(b"still").await.unwrap();
+                stream.close().await.unwrap();
+            });
+            let mut all = String::new();
+            theirs.read_to_string(&mut all).unwrap();
+            assert_eq!(all, "still");
+            // And the other way round.
+            let (mut stream, mut theirs) = tcp_pair(&reactor);
+            let talking = thread::spawn(move || {
+                assert_eq!(theirs.read(&mut [0; 9]).unwrap(), 0);
+                theirs.write_all(b"still").unwrap();
+            });
+            reactor.block_on(async {
+                stream.close().await.unwrap();
+                let mut all = String::new();
+                stream.read_to_string(&mut all).await.unwrap();
+                assert_eq!(all, "still");
+                // Closed by both, it may be closed again.
+                stream.close().await.unwrap();
+            });
+            talking.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reset_is_an_error_for_those_who_read() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (mut stream, theirs) = tcp_pair(&reactor);
+            let breaking = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(5));
+                socket2::SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
+            });
+            let error = reactor.block_on(stream.read(&mut [0; 9])).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            breaking.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_write_to_who_has_left_is_an_error_and_no_signal() {
+        in_time(|| {
+            // The runtime of Rust programs ignores it, that of other hosts does not.
+            let signalled = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::clone(&signalled)).unwrap();
+            let reactor = Reactor::new().unwrap();
+            let (mut stream, theirs) = pair(&reactor);
+            drop(theirs);
+            reactor.block_on(async {
+                let error = stream.write(b"x").await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                let slices = [IoSlice::new(b"x"), IoSlice::new(b"y")];
+                let error = stream.write_vectored(&slices).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            });
+            assert!(!signalled.load(Ordering::SeqCst), "SIGPIPE");
+        });
+    }
+
+    #[test]
+    fn much_goes_through_in_order_both_ways_at_once() {
+        const SIZE: usize = 8 << 20;
+        fn pattern() -> Vec<u8> {
+            (0..SIZE).map(|at| ((at * 31) >> 8).to_le_bytes()[0]).collect()
+        }
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            let (stream, theirs) = tcp_pair(&reactor);
+            let echoing = thread::spawn(move || {
+                let mut buffer = vec![0; 50_000];
+                while let length @ 1.. = (&theirs).read(&mut buffer).unwrap() {
+                    (&theirs).write_all(&buffer[..length]).unwrap();
+                }
+            });
+            let (mut reader, mut writer) = futures_lite::io::split(stream);
+            let (sent, mut received) = (pattern(), Vec::new());
+            reactor.block_on(future::zip(
+                async {
+                    // In slices of all sizes, empty ones among them.
+                    let mut rest = &sent[..];
+                    while !rest.is_empty() {
+                        let (one, two) = rest[..rest.len().min(70_000)].split_at(rest.len().min(1000));
+                        let slices = [IoSlice::new(one), IoSlice::new(&[]), IoSlice::new(two)];
+                        let length = writer.write_vectored(&slices).await.unwrap();
+                        rest = &rest[length..];
+                    }
+                    writer.close().await.unwrap();
+                },
+                async { reader.read_to_end(&mut received).await.unwrap() },
+            ));
+            echoing.join().unwrap();
+            assert!(received == pattern());
+        });
+    }
+}

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::future;
 
@@ -144,12 +144,18 @@ impl Crew {
     }
 
     /// The worker that accepted, unless another has clearly fewer connections:
-    /// handing over costs a wake.
+    /// handing over costs a wake. And only if that one is at hand: what is given to
+    /// a worker that a handler holds would wait as long.
     fn choose(&self, index: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let own = &self.workers[index];
         match self.workers.iter().min_by_key(|worker| load(worker)) {
-            Some(least) if load(own) > load(least) + 1 + load(least) / 8 => least,
+            Some(least)
+                if load(own) > load(least) + 1 + load(least) / 8
+                    && least.reactor.is_at_hand(Instant::now()) =>
+            {
+                least
+            }
             _ => own,
         }
     }

@@ -1,0 +1,58 @@
+//! How the workers of the event-driven model share the connections.
+
+mod common;
+
+const MODEL: transom::Model = transom::Model::EventDriven;
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use transom::{Request, Router};
+
+use common::{Client, PATIENCE, Signal, configured};
+
+fn app() -> Router {
+    Router::new().get("/", async |_: Request| format!("{:?}", thread::current().id()))
+}
+
+#[test]
+fn connections_are_spread_over_the_workers() {
+    let server = configured(app(), |_, _| ()).workers(2).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut clients: Vec<_> = (0..64).map(|_| Client::connect(&server)).collect();
+    let mut workers = HashMap::<_, u32>::new();
+    for client in &mut clients {
+        let worker = client.get("/").text().to_owned();
+        *workers.entry(worker.clone()).or_default() += 1;
+        assert_eq!(client.get("/").text(), worker, "a connection stays where it is");
+    }
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    assert!(workers.values().all(|count| *count >= 16), "{workers:?}");
+}
+
+#[test]
+fn a_worker_that_a_handler_holds_gets_no_more_connections() {
+    let (started, leave) = (Signal::new(), Signal::new());
+    let (in_handler, until) = (started.clone(), leave.clone());
+    let app = app().get("/hold", move |_: Request| {
+        in_handler.set();
+        // What a handler must not do.
+        until.reached(1, PATIENCE);
+        async { "left" }
+    });
+    let server = configured(app, |_, _| ()).workers(2).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut holding = Client::connect(&server);
+    holding.request("/hold");
+    started.wait();
+    // For some milliseconds it may look as if it were only busy.
+    thread::sleep(Duration::from_millis(50));
+    let begun = Instant::now();
+    let mut others: Vec<_> = (0..20).map(|_| Client::connect(&server)).collect();
+    for client in &mut others {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(begun.elapsed() < PATIENCE / 2, "they waited for {:?}", begun.elapsed());
+    leave.set();
+    holding.answer().expect(200, "left");
+    server.stop(Duration::from_secs(5));
+}
