@@ -4,7 +4,7 @@
 
 mod common;
 
-const MODEL: transom::Model = transom::Model::EventDriven;
+const MODEL: Model = Model::EventDriven;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};

@@ -4,10 +4,12 @@
 
 mod common;
 
+const MODEL: Model = Model::EventDriven;
+
 use std::fs;
 use std::time::Duration;
 
-use transom::{Request, Router, blocking};
+use transom::{Model, Request, Router, blocking};
 
 use common::{Client, PATIENCE, Signal, configured, eventually, forever};
 
@@ -31,7 +33,7 @@ fn memory() -> usize {
 }
 
 /// One life of a server: some clients, idle, served, and now and then cut.
-fn live(round: usize) {
+fn live(model: Model, round: usize) {
     let started = Signal::new();
     let app = {
         let started = started.clone();
@@ -44,7 +46,8 @@ fn live(round: usize) {
             })
     };
     let workers = 1 + round % 2;
-    let server = configured(app, |_, _| ()).workers(workers).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let server = configured(app, |_, timeouts| timeouts.drain = Some(Duration::from_millis(1)));
+    let server = server.model(model).workers(workers).bind("127.0.0.1:0").unwrap().start().unwrap();
     let mut client = Client::connect(&server);
     client.get("/").expect(200, "well");
     if round.is_multiple_of(4) {
@@ -62,14 +65,21 @@ fn live(round: usize) {
     client.expect_closed();
 }
 
+/// So many lives after as many as it takes to have what is made once and kept.
+fn lives_leave_nothing_behind(model: Model, first: usize, count: usize) {
+    (0..first).for_each(|round| live(model, round));
+    let before = (threads(), descriptors());
+    let memory_before = memory();
+    (0..count).for_each(|round| live(model, round));
+    eventually("as many threads and descriptors as before", || (threads(), descriptors()) == before);
+    let grown = memory().saturating_sub(memory_before);
+    assert!(grown < 1536, "{model}: {grown} KiB more than before");
+}
+
 #[test]
 fn a_thousand_lives_leave_nothing_behind() {
     // What is made once and kept: the reactor, its thread, the allocator's arenas.
-    (0..200).for_each(live);
-    let before = (threads(), descriptors());
-    let memory_before = memory();
-    (0..1000).for_each(live);
-    eventually("as many threads and descriptors as before", || (threads(), descriptors()) == before);
-    let grown = memory().saturating_sub(memory_before);
-    assert!(grown < 1536, "{grown} KiB more than before");
+    lives_leave_nothing_behind(Model::EventDriven, 200, 1000);
+    lives_leave_nothing_behind(Model::Sequential, 50, 200);
+    lives_leave_nothing_behind(Model::ThreadPerConnection, 50, 200);
 }

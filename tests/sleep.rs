@@ -3,7 +3,7 @@
 
 mod common;
 
-const MODEL: transom::Model = transom::Model::EventDriven;
+const MODEL: Model = Model::EventDriven;
 
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,12 @@ fn many_handlers_sleep_at_once() {
     let server = configured(app(), |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap();
     let mut clients: Vec<_> = (0..50).map(|_| Client::connect(&server)).collect();
     let begun = Instant::now();
-    clients.iter_mut().for_each(|client| client.request("/"));
-    clients.iter_mut().for_each(|client| assert_slept(client.answer().text().parse().unwrap()));
+    for client in &mut clients {
+        client.request("/");
+    }
+    for client in &mut clients {
+        assert_slept(client.answer().text().parse().unwrap());
+    }
     assert!(begun.elapsed() < SHORT * 50, "one after another: {:?}", begun.elapsed());
 }
 

@@ -4,6 +4,8 @@
 
 mod common;
 
+const MODEL: transom::Model = transom::Model::EventDriven;
+
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;

@@ -3,7 +3,7 @@
 
 mod common;
 
-const MODEL: transom::Model = transom::Model::EventDriven;
+const MODEL: Model = Model::EventDriven;
 
 use std::io;
 use std::sync::mpsc;

@@ -1,5 +1,6 @@
-//! What the socket tests share: servers to talk to, a blocking client, captured
-//! log lines, and waiting that always ends.
+//! What the socket tests share: servers to talk to, of the model that the crate
+//! calls `MODEL`, a blocking client, captured log lines, and waiting that always
+//! ends.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod client;
@@ -10,9 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use transom::{Context, Handle, Handler, Limits, Reply, Request, Responder, Router, Server, Timeouts};
+use transom::{Context, Handle, Handler, Limits, Model, Reply, Request, Responder, Router, Server, Timeouts};
 
-pub use client::Client;
+use crate::MODEL;
+
+pub use client::{Answer, Client};
 pub use logs::Logs;
 
 /// How long anything that must happen may take on a machine with other work to do.
@@ -42,8 +45,41 @@ pub fn configured(app: Router, set: impl FnOnce(&mut Limits, &mut Timeouts)) -> 
     let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
     // A server that a failing test leaves behind goes quickly.
     timeouts.stop = Duration::from_millis(200);
+    if MODEL == Model::Sequential {
+        // A client that a test is done with makes room for its next one at once.
+        timeouts.drain = Some(SHORT);
+    }
     set(&mut limits, &mut timeouts);
-    Server::new(app).limits(limits).timeouts(timeouts)
+    Server::new(app).model(MODEL).limits(limits).timeouts(timeouts)
+}
+
+/// How many of so many clients the model serves at once.
+pub fn at_once(count: usize) -> usize {
+    if MODEL == Model::Sequential { 1 } else { count }
+}
+
+/// A client that must not notice what others go through: connected all the while
+/// if the model serves several at once, else whenever it asks.
+#[derive(Debug)]
+pub struct Bystander<'a> {
+    server: &'a Handle,
+    client: Option<Client>,
+}
+
+impl<'a> Bystander<'a> {
+    #[track_caller]
+    pub fn of(server: &'a Handle) -> Self {
+        let client = (at_once(2) == 2).then(|| Client::connect(server));
+        Self { server, client }
+    }
+
+    #[track_caller]
+    pub fn get(&mut self, path: &str) -> Answer {
+        match &mut self.client {
+            Some(client) => client.get(path),
+            None => Client::connect(self.server).get(path),
+        }
+    }
 }
 
 /// Waits until something holds, and fails the test if it never does.

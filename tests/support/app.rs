@@ -11,8 +11,13 @@ use transom::{
     Router, Server, Service, StatusCode, Timeouts, Upgraded, Version,
 };
 
-/// The server in a named configuration.
+/// A service in a named configuration.
 pub fn service(config: &str) -> Option<Service> {
+    server(config)?.service().ok()
+}
+
+/// A server in a named configuration, without a listener.
+pub fn server(config: &str) -> Option<Server> {
     let mut limits = Limits::default();
     match config {
         "default" => {}
@@ -36,7 +41,7 @@ pub fn service(config: &str) -> Option<Service> {
     (timeouts.write, timeouts.handler) = (None, None);
     timeouts.drain = Some(Duration::from_secs(600));
     limits.head_rate = 0;
-    Server::new(app()).limits(limits).timeouts(timeouts).service().ok()
+    Some(Server::new(app()).limits(limits).timeouts(timeouts))
 }
 
 fn app() -> Router {

@@ -1,8 +1,12 @@
 //! What the wire corpus stands on: its files, the application it is played
-//! against, and the in-memory connection it is played over.
+//! against, the connections it is played over, in memory or a socket, and the
+//! judge of what came back.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod app;
 pub mod corpus;
 pub mod duplex;
 pub mod escape;
+pub mod judge;
 pub mod play;
+pub mod socket;

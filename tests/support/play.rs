@@ -15,8 +15,8 @@ use super::duplex::{Client, duplex};
 use super::escape::DATE;
 
 /// What is sent behind a case, and the answer if the connection is in step.
-const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
-const NEXT_ANSWER: &[u8] =
+pub const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
+pub const NEXT_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\ndate: {date}\r\n\r\nnext";
 /// A connection that is polled so often without coming to rest never will.
 const TURNS: usize = 1_000_000;
@@ -60,6 +60,18 @@ impl fmt::Display for Cut {
             Self::At { stage, offset } => write!(f, "stage {} cut at byte {offset}", stage + 1),
             Self::Bytes => f.write_str("sent a byte at a time"),
         }
+    }
+}
+
+/// A stage in the pieces that a cut leaves of it.
+pub fn pieces(stage: &Stage, number: usize, cut: Cut) -> Vec<&[u8]> {
+    match cut {
+        Cut::At { stage: cut, offset } if cut == number => {
+            let (front, back) = stage.send.split_at(offset);
+            vec![front, back]
+        }
+        Cut::Bytes => stage.send.chunks(1).collect(),
+        _ => vec![&stage.send],
     }
 }
 
@@ -117,14 +129,7 @@ impl Player<'_> {
     }
 
     fn send(&mut self, stage: &Stage, number: usize, cut: Cut) {
-        let pieces: Vec<&[u8]> = match cut {
-            Cut::At { stage: cut, offset } if cut == number => {
-                let (front, back) = stage.send.split_at(offset);
-                vec![front, back]
-            }
-            Cut::Bytes => stage.send.chunks(1).collect(),
-            _ => vec![&stage.send],
-        };
+        let pieces = pieces(stage, number, cut);
         for (place, piece) in pieces.iter().enumerate() {
             self.client.send(piece);
             let is_last = place + 1 == pieces.len();
@@ -175,7 +180,7 @@ impl Player<'_> {
 }
 
 /// An answer with what may differ from time to time replaced.
-fn in_one_form(answer: &[u8], any_chunks: bool) -> Vec<u8> {
+pub fn in_one_form(answer: &[u8], any_chunks: bool) -> Vec<u8> {
     let answer = without_dates(answer);
     if any_chunks { join_chunks(&answer).unwrap_or(answer) } else { answer }
 }

@@ -22,6 +22,26 @@ const CHUNKS: usize = 40;
 /// client's side does.
 pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + 8 * 1024 + 1024;
 
+/// Where the handlers run.
+pub(super) trait Place: Clone + Send + Sync + 'static {
+    /// Sleeps for so long, as the place has it.
+    fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send;
+
+    /// How many bytes the server has written so far, and how many of them the
+    /// client has not taken, if that can be known.
+    fn taken(&self) -> Option<(usize, usize)>;
+}
+
+impl Place for World {
+    fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send {
+        Self::sleep(self, length)
+    }
+
+    fn taken(&self) -> Option<(usize, usize)> {
+        Some((self.written(), self.unread()))
+    }
+}
+
 pub(super) struct SimApp {
     pub app: App,
     pub counts: Arc<Counts>,
@@ -61,30 +81,39 @@ fn chunk(number: usize) -> Vec<u8> {
 }
 
 pub(super) fn app(world: &World) -> SimApp {
-    let state = Arc::new(Counts::default());
-    let counts = Arc::clone(&state);
-    let world = world.clone();
+    let counts = Arc::new(Counts::default());
+    let mut config = Config::default();
+    config.limits.output = 16 * 1024;
+    let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
+    let app = App { router: router(world, &counts), config, pool, on_refusal: Box::new(|_| ()) };
+    SimApp { app, counts }
+}
+
+type Run<P> = Box<dyn Fn(Request, P, Arc<Counts>) -> Answer + Send + Sync>;
+
+pub(super) fn router<P: Place>(place: &P, counts: &Arc<Counts>) -> Router {
+    let (counts, place) = (Arc::clone(counts), place.clone());
     let numbered =
         |req: &Request, what: &str| Response::text(format!("{what} {}", req.query().unwrap_or_default()));
     // Each handler is alive until its future is dropped.
-    let handler = |run: Box<dyn Fn(Request, World, Arc<Counts>) -> Answer + Send + Sync>| {
-        let (counts, world) = (Arc::clone(&counts), world.clone());
+    let handler = |run: Run<P>| {
+        let (counts, place) = (Arc::clone(&counts), place.clone());
         move |req: Request| {
             let alive = Alive::new(&counts);
-            let answer = run(req, world.clone(), Arc::clone(&counts));
+            let answer = run(req, place.clone(), Arc::clone(&counts));
             async move {
                 let _alive = alive;
                 answer.await
             }
         }
     };
-    let router = Router::new()
+    Router::new()
         .get("/plain", handler(Box::new(move |req, _, _| Box::pin(async move { numbered(&req, "plain") }))))
         .get(
             "/sleep",
-            handler(Box::new(move |req, world, _| {
+            handler(Box::new(move |req, place: P, _| {
                 Box::pin(async move {
-                    world.sleep(Duration::from_millis(300)).await;
+                    place.sleep(Duration::from_millis(300)).await;
                     numbered(&req, "slept")
                 })
             })),
@@ -93,7 +122,7 @@ pub(super) fn app(world: &World) -> SimApp {
         .get("/never", handler(Box::new(|_, _, _| Box::pin(std::future::pending()))))
         .get(
             "/stream",
-            handler(Box::new(|_, world, counts| Box::pin(async move { streamed(&world, &counts) }))),
+            handler(Box::new(|_, place: P, counts| Box::pin(async move { streamed(&place, &counts) }))),
         )
         .get("/broken", handler(Box::new(|_, _, _| Box::pin(async { broken() }))))
         .post(
@@ -109,25 +138,22 @@ pub(super) fn app(world: &World) -> SimApp {
                 })),
             )
             .streaming(),
-        );
-    let mut config = Config::default();
-    config.limits.output = 16 * 1024;
-    let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    SimApp { app: App { router, config, pool, on_refusal: Box::new(|_| ()) }, counts: state }
+        )
 }
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A long body, made as fast as it is asked for.
-fn streamed(world: &World, counts: &Arc<Counts>) -> Response {
-    let (world, counts, alive) = (world.clone(), Arc::clone(counts), Alive::new(counts));
-    let before = world.written();
+fn streamed(place: &impl Place, counts: &Arc<Counts>) -> Response {
+    let (place, counts, alive) = (place.clone(), Arc::clone(counts), Alive::new(counts));
+    let before = place.taken();
     let chunks = stream::iter(0..CHUNKS).map(move |number| {
         let _ = &alive;
-        let made = (number + 1) * CHUNK;
-        let written = world.written().saturating_sub(before);
-        let ahead = made.saturating_sub(written) + world.unread();
-        counts.most_ahead.fetch_max(ahead, Ordering::Relaxed);
+        if let Some(((before, _), (written, unread))) = before.zip(place.taken()) {
+            let made = (number + 1) * CHUNK;
+            let ahead = made.saturating_sub(written.saturating_sub(before)) + unread;
+            counts.most_ahead.fetch_max(ahead, Ordering::Relaxed);
+        }
         Ok(chunk(number).into())
     });
     Response::stream("text/plain", chunks)

@@ -11,6 +11,8 @@
 mod answers;
 mod app;
 mod script;
+#[cfg(all(target_os = "linux", not(transom_portable)))]
+mod sockets;
 mod world;
 
 use std::sync::atomic::Ordering;
@@ -31,16 +33,26 @@ fn invariants_hold_for_every_seed() {
         return run(seed).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
     }
     let seeds = number("TRANSOM_SEEDS").unwrap_or(SEEDS);
-    // Handlers that panic are part of it; their messages are not.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
+    quiet_panics();
     let fault = (0..seeds).find_map(|seed| run(seed).err().map(|fault| (seed, fault)));
-    std::panic::set_hook(hook);
     if let Some((seed, fault)) = fault {
         panic!(
             "seed {seed}: {fault}\nreplay: TRANSOM_SEED={seed} cargo test --lib simulation -- --nocapture"
         );
     }
+}
+
+/// Handlers that panic are part of it; their messages are not.
+fn quiet_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref::<&str>() != Some(&"on purpose") {
+                loud(panic);
+            }
+        }));
+    });
 }
 
 /// Plays one seed; says which invariant was broken.

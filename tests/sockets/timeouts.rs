@@ -1,7 +1,5 @@
 //! Every deadline fires, not before its time, and each can be turned off.
 
-mod common;
-
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +8,9 @@ use transom::{
     Body, Gone, Handle, Method, Request, Responder, Response, Route, Router, StatusCode, Timeouts, blocking,
 };
 
-use common::{Client, Later, OnDrop, PATIENCE, SHORT, Signal, eventually, forever, start_unix, start_with};
+use crate::common::{
+    Client, Later, OnDrop, PATIENCE, SHORT, Signal, at_once, eventually, forever, start_unix, start_with,
+};
 
 /// A deadline that is not to fire while something happens every [`STEP`].
 const LONG: Duration = Duration::from_millis(1200);
@@ -248,11 +248,11 @@ fn expect_503(server: &Handle, path: &str) {
 
 #[test]
 fn a_handler_has_a_deadline_and_learns_that_it_passed() {
-    let (dropped, leave) = (Signal::new(), Signal::new());
+    let dropped = Signal::new();
     let (sender, responders) = mpsc::channel();
     let sender = Mutex::new(sender);
     let app = {
-        let (dropped, leave) = (dropped.clone(), leave.clone());
+        let dropped = dropped.clone();
         Router::new()
             .get("/async", move |_: Request| {
                 let held = OnDrop(dropped.clone());
@@ -261,25 +261,34 @@ fn a_handler_has_a_deadline_and_learns_that_it_passed() {
                     drop(held);
                 }
             })
-            .get(
-                "/blocking",
-                blocking(move |_: Request| {
-                    leave.wait();
-                    "too late"
-                }),
-            )
             .get("/later", Later(move |_, responder| sender.lock().unwrap().send(responder).unwrap()))
             .get("/", async |_: Request| "well")
     };
     let server = start_with(app, only(|timeouts| timeouts.handler = Some(SHORT)));
     expect_503(&server, "/async");
     dropped.wait();
-    expect_503(&server, "/blocking");
-    leave.set();
     expect_503(&server, "/later");
     let responder: Responder = responders.recv_timeout(PATIENCE).unwrap();
     assert!(responder.is_over() && responder.is_gone());
     assert_eq!(responder.send(Response::text("too late")), Err(Gone));
+    Client::connect(&server).get("/").expect(200, "well");
+}
+
+#[test]
+fn a_blocking_handler_has_a_deadline() {
+    not_in!(Sequential, ThreadPerConnection: "nothing ends a handler that has its connection's thread");
+    let leave = Signal::new();
+    let app = {
+        let leave = leave.clone();
+        let late = blocking(move |_: Request| {
+            leave.wait();
+            "too late"
+        });
+        Router::new().get("/blocking", late).get("/", async |_: Request| "well")
+    };
+    let server = start_with(app, only(|timeouts| timeouts.handler = Some(SHORT)));
+    expect_503(&server, "/blocking");
+    leave.set();
     Client::connect(&server).get("/").expect(200, "well");
 }
 
@@ -364,25 +373,30 @@ fn a_deadline_that_is_off_does_not_fire() {
         )
     };
     let server = start_with(app, only(|_| ()));
-    let mut idle = Client::connect(&server);
-    let mut head = Client::connect(&server);
-    head.send("GET / HT");
-    let mut body = Client::connect(&server);
-    body.send("POST /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx");
-    let mut waiting = Client::connect(&server);
-    waiting.request("/");
-    started.wait();
-    for client in [&mut idle, &mut head, &mut body, &mut waiting] {
-        client.expect_silence(SHORT);
+    // What is sent at first, and what is when all deadlines would have passed.
+    let clients = [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "", "at last"),
+        ("", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "at last"),
+        ("GET / HT", "TP/1.1\r\nHost: h\r\n\r\n", "at last"),
+        ("POST /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx", "y", "2"),
+    ];
+    for clients in clients.chunks(at_once(clients.len())) {
+        let talks = clients.iter().map(|(first, then, answer)| {
+            let mut client = Client::connect(&server);
+            client.send(first);
+            (client, then, answer)
+        });
+        let mut talks: Vec<_> = talks.collect();
+        started.wait();
+        for (client, ..) in &mut talks {
+            client.expect_silence(SHORT);
+        }
+        leave.set();
+        for (client, then, answer) in &mut talks {
+            client.send(then);
+            client.answer().expect(200, answer);
+        }
     }
-    leave.set();
-    body.send("y");
-    body.answer().expect(200, "2");
-    head.send("TP/1.1\r\nHost: h\r\n\r\n");
-    for client in [&mut head, &mut waiting] {
-        client.answer().expect(200, "at last");
-    }
-    idle.get("/").expect(200, "at last");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Every limit trips where it says, and not before; what is refused harms
 //! nothing else.
 
-mod common;
-
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -14,7 +12,7 @@ use transom::{
     WriteError, blocking,
 };
 
-use common::{Client, Later, PATIENCE, SHORT, Signal, eventually, start_unix, start_with};
+use crate::common::{Client, Later, PATIENCE, SHORT, Signal, eventually, start_unix, start_with};
 
 /// More than lies between a server and its client on a Unix socket.
 const UNDER_WAY: u64 = 1 << 20;
@@ -76,7 +74,7 @@ fn a_whole_body_has_a_limit() {
     assert_eq!(refusal(&server, &chunked), 413);
     assert_eq!(refusal(&server, &(post_chunked("/") + "3e9\r\n" + &"x".repeat(1001))), 413);
     assert_eq!(calls.load(Ordering::Relaxed), 2, "a handler saw a body beyond the limit");
-    client.post("/", "x").expect(200, "1");
+    Client::connect(&server).post("/", "x").expect(200, "1");
 }
 
 #[test]
@@ -199,6 +197,7 @@ fn chunk_extensions_and_trailers_have_limits() {
 
 #[test]
 fn connections_have_a_limit_and_room_is_used_again() {
+    not_in!(Sequential: "holds several connections at once");
     let app = Router::new().get("/", async |_: Request| "inside");
     let server = start_with(app, |limits, _| limits.connections = 2);
     let mut first = Client::connect(&server);
@@ -220,6 +219,7 @@ fn connections_have_a_limit_and_room_is_used_again() {
 
 #[test]
 fn an_address_may_have_a_limit_of_its_own() {
+    not_in!(Sequential: "holds two connections at once");
     let app = Router::new().get("/", async |_: Request| "inside");
     let server = start_with(app, |limits, _| limits.connections_per_address = Some(1));
     let mut first = Client::connect(&server);
@@ -241,6 +241,7 @@ fn gated(started: &Signal, leave: &Signal) -> impl Handler {
 
 #[test]
 fn a_full_pool_answers_503_and_recovers() {
+    not_in!(Sequential, ThreadPerConnection: "there is no pool");
     let (started, leave) = (Signal::new(), Signal::new());
     let server = start_with(Router::new().get("/", gated(&started, &leave)), |limits, _| {
         limits.pool_threads = 2;
@@ -269,6 +270,7 @@ fn a_full_pool_answers_503_and_recovers() {
 
 #[test]
 fn a_pool_without_a_queue_takes_as_many_as_it_has_threads() {
+    not_in!(Sequential, ThreadPerConnection: "there is no pool");
     let (started, leave) = (Signal::new(), Signal::new());
     let server = start_with(Router::new().get("/", gated(&started, &leave)), |limits, _| {
         limits.pool_threads = 1;
@@ -284,27 +286,31 @@ fn a_pool_without_a_queue_takes_as_many_as_it_has_threads() {
     eventually("a free thread", || running.get("/").status == 200);
 }
 
-#[test]
-fn a_handler_gets_back_a_job_that_the_pool_does_not_take() {
-    struct Fallback(Signal, Signal);
-    impl Handler for Fallback {
-        fn call(&self, request: Request, context: &Context<'_>) -> Reply {
-            let (responder, reply) = Reply::later(&request);
-            let (started, leave) = (self.0.clone(), self.1.clone());
-            let job = move |text: &'static str| {
-                responder.send(Response::text(text)).unwrap();
-            };
-            let queued = context.run_blocking(move || {
-                started.set();
-                leave.wait();
-                job("on the pool");
-            });
-            match queued {
-                Ok(()) => reply,
-                Err(_full) => Reply::now((StatusCode::SERVICE_UNAVAILABLE, "in vain")),
-            }
+/// Answers for itself when the pool takes nothing.
+struct Fallback(Signal, Signal);
+
+impl Handler for Fallback {
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+        let (responder, reply) = Reply::later(&request);
+        let (started, leave) = (self.0.clone(), self.1.clone());
+        let job = move |text: &'static str| {
+            responder.send(Response::text(text)).unwrap();
+        };
+        let queued = context.run_blocking(move || {
+            started.set();
+            leave.wait();
+            job("on the pool");
+        });
+        match queued {
+            Ok(()) => reply,
+            Err(_full) => Reply::now((StatusCode::SERVICE_UNAVAILABLE, "in vain")),
         }
     }
+}
+
+#[test]
+fn a_handler_gets_back_a_job_that_the_pool_does_not_take() {
+    not_in!(Sequential, ThreadPerConnection: "there is no pool");
     let (started, leave) = (Signal::new(), Signal::new());
     let app = Router::new().get("/", Fallback(started.clone(), leave.clone()));
     let server = start_with(app, |limits, _| (limits.pool_threads, limits.pool_queue) = (1, 1));
@@ -404,13 +410,17 @@ fn a_client_waits_for_a_handler_that_does_not_read() {
     let (started, leave) = (Signal::new(), Signal::new());
     let app = {
         let (started, leave) = (started.clone(), leave.clone());
-        let handler = blocking(move |request: Request| {
+        let handler = Later(move |request: Request, responder: Responder| {
             started.set();
-            let mut body = request.into_body();
-            let first = smol::block_on(body.chunk()).unwrap().unwrap();
-            leave.wait();
-            let rest = smol::block_on(body.collect(usize::MAX)).unwrap();
-            (first.len() + rest.len()).to_string()
+            let leave = leave.clone();
+            thread::spawn(move || {
+                let mut body = request.into_body();
+                let first = smol::block_on(body.chunk()).unwrap().unwrap();
+                leave.wait();
+                let rest = smol::block_on(body.collect(usize::MAX)).unwrap();
+                let total = first.len() + rest.len();
+                responder.send(Response::text(total.to_string())).unwrap();
+            });
         });
         Router::new().route(Route::new(Method::POST, "/", handler).streaming().body_limit(u64::MAX))
     };
@@ -499,6 +509,7 @@ fn a_client_that_sends_what_nobody_reads_is_cut_off() {
 
 #[test]
 fn what_waited_for_the_pool_for_too_long_is_not_begun() {
+    not_in!(Sequential, ThreadPerConnection: "there is no pool");
     let (started, leave, late) = (Signal::new(), Signal::new(), Signal::new());
     let (is_late, app) = (late.clone(), Router::new().get("/", gated(&started, &leave)));
     let app = app.get("/late", blocking(move |_: Request| is_late.set()));

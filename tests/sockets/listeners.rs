@@ -1,14 +1,12 @@
 //! Where a server listens, and what it says when it cannot.
 
-mod common;
-
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
 use transom::{Address, Error, Listener, Request, Route, Router, Server};
 
-use common::{Client, PATIENCE, configured, socket_path};
+use crate::common::{Client, PATIENCE, configured, socket_path};
 
 fn app() -> Router {
     Router::new().get("/", async |request: Request| format!("to {}", request.peer()))

@@ -1,8 +1,6 @@
 //! Handlers of each kind, what they may do wrong, and what a client may do to
 //! them.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
@@ -10,28 +8,40 @@ use std::time::Duration;
 
 use futures_lite::{FutureExt as _, StreamExt as _, stream};
 use transom::{
-    Body, Context, Gone, Handler, IntoResponse, Method, Reply, Request, Responder, Response, Route, Router,
-    StatusCode, blocking,
+    Body, Context, Gone, Handler, IntoResponse, Method, Model, Reply, Request, Responder, Response, Route,
+    Router, StatusCode, blocking,
 };
 
-use common::{Client, Later, Logs, OnDrop, PATIENCE, Signal, eventually, forever, start, start_single};
+use crate::MODEL;
+use crate::common::{
+    Bystander, Client, Later, Logs, OnDrop, PATIENCE, Signal, at_once, eventually, forever, start,
+    start_single,
+};
+
+/// The name of threads that serve connections.
+const SERVING: &str = match MODEL {
+    Model::Sequential => "transom-sequential",
+    Model::ThreadPerConnection => "transom-connection",
+    _ => "transom-worker",
+};
 
 fn thread_name() -> String {
     thread::current().name().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn an_async_handler_runs_on_a_worker_and_may_wait() {
+fn an_async_handler_runs_on_the_thread_of_its_connection_and_may_wait() {
     let app = Router::new().get("/", async |_: Request| {
         smol::Timer::after(Duration::from_millis(5)).await;
         thread_name()
     });
     let server = start(app);
-    Client::connect(&server).get("/").expect(200, "transom-worker");
+    Client::connect(&server).get("/").expect(200, SERVING);
 }
 
 #[test]
-fn blocking_handlers_run_side_by_side_on_the_pool() {
+fn blocking_handlers_run_side_by_side() {
+    not_in!(Sequential: "all handlers share one thread");
     let meeting = Arc::new(Barrier::new(4));
     let app = Router::new().get(
         "/",
@@ -46,8 +56,9 @@ fn blocking_handlers_run_side_by_side_on_the_pool() {
     for client in &mut clients {
         client.request("/");
     }
+    let thread = if MODEL == Model::EventDriven { "transom-pool" } else { SERVING };
     for client in &mut clients {
-        client.answer().expect(200, "transom-pool");
+        client.answer().expect(200, thread);
     }
 }
 
@@ -60,7 +71,7 @@ fn an_answer_may_come_later_from_any_thread() {
         Later(move |request, responder| sender.lock().unwrap().send((request, responder)).unwrap()),
     );
     let server = start(app);
-    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&server)).collect();
+    let mut clients: Vec<_> = (0..at_once(3)).map(|_| Client::connect(&server)).collect();
     for (n, client) in clients.iter_mut().enumerate() {
         client.request(&format!("/{n}"));
     }
@@ -162,7 +173,7 @@ fn a_panic_in_a_response_stream_cuts_that_response_and_nothing_more() {
         Response::stream("text/plain", chunks)
     });
     let server = start_single(app);
-    let mut bystander = Client::connect(&server);
+    let mut bystander = Bystander::of(&server);
     let mut client = Client::connect(&server);
     client.request("/stream");
     assert_eq!(client.head().status, 200);
@@ -187,15 +198,15 @@ fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
     }
     let ready = Signal::new();
     let watched = ready.clone();
+    let watch = Later(move |_, responder: Responder| {
+        responder.on_gone(|| panic!("on purpose: in a watcher"));
+        watched.set();
+        std::mem::forget(responder);
+    });
+    // Where nobody else is served meanwhile, it must come to an end.
+    let patience = if MODEL == Model::Sequential { Duration::from_millis(500) } else { PATIENCE * 3 };
     let app = Router::new()
-        .get(
-            "/watch",
-            Later(move |_, responder: Responder| {
-                responder.on_gone(|| panic!("on purpose: in a watcher"));
-                watched.set();
-                std::mem::forget(responder);
-            }),
-        )
+        .route(Route::new(Method::GET, "/watch", watch).timeout(patience))
         .route(
             Route::new(Method::GET, "/bomb", async |_: Request| {
                 let _bomb = Bomb;
@@ -222,6 +233,7 @@ fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
 
 #[test]
 fn a_blocking_handler_can_ask_whether_its_client_left() {
+    not_in!(Sequential, ThreadPerConnection: "its thread is the one that would notice");
     let (started, noticed) = (Signal::new(), Signal::new());
     let app = {
         let (started, noticed) = (started.clone(), noticed.clone());
@@ -410,20 +422,18 @@ fn rfc9110_10_1_1_continue_is_sent_when_the_body_is_read() {
     let started = Signal::new();
     let app = {
         let (release, started) = (release.clone(), started.clone());
+        let reads = Later(move |request: Request, responder: Responder| {
+            started.set();
+            let release = release.clone();
+            thread::spawn(move || {
+                release.wait();
+                let body = smol::block_on(request.into_body().collect(100)).unwrap();
+                responder.send(Response::bytes("text/plain", body)).unwrap();
+            });
+        });
         Router::new()
             .post("/whole", async |request: Request| request.bytes().to_vec())
-            .route(
-                Route::new(
-                    Method::POST,
-                    "/reads",
-                    blocking(move |request: Request| {
-                        started.set();
-                        release.wait();
-                        smol::block_on(request.into_body().collect(100)).unwrap().to_vec()
-                    }),
-                )
-                .streaming(),
-            )
+            .route(Route::new(Method::POST, "/reads", reads).streaming())
             .route(Route::new(Method::POST, "/refuses", async |_: Request| StatusCode::FORBIDDEN).streaming())
     };
     let server = start(app);
@@ -605,6 +615,7 @@ fn rfc9112_6_3_a_body_shorter_than_its_length_ends_the_connection() {
 
 #[test]
 fn a_stream_that_is_always_ready_does_not_starve_the_worker() {
+    not_in!(Sequential: "the others wait until the answer ends");
     let done = Arc::new(AtomicBool::new(false));
     let app = {
         let done = Arc::clone(&done);
@@ -648,7 +659,11 @@ fn a_flood_of_requests_does_not_starve_the_worker() {
             use std::io::Write as _;
             let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2000);
             while !stop.load(Ordering::Relaxed) {
-                writer.write_all(requests.as_bytes()).unwrap();
+                match writer.write_all(requests.as_bytes()) {
+                    // It has had an answer that says so.
+                    Err(_) if MODEL == Model::Sequential => return,
+                    written => written.unwrap(),
+                }
             }
             writer.shutdown(std::net::Shutdown::Write).unwrap();
         })
@@ -685,7 +700,10 @@ fn a_client_that_leaves_at_any_stage_harms_nobody() {
                 "/blocking",
                 blocking(move |request: Request| {
                     started_blocking.set();
-                    eventually("the client's leaving", || request.is_client_gone());
+                    // On the thread of its connection it would not notice.
+                    if MODEL == Model::EventDriven {
+                        eventually("the client's leaving", || request.is_client_gone());
+                    }
                     "late"
                 }),
             )

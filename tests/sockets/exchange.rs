@@ -1,13 +1,11 @@
 //! What an exchange may hold besides a request and an answer: early hints,
 //! trailer fields, leaving HTTP; and refusals that the host is told of.
 
-mod common;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Client, Later, Logs, configured, start};
+use crate::common::{Client, Later, Logs, configured, start};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
 use transom::{Body, Headers, Method, Reject, Request, Response, Route, Router, StatusCode, Upgraded};
 
@@ -71,7 +69,7 @@ fn a_hint_after_the_answer_is_not_said_in_the_next_exchange() {
     assert_eq!(client.head().status, 103);
     client.answer().expect(200, "first");
     let late = kept.lock().unwrap().pop().unwrap();
-    common::eventually("the exchange is over", || late.early_hints(hints()).is_err());
+    crate::common::eventually("the exchange is over", || late.early_hints(hints()).is_err());
     client.get("/keep").expect(200, "kept");
 }
 
@@ -162,7 +160,7 @@ fn a_body_whose_client_broke_off_before_it_was_read_ends_in_an_error() {
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhello");
     std::thread::sleep(Duration::from_millis(50));
     client.reset();
-    assert_eq!(end.recv_timeout(common::PATIENCE), Ok(true));
+    assert_eq!(end.recv_timeout(crate::common::PATIENCE), Ok(true));
 }
 
 fn shouting() -> Router {
@@ -264,6 +262,7 @@ fn the_host_is_told_which_rule_refused_a_request() {
 
 #[test]
 fn a_cap_on_connections_of_one_address_spares_the_others() {
+    not_in!(Sequential: "holds two connections at once");
     let server = configured(Router::new().get("/", async |_: Request| "in"), |limits, _| {
         limits.connections_per_address = Some(2);
     })
@@ -281,7 +280,7 @@ fn a_cap_on_connections_of_one_address_spares_the_others() {
     let refused = third.answer();
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     drop(first);
-    common::eventually("there is room again", || {
+    crate::common::eventually("there is room again", || {
         let mut client = from("127.0.0.1");
         client.request("/");
         client.try_answer().is_ok_and(|answer| answer.status == 200)
@@ -327,7 +326,7 @@ fn a_service_is_stopped_by_its_host() {
 
 #[test]
 fn half_a_head_does_not_hold_a_stop_until_its_deadline() {
-    let server = configured(Router::new(), |_, timeouts| timeouts.drain = Some(common::SHORT))
+    let server = configured(Router::new(), |_, timeouts| timeouts.drain = Some(crate::common::SHORT))
         .bind("127.0.0.1:0")
         .unwrap()
         .start()
@@ -343,7 +342,7 @@ fn half_a_head_does_not_hold_a_stop_until_its_deadline() {
 #[test]
 fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
     let app = Router::new().get("/", async |_: Request| vec![b'x'; 16 << 20]);
-    let server = configured(app, |_, timeouts| timeouts.write = Some(common::SHORT))
+    let server = configured(app, |_, timeouts| timeouts.write = Some(crate::common::SHORT))
         .bind("127.0.0.1:0")
         .unwrap()
         .start()
@@ -351,7 +350,7 @@ fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
     let mut client = Client::connect(&server);
     client.request("/");
     // What had been sent by then may be read or lost; then the connection is broken, not ended.
-    std::thread::sleep(common::SHORT * 4);
+    std::thread::sleep(crate::common::SHORT * 4);
     let mut last = Ok(vec![]);
     for _ in 0..16 << 10 {
         last = client.take(1024);

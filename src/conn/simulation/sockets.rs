@@ -1,0 +1,200 @@
+//! The same scripts over real sockets, under each model: its drive around the
+//! loop is what is simulated nowhere.
+//!
+//! Waits are cut to nothing and deadlines to a moment, so there is no virtual
+//! time; what is sent in which pieces, where a client stops, and how it ends are
+//! the seed's. Testers outnumber what a server serves at once, so that it has to
+//! ask connections to leave.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::answers;
+use super::app::{Counts, Place, router};
+use super::script::{self, End, Script};
+use crate::{Handle, Limits, Model, Server, Timeouts};
+
+/// Seeds of a usual run, for each model.
+const SEEDS: u64 = 300;
+/// Clients at once.
+const TESTERS: usize = 48;
+/// Each deadline. A client that does not stall is never so slow.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// Nothing takes longer, though one has to wait for others.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Writes of a script at most; a byte each would be more than its worth.
+const PIECES: usize = 1000;
+
+/// The real world: time passes, and what a client has taken is the kernel's affair.
+#[derive(Clone)]
+struct Real;
+
+impl Place for Real {
+    fn sleep(&self, _: Duration) -> impl Future<Output = ()> + Send {
+        crate::sleep(Duration::from_millis(1))
+    }
+
+    fn taken(&self) -> Option<(usize, usize)> {
+        None
+    }
+}
+
+/// A server and its handlers' count.
+struct Site {
+    path: PathBuf,
+    handle: Handle,
+    counts: Arc<Counts>,
+}
+
+impl Site {
+    fn new(model: Model, number: usize) -> Self {
+        let counts = Arc::new(Counts::default());
+        let limits = Limits { output: 16 * 1024, connection_threads: TESTERS / 2, ..Limits::default() };
+        let mut timeouts = Timeouts::default();
+        for timeout in [
+            &mut timeouts.head,
+            &mut timeouts.idle,
+            &mut timeouts.body,
+            &mut timeouts.write,
+            &mut timeouts.handler,
+            &mut timeouts.drain,
+        ] {
+            *timeout = Some(DEADLINE);
+        }
+        let name = format!("transom-simulation-{}-{model}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let server = Server::new(router(&Real, &counts)).model(model).limits(limits).timeouts(timeouts);
+        let handle = server.bind(&format!("unix:{}", path.display())).unwrap().start().unwrap();
+        Self { path, handle, counts }
+    }
+
+    /// Nothing may be left when all clients have gone.
+    fn end(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        let left = || (self.counts.alive.load(Ordering::Relaxed), self.handle.report().pending);
+        while left() != (0, 0) {
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("handlers left alive, exchanges pending: {:?}", left()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let report = self.handle.stop(PATIENCE);
+        if (report.cut, report.pending) == (0, 0) { Ok(()) } else { Err(format!("at the end {report:?}")) }
+    }
+}
+
+/// Plays one seed; says what was wrong.
+fn play(seed: u64, path: &Path) -> Result<(), String> {
+    let script = Script::of(seed);
+    let stream = UnixStream::connect(path).map_err(|error| format!("it does not connect: {error}"))?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let (received, ended) = thread::scope(|scope| {
+        scope.spawn(|| send(&script, &stream));
+        receive(&script, &stream)
+    });
+    if !ended {
+        return Err(format!("it hangs; received {}", script::shown(&received)));
+    }
+    answers::check(&script, &received, script.end == End::Reset)
+        .map_err(|fault| format!("{fault}\nreceived {}", script::shown(&received)))
+}
+
+/// Sends what the script says, until the server wants no more.
+fn send(script: &Script, mut stream: &UnixStream) {
+    let together = script.pieces.len() / PIECES + 1;
+    for pieces in script.pieces.chunks(together) {
+        let stall = pieces.iter().position(|piece| piece.wait > Duration::from_secs(60));
+        let sent: Vec<u8> =
+            pieces[..stall.unwrap_or(pieces.len())].iter().flat_map(|piece| piece.bytes.clone()).collect();
+        if stream.write_all(&sent).is_err() || stall.is_some() {
+            // It is the server's to end it.
+            return;
+        }
+        if pieces[0].wait > Duration::ZERO {
+            thread::yield_now();
+        }
+    }
+    let _ = match script.end {
+        End::Wait => Ok(()),
+        End::HalfClose => stream.shutdown(Shutdown::Write),
+        End::Reset => stream.shutdown(Shutdown::Both),
+    };
+}
+
+/// Reads what the script says; all that came, and whether the server has closed.
+fn receive(script: &Script, mut stream: &UnixStream) -> (Vec<u8>, bool) {
+    let mut received = Vec::new();
+    let mut buffer = vec![0; script.reads.min(16 * 1024)];
+    while received.len() < script.reads_until {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (received, true),
+            Ok(length) => received.extend_from_slice(&buffer[..length]),
+            Err(error) => return (received, error.kind() != std::io::ErrorKind::WouldBlock),
+        }
+    }
+    // It takes no more, and waits for the server to give up.
+    let mut ends = [PollFd::new(stream, PollFlags::RDHUP)];
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ended = poll(&mut ends, Some(&patience)) == Ok(1);
+    (received, ended)
+}
+
+fn hold(model: Model) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("TRANSOM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TRANSOM_SOCKET_SEEDS").unwrap_or(SEEDS),
+    };
+    super::quiet_panics();
+    // One at a time, two testers are too many for a server already.
+    let sites = if model == Model::Sequential { TESTERS / 2 } else { 1 };
+    let sites: Vec<_> = (0..sites).map(|number| Site::new(model, number)).collect();
+    let next = AtomicU64::new(seeds.start);
+    let faults: Vec<_> = thread::scope(|scope| {
+        let testers: Vec<_> = (0..TESTERS)
+            .map(|number| {
+                let (site, next, seeds) = (&sites[number % sites.len()], &next, &seeds);
+                scope.spawn(move || {
+                    std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed))
+                        .take_while(|seed| seeds.contains(seed))
+                        .filter_map(|seed| Some((seed, play(seed, &site.path).err()?)))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        testers.into_iter().flat_map(|tester| tester.join().unwrap()).collect()
+    });
+    if let Some((seed, fault)) = faults.first() {
+        panic!(
+            "{} seeds fail; {seed}: {fault}\nreplay: TRANSOM_SEED={seed} cargo test --lib simulation::sockets",
+            faults.len()
+        );
+    }
+    for site in &sites {
+        site.end().unwrap();
+    }
+}
+
+#[test]
+fn seeds_hold_over_sockets_in_the_sequential_model() {
+    hold(Model::Sequential);
+}
+
+#[test]
+fn seeds_hold_over_sockets_with_a_thread_per_connection() {
+    hold(Model::ThreadPerConnection);
+}
+
+#[test]
+fn seeds_hold_over_sockets_in_the_event_driven_model() {
+    hold(Model::EventDriven);
+}
