@@ -1,0 +1,116 @@
+/*
+ * Transom from C, event-driven, with one worker.
+ *
+ *     transom --port 8080 --file FILE
+ */
+#include <signal.h>
+#include <transom.h>
+
+#include "common.h"
+#include "delay.h"
+
+static const transom_header text = {"content-type", "text/plain"};
+static const transom_header octets = {"content-type", "application/octet-stream"};
+static const uint8_t *bytes;
+
+static void plain(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    (void)user_data;
+    (void)request;
+    transom_responder_send(responder, 200, &text, 1, (const uint8_t *)"hello", 5);
+}
+
+static void waited(void *responder)
+{
+    transom_responder_send(responder, 200, &text, 1, (const uint8_t *)"waited", 6);
+}
+
+static void wait_first(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    (void)user_data;
+    (void)request;
+    if (delay(responder) != 0)
+        transom_responder_free(responder);
+}
+
+static void mebibyte(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    (void)user_data;
+    (void)request;
+    transom_responder_send_owned(responder, 200, &octets, 1, bytes, MIB, NULL, NULL);
+}
+
+static void pieces(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    transom_writer *writer;
+    size_t left;
+    (void)user_data;
+    (void)request;
+    if (transom_responder_start(responder, 200, &octets, 1, &writer) != TRANSOM_OK)
+        return;
+    for (left = 100 * MIB; left > 0; left -= PIECE) {
+        if (transom_writer_write(writer, bytes, PIECE, TRANSOM_FOREVER) != TRANSOM_OK) {
+            transom_writer_free(writer);
+            return;
+        }
+    }
+    transom_writer_finish(writer);
+}
+
+static void upload(void *user_data, const transom_request *request, transom_responder *responder)
+{
+    char count[24];
+    (void)user_data;
+    snprintf(count, sizeof count, "%zu", transom_request_body(request).len);
+    transom_responder_send(responder, 200, &text, 1, (const uint8_t *)count, TRANSOM_NUL_TERMINATED);
+}
+
+static void send_file(void *path, const transom_request *request, transom_responder *responder)
+{
+    uint8_t *data = NULL;
+    long size = -1;
+    FILE *file = fopen(path, "rb");
+    (void)request;
+    if (file != NULL && fseek(file, 0, SEEK_END) == 0)
+        size = ftell(file);
+    if (size > 0)
+        data = malloc((size_t)size);
+    if (data != NULL) {
+        rewind(file);
+        if (fread(data, 1, (size_t)size, file) == (size_t)size) {
+            transom_responder_send_owned(responder, 200, &octets, 1, data, (size_t)size, free, data);
+            responder = NULL;
+        } else {
+            free(data);
+        }
+    }
+    if (file != NULL)
+        fclose(file);
+    transom_responder_free(responder);
+}
+
+int main(int argc, char **argv)
+{
+    transom_server *server = transom_server_new();
+    transom_error *error = NULL;
+    char address[32];
+
+    bytes = xs(MIB);
+    transom_server_route_inline(server, "GET", "/plain", plain, NULL, NULL);
+    transom_server_route_inline(server, "GET", "/wait", wait_first, NULL, NULL);
+    transom_server_route_inline(server, "GET", "/bytes/1m", mebibyte, NULL, NULL);
+    transom_server_route(server, "GET", "/bytes/100m", pieces, NULL, NULL);
+    transom_server_route_inline(server, "POST", "/upload", upload, NULL, NULL);
+    transom_server_route(server, "GET", "/file", send_file, (void *)option(argc, argv, "--file"), NULL);
+    transom_server_set_workers(server, 1);
+    transom_server_set_limit(server, "connections", CONNECTIONS);
+    transom_server_set_limit(server, "backlog", BACKLOG);
+    transom_server_set_limit(server, "body", 1024 * MIB);
+    snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)option_port(argc, argv));
+    if (delay_start(waited) != 0 || transom_server_start(server, address, &error) != TRANSOM_OK) {
+        fprintf(stderr, "transom: %s\n", transom_error_message(error));
+        return 1;
+    }
+    transom_server_wait(server, TRANSOM_FOREVER);
+    return 0;
+}

@@ -1,0 +1,32 @@
+"""What the Python servers share: their command line, and what there is to answer with."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from itertools import repeat
+
+WAIT = 0.01
+MIB = 1 << 20
+PIECE = 64 * 1024
+PIECES = 100 * MIB // PIECE
+MEBIBYTE = b"x" * MIB
+FILE = os.environ["BENCH_FILE"]
+BACKLOG = 4096
+
+
+def port() -> int:
+    """The port of the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    return parser.parse_args().port
+
+
+def pieces() -> Iterator[bytes]:
+    """100 MiB, piece by piece."""
+    return repeat(MEBIBYTE[:PIECE], PIECES)
+
+
+def file() -> bytes:
+    """The file, whole."""
+    with open(FILE, "rb") as opened:
+        return opened.read()

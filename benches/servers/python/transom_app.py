@@ -1,0 +1,45 @@
+"""Transom from Python."""
+
+import asyncio
+
+from common import BACKLOG, MEBIBYTE, WAIT, file, pieces, port
+from transom import Response, Server
+
+TEXT = "text/plain"
+LIMITS = {"connections": 20_000, "pool_queue": 20_000, "backlog": BACKLOG, "body": 1 << 30}
+app = Server(workers=1, limits=LIMITS)
+
+
+@app.get("/plain")
+def plain(request):
+    return Response("hello", content_type=TEXT)
+
+
+@app.get("/wait")
+async def wait(request):
+    await asyncio.sleep(WAIT)
+    return Response("waited", content_type=TEXT)
+
+
+@app.get("/bytes/1m")
+def mebibyte(request):
+    return MEBIBYTE
+
+
+@app.get("/bytes/100m")
+def stream(request):
+    return Response.stream(pieces(), content_type="application/octet-stream")
+
+
+@app.post("/upload")
+def upload(request):
+    return Response(str(len(request.body)), content_type=TEXT)
+
+
+@app.get("/file", blocking=True)
+def send_file(request):
+    return file()
+
+
+if __name__ == "__main__":
+    app.run(f"127.0.0.1:{port()}")

@@ -1,0 +1,123 @@
+//! User-space instructions per request, counted by callgrind: exact where times wobble. Each is
+//! the difference between many requests and few, so that start and end do not count.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::load::answer::Answer;
+use crate::prepare;
+use crate::process::Running;
+use crate::scenario::{self, BROWSER};
+use crate::servers::{Places, Server};
+
+const FEW: usize = 1_000;
+const MANY: usize = 6_000;
+/// Kept-alive connections that ask a whole server in turn.
+const CONNECTIONS: usize = 16;
+
+/// The kinds of request that are replayed from memory, and their bytes.
+pub fn kinds() -> [(&'static str, String); 3] {
+    [
+        ("plain", scenario::head("GET", "/plain", "")),
+        ("browser", scenario::head("GET", "/plain", BROWSER)),
+        ("post", scenario::head("POST", "/echo", "Content-Length: 5\r\n") + "hello"),
+    ]
+}
+
+/// Installs callgrind and builds the program that it runs.
+pub fn prepare(places: &Places) -> Result<()> {
+    let log = places.cache().join("logs/callgrind.log");
+    prepare::install_packages(&["valgrind".to_owned()], &log)?;
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "-p", "transom-replay", "--manifest-path"]);
+    build.arg(places.benches.join("Cargo.toml")).env("CARGO_TARGET_DIR", places.benches.join("target"));
+    prepare::logged(&mut build, &log)
+}
+
+/// Instructions of Transom for one request of this kind, from memory to memory.
+pub fn replay(request: &str, places: &Places) -> Result<f64> {
+    let count = |requests: usize| {
+        let out = places.work.join("callgrind.replay");
+        let mut command = Command::new("valgrind");
+        command.args(valgrind(&out).split_first().map_or(&[][..], |(_, words)| words));
+        command.arg(places.target().join("transom-replay")).arg(requests.to_string()).arg(request);
+        prepare::logged(&mut command, &places.work.join("callgrind.log"))?;
+        collected(&out)
+    };
+    Ok((count(MANY)? as f64 - count(FEW)? as f64) / (MANY - FEW) as f64)
+}
+
+/// Instructions of a whole server for one small request over loopback.
+pub fn server(server: &Server, places: &Places, core: usize) -> Result<f64> {
+    let count = |rounds: usize| {
+        let out = places.work.join("callgrind.server");
+        let _ = fs::remove_file(&out);
+        let mut running = Running::start_under(&valgrind(&out), server, places, core)?;
+        ask(running.port, rounds)?;
+        running.stop()?;
+        collected(&out)
+    };
+    let (few, many) = (FEW / CONNECTIONS, MANY / CONNECTIONS);
+    Ok((count(many)? as f64 - count(few)? as f64) / ((many - few) * CONNECTIONS) as f64)
+}
+
+fn valgrind(out: &Path) -> Vec<String> {
+    let file = format!("--callgrind-out-file={}", out.display());
+    ["valgrind".into(), "--quiet".into(), "--tool=callgrind".into(), file].into()
+}
+
+/// One request on each connection in turn, as often as `rounds` says.
+fn ask(port: u16, rounds: usize) -> Result<()> {
+    let connect = |_| -> Result<_> {
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        Ok((socket, Answer::default()))
+    };
+    let mut connections = (0..CONNECTIONS).map(connect).collect::<Result<Vec<_>>>()?;
+    let request = scenario::head("GET", "/plain", "");
+    let mut buffer = [0; 4096];
+    for _ in 0..rounds {
+        for (socket, _) in &mut connections {
+            socket.write_all(request.as_bytes())?;
+        }
+        for (socket, answer) in &mut connections {
+            loop {
+                let received = socket.read(&mut buffer)?;
+                ensure!(received > 0, "closed under callgrind");
+                let whole = answer.feed(&mut &buffer[..received]).ok().context("malformed")?;
+                if let Some(whole) = whole {
+                    ensure!(whole.status == 200, "status {} under callgrind", whole.status);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn collected(out: &Path) -> Result<u64> {
+    let text = fs::read_to_string(out).with_context(|| format!("read {}", out.display()))?;
+    total(&text).context("callgrind wrote no total")
+}
+
+fn total(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_of_a_profile() {
+        assert_eq!(total("summary: 7\n\nfn=(1)\ntotals: 6626179\n"), Some(6_626_179));
+        assert_eq!(total("summary: 7\n"), None);
+    }
+}

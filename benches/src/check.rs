@@ -1,0 +1,79 @@
+//! Whether a server gives the right answers, before it is measured.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::load::answer::{Answer, Whole};
+use crate::process::Running;
+
+/// Bytes of the answers to /bytes/1m and of the file.
+pub const MIB: u64 = 1 << 20;
+
+/// Asks for what the scenarios of a group ask for.
+pub fn group(server: &Running, group: &str, file: &[u8]) -> Result<()> {
+    match group {
+        "wait" => text(server, "/wait", "waited"),
+        "down" => {
+            let body = get(server, "/bytes/1m")?;
+            ensure!(
+                body.len() as u64 == MIB && body.iter().all(|&byte| byte == b'x'),
+                "/bytes/1m: wrong bytes"
+            );
+            Ok(())
+        }
+        "up" => {
+            let body = vec![b'x'; MIB as usize];
+            let answer = exchange(server, "POST", "/upload", &body)?;
+            ensure!(answer == MIB.to_string().as_bytes(), "/upload: answers {}", shown(&answer));
+            Ok(())
+        }
+        "file" => {
+            let body = get(server, "/file")?;
+            ensure!(body == file, "/file: {} bytes, not those of the file", body.len());
+            Ok(())
+        }
+        _ => text(server, "/plain", "hello"),
+    }
+}
+
+fn text(server: &Running, path: &str, expected: &str) -> Result<()> {
+    let body = get(server, path)?;
+    ensure!(body == expected.as_bytes(), "{path}: answers {}", shown(&body));
+    Ok(())
+}
+
+fn get(server: &Running, path: &str) -> Result<Vec<u8>> {
+    exchange(server, "GET", path, &[])
+}
+
+fn exchange(server: &Running, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{length}\r\n", server.port);
+    socket.write_all(head.as_bytes())?;
+    socket.write_all(body)?;
+    let mut parser = Answer::keeping();
+    let mut buffer = vec![0; 64 * 1024];
+    let whole = loop {
+        let received = socket.read(&mut buffer).with_context(|| format!("{path}: no answer"))?;
+        let mut input = &buffer[..received];
+        let step = if received == 0 { parser.end() } else { parser.feed(&mut input) };
+        match step {
+            Ok(Some(whole)) => break whole,
+            Ok(None) if received > 0 => {}
+            Ok(None) => bail!("{path}: closed without an answer"),
+            Err(fault) => bail!("{path}: {fault:?}"),
+        }
+    };
+    let Whole { status, .. } = whole;
+    ensure!(status == 200, "{path}: status {status}");
+    Ok(parser.into_body())
+}
+
+fn shown(body: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(&body[..body.len().min(60)]))
+}
