@@ -66,6 +66,11 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// So does that of the guide to the models.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/three-models.md")]
+struct ThreeModels;
+
 mod config;
 mod conn;
 mod error;

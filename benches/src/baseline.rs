@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// How many more instructions are let pass.
 const INSTRUCTIONS: f64 = 0.03;
-/// A ratio of CPU times may grow by this share, however quiet the machine.
-const RATIO: f64 = 0.05;
+/// A ratio of CPU times may grow by this share, however quiet the machine: on virtual
+/// ones that of one build differs by a third as much from one run to the next.
+const RATIO: f64 = 0.2;
 /// Beyond that, by so many standard errors of the difference of the two medians.
 const ERRORS: f64 = 3.0;
 
@@ -114,9 +115,9 @@ mod tests {
 
     #[test]
     fn ratios_within_what_the_machine_can_tell() {
-        assert_eq!(fails(&baseline(2000.0, 1.04, 0.001)), [false, false]);
-        assert_eq!(fails(&baseline(2000.0, 1.06, 0.001)), [false, true]);
-        assert_eq!(fails(&baseline(2000.0, 1.06, 0.03)), [false, false], "a noisy run");
+        assert_eq!(fails(&baseline(2000.0, 1.19, 0.001)), [false, false]);
+        assert_eq!(fails(&baseline(2000.0, 1.21, 0.001)), [false, true]);
+        assert_eq!(fails(&baseline(2000.0, 1.21, 0.08)), [false, false], "a noisy run");
     }
 
     #[test]

@@ -96,7 +96,8 @@ pub struct Load {
 
 impl Load {
     pub fn start(plan: &Plan) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // This program, also when a build has put another in its place meanwhile.
+        let mut command = Command::new("/proc/self/exe");
         command.arg("load").arg(toml::to_string(plan)?);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = BufReader::new(child.stdout.take().context("the load's output")?);

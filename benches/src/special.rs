@@ -30,6 +30,7 @@ pub fn idle(server: &Running, connections: usize, cores: Cores) -> Result<Metric
         port: server.port,
         core: Some(cores.load),
         hold: true,
+        timeout: 30.0,
         warm: 0.2,
         seconds: 0.1,
         ..scenario::small(connections)

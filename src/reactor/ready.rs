@@ -184,7 +184,6 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
     use std::thread;
-    use std::time::Duration;
 
     use futures_lite::future::yield_now;
 
@@ -339,11 +338,14 @@ mod tests {
 
     #[test]
     fn a_task_may_wait_on_another_thread_than_the_reactors() {
+        const TURNS: usize = 20_000;
         in_time(|| {
             let (reactor, watch, ours, mut theirs) = watched();
             let (over, end) = async_channel::bounded::<()>(1);
+            let count = Arc::new(AtomicUsize::new(0));
+            let taken = Arc::clone(&count);
             let waiting = thread::spawn(move || {
-                for _ in 0..1000 {
+                for _ in 0..TURNS {
                     futures_lite::future::block_on(std::future::poll_fn(|cx| {
                         watch.poll_io(cx, Way::Read, |_| {
                             let mut byte = [0];
@@ -354,21 +356,61 @@ mod tests {
                         })
                     }))
                     .unwrap();
+                    count.fetch_add(1, Ordering::SeqCst);
                 }
                 drop(over);
             });
+            // Each when the one before was taken, sooner or later: so that the other
+            // thread is met at each point of its way to wait.
             let sending = thread::spawn(move || {
-                for turn in 0..1000 {
-                    theirs.write_all(b"x").unwrap();
-                    if turn % 100 == 0 {
-                        thread::sleep(Duration::from_millis(1));
+                let mut delay = 0;
+                for turn in 0..TURNS {
+                    while taken.load(Ordering::SeqCst) < turn {
+                        thread::yield_now();
                     }
+                    delay = (delay * 7 + 3) % 401;
+                    (0..delay).for_each(|_| std::hint::spin_loop());
+                    theirs.write_all(b"x").unwrap();
                 }
                 theirs
             });
             reactor.block_on(end.recv()).unwrap_err();
             waiting.join().unwrap();
             drop(sending.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn no_event_is_missed_by_a_task_that_is_about_to_wait() {
+        const TURNS: usize = 100_000;
+        in_time(|| {
+            let (_reactor, watch, _ours, _theirs) = watched();
+            clear(&watch, Way::Read);
+            let (ready, taken) = (Arc::clone(&watch.ready), AtomicUsize::new(0));
+            thread::scope(|scope| {
+                // As the kernel's events would, at each point of the other's way to wait.
+                scope.spawn(|| {
+                    let mut delay = 0;
+                    for turn in 0..TURNS {
+                        let mut spins = 0;
+                        while taken.load(Ordering::SeqCst) < turn {
+                            spins += 1;
+                            if spins % 1000 == 0 {
+                                thread::yield_now();
+                            }
+                        }
+                        delay = (delay * 7 + 3) % 61;
+                        (0..delay).for_each(|_| std::hint::spin_loop());
+                        ready.set(EventFlags::IN);
+                    }
+                });
+                for _ in 0..TURNS {
+                    let told = std::future::poll_fn(|cx| watch.poll_ready(cx, Way::Read));
+                    let tick = futures_lite::future::block_on(told);
+                    watch.clear(Way::Read, tick);
+                    taken.fetch_add(1, Ordering::SeqCst);
+                }
+            });
         });
     }
 

@@ -665,7 +665,9 @@ fn a_flood_of_requests_does_not_starve_the_worker() {
                     written => written.unwrap(),
                 }
             }
-            writer.shutdown(std::net::Shutdown::Write).unwrap();
+            // Closed by the server, it may be no connection any more.
+            let closed = writer.shutdown(std::net::Shutdown::Write);
+            assert!(closed.is_ok() || MODEL == Model::Sequential, "{closed:?}");
         })
     };
     let reading = thread::spawn(move || flood.until_closed());

@@ -51,8 +51,9 @@ pub struct Driver {
     opening: usize,
     to_open: VecDeque<usize>,
     failed: Vec<usize>,
-    /// Open loop: connections without work, and the times of requests without a connection.
-    free: Vec<usize>,
+    /// Open loop: connections without work, the longest without it first, and the times of
+    /// requests without a connection.
+    free: VecDeque<usize>,
     due: VecDeque<u64>,
     next_due: f64,
     slows: Slows,
@@ -76,7 +77,7 @@ impl Driver {
             opening: 0,
             to_open: if on_demand { VecDeque::new() } else { (0..count).collect() },
             failed: Vec::new(),
-            free: if on_demand { (0..count).collect() } else { Vec::new() },
+            free: if on_demand { (0..count).collect() } else { VecDeque::new() },
             due: VecDeque::new(),
             next_due: 0.0,
             slows: Slows::new(&plan.slow, plan.port, SLOW),
@@ -225,7 +226,7 @@ impl Driver {
                 self.error("timed out");
                 continue;
             }
-            let Some(at) = self.free.pop() else { return };
+            let Some(at) = self.free.pop_front() else { return };
             if self.plan.fresh {
                 self.connections[at].began = began;
                 self.open(at, now);
@@ -278,7 +279,7 @@ impl Driver {
         self.opening -= 1;
         if self.plan.rate.is_some() && !self.plan.fresh {
             self.connections[at].enter(State::Idle, now);
-            self.free.push(at);
+            self.free.push_back(at);
             return;
         }
         if self.plan.rate.is_none() && !self.plan.fresh {
@@ -291,6 +292,10 @@ impl Driver {
         while let Some(socket) = &self.connections[at].socket {
             match receive(socket, buffer) {
                 Moved::Some(received) => {
+                    if self.connections[at].state == State::Idle {
+                        // What a server says to a connection that it gives up, as a 408.
+                        return self.ended(at, now);
+                    }
                     if self.phase == Phase::Window {
                         self.tally.body_bytes += received as u64;
                     }
@@ -332,7 +337,7 @@ impl Driver {
             connection.enter(State::Ending, now);
         } else if self.plan.rate.is_some() || self.plan.hold {
             connection.enter(State::Idle, now);
-            self.free.push(at);
+            self.free.push_back(at);
         } else {
             connection.began = now;
             self.ask(at, now);
@@ -372,7 +377,7 @@ impl Driver {
             self.tally.reopened += 1;
         }
         if self.plan.rate.is_some() && self.plan.fresh {
-            self.free.push(at);
+            self.free.push_back(at);
         } else if self.phase < Phase::Drain {
             self.open(at, now);
         }
@@ -412,7 +417,7 @@ impl Driver {
         let on_demand = self.plan.rate.is_some() && self.plan.fresh;
         for at in std::mem::take(&mut self.failed) {
             if on_demand {
-                self.free.push(at);
+                self.free.push_back(at);
             } else {
                 self.to_open.push_back(at);
             }
