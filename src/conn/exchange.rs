@@ -169,7 +169,8 @@ impl<'a, T: Transport> Connection<'a, T> {
     fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
         let persistent = asked.facts.persistent
             && incoming.is_drainable(self.app.config.limits.drain)
-            && !self.session.has_reached(Stage::Leaving);
+            && !self.session.has_reached(Stage::Leaving)
+            && !self.wire.is_waited_for();
         plan(&asked.method, asked.version, persistent, response)
     }
 

@@ -14,6 +14,12 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// by then. Several deadlines may be asked for in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
+    /// Whether somebody waits for this connection to end, as far as can be seen at a
+    /// glance: then it is not kept.
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
     /// Whether dropping it closes it in order, so that closing it first adds nothing.
     fn is_closed_by_drop(&self) -> bool {
         false

@@ -62,6 +62,10 @@ impl<T: Transport> Wire<T> {
         }
     }
 
+    pub fn is_waited_for(&self) -> bool {
+        self.transport.is_waited_for()
+    }
+
     pub fn has_ended(&self) -> bool {
         self.ended
     }

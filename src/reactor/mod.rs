@@ -179,7 +179,9 @@ impl Drop for Entered<'_> {
         CURRENT.set(self.before.take());
         // What has been taken elsewhere would wait for ever.
         let left: Vec<_> = self.reactor.0.watched().iter().map(|(_, ready)| Arc::clone(ready)).collect();
-        left.into_iter().for_each(|ready| ready.abandon());
+        for ready in left {
+            ready.abandon();
+        }
     }
 }
 

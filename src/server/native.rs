@@ -21,6 +21,8 @@ pub(super) struct Line {
     stream: Stream,
     alarm: Alarm,
     is_tcp: bool,
+    /// Where others wait for it to end, if they do.
+    doors: Option<Arc<Vec<Door>>>,
 }
 
 impl Line {
@@ -29,7 +31,13 @@ impl Line {
             Socket::Tcp(socket) => (socket.into(), true),
             Socket::Unix(socket) => (socket.into(), false),
         };
-        Ok(Self { stream: Stream::new(reactor, socket)?, alarm: Alarm::new(reactor), is_tcp })
+        Ok(Self { stream: Stream::new(reactor, socket)?, alarm: Alarm::new(reactor), is_tcp, doors: None })
+    }
+
+    /// With others waiting behind these doors for as long as it lives. A handler may
+    /// have held the thread: then no event has told of them.
+    pub fn before(self, doors: &Arc<Vec<Door>>) -> Self {
+        Self { doors: Some(Arc::clone(doors)), ..self }
     }
 }
 
@@ -40,6 +48,10 @@ impl Transport for Line {
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.alarm.poll(cx, at)
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.doors.as_ref().is_some_and(|doors| doors.iter().any(is_waited_at))
     }
 
     fn is_closed_by_drop(&self) -> bool {
@@ -122,7 +134,7 @@ impl Watched {
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let tick = ready!(self.watch.poll_ready(cx, Way::Read));
-            if lock(&self.door).as_ref().is_some_and(|listener| is_readable(&listener.socket)) {
+            if is_waited_at(&self.door) {
                 return Poll::Ready(());
             }
             self.watch.clear(Way::Read, tick);
@@ -132,6 +144,11 @@ impl Watched {
 
 fn lock(door: &Door) -> MutexGuard<'_, Option<Listener>> {
     door.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a client waits in the backlog.
+fn is_waited_at(door: &Door) -> bool {
+    lock(door).as_ref().is_some_and(|listener| is_readable(&listener.socket))
 }
 
 /// Whether there is something to read, or to accept, now.

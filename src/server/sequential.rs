@@ -11,7 +11,7 @@ use futures_lite::future;
 use super::Shared;
 use super::address::Listener;
 use super::drain::{drain, stop_asked};
-use super::native::{Line, Listeners, doors};
+use super::native::{Door, Line, Listeners, doors};
 use crate::conn::{Stage, serve};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
@@ -19,11 +19,12 @@ use crate::reactor::{Alarm, Reactor};
 /// Starts the thread. It ends when the server has stopped.
 pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
     let reactor = Reactor::new()?;
-    let listeners = Listeners::new(&reactor, &doors(listeners))?;
+    let doors = Arc::new(doors(listeners));
+    let listeners = Listeners::new(&reactor, &doors)?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
     threads.spawn("transom-sequential", None, move || {
-        let serving = serve_all(&shared, &reactor, listeners);
+        let serving = serve_all(&shared, &reactor, &doors, listeners);
         let stopping = async {
             stop_asked(&shared).await;
             let mut alarm = Alarm::new(&reactor);
@@ -34,7 +35,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Resul
 }
 
 /// Serves one connection after another, until the server is asked to stop.
-async fn serve_all(shared: &Shared, reactor: &Reactor, mut listeners: Listeners) {
+async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, mut listeners: Listeners) {
     while let Some((socket, peer)) = future::or(
         async {
             stop_asked(shared).await;
@@ -45,7 +46,7 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, mut listeners: Listeners)
     .await
     {
         match Line::new(reactor, socket) {
-            Ok(line) => serve_one(shared, line, peer, &mut listeners).await,
+            Ok(line) => serve_one(shared, line.before(doors), peer, &mut listeners).await,
             Err(error) => log::error!(target: "transom", "cannot register a connection: {error}"),
         }
     }
