@@ -11,9 +11,9 @@ use std::io::{Read as _, Seek as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use transom::{Model, Request, Router};
+use transom::{Listener, Model, Request, Router};
 
-use common::{Client, Logs, configured, eventually, start};
+use common::{Client, Logs, configured, eventually, start_single};
 
 const INSIDE: &str = "TRANSOM_TEST_FEW_DESCRIPTORS";
 
@@ -66,7 +66,8 @@ fn exhaust() -> Vec<File> {
 fn inside() {
     const COMPLAINT: &str = "ERROR cannot accept connections: ";
     let stat = File::open("/proc/self/stat").unwrap();
-    let server = start(Router::new().get("/", async |_: Request| "well"));
+    // One worker: each says so for itself.
+    let server = start_single(Router::new().get("/", async |_: Request| "well"));
     let mut inside = Client::connect(&server);
     inside.get("/").expect(200, "well");
 
@@ -91,6 +92,8 @@ fn inside() {
         drop(held);
         waiting.answer().expect(200, "well");
         Client::connect(&server).get("/").expect(200, "well");
+        // A worker that rests from its complaint has to see that there is room again.
+        std::thread::sleep(Duration::from_millis(400));
     }
 }
 
@@ -98,12 +101,14 @@ fn inside() {
 /// are fewer places than threads that are allowed.
 fn inside_threads() {
     let app = Router::new().get("/", async |_: Request| "well");
-    let server = configured(app, |_, _| ()).model(Model::ThreadPerConnection);
-    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
-    let mut clients: Vec<_> = (0..24).map(|_| Client::connect(&server)).collect();
+    let listener = Listener::bind("127.0.0.1:0").unwrap();
+    // They take theirs first.
+    let mut clients: Vec<_> = (0..24).map(|_| Client::connect_to(listener.local_addr())).collect();
     for client in &mut clients {
         client.request("/");
     }
+    let server = configured(app, |_, _| ()).model(Model::ThreadPerConnection).listen(listener);
+    let _server = server.start().unwrap();
     for client in &mut clients {
         client.answer().expect(200, "well");
     }
