@@ -684,6 +684,9 @@ fn the_answer_of_a_handler_that_stops_its_server_counts_as_finished() {
 fn those_who_had_asked_when_it_was_told_to_stop_get_their_answer() {
     not_in!(Sequential: "those who wait for their turn are refused");
     not_in!(ThreadPerConnection: "those who wait for a thread are refused");
+    if cfg!(transom_portable) {
+        return; // There the backlog goes with the listener.
+    }
     let stopper = Stopper::new();
     let listener = transom::Listener::bind("127.0.0.1:0").unwrap();
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect_to(listener.local_addr())).collect();
