@@ -3,34 +3,44 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Wake;
 
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
+/// The thread is at work, and looks for more before it sleeps.
+const AWAKE: u8 = 0;
+/// It sleeps, or is about to.
+const ASLEEP: u8 = 1;
+/// It slept, and will be awake as soon as the system lets it run.
+const CALLED: u8 = 2;
+
 /// An eventfd(2) that is written to only if the thread sleeps.
 pub(super) struct Bell {
     descriptor: OwnedFd,
-    asleep: AtomicBool,
+    state: AtomicU8,
 }
 
 impl Bell {
     pub fn new() -> io::Result<Self> {
         let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { descriptor, asleep: AtomicBool::new(false) })
+        // Before it first looks for work it has none.
+        Ok(Self { descriptor, state: AtomicU8::new(CALLED) })
     }
 
     /// Calls the thread, if it sleeps or is about to. What it is called for must
     /// have been stored before, with `SeqCst`.
     pub fn ring(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
+        let called = self.state.compare_exchange(ASLEEP, CALLED, Ordering::SeqCst, Ordering::SeqCst);
+        if called.is_ok() {
             // It fails only if the counter is full, and then it rings.
             let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
         }
     }
 
-    pub fn is_asleep(&self) -> bool {
-        self.asleep.load(Ordering::Relaxed)
+    /// Whether the thread is at nothing: it sleeps, or has just been called.
+    pub fn is_free(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != AWAKE
     }
 
     /// The thread is about to sleep, unless there is work; how long it may.
@@ -40,13 +50,13 @@ impl Bell {
         has_work: impl FnOnce() -> bool,
         timeout: impl FnOnce() -> Option<Timespec>,
     ) -> Option<Timespec> {
-        self.asleep.store(true, Ordering::SeqCst);
+        self.state.store(ASLEEP, Ordering::SeqCst);
         if has_work() { Some(Timespec { tv_sec: 0, tv_nsec: 0 }) } else { timeout() }
     }
 
     /// The thread is awake, and looks for work before it sleeps again.
     pub fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.state.store(AWAKE, Ordering::SeqCst);
     }
 }
 
@@ -129,6 +139,20 @@ mod tests {
             || None,
         );
         assert!(heard(&bell));
+    }
+
+    #[test]
+    fn a_thread_is_free_until_it_is_awake() {
+        let bell = Bell::new().unwrap();
+        assert!(bell.is_free(), "it has not begun");
+        bell.awake();
+        assert!(!bell.is_free());
+        bell.sleep(|| false, || None);
+        assert!(bell.is_free());
+        bell.ring();
+        assert!(bell.is_free(), "it has not been let run yet");
+        bell.awake();
+        assert!(!bell.is_free());
     }
 
     #[test]

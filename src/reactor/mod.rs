@@ -87,7 +87,7 @@ impl Reactor {
     /// Whether what is spawned would be run soon: its thread waits, or did a moment
     /// ago. If not, something holds it.
     pub fn is_at_hand(&self, now: Instant) -> bool {
-        self.0.bell.is_asleep() || self.0.alarms.has_rung_since(now, MOMENT)
+        self.0.bell.is_free() || self.0.alarms.has_rung_since(now, MOMENT)
     }
 
     /// Drops the tasks that have not ended, and takes no more.
@@ -106,6 +106,7 @@ impl Reactor {
         let mut events = Vec::with_capacity(EVENTS);
         let clock = Clock::new(&self.0.epoll, CLOCK);
         let mut turn = VecDeque::new();
+        self.0.bell.awake();
         loop {
             if ringer.take()
                 && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
@@ -369,6 +370,19 @@ mod tests {
         assert_eq!(dropped.load(Ordering::SeqCst), 4, "it takes more");
         // It still runs a future.
         reactor.block_on(yield_now());
+    }
+
+    #[test]
+    fn a_reactor_that_something_holds_is_not_at_hand() {
+        let reactor = Reactor::new().unwrap();
+        let later = Instant::now() + 2 * MOMENT;
+        assert!(reactor.is_at_hand(later), "it has not begun");
+        let held = reactor.block_on(async { !reactor.is_at_hand(later) });
+        assert!(held, "from the first on");
+        reactor.block_on(async {
+            yield_now().await;
+            assert!(reactor.is_at_hand(Instant::now()), "it has just looked");
+        });
     }
 
     #[test]
