@@ -43,7 +43,10 @@ class Server:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
         arguments = [*command, "--port", str(self.port), "--workers", "2"]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, preexec_fn=limit)
+        # Large blocks go back to the system when they are freed, so that what is resident
+        # is what the server holds: glibc would keep some for later (mallopt(3)).
+        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, preexec_fn=limit, env=environment)
         if b"listening" not in self.process.stdout.readline():
             raise SystemExit(f"{command[0]} does not start")
 
