@@ -15,7 +15,7 @@ use http::Version;
 use crate::config::{Config, Limits};
 use crate::conn::{App, Session, Stage, Transport, serve};
 use crate::error::Reject;
-use crate::message::Peer;
+use crate::message::{Peer, RequestHead};
 use crate::pool::Pool;
 use crate::proto::{Chunked, Framing, HeadReader};
 use crate::router::Router;
@@ -57,8 +57,8 @@ pub fn head(
 ) -> Result<Option<Head>, Reject> {
     let mut reader = HeadReader::default();
     for cut in cuts.into_iter().chain([bytes.len()]) {
-        let Some((head, end)) = reader.read(&bytes[..cut], limits)? else { continue };
-        let facts = head.facts;
+        let mut head = RequestHead::new();
+        let Some((facts, end)) = reader.read(&bytes[..cut], limits, &mut head)? else { continue };
         return Ok(Some(Head {
             method: head.method.to_string(),
             target: head.target.as_str().into(),

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::task::Poll;
 
 use http::StatusCode;
 
+use crate::answering::Answering;
 use crate::message::{IntoResponse, Request, Response};
 use crate::pool::{Pool, PoolFull};
 use crate::responder::{Answer, Responder};
@@ -57,8 +57,7 @@ where
     Fut: Future<Output: IntoResponse> + Send + 'static,
 {
     fn call(&self, request: Request, _: &Context<'_>) -> Reply {
-        let answer = self(request);
-        Reply::future(async move { answer.await.into_response() })
+        Reply(Kind::Future(Answering::new(self(request))))
     }
 }
 
@@ -114,7 +113,7 @@ pub struct Reply(Kind);
 
 enum Kind {
     Now(Option<Response>),
-    Future(Pin<Box<dyn Future<Output = Response> + Send>>),
+    Future(Answering),
     Later(Answer),
 }
 
@@ -135,7 +134,7 @@ impl Reply {
     /// transom::Reply::future(async { transom::Response::text("hello") });
     /// ```
     pub fn future(answer: impl Future<Output = Response> + Send + 'static) -> Self {
-        Self(Kind::Future(Box::pin(answer)))
+        Self(Kind::Future(Answering::new(answer)))
     }
 
     /// A [`Responder`] that may answer that request from anywhere, and the
@@ -150,7 +149,7 @@ impl Reply {
         match &mut self.0 {
             Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
             Kind::Later(answer) => answer.poll(cx),
-            Kind::Future(future) => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Kind::Future(future) => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(polled) => polled,
                 Err(panic) => {
                     // It must not be polled again.

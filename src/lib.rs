@@ -71,6 +71,7 @@ struct Readme;
 #[doc = include_str!("../docs/three-models.md")]
 struct ThreeModels;
 
+mod answering;
 mod config;
 mod conn;
 mod error;

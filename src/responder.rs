@@ -71,8 +71,8 @@ impl Responder {
         (
             Self {
                 slot: Some(Arc::clone(&slot)),
-                client: Arc::clone(&request.parts.client),
-                exchange: request.parts.exchange,
+                client: Arc::clone(&request.client),
+                exchange: request.exchange,
             },
             Answer(slot),
         )

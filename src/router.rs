@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 
 use crate::error::{Error, Result};
 use crate::handler::Handler;
-use crate::message::{Params, Response, Target};
+use crate::message::{HeadParts, Response};
 
 /// Routes of a server.
 ///
@@ -61,7 +61,7 @@ pub(crate) enum Timeout {
 
 /// What the router says to a request.
 pub(crate) enum Found<'a> {
-    Endpoint(&'a Endpoint, Params),
+    Endpoint(&'a Endpoint),
     Answer(Response),
 }
 
@@ -275,7 +275,9 @@ impl Router {
         self.fault.take()
     }
 
-    pub(crate) fn find(&self, method: &Method, target: &Target) -> Found<'_> {
+    /// Who answers a request; the parameters of its path are put into its head.
+    pub(crate) fn find(&self, head: &mut HeadParts) -> Found<'_> {
+        let HeadParts { method, target, params, .. } = head;
         if target.path() == "*" {
             return Found::Answer(match *method {
                 Method::OPTIONS => Response::new(StatusCode::NO_CONTENT),
@@ -285,22 +287,19 @@ impl Router {
         let path = target.routing_path();
         let Ok(matched) = self.paths.at(&path) else {
             return match &self.fallback {
-                Some(endpoint) => Found::Endpoint(endpoint, Params::default()),
+                Some(endpoint) => Found::Endpoint(endpoint),
                 None => Found::Answer(Response::plain(StatusCode::NOT_FOUND)),
             };
         };
         let resource = &self.resources[*matched.value];
-        match resource.endpoint(method) {
-            Some(endpoint) if resource.params.is_empty() => Found::Endpoint(endpoint, Params::default()),
-            Some(endpoint) => {
-                let values = matched.params.iter().map(|(_, value)| value);
-                Found::Endpoint(endpoint, Params::new(&resource.params, values))
-            }
-            None => {
-                let answer = Response::plain(StatusCode::METHOD_NOT_ALLOWED);
-                Found::Answer(answer.header("allow", resource.allow()))
-            }
+        let Some(endpoint) = resource.endpoint(method) else {
+            let answer = Response::plain(StatusCode::METHOD_NOT_ALLOWED);
+            return Found::Answer(answer.header("allow", resource.allow()));
+        };
+        if !resource.params.is_empty() {
+            params.assign(&resource.params, matched.params.iter().map(|(_, value)| value));
         }
+        Found::Endpoint(endpoint)
     }
 }
 

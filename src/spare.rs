@@ -1,36 +1,41 @@
-//! Buffers between two uses: each thread keeps a few, so that what needs one for
-//! a moment need not ask the allocator.
+//! What is used again: each thread keeps a few of what it needs for a moment, so
+//! that it need not ask the allocator.
 
 use std::cell::RefCell;
 
-/// Buffers of each kind that a thread keeps.
+/// Values of each kind that a thread keeps.
 const KEPT: usize = 32;
-/// The largest that is kept, bytes.
-const LARGEST: usize = 64 * 1024;
+/// The largest buffer worth keeping, bytes.
+pub(crate) const LARGEST: usize = 64 * 1024;
 
-/// A thread's spare buffers of one kind.
-pub(crate) struct Spares<T>(RefCell<Vec<Vec<T>>>);
+/// A thread's spare values of one kind.
+pub(crate) struct Spares<T>(RefCell<Vec<T>>);
 
 impl<T> Spares<T> {
     pub const fn new() -> Self {
         Self(RefCell::new(Vec::new()))
     }
 
-    /// A buffer as it was given up, or a new one of no length.
-    pub fn take(&self) -> Vec<T> {
-        self.0.borrow_mut().pop().unwrap_or_default()
+    /// One as it was given up, if there is one.
+    pub fn take(&self) -> Option<T> {
+        self.0.borrow_mut().pop()
     }
 
-    /// Gives a buffer up.
-    pub fn give(&self, buffer: Vec<T>) {
-        let most = LARGEST / size_of::<T>().max(1);
-        if buffer.capacity() == 0 || buffer.capacity() > most {
-            return;
-        }
+    /// The one given up last of those that will do.
+    pub fn find(&self, will_do: impl FnMut(&mut T) -> bool) -> Option<T> {
         let mut kept = self.0.borrow_mut();
-        if kept.len() < KEPT {
-            kept.push(buffer);
+        let place = kept.iter_mut().rev().position(will_do)?;
+        let place = kept.len() - 1 - place;
+        Some(kept.swap_remove(place))
+    }
+
+    /// Gives one up. If there are many, the oldest goes.
+    pub fn give(&self, value: T) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() == KEPT {
+            kept.remove(0);
         }
+        kept.push(value);
     }
 }
 
@@ -39,16 +44,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_are_kept_that_are_not_large() {
+    fn a_few_are_kept() {
         let spares = Spares::new();
-        spares.give(vec![1; 100]);
-        assert_eq!(spares.take(), [1; 100]);
-        spares.give(vec![0; LARGEST + 1]);
-        assert!(spares.take().is_empty());
-        (0..KEPT + 5).for_each(|_| spares.give(vec![0; 10]));
-        assert_eq!(
-            std::iter::repeat_with(|| spares.take()).take_while(|buffer| !buffer.is_empty()).count(),
-            KEPT
-        );
+        assert_eq!(spares.take(), None);
+        (0..KEPT + 5).for_each(|number| spares.give(number));
+        assert_eq!(std::iter::from_fn(|| spares.take()).count(), KEPT);
+        spares.give(7);
+        assert_eq!((spares.take(), spares.take()), (Some(7), None));
+    }
+
+    #[test]
+    fn the_newest_that_will_do_is_found() {
+        let spares = Spares::new();
+        (0..40).for_each(|number| spares.give(number));
+        assert_eq!(spares.find(|number| *number < 8), None, "the oldest are gone");
+        assert_eq!(spares.find(|number| *number % 10 == 5), Some(35));
+        assert_eq!(spares.find(|number| *number % 10 == 5), Some(25));
+        assert!(spares.take().is_some());
     }
 }

@@ -6,15 +6,14 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
-use http::Method;
 
 use super::exchange::Begun;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
-use crate::message::{Upgrade, Upgraded};
-use crate::proto::{Head, HeadReader, asks_for_head};
+use crate::message::{RequestHead, Upgrade, Upgraded};
+use crate::proto::{Facts, HeadReader, asks_for_head};
 
 /// From its first byte on, a head may take this long whatever its rate.
 const RATE_GRACE: Duration = Duration::from_secs(2);
@@ -111,17 +110,18 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// The next request's head; `None` if there will be none.
-    async fn read_head(&mut self) -> Result<Option<Head>, Reject> {
+    async fn read_head(&mut self) -> Result<Option<(RequestHead, Facts)>, Reject> {
         let Config { limits, timeouts, .. } = &self.app.config;
         let mut reader = HeadReader::default();
         let mut first_byte = None;
         let mut idle_deadline = None;
         loop {
-            if !self.wire.input.is_empty()
-                && let Some((head, length)) = reader.read(self.wire.input.as_slice(), limits)?
-            {
-                self.wire.input.consume(length);
-                return Ok(Some(head));
+            if !self.wire.input.is_empty() {
+                let mut head = RequestHead::new();
+                if let Some((facts, length)) = reader.read(self.wire.input.as_slice(), limits, &mut head)? {
+                    self.wire.input.consume(length);
+                    return Ok(Some((head, facts)));
+                }
             }
             // No whole request waits: now the answers given so far go out together.
             if self.wire.flush().await.is_err() || self.wire.has_ended() {
@@ -171,11 +171,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// One request, as far as it goes without waiting: most are answered where
     /// they stand. What has to wait is put aside, so that a connection between two
     /// requests is small.
-    fn begin(&mut self, head: Result<Option<Head>, Reject>) -> Begun<'a> {
+    fn begin(&mut self, head: Result<Option<(RequestHead, Facts)>, Reject>) -> Begun<'a> {
         match head {
-            Ok(Some(head)) => {
+            Ok(Some((head, facts))) => {
                 self.session.begin_exchange();
-                let begun = self.attempt(head);
+                let begun = self.attempt(head, facts);
                 if matches!(begun, Begun::Done(_)) {
                     self.session.end_exchange();
                 }
@@ -184,7 +184,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             Ok(None) => Begun::Done(Next::Close),
             Err(reject) => {
                 let is_head = asks_for_head(self.wire.input.as_slice());
-                Begun::Done(self.refuse(if is_head { &Method::HEAD } else { &Method::GET }, reject))
+                Begun::Done(self.refuse(is_head, reject))
             }
         }
     }

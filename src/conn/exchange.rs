@@ -14,15 +14,15 @@ use super::incoming::Incoming;
 use super::{Refusal, Stage, Transport, outgoing};
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
-use crate::message::{Body, DateLine, Headers, Request, RequestParts, Response};
+use crate::message::{Body, DateLine, Headers, Request, RequestHead, Response};
 use crate::proto::{
-    Facts, Head, Payload, Plan, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
+    Facts, Payload, Plan, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
 };
 use crate::router::{Endpoint, Found, Timeout};
 
 /// What of a request its answer depends on.
 pub(super) struct Asked {
-    method: Method,
+    is_head: bool,
     version: Version,
     facts: Facts,
     /// The header fields, if the client asks to leave HTTP.
@@ -59,34 +59,33 @@ impl<'a> Begun<'a> {
 }
 
 impl<'a, T: Transport> Connection<'a, T> {
-    pub fn attempt(&mut self, head: Head) -> Begun<'a> {
-        let Head { method, target, version, headers, facts } = head;
+    pub fn attempt(&mut self, mut head: RequestHead, facts: Facts) -> Begun<'a> {
         let app = self.app;
-        let host = headers.get_bytes("host");
-        if app.config.hosts.as_ref().is_some_and(|names| !is_allowed_host(host.unwrap_or_default(), names)) {
-            return Begun::Done(self.refuse(&method, Reject::ForeignHost));
+        let is_head = head.method == Method::HEAD;
+        if let Some(names) = &app.config.hosts
+            && !is_allowed_host(head.headers.get_bytes("host").unwrap_or_default(), names)
+        {
+            return Begun::Done(self.refuse(is_head, Reject::ForeignHost));
         }
-        let mut asked = Asked { method, version, facts, upgrade: None };
-        let (endpoint, params) = match app.router.find(&asked.method, &target) {
-            Found::Endpoint(endpoint, params) => (endpoint, params),
+        let mut asked = Asked { is_head, version: head.version, facts, upgrade: None };
+        let endpoint = match app.router.find(&mut head) {
+            Found::Endpoint(endpoint) => endpoint,
             Found::Answer(response) => {
                 return match Incoming::new(&asked.facts, u64::MAX) {
                     Ok(incoming) => self.answer(asked, incoming, response),
-                    Err(reject) => Begun::Done(self.refuse(&asked.method, reject)),
+                    Err(reject) => Begun::Done(self.refuse(is_head, reject)),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
         let mut incoming = match Incoming::new(&asked.facts, limit) {
             Ok(incoming) => incoming,
-            Err(reject) => return Begun::Done(self.refuse(&asked.method, reject)),
+            Err(reject) => return Begun::Done(self.refuse(is_head, reject)),
         };
-        asked.upgrade = asked.facts.upgrade.then(|| headers.clone());
+        asked.upgrade = asked.facts.upgrade.then(|| head.headers.clone());
         let client = Arc::clone(&self.session.client);
         let exchange = client.exchange();
-        let method = asked.method.clone();
-        let parts = RequestParts { method, target, version, headers, client, exchange };
-        let mut request = Request { parts, params, body: Body::empty() };
+        let mut request = Request { head, client, exchange, body: Body::empty() };
         if endpoint.streaming {
             request.body = incoming.stream();
         } else if !incoming.is_done() {
@@ -108,14 +107,14 @@ impl<'a, T: Transport> Connection<'a, T> {
             State::Body(endpoint, mut request) => {
                 match incoming.whole(&mut self.wire, &self.app.config).await {
                     Ok(body) => request.body = body,
-                    Err(reject) => return self.refuse(&asked.method, reject),
+                    Err(reject) => return self.refuse(asked.is_head, reject),
                 }
                 (endpoint, self.call(endpoint, request))
             }
         };
         match self.wait(reply, endpoint, &asked, &mut incoming).await {
             Ok(response) => self.respond(&asked, incoming, response).await,
-            Err(reject) => self.refuse(&asked.method, reject),
+            Err(reject) => self.refuse(asked.is_head, reject),
         }
     }
 
@@ -124,37 +123,32 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes an answer, if that is all there is to do.
-    fn answer(&mut self, asked: Asked, incoming: Incoming, response: Response) -> Begun<'a> {
-        match self.answer_whole(&asked, &incoming, response) {
-            Ok(next) => Begun::Done(next),
-            Err(response) => Begun::waits(asked, incoming, State::Answer(response)),
+    fn answer(&mut self, asked: Asked, incoming: Incoming, mut response: Response) -> Begun<'a> {
+        match self.answer_whole(&asked, &incoming, &mut response) {
+            Some(next) => Begun::Done(next),
+            None => Begun::waits(asked, incoming, State::Answer(response)),
         }
     }
 
-    /// Writes an answer whose body is at hand, to a request that has been read;
-    /// hands it back if it is another or must be cut short.
-    fn answer_whole(
-        &mut self,
-        asked: &Asked,
-        incoming: &Incoming,
-        response: Response,
-    ) -> Result<Next, Response> {
-        let length = response.body.as_bytes().map(|body| body.len() as u64);
-        if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() || length.is_none() {
-            return Err(response);
+    /// Writes an answer whose body is at hand, to a request that has been read, if it
+    /// is one and whole.
+    fn answer_whole(&mut self, asked: &Asked, incoming: &Incoming, response: &mut Response) -> Option<Next> {
+        response.body.as_bytes()?;
+        if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() {
+            return None;
         }
-        let response = checked(response, asked, true);
-        let plan = self.plan(asked, incoming, &response);
+        check(response, asked, true);
+        let plan = self.plan(asked, incoming, response);
         if matches!(plan.payload, Payload::Length(announced) if Some(announced) > response.body.len()) {
-            return Err(response);
+            return None;
         }
         if self.session.client.is_used() {
             self.write_hints(asked, None);
         }
-        self.write_head(&response, &plan);
-        outgoing::put(&mut self.wire, response.body, plan.payload);
+        self.write_head(response, &plan);
+        outgoing::put(&mut self.wire, &mut response.body, plan.payload);
         // After an exchange that left nothing unread, closing sends no reset.
-        Ok(match plan.close {
+        Some(match plan.close {
             false => Next::Again,
             true if self.wire.input.is_empty() => Next::Close,
             true => Next::Linger,
@@ -171,7 +165,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             && incoming.is_drainable(self.app.config.limits.drain)
             && !self.session.has_reached(Stage::Leaving)
             && !self.wire.is_waited_for();
-        plan(&asked.method, asked.version, persistent, response)
+        plan(asked.is_head, asked.version, persistent, response)
     }
 
     /// Waits for the handler's answer. While it works, earlier answers go out,
@@ -215,18 +209,17 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes an answer and sees what the connection is still good for.
-    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, response: Response) -> Next {
+    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, mut response: Response) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
-            return self.refuse(&asked.method, reject);
+            return self.refuse(asked.is_head, reject);
         }
-        let response = match self.answer_whole(asked, &incoming, response) {
-            Ok(next) => return next,
-            Err(response) => response,
-        };
+        if let Some(next) = self.answer_whole(asked, &incoming, &mut response) {
+            return next;
+        }
         self.write_hints(asked, None);
         let config = &self.app.config;
-        let mut response = checked(response, asked, incoming.is_done());
+        check(&mut response, asked, incoming.is_done());
         if let Some(upgrade) = response.upgrade.take() {
             encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
             return match self.wire.flush().await {
@@ -271,12 +264,12 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Answers a request that broke a rule, and closes.
-    pub fn refuse(&mut self, method: &Method, reject: Reject) -> Next {
+    pub fn refuse(&mut self, is_head: bool, reject: Reject) -> Next {
         let peer = self.session.client.peer;
         log::debug!(target: "transom", "refused a request of {peer}: {}", reject.reason());
         self.app.tell(&Refusal { reject, peer });
         let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
-        let plan = plan(method, Version::HTTP_11, false, &response);
+        let plan = plan(is_head, Version::HTTP_11, false, &response);
         self.write_head(&response, &plan);
         if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
             self.wire.output.push(body);
@@ -293,22 +286,22 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 }
 
-/// The handler's response, or a 500 if it is none that can be sent.
-fn checked(response: Response, asked: &Asked, is_read: bool) -> Response {
+/// Puts a 500 in place of a handler's response that cannot be sent.
+fn check(response: &mut Response, asked: &Asked, is_read: bool) {
     if let Some(fault) = &response.fault {
         log::error!(target: "transom", "a handler's response was not sent: {fault}");
     } else if let Some(upgrade) = &response.upgrade {
         let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
         if is_asked && is_read {
-            return response;
+            return;
         }
         log::error!(target: "transom", "a handler's upgrade was not sent: not asked for, or a body is unread");
     } else if response.status.is_informational() {
         log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
     } else {
-        return response;
+        return;
     }
-    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+    *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 /// Writes the head of an answer that is given now.

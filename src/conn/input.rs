@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::spare::Spares;
+use crate::spare::{LARGEST, Spares};
 
 thread_local! {
     /// They keep their length, which was paid for with zeros.
-    static SPARES: Spares<u8> = const { Spares::new() };
+    static SPARES: Spares<Vec<u8>> = const { Spares::new() };
 }
 
 /// A buffer that is filled behind and used up in front.
@@ -58,7 +58,7 @@ impl Input {
             self.start = 0;
         }
         if self.bytes.is_empty() {
-            self.bytes = SPARES.with(Spares::take);
+            self.bytes = SPARES.with(Spares::take).unwrap_or_default();
             if self.bytes.is_empty() {
                 self.bytes.resize(FIRST, 0);
             }
@@ -113,8 +113,10 @@ impl Drop for Lent {
 }
 
 fn give(buffer: Vec<u8>) {
-    // When a thread ends, its spares may be gone before its last connection.
-    let _ = SPARES.try_with(|spares| spares.give(buffer));
+    if (1..=LARGEST).contains(&buffer.capacity()) {
+        // When a thread ends, its spares may be gone before its last connection.
+        let _ = SPARES.try_with(|spares| spares.give(buffer));
+    }
 }
 
 impl Drop for Input {

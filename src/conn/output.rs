@@ -4,10 +4,11 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::spare::Spares;
+use crate::message::Body;
+use crate::spare::{LARGEST, Spares};
 
 thread_local! {
-    static SPARES: Spares<u8> = const { Spares::new() };
+    static SPARES: Spares<Vec<u8>> = const { Spares::new() };
 }
 
 /// Bodies from here on are written from where they lie; smaller ones are copied
@@ -47,7 +48,7 @@ impl Output {
             Some(rest) => &mut rest.back,
         };
         if buffer.capacity() == 0 {
-            *buffer = SPARES.with(Spares::take);
+            *buffer = SPARES.with(Spares::take).unwrap_or_default();
         }
         buffer
     }
@@ -58,6 +59,14 @@ impl Output {
             self.rest = Some(Box::new(Rest { big: bytes, back: Vec::new() }));
         } else {
             self.buffer().extend_from_slice(&bytes);
+        }
+    }
+
+    /// Appends a body that is at hand.
+    pub fn put(&mut self, body: &mut Body) {
+        match body.as_bytes() {
+            Some(bytes) if bytes.len() < BIG => self.buffer().extend_from_slice(bytes),
+            _ => self.push(body.take_whole().unwrap_or_default()),
         }
     }
 
@@ -95,9 +104,11 @@ impl Output {
 }
 
 fn give(mut buffer: Vec<u8>) {
-    buffer.clear();
-    // When a thread ends, its spares may be gone before its last connection.
-    let _ = SPARES.try_with(|spares| spares.give(buffer));
+    if (1..=LARGEST).contains(&buffer.capacity()) {
+        buffer.clear();
+        // When a thread ends, its spares may be gone before its last connection.
+        let _ = SPARES.try_with(|spares| spares.give(buffer));
+    }
 }
 
 #[cfg(test)]

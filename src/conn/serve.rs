@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 
 use super::connection::Connection;
 use super::exchange::write_head;
@@ -62,7 +62,7 @@ fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
     let mut wire = Wire::new(transport, config.timeouts.drain);
     let response = Response::plain(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1");
-    let facts = plan(&Method::GET, Version::HTTP_11, false, &response);
+    let facts = plan(false, Version::HTTP_11, false, &response);
     let now = wire.now();
     write_head(wire.output.buffer(), &response, &facts, now);
     let body = response.into_body().take_whole().unwrap_or_default();

@@ -7,11 +7,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::spare::Spares;
+use crate::spare::{LARGEST, Spares};
 
 thread_local! {
-    static TEXTS: Spares<u8> = const { Spares::new() };
-    static INDICES: Spares<Field> = const { Spares::new() };
+    static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
 }
 
 /// A list of header fields, in order, with repeated names kept (RFC 9110 5).
@@ -29,7 +28,11 @@ thread_local! {
 /// # Ok::<(), transom::InvalidHeader>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Headers {
+pub struct Headers(Option<Box<Section>>);
+
+/// On the heap, and used again: messages are moved often.
+#[derive(Clone, Default)]
+struct Section {
     text: Vec<u8>,
     fields: Vec<Field>,
 }
@@ -69,24 +72,30 @@ impl Headers {
     /// assert!(transom::Headers::new().is_empty());
     /// ```
     pub const fn new() -> Self {
-        Self { text: Vec::new(), fields: Vec::new() }
+        Self(None)
     }
 
-    /// Takes over field lines that were already checked, with where their parts lie.
-    pub(crate) fn from_checked(text: &[u8], fields: impl Iterator<Item = Field>) -> Self {
-        let mut headers = Self::new();
-        headers.take_buffers();
-        headers.text.extend_from_slice(text);
-        headers.fields.extend(fields);
-        headers
+    /// Takes over field lines that were already checked, with where their parts
+    /// lie, in place of what there is.
+    pub(crate) fn assign(&mut self, text: &[u8], fields: impl Iterator<Item = Field>) {
+        let section = self.section();
+        section.text.clear();
+        section.fields.clear();
+        section.text.extend_from_slice(text);
+        section.fields.extend(fields);
     }
 
-    /// Buffers that others have used before.
-    fn take_buffers(&mut self) {
-        self.text = TEXTS.with(Spares::take);
-        self.fields = INDICES.with(Spares::take);
-        self.text.clear();
-        self.fields.clear();
+    /// Takes out every field.
+    pub(crate) fn clear(&mut self) {
+        if let Some(section) = &mut self.0 {
+            section.text.clear();
+            section.fields.clear();
+        }
+    }
+
+    /// The section to write to: a new one is empty, but may have been used before.
+    fn section(&mut self) -> &mut Section {
+        self.0.get_or_insert_with(|| SECTIONS.with(Spares::take).unwrap_or_default())
     }
 
     /// Reads a block of `name: value` lines, each ended by CRLF or LF.
@@ -104,7 +113,7 @@ impl Headers {
     /// The first line that is no valid field.
     pub fn parse(block: &[u8]) -> Result<Self, InvalidHeader> {
         let mut headers = Self::new();
-        headers.text.reserve(block.len());
+        headers.section().text.reserve(block.len());
         for (number, line) in block.split(|&b| b == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
@@ -166,19 +175,26 @@ impl Headers {
         Ok(())
     }
 
+    /// Adds a field whose name the caller knows to be valid.
+    pub(crate) fn push_named(&mut self, name: &'static str, value: &[u8]) -> Result<(), InvalidHeader> {
+        let value = trim(value);
+        check_value(name, value)?;
+        self.push(name, value);
+        Ok(())
+    }
+
     /// Adds a field the caller knows to be valid.
+    #[inline]
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
-        if self.text.capacity() == 0 {
-            self.take_buffers();
-        }
-        let start = offset(self.text.len());
+        let Section { text, fields } = self.section();
+        let start = offset(text.len());
         let value_start = start + offset(name.len()) + 2;
-        self.text.reserve(name.len() + value.len() + 4);
-        self.text.extend_from_slice(name.as_bytes());
-        self.text.extend_from_slice(b": ");
-        self.text.extend_from_slice(value);
-        self.text.extend_from_slice(b"\r\n");
-        self.fields.push(Field {
+        text.reserve(name.len() + value.len() + 4);
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value);
+        text.extend_from_slice(b"\r\n");
+        fields.push(Field {
             name: start..value_start - 2,
             value: value_start..value_start + offset(value.len()),
         });
@@ -197,10 +213,8 @@ impl Headers {
             return false;
         }
         let mut kept = Self::new();
-        for (other, value) in self.iter() {
-            if !other.eq_ignore_ascii_case(name) {
-                kept.push(other, value);
-            }
+        for (other, value) in self.iter().filter(|(other, _)| !other.eq_ignore_ascii_case(name)) {
+            kept.push(other, value);
         }
         *self = kept;
         true
@@ -282,7 +296,7 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.fields.len()
+        self.fields().len()
     }
 
     /// Whether there is no field at all.
@@ -291,7 +305,7 @@ impl Headers {
     /// assert!(transom::Headers::default().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.fields().is_empty()
     }
 
     /// The whole section as it stands on the wire: field lines, each ended by
@@ -304,14 +318,19 @@ impl Headers {
     /// # Ok::<(), transom::InvalidHeader>(())
     /// ```
     pub fn as_wire(&self) -> &[u8] {
-        &self.text
+        self.0.as_ref().map_or(&[], |section| &section.text)
+    }
+
+    fn fields(&self) -> &[Field] {
+        self.0.as_ref().map_or(&[], |section| &section.fields)
     }
 
     /// All fields in order, names as bytes: to compare them, that is enough.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| {
-            let name = &self.text[field.name.start as usize..field.name.end as usize];
-            (name, &self.text[field.value.start as usize..field.value.end as usize])
+        let text = self.as_wire();
+        self.fields().iter().map(move |field| {
+            let name = &text[field.name.start as usize..field.name.end as usize];
+            (name, &text[field.value.start as usize..field.value.end as usize])
         })
     }
 
@@ -322,11 +341,13 @@ impl Headers {
 
 impl Drop for Headers {
     fn drop(&mut self) {
-        if self.text.capacity() > 0 {
-            let (text, fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+        if let Some(mut section) = self.0.take()
+            && section.text.capacity() <= LARGEST
+        {
+            section.text.clear();
+            section.fields.clear();
             // When a thread ends, its spares may be gone before its last message.
-            let _ = TEXTS.try_with(|spares| spares.give(text));
-            let _ = INDICES.try_with(|spares| spares.give(fields));
+            let _ = SECTIONS.try_with(|spares| spares.give(section));
         }
     }
 }
@@ -411,12 +432,20 @@ fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
         Fault::EmptyName
     } else if let Some(at) = name.bytes().position(|b| !is_token(b)) {
         Fault::NameByte { byte: name.as_bytes()[at], at }
-    } else if let Some(at) = value.iter().position(|&b| !VALUE_BYTES[b as usize]) {
-        Fault::ValueByte { byte: value[at], at }
     } else {
-        return Ok(());
+        return check_value(name, value);
     };
     Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
+}
+
+fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+    match value.iter().position(|&b| !VALUE_BYTES[b as usize]) {
+        None => Ok(()),
+        Some(at) => {
+            let fault = Fault::ValueByte { byte: value[at], at };
+            Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
+        }
+    }
 }
 
 /// Whether it is a `tchar` of RFC 9110 5.6.2.

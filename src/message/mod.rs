@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod date;
+mod head;
 mod headers;
 mod params;
 mod pipe;
@@ -28,7 +29,7 @@ pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;
 pub(crate) use date::DateLine;
+pub(crate) use head::{HeadParts, RequestHead};
 pub(crate) use headers::{Field, is_token};
 pub(crate) use pipe::{PipeFeed, Space, pipe};
-pub(crate) use request::RequestParts;
 pub(crate) use upgrade::Upgrade;

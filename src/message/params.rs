@@ -17,15 +17,28 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     names: Option<Arc<[Box<str>]>>,
-    values: Vec<String>,
+    /// The values, one behind the other.
+    text: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
 }
 
 impl Params {
-    /// Pairs a pattern's names with the values matched, in the pattern's order.
-    pub(crate) fn new<'a>(names: &Arc<[Box<str>]>, values: impl Iterator<Item = &'a str>) -> Self {
-        Self {
-            names: Some(Arc::clone(names)),
-            values: values.map(|value| percent_decode_str(value).decode_utf8_lossy().into_owned()).collect(),
+    /// Pairs a pattern's names with the values matched, in the pattern's order, in
+    /// place of what there is.
+    pub(crate) fn assign<'a>(&mut self, names: &Arc<[Box<str>]>, values: impl Iterator<Item = &'a str>) {
+        self.clear();
+        self.names = Some(Arc::clone(names));
+        for value in values {
+            self.text.push_str(&percent_decode_str(value).decode_utf8_lossy());
+            self.ends.push(self.text.len());
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        if self.names.take().is_some() {
+            self.text.clear();
+            self.ends.clear();
         }
     }
 
@@ -47,6 +60,8 @@ impl Params {
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = self.names.as_deref().unwrap_or_default();
-        names.iter().map(AsRef::as_ref).zip(self.values.iter().map(String::as_str))
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let values = starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end]);
+        names.iter().map(AsRef::as_ref).zip(values)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Version};
 
-use super::{Body, Client, Headers, Params, Peer, Target};
+use super::{Body, Client, Headers, Params, Peer, RequestHead, Target};
 use crate::error::{Gone, Reject};
 
 /// A request: head, path parameters, body, and who sent it.
@@ -24,20 +24,11 @@ use crate::error::{Gone, Reject};
 /// });
 /// ```
 pub struct Request {
-    pub(crate) parts: RequestParts,
-    pub(crate) params: Params,
-    pub(crate) body: Body,
-}
-
-/// What is known when the head has been read.
-pub(crate) struct RequestParts {
-    pub method: Method,
-    pub target: Target,
-    pub version: Version,
-    pub headers: Headers,
-    pub client: Arc<Client>,
+    pub(crate) head: RequestHead,
+    pub(crate) client: Arc<Client>,
     /// Its number among the connection's exchanges.
-    pub exchange: u64,
+    pub(crate) exchange: u64,
+    pub(crate) body: Body,
 }
 
 impl Request {
@@ -57,17 +48,13 @@ impl Request {
     /// # Errors
     /// [`Reject::BadTarget`] if the target has none of the forms of RFC 9112 3.2.
     pub fn new(method: Method, target: &str) -> Result<Self, Reject> {
-        let target = Target::parse(target).ok_or(Reject::BadTarget)?;
+        let mut head = RequestHead::new();
+        if !head.target.assign(target) {
+            return Err(Reject::BadTarget);
+        }
+        head.method = method;
         let client = Arc::new(Client::new(Peer::Unknown));
-        let parts = RequestParts {
-            method,
-            target,
-            version: Version::HTTP_11,
-            headers: Headers::new(),
-            client,
-            exchange: 0,
-        };
-        Ok(Self { parts, params: Params::default(), body: Body::empty() })
+        Ok(Self { head, client, exchange: 0, body: Body::empty() })
     }
 
     /// The method (RFC 9110 9); case counts.
@@ -79,7 +66,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn method(&self) -> &Method {
-        &self.parts.method
+        &self.head.method
     }
 
     /// The request target as it was sent.
@@ -91,7 +78,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn target(&self) -> &Target {
-        &self.parts.target
+        &self.head.target
     }
 
     /// The path as it was sent, still percent-encoded, without the query.
@@ -103,7 +90,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn path(&self) -> &str {
-        self.parts.target.path()
+        self.head.target.path()
     }
 
     /// What stands behind the `?`, as it was sent.
@@ -115,7 +102,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn query(&self) -> Option<&str> {
-        self.parts.target.query()
+        self.head.target.query()
     }
 
     /// HTTP/1.1 or HTTP/1.0.
@@ -127,7 +114,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn version(&self) -> Version {
-        self.parts.version
+        self.head.version
     }
 
     /// The header fields in the order they came.
@@ -139,7 +126,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn headers(&self) -> &Headers {
-        &self.parts.headers
+        &self.head.headers
     }
 
     /// The header fields, to change, in a request made by hand.
@@ -150,7 +137,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn headers_mut(&mut self) -> &mut Headers {
-        &mut self.parts.headers
+        &mut self.head.headers
     }
 
     /// The first header field of that name, if its value is UTF-8.
@@ -162,7 +149,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.parts.headers.get(name)
+        self.head.headers.get(name)
     }
 
     /// The host (and port) the client aimed at: the target's authority, or
@@ -175,7 +162,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn host(&self) -> Option<&str> {
-        self.parts.target.authority().or_else(|| self.header("host"))
+        self.head.target.authority().or_else(|| self.header("host"))
     }
 
     /// All path parameters.
@@ -187,7 +174,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn params(&self) -> &Params {
-        &self.params
+        &self.head.params
     }
 
     /// The path parameter of that name, percent-decoded.
@@ -204,7 +191,7 @@ impl Request {
     /// `Option`.
     #[track_caller]
     pub fn param(&self, name: &str) -> &str {
-        match self.params.get(name) {
+        match self.head.params.get(name) {
             Some(value) => value,
             None => panic!("the route's pattern has no parameter {name:?}"),
         }
@@ -255,7 +242,7 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peer(&self) -> Peer {
-        self.parts.client.peer
+        self.client.peer
     }
 
     /// Sends `103 Early Hints` with these fields, for example links to what the
@@ -276,7 +263,7 @@ impl Request {
     /// # Errors
     /// [`Gone`] if the exchange is over.
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
-        self.parts.client.hint(self.parts.exchange, fields).then_some(()).ok_or(Gone)
+        self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }
 
     /// Whether the client has closed its side of the connection or broken it.
@@ -291,20 +278,20 @@ impl Request {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_client_gone(&self) -> bool {
-        self.parts.client.is_gone()
+        self.client.is_gone()
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.parts.method)
-            .field("target", &self.parts.target.as_str())
-            .field("version", &self.parts.version)
-            .field("headers", &self.parts.headers)
-            .field("params", &self.params)
+            .field("method", &self.head.method)
+            .field("target", &self.head.target.as_str())
+            .field("version", &self.head.version)
+            .field("headers", &self.head.headers)
+            .field("params", &self.head.params)
             .field("body", &self.body)
-            .field("peer", &self.parts.client.peer)
-            .finish()
+            .field("peer", &self.client.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -70,7 +70,12 @@ impl Response {
     /// transom::Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
     /// ```
     pub fn bytes(content_type: impl AsRef<str>, body: impl Into<Body>) -> Self {
-        Self::new(StatusCode::OK).header("content-type", content_type.as_ref()).body(body)
+        let mut response = Self::new(StatusCode::OK);
+        let named =
+            response.headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
+        response.fault = named.err().map(Box::new);
+        response.body = body.into();
+        response
     }
 
     /// 200 with a body that comes in chunks.

@@ -5,12 +5,6 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
-use crate::spare::Spares;
-
-thread_local! {
-    static TEXTS: Spares<u8> = const { Spares::new() };
-}
-
 /// A request target as it was sent, with its parts.
 ///
 /// ```
@@ -18,11 +12,19 @@ thread_local! {
 /// assert_eq!(target.path(), "/a%20b");
 /// assert_eq!(target.query(), Some("x=1"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     text: String,
+    parts: Parts,
+}
+
+/// What lies where in a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Parts {
     authority: Range<u32>,
     path: Range<u32>,
+    /// There is a percent sign somewhere.
+    escaped: bool,
 }
 
 impl Target {
@@ -38,38 +40,23 @@ impl Target {
     /// assert!(Target::parse("/a b").is_none());
     /// ```
     pub fn parse(text: &str) -> Option<Self> {
-        Self::from_bytes(text.as_bytes())
+        let mut target = Self::default();
+        target.assign(text).then_some(target)
     }
 
-    pub(crate) fn from_bytes(text: &[u8]) -> Option<Self> {
-        // The first `?`, if the target is one at all.
-        let mut query = text.len();
-        for (at, &byte) in text.iter().enumerate() {
-            match KINDS[byte as usize] {
-                Kind::Plain => {}
-                Kind::Question => query = query.min(at),
-                Kind::Forbidden => return None,
-            }
-        }
-        let (authority, start) = match text {
-            [b'/', ..] | b"*" => (0..0, 0),
-            _ => {
-                let start = scheme_end(text)?;
-                let rest = &text[start..];
-                let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
-                if length == 0 || rest[..length].contains(&b'@') {
-                    return None;
-                }
-                (start..start + length, start + length)
-            }
-        };
-        let narrow =
-            |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        let (authority, path) = (narrow(authority)?, narrow(start..query)?);
-        let mut buffer = TEXTS.with(Spares::take);
-        buffer.clear();
-        buffer.extend_from_slice(text);
-        Some(Self { text: String::from_utf8(buffer).ok()?, authority, path })
+    /// Reads a target, in place of what there is. If it is none, nothing of what
+    /// this one says counts.
+    pub(crate) fn assign(&mut self, text: &str) -> bool {
+        let Some(parts) = Parts::of(text.as_bytes()) else { return false };
+        self.text.clear();
+        self.text.push_str(text);
+        self.parts = parts;
+        true
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.parts = Parts::default();
     }
 
     /// The whole target, as sent.
@@ -88,7 +75,7 @@ impl Target {
     /// assert_eq!(transom::Target::parse("http://h/a%2Fb?c").unwrap().path(), "/a%2Fb");
     /// ```
     pub fn path(&self) -> &str {
-        match &self.text[self.path.start as usize..self.path.end as usize] {
+        match &self.text[self.parts.path.start as usize..self.parts.path.end as usize] {
             "" => "/",
             path => path,
         }
@@ -101,7 +88,7 @@ impl Target {
     /// assert_eq!(transom::Target::parse("/a").unwrap().query(), None);
     /// ```
     pub fn query(&self) -> Option<&str> {
-        self.text[self.path.end as usize..].strip_prefix('?')
+        self.text[self.parts.path.end as usize..].strip_prefix('?')
     }
 
     /// Host and port of an absolute-form target.
@@ -111,7 +98,7 @@ impl Target {
     /// assert_eq!(transom::Target::parse("/").unwrap().authority(), None);
     /// ```
     pub fn authority(&self) -> Option<&str> {
-        let range = self.authority.start as usize..self.authority.end as usize;
+        let range = self.parts.authority.start as usize..self.parts.authority.end as usize;
         (!range.is_empty()).then(|| &self.text[range])
     }
 
@@ -121,7 +108,7 @@ impl Target {
     /// UTF-8 is left as sent.
     pub(crate) fn routing_path(&self) -> Cow<'_, str> {
         let path = self.path();
-        if memchr::memchr(b'%', path.as_bytes()).is_none() {
+        if !self.parts.escaped {
             return path.into();
         }
         let mut decoded = Vec::with_capacity(path.len());
@@ -136,11 +123,35 @@ impl Target {
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
-        let text = std::mem::take(&mut self.text).into_bytes();
-        // When a thread ends, its spares may be gone before its last message.
-        let _ = TEXTS.try_with(|spares| spares.give(text));
+impl Parts {
+    /// `None` if it is no target.
+    fn of(text: &[u8]) -> Option<Self> {
+        let mut escaped = false;
+        // The first `?`.
+        let mut query = text.len();
+        for (at, &byte) in text.iter().enumerate() {
+            match KINDS[byte as usize] {
+                Kind::Plain => {}
+                Kind::Percent => escaped = true,
+                Kind::Question => query = query.min(at),
+                Kind::Forbidden => return None,
+            }
+        }
+        let (authority, start) = match text {
+            [b'/', ..] | b"*" => (0..0, 0),
+            _ => {
+                let start = scheme_end(text)?;
+                let rest = &text[start..];
+                let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+                if length == 0 || rest[..length].contains(&b'@') {
+                    return None;
+                }
+                (start..start + length, start + length)
+            }
+        };
+        let narrow =
+            |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
+        Some(Self { authority: narrow(authority)?, path: narrow(start..query)?, escaped })
     }
 }
 
@@ -161,6 +172,7 @@ fn scheme_end(text: &[u8]) -> Option<usize> {
 #[derive(Clone, Copy)]
 enum Kind {
     Plain,
+    Percent,
     Question,
     Forbidden,
 }
@@ -175,6 +187,7 @@ static KINDS: [Kind; 256] = {
         b += 1;
     }
     table[b'#' as usize] = Kind::Forbidden;
+    table[b'%' as usize] = Kind::Percent;
     table[b'?' as usize] = Kind::Question;
     table
 };

@@ -103,10 +103,10 @@ mod tests {
     use super::*;
     use crate::message::Response;
     use crate::proto::exchange::plan;
-    use http::{Method, Version};
+    use http::Version;
 
     fn encoded(version: Version, persistent: bool, response: &Response) -> String {
-        let plan = plan(&Method::GET, version, persistent, response);
+        let plan = plan(false, version, persistent, response);
         let mut out = Vec::new();
         head(&mut out, response.status, &response.headers, &plan, b"date: now\r\n");
         String::from_utf8(out).unwrap()

@@ -1,7 +1,7 @@
 //! How a response goes out: which framing, whether there is a body at all,
 //! whether the connection lasts.
 
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 
 use super::framing::{content_length, tokens};
 use crate::message::{Headers, Response};
@@ -32,7 +32,7 @@ pub(crate) struct Plan {
 }
 
 /// Decides. `persistent` says whether the connection could last.
-pub(crate) fn plan(method: &Method, version: Version, persistent: bool, response: &Response) -> Plan {
+pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: &Response) -> Plan {
     let own = Own::of(&response.headers);
     let length = own.length.or_else(|| response.body.len());
     let payload = match response.status {
@@ -41,7 +41,7 @@ pub(crate) fn plan(method: &Method, version: Version, persistent: bool, response
         }
         StatusCode::RESET_CONTENT => Payload::None { announced: Some(0) },
         StatusCode::NOT_MODIFIED => Payload::None { announced: own.length },
-        _ if *method == Method::HEAD => Payload::None { announced: length },
+        _ if is_head => Payload::None { announced: length },
         _ => match length {
             Some(length) => Payload::Length(length),
             None if version == Version::HTTP_11 => Payload::Chunked,
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
     use crate::message::Body;
 
-    fn payload(method: &Method, version: Version, response: &Response) -> Payload {
-        plan(method, version, true, response).payload
+    fn payload(is_head: bool, version: Version, response: &Response) -> Payload {
+        plan(is_head, version, true, response).payload
     }
 
     fn stream() -> Response {
@@ -119,35 +119,32 @@ mod tests {
     #[test]
     fn rfc9112_6_3_framing_of_the_answer() {
         let text = Response::text("hello");
-        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text), Payload::Length(5));
-        assert_eq!(payload(&Method::GET, Version::HTTP_10, &text), Payload::Length(5));
-        assert_eq!(payload(&Method::GET, Version::HTTP_11, &stream()), Payload::Chunked);
-        assert_eq!(payload(&Method::GET, Version::HTTP_10, &stream()), Payload::UntilClose);
-        assert!(plan(&Method::GET, Version::HTTP_10, true, &stream()).close);
+        assert_eq!(payload(false, Version::HTTP_11, &text), Payload::Length(5));
+        assert_eq!(payload(false, Version::HTTP_10, &text), Payload::Length(5));
+        assert_eq!(payload(false, Version::HTTP_11, &stream()), Payload::Chunked);
+        assert_eq!(payload(false, Version::HTTP_10, &stream()), Payload::UntilClose);
+        assert!(plan(false, Version::HTTP_10, true, &stream()).close);
     }
 
     #[test]
     fn rfc9110_6_4_1_answers_without_a_body() {
         let none = |announced| Payload::None { announced };
         let text = |status| Response::text("hello").status(status);
-        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
-        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &stream()), none(None));
-        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
-        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
-        assert_eq!(payload(&Method::GET, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));
-        assert_eq!(
-            payload(&Method::GET, Version::HTTP_11, &Response::new(StatusCode::OK)),
-            Payload::Length(0)
-        );
+        assert_eq!(payload(true, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
+        assert_eq!(payload(true, Version::HTTP_11, &stream()), none(None));
+        assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
+        assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
+        assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));
+        assert_eq!(payload(false, Version::HTTP_11, &Response::new(StatusCode::OK)), Payload::Length(0));
     }
 
     #[test]
     fn a_handlers_own_fields() {
         let own = Response::text("hello").header("Content-Length", "9").header("connection", "x, close");
-        let decided = plan(&Method::GET, Version::HTTP_11, true, &own);
+        let decided = plan(false, Version::HTTP_11, true, &own);
         assert_eq!(decided.payload, Payload::Length(9));
         assert!(decided.close && decided.filter && !decided.has_date);
         let head = Response::new(StatusCode::OK).header("content-length", "77").body(Body::empty());
-        assert_eq!(payload(&Method::HEAD, Version::HTTP_11, &head), Payload::None { announced: Some(77) });
+        assert_eq!(payload(true, Version::HTTP_11, &head), Payload::None { announced: Some(77) });
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a request head: from bytes to a [`Head`], or a verdict.
+//! Reading a request head: from bytes to its parts, or a verdict.
 //!
 //! `httparse` splits the field lines; what it is lenient about is refused here
 //! first: bare LF, the request line's separators, what a target may hold.
@@ -8,7 +8,7 @@ use http::{Method, Version};
 use super::framing::Facts;
 use crate::config::Limits;
 use crate::error::Reject;
-use crate::message::{Field, Headers, Target, is_token};
+use crate::message::{Field, HeadParts, is_token};
 
 /// Empty lines that are skipped before a request line (RFC 9112 2.2).
 const EMPTY_LINES: usize = 4;
@@ -16,16 +16,6 @@ const EMPTY_LINES: usize = 4;
 const METHOD: usize = 32;
 /// Field lines that are split without touching the heap.
 const FEW_FIELDS: usize = 16;
-
-/// A request head and what it says of the message.
-#[derive(Debug)]
-pub(crate) struct Head {
-    pub method: Method,
-    pub target: Target,
-    pub version: Version,
-    pub headers: Headers,
-    pub facts: Facts,
-}
 
 /// Finds the end of a head in a buffer that grows, looking at each line once.
 #[derive(Default)]
@@ -43,30 +33,31 @@ pub(crate) struct HeadReader {
 
 impl HeadReader {
     /// Reads a head from the front of `buffer`, which holds all that came so
-    /// far; the head and its length, or `None` if more must come. The verdict
-    /// is that on the shortest hopeless start, however the bytes arrive.
-    pub fn read(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Reject> {
+    /// far, into `head`; what it says of the message and its length, or `None` if
+    /// more must come. The verdict is that on the shortest hopeless start, however
+    /// the bytes arrive.
+    pub fn read(
+        &mut self,
+        buffer: &[u8],
+        limits: &Limits,
+        head: &mut HeadParts,
+    ) -> Result<Option<(Facts, usize)>, Reject> {
+        let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+        if self.scanned == 0
+            && let Some(usual) = Usual::of(buffer, &mut few, limits)
+            && set_line(head, usual.method, usual.target, usual.version).is_ok()
+        {
+            let section = &buffer[usual.fields..usual.length];
+            return Ok(Some((set_fields(head, section, usual.lines)?, usual.length)));
+        }
         if self.fields == 0 && !self.find_request_line(buffer, limits)? {
             return line_parts(&buffer[self.start..], limits).map(|_| None);
         }
-        let (method, target, version) = request_line(&buffer[self.start..self.fields], limits)?;
-        let rest = &buffer[self.fields..];
-        let room = self.start.saturating_add(limits.head).saturating_sub(self.fields);
-        let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-        let is_first = self.scanned == self.fields;
-        let usual = if is_first { usual_fields(rest, &mut few, limits, room) } else { None };
-        let (headers, facts, length) = if let Some((fields, length)) = usual {
-            let (headers, facts) = section(&rest[..length], fields, &target, version)?;
-            (headers, facts, length)
-        } else {
-            let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
-            let text = &buffer[self.fields..end];
-            let (headers, facts) = field_lines(text, &target, version, limits)?;
-            (headers, facts, text.len())
-        };
-        let end = self.fields + length;
+        request_line(&buffer[self.start..self.fields], limits, head)?;
+        let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
+        let facts = field_lines(&buffer[self.fields..end], limits, head)?;
         *self = Self::default();
-        Ok(Some((Head { method, target, version, headers, facts }, end)))
+        Ok(Some((facts, end)))
     }
 
     /// Finds the end of the request line, behind empty lines.
@@ -124,8 +115,59 @@ pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
     rest.starts_with(b"HEAD ")
 }
 
-/// The request line, with its line end (RFC 9112 3).
-fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version), Reject> {
+/// A head that has come whole, is short and holds to the rules. Any other is
+/// looked at again, line by line, for what to say of it.
+struct Usual<'h, 'b> {
+    method: &'b [u8],
+    target: &'b str,
+    version: Version,
+    /// Where the field lines start.
+    fields: usize,
+    lines: &'h [httparse::Header<'b>],
+    length: usize,
+}
+
+impl<'h, 'b> Usual<'h, 'b> {
+    fn of(
+        buffer: &'b [u8],
+        few: &'h mut [httparse::Header<'b>; FEW_FIELDS],
+        limits: &Limits,
+    ) -> Option<Self> {
+        // What is searched is bounded by what is allowed.
+        let find_space = |from: usize, most: usize| {
+            let end = buffer.len().min(from + most + 1);
+            buffer.get(from..end)?.iter().position(|&b| b == b' ').map(|at| from + at)
+        };
+        let method = find_space(0, METHOD)?;
+        let target = find_space(method + 1, limits.target)?;
+        let version = match buffer[target..].first_chunk()? {
+            b" HTTP/1.1\r\n" => Version::HTTP_11,
+            b" HTTP/1.0\r\n" => Version::HTTP_10,
+            _ => return None,
+        };
+        let fields = target + " HTTP/1.1\r\n".len();
+        let Ok(httparse::Status::Complete((length, lines))) = httparse::parse_headers(&buffer[fields..], few)
+        else {
+            return None;
+        };
+        let length = fields + length;
+        if length > limits.head || lines.len() > limits.headers {
+            return None;
+        }
+        // httparse takes a bare LF for a line's end: each line must start behind CR LF.
+        let starts_well = |start: usize| buffer[..start].ends_with(b"\r\n");
+        let mut starts = lines.iter().map(|line| offset(buffer, line.name.as_bytes()));
+        let is_strict = starts.next() == Some(fields)
+            && starts.all(starts_well)
+            && starts_well(length)
+            && starts_well(length - 2);
+        let target = std::str::from_utf8(&buffer[method + 1..target]).ok()?;
+        is_strict.then_some(Self { method: &buffer[..method], target, version, fields, lines, length })
+    }
+}
+
+/// Reads the request line, with its line end (RFC 9112 3).
+fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<(), Reject> {
     let (method, target, Some(version)) = line_parts(&line[..line.len() - 1], limits)? else {
         return Err(Reject::BadRequestLine);
     };
@@ -138,15 +180,20 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<(Method, Target, Version
         }
         _ => return Err(Reject::BadVersion),
     };
-    let method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
-    if method == Method::CONNECT {
+    set_line(head, method, std::str::from_utf8(target).unwrap_or_default(), version)
+}
+
+/// Takes in what a request line consists of.
+fn set_line(head: &mut HeadParts, method: &[u8], target: &str, version: Version) -> Result<(), Reject> {
+    head.version = version;
+    head.method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
+    if head.method == Method::CONNECT {
         return Err(Reject::Connect);
     }
-    let target = Target::from_bytes(target).ok_or(Reject::BadTarget)?;
-    if target.as_str() == "*" && method != Method::OPTIONS {
+    if !head.target.assign(target) || (target == "*" && head.method != Method::OPTIONS) {
         return Err(Reject::BadTarget);
     }
-    Ok((method, target, version))
+    Ok(())
 }
 
 /// Method, target, and what stands behind the space behind that.
@@ -180,35 +227,8 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
     Ok((&line[..method], &rest[..target], version))
 }
 
-/// The fields of a section, and its length with the empty line behind it, if it
-/// has come whole, is short and holds to the rules. Any other is looked at again,
-/// line by line, for what to say of it.
-fn usual_fields<'h, 'b>(
-    text: &'b [u8],
-    few: &'h mut [httparse::Header<'b>; FEW_FIELDS],
-    limits: &Limits,
-    room: usize,
-) -> Option<(&'h [httparse::Header<'b>], usize)> {
-    let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(text, few) else {
-        return None;
-    };
-    if length > room || fields.len() > limits.headers {
-        return None;
-    }
-    // httparse takes a bare LF for a line's end: each line must start behind CR LF.
-    let mut starts = fields.iter().map(|field| offset(text, field.name.as_bytes()));
-    let ends_well = |end: usize| text[..end].ends_with(b"\r\n");
-    let is_strict = starts.next() == Some(0) && starts.all(ends_well);
-    (is_strict && ends_well(length) && ends_well(length - 2)).then_some((fields, length))
-}
-
-/// The field lines with the empty line behind them (RFC 9112 5).
-fn field_lines(
-    text: &[u8],
-    target: &Target,
-    version: Version,
-    limits: &Limits,
-) -> Result<(Headers, Facts), Reject> {
+/// Reads the field lines with the empty line behind them (RFC 9112 5).
+fn field_lines(text: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Facts, Reject> {
     let lines = memchr::memchr_iter(b'\n', text).count() - 1;
     if lines > limits.headers {
         return Err(Reject::TooManyHeaders);
@@ -216,20 +236,15 @@ fn field_lines(
     let mut lines = vec![httparse::EMPTY_HEADER; lines];
     match httparse::parse_headers(text, &mut lines) {
         Ok(httparse::Status::Complete((length, fields))) if length == text.len() => {
-            section(text, fields, target, version)
+            set_fields(head, text, fields)
         }
         _ => Err(Reject::BadHeader),
     }
 }
 
-/// A field section, with what it says of the message.
-fn section(
-    text: &[u8],
-    fields: &[httparse::Header<'_>],
-    target: &Target,
-    version: Version,
-) -> Result<(Headers, Facts), Reject> {
-    let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), version, target)?;
+/// Takes a field section in; what it says of the message.
+fn set_fields(head: &mut HeadParts, text: &[u8], fields: &[httparse::Header<'_>]) -> Result<Facts, Reject> {
+    let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), head.version, &head.target)?;
     let place = |part: &[u8]| {
         let start = offset(text, part);
         // A head is bounded by its limit, far below 4 GiB.
@@ -240,14 +255,14 @@ fn section(
         [] => Field { name: place(field.name.as_bytes()), value: 0..0 },
         value => Field { name: place(field.name.as_bytes()), value: place(value) },
     });
-    let mut headers = Headers::from_checked(&text[..text.len() - 2], index);
-    if let Some(authority) = target.authority() {
+    head.headers.assign(&text[..text.len() - 2], index);
+    if let Some(authority) = head.target.authority() {
         // The target's authority is the one that counts (RFC 9112 3.2.2).
-        if !headers.get("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)) {
-            headers.insert("Host", authority).map_err(|_| Reject::BadTarget)?;
+        if !head.headers.get("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)) {
+            head.headers.insert("Host", authority).map_err(|_| Reject::BadTarget)?;
         }
     }
-    Ok((headers, facts))
+    Ok(facts)
 }
 
 /// Where a part of `text` starts in it.
@@ -259,8 +274,20 @@ fn offset(text: &[u8], part: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn read(text: &[u8]) -> Result<Option<(Head, usize)>, Reject> {
-        HeadReader::default().read(text, &Limits::default())
+    /// A head and its length.
+    type Read = Result<Option<(HeadParts, usize)>, Reject>;
+
+    fn read_on(reader: &mut HeadReader, text: &[u8], limits: &Limits) -> Read {
+        let mut head = HeadParts::default();
+        Ok(reader.read(text, limits, &mut head)?.map(|(_, length)| (head, length)))
+    }
+
+    fn read_within(text: &[u8], limits: &Limits) -> Read {
+        read_on(&mut HeadReader::default(), text, limits)
+    }
+
+    fn read(text: &[u8]) -> Read {
+        read_within(text, &Limits::default())
     }
 
     fn refused(text: impl AsRef<[u8]>) -> Option<Reject> {
@@ -276,8 +303,9 @@ mod tests {
         let text = b"\r\nGET /a?b HTTP/1.1\r\nHost: h\r\nX-A:  v w \t\r\nEmpty:\r\n\r\nrest";
         for split in 0..text.len() - 4 {
             let mut reader = HeadReader::default();
-            assert!(reader.read(&text[..split], &Limits::default()).unwrap().is_none(), "at {split}");
-            let (head, length) = reader.read(text, &Limits::default()).unwrap().unwrap();
+            let limits = Limits::default();
+            assert!(read_on(&mut reader, &text[..split], &limits).unwrap().is_none(), "at {split}");
+            let (head, length) = read_on(&mut reader, text, &limits).unwrap().unwrap();
             assert_eq!(length, text.len() - 4);
             assert_eq!((head.method, head.target.as_str()), (Method::GET, "/a?b"));
             assert_eq!(head.headers.get("x-a"), Some("v w"));
@@ -334,9 +362,10 @@ mod tests {
             "GET /234567890123456789012\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nX: 345678901234567890123456789012345678901234567890\n",
         ] {
-            let whole = HeadReader::default().read(text.as_bytes(), &limits).err();
+            let whole = read_within(text.as_bytes(), &limits).err();
             let mut reader = HeadReader::default();
-            let slow = (1..=text.len()).find_map(|end| reader.read(&text.as_bytes()[..end], &limits).err());
+            let mut to = |end| read_on(&mut reader, &text.as_bytes()[..end], &limits).err();
+            let slow = (1..=text.len()).find_map(&mut to);
             assert!(whole.is_some() && whole == slow, "{text:?}: {whole:?}, in bytes {slow:?}");
         }
     }
@@ -382,8 +411,7 @@ mod tests {
     #[test]
     fn limits_of_the_head() {
         let limits = Limits { target: 10, head: 100, headers: 3, ..Limits::default() };
-        let read =
-            |text: String| HeadReader::default().read(text.as_bytes(), &limits).map(|head| head.is_some());
+        let read = |text: String| read_within(text.as_bytes(), &limits).map(|head| head.is_some());
         assert_eq!(read("GET /234567890 HTTP/1.1\r\nHost: h\r\n\r\n".into()), Ok(true));
         assert_eq!(read("GET /2345678901 HTTP/1.1\r\nHost: h\r\n\r\n".into()), Err(Reject::TargetTooLong));
         assert_eq!(read(with_line("a: 1\r\nb: 2")), Ok(true));

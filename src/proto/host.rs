@@ -20,28 +20,30 @@ fn without_port(host: &[u8]) -> &[u8] {
 
 /// `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2), or nothing.
 pub(super) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else { return false };
-            let (literal, behind) = (&rest[..end], &rest[end + 1..]);
-            if !is_ip_literal(literal) {
-                return false;
-            }
-            match behind {
-                [] => return true,
-                [b':', port @ ..] => (&b"v6"[..], port),
-                _ => return false,
-            }
+    if let [b'[', rest @ ..] = value {
+        let Some(end) = memchr::memchr(b']', rest) else { return false };
+        return is_ip_literal(&rest[..end])
+            && match &rest[end + 1..] {
+                [] => true,
+                [b':', port @ ..] => is_port(port),
+                _ => false,
+            };
+    }
+    // Most hosts are names without escapes.
+    let end = value.iter().position(|&b| !is_name_byte(b)).unwrap_or(value.len());
+    match &value[end..] {
+        [] => true,
+        // A port without a host names nothing.
+        [b':', port @ ..] => end > 0 && is_port(port),
+        _ => {
+            let colon = memchr::memchr(b':', value).unwrap_or(value.len());
+            is_reg_name(&value[..colon]) && value.get(colon + 1..).is_none_or(is_port)
         }
-        // Most are too short for a search to pay.
-        _ => match value.iter().position(|&b| b == b':') {
-            Some(colon) => (&value[..colon], &value[colon + 1..]),
-            None => (value, &b""[..]),
-        },
-    };
-    // A port without a host names nothing.
-    let named = !host.is_empty() || value.is_empty();
-    named && is_reg_name(host) && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+    }
+}
+
+fn is_port(text: &[u8]) -> bool {
+    text.len() <= 5 && text.iter().all(u8::is_ascii_digit)
 }
 
 fn is_ip_literal(text: &[u8]) -> bool {
@@ -59,12 +61,7 @@ fn is_ip_literal(text: &[u8]) -> bool {
     }
 }
 
-fn is_reg_name(text: &[u8]) -> bool {
-    // Most hosts are names without escapes.
-    text.iter().all(|&b| is_name_byte(b)) || is_escaped_name(text)
-}
-
-fn is_escaped_name(mut text: &[u8]) -> bool {
+fn is_reg_name(mut text: &[u8]) -> bool {
     loop {
         text = match text {
             [] => return true,

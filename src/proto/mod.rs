@@ -15,6 +15,6 @@ pub(crate) use encode::{
 };
 pub(crate) use exchange::{Payload, Plan, plan};
 pub(crate) use framing::{Facts, Framing, offers};
-pub(crate) use head::{Head, HeadReader, asks_for_head};
+pub(crate) use head::{HeadReader, asks_for_head};
 pub(crate) use host::is_allowed as is_allowed_host;
 pub(crate) use trailers::permitted as permitted_trailers;

@@ -1,0 +1,90 @@
+//! A request's head, in memory that is used again.
+
+use std::ops::{Deref, DerefMut};
+
+use http::{Method, Version};
+
+use super::{Headers, Params, Target};
+use crate::spare::{LARGEST, Spares};
+
+thread_local! {
+    static SPARES: Spares<Box<HeadParts>> = const { Spares::new() };
+}
+
+/// What is known of a request when its head has been read. A request is moved
+/// often, so this is on the heap; dropped, it is cleared and used again.
+#[derive(Debug)]
+pub(crate) struct RequestHead(
+    /// `None` only while it is dropped.
+    Option<Box<HeadParts>>,
+);
+
+/// What a head consists of.
+#[derive(Debug, Default)]
+pub(crate) struct HeadParts {
+    pub method: Method,
+    pub target: Target,
+    pub version: Version,
+    pub headers: Headers,
+    pub params: Params,
+}
+
+impl RequestHead {
+    /// `GET` of nothing, without fields.
+    pub fn new() -> Self {
+        Self(Some(SPARES.with(Spares::take).unwrap_or_default()))
+    }
+}
+
+impl Deref for RequestHead {
+    type Target = HeadParts;
+
+    fn deref(&self) -> &HeadParts {
+        self.0.as_ref().expect("a head that is not being dropped")
+    }
+}
+
+impl DerefMut for RequestHead {
+    fn deref_mut(&mut self) -> &mut HeadParts {
+        self.0.as_mut().expect("a head that is not being dropped")
+    }
+}
+
+impl Drop for RequestHead {
+    fn drop(&mut self) {
+        if let Some(mut parts) = self.0.take()
+            && parts.headers.as_wire().len() + parts.target.as_str().len() <= LARGEST
+        {
+            parts.method = Method::GET;
+            parts.version = Version::HTTP_11;
+            parts.target.clear();
+            parts.headers.clear();
+            parts.params.clear();
+            // When a thread ends, its spares may be gone before its last request.
+            let _ = SPARES.try_with(|spares| spares.give(parts));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_is_used_again_is_as_new() {
+        let mut head = RequestHead::new();
+        let place: *const HeadParts = &raw const *head;
+        head.method = Method::POST;
+        head.version = Version::HTTP_10;
+        assert!(head.target.assign("/secret?x=1"));
+        head.headers.append("cookie", "secret").unwrap();
+        head.params.assign(&["a".into()].into(), ["secret"].into_iter());
+        drop(head);
+        let head = RequestHead::new();
+        assert_eq!(&raw const *head, place, "it is not the same");
+        let fresh = HeadParts::default();
+        assert_eq!(format!("{:?}", *head), format!("{fresh:?}"));
+        assert!(head.headers.is_empty() && head.headers.as_wire().is_empty());
+        assert_eq!((head.target.as_str(), head.params.iter().count()), ("", 0));
+    }
+}
