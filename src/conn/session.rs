@@ -65,8 +65,10 @@ impl Session {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As the next three, for the connection's task alone: it is the only one that
+    /// counts, so none of them needs more than a load and a store.
     pub fn begin_exchange(&self) {
-        self.open.fetch_add(1, Ordering::AcqRel);
+        self.open.store(self.open.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// The exchange has its answer, though some of it may wait to be written.
@@ -76,9 +78,13 @@ impl Session {
 
     /// All answers are written, or nobody is left to write them to.
     pub fn settle(&self) {
-        let settled = self.open.swap(0, Ordering::AcqRel);
+        let settled = self.open.load(Ordering::Relaxed);
+        if settled == 0 {
+            return;
+        }
+        self.open.store(0, Ordering::Release);
         if self.has_reached(Stage::Draining) {
-            self.finished.fetch_add(settled, Ordering::AcqRel);
+            self.finished.store(self.finished.load(Ordering::Relaxed) + settled, Ordering::Release);
         }
     }
 

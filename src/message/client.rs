@@ -147,9 +147,10 @@ impl Client {
     /// what it hints is no longer said.
     pub fn end_exchange(&self) {
         self.exchange.fetch_add(1, Ordering::SeqCst);
-        if !self.used.swap(false, Ordering::SeqCst) {
+        if !self.used.load(Ordering::SeqCst) {
             return;
         }
+        self.used.store(false, Ordering::SeqCst);
         let left = self.left().take();
         drop(left);
     }

@@ -13,7 +13,6 @@ mod stream;
 mod task;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -40,7 +39,8 @@ const EVENTS: usize = 256;
 /// What a thread that nothing holds takes at most from one wait to the next, on a
 /// machine with other work to do.
 const MOMENT: Duration = Duration::from_millis(10);
-/// The keys of the bell and the clock among the registered descriptors.
+/// The keys of the bell and the clock among the registered descriptors: no watch has
+/// such a key.
 const BELL: u64 = u64::MAX;
 const CLOCK: u64 = u64::MAX - 1;
 
@@ -103,9 +103,9 @@ impl Reactor {
         let ringer = Arc::new(Ringer::new(&self.0.bell));
         let waker = Waker::from(Arc::clone(&ringer));
         let mut cx = Context::from_waker(&waker);
-        let mut events = Vec::with_capacity(EVENTS);
+        let (mut events, mut woken) = (Vec::with_capacity(EVENTS), Vec::new());
         let clock = Clock::new(&self.0.epoll, CLOCK);
-        let mut turn = VecDeque::new();
+        let tasks = self.0.tasks.enter();
         self.0.bell.awake();
         loop {
             if ringer.take()
@@ -113,8 +113,8 @@ impl Reactor {
             {
                 return output;
             }
-            self.0.tasks.run(&mut turn);
-            self.turn(&mut events, &clock, || ringer.is_rung() || self.0.tasks.has_work());
+            tasks.run();
+            self.turn(&mut events, &mut woken, &clock, || ringer.is_rung() || tasks.has_work());
         }
     }
 
@@ -140,7 +140,13 @@ impl Reactor {
 
     /// Waits until something is ready or due, or another thread calls, unless
     /// there is work; wakes whoever waits for it.
-    fn turn(&self, events: &mut Vec<Event>, clock: &Clock<'_>, has_work: impl FnOnce() -> bool) {
+    fn turn(
+        &self,
+        events: &mut Vec<Event>,
+        woken: &mut Vec<Waker>,
+        clock: &Clock<'_>,
+        has_work: impl FnOnce() -> bool,
+    ) {
         let timeout = self.0.bell.sleep(has_work, || clock.timeout(self.0.alarms.next(Instant::now())));
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -148,16 +154,16 @@ impl Reactor {
             Err(error) => log::error!(target: "transom", "epoll_wait failed: {error}"),
         }
         self.0.bell.awake();
+        let watched = self.0.watched();
         for event in events.drain(..) {
             let (flags, data) = (event.flags, event.data);
-            let ready = match data.u64() {
-                BELL | CLOCK => None,
-                key => usize::try_from(key).ok().and_then(|key| self.0.watched().get(key).cloned()),
-            };
-            if let Some(ready) = ready {
-                ready.set(flags);
+            if let Some(ready) = usize::try_from(data.u64()).ok().and_then(|key| watched.get(key)) {
+                ready.set(flags, woken);
             }
         }
+        // Whoever is woken may come back for them.
+        drop(watched);
+        woken.drain(..).for_each(Waker::wake);
         self.0.alarms.ring(Instant::now());
     }
 }
@@ -180,9 +186,9 @@ impl Drop for Entered<'_> {
         CURRENT.set(self.before.take());
         // What has been taken elsewhere would wait for ever.
         let left: Vec<_> = self.reactor.0.watched().iter().map(|(_, ready)| Arc::clone(ready)).collect();
-        for ready in left {
-            ready.abandon();
-        }
+        let mut woken = Vec::new();
+        left.iter().for_each(|ready| ready.abandon(&mut woken));
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -51,35 +51,35 @@ impl Default for Side {
 }
 
 impl Readiness {
-    /// Takes in what the kernel says, and wakes who waits for it.
-    pub fn set(&self, flags: EventFlags) {
+    /// Takes in what the kernel says; who waits for it is to be woken.
+    pub fn set(&self, flags: EventFlags, woken: &mut Vec<Waker>) {
         let broken = EventFlags::HUP | EventFlags::ERR;
         let [read, write] = &self.0;
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | broken) {
             let hung_up = if flags.intersects(EventFlags::RDHUP | broken) { HUNG_UP } else { 0 };
-            read.set(READY | hung_up);
+            read.set(READY | hung_up, woken);
         }
         if flags.intersects(EventFlags::OUT | broken) {
-            write.set(READY);
+            write.set(READY, woken);
         }
     }
 
     /// The reactor runs no more: operations fail from now on.
-    pub fn abandon(&self) {
-        self.0.iter().for_each(|side| side.set(READY | ABANDONED));
+    pub fn abandon(&self, woken: &mut Vec<Waker>) {
+        self.0.iter().for_each(|side| side.set(READY | ABANDONED, woken));
     }
 }
 
 impl Side {
-    fn set(&self, bits: u32) {
+    fn set(&self, bits: u32, woken: &mut Vec<Waker>) {
         // It never fails: the closure always has an answer.
         let _ = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
             Some((state | bits).wrapping_add(TICK))
         });
         let mut waiter = self.waiter();
-        let waker = if std::mem::take(&mut waiter.waits) { waiter.waker.clone() } else { None };
-        drop(waiter);
-        waker.into_iter().for_each(Waker::wake);
+        if std::mem::take(&mut waiter.waits) {
+            woken.extend(waiter.waker.clone());
+        }
     }
 
     fn waiter(&self) -> MutexGuard<'_, Waiter> {
@@ -390,7 +390,7 @@ mod tests {
             thread::scope(|scope| {
                 // As the kernel's events would, at each point of the other's way to wait.
                 scope.spawn(|| {
-                    let mut delay = 0;
+                    let (mut delay, mut woken) = (0, Vec::new());
                     for turn in 0..TURNS {
                         let mut spins = 0;
                         while taken.load(Ordering::SeqCst) < turn {
@@ -401,7 +401,8 @@ mod tests {
                         }
                         delay = (delay * 7 + 3) % 61;
                         (0..delay).for_each(|_| std::hint::spin_loop());
-                        ready.set(EventFlags::IN);
+                        ready.set(EventFlags::IN, &mut woken);
+                        woken.drain(..).for_each(Waker::wake);
                     }
                 });
                 for _ in 0..TURNS {
