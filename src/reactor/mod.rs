@@ -185,9 +185,10 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         CURRENT.set(self.before.take());
         // What has been taken elsewhere would wait for ever.
-        let left: Vec<_> = self.reactor.0.watched().iter().map(|(_, ready)| Arc::clone(ready)).collect();
         let mut woken = Vec::new();
-        left.iter().for_each(|ready| ready.abandon(&mut woken));
+        for (_, ready) in self.reactor.0.watched().iter() {
+            ready.abandon(&mut woken);
+        }
         woken.into_iter().for_each(Waker::wake);
     }
 }
