@@ -30,7 +30,7 @@ pub struct Responder {
     /// `None` once it has answered.
     slot: Option<Arc<Slot>>,
     client: Arc<Client>,
-    exchange: u64,
+    exchange: u32,
 }
 
 /// The connection's end of the slot.

@@ -64,7 +64,6 @@ pub fn run(options: &Options, places: &Places, servers: Vec<Server>) -> Result<(
         ratio: gate.ratios()?,
     };
     gate.faces();
-    gate.whole_servers();
     eprintln!("measured in {:.0} s", began.elapsed().as_secs_f64());
     if options.bless {
         gate.failures.append(&mut gate.unjudged);
@@ -119,6 +118,15 @@ impl Gate<'_> {
             let instructions = callgrind::replay(&request, self.places)?;
             eprintln!("instructions per request, {kind}: {}", number(instructions));
             counted.insert(kind.to_owned(), instructions.round());
+        }
+        // A whole server over loopback, and the limit to be read beside it.
+        for (name, judged) in [(LIMIT, false), (COMPARED[0], true)] {
+            let server = self.server(name)?;
+            let instructions = callgrind::server(server, self.places, self.cores.server)?;
+            eprintln!("instructions per request over loopback, {name}: {}", number(instructions));
+            if judged {
+                counted.insert("loopback".to_owned(), instructions.round());
+            }
         }
         Ok(counted)
     }
@@ -213,20 +221,5 @@ impl Gate<'_> {
             number(sample.rate()),
             number(sample.cpu_us())
         ))
-    }
-
-    /// Whole servers under callgrind, to be read beside the replay; not judged.
-    fn whole_servers(&self) {
-        for name in [LIMIT, "transom-event"] {
-            let counted = self
-                .server(name)
-                .and_then(|server| callgrind::server(server, self.places, self.cores.server));
-            match counted {
-                Ok(instructions) => {
-                    eprintln!("instructions per request over loopback, {name}: {}", number(instructions));
-                }
-                Err(error) => eprintln!("instructions per request over loopback, {name}: {error:#}"),
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
@@ -35,38 +35,44 @@ pub(super) enum Next {
     Upgrade(Box<Upgrade>),
 }
 
-/// What came of waiting for bytes.
-enum More {
-    Filled(io::Result<usize>),
-    Late,
-    Stopping,
+/// A head on its way in.
+#[derive(Default)]
+struct Reading {
+    reader: HeadReader,
+    /// Since when nothing of it has come, or, once it has begun, since that.
+    since: Option<Instant>,
+    begun: bool,
+    /// How far the server had gone towards its end when bytes were last waited for,
+    /// and until when they are waited for if that shortens it.
+    ending: Stage,
+    soon: Option<Instant>,
 }
 
 pub(super) struct Connection<'a, T> {
     pub wire: Wire<T>,
     pub app: &'a App,
     pub session: &'a Session,
-    /// The task's, for a handler's first poll. Whatever has to wait is polled
-    /// again at once, by the task itself.
-    pub waker: Waker,
 }
 
 impl<'a, T: Transport> Connection<'a, T> {
     pub fn new(wire: Wire<T>, app: &'a App, session: &'a Session) -> Self {
-        Self { wire, app, session, waker: Waker::noop().clone() }
+        Self { wire, app, session }
     }
 
     /// Serves one exchange after another until the connection ends.
     #[expect(clippy::manual_async_fn, reason = "an async function would keep its argument twice")]
     pub fn run(mut self) -> impl Future<Output = ()> + Send + use<'a, T> {
         async move {
-            self.waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
             for turn in 1_usize.. {
                 if turn % TURN == 0 {
                     yield_now().await;
                 }
-                let head = self.read_head().await;
-                let next = match self.begin(head) {
+                let mut reading = Reading::default();
+                let begun = poll_fn(|cx| {
+                    let head = ready!(self.poll_head(cx, &mut reading));
+                    Poll::Ready(self.begin(cx, head))
+                });
+                let next = match begun.await {
                     Begun::Done(next) => next,
                     Begun::Waits(waiting) => {
                         let next = Box::pin(self.finish(waiting)).await;
@@ -87,7 +93,8 @@ impl<'a, T: Transport> Connection<'a, T> {
                         self.session.end_exchange();
                         return self.session.settle();
                     }
-                    last => return self.close(last).await,
+                    // On the heap, like whatever makes a connection larger for a moment.
+                    last => return Box::pin(self.close(last)).await,
                 }
             }
         }
@@ -110,72 +117,75 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// The next request's head; `None` if there will be none.
-    async fn read_head(&mut self) -> Result<Option<(RequestHead, Facts)>, Reject> {
-        let Config { limits, timeouts, .. } = &self.app.config;
-        let mut reader = HeadReader::default();
-        let mut first_byte = None;
-        let mut idle_deadline = None;
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: &mut Reading,
+    ) -> Poll<Result<Option<(RequestHead, Facts)>, Reject>> {
+        let limits = &self.app.config.limits;
         loop {
             if !self.wire.input.is_empty() {
                 let mut head = RequestHead::new();
-                if let Some((facts, length)) = reader.read(self.wire.input.as_slice(), limits, &mut head)? {
+                let read = reading.reader.read(self.wire.input.as_slice(), limits, &mut head)?;
+                if let Some((facts, length)) = read {
                     self.wire.input.consume(length);
-                    return Ok(Some((head, facts)));
+                    return Poll::Ready(Ok(Some((head, facts))));
                 }
             }
             // No whole request waits: now the answers given so far go out together.
-            if self.wire.flush().await.is_err() || self.wire.has_ended() {
-                return Ok(None);
+            if ready!(self.wire.poll_flush(cx)).is_err() || self.wire.has_ended() {
+                return Poll::Ready(Ok(None));
             }
             self.session.settle();
-            // Empty lines are no request yet (RFC 9112 2.2).
-            let idle = self.wire.input.as_slice().iter().all(|byte| b"\r\n".contains(byte));
-            let deadline = if idle {
-                *idle_deadline.get_or_insert_with(|| self.wire.deadline(timeouts.idle))
-            } else {
-                let first_byte = *first_byte.get_or_insert_with(|| self.wire.now());
-                head_deadline(&self.app.config, first_byte, self.wire.input.len())
-            };
-            match self.more(deadline, idle).await {
-                More::Filled(Ok(_)) => {}
-                More::Late if !idle => return Err(Reject::HeadTimeout),
-                More::Filled(Err(_)) | More::Late | More::Stopping => return Ok(None),
+            match self.wire.poll_fill(cx) {
+                Poll::Ready(Ok(_)) => (reading.ending, reading.soon) = (Stage::Running, None),
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Pending => return self.poll_patience(cx, reading).map(|late| late.map(|()| None)),
             }
         }
     }
 
-    /// Waits for bytes. When the server stops, an idle connection ends at once,
-    /// and one with half a head has as long as a drain may take; so has an idle
-    /// one that is to make room.
-    async fn more(&mut self, mut deadline: Option<Instant>, idle: bool) -> More {
-        let mut ending = Stage::Running;
-        poll_fn(|cx| {
-            if let Poll::Ready(filled) = self.wire.poll_fill(cx) {
-                return Poll::Ready(More::Filled(filled));
+    /// Ready when waiting for bytes comes to an end: an error if the client is to be
+    /// told. When the server stops, an idle connection ends at once, and one with
+    /// half a head has as long as a drain may take; so has an idle one that is to
+    /// make room.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Result<(), Reject>> {
+        let Config { timeouts, .. } = &self.app.config;
+        // Empty lines are no request yet (RFC 9112 2.2).
+        let idle = self.wire.input.as_slice().iter().all(|byte| b"\r\n".contains(byte));
+        while let Some(next) = following(reading.ending, idle)
+            && self.session.has_reached(next)
+        {
+            if idle && next == Stage::Draining {
+                return Poll::Ready(Ok(()));
             }
-            while let Some(next) = following(ending, idle)
-                && self.session.has_reached(next)
-            {
-                if idle && next == Stage::Draining {
-                    return Poll::Ready(More::Stopping);
-                }
-                ending = next;
-                let soon = self.wire.deadline(self.app.config.timeouts.drain);
-                deadline = soon.into_iter().chain(deadline).min();
-            }
-            self.wire.poll_deadline(cx, deadline).map(|()| More::Late)
-        })
-        .await
+            (reading.ending, reading.soon) = (next, self.wire.deadline(timeouts.drain));
+        }
+        if !idle && !std::mem::replace(&mut reading.begun, true) {
+            reading.since = None;
+        }
+        let since = *reading.since.get_or_insert_with(|| self.wire.now());
+        let deadline = if idle {
+            timeouts.idle.and_then(|timeout| since.checked_add(timeout))
+        } else {
+            head_deadline(&self.app.config, since, self.wire.input.len())
+        };
+        let late = self.wire.poll_deadline(cx, reading.soon.into_iter().chain(deadline).min());
+        late.map(|()| if idle { Ok(()) } else { Err(Reject::HeadTimeout) })
     }
 
     /// One request, as far as it goes without waiting: most are answered where
     /// they stand. What has to wait is put aside, so that a connection between two
     /// requests is small.
-    fn begin(&mut self, head: Result<Option<(RequestHead, Facts)>, Reject>) -> Begun<'a> {
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: Result<Option<(RequestHead, Facts)>, Reject>,
+    ) -> Begun<'a> {
         match head {
             Ok(Some((head, facts))) => {
                 self.session.begin_exchange();
-                let begun = self.attempt(head, facts);
+                let begun = self.attempt(cx, head, facts);
                 if matches!(begun, Begun::Done(_)) {
                     self.session.end_exchange();
                 }

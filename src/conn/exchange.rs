@@ -53,13 +53,16 @@ pub(super) enum State<'a> {
 }
 
 impl<'a> Begun<'a> {
+    #[cold]
     fn waits(asked: Asked, incoming: Incoming, state: State<'a>) -> Self {
         Self::Waits(Box::new(Waiting { asked, incoming, state }))
     }
 }
 
 impl<'a, T: Transport> Connection<'a, T> {
-    pub fn attempt(&mut self, mut head: RequestHead, facts: Facts) -> Begun<'a> {
+    /// An exchange, as far as it goes without waiting. A handler that waits is polled
+    /// again at once, by what waits for it.
+    pub fn attempt(&mut self, cx: &mut task::Context<'_>, mut head: RequestHead, facts: Facts) -> Begun<'a> {
         let app = self.app;
         let is_head = head.method == Method::HEAD;
         if let Some(names) = &app.config.hosts
@@ -92,7 +95,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             return Begun::waits(asked, incoming, State::Body(endpoint, request));
         }
         let mut reply = self.call(endpoint, request);
-        match reply.poll(&mut task::Context::from_waker(&self.waker)) {
+        match reply.poll(cx) {
             Poll::Ready(response) => self.answer(asked, incoming, response),
             Poll::Pending => Begun::waits(asked, incoming, State::Reply(endpoint, reply)),
         }
@@ -123,6 +126,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes an answer, if that is all there is to do.
+    #[inline]
     fn answer(&mut self, asked: Asked, incoming: Incoming, mut response: Response) -> Begun<'a> {
         match self.answer_whole(&asked, &incoming, &mut response) {
             Some(next) => Begun::Done(next),

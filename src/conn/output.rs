@@ -38,7 +38,7 @@ impl Output {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.written == self.front.len() && self.rest.is_none()
     }
 
     /// The buffer to append to.

@@ -8,8 +8,9 @@ use std::task::Waker;
 use crate::message::{Client, Peer};
 
 /// How far a connection has gone towards its end, as far as its server decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
+    #[default]
     Running = 0,
     /// The connection ends after the exchange it is at, to make room for others.
     Leaving = 1,

@@ -7,7 +7,8 @@ use futures_lite::{AsyncRead, AsyncWrite};
 
 /// A byte stream with a clock. Each model of serving brings its own.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// The time by which deadlines are set.
+    /// The time by which deadlines are set and answers are dated. It may be that of
+    /// the thread's turn: some milliseconds ago.
     fn now(&self) -> Instant;
 
     /// Ready once `at` has passed; before, it sees to it that the task is woken

@@ -86,7 +86,13 @@ impl<T: Transport> Wire<T> {
     }
 
     /// Writes all that waits. `TimedOut` if the client takes nothing for too long.
+    #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Most often nothing waits.
+        if self.output.is_empty() && !self.unflushed { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.poll_write(cx);
         if polled.is_pending() {
             let since = *self.stalled.get_or_insert_with(|| self.transport.now());
@@ -128,9 +134,6 @@ impl<T: Transport> Wire<T> {
     }
 
     pub async fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() && !self.unflushed {
-            return Ok(());
-        }
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -46,8 +46,8 @@ pub(crate) struct Client {
     /// before it is looked whether the exchange is over; most leave nothing.
     used: AtomicBool,
     /// Counts the connection's exchanges: what an earlier one left behind must
-    /// not speak in a later one.
-    exchange: AtomicU64,
+    /// not speak in a later one. It wraps round.
+    exchange: AtomicU32,
     left: Mutex<Option<Box<Left>>>,
 }
 
@@ -73,18 +73,18 @@ impl Client {
             peer,
             gone: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            exchange: AtomicU64::new(0),
+            exchange: AtomicU32::new(0),
             left: Mutex::default(),
         }
     }
 
     /// The number of the exchange under way.
-    pub fn exchange(&self) -> u64 {
+    pub fn exchange(&self) -> u32 {
         self.exchange.load(Ordering::SeqCst)
     }
 
     /// Asks for a 103 in that exchange; false if it is over.
-    pub fn hint(&self, exchange: u64, fields: Headers) -> bool {
+    pub fn hint(&self, exchange: u32, fields: Headers) -> bool {
         self.used.store(true, Ordering::SeqCst);
         let mut left = self.left();
         let hints = &mut left.get_or_insert_default().hints;
@@ -132,7 +132,7 @@ impl Client {
 
     /// Runs `watcher` when the client leaves in that exchange, at once if it has
     /// left already.
-    pub fn on_gone(&self, exchange: u64, watcher: Box<dyn FnOnce() + Send>) {
+    pub fn on_gone(&self, exchange: u32, watcher: Box<dyn FnOnce() + Send>) {
         self.used.store(true, Ordering::SeqCst);
         let mut left = self.left();
         if self.is_gone() {

@@ -27,7 +27,7 @@ pub struct Request {
     pub(crate) head: RequestHead,
     pub(crate) client: Arc<Client>,
     /// Its number among the connection's exchanges.
-    pub(crate) exchange: u64,
+    pub(crate) exchange: u32,
     pub(crate) body: Body,
 }
 

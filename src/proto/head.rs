@@ -140,9 +140,9 @@ impl<'h, 'b> Usual<'h, 'b> {
         };
         let method = find_space(0, METHOD)?;
         let target = find_space(method + 1, limits.target)?;
-        let version = match buffer[target..].first_chunk()? {
-            b" HTTP/1.1\r\n" => Version::HTTP_11,
-            b" HTTP/1.0\r\n" => Version::HTTP_10,
+        let version = match &buffer[target..] {
+            rest if rest.starts_with(b" HTTP/1.1\r\n") => Version::HTTP_11,
+            rest if rest.starts_with(b" HTTP/1.0\r\n") => Version::HTTP_10,
             _ => return None,
         };
         let fields = target + " HTTP/1.1\r\n".len();

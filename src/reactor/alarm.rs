@@ -63,6 +63,11 @@ impl Alarms {
         }
     }
 
+    /// When it was last looked what is due.
+    pub fn last(&self) -> Instant {
+        self.start + Duration::from_nanos(self.rung.load(Ordering::Acquire))
+    }
+
     /// Whether it was looked what is due, within that time before now.
     pub fn has_rung_since(&self, now: Instant, time: Duration) -> bool {
         let since = self.nanos(now).saturating_sub(self.rung.load(Ordering::Acquire));
@@ -88,8 +93,6 @@ pub(crate) struct Alarm {
 }
 
 struct Set {
-    at: Instant,
-    /// The same, as the map has it.
     due: u64,
     id: u64,
     waker: Waker,
@@ -110,11 +113,11 @@ impl Alarm {
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let alarms = &self.reactor.0.alarms;
         let rung = alarms.rung.load(Ordering::Acquire);
-        let serves = |set: &Set| set.at <= at && set.due > rung && set.waker.will_wake(cx.waker());
+        let due = alarms.nanos(at);
+        let serves = |set: &Set| set.due <= due && set.due > rung && set.waker.will_wake(cx.waker());
         if self.set.as_ref().is_some_and(serves) {
             return Poll::Pending;
         }
-        let due = alarms.nanos(at);
         if due <= rung {
             return Poll::Ready(());
         }
@@ -126,7 +129,7 @@ impl Alarm {
         state.due.insert((due, id), Entry { waker: waker.clone(), exact: self.exact });
         let is_next = state.due.first_key_value().is_some_and(|(key, _)| *key == (due, id));
         drop(state);
-        self.set = Some(Set { at, due, id, waker: waker.clone() });
+        self.set = Some(Set { due, id, waker: waker.clone() });
         if is_next {
             // Asked from another thread, it may sleep for too long.
             self.reactor.0.bell.ring();

@@ -84,6 +84,12 @@ impl Reactor {
         self.0.tasks.spawn(task);
     }
 
+    /// The time of this turn: when its thread last looked at the clock, which it does
+    /// each time that it has waited.
+    pub fn now(&self) -> Instant {
+        self.0.alarms.last()
+    }
+
     /// Whether what is spawned would be run soon: its thread waits, or did a moment
     /// ago. If not, something holds it.
     pub fn is_at_hand(&self, now: Instant) -> bool {

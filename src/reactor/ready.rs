@@ -23,7 +23,8 @@ pub(super) struct Readiness([Side; 2]);
 
 struct Side {
     state: AtomicU32,
-    waiter: Mutex<Waiter>,
+    /// Of the task that waits, or did.
+    waiter: Mutex<Option<Waker>>,
 }
 
 /// Set while the descriptor is ready, as far as is known.
@@ -32,15 +33,11 @@ const READY: u32 = 1;
 const HUNG_UP: u32 = 2;
 /// Nobody waits for events any more.
 const ABANDONED: u32 = 4;
+/// A task waits for the next event. Never set together with [`READY`].
+const WAITED_FOR: u32 = 8;
 /// The rest counts events: an operation that found nothing clears readiness only
 /// if none has come since it began.
-const TICK: u32 = 8;
-
-#[derive(Default)]
-struct Waiter {
-    waits: bool,
-    waker: Option<Waker>,
-}
+const TICK: u32 = 16;
 
 /// Ready until found otherwise: what is there when a descriptor is registered
 /// is no news to the kernel, and the first try tells.
@@ -72,17 +69,15 @@ impl Readiness {
 
 impl Side {
     fn set(&self, bits: u32, woken: &mut Vec<Waker>) {
+        let ready = |state: u32| Some(((state | bits) & !WAITED_FOR).wrapping_add(TICK));
         // It never fails: the closure always has an answer.
-        let _ = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-            Some((state | bits).wrapping_add(TICK))
-        });
-        let mut waiter = self.waiter();
-        if std::mem::take(&mut waiter.waits) {
-            woken.extend(waiter.waker.clone());
+        let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ready);
+        if before.is_ok_and(|state| state & WAITED_FOR != 0) {
+            woken.extend(self.waiter().clone());
         }
     }
 
-    fn waiter(&self) -> MutexGuard<'_, Waiter> {
+    fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {
         self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,6 +93,11 @@ pub(crate) struct Watch {
 impl Watch {
     pub(super) fn new(reactor: Reactor, key: usize, ready: Arc<Readiness>) -> Self {
         Self { reactor, key, ready }
+    }
+
+    /// That it is registered with.
+    pub fn reactor(&self) -> &Reactor {
+        &self.reactor
     }
 
     /// Tries an operation that does not block, once the descriptor is ready for it;
@@ -151,13 +151,16 @@ impl Watch {
             return Poll::Ready(state);
         }
         let mut waiter = side.waiter();
-        waiter.waits = true;
-        if !waiter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            waiter.waker = Some(cx.waker().clone());
+        if !waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waiter = Some(cx.waker().clone());
         }
+        drop(waiter);
         // An event may have come before anybody waited for it.
-        let state = side.state.load(Ordering::SeqCst);
-        if state & READY != 0 { Poll::Ready(state) } else { Poll::Pending }
+        let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
+        match side.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
+            Ok(_) => Poll::Pending,
+            Err(state) => Poll::Ready(state),
+        }
     }
 
     /// Nothing is left, by an operation begun at that count: the next event tells

@@ -24,6 +24,11 @@ impl Stream {
     pub fn new(reactor: &Reactor, socket: OwnedFd) -> io::Result<Self> {
         Ok(Self { watch: reactor.watch(&socket)?, socket })
     }
+
+    /// That it waits with.
+    pub fn reactor(&self) -> &Reactor {
+        self.watch.reactor()
+    }
 }
 
 impl AsFd for Stream {

@@ -127,11 +127,11 @@ impl Crew {
             worker.load.fetch_add(1, Ordering::Relaxed);
             let load = Load(Arc::clone(&worker.load));
             worker.reactor.spawn(async move {
-                let _load = load;
                 let Ok(serving) = line().map(|line| serve(line, &shared.app, &admission.session)) else {
                     return;
                 };
                 serving.await;
+                drop(load);
             });
         } else if Arc::strong_count(&self.refusals) <= REFUSALS {
             let refusal = Arc::clone(&self.refusals);

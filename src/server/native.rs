@@ -21,6 +21,8 @@ pub(super) struct Line {
     stream: Stream,
     alarm: Alarm,
     is_tcp: bool,
+    /// A handler may hold the thread, in between two looks at the clock.
+    may_be_held: bool,
     /// Where others wait for it to end, if they do.
     doors: Option<Arc<Vec<Door>>>,
 }
@@ -31,19 +33,26 @@ impl Line {
             Socket::Tcp(socket) => (socket.into(), true),
             Socket::Unix(socket) => (socket.into(), false),
         };
-        Ok(Self { stream: Stream::new(reactor, socket)?, alarm: Alarm::new(reactor), is_tcp, doors: None })
+        let (stream, alarm) = (Stream::new(reactor, socket)?, Alarm::new(reactor));
+        Ok(Self { stream, alarm, is_tcp, may_be_held: false, doors: None })
     }
 
-    /// With others waiting behind these doors for as long as it lives. A handler may
-    /// have held the thread: then no event has told of them.
+    /// On a thread of its own, which its handlers may hold.
+    pub fn alone(self) -> Self {
+        Self { may_be_held: true, ..self }
+    }
+
+    /// The same, with others waiting behind these doors for as long as it lives: of
+    /// those who came while a handler held the thread no event has told.
     pub fn before(self, doors: &Arc<Vec<Door>>) -> Self {
-        Self { doors: Some(Arc::clone(doors)), ..self }
+        Self { doors: Some(Arc::clone(doors)), ..self.alone() }
     }
 }
 
 impl Transport for Line {
+    /// The time of the thread's turn, as good as now if nothing holds it.
     fn now(&self) -> Instant {
-        Instant::now()
+        if self.may_be_held { Instant::now() } else { self.stream.reactor().now() }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

@@ -104,7 +104,7 @@ fn serve_here(
     socket: Socket,
     admission: Option<&Admission>,
 ) -> io::Result<()> {
-    let line = Line::new(reactor, socket)?;
+    let line = Line::new(reactor, socket)?.alone();
     match admission {
         Some(admission) => reactor.block_on(serve(line, &shared.app, &admission.session)),
         None => reactor.block_on(refuse_busy(line, &shared.app.config)),

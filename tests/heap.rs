@@ -1,0 +1,70 @@
+//! What the allocator is asked for. Alone in its process: it counts for all threads.
+
+mod common;
+
+const MODEL: transom::Model = transom::Model::EventDriven;
+
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use transom::{Request, Response, Router, StatusCode};
+
+use common::{PATIENCE, start_single};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Requests before it is counted, so that everything there is has been used once.
+const FIRST: usize = 100;
+const COUNTED: usize = 1_000;
+
+/// Sends a request and reads its answer, of that many bytes, without the heap.
+fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) {
+    stream.write_all(request).unwrap();
+    stream.read_exact(answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
+}
+
+#[test]
+fn a_small_request_and_its_answer_take_nothing_from_the_heap() {
+    let app = Router::new()
+        .get("/plain", async |_: Request| "hello")
+        .get("/users/{name}/{part}", async |req: Request| match req.param("name") {
+            "ann" => Ok(Response::bytes("text/plain", "hello").header("x-part", req.param("part"))),
+            _ => Err(StatusCode::NOT_FOUND),
+        })
+        .get("/twice", async |_: Request| {
+            // It waits, and so is put aside.
+            futures_lite::future::yield_now().await;
+            "hello"
+        });
+    let server = start_single(app);
+    let browser = "Host: localhost\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html,*/*;q=0.8\r\n\
+        Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: a=1; b=2\r\n";
+    let requests = [
+        ("/plain", "Host: h\r\n", 0),
+        ("/plain", browser, 0),
+        ("/users/ann/cafe", browser, 0),
+        // The path without its escapes.
+        ("/users/ann/caf%C3%A9", browser, 1),
+        // What an exchange keeps while it waits, and the task that goes on with it.
+        ("/twice", "Host: h\r\n", 2),
+    ];
+    for (target, fields, most) in requests {
+        let mut stream = TcpStream::connect(server.local_addr().to_string()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\n{fields}\r\n").into_bytes();
+        stream.write_all(&request).unwrap();
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).unwrap();
+        let answer = &mut answer[..length];
+        (0..FIRST).for_each(|_| ask(&mut stream, &request, answer));
+        let counted = Region::new(ALLOCATOR);
+        (0..COUNTED).for_each(|_| ask(&mut stream, &request, answer));
+        let change = counted.change();
+        let taken = change.allocations + change.reallocations;
+        assert!(taken <= most * COUNTED, "{target}: {taken} times in {COUNTED} requests");
+    }
+}
