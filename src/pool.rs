@@ -32,7 +32,21 @@ struct State {
     /// Threads that are not at a job, those about to start among them.
     idle: usize,
     threads: usize,
+    /// Threads that sleep until there is work.
+    asleep: usize,
+    /// One of them was called and is not up yet. It calls the next if there is work
+    /// for two: so short jobs do not wake everybody, and long ones nobody in vain.
+    called: bool,
     closed: bool,
+}
+
+impl State {
+    /// Whether a thread is to be called; it is as good as done.
+    fn call(&mut self) -> bool {
+        let call = !self.called && self.asleep > 0 && !self.queue.is_empty();
+        self.called |= call;
+        call
+    }
 }
 
 /// The pool took no job: as many are waiting as may wait, or it is closed. It
@@ -97,8 +111,11 @@ impl Pool {
             state.threads += 1;
             state.idle += 1;
         }
+        let call = state.call();
         drop(state);
-        self.shared.work.notify_one();
+        if call {
+            self.shared.work.notify_one();
+        }
         if wants_thread {
             let place = Place(Arc::clone(&self.shared));
             if let Err(error) = threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
@@ -161,14 +178,21 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
+                let call = state.call();
                 drop(state);
+                if call {
+                    self.work.notify_one();
+                }
                 run_guarded(job);
                 state = self.lock();
                 state.idle += 1;
             } else if state.closed {
                 return;
             } else {
+                state.asleep += 1;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep -= 1;
+                state.called = false;
             }
         }
     }
@@ -228,6 +252,53 @@ mod tests {
         starts.recv().unwrap();
         pool.close();
         assert!(pool.run(|| ()).is_err());
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn jobs_that_need_each_other_all_get_a_thread() {
+        const COUNT: usize = 4;
+        let pool = pool(COUNT, COUNT);
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..200 {
+            let all = Arc::new(std::sync::Barrier::new(COUNT));
+            for _ in 0..COUNT {
+                let (all, sender) = (Arc::clone(&all), sender.clone());
+                pool.run(move || {
+                    all.wait();
+                    sender.send(()).unwrap();
+                })
+                .unwrap();
+            }
+            let patience = std::time::Duration::from_secs(20);
+            (0..COUNT)
+                .for_each(|_| receiver.recv_timeout(patience).expect("a job that nobody was called for"));
+        }
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn every_job_is_done_however_they_come() {
+        const JOBS: usize = 5_000;
+        let pool = pool(3, 4 * JOBS);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for producer in 0..4 {
+                let (pool, sender) = (&pool, sender.clone());
+                scope.spawn(move || {
+                    for job in 0..JOBS {
+                        let sender = sender.clone();
+                        pool.run(move || sender.send(()).unwrap()).unwrap();
+                        (0..(job * 7 + producer) % 401).for_each(|_| std::hint::spin_loop());
+                    }
+                });
+            }
+        });
+        let patience = std::time::Duration::from_secs(20);
+        let done = (0..4 * JOBS).take_while(|_| receiver.recv_timeout(patience).is_ok()).count();
+        assert_eq!(done, 4 * JOBS);
+        pool.close();
         assert!(ends(&pool));
     }
 
