@@ -15,6 +15,12 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// by then. Several deadlines may be asked for in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
+    /// Pending if there is nothing to read, as far as is known without trying: then a
+    /// buffer to read into is of no use yet, and the task is woken when there is.
+    fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Whether somebody waits for this connection to end, as far as can be seen at a
     /// glance: then it is not kept.
     fn is_waited_for(&self) -> bool {

@@ -75,7 +75,10 @@ impl<T: Transport> Wire<T> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        let polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room());
+        let mut polled = Poll::Pending;
+        if self.transport.poll_readable(cx).is_ready() {
+            polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room());
+        }
         if polled.is_pending() {
             self.input.release();
         }

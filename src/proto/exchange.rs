@@ -34,7 +34,8 @@ pub(crate) struct Plan {
 /// Decides. `persistent` says whether the connection could last.
 pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: &Response) -> Plan {
     let own = Own::of(&response.headers);
-    let length = own.length.or_else(|| response.body.len());
+    let body = response.body.len();
+    let length = own.length.or(body);
     let payload = match response.status {
         status if status.is_informational() || status == StatusCode::NO_CONTENT => {
             Payload::None { announced: None }
@@ -49,8 +50,7 @@ pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: 
         },
     };
     // A body that ends before the length its handler set can only be cut short.
-    let short =
-        matches!(payload, Payload::Length(length) if response.body.len().is_some_and(|body| body < length));
+    let short = matches!(payload, Payload::Length(length) if body.is_some_and(|body| body < length));
     let close = !persistent || own.close || short || payload == Payload::UntilClose;
     Plan {
         payload,

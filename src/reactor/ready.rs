@@ -77,6 +77,21 @@ impl Side {
         }
     }
 
+    /// Waits for the next event.
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<u32> {
+        let mut waiter = self.waiter();
+        if !waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waiter = Some(cx.waker().clone());
+        }
+        drop(waiter);
+        // An event may have come before anybody waited for it.
+        let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
+        match self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
+            Ok(_) => Poll::Pending,
+            Err(state) => Poll::Ready(state),
+        }
+    }
+
     fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {
         self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,23 +159,11 @@ impl Watch {
     }
 
     /// Ready, with the count of events so far.
+    #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
         let side = &self.ready.0[way as usize];
         let state = side.state.load(Ordering::SeqCst);
-        if state & READY != 0 {
-            return Poll::Ready(state);
-        }
-        let mut waiter = side.waiter();
-        if !waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waiter = Some(cx.waker().clone());
-        }
-        drop(waiter);
-        // An event may have come before anybody waited for it.
-        let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
-        match side.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
-            Ok(_) => Poll::Pending,
-            Err(state) => Poll::Ready(state),
-        }
+        if state & READY != 0 { Poll::Ready(state) } else { side.poll_event(cx) }
     }
 
     /// Nothing is left, by an operation begun at that count: the next event tells

@@ -25,6 +25,11 @@ impl Stream {
         Ok(Self { watch: reactor.watch(&socket)?, socket })
     }
 
+    /// Ready if there may be something to read.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.watch.poll_ready(cx, Way::Read).map(|_| ())
+    }
+
     /// That it waits with.
     pub fn reactor(&self) -> &Reactor {
         self.watch.reactor()

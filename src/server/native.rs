@@ -59,6 +59,10 @@ impl Transport for Line {
         self.alarm.poll(cx, at)
     }
 
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_readable(cx)
+    }
+
     fn is_waited_for(&self) -> bool {
         self.doors.as_ref().is_some_and(|doors| doors.iter().any(is_waited_at))
     }
