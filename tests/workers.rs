@@ -5,12 +5,14 @@ mod common;
 const MODEL: transom::Model = transom::Model::EventDriven;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use transom::{Request, Router};
 
-use common::{Client, PATIENCE, Signal, configured};
+use common::{Client, PATIENCE, Signal, configured, start_single};
 
 fn app() -> Router {
     Router::new().get("/", async |_: Request| format!("{:?}", thread::current().id()))
@@ -59,4 +61,40 @@ fn a_worker_that_a_handler_holds_gets_no_more_connections() {
     leave.set();
     holding.answer().expect(200, "left");
     server.stop(Duration::from_secs(5));
+}
+
+#[test]
+fn a_handler_that_computes_in_steps_gives_others_their_turn() {
+    let (done, steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (until, taken) = (Arc::clone(&done), Arc::clone(&steps));
+    let app = app().get("/compute", move |_: Request| {
+        let (until, taken) = (Arc::clone(&until), Arc::clone(&taken));
+        async move {
+            while !until.load(Ordering::Relaxed) {
+                taken.fetch_add(1, Ordering::Relaxed);
+                futures_lite::future::yield_now().await;
+            }
+            "computed"
+        }
+    });
+    let server = start_single(app);
+    let mut computing: Vec<_> = (0..3).map(|_| Client::connect(&server)).collect();
+    for client in &mut computing {
+        client.request("/compute");
+    }
+    let mut other = Client::connect(&server);
+    for _ in 0..50 {
+        let before = steps.load(Ordering::Relaxed);
+        assert_eq!(other.get("/").status, 200);
+        // They go on as well.
+        let begun = Instant::now();
+        while steps.load(Ordering::Relaxed) == before {
+            assert!(begun.elapsed() < PATIENCE);
+            thread::yield_now();
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    for mut client in computing {
+        client.answer().expect(200, "computed");
+    }
 }
