@@ -11,7 +11,7 @@ use http::{Method, StatusCode, Version};
 
 use super::connection::{Connection, Next};
 use super::incoming::Incoming;
-use super::{Refusal, Stage, Transport, outgoing};
+use super::{Refusal, Stage, Transport, incoming, outgoing};
 use crate::error::Reject;
 use crate::handler::{self, Context, Reply};
 use crate::message::{Body, DateLine, Headers, Request, RequestHead, Response};
@@ -189,15 +189,26 @@ impl<'a, T: Transport> Connection<'a, T> {
         let mut started = None;
         let mut broken = false;
         poll_fn(|cx| {
-            if let Poll::Ready(response) = reply.poll(cx) {
-                return Poll::Ready(Ok(response));
-            }
-            self.write_hints(asked, Some(cx.waker()));
-            if !broken {
-                broken = matches!(self.wire.poll_flush(cx), Poll::Ready(Err(_)))
-                    || incoming.poll(cx, &mut self.wire, config).is_err();
+            // For each stretch of the body that it gets it is asked again: to be woken
+            // for that, by ourselves, would be a way round.
+            for _ in 0..incoming::TURN {
+                if let Poll::Ready(response) = reply.poll(cx) {
+                    return Poll::Ready(Ok(response));
+                }
+                self.write_hints(asked, Some(cx.waker()));
                 if broken {
+                    break;
+                }
+                let polled = match self.wire.poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Err(error),
+                    _ => incoming.poll(cx, &mut self.wire, config),
+                };
+                if polled.is_err() {
+                    broken = true;
                     incoming.break_off();
+                }
+                if !matches!(polled, Ok(true)) {
+                    break;
                 }
             }
             if broken || self.wire.has_ended() {

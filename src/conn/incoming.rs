@@ -1,6 +1,7 @@
 //! The request body on its way in: read whole, handed over as it comes, or
 //! drained.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use futures_lite::future::yield_now;
 
 use super::Transport;
+use super::input::Input;
 use super::wire::Wire;
 use crate::config::{Config, Limits};
 use crate::error::Reject;
@@ -22,11 +24,17 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// Chunks that are read before other connections of the thread have their turn,
 /// though more are there.
-const TURN: usize = 16;
+pub(super) const TURN: usize = 16;
+
+/// Stretches of chunked data from here on are handed over from where they lie;
+/// smaller ones are copied together, which costs less than to hand over each.
+const BIG: usize = 8 * 1024;
 
 /// Where the body of the request being served stands.
 pub(super) struct Incoming {
     rest: Rest,
+    /// What has been decoded and not handed over: of one buffer's bytes at most.
+    ready: VecDeque<Bytes>,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
     /// Octets that may still come, by the limit.
@@ -58,6 +66,7 @@ impl Incoming {
         };
         Ok(Self {
             rest,
+            ready: VecDeque::new(),
             expects_continue: facts.expects_continue,
             allowance: limit,
             feed: None,
@@ -69,7 +78,7 @@ impl Incoming {
     }
 
     pub fn is_done(&self) -> bool {
-        matches!(self.rest, Rest::Done)
+        matches!(self.rest, Rest::Done) && self.ready.is_empty()
     }
 
     /// Whether the rest can be read and dropped to keep the connection. Not if
@@ -134,18 +143,23 @@ impl Incoming {
 
     /// Goes on while the handler works or its answer is written: hands over of
     /// the body what was asked for, else reads ahead a little, so that a client
-    /// that leaves is noticed. An error means that the connection is broken.
+    /// that leaves is noticed. Says whether the handler has got more: it is worth
+    /// asking again at once. An error means that the connection is broken.
     pub fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
         wire: &mut Wire<T>,
         config: &Config,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<bool> {
+        let mut has_fed = false;
         while let Some(feed) = &self.feed {
             match feed.poll_space(cx) {
                 Poll::Ready(Space::Wanted) => match self.poll_chunk(cx, wire, config) {
-                    Poll::Ready(result) => self.hand_over(result),
-                    Poll::Pending => return Ok(()),
+                    Poll::Ready(result) => {
+                        self.hand_over(result);
+                        has_fed = true;
+                    }
+                    Poll::Pending => return Ok(has_fed),
                 },
                 Poll::Ready(Space::Abandoned) => self.feed = None,
                 Poll::Pending => break,
@@ -156,7 +170,7 @@ impl Incoming {
                 break;
             }
         }
-        Ok(())
+        Ok(has_fed)
     }
 
     /// The connection is broken: whoever reads the body must not wait for more.
@@ -171,7 +185,7 @@ impl Incoming {
         match result {
             Ok(chunk) => {
                 feed.push(chunk);
-                if !matches!(self.rest, Rest::Done) {
+                if !self.is_done() {
                     return;
                 }
                 feed.finish_with(std::mem::take(&mut self.trailers));
@@ -251,46 +265,91 @@ impl Incoming {
         }
     }
 
-    /// What the buffer holds of the body.
+    /// A stretch of what the buffer holds of the body.
     fn take<T: Transport>(&mut self, wire: &mut Wire<T>, limits: &Limits) -> Result<Bytes, Reject> {
-        let input = wire.input.as_slice();
-        let (chunk, consumed, done) = match &mut self.rest {
+        if let Some(chunk) = self.ready.pop_front() {
+            return Ok(chunk);
+        }
+        let before = wire.input.len();
+        let (chunk, length) = match &mut self.rest {
             Rest::Done => return Ok(Bytes::new()),
             Rest::Length(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(before);
                 *left -= length as u64;
-                let done = *left == 0;
-                let all = if length == input.len() { wire.input.take_all() } else { None };
-                match all {
-                    Some(all) => (all, 0, done),
-                    None => (Bytes::copy_from_slice(&wire.input.as_slice()[..length]), length, done),
+                if *left == 0 {
+                    self.rest = Rest::Done;
                 }
+                let all = if length == before { wire.input.take_all() } else { None };
+                let chunk = all.unwrap_or_else(|| {
+                    let chunk = Bytes::copy_from_slice(&wire.input.as_slice()[..length]);
+                    wire.input.consume(length);
+                    chunk
+                });
+                (chunk, length as u64)
             }
             Rest::Chunked(decoder) => {
-                let (mut data, mut consumed) = (Vec::new(), 0);
-                while consumed < input.len() && !decoder.is_done() {
-                    let step = decoder.decode(&input[consumed..], limits)?;
-                    data.extend_from_slice(&input[consumed..][step.data]);
-                    if data.len() as u64 > self.allowance {
-                        return Err(Reject::BodyTooLarge);
-                    }
-                    consumed += step.consumed;
+                let length = decode(decoder, &mut wire.input, &mut self.ready, self.allowance, limits)?;
+                if decoder.is_done() {
+                    self.trailers = decoder.trailers();
+                    self.rest = Rest::Done;
                 }
-                (data.into(), consumed, decoder.is_done())
+                (self.ready.pop_front().unwrap_or_default(), length)
             }
         };
-        if !chunk.is_empty() || consumed > 0 {
+        if wire.input.len() < before {
             // Bytes came, so the client no longer waits for leave to send them.
             self.expects_continue = false;
         }
-        wire.input.consume(consumed);
-        self.allowance = self.allowance.checked_sub(chunk.len() as u64).ok_or(Reject::BodyTooLarge)?;
-        if done {
-            if let Rest::Chunked(decoder) = &self.rest {
-                self.trailers = decoder.trailers();
-            }
-            self.rest = Rest::Done;
-        }
+        self.allowance = self.allowance.checked_sub(length).ok_or(Reject::BodyTooLarge)?;
         Ok(chunk)
     }
+}
+
+/// Decodes what the buffer holds of a chunked body; how much data that is, which
+/// may be no more than is allowed.
+fn decode(
+    decoder: &mut Chunked,
+    input: &mut Input,
+    ready: &mut VecDeque<Bytes>,
+    allowance: u64,
+    limits: &Limits,
+) -> Result<u64, Reject> {
+    let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
+    let mut lent: Option<Bytes> = None;
+    loop {
+        let bytes = lent.as_deref().unwrap_or_else(|| input.as_slice());
+        if consumed == bytes.len() || decoder.is_done() {
+            break;
+        }
+        let step = decoder.decode(&bytes[consumed..], limits)?;
+        let data = consumed + step.data.start..consumed + step.data.end;
+        consumed += step.consumed;
+        length += data.len() as u64;
+        if length > allowance {
+            return Err(Reject::BodyTooLarge);
+        }
+        let is_big = data.len() >= BIG;
+        if is_big && lent.is_none() {
+            // Not before it is worth it: what stands behind the body has to be put back.
+            lent = input.take_all();
+        }
+        match &lent {
+            Some(lent) if is_big => {
+                if !small.is_empty() {
+                    ready.push_back(std::mem::take(&mut small).into());
+                }
+                ready.push_back(lent.slice(data));
+            }
+            Some(lent) => small.extend_from_slice(&lent[data]),
+            None => small.extend_from_slice(&input.as_slice()[data]),
+        }
+    }
+    if !small.is_empty() {
+        ready.push_back(small.into());
+    }
+    match lent {
+        Some(lent) => input.put_back(&lent[consumed..]),
+        None => input.consume(consumed),
+    }
+    Ok(length)
 }

@@ -58,9 +58,13 @@ impl Input {
             self.start = 0;
         }
         if self.bytes.is_empty() {
-            self.bytes = SPARES.with(Spares::take).unwrap_or_default();
-            if self.bytes.is_empty() {
-                self.bytes.resize(FIRST, 0);
+            // The last one was filled up and handed over: what follows is much too.
+            let wanted = if self.filled_up { LARGE } else { FIRST };
+            let spare =
+                SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
+            self.bytes = spare.unwrap_or_default();
+            if self.bytes.len() < wanted {
+                self.bytes.resize(wanted, 0);
             }
         }
         let full = self.end == self.bytes.len();
@@ -87,6 +91,19 @@ impl Input {
         let all = lent.slice(self.start..self.end);
         (self.start, self.end) = (0, 0);
         Some(all)
+    }
+
+    /// Puts back the end of what was taken, if nothing has come since.
+    pub fn put_back(&mut self, rest: &[u8]) {
+        debug_assert!(self.is_empty(), "it would go in front of what has come since");
+        if !rest.is_empty() {
+            self.room();
+            if self.bytes.len() < rest.len() {
+                self.bytes.resize(rest.len(), 0);
+            }
+            self.bytes[..rest.len()].copy_from_slice(rest);
+            (self.start, self.end) = (0, rest.len());
+        }
     }
 
     /// Gives the buffer up if there is nothing in it.
@@ -177,5 +194,24 @@ mod tests {
             input.consume(take);
         }
         assert_eq!(input.len(), (put - got) as usize);
+    }
+
+    #[test]
+    fn takes_back_the_end_of_what_it_lent() {
+        let mut input = Input::new();
+        while input.len() < LARGE {
+            let room = input.room();
+            room.fill(b'x');
+            let length = room.len();
+            input.filled(length);
+        }
+        let all = input.take_all().unwrap();
+        input.put_back(&all[10..]);
+        assert_eq!(input.as_slice(), &all[10..]);
+        input.consume(LARGE - 11);
+        let room = input.room();
+        room[0] = b'y';
+        input.filled(1);
+        assert_eq!(input.as_slice(), b"xy");
     }
 }

@@ -60,7 +60,9 @@ pub(super) async fn send<T: Transport>(
                     if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
                         return Poll::Ready(Err(error));
                     }
-                    incoming.poll(cx, wire, config)?;
+                    if incoming.poll(cx, wire, config)? {
+                        continue;
+                    }
                     if !wire.has_ended() {
                         return Poll::Pending;
                     }

@@ -26,6 +26,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             abandoned: false,
             reader: None,
             feeders: Vec::new(),
+            blocked: 0,
         }),
         room: Condvar::new(),
     });
@@ -52,6 +53,8 @@ struct State {
     reader: Option<Waker>,
     /// A writer may be shared, and each of its tasks waits for room.
     feeders: Vec<Waker>,
+    /// Threads that wait for room: to tell them costs a system call.
+    blocked: usize,
 }
 
 /// What the feeding side may do.
@@ -139,11 +142,16 @@ impl PipeFeed {
             if let Some(space) = state.space(self.0.capacity) {
                 return Some(space);
             }
-            state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return None,
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return None;
+            }
+            state.blocked += 1;
+            state = match left {
                 Some(left) => self.0.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.0.room.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.blocked -= 1;
         }
     }
 
@@ -216,8 +224,11 @@ impl Stream for PipeReader {
         };
         let has_room = state.queued < self.0.capacity;
         let feeders = if has_room { std::mem::take(&mut state.feeders) } else { Vec::new() };
+        let blocked = state.blocked;
         drop(state);
-        self.0.room.notify_all();
+        if blocked > 0 {
+            self.0.room.notify_all();
+        }
         feeders.into_iter().for_each(Waker::wake);
         item
     }
@@ -265,5 +276,23 @@ mod tests {
         }
         block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
         assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_room_is_told_of_it() {
+        let (feed, mut reader) = pipe(1);
+        feed.run_ahead();
+        feed.push("full".into());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| feed.wait_space(None));
+            while feed.0.lock().blocked == 0 {
+                std::thread::yield_now();
+            }
+            block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
+            assert_eq!(waiting.join().unwrap(), Some(Space::Wanted));
+        });
+        feed.push("full".into());
+        assert_eq!(feed.wait_space(Some(Instant::now())), None);
+        assert_eq!(feed.0.lock().blocked, 0);
     }
 }

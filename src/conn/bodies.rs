@@ -1,0 +1,176 @@
+//! Large bodies through the whole loop, over a transport in memory: what comes
+//! out, in which stretches, and how often the task is woken for it.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_lite::{AsyncRead, AsyncWrite};
+use http::Method;
+
+use super::{App, Session, Transport, serve};
+use crate::config::Config;
+use crate::message::{Peer, Request, Response};
+use crate::pool::Pool;
+use crate::router::{Route, Router};
+use crate::threads::Threads;
+
+/// A client that has sent all it will, and takes all it gets.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// What is left to read, and how much of it comes at once.
+    input: VecDeque<u8>,
+    piece: usize,
+    /// What was written, each time.
+    writes: Vec<Vec<u8>>,
+}
+
+impl Transport for Memory {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Memory {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.0.lock().unwrap();
+        let length = state.piece.min(state.input.len()).min(buffer.len());
+        for (place, byte) in buffer.iter_mut().zip(state.input.drain(..length)) {
+            *place = byte;
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for Memory {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap().writes.push(bytes.to_vec());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.poll_write(cx, &all)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What became of what a client sent.
+struct Outcome {
+    writes: Vec<Vec<u8>>,
+    /// How often the connection's task ran.
+    polls: usize,
+}
+
+/// Serves a client that sends that much at once.
+fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
+    let client = Memory(Arc::new(Mutex::new(State { input: input.into(), piece, writes: Vec::new() })));
+    let pool = Pool::new("bodies", 1, 1, Threads::new(Box::new(|| Box::new(()))));
+    let app = App { router, config: Config::default(), pool, on_refusal: Box::new(|_| ()) };
+    let session = Session::new(Peer::Unknown, Arc::default());
+    let flag = Arc::new(Flag(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut connection = pin!(serve(client.clone(), &app, &session));
+    let mut polls = 0;
+    while flag.0.swap(false, Ordering::SeqCst) {
+        polls += 1;
+        if connection.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            let writes = std::mem::take(&mut client.0.lock().unwrap().writes);
+            return Outcome { writes, polls };
+        }
+    }
+    panic!("it hangs");
+}
+
+/// A handler that reads its body stretch by stretch, and the stretches.
+fn reader() -> (Router, Arc<Mutex<Vec<Bytes>>>) {
+    let stretches = Arc::<Mutex<Vec<Bytes>>>::default();
+    let read = Arc::clone(&stretches);
+    let handler = move |mut request: Request| {
+        let read = Arc::clone(&read);
+        async move {
+            while let Some(chunk) = request.body_mut().chunk().await {
+                read.lock().unwrap().push(chunk.unwrap());
+            }
+            Response::text("read")
+        }
+    };
+    let route = Route::new(Method::POST, "/", handler).streaming().body_limit(1 << 30);
+    (Router::new().route(route).get("/", async |_: Request| Response::text("next")), stretches)
+}
+
+fn data(length: usize) -> Vec<u8> {
+    (0..length).map(|number| u8::try_from(number % 251).unwrap_or(0)).collect()
+}
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_large_body_comes_in_few_reads_and_turns() {
+    let (router, stretches) = reader();
+    let sent = data(4 * MIB);
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", sent.len());
+    let outcome = served(router, [head.as_bytes(), &sent].concat(), usize::MAX);
+    let stretches = stretches.lock().unwrap();
+    assert!(stretches.concat() == sent);
+    assert!(stretches.len() < 4 * 16 + 8, "{} stretches", stretches.len());
+    // Others have their turn now and then, but not after each of them.
+    assert!((4..8).contains(&outcome.polls), "{} turns", outcome.polls);
+}
+
+#[test]
+fn a_chunked_body_is_the_same_whatever_its_chunks_and_pieces() {
+    let sent = data(300_000);
+    for size in [1, 100, 8191, 8192, 20_000, 65_536, 300_000] {
+        let mut input = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for chunk in sent.chunks(size) {
+            input.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            input.extend_from_slice(chunk);
+            input.extend_from_slice(b"\r\n");
+        }
+        input.extend_from_slice(b"0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        for piece in [1, 1000, 10_000, usize::MAX] {
+            let (router, stretches) = reader();
+            let outcome = served(router, input.clone(), piece);
+            let stretches = stretches.lock().unwrap();
+            assert!(stretches.concat() == sent, "chunks of {size}, pieces of {piece}");
+            let answers = String::from_utf8(outcome.writes.concat()).unwrap();
+            assert!(answers.ends_with("next"), "chunks of {size}, pieces of {piece}: {answers}");
+            if piece == usize::MAX {
+                assert!(stretches.len() < 50, "chunks of {size}: {} stretches", stretches.len());
+            }
+        }
+    }
+}
