@@ -33,8 +33,6 @@ const BIG: usize = 8 * 1024;
 /// Where the body of the request being served stands.
 pub(super) struct Incoming {
     rest: Rest,
-    /// What has been decoded and not handed over: of one buffer's bytes at most.
-    ready: VecDeque<Bytes>,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
     /// Octets that may still come, by the limit.
@@ -52,7 +50,15 @@ pub(super) struct Incoming {
 enum Rest {
     Done,
     Length(u64),
-    Chunked(Chunked),
+    /// On the heap, as few have it and every request has this.
+    Chunked(Box<Chunks>),
+}
+
+#[derive(Default)]
+struct Chunks {
+    decoder: Chunked,
+    /// What has been decoded and not handed over: of one buffer's bytes at most.
+    ready: VecDeque<Bytes>,
 }
 
 impl Incoming {
@@ -62,11 +68,10 @@ impl Incoming {
             Framing::None => Rest::Done,
             Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
             Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(Chunked::default()),
+            Framing::Chunked => Rest::Chunked(Box::default()),
         };
         Ok(Self {
             rest,
-            ready: VecDeque::new(),
             expects_continue: facts.expects_continue,
             allowance: limit,
             feed: None,
@@ -78,7 +83,7 @@ impl Incoming {
     }
 
     pub fn is_done(&self) -> bool {
-        matches!(self.rest, Rest::Done) && self.ready.is_empty()
+        matches!(self.rest, Rest::Done)
     }
 
     /// Whether the rest can be read and dropped to keep the connection. Not if
@@ -267,9 +272,6 @@ impl Incoming {
 
     /// A stretch of what the buffer holds of the body.
     fn take<T: Transport>(&mut self, wire: &mut Wire<T>, limits: &Limits) -> Result<Bytes, Reject> {
-        if let Some(chunk) = self.ready.pop_front() {
-            return Ok(chunk);
-        }
         let before = wire.input.len();
         let (chunk, length) = match &mut self.rest {
             Rest::Done => return Ok(Bytes::new()),
@@ -287,13 +289,16 @@ impl Incoming {
                 });
                 (chunk, length as u64)
             }
-            Rest::Chunked(decoder) => {
-                let length = decode(decoder, &mut wire.input, &mut self.ready, self.allowance, limits)?;
-                if decoder.is_done() {
-                    self.trailers = decoder.trailers();
+            Rest::Chunked(chunks) => {
+                let waits = !chunks.ready.is_empty();
+                let length =
+                    if waits { 0 } else { chunks.decode(&mut wire.input, self.allowance, limits)? };
+                let chunk = chunks.ready.pop_front().unwrap_or_default();
+                if chunks.decoder.is_done() && chunks.ready.is_empty() {
+                    self.trailers = chunks.decoder.trailers();
                     self.rest = Rest::Done;
                 }
-                (self.ready.pop_front().unwrap_or_default(), length)
+                (chunk, length)
             }
         };
         if wire.input.len() < before {
@@ -305,51 +310,48 @@ impl Incoming {
     }
 }
 
-/// Decodes what the buffer holds of a chunked body; how much data that is, which
-/// may be no more than is allowed.
-fn decode(
-    decoder: &mut Chunked,
-    input: &mut Input,
-    ready: &mut VecDeque<Bytes>,
-    allowance: u64,
-    limits: &Limits,
-) -> Result<u64, Reject> {
-    let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
-    let mut lent: Option<Bytes> = None;
-    loop {
-        let bytes = lent.as_deref().unwrap_or_else(|| input.as_slice());
-        if consumed == bytes.len() || decoder.is_done() {
-            break;
-        }
-        let step = decoder.decode(&bytes[consumed..], limits)?;
-        let data = consumed + step.data.start..consumed + step.data.end;
-        consumed += step.consumed;
-        length += data.len() as u64;
-        if length > allowance {
-            return Err(Reject::BodyTooLarge);
-        }
-        let is_big = data.len() >= BIG;
-        if is_big && lent.is_none() {
-            // Not before it is worth it: what stands behind the body has to be put back.
-            lent = input.take_all();
-        }
-        match &lent {
-            Some(lent) if is_big => {
-                if !small.is_empty() {
-                    ready.push_back(std::mem::take(&mut small).into());
-                }
-                ready.push_back(lent.slice(data));
+impl Chunks {
+    /// Decodes what the buffer holds of a chunked body; how much data that is, which
+    /// may be no more than is allowed.
+    fn decode(&mut self, input: &mut Input, allowance: u64, limits: &Limits) -> Result<u64, Reject> {
+        let Self { decoder, ready } = self;
+        let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
+        let mut lent: Option<Bytes> = None;
+        loop {
+            let bytes = lent.as_deref().unwrap_or_else(|| input.as_slice());
+            if consumed == bytes.len() || decoder.is_done() {
+                break;
             }
-            Some(lent) => small.extend_from_slice(&lent[data]),
-            None => small.extend_from_slice(&input.as_slice()[data]),
+            let step = decoder.decode(&bytes[consumed..], limits)?;
+            let data = consumed + step.data.start..consumed + step.data.end;
+            consumed += step.consumed;
+            length += data.len() as u64;
+            if length > allowance {
+                return Err(Reject::BodyTooLarge);
+            }
+            let is_big = data.len() >= BIG;
+            if is_big && lent.is_none() {
+                // Not before it is worth it: what stands behind the body has to be put back.
+                lent = input.take_all();
+            }
+            match &lent {
+                Some(lent) if is_big => {
+                    if !small.is_empty() {
+                        ready.push_back(std::mem::take(&mut small).into());
+                    }
+                    ready.push_back(lent.slice(data));
+                }
+                Some(lent) => small.extend_from_slice(&lent[data]),
+                None => small.extend_from_slice(&input.as_slice()[data]),
+            }
         }
+        if !small.is_empty() {
+            ready.push_back(small.into());
+        }
+        match lent {
+            Some(lent) => input.put_back(&lent[consumed..]),
+            None => input.consume(consumed),
+        }
+        Ok(length)
     }
-    if !small.is_empty() {
-        ready.push_back(small.into());
-    }
-    match lent {
-        Some(lent) => input.put_back(&lent[consumed..]),
-        None => input.consume(consumed),
-    }
-    Ok(length)
 }
