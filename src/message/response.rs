@@ -70,12 +70,10 @@ impl Response {
     /// transom::Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
     /// ```
     pub fn bytes(content_type: impl AsRef<str>, body: impl Into<Body>) -> Self {
-        let mut response = Self::new(StatusCode::OK);
-        let named =
-            response.headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
-        response.fault = named.err().map(Box::new);
-        response.body = body.into();
-        response
+        let mut headers = Headers::new();
+        let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
+        let fault = named.err().map(Box::new);
+        Self { status: StatusCode::OK, headers, body: body.into(), fault, upgrade: None }
     }
 
     /// 200 with a body that comes in chunks.
@@ -92,10 +90,9 @@ impl Response {
     }
 
     fn typed(content_type: &str, body: Body) -> Self {
-        let mut response = Self::new(StatusCode::OK);
-        response.headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        response.body = body;
-        response
+        let mut headers = Headers::new();
+        headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
+        Self { status: StatusCode::OK, headers, body, fault: None, upgrade: None }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
