@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::message::{Peer, Request, Response};
 use crate::pool::Pool;
 use crate::router::{Route, Router};
-use crate::threads::Threads;
 
 /// A client that has sent all it will, and takes all it gets.
 #[derive(Clone, Default)]
@@ -97,8 +96,7 @@ struct Outcome {
 /// Serves a client that sends that much at once.
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let client = Memory(Arc::new(Mutex::new(State { input: input.into(), piece, writes: Vec::new() })));
-    let pool = Pool::new("bodies", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    let app = App { router, config: Config::default(), pool, on_refusal: Box::new(|_| ()) };
+    let app = App { router, config: Config::default(), pool: Pool::in_place(), on_refusal: Box::new(|_| ()) };
     let session = Session::new(Peer::Unknown, Arc::default());
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));
