@@ -1,5 +1,6 @@
 //! The Date line, IMF-fixdate (RFC 9110 5.6.7), formatted once a second.
 
+use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,9 +23,9 @@ impl DateLine {
             let since = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let date =
                 httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
-            let text = date.to_string();
-            if text.len() == self.text[6..35].len() {
-                self.text[6..35].copy_from_slice(text.as_bytes());
+            let mut text = &mut self.text[6..35];
+            // It fills the room for it to the last byte.
+            if write!(text, "{date}").is_ok() && text.is_empty() {
                 let left = Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos()));
                 self.holds = now.checked_add(left).map(|end| now..end);
             }
