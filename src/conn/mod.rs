@@ -4,8 +4,6 @@
 //! It drives `proto` over a [`Transport`] and knows no socket and no executor.
 
 mod app;
-#[cfg(test)]
-mod bodies;
 mod connection;
 mod exchange;
 mod incoming;

@@ -10,6 +10,7 @@
 
 mod answers;
 mod app;
+mod bodies;
 mod script;
 #[cfg(all(target_os = "linux", not(transom_portable)))]
 mod sockets;

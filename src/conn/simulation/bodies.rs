@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncWrite};
 use http::Method;
 
-use super::{App, Session, Transport, serve};
 use crate::config::Config;
+use crate::conn::{App, Session, Transport, serve};
 use crate::message::{Peer, Request, Response};
 use crate::pool::Pool;
 use crate::router::{Route, Router};
