@@ -66,7 +66,7 @@ impl Session {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As the next three, for the connection's task alone: it is the only one that
+    /// As the next two, for the connection's task alone: it is the only one that
     /// counts, so none of them needs more than a load and a store.
     pub fn begin_exchange(&self) {
         self.open.store(self.open.load(Ordering::Relaxed) + 1, Ordering::Release);

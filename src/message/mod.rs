@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod date;
+mod field;
 mod head;
 mod headers;
 mod params;
@@ -18,7 +19,8 @@ mod writer;
 
 pub use body::Body;
 pub use client::Peer;
-pub use headers::{Headers, InvalidHeader};
+pub use field::InvalidHeader;
+pub use headers::Headers;
 pub use params::Params;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
@@ -29,7 +31,8 @@ pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;
 pub(crate) use date::DateLine;
+pub(crate) use field::is_token;
 pub(crate) use head::{HeadParts, RequestHead};
-pub(crate) use headers::{Field, is_token};
+pub(crate) use headers::Field;
 pub(crate) use pipe::{PipeFeed, Space, pipe};
 pub(crate) use upgrade::Upgrade;

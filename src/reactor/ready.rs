@@ -80,10 +80,11 @@ impl Side {
     /// Waits for the next event.
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<u32> {
         let mut waiter = self.waiter();
-        if !waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waiter = Some(cx.waker().clone());
-        }
+        let is_known = waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let before = if is_known { None } else { waiter.replace(cx.waker().clone()) };
         drop(waiter);
+        // Not under the lock: a task that goes with its last waker may have a watch.
+        drop(before);
         // An event may have come before anybody waited for it.
         let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
         match self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {

@@ -1,0 +1,128 @@
+//! A single field: which names and values there may be (RFC 9110 5).
+
+use std::fmt;
+
+/// Why a header field was refused: its name is no token (RFC 9110 5.6.2), or
+/// its value holds a byte that may not be in a field value (RFC 9110 5.5).
+///
+/// ```
+/// let error = transom::Headers::new().append("x y", "1").unwrap_err();
+/// assert_eq!(error.to_string(), "header name \"x y\": byte 0x20 at 1 is not allowed in a name");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidHeader {
+    name: String,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    EmptyName,
+    NameByte { byte: u8, at: usize },
+    ValueByte { byte: u8, at: usize },
+    BlockLine { line: usize },
+}
+
+impl InvalidHeader {
+    /// That line of a block is no field.
+    pub(super) fn line(number: usize, line: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(line).chars().take(40).collect();
+        Self { name, fault: Fault::BlockLine { line: number } }
+    }
+}
+
+impl fmt::Display for InvalidHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        match self.fault {
+            Fault::EmptyName => write!(f, "header name is empty"),
+            Fault::NameByte { byte, at } => {
+                write!(f, "header name {name:?}: byte {byte:#04x} at {at} is not allowed in a name")
+            }
+            Fault::ValueByte { byte, at } => {
+                write!(f, "header {name:?}: byte {byte:#04x} at {at} of the value is not allowed")
+            }
+            Fault::BlockLine { line } => {
+                write!(f, "header block, line {line}: {name:?} is not `name: value`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidHeader {}
+
+/// Without the optional white space around a value (RFC 9110 5.5).
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+pub(super) fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+    let fault = if name.is_empty() {
+        Fault::EmptyName
+    } else if let Some(at) = name.bytes().position(|b| !is_token(b)) {
+        Fault::NameByte { byte: name.as_bytes()[at], at }
+    } else {
+        return check_value(name, value);
+    };
+    Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
+}
+
+pub(super) fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+    match value.iter().position(|&b| !VALUE_BYTES[b as usize]) {
+        None => Ok(()),
+        Some(at) => {
+            let fault = Fault::ValueByte { byte: value[at], at };
+            Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
+        }
+    }
+}
+
+/// Whether it is a `tchar` of RFC 9110 5.6.2.
+pub(crate) fn is_token(b: u8) -> bool {
+    TOKEN_BYTES[b as usize]
+}
+
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        b += 1;
+    }
+    table
+};
+
+/// `field-vchar`, SP and HTAB of RFC 9110 5.5.
+static VALUE_BYTES: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = b == b'\t' as usize;
+        b += 1;
+    }
+    table[0x7f] = false;
+    table
+};
