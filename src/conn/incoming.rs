@@ -22,6 +22,10 @@ const PIPE: usize = 64 * 1024;
 /// How far a connection reads ahead while a handler works.
 const READ_AHEAD: usize = 16 * 1024;
 
+/// Address space that is set aside for a body of that announced length, so that it
+/// need not be moved as it grows. Memory is only what has come.
+const AT_ONCE: usize = 1024 * 1024;
+
 /// Chunks that are read before other connections of the thread have their turn,
 /// though more are there.
 pub(super) const TURN: usize = 16;
@@ -109,6 +113,11 @@ impl Incoming {
             let chunk = poll_fn(|cx| self.poll_chunk(cx, wire, config)).await?;
             if body.is_empty() && self.is_done() {
                 return Ok(self.with_trailers(chunk.into()));
+            }
+            if let (true, Rest::Length(left)) = (body.is_empty(), &self.rest) {
+                let left = usize::try_from(*left).unwrap_or(usize::MAX);
+                // Without it the body grows as it comes.
+                let _ = body.try_reserve_exact(chunk.len() + left.min(AT_ONCE));
             }
             body.extend_from_slice(&chunk);
         }
