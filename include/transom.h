@@ -80,6 +80,9 @@
 /* For a size_t length: the bytes are up to the first NUL. */
 #define TRANSOM_NUL_TERMINATED SIZE_MAX
 
+/* For the length of a part of a file: up to its end. */
+#define TRANSOM_TO_END UINT64_MAX
+
 /* For a timeout in milliseconds: as long as it takes. */
 #define TRANSOM_FOREVER INT64_C(-1)
 
@@ -758,6 +761,26 @@ transom_status transom_responder_on_gone(transom_responder *responder,
                                          transom_callback function,
                                          void *user_data,
                                          transom_free_fn free_fn);
+
+/*
+ * As transom_responder_send, but the body is `length` bytes of an open regular
+ * file, from `offset` on; with TRANSOM_TO_END all that there are from there. The
+ * system sends them from its cache, without a copy. The descriptor is the library's
+ * from this call on, whatever comes of it: it is closed when the file was sent or
+ * cannot be. Its file position does not matter and does not change. If the file is
+ * found shorter while it is sent, the connection ends before the announced length.
+ *
+ * Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is not an open descriptor of a
+ * regular file or the file does not reach that far, TRANSOM_IO. After these too the
+ * request may still be answered.
+ */
+transom_status transom_responder_send_file(transom_responder *responder,
+                                           uint16_t status,
+                                           const transom_header *headers,
+                                           size_t header_count,
+                                           int32_t fd,
+                                           uint64_t offset,
+                                           uint64_t length);
 
 
 /* ---- A writer: for a body in pieces -------------------------------------------------- */

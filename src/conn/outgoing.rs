@@ -9,15 +9,18 @@ use bytes::Bytes;
 
 use super::Transport;
 use super::incoming::Incoming;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use crate::config::Config;
 use crate::handler::panic_text;
 use crate::message::{Body, Client};
 use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_trailers};
 
-/// Chunks that a body may give before other connections of the thread have
-/// their turn, though it has more and the client takes them.
+/// Chunks that a body may give before other connections of the thread have their turn,
+/// though it has more and the client takes them, unless their bytes fill a turn before.
 const TURN: usize = 64;
+
+/// A file up to here is read and goes out with its head.
+const SMALL_FILE: u64 = 64 * 1024;
 
 /// Puts the body behind its head, and as much of it on the wire as it must to
 /// stay below the limit on waiting output. An error means that the answer could
@@ -35,8 +38,19 @@ pub(super) async fn send<T: Transport>(
         framer.put(wire, bytes);
         return framer.end(wire, payload, body);
     }
+    if let Some(file) = body.as_file()
+        && file.len() > SMALL_FILE
+        && file.len() == framer.left
+    {
+        match poll_fn(|cx| wire.poll_send_file(cx, file)).await {
+            // Of this transport, or this file, the rest is read and written.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            _ => framer.left = file.len(),
+        }
+    }
     let mut quiet = None;
     poll_fn(|cx| {
+        let mut given = 0;
         for _ in 0..TURN {
             if wire.output.len() >= config.limits.output {
                 ready!(wire.poll_flush(cx))?;
@@ -47,7 +61,11 @@ pub(super) async fn send<T: Transport>(
             match poll_chunk(&mut body, cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     quiet = None;
+                    given += chunk.len();
                     framer.put(wire, chunk);
+                    if given >= wire::TURN {
+                        break;
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => {
                     log::warn!(target: "transom", "a response body broke off: {}", error.to_string().escape_debug());

@@ -70,12 +70,16 @@ impl Output {
         }
     }
 
-    /// What is to be written next.
-    pub fn slices(&self) -> [IoSlice<'_>; 3] {
+    /// What is to be written next, at most so many bytes.
+    pub fn slices(&self, mut most: usize) -> [IoSlice<'_>; 3] {
         let front = &self.front[self.written..];
         let (big, back) =
             self.rest.as_ref().map_or((&[][..], &[][..]), |rest| (&rest.big[..], &rest.back[..]));
-        [IoSlice::new(front), IoSlice::new(big), IoSlice::new(back)]
+        [front, big, back].map(|slice| {
+            let slice = &slice[..slice.len().min(most)];
+            most -= slice.len();
+            IoSlice::new(slice)
+        })
     }
 
     /// Says that `length` bytes have been written.
@@ -131,7 +135,8 @@ mod tests {
             let mut written = Vec::new();
             while !output.is_empty() {
                 let next: Vec<u8> =
-                    output.slices().iter().flat_map(|slice| slice.iter().copied()).take(step).collect();
+                    output.slices(step).iter().flat_map(|slice| slice.iter().copied()).collect();
+                assert!((1..=step).contains(&next.len()));
                 output.advance(next.len());
                 written.extend(next);
             }

@@ -1,5 +1,7 @@
 //! What a connection needs of the world: bytes both ways, and the time.
 
+use std::fs::File;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,6 +21,19 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// buffer to read into is of no use yet, and the task is woken when there is.
     fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
+    }
+
+    /// Sends up to so many octets of a file from that place on, which do not pass through
+    /// the program, and says how many: 0 if there are none. `Unsupported` if it cannot, now
+    /// or with that file.
+    fn poll_send_file(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _file: &File,
+        _at: u64,
+        _most: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
     /// Whether somebody waits for this connection to end, as far as can be seen at a

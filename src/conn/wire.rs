@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use super::Transport;
 use super::input::Input;
 use super::output::Output;
+use crate::message::FilePart;
 
 /// How long a close may take if the host sets no limit.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Writes in a row, to a client that takes them all, before other connections
-/// of the thread have their turn.
-const TURN: usize = 16;
+/// Bytes that are written to a client that takes them all before other connections of
+/// the thread have their turn. More at once would not go faster: beyond the client's
+/// window the rest is only kept by the system, and has left the cache when it is read.
+pub(super) const TURN: usize = 256 * 1024;
 
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
@@ -92,11 +94,17 @@ impl<T: Transport> Wire<T> {
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Most often nothing waits.
-        if self.output.is_empty() && !self.unflushed { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
+        if self.output.is_empty() && !self.unflushed { Poll::Ready(Ok(())) } else { self.poll_send(cx, None) }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = self.poll_write(cx);
+    /// Writes all that waits and, behind it, has the transport send what is left of a
+    /// file. `Unsupported` if it cannot: then the rest is still to be written.
+    pub fn poll_send_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<()>> {
+        self.poll_send(cx, Some(file))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
+        let polled = self.poll_write(cx, file);
         if polled.is_pending() {
             let since = *self.stalled.get_or_insert_with(|| self.transport.now());
             let deadline = self.write_timeout.and_then(|timeout| since.checked_add(timeout));
@@ -107,27 +115,56 @@ impl<T: Transport> Wire<T> {
         polled
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut turn = 0;
-        while !self.output.is_empty() {
-            let transport = Pin::new(&mut self.transport);
-            let length = ready!(transport.poll_write_vectored(cx, &self.output.slices()))?;
-            if length == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
+        let mut left = TURN;
+        loop {
+            let file = file.as_deref_mut().filter(|file| file.len() > 0);
+            if self.output.is_empty() && file.is_none() {
+                break;
             }
-            self.output.advance(length);
-            (self.stalled, self.unflushed) = (None, true);
-            turn += 1;
-            if turn == TURN && !self.output.is_empty() {
+            if left == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            left = match file {
+                Some(file) if self.output.is_empty() => {
+                    ready!(self.poll_write_file(cx, file))?;
+                    // Whole turns of it, so that they begin where its pages do.
+                    0
+                }
+                _ => left - ready!(self.poll_write_output(cx, left))?,
+            };
+            self.stalled = None;
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
             (self.stalled, self.unflushed) = (None, false);
         }
         self.output.release();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes some of what waits, and says how much.
+    fn poll_write_output(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let transport = Pin::new(&mut self.transport);
+        let length = ready!(transport.poll_write_vectored(cx, &self.output.slices(most)))?;
+        if length == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.output.advance(length);
+        self.unflushed = true;
+        Poll::Ready(Ok(length))
+    }
+
+    /// Has some of the file sent.
+    fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<()>> {
+        let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(TURN));
+        let length = ready!(self.transport.poll_send_file(cx, file.file(), at, most))?;
+        if length == 0 {
+            // Reading it will say what is wrong with it.
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        }
+        file.advance(length);
         Poll::Ready(Ok(()))
     }
 

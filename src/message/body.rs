@@ -1,8 +1,10 @@
-//! A message body: nothing, some bytes, or a stream of them.
+//! A message body: nothing, some bytes, a file, or a stream.
 
 use std::fmt;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use futures_lite::Stream;
 
 use super::Headers;
+use super::file::FilePart;
 use super::pipe::pipe;
 use super::writer::BodyWriter;
 
@@ -53,6 +56,8 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
+    /// Boxed: it is rare.
+    File(Box<FilePart>),
     Stream {
         /// Never locked, as above.
         chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
@@ -95,6 +100,51 @@ impl Body {
     /// ```
     pub fn sized_stream(length: u64, chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: Some(length) }.into()
+    }
+
+    /// A regular file, from its first byte to its last, as long as it is now. On
+    /// Linux the kernel sends it from its cache (sendfile(2)); elsewhere, and over a
+    /// stream of the host's own, it is read and written. Either way a thread that
+    /// serves waits for the disk if the file is not in memory.
+    ///
+    /// If the file is found shorter while it is sent, the connection is closed before
+    /// the announced length, so that the client can tell.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use transom::{Body, Request, Response, StatusCode};
+    ///
+    /// async fn logo(_: Request) -> Response {
+    ///     match File::open("logo.png").and_then(Body::file) {
+    ///         Ok(body) => Response::bytes("image/png", body),
+    ///         Err(_) => Response::new(StatusCode::NOT_FOUND),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is no regular file; what the system says of it.
+    pub fn file(file: File) -> io::Result<Self> {
+        Ok(Kind::File(Box::new(FilePart::new(file, None)?)).into())
+    }
+
+    /// Some bytes of a regular file, otherwise as [`file`](Self::file).
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// use std::fs::File;
+    /// use transom::Body;
+    ///
+    /// let body = Body::file_range(File::open("Cargo.toml")?, 1..8)?;
+    /// assert_eq!(body.len(), Some(7));
+    /// assert_eq!(body.collect(7).await?, "package");
+    /// # Ok::<(), std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`file`](Self::file); `InvalidInput` if the file does not reach that far.
+    pub fn file_range(file: File, range: Range<u64>) -> io::Result<Self> {
+        Ok(Kind::File(Box::new(FilePart::new(file, Some(range))?)).into())
     }
 
     /// A body and the writer that fills it, from any task or thread. The
@@ -169,6 +219,7 @@ impl Body {
         match &self.kind {
             Kind::Empty => Some(0),
             Kind::Whole(bytes) => Some(bytes.len() as u64),
+            Kind::File(part) => Some(part.len()),
             Kind::Stream { length, .. } => *length,
         }
     }
@@ -182,7 +233,7 @@ impl Body {
         self.len() == Some(0)
     }
 
-    /// All bytes, unless it is a stream.
+    /// All bytes, unless it is a stream or a file.
     ///
     /// ```
     /// assert_eq!(transom::Body::from("abc").as_bytes(), Some(&b"abc"[..]));
@@ -191,7 +242,15 @@ impl Body {
         match &self.kind {
             Kind::Empty => Some(&[]),
             Kind::Whole(bytes) => Some(bytes),
-            Kind::Stream { .. } => None,
+            Kind::File(_) | Kind::Stream { .. } => None,
+        }
+    }
+
+    /// What is left of the file, if it is one.
+    pub(crate) fn as_file(&mut self) -> Option<&mut FilePart> {
+        match &mut self.kind {
+            Kind::File(part) => Some(part),
+            _ => None,
         }
     }
 
@@ -245,13 +304,13 @@ impl Body {
         Ok(first.unwrap_or_else(|| all.into()))
     }
 
-    /// The bytes, if it is no stream; it is then empty.
+    /// The bytes, if they are at hand; it is then empty.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),
             Kind::Whole(bytes) => Some(bytes),
-            stream @ Kind::Stream { .. } => {
-                self.kind = stream;
+            other @ (Kind::File(_) | Kind::Stream { .. }) => {
+                self.kind = other;
                 None
             }
         }
@@ -265,6 +324,13 @@ impl Body {
                 self.kind = Kind::Empty;
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
+            Kind::File(part) => match part.read() {
+                Ok(chunk) if chunk.is_empty() => {
+                    self.kind = Kind::Empty;
+                    Poll::Ready(None)
+                }
+                read => Poll::Ready(Some(read)),
+            },
             Kind::Stream { chunks, .. } => loop {
                 let chunks = chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let polled = chunks.as_mut().poll_next(cx);
@@ -294,6 +360,7 @@ impl fmt::Debug for Body {
         match &self.kind {
             Kind::Empty => write!(f, "Body(empty)"),
             Kind::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Kind::File(part) => write!(f, "Body({} bytes of a file)", part.len()),
             Kind::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} bytes)"),
             Kind::Stream { length: None, .. } => write!(f, "Body(stream)"),
         }

@@ -9,6 +9,7 @@ mod alarm;
 mod bell;
 mod clock;
 mod ready;
+mod signal;
 mod stream;
 mod task;
 

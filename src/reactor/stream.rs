@@ -1,14 +1,17 @@
 //! A connected socket in a reactor.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use super::ready::Way;
+use super::signal::would_signal;
 use super::{Reactor, Watch};
 
 /// A stream socket, TCP or Unix. Writing to one that is closed is an error and
@@ -28,6 +31,27 @@ impl Stream {
     /// Ready if there may be something to read.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.watch.poll_ready(cx, Way::Read).map(|_| ())
+    }
+
+    /// Has the kernel send up to so many octets of a file from that place on, and says how
+    /// many: 0 at its end. `Unsupported` if it cannot.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: &File,
+        mut at: u64,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if would_signal() {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        }
+        self.watch.poll_io(cx, Way::Write, |_| {
+            match rustix::fs::sendfile(&self.socket, file, Some(&mut at), most) {
+                // Of a file system that cannot.
+                Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+                sent => Ok(sent?),
+            }
+        })
     }
 
     /// That it waits with.
@@ -79,7 +103,7 @@ impl AsyncWrite for Stream {
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match rustix::net::shutdown(&self.socket, Shutdown::Write) {
             // The other end was faster.
-            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
     }

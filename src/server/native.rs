@@ -1,5 +1,6 @@
 //! The thread's own reactor, as connections and listeners see it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
@@ -61,6 +62,16 @@ impl Transport for Line {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_readable(cx)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: &File,
+        at: u64,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_send_file(cx, file, at, most)
     }
 
     fn is_waited_for(&self) -> bool {

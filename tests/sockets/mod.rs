@@ -14,6 +14,7 @@ macro_rules! not_in {
 
 mod exchange;
 mod faults;
+mod files;
 mod handlers;
 mod in_place;
 mod limits;

@@ -3,6 +3,7 @@
  *
  *     transom --port 8080 --file FILE
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <transom.h>
 
@@ -67,26 +68,9 @@ static void upload(void *user_data, const transom_request *request, transom_resp
 
 static void send_file(void *path, const transom_request *request, transom_responder *responder)
 {
-    uint8_t *data = NULL;
-    long size = -1;
-    FILE *file = fopen(path, "rb");
     (void)request;
-    if (file != NULL && fseek(file, 0, SEEK_END) == 0)
-        size = ftell(file);
-    if (size > 0)
-        data = malloc((size_t)size);
-    if (data != NULL) {
-        rewind(file);
-        if (fread(data, 1, (size_t)size, file) == (size_t)size) {
-            transom_responder_send_owned(responder, 200, &octets, 1, data, (size_t)size, free, data);
-            responder = NULL;
-        } else {
-            free(data);
-        }
-    }
-    if (file != NULL)
-        fclose(file);
-    transom_responder_free(responder);
+    if (transom_responder_send_file(responder, 200, &octets, 1, open(path, O_RDONLY | O_CLOEXEC), 0, TRANSOM_TO_END))
+        transom_responder_free(responder);
 }
 
 int main(int argc, char **argv)
@@ -101,7 +85,7 @@ int main(int argc, char **argv)
     transom_server_route_inline(server, "GET", "/bytes/1m", mebibyte, NULL, NULL);
     transom_server_route(server, "GET", "/bytes/100m", pieces, NULL, NULL);
     transom_server_route_inline(server, "POST", "/upload", upload, NULL, NULL);
-    transom_server_route(server, "GET", "/file", send_file, (void *)option(argc, argv, "--file"), NULL);
+    transom_server_route_inline(server, "GET", "/file", send_file, (void *)option(argc, argv, "--file"), NULL);
     transom_server_set_workers(server, 1);
     transom_server_set_limit(server, "connections", CONNECTIONS);
     transom_server_set_limit(server, "backlog", BACKLOG);

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common import BACKLOG, MEBIBYTE, WAIT, file, pieces, port
+from common import BACKLOG, FILE, MEBIBYTE, WAIT, pieces, port
 from transom import Response, Server
 
 TEXT = "text/plain"
@@ -38,7 +38,7 @@ def upload(request):
 
 @app.get("/file", blocking=True)
 def send_file(request):
-    return file()
+    return Response.file(FILE)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ mod bytes;
 mod callback;
 mod error;
 mod exchange;
+mod file;
 mod hooks;
 mod library;
 mod listeners;

@@ -44,7 +44,7 @@ pub(crate) fn status_code(status: u16) -> Result<StatusCode, transom_status> {
 /// # Safety
 /// `headers` is NULL or points to `count` elements, whose texts are NULL or
 /// NUL-terminated.
-unsafe fn head(
+pub(crate) unsafe fn head(
     status: u16,
     headers: *const transom_header,
     count: usize,
@@ -75,7 +75,7 @@ pub(crate) fn copied(bytes: &[u8]) -> Body {
     Body::from(Bytes::copy_from_slice(bytes))
 }
 
-fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
+pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
     Handle::from_pointer(responder).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
 

@@ -15,7 +15,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order their functions stand in the
 /// header, and the title of the section that begins with a file's first.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -29,6 +29,7 @@ const FILES: [(&str, &str); 15] = [
     ("run", "A server: its life"),
     ("request", "A request: to read, in a handler and until it is answered"),
     ("responder", "A responder: to answer with, once, on any thread"),
+    ("file", ""),
     ("writer", "A writer: for a body in pieces"),
     ("pull", "Pulling: requests in batches, on the host's own threads"),
 ];

@@ -5,6 +5,7 @@
 #[path = "../../options.rs"]
 mod options;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,12 +36,10 @@ fn main() -> transom::Result<()> {
             let body = Body::sized_stream(100 * MIB as u64, stream::iter(pieces.map(Ok)));
             async move { octets(body) }
         })
-        .get(
-            "/file",
-            blocking(move |_: Request| {
-                std::fs::read(&file).map(octets).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-            }),
-        )
+        .get("/file", move |_: Request| {
+            let body = File::open(&file).and_then(Body::file);
+            async { body.map(octets).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR) }
+        })
         .route(Route::new(Method::POST, "/upload", upload).streaming().body_limit(1 << 30));
     // Whoever has a thread of its own may as well sleep on it.
     let app = match model {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transom._batch import answer
 from transom._errors import HTTPError
+from transom._file import FilePart
 from transom._handle import Handle
 from transom._pool import Pool
 from transom._request import Request
@@ -68,18 +69,26 @@ class Dispatcher:
             return
         if response.chunks is None:
             answer(self.handle, request.token, response.parts)
-        elif isinstance(response.chunks, AsyncIterator):
-            self.loop_side.stream(route, request, response)
+        elif isinstance(response.chunks, (FilePart, AsyncIterator)):
+            self.stream(route, request, response)
         else:
             self._send(route, request, response)
 
     def stream(self, route: Route, request: Request, response: Response) -> None:
-        """Sends a response that comes in chunks, elsewhere than on this thread."""
-        if isinstance(response.chunks, AsyncIterator):
+        """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread."""
+        if isinstance(response.chunks, FilePart):
+            self._send_file(route, request, response.chunks, response)
+        elif isinstance(response.chunks, AsyncIterator):
             self.loop_side.stream(route, request, response)
         elif not self.pool.submit(lambda: self._send(route, request, response)):
             answer(self.handle, request.token, OVERLOADED)
             _close(response.chunks)
+
+    def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
+        try:
+            file.send(request.token, response)
+        except Exception as error:
+            self.stream_failed(route, request, error, None)
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
         chunks: Any = response.chunks

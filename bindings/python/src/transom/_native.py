@@ -59,6 +59,12 @@ class HeaderStruct(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("value", c_char_p)]
 
 
+def header_array(fields: list[tuple[str, str]]) -> ctypes.Array[HeaderStruct]:
+    """Header fields as an array of `transom_header`."""
+    pairs = [HeaderStruct(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    return (HeaderStruct * len(pairs))(*pairs)
+
+
 #: Every function used: name, result, arguments. Pointers are `c_void_p`, which
 #: takes an address as a plain int and is the cheapest to pass.
 QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -91,6 +97,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "transom_token_responder": (c_void_p, (c_uint64,)),
     "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p)),
+    "transom_responder_send_file": (
+        c_int32,
+        (c_void_p, c_uint16, c_void_p, c_size_t, c_int32, c_uint64, c_uint64),
+    ),
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
     "transom_writer_finish": (c_int32, (c_void_p,)),

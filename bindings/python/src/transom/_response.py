@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mimetypes
+import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -10,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from transom._errors import BadHeaderError, BadStatusError, HTTPError
+from transom._file import FilePart
 
 #: A body that is there: text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
@@ -97,8 +100,8 @@ class Response:
 
     #: Status, header block and body, as they are sent.
     parts: Parts
-    #: The body, if it comes in chunks.
-    chunks: Chunks | None
+    #: The body, if it is not in `parts`: it comes in chunks, or is a file.
+    chunks: Chunks | FilePart | None
     #: Whether the header section leaves before the first chunk is there.
     prompt: bool
 
@@ -170,6 +173,45 @@ class Response:
         response.parts = (_check_status(status), _block(headers, content_type, BYTES), b"")
         return response
 
+    @classmethod
+    def file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        status: int = 200,
+        headers: HeadersInput = (),
+        content_type: str | None = None,
+    ) -> Response:
+        """A regular file: `length` bytes from `offset` on, all that there are by default.
+
+        The file is opened at once and sent by the system, without a copy in Python. The
+        content type is guessed from the name, if it is not given. If the file becomes
+        shorter while it is sent, the connection ends before the announced length.
+
+        The path is opened as it is: if it comes from a client, it is yours to check.
+
+        Raises what `open` raises, `ValueError` if it is no regular file or does not
+        reach that far, and what the constructor raises.
+
+        >>> import tempfile
+        >>> page = tempfile.NamedTemporaryFile(suffix=".html")
+        >>> page.write(b"<h1>hello</h1>"), page.flush()
+        (14, None)
+        >>> Response.file(page.name)
+        <Response 200 text/html, 14 bytes of a file>
+        """
+        usual, encoding = mimetypes.guess_type(path)
+        if usual is None or encoding is not None:
+            usual = BYTES
+        response = cls(status=status, headers=headers)
+        response = cls.__new__(cls)
+        response.prompt = True
+        response.parts = (_check_status(status), _block(headers, content_type, usual), b"")
+        response.chunks = FilePart(path, offset, length)
+        return response
+
     @property
     def status(self) -> int:
         """The status."""
@@ -177,7 +219,7 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The body; empty if it comes in chunks."""
+        """The body; empty if it comes in chunks or is a file."""
         return self.parts[2]
 
     @property
@@ -231,7 +273,10 @@ class Response:
 
     def __repr__(self) -> str:
         types = [value for name, value in self.headers if name.lower() == "content-type"]
-        length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
+        if isinstance(self.chunks, FilePart):
+            length = f"{self.chunks.length} bytes of a file"
+        else:
+            length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
 
 

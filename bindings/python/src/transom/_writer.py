@@ -7,7 +7,7 @@ from typing import Any
 
 from transom import _native as native
 from transom._errors import make
-from transom._native import HeaderStruct, quick, waiting
+from transom._native import quick, waiting
 from transom._response import Response
 
 #: How long an asynchronous stream waits before it tries again to write to a
@@ -22,13 +22,10 @@ class Writer:
     __slots__ = ("_pointer",)
 
     def __init__(self, token: int, response: Response) -> None:
-        fields = [
-            HeaderStruct(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
-        ]
-        headers = (HeaderStruct * len(fields))(*fields)
+        headers = native.header_array(response.headers)
         pointer = c_void_p()
         code = quick.responder_start(
-            quick.token_responder(token), response.status, headers, len(fields), byref(pointer)
+            quick.token_responder(token), response.status, headers, len(headers), byref(pointer)
         )
         if code == native.OK:
             self._pointer = pointer.value

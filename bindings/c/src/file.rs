@@ -1,0 +1,72 @@
+//! Answering with a file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{FromRawFd, RawFd};
+
+use transom::Body;
+
+use crate::exchange::EXCHANGES;
+use crate::responder::{handle, head, transom_header, transom_responder};
+use crate::status::transom_status;
+
+/// The length that says "up to the end".
+const TO_END: u64 = u64::MAX;
+
+/// As transom_responder_send, but the body is `length` bytes of an open regular
+/// file, from `offset` on; with TRANSOM_TO_END all that there are from there. The
+/// system sends them from its cache, without a copy. The descriptor is the library's
+/// from this call on, whatever comes of it: it is closed when the file was sent or
+/// cannot be. Its file position does not matter and does not change. If the file is
+/// found shorter while it is sent, the connection ends before the announced length.
+///
+/// Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is not an open descriptor of a
+/// regular file or the file does not reach that far, TRANSOM_IO. After these too the
+/// request may still be answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_send_file(
+    responder: *mut transom_responder,
+    status: u16,
+    headers: *const transom_header,
+    header_count: usize,
+    fd: i32,
+    offset: u64,
+    length: u64,
+) -> transom_status {
+    checked!({
+        // SAFETY: by the contract the host gives it up.
+        let file = unsafe { take(fd) }?;
+        let handle = handle(responder)?;
+        // SAFETY: NULL or valid, by the contract.
+        let head = unsafe { head(status, headers, header_count) }?;
+        let body = part(file, offset, length).map_err(|error| {
+            log::error!(target: "transom", "an answer was refused: {error}");
+            match error.kind() {
+                io::ErrorKind::InvalidInput => transom_status::TRANSOM_INVALID_ARGUMENT,
+                _ => transom_status::TRANSOM_IO,
+            }
+        })?;
+        EXCHANGES.take(handle)?.send(head.body(body))?;
+    })
+}
+
+/// A descriptor as a file of ours.
+///
+/// # Safety
+/// If it is an open descriptor, the caller gives it up.
+unsafe fn take(descriptor: RawFd) -> Result<File, transom_status> {
+    // SAFETY: no pointers are involved, and a bad descriptor is an error.
+    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
+        return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+    }
+    // SAFETY: it is open, and the caller's to give.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
+}
+
+fn part(file: File, offset: u64, length: u64) -> io::Result<Body> {
+    let end = match length {
+        TO_END => file.metadata()?.len().max(offset),
+        _ => offset.saturating_add(length),
+    };
+    Body::file_range(file, offset..end)
+}

@@ -1,0 +1,183 @@
+/* Answers that are files: sent whole, in part, refused, left; the descriptor is closed each time. */
+#include "common.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+enum { SIZE = 3000000 };
+
+static char path[] = "/tmp/transom-files-XXXXXX";
+static atomic_int refusals;
+
+static char byte_at(size_t at)
+{
+    return (char)((at * 31) >> 7);
+}
+
+/* A descriptor of the file. */
+static int open_file(void)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static void whole(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    static const transom_header type = {"content-type", "application/octet-stream"};
+    OK(transom_responder_send_file(responder, 200, &type, 1, open_file(), 0, TRANSOM_TO_END));
+}
+
+static void part(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    OK(transom_responder_send_file(responder, 206, NULL, 0, open_file(), 1000, 5000));
+}
+
+static void rest(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END));
+}
+
+static int is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+}
+
+/* What is refused is closed, and the request may still be answered. */
+static void refused(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    const transom_header bad = {"a", "\n"};
+    int pipes[2], fd;
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, -1, 0, 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, 1 << 20, 0, 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK(pipe(pipes) == 0);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, pipes[0], 0, TRANSOM_TO_END),
+                 TRANSOM_INVALID_ARGUMENT);
+    CHECK(is_closed(pipes[0]));
+    close(pipes[1]);
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, SIZE + 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK(is_closed(fd));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, UINT64_MAX, UINT64_MAX - 1),
+                 TRANSOM_INVALID_ARGUMENT);
+    CHECK(is_closed(fd));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, SIZE + 1, TRANSOM_TO_END),
+                 TRANSOM_INVALID_ARGUMENT);
+    CHECK(is_closed(fd));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 200, &bad, 1, fd, 0, 1), TRANSOM_BAD_HEADER);
+    CHECK(is_closed(fd));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 99, NULL, 0, fd, 0, 1), TRANSOM_BAD_STATUS_CODE);
+    CHECK(is_closed(fd));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(NULL, 200, NULL, 0, fd, 0, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK(is_closed(fd));
+    atomic_fetch_add(&refusals, 1);
+    OK(transom_responder_send_text(responder, 200, "after all"));
+    fd = open_file();
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, 1), TRANSOM_ALREADY_ANSWERED);
+    CHECK(is_closed(fd));
+}
+
+/* Reads an answer that is too long for a reply: its body must be these bytes of the file. */
+static void expect_part(uint16_t port, const char *target, size_t from, size_t length)
+{
+    static char text[SIZE + 1000];
+    size_t total = 0, i;
+    ssize_t n;
+    char *body;
+    int fd = connect_to(port);
+    ask(fd, "GET", target);
+    while ((n = recv(fd, text + total, sizeof text - 1 - total, 0)) > 0)
+        total += (size_t)n;
+    CHECK(n == 0);
+    close(fd);
+    text[total] = '\0';
+    body = strstr(text, "\r\n\r\n");
+    CHECK(body != NULL);
+    body += 4;
+    CHECK(total - (size_t)(body - text) == length);
+    for (i = 0; i < length; i++)
+        if (body[i] != byte_at(from + i))
+            CHECK(!"another byte");
+}
+
+/* Descriptors of the file that are open. */
+static int open_descriptors(void)
+{
+    char link[64], target[256];
+    int fd, found = 0;
+    for (fd = 0; fd < 256; fd++) {
+        ssize_t n;
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        n = readlink(link, target, sizeof target - 1);
+        if (n > 0) {
+            target[n] = '\0';
+            found += strcmp(target, path) == 0;
+        }
+    }
+    return found;
+}
+
+static void serve(const char *model)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    uint16_t port;
+    int i;
+
+    OK(transom_server_set_model(server, model));
+    OK(transom_server_route(server, NULL, "/whole", whole, NULL, NULL));
+    OK(transom_server_route_inline(server, NULL, "/whole/inline", whole, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/part", part, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/rest", rest, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/refused", refused, NULL, NULL));
+    port = start(server);
+    expect_part(port, "/whole", 0, SIZE);
+    expect_part(port, "/whole/inline", 0, SIZE);
+    expect_part(port, "/part", 1000, 5000);
+    expect_part(port, "/rest", SIZE - 7, 7);
+    CHECK(get(port, "/refused", &reply) == 200);
+    CHECK(strcmp(reply.body, "after all") == 0);
+
+    /* Clients that leave in the middle would kill a process by SIGPIPE. */
+    for (i = 0; i < 8; i++) {
+        char some[1000];
+        int fd = connect_to(port);
+        ask(fd, "GET", "/whole");
+        CHECK(recv(fd, some, sizeof some, 0) > 0);
+        if (i % 2)
+            slam(fd);
+        else
+            close(fd);
+    }
+    expect_part(port, "/part", 1000, 5000);
+    EVENTUALLY(open_descriptors() == 0);
+    transom_server_free(server);
+}
+
+int main(void)
+{
+    struct sigaction action;
+    int fd = mkstemp(path);
+    char *bytes = malloc(SIZE);
+    size_t i;
+
+    CHECK(fd >= 0 && bytes != NULL);
+    for (i = 0; i < SIZE; i++)
+        bytes[i] = byte_at(i);
+    CHECK(write(fd, bytes, SIZE) == SIZE);
+    close(fd);
+    free(bytes);
+
+    CHECK(sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
+    serve("event");
+    serve("threads");
+    serve("sequential");
+    CHECK(refusals == 3);
+    unlink(path);
+    return 0;
+}

@@ -1,0 +1,63 @@
+"""A body that is a file, or a part of one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from transom import _native as native
+from transom._errors import make
+from transom._native import quick
+
+if TYPE_CHECKING:
+    from transom._response import Response
+
+
+class FilePart:
+    """A part of a regular file, opened: the system sends it, without Python reading it.
+
+    Raises what `open` raises, and `ValueError` if it is no regular file or does not
+    reach that far.
+    """
+
+    __slots__ = ("_file", "_offset", "length")
+
+    def __init__(self, path: str | os.PathLike[str], offset: int, length: int | None) -> None:
+        self._file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - see __del__
+        about = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{os.fspath(path)!r} is no regular file")
+        left = about.st_size - offset
+        if offset < 0 or left < 0 or (length is not None and not 0 <= length <= left):
+            wanted = "the rest" if length is None else f"{length} bytes"
+            raise ValueError(f"{wanted} from {offset} on of a file of {about.st_size} bytes")
+        self._offset = offset
+        #: How many bytes are sent.
+        self.length = left if length is None else length
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None:
+            file.close()
+
+    def send(self, token: int, response: Response) -> None:
+        """Answers a request with it; does not wait."""
+        headers = native.header_array(response.headers)
+        # The library closes what it is given; the response may be sent again.
+        code = quick.responder_send_file(
+            quick.token_responder(token),
+            response.status,
+            headers,
+            len(headers),
+            os.dup(self._file.fileno()),
+            self._offset,
+            self.length,
+        )
+        if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
+            raise make(code)
+
+
+def _open(path: str, flags: int) -> int:
+    """Opens without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,0 +1,67 @@
+//! A stretch of a file on its way out.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use bytes::Bytes;
+
+/// The most that is read at once.
+const CHUNK: u64 = 64 * 1024;
+
+/// What is left to send of a file. The file's own position is not used.
+pub(crate) struct FilePart {
+    file: File,
+    left: Range<u64>,
+}
+
+impl FilePart {
+    /// The octets `range` of a regular file; up to its end without one.
+    pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "only a regular file has a length to send",
+            ));
+        }
+        let left = range.unwrap_or(0..about.len());
+        if left.start > left.end || left.end > about.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("octets {} to {} of a file of {}", left.start, left.end, about.len()),
+            ));
+        }
+        Ok(Self { file, left })
+    }
+
+    pub fn len(&self) -> u64 {
+        self.left.end - self.left.start
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where in the file the next octet is.
+    pub fn at(&self) -> u64 {
+        self.left.start
+    }
+
+    /// Says that `length` of them were sent.
+    pub fn advance(&mut self, length: usize) {
+        self.left.start += length as u64;
+    }
+
+    /// The next octets, empty at the end. An error if the file has become shorter.
+    pub fn read(&mut self) -> io::Result<Bytes> {
+        let mut bytes = vec![0; usize::try_from(self.len().min(CHUNK)).unwrap_or_default()];
+        self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file has become shorter"),
+            _ => error,
+        })?;
+        self.advance(bytes.len());
+        Ok(bytes.into())
+    }
+}
