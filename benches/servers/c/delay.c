@@ -21,6 +21,13 @@ static struct {
     void (*wake)(void *what);
 } queue;
 
+static int is_due(const struct timespec *until)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > until->tv_sec || (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
 static void *wake_all(void *unused)
 {
     (void)unused;
@@ -35,8 +42,9 @@ static void *wake_all(void *unused)
         if (queue.first == NULL)
             queue.last = &queue.first;
         pthread_mutex_unlock(&queue.lock);
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &first->until, NULL) != 0)
-            ;
+        /* One that is due already costs no system call. */
+        while (!is_due(&first->until))
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &first->until, NULL);
         queue.wake(first->what);
         free(first);
         pthread_mutex_lock(&queue.lock);

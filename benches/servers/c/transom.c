@@ -3,6 +3,8 @@
  *
  *     transom --port 8080 --file FILE
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include <fcntl.h>
 #include <signal.h>
 #include <transom.h>
