@@ -64,14 +64,14 @@ pub fn head(
             target: head.target.as_str().into(),
             is_11: head.version == Version::HTTP_11,
             fields: head.headers.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            body: match facts.framing {
+            body: match facts.framing() {
                 Framing::None => Some(0),
                 Framing::Length(length) => Some(length),
                 Framing::Chunked => None,
             },
-            persistent: facts.persistent,
-            expects_continue: facts.expects_continue,
-            upgrade: facts.upgrade,
+            persistent: facts.is_persistent(),
+            expects_continue: facts.expects_continue(),
+            upgrade: facts.asks_for_upgrade(),
             end,
         }));
     }

@@ -73,19 +73,19 @@ impl<'a, T: Transport> Connection<'a, T> {
         let mut asked = Asked { is_head, version: head.version, facts, upgrade: None };
         let endpoint = match app.router.find(&mut head) {
             Found::Endpoint(endpoint) => endpoint,
-            Found::Answer(response) => {
-                return match Incoming::new(&asked.facts, u64::MAX) {
-                    Ok(incoming) => self.answer(asked, incoming, response),
+            Found::Answer(mut response) => {
+                return match Incoming::new(asked.facts, u64::MAX) {
+                    Ok(incoming) => self.answer(asked, incoming, &mut response),
                     Err(reject) => Begun::Done(self.refuse(is_head, reject)),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
-        let mut incoming = match Incoming::new(&asked.facts, limit) {
+        let mut incoming = match Incoming::new(asked.facts, limit) {
             Ok(incoming) => incoming,
             Err(reject) => return Begun::Done(self.refuse(is_head, reject)),
         };
-        asked.upgrade = asked.facts.upgrade.then(|| head.headers.clone());
+        asked.upgrade = asked.facts.asks_for_upgrade().then(|| head.headers.clone());
         let client = Arc::clone(&self.session.client);
         let exchange = client.exchange();
         let mut request = Request { head, client, exchange, body: Body::empty() };
@@ -95,10 +95,11 @@ impl<'a, T: Transport> Connection<'a, T> {
             return Begun::waits(asked, incoming, State::Body(endpoint, request));
         }
         let mut reply = self.call(endpoint, request);
-        match reply.poll(cx) {
-            Poll::Ready(response) => self.answer(asked, incoming, response),
-            Poll::Pending => Begun::waits(asked, incoming, State::Reply(endpoint, reply)),
-        }
+        let mut polled = reply.poll(cx);
+        let Poll::Ready(response) = &mut polled else {
+            return Begun::waits(asked, incoming, State::Reply(endpoint, reply));
+        };
+        self.answer(asked, incoming, response)
     }
 
     /// The rest of an exchange that has to wait.
@@ -125,12 +126,16 @@ impl<'a, T: Transport> Connection<'a, T> {
         handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
     }
 
-    /// Writes an answer, if that is all there is to do.
+    /// Writes an answer, if that is all there is to do. It is taken from where it lies
+    /// only if not.
     #[inline]
-    fn answer(&mut self, asked: Asked, incoming: Incoming, mut response: Response) -> Begun<'a> {
-        match self.answer_whole(&asked, &incoming, &mut response) {
+    fn answer(&mut self, asked: Asked, incoming: Incoming, response: &mut Response) -> Begun<'a> {
+        match self.answer_whole(&asked, &incoming, response) {
             Some(next) => Begun::Done(next),
-            None => Begun::waits(asked, incoming, State::Answer(response)),
+            None => {
+                let response = std::mem::replace(response, Response::new(StatusCode::OK));
+                Begun::waits(asked, incoming, State::Answer(response))
+            }
         }
     }
 
@@ -165,7 +170,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
-        let persistent = asked.facts.persistent
+        let persistent = asked.facts.is_persistent()
             && incoming.is_drainable(self.app.config.limits.drain)
             && !self.session.has_reached(Stage::Leaving)
             && !self.wire.is_waited_for();

@@ -67,8 +67,8 @@ struct Chunks {
 
 impl Incoming {
     /// A body of which nothing has been read. `limit` is in octets.
-    pub fn new(facts: &Facts, limit: u64) -> Result<Self, Reject> {
-        let rest = match facts.framing {
+    pub fn new(facts: Facts, limit: u64) -> Result<Self, Reject> {
+        let rest = match facts.framing() {
             Framing::None => Rest::Done,
             Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
             Framing::Length(length) => Rest::Length(length),
@@ -76,7 +76,7 @@ impl Incoming {
         };
         Ok(Self {
             rest,
-            expects_continue: facts.expects_continue,
+            expects_continue: facts.expects_continue(),
             allowance: limit,
             feed: None,
             trailers: Headers::new(),

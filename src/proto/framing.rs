@@ -15,20 +15,45 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// What a head's fields say of the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a head's fields say of the message. Two words, as it is handed on often: an
+/// enum and flags are copied in pieces that straddle them, for which the processor waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    pub framing: Framing,
-    /// The client lets the connection last (RFC 9112 9.3).
-    pub persistent: bool,
-    /// The client waits for `100 Continue` (RFC 9110 10.1.1).
-    pub expects_continue: bool,
-    /// The client asks to leave HTTP; for what, its Upgrade fields say
-    /// (RFC 9110 7.8).
-    pub upgrade: bool,
+    /// The body's length, if it is not chunked.
+    length: u64,
+    flags: u8,
 }
 
+const CHUNKED: u8 = 1;
+const PERSISTENT: u8 = 2;
+const EXPECTS_CONTINUE: u8 = 4;
+const UPGRADE: u8 = 8;
+
 impl Facts {
+    pub fn framing(self) -> Framing {
+        match self.length {
+            _ if self.flags & CHUNKED != 0 => Framing::Chunked,
+            0 => Framing::None,
+            length => Framing::Length(length),
+        }
+    }
+
+    /// The client lets the connection last (RFC 9112 9.3).
+    pub fn is_persistent(self) -> bool {
+        self.flags & PERSISTENT != 0
+    }
+
+    /// The client waits for `100 Continue` (RFC 9110 10.1.1).
+    pub fn expects_continue(self) -> bool {
+        self.flags & EXPECTS_CONTINUE != 0
+    }
+
+    /// The client asks to leave HTTP; for what, its Upgrade fields say
+    /// (RFC 9110 7.8).
+    pub fn asks_for_upgrade(self) -> bool {
+        self.flags & UPGRADE != 0
+    }
+
     pub fn of<'a>(
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
         version: Version,
@@ -80,15 +105,17 @@ impl Facts {
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        let framing = match (length, chunked) {
-            (Some(_), true) => return Err(Reject::BothFramings),
-            (_, true) => Framing::Chunked,
-            (None | Some(0), false) => Framing::None,
-            (Some(length), false) => Framing::Length(length),
-        };
+        if chunked && length.is_some() {
+            return Err(Reject::BothFramings);
+        }
+        let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
-        let expects_continue = expects_continue && framing != Framing::None;
-        Ok(Self { framing, persistent, expects_continue, upgrade: upgrade && version == Version::HTTP_11 })
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let flags = flag(chunked, CHUNKED)
+            | flag(persistent, PERSISTENT)
+            | flag(expects_continue && (chunked || length > 0), EXPECTS_CONTINUE)
+            | flag(upgrade && version == Version::HTTP_11, UPGRADE);
+        Ok(Self { length, flags })
     }
 }
 
@@ -146,7 +173,7 @@ mod tests {
 
     fn framing(fields: &[(&str, &str)]) -> Result<Framing, Reject> {
         let fields: Vec<_> = [("Host", "h")].iter().chain(fields).copied().collect();
-        facts(Version::HTTP_11, &fields).map(|facts| facts.framing)
+        facts(Version::HTTP_11, &fields).map(Facts::framing)
     }
 
     #[test]
@@ -203,7 +230,7 @@ mod tests {
     fn rfc9112_9_3_persistence() {
         let lasts = |version, fields: &[(&str, &str)]| {
             let fields: Vec<_> = [("host", "h")].iter().chain(fields).copied().collect();
-            facts(version, &fields).unwrap().persistent
+            facts(version, &fields).unwrap().is_persistent()
         };
         assert!(lasts(Version::HTTP_11, &[]));
         assert!(!lasts(Version::HTTP_11, &[("connection", "Close")]));
@@ -216,10 +243,10 @@ mod tests {
     #[test]
     fn rfc9110_10_1_1_expect() {
         let body = [("host", "h"), ("content-length", "1"), ("expect", "100-Continue")];
-        assert!(facts(Version::HTTP_11, &body).unwrap().expects_continue);
-        assert!(!facts(Version::HTTP_10, &body).unwrap().expects_continue);
+        assert!(facts(Version::HTTP_11, &body).unwrap().expects_continue());
+        assert!(!facts(Version::HTTP_10, &body).unwrap().expects_continue());
         assert!(
-            !facts(Version::HTTP_11, &[("host", "h"), ("expect", "100-continue")]).unwrap().expects_continue
+            !facts(Version::HTTP_11, &[("host", "h"), ("expect", "100-continue")]).unwrap().expects_continue()
         );
         let unknown = [("host", "h"), ("expect", "100-continue, more")];
         assert_eq!(facts(Version::HTTP_11, &unknown), Err(Reject::UnknownExpectation));

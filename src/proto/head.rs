@@ -186,9 +186,13 @@ fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<()
 /// Takes in what a request line consists of.
 fn set_line(head: &mut HeadParts, method: &[u8], target: &str, version: Version) -> Result<(), Reject> {
     head.version = version;
-    head.method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
-    if head.method == Method::CONNECT {
-        return Err(Reject::Connect);
+    if method == b"GET" {
+        head.method = Method::GET;
+    } else {
+        head.method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
+        if head.method == Method::CONNECT {
+            return Err(Reject::Connect);
+        }
     }
     if !head.target.assign(target) || (target == "*" && head.method != Method::OPTIONS) {
         return Err(Reject::BadTarget);
