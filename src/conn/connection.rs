@@ -20,7 +20,7 @@ const RATE_GRACE: Duration = Duration::from_secs(2);
 
 /// Exchanges before other connections of the thread have their turn, though
 /// more requests are there.
-const TURN: usize = 64;
+const TURN: u8 = 64;
 
 /// What a connection does after an exchange.
 pub(super) enum Next {
@@ -63,8 +63,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     #[expect(clippy::manual_async_fn, reason = "an async function would keep its argument twice")]
     pub fn run(mut self) -> impl Future<Output = ()> + Send + use<'a, T> {
         async move {
-            for turn in 1_usize.. {
-                if turn % TURN == 0 {
+            let mut turn = 0;
+            loop {
+                turn += 1;
+                if turn == TURN {
+                    turn = 0;
                     yield_now().await;
                 }
                 let mut reading = Reading::default();

@@ -130,13 +130,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// only if not.
     #[inline]
     fn answer(&mut self, asked: Asked, incoming: Incoming, response: &mut Response) -> Begun<'a> {
-        match self.answer_whole(&asked, &incoming, response) {
-            Some(next) => Begun::Done(next),
-            None => {
-                let response = std::mem::replace(response, Response::new(StatusCode::OK));
-                Begun::waits(asked, incoming, State::Answer(response))
-            }
+        if let Some(next) = self.answer_whole(&asked, &incoming, response) {
+            return Begun::Done(next);
         }
+        let response = std::mem::replace(response, Response::new(StatusCode::OK));
+        Begun::waits(asked, incoming, State::Answer(response))
     }
 
     /// Writes an answer whose body is at hand, to a request that has been read, if it

@@ -246,7 +246,9 @@ mod tests {
         assert!(facts(Version::HTTP_11, &body).unwrap().expects_continue());
         assert!(!facts(Version::HTTP_10, &body).unwrap().expects_continue());
         assert!(
-            !facts(Version::HTTP_11, &[("host", "h"), ("expect", "100-continue")]).unwrap().expects_continue()
+            !facts(Version::HTTP_11, &[("host", "h"), ("expect", "100-continue")])
+                .unwrap()
+                .expects_continue()
         );
         let unknown = [("host", "h"), ("expect", "100-continue, more")];
         assert_eq!(facts(Version::HTTP_11, &unknown), Err(Reject::UnknownExpectation));

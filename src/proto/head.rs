@@ -22,7 +22,6 @@ const FEW_FIELDS: usize = 16;
 pub(crate) struct HeadReader {
     /// Where the request line starts, behind empty lines.
     start: usize,
-    empty_lines: usize,
     /// Up to here line ends have been looked for.
     scanned: usize,
     /// Where the line being scanned starts.
@@ -67,8 +66,7 @@ impl HeadReader {
             match &buffer[self.start..lf] {
                 [b'\r'] => {
                     self.start = lf + 1;
-                    self.empty_lines += 1;
-                    if self.empty_lines > EMPTY_LINES {
+                    if self.start > EMPTY_LINES * b"\r\n".len() {
                         return Err(Reject::BadRequestLine);
                     }
                 }
