@@ -19,9 +19,6 @@ use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_traile
 /// though it has more and the client takes them, unless their bytes fill a turn before.
 const TURN: usize = 64;
 
-/// A file up to here is read and goes out with its head.
-const SMALL_FILE: u64 = 64 * 1024;
-
 /// Puts the body behind its head, and as much of it on the wire as it must to
 /// stay below the limit on waiting output. An error means that the answer could
 /// not be given whole, and the connection must not be used any more.
@@ -39,7 +36,6 @@ pub(super) async fn send<T: Transport>(
         return framer.end(wire, payload, body);
     }
     if let Some(file) = body.as_file()
-        && file.len() > SMALL_FILE
         && file.len() == framer.left
     {
         match poll_fn(|cx| wire.poll_send_file(cx, file)).await {

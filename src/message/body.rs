@@ -102,10 +102,11 @@ impl Body {
         Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: Some(length) }.into()
     }
 
-    /// A regular file, from its first byte to its last, as long as it is now. On
-    /// Linux the kernel sends it from its cache (sendfile(2)); elsewhere, and over a
-    /// stream of the host's own, it is read and written. Either way a thread that
-    /// serves waits for the disk if the file is not in memory.
+    /// A regular file, from its first byte to its last, as long as it is now. Up to
+    /// 64 KiB are read at once. What is longer the kernel sends from its cache on Linux
+    /// (sendfile(2)); elsewhere, and over a stream of the host's own, it is read and
+    /// written. Either way a thread that serves waits for the disk if the file is not in
+    /// memory.
     ///
     /// If the file is found shorter while it is sent, the connection is closed before
     /// the announced length, so that the client can tell.
@@ -125,7 +126,7 @@ impl Body {
     /// # Errors
     /// `InvalidInput` if it is no regular file; what the system says of it.
     pub fn file(file: File) -> io::Result<Self> {
-        Ok(Kind::File(Box::new(FilePart::new(file, None)?)).into())
+        Self::part(FilePart::new(file, None)?)
     }
 
     /// Some bytes of a regular file, otherwise as [`file`](Self::file).
@@ -144,7 +145,14 @@ impl Body {
     /// # Errors
     /// As [`file`](Self::file); `InvalidInput` if the file does not reach that far.
     pub fn file_range(file: File, range: Range<u64>) -> io::Result<Self> {
-        Ok(Kind::File(Box::new(FilePart::new(file, Some(range))?)).into())
+        Self::part(FilePart::new(file, Some(range))?)
+    }
+
+    fn part(part: FilePart) -> io::Result<Self> {
+        if part.len() > FilePart::CHUNK {
+            return Ok(Kind::File(Box::new(part)).into());
+        }
+        part.read_all().map(Self::from)
     }
 
     /// A body and the writer that fills it, from any task or thread. The

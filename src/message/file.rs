@@ -7,9 +7,6 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
-/// The most that is read at once.
-const CHUNK: u64 = 64 * 1024;
-
 /// What is left to send of a file. The file's own position is not used.
 pub(crate) struct FilePart {
     file: File,
@@ -17,6 +14,9 @@ pub(crate) struct FilePart {
 }
 
 impl FilePart {
+    /// The most that is read at once.
+    pub const CHUNK: u64 = 64 * 1024;
+
     /// The octets `range` of a regular file; up to its end without one.
     pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
         let about = file.metadata()?;
@@ -56,12 +56,36 @@ impl FilePart {
 
     /// The next octets, empty at the end. An error if the file has become shorter.
     pub fn read(&mut self) -> io::Result<Bytes> {
-        let mut bytes = vec![0; usize::try_from(self.len().min(CHUNK)).unwrap_or_default()];
-        self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file has become shorter"),
-            _ => error,
-        })?;
-        self.advance(bytes.len());
+        let mut bytes = self.room();
+        let length = loop {
+            match self.file.read_at(&mut bytes, self.left.start) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if length == 0 && !bytes.is_empty() {
+            return Err(shorter());
+        }
+        bytes.truncate(length);
+        self.advance(length);
         Ok(bytes.into())
     }
+
+    /// All octets, of which there are no more than [`CHUNK`](Self::CHUNK).
+    pub fn read_all(self) -> io::Result<Bytes> {
+        let mut bytes = self.room();
+        self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => shorter(),
+            _ => error,
+        })?;
+        Ok(bytes.into())
+    }
+
+    fn room(&self) -> Vec<u8> {
+        vec![0; usize::try_from(self.len().min(Self::CHUNK)).unwrap_or_default()]
+    }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")
 }

@@ -1,7 +1,7 @@
 //! The vocabulary: what a request and a response are.
 //!
-//! No I/O, no clock, no executor, and nothing about how a message looks on the
-//! wire beyond the form of a single field line.
+//! No I/O but reading a body that is a file, no clock, no executor, and nothing about
+//! how a message looks on the wire beyond the form of a single field line.
 
 mod body;
 mod client;

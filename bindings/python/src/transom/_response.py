@@ -205,7 +205,6 @@ class Response:
         usual, encoding = mimetypes.guess_type(path)
         if usual is None or encoding is not None:
             usual = BYTES
-        response = cls(status=status, headers=headers)
         response = cls.__new__(cls)
         response.prompt = True
         response.parts = (_check_status(status), _block(headers, content_type, usual), b"")
