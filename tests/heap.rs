@@ -1,4 +1,5 @@
-//! What the allocator is asked for. Alone in its process: it counts for all threads.
+//! What the allocator is asked for. It counts for all threads, so it is alone in its
+//! process: the test harness has a thread that allocates too, when it gets round to it.
 
 mod common;
 
@@ -27,8 +28,8 @@ fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
 }
 
-#[test]
-fn a_small_request_and_its_answer_take_nothing_from_the_heap() {
+/// A small request and its answer take nothing from the heap.
+fn main() {
     let app = Router::new()
         .get("/plain", async |_: Request| "hello")
         .get("/users/{name}/{part}", async |req: Request| match req.param("name") {
@@ -63,14 +64,10 @@ fn a_small_request_and_its_answer_take_nothing_from_the_heap() {
         let length = stream.read(&mut answer).unwrap();
         let answer = &mut answer[..length];
         (0..FIRST).for_each(|_| ask(&mut stream, &request, answer));
-        // The fewest of three times: what has nothing to do with requests may come between.
-        let taken = (0..3).map(|_| {
-            let counted = Region::new(ALLOCATOR);
-            (0..COUNTED).for_each(|_| ask(&mut stream, &request, answer));
-            let change = counted.change();
-            change.allocations + change.reallocations
-        });
-        let taken = taken.min().unwrap();
+        let counted = Region::new(ALLOCATOR);
+        (0..COUNTED).for_each(|_| ask(&mut stream, &request, answer));
+        let change = counted.change();
+        let taken = change.allocations + change.reallocations;
         assert!(taken <= most * COUNTED, "{target}: {taken} times in {COUNTED} requests");
         streams.push(stream);
     }

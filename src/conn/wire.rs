@@ -18,6 +18,8 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// the thread have their turn. More at once would not go faster: beyond the client's
 /// window the rest is only kept by the system, and has left the cache when it is read.
 pub(super) const TURN: usize = 256 * 1024;
+/// Writes before that, however little each of them takes.
+const WRITES: usize = 16;
 
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
@@ -117,12 +119,12 @@ impl<T: Transport> Wire<T> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, mut file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
         let mut left = TURN;
-        loop {
+        for write in 0.. {
             let file = file.as_deref_mut().filter(|file| file.len() > 0);
             if self.output.is_empty() && file.is_none() {
                 break;
             }
-            if left == 0 {
+            if left == 0 || write == WRITES {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

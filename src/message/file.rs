@@ -30,7 +30,7 @@ impl FilePart {
         if left.start > left.end || left.end > about.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("octets {} to {} of a file of {}", left.start, left.end, about.len()),
+                format!("octets {} to {} are not all in a file of {}", left.start, left.end, about.len()),
             ));
         }
         Ok(Self { file, left })

@@ -234,10 +234,10 @@ mod tests {
         result.expect("it does not end")
     }
 
-    /// So many turns, or as many as a few seconds hold on a machine with other work to do.
+    /// So many turns, or as many as a third of our patience holds on a machine with other work to do.
     pub(super) fn turns(most: usize) -> impl Iterator<Item = usize> {
         let begun = Instant::now();
-        (0..most).take_while(move |turn| *turn < 100 || begun.elapsed() < Duration::from_secs(5))
+        (0..most).take_while(move |turn| *turn < 100 || begun.elapsed() < PATIENCE / 3)
     }
 
     /// A stream in that reactor, and its other end.

@@ -34,7 +34,8 @@ impl Stream {
     }
 
     /// Has the kernel send up to so many octets of a file from that place on, and says how
-    /// many: 0 at its end. `Unsupported` if it cannot.
+    /// many: 0 at its end. `Unsupported` if it cannot, for whatever is not the socket's
+    /// fault (sendfile(2)): reading the file will tell.
     pub fn poll_send_file(
         &self,
         cx: &mut Context<'_>,
@@ -47,8 +48,9 @@ impl Stream {
         }
         self.watch.poll_io(cx, Way::Write, |_| {
             match rustix::fs::sendfile(&self.socket, file, Some(&mut at), most) {
-                // Of a file system that cannot.
-                Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+                Err(
+                    Errno::BADF | Errno::INVAL | Errno::IO | Errno::NOSYS | Errno::OVERFLOW | Errno::SPIPE,
+                ) => Err(io::ErrorKind::Unsupported.into()),
                 sent => Ok(sent?),
             }
         })

@@ -178,6 +178,23 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_before_its_length() 
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_told_of_in_the_log() {
+    let file = Scratch::new(200_000);
+    let write_only = File::options().write(true).open(&file.0).unwrap();
+    let server =
+        start(Router::new().get("/plain", async |_: Request| "plain").get("/file", move |_: Request| {
+            let body = Body::file(write_only.try_clone().unwrap()).unwrap();
+            async { octets(body) }
+        }));
+    let mut client = Client::connect(&server);
+    client.request("/file");
+    assert_eq!(client.head().header("content-length"), Some("200000"));
+    assert_eq!(client.until_closed(), 0);
+    Logs::expect("a response body broke off: Bad file descriptor");
+    Client::connect(&server).get("/plain").expect(200, "plain");
+}
+
+#[test]
 fn a_small_file_is_sent_as_it_was_when_the_answer_was_made() {
     let file = Scratch::new(65_536);
     let opened = file.open();

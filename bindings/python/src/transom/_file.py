@@ -31,7 +31,7 @@ class FilePart:
         left = about.st_size - offset
         if offset < 0 or left < 0 or (length is not None and not 0 <= length <= left):
             wanted = "the rest" if length is None else f"{length} bytes"
-            raise ValueError(f"{wanted} from {offset} on of a file of {about.st_size} bytes")
+            raise ValueError(f"{wanted} from {offset} on: the file has {about.st_size} bytes")
         self._offset = offset
         #: How many bytes are sent.
         self.length = left if length is None else length
