@@ -66,8 +66,8 @@ pub(super) trait Acceptor: Send {
 }
 
 /// The next connection, whatever it takes: when the system has no room for one,
-/// it says so once and tries on.
-pub(super) async fn accept(acceptor: &mut impl Acceptor) -> (Socket, Peer) {
+/// it says so once and tries on. Before each try it calls `make_room`.
+pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnMut()) -> (Socket, Peer) {
     let mut failing = false;
     loop {
         let accepted = poll_fn(|cx| {
@@ -84,6 +84,7 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor) -> (Socket, Peer) {
                 if !std::mem::replace(&mut failing, true) {
                     log::error!(target: "transom", "cannot accept connections: {error}; trying on");
                 }
+                make_room();
                 let until = Instant::now() + PAUSE;
                 poll_fn(|cx| acceptor.poll_at(cx, until)).await;
             }

@@ -137,7 +137,7 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
         if turn % ACCEPT_TURN == 0 {
             future::yield_now().await;
         }
-        let (socket, peer) = accept(&mut listener).await;
+        let (socket, peer) = accept(&mut listener, || ()).await;
         let admitted = match socket {
             Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
                 let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };

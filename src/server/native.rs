@@ -198,7 +198,12 @@ impl Listeners {
 
     /// The next connection of any of them.
     pub async fn accept(&mut self) -> (Socket, Peer) {
-        accept(self).await
+        accept(self, || ()).await
+    }
+
+    /// The same; and when the system has no room for one, `make_room` is called.
+    pub async fn accept_with(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
+        accept(self, make_room).await
     }
 
     /// A connection that is there already.

@@ -54,7 +54,8 @@ async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners
     let places = Places::new(shared.app.config.limits.connection_threads);
     loop {
         let place = wait_for_place(shared, &places, listeners, alarm).await;
-        let (socket, peer) = listeners.accept().await;
+        // Those who stay on without a request may hold the last descriptors.
+        let (socket, peer) = listeners.accept_with(|| shared.gate.make_room()).await;
         let shared = Arc::clone(shared);
         let admission = shared.gate.admit(peer);
         let job = move || {
