@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::Headers;
@@ -145,8 +145,14 @@ impl Client {
 
     /// An exchange is over: what it waited for will not be told any more, and
     /// what it hints is no longer said.
-    pub fn end_exchange(&self) {
-        self.exchange.fetch_add(1, Ordering::SeqCst);
+    pub fn end_exchange(self: &Arc<Self>) {
+        if Arc::strong_count(self) == 1 {
+            // Nobody else has it, so nobody can leave something in between.
+            fence(Ordering::Acquire);
+            self.exchange.store(self.exchange.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        } else {
+            self.exchange.fetch_add(1, Ordering::SeqCst);
+        }
         if !self.used.load(Ordering::SeqCst) {
             return;
         }
