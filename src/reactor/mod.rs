@@ -2,8 +2,8 @@
 //! or another thread calls. It knows nothing of HTTP.
 //!
 //! Each thread that serves has a reactor of its own. Descriptors are registered
-//! once, edge-triggered (epoll(7)): from then on waiting costs one system call
-//! for all that is ready, and none for each descriptor.
+//! once, edge-triggered (epoll(7)), when they first have to be waited for: from then
+//! on waiting costs one system call for all that is ready, and none for each descriptor.
 
 mod alarm;
 mod bell;
@@ -125,23 +125,18 @@ impl Reactor {
         }
     }
 
-    /// Registers a descriptor, which must not block, for as long as the watch lives.
-    pub fn watch(&self, descriptor: impl AsFd) -> io::Result<Watch> {
-        self.register(descriptor, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
+    /// The watch of a descriptor that is not registered yet.
+    pub fn watch(&self) -> Watch {
+        let ready = Arc::<Readiness>::default();
+        let key = self.0.watched().insert(Arc::clone(&ready));
+        Watch::new(self.clone(), key, ready)
     }
 
     /// Registers a descriptor to read from that other reactors have registered
     /// too: of those that wait, one is woken (`EPOLLEXCLUSIVE`, see `epoll_ctl(2)`).
     pub fn watch_shared(&self, descriptor: impl AsFd) -> io::Result<Watch> {
-        self.register(descriptor, EventFlags::IN | EventFlags::EXCLUSIVE)
-    }
-
-    fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<Watch> {
-        let ready = Arc::<Readiness>::default();
-        let key = self.0.watched().insert(Arc::clone(&ready));
-        let watch = Watch::new(self.clone(), key, ready);
-        let data = EventData::new_u64(key as u64);
-        epoll::add(&self.0.epoll, descriptor, data, flags | EventFlags::ET)?;
+        let watch = self.watch();
+        watch.register(descriptor, EventFlags::IN | EventFlags::EXCLUSIVE)?;
         Ok(watch)
     }
 
@@ -244,7 +239,7 @@ mod tests {
     pub(super) fn pair(reactor: &Reactor) -> (Stream, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Stream::new(reactor, ours.into()).unwrap(), theirs)
+        (Stream::new(reactor, ours.into()), theirs)
     }
 
     /// What one thread asks for and another gives, in turn.

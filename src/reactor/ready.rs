@@ -1,11 +1,12 @@
 //! Whether a descriptor is ready, as far as the kernel has told.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use rustix::event::epoll::EventFlags;
+use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Reactor;
 
@@ -19,7 +20,11 @@ pub(crate) enum Way {
 /// A descriptor's readiness: set by the kernel's events, cleared by operations
 /// that would block.
 #[derive(Default)]
-pub(super) struct Readiness([Side; 2]);
+pub(super) struct Readiness {
+    sides: [Side; 2],
+    /// The kernel tells of it.
+    is_registered: AtomicBool,
+}
 
 struct Side {
     state: AtomicU32,
@@ -39,8 +44,7 @@ const WAITED_FOR: u32 = 8;
 /// if none has come since it began.
 const TICK: u32 = 16;
 
-/// Ready until found otherwise: what is there when a descriptor is registered
-/// is no news to the kernel, and the first try tells.
+/// Ready until found otherwise: the first try tells.
 impl Default for Side {
     fn default() -> Self {
         Self { state: AtomicU32::new(READY), waiter: Mutex::default() }
@@ -51,7 +55,7 @@ impl Readiness {
     /// Takes in what the kernel says; who waits for it is to be woken.
     pub fn set(&self, flags: EventFlags, woken: &mut Vec<Waker>) {
         let broken = EventFlags::HUP | EventFlags::ERR;
-        let [read, write] = &self.0;
+        let [read, write] = &self.sides;
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | broken) {
             let hung_up = if flags.intersects(EventFlags::RDHUP | broken) { HUNG_UP } else { 0 };
             read.set(READY | hung_up, woken);
@@ -63,7 +67,7 @@ impl Readiness {
 
     /// The reactor runs no more: operations fail from now on.
     pub fn abandon(&self, woken: &mut Vec<Waker>) {
-        self.0.iter().for_each(|side| side.set(READY | ABANDONED, woken));
+        self.sides.iter().for_each(|side| side.set(READY | ABANDONED, woken));
     }
 }
 
@@ -98,8 +102,8 @@ impl Side {
     }
 }
 
-/// A registered descriptor. Dropped, it is forgotten; closing the descriptor
-/// itself takes it off the kernel's list.
+/// A descriptor that is waited for, once it is registered. Dropped, it is forgotten;
+/// closing the descriptor itself takes it off the kernel's list.
 pub(crate) struct Watch {
     reactor: Reactor,
     key: usize,
@@ -111,9 +115,21 @@ impl Watch {
         Self { reactor, key, ready }
     }
 
-    /// That it is registered with.
+    /// That it waits with.
     pub fn reactor(&self) -> &Reactor {
         &self.reactor
+    }
+
+    /// Has the kernel tell of the descriptor, which must not block, from now on, and
+    /// of what is there already. Without effect if it does so.
+    pub fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<()> {
+        if self.ready.is_registered.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let data = EventData::new_u64(self.key as u64);
+        let added = epoll::add(&self.reactor.0.epoll, descriptor, data, flags | EventFlags::ET);
+        added.inspect_err(|_| self.ready.is_registered.store(false, Ordering::Relaxed))?;
+        Ok(())
     }
 
     /// Tries an operation that does not block, once the descriptor is ready for it;
@@ -162,7 +178,7 @@ impl Watch {
     /// Ready, with the count of events so far.
     #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
-        let side = &self.ready.0[way as usize];
+        let side = &self.ready.sides[way as usize];
         let state = side.state.load(Ordering::SeqCst);
         if state & READY != 0 { Poll::Ready(state) } else { side.poll_event(cx) }
     }
@@ -171,7 +187,7 @@ impl Watch {
     /// of more. What has hung up stays ready to say so.
     pub fn clear(&self, way: Way, tick: u32) {
         if tick & HUNG_UP == 0 {
-            let state = &self.ready.0[way as usize].state;
+            let state = &self.ready.sides[way as usize].state;
             // An event that has come since stands.
             let _ = state.compare_exchange(tick, tick & !READY, Ordering::SeqCst, Ordering::SeqCst);
         }
@@ -223,11 +239,17 @@ mod tests {
         }
     }
 
+    fn registered(reactor: &Reactor, descriptor: &UnixStream) -> Watch {
+        let watch = reactor.watch();
+        watch.register(descriptor, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP).unwrap();
+        watch
+    }
+
     fn watched() -> (Reactor, Watch, UnixStream, UnixStream) {
         let reactor = Reactor::new().unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let watch = reactor.watch(&ours).unwrap();
+        let watch = registered(&reactor, &ours);
         (reactor, watch, ours, theirs)
     }
 
@@ -329,7 +351,7 @@ mod tests {
             assert_eq!(reactor.0.watched().len(), 0);
             let (other, mut its_end) = UnixStream::pair().unwrap();
             other.set_nonblocking(true).unwrap();
-            let other_watch = reactor.watch(&other).unwrap();
+            let other_watch = registered(&reactor, &other);
             drop(ours);
             turn().await;
             assert_eq!(count.0.load(Ordering::SeqCst), 0);

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
@@ -24,13 +25,27 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Takes over a socket that does not block.
-    pub fn new(reactor: &Reactor, socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { watch: reactor.watch(&socket)?, socket })
+    pub fn new(reactor: &Reactor, socket: OwnedFd) -> Self {
+        Self { watch: reactor.watch(), socket }
     }
 
     /// Ready if there may be something to read.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.watch.poll_ready(cx, Way::Read).map(|_| ())
+        let ready = self.watch.poll_ready(cx, Way::Read);
+        // What cannot be waited for says so when it is read.
+        self.waiting(ready.map(|_| Ok(()))).map(|_| ())
+    }
+
+    /// What has to wait is registered; many a connection is served without.
+    fn waiting<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_pending()
+            && let Err(error) =
+                self.watch.register(&self.socket, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
+        {
+            log::error!(target: "transom", "cannot register a connection: {error}");
+            return Poll::Ready(Err(error));
+        }
+        polled
     }
 
     /// Has the kernel send up to so many octets of a file from that place on, and says how
@@ -46,14 +61,15 @@ impl Stream {
         if would_signal() {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
-        self.watch.poll_io(cx, Way::Write, |_| {
+        let sent = self.watch.poll_io(cx, Way::Write, |_| {
             match rustix::fs::sendfile(&self.socket, file, Some(&mut at), most) {
                 Err(
                     Errno::BADF | Errno::INVAL | Errno::IO | Errno::NOSYS | Errno::OVERFLOW | Errno::SPIPE,
                 ) => Err(io::ErrorKind::Unsupported.into()),
                 sent => Ok(sent?),
             }
-        })
+        });
+        self.waiting(sent)
     }
 
     /// That it waits with.
@@ -71,16 +87,19 @@ impl AsFd for Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buffer.len();
-        self.watch.poll_some(cx, Way::Read, room, || {
+        let read = self.watch.poll_some(cx, Way::Read, room, || {
             Ok(rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0)
-        })
+        });
+        self.waiting(read)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.watch
-            .poll_io(cx, Way::Write, |_| Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?))
+        let written = self
+            .watch
+            .poll_io(cx, Way::Write, |_| Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?));
+        self.waiting(written)
     }
 
     fn poll_write_vectored(
@@ -92,10 +111,11 @@ impl AsyncWrite for Stream {
         if let (Some(only), None) = (filled.next(), filled.next()) {
             return self.poll_write(cx, only);
         }
-        self.watch.poll_io(cx, Way::Write, |_| {
+        let written = self.watch.poll_io(cx, Way::Write, |_| {
             let mut none = SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(&self.socket, slices, &mut none, SendFlags::NOSIGNAL)?)
-        })
+        });
+        self.waiting(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -132,7 +152,7 @@ mod tests {
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (ours, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Stream::new(reactor, ours.into()).unwrap(), theirs)
+        (Stream::new(reactor, ours.into()), theirs)
     }
 
     /// Reads once, if that is possible now.

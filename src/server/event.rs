@@ -119,25 +119,17 @@ impl Crew {
         let shared = Arc::clone(&self.shared);
         let reactor = worker.reactor.clone();
         // A line is made within the task: what a task is given it keeps.
-        let line = move || {
-            let line = Line::new(&reactor, socket);
-            line.inspect_err(|error| log::error!(target: "transom", "cannot serve a connection: {error}"))
-        };
         if let Some(admission) = shared.gate.admit(peer) {
             worker.load.fetch_add(1, Ordering::Relaxed);
             let load = Load(Arc::clone(&worker.load));
             worker.reactor.spawn(async move {
-                let Ok(serving) = line().map(|line| serve(line, &shared.app, &admission.session)) else {
-                    return;
-                };
-                serving.await;
+                serve(Line::new(&reactor, socket), &shared.app, &admission.session).await;
                 drop(load);
             });
         } else if Arc::strong_count(&self.refusals) <= REFUSALS {
             let refusal = Arc::clone(&self.refusals);
             worker.reactor.spawn(async move {
-                let Ok(refusing) = line().map(|line| refuse_busy(line, &shared.app.config)) else { return };
-                refusing.await;
+                refuse_busy(Line::new(&reactor, socket), &shared.app.config).await;
                 drop(refusal);
             });
         }

@@ -29,13 +29,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub fn new(reactor: &Reactor, socket: Socket) -> io::Result<Self> {
+    pub fn new(reactor: &Reactor, socket: Socket) -> Self {
         let (socket, is_tcp): (OwnedFd, _) = match socket {
             Socket::Tcp(socket) => (socket.into(), true),
             Socket::Unix(socket) => (socket.into(), false),
         };
-        let (stream, alarm) = (Stream::new(reactor, socket)?, Alarm::new(reactor));
-        Ok(Self { stream, alarm, is_tcp, may_be_held: false, doors: None })
+        let (stream, alarm) = (Stream::new(reactor, socket), Alarm::new(reactor));
+        Self { stream, alarm, is_tcp, may_be_held: false, doors: None }
     }
 
     /// On a thread of its own, which its handlers may hold.

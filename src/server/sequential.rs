@@ -45,10 +45,7 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, m
     )
     .await
     {
-        match Line::new(reactor, socket) {
-            Ok(line) => serve_one(shared, line.before(doors), peer, &mut listeners).await,
-            Err(error) => log::error!(target: "transom", "cannot register a connection: {error}"),
-        }
+        serve_one(shared, Line::new(reactor, socket).before(doors), peer, &mut listeners).await;
     }
 }
 

@@ -61,9 +61,7 @@ async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners
         let job = move || {
             // Given up last, when the thread is as good as free.
             let place = place;
-            if let Err(error) = serve_here(&shared, &place.reactor, socket, admission.as_ref()) {
-                log::error!(target: "transom", "cannot serve a connection: {error}");
-            }
+            serve_here(&shared, &place.reactor, socket, admission.as_ref());
         };
         // A pool whose threads are fewer than its jobs keeps them waiting; and it
         // is closed only behind this loop.
@@ -99,18 +97,12 @@ async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners,
 
 /// Serves a connection on this thread to its end, or refuses it if it was not
 /// admitted.
-fn serve_here(
-    shared: &Shared,
-    reactor: &Reactor,
-    socket: Socket,
-    admission: Option<&Admission>,
-) -> io::Result<()> {
-    let line = Line::new(reactor, socket)?.alone();
+fn serve_here(shared: &Shared, reactor: &Reactor, socket: Socket, admission: Option<&Admission>) {
+    let line = Line::new(reactor, socket).alone();
     match admission {
         Some(admission) => reactor.block_on(serve(line, &shared.app, &admission.session)),
         None => reactor.block_on(refuse_busy(line, &shared.app.config)),
     }
-    Ok(())
 }
 
 /// Counts the threads that are free.
