@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -40,8 +41,7 @@ const EVENTS: usize = 256;
 /// What a thread that nothing holds takes at most from one wait to the next, on a
 /// machine with other work to do.
 const MOMENT: Duration = Duration::from_millis(10);
-/// The keys of the bell and the clock among the registered descriptors: no watch has
-/// such a key.
+/// What the events of the bell and the clock carry: no watch has such a key.
 const BELL: u64 = u64::MAX;
 const CLOCK: u64 = u64::MAX - 1;
 
@@ -59,6 +59,8 @@ struct Inner {
     epoll: OwnedFd,
     bell: Arc<Bell>,
     watched: Mutex<Slab<Arc<Readiness>>>,
+    /// Counts watches; it wraps round.
+    generation: AtomicU32,
     alarms: Alarms,
     tasks: Arc<Tasks>,
 }
@@ -71,7 +73,8 @@ impl Reactor {
         // Edge-triggered, it need not be read to be heard again.
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
-        Ok(Self(Arc::new(Inner { epoll, bell, watched: Mutex::default(), alarms, tasks })))
+        let (watched, generation) = (Mutex::default(), AtomicU32::new(0));
+        Ok(Self(Arc::new(Inner { epoll, bell, watched, generation, alarms, tasks })))
     }
 
     /// That of this thread, while it runs a future or a task.
@@ -127,7 +130,7 @@ impl Reactor {
 
     /// The watch of a descriptor that is not registered yet.
     pub fn watch(&self) -> Watch {
-        let ready = Arc::<Readiness>::default();
+        let ready = Arc::new(Readiness::new(self.0.generation.fetch_add(1, Ordering::Relaxed)));
         let key = self.0.watched().insert(Arc::clone(&ready));
         Watch::new(self.clone(), key, ready)
     }
@@ -158,8 +161,11 @@ impl Reactor {
         self.0.bell.awake();
         let watched = self.0.watched();
         for event in events.drain(..) {
-            let (flags, data) = (event.flags, event.data);
-            if let Some(ready) = usize::try_from(data.u64()).ok().and_then(|key| watched.get(key)) {
+            let (flags, tag) = (event.flags, event.data.u64());
+            let key = Readiness::key(tag);
+            if let Some(ready) = watched.get(key)
+                && ready.tag(key) == tag
+            {
                 ready.set(flags, woken);
             }
         }
@@ -205,7 +211,7 @@ impl Inner {
 mod tests {
     use std::future::poll_fn;
     use std::os::unix::net::UnixStream;
-    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;

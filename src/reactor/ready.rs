@@ -19,11 +19,12 @@ pub(crate) enum Way {
 
 /// A descriptor's readiness: set by the kernel's events, cleared by operations
 /// that would block.
-#[derive(Default)]
 pub(super) struct Readiness {
     sides: [Side; 2],
     /// The kernel tells of it.
     is_registered: AtomicBool,
+    /// Tells it from those that had its key before.
+    generation: u32,
 }
 
 struct Side {
@@ -52,6 +53,22 @@ impl Default for Side {
 }
 
 impl Readiness {
+    pub fn new(generation: u32) -> Self {
+        Self { sides: Default::default(), is_registered: AtomicBool::new(false), generation }
+    }
+
+    /// What its events carry. A descriptor that is closed may be open still in another
+    /// process, and then the kernel goes on telling of it (epoll(7), "Questions and
+    /// answers", 6): that must not concern who has its key next.
+    pub fn tag(&self, key: usize) -> u64 {
+        u64::from(self.generation) << 32 | key as u64
+    }
+
+    /// The key in such a tag.
+    pub fn key(tag: u64) -> usize {
+        usize::try_from(tag & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+    }
+
     /// Takes in what the kernel says; who waits for it is to be woken.
     pub fn set(&self, flags: EventFlags, woken: &mut Vec<Waker>) {
         let broken = EventFlags::HUP | EventFlags::ERR;
@@ -126,7 +143,7 @@ impl Watch {
         if self.ready.is_registered.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let data = EventData::new_u64(self.key as u64);
+        let data = EventData::new_u64(self.ready.tag(self.key));
         let added = epoll::add(&self.reactor.0.epoll, descriptor, data, flags | EventFlags::ET);
         added.inspect_err(|_| self.ready.is_registered.store(false, Ordering::Relaxed))?;
         Ok(())
@@ -146,7 +163,10 @@ impl Watch {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             }
             match operation(tick) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(way, tick),
+                // It has not hung up either, whatever was told.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unset(way, tick, READY | HUNG_UP);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
             }
@@ -187,10 +207,14 @@ impl Watch {
     /// of more. What has hung up stays ready to say so.
     pub fn clear(&self, way: Way, tick: u32) {
         if tick & HUNG_UP == 0 {
-            let state = &self.ready.sides[way as usize].state;
-            // An event that has come since stands.
-            let _ = state.compare_exchange(tick, tick & !READY, Ordering::SeqCst, Ordering::SeqCst);
+            self.unset(way, tick, READY);
         }
+    }
+
+    fn unset(&self, way: Way, tick: u32, bits: u32) {
+        let state = &self.ready.sides[way as usize].state;
+        // An event that has come since stands.
+        let _ = state.compare_exchange(tick, tick & !bits, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -362,6 +386,44 @@ mod tests {
             its_end.write_all(b"y").unwrap();
             turn().await;
             assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn what_the_kernel_still_tells_of_a_descriptor_that_is_closed_concerns_no_other() {
+        in_time(|| {
+            let (reactor, watch, ours, theirs) = watched();
+            // A child process has it too: for the kernel it stays open, and registered.
+            let kept = ours.try_clone().unwrap();
+            let key = watch.key;
+            drop((watch, ours));
+            let (other, _its_end) = UnixStream::pair().unwrap();
+            other.set_nonblocking(true).unwrap();
+            let other_watch = registered(&reactor, &other);
+            assert_eq!(other_watch.key, key);
+            reactor.block_on(async {
+                turn().await;
+                clear(&other_watch, Way::Read);
+                let (waker, count) = counted();
+                assert!(!is_ready(&other_watch, &waker, Way::Read));
+                drop(theirs);
+                turn().await;
+                assert_eq!(count.0.load(Ordering::SeqCst), 0);
+                assert!(!is_ready(&other_watch, &waker, Way::Read));
+            });
+            drop(kept);
+        });
+    }
+
+    #[test]
+    fn what_would_block_has_not_hung_up() {
+        in_time(|| {
+            let (_reactor, watch, ours, _theirs) = watched();
+            watch.ready.set(EventFlags::RDHUP, &mut Vec::new());
+            let polled = watch.poll_io(&mut Context::from_waker(Waker::noop()), Way::Read, |_| {
+                Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
+            });
+            assert!(polled.is_pending());
         });
     }
 
