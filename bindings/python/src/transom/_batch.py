@@ -11,7 +11,7 @@ from transom import _native as native
 from transom._errors import make
 from transom._handle import Handle
 from transom._native import quick
-from transom._packed import REQUEST, Pieces, encode
+from transom._packed import REQUEST, RESPONSE, Pieces, encode
 from transom._request import Request
 from transom._response import SERVER_ERROR, Parts
 
@@ -20,6 +20,7 @@ MOST = 32
 
 _CAPACITY = 256 * 1024
 _ALL_OK = bytes(MOST * 4)
+_join = b"".join
 _log = logging.getLogger("transom")
 
 
@@ -81,16 +82,28 @@ class Outbox:
     def flush(self) -> None:
         """Sends what waits. What the library refuses is logged; the client then got a 500."""
         pieces = self.pieces
+        most = 4 * MOST
         while pieces:
-            records = b"".join(pieces if len(pieces) <= 4 * MOST else pieces[: 4 * MOST])
+            try:
+                records = _join(pieces if len(pieces) <= most else pieces[:most])
+            except MemoryError:
+                if most > 4:
+                    # One at a time they need less.
+                    most = 4
+                    continue
+                size = len(pieces[2])
+                pieces[:4] = encode(RESPONSE.unpack(pieces[0])[3], *SERVER_ERROR)
+                records = _join(pieces[:4])
+                _log.error("there is no memory to send an answer of %d bytes: stream it", size)
             results = self._results
             status = quick.server_respond_batch(
                 self._handle.pointer, records, len(records), results, MOST, self._done_at
             )
+            del pieces[:most]
             if status or bytes(results) != _ALL_OK:
-                _log_refusals(status, results[: self._done.value])
+                outcomes = results[: self._done.value]
                 results[:] = [0] * MOST
-            del pieces[: 4 * MOST]
+                _log_refusals(status, outcomes)
 
     def copy_out(self) -> None:
         """Sends what waits, from another thread, and leaves it in place.

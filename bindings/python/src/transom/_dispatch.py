@@ -52,9 +52,25 @@ class Dispatcher:
             return self._loop_side
 
     def submit(self, route: Route, request: Request) -> None:
-        """Runs a plain handler on the pool."""
-        if not self.pool.submit(lambda: self._run(route, request)):
-            answer(self.handle, request.token, OVERLOADED)
+        """Runs a plain handler on the pool; if that cannot be, the client is told so."""
+        try:
+            if not self.pool.submit(lambda: self._run(route, request)):
+                answer(self.handle, request.token, OVERLOADED)
+        except Exception as error:
+            self._refuse([(route, request)], error)
+
+    def post(self, handed: list[tuple[Route, Request]]) -> None:
+        """Runs asynchronous handlers on the loop; if there can be none, the clients are told so."""
+        try:
+            self.loop_side.post(handed)
+        except Exception as error:
+            self._refuse(handed, error)
+
+    def _refuse(self, handed: list[tuple[Route, Request]], error: Exception) -> None:
+        for _, request in handed:
+            answer(self.handle, request.token, SERVER_ERROR)
+        for route, request in handed:
+            self._report(route, request, error)
 
     def _run(self, route: Route, request: Request) -> None:
         begun = perf_counter()
@@ -64,15 +80,14 @@ class Dispatcher:
             finally:
                 route.ran_on_pool(perf_counter() - begun)
             response = from_value(value)
+            if response.chunks is None:
+                answer(self.handle, request.token, response.parts)
+            elif isinstance(response.chunks, (FilePart, AsyncIterator)):
+                self.stream(route, request, response)
+            else:
+                self._send(route, request, response)
         except BaseException as error:
             answer(self.handle, request.token, self.failure(route, request, error))
-            return
-        if response.chunks is None:
-            answer(self.handle, request.token, response.parts)
-        elif isinstance(response.chunks, (FilePart, AsyncIterator)):
-            self.stream(route, request, response)
-        else:
-            self._send(route, request, response)
 
     def stream(self, route: Route, request: Request, response: Response) -> None:
         """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread."""
@@ -130,14 +145,18 @@ class Dispatcher:
         return SERVER_ERROR
 
     def _report(self, route: Route, request: Request, error: BaseException) -> None:
-        _log.error(
-            "handler %s failed on %s %s: %s",
-            name_of(route.handler),
-            request.method,
-            request.target,
-            error,
-            exc_info=error,
-        )
+        try:
+            _log.error(
+                "handler %s failed on %s %s: %s",
+                name_of(route.handler),
+                request.method,
+                request.target,
+                error,
+                exc_info=error,
+            )
+        except Exception:
+            # The client gets its answer also if the host's log fails.
+            pass
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.on_fatal(error)
 

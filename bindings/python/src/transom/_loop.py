@@ -16,6 +16,7 @@ from transom._native import quick
 from transom._request import Request
 from transom._response import TEXT, Response, content_type_line, from_value
 from transom._route import Route
+from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes
 
 _TEXT_BLOCK = content_type_line(TEXT)
@@ -31,6 +32,8 @@ class LoopSide:
 
     def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        #: Set when there will be no more requests to pull.
+        self.ended = asyncio.Event()
         self._dispatcher = dispatcher
         self._inbox = Inbox(dispatcher.handle, quick)
         self._outbox = Outbox(dispatcher.handle)
@@ -41,8 +44,12 @@ class LoopSide:
         self._flushing = False
         self._closing = False
 
-    def pull(self, on_end: Callable[[], None]) -> None:
-        """Pulls requests from now on; calls `on_end` when there will be no more. In the loop's thread."""
+    def pull(self) -> None:
+        """Pulls requests from now on, until the library has stopped: then `ended` is set.
+
+        In the loop's thread, or before the loop runs. Raises `SystemCallError` or what the
+        loop raises if its descriptor cannot be had or waited for.
+        """
         fd = self._dispatcher.handle.event_fd
 
         def readable() -> None:
@@ -51,7 +58,7 @@ class LoopSide:
                 self._take_batch(requests)
             elif self._inbox.status not in (native.TIMEOUT, native.WOULD_BLOCK):
                 self.loop.remove_reader(fd)
-                on_end()
+                self.ended.set()
 
         self.loop.add_reader(fd, readable)
 
@@ -166,23 +173,34 @@ class LoopSide:
 
 
 class LoopThread:
-    """An event loop on a thread of its own."""
+    """An event loop on a thread of its own; if `pulls`, it pulls requests.
 
-    def __init__(self, on_thread: Callable[[], None]) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.side: LoopSide | None = None
+    Raises `SystemCallError` or what asyncio raises if it cannot be; then nothing is left of it.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, pulls: bool, on_thread: Callable[[], None]) -> None:
+        self._loop = asyncio.new_event_loop()
         self._on_thread = on_thread
         self._thread = threading.Thread(target=self._run, name="transom-loop", daemon=True)
-        self._thread.start()
+        try:
+            self.side = LoopSide(dispatcher, self._loop)
+            if pulls:
+                self.side.pull()
+            start_thread(self._thread)
+        except BaseException:
+            if self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            else:
+                self._loop.close()
+            raise
 
     def _run(self) -> None:
         self._on_thread()
-        loop = self.loop
+        loop = self._loop
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
-            if self.side is not None:
-                loop.run_until_complete(self.side.close())
+            loop.run_until_complete(self.side.close())
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             asyncio.set_event_loop(None)
@@ -191,8 +209,7 @@ class LoopThread:
     def close(self, timeout: float) -> bool:
         """Ends the loop; `False` if something keeps it busy for longer than `timeout` seconds."""
         try:
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._loop.call_soon_threadsafe(self._loop.stop)
         except RuntimeError:
             pass  # closed already
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return join_thread(self._thread, timeout)

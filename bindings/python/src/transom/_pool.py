@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from transom._errors import SystemCallError
+from transom._thread import join_thread, start_thread
+
 Job = Callable[[], None]
 
 
@@ -33,10 +36,9 @@ class Pool:
         with self._lock:
             if self._closed or self._unfinished >= self._limit:
                 return False
-            self._unfinished += 1
-            if self._unfinished > len(self._threads) < self._size and not self._grow():
-                self._unfinished -= 1
+            if self._unfinished >= len(self._threads) < self._size and not self._grow():
                 return False
+            self._unfinished += 1
             self._jobs.put(job)
         return True
 
@@ -44,8 +46,8 @@ class Pool:
         """Starts a thread; `False` if there is none and none can be started."""
         thread = threading.Thread(target=self._work, name=f"transom-pool-{len(self._threads)}", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:
+            start_thread(thread)
+        except SystemCallError:
             return bool(self._threads)
         self._threads.append(thread)
         return True
@@ -74,6 +76,4 @@ class Pool:
         for _ in threads:
             self._jobs.put(None)
         end = time.monotonic() + timeout
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        return all(join_thread(thread, max(0.0, end - time.monotonic())) for thread in threads)

@@ -9,6 +9,7 @@ that was quick a thousand times and then blocks holds nobody else up for long.
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
@@ -17,12 +18,13 @@ from time import perf_counter
 from transom import _native as native
 from transom._batch import Inbox, Outbox, answer
 from transom._dispatch import Dispatcher
-from transom._errors import make
+from transom._errors import SystemCallError, make
 from transom._native import waiting
 from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
 from transom._request import Request
 from transom._response import SERVER_ERROR, TEXT, content_type_line, from_value
 from transom._route import SHORT, Route
+from transom._thread import join_thread, start_thread
 
 #: How long a handler may keep the leader, in seconds, before the watcher steps in.
 STUCK = 0.03
@@ -71,7 +73,10 @@ class Pullers:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Starts the leader and the watcher."""
+        """Starts the leader and the watcher.
+
+        Raises `SystemCallError` unless both run; one that runs all the same ends with the library.
+        """
         self._add_thread()
         self._add_thread()
 
@@ -83,18 +88,16 @@ class Pullers:
             thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._threads.append(thread)
         try:
-            thread.start()
-        except RuntimeError:
-            # The interpreter is ending, or the system has no threads left: go on with those there are.
+            start_thread(thread)
+        except SystemCallError:
             with self._grow:
                 self._threads.remove(thread)
+            raise
 
     def join(self, timeout: float) -> bool:
         """Waits for the threads once the library has stopped; `False` if a handler keeps one."""
         end = perf_counter() + timeout
-        for thread in list(self._threads):
-            thread.join(max(0.0, end - perf_counter()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return all(join_thread(thread, max(0.0, end - perf_counter())) for thread in list(self._threads))
 
     def _run(self) -> None:
         self._on_thread()
@@ -138,7 +141,11 @@ class Pullers:
         if old is not None and stuck is not None:
             self._dispatcher.routes[stuck.route_id].demote()
             old.outbox.copy_out()
-            self._add_thread()
+            try:
+                self._add_thread()
+            except SystemCallError:
+                # The interpreter is ending, or the system has no threads left: go on with those there are.
+                pass
         return lead
 
     def _lead_on(self, lead: Lead) -> None:
@@ -168,11 +175,24 @@ class Pullers:
         while True:
             try:
                 return self._work(lead)
-            except Exception:
-                _log.exception("a request could not be answered")
-                lead.outbox.pieces.clear()
-                if lead.request is not None:
-                    answer(self._dispatcher.handle, lead.request.token, SERVER_ERROR)
+            except Exception as error:
+                self._refuse(lead, error)
+
+    def _refuse(self, lead: Lead, error: Exception) -> None:
+        """Answers the request whose handler ran last, unless it has an answer, and sends what others have."""
+        request = lead.request
+        lead.outbox.flush()
+        if request is None:
+            what = "requests"
+        else:
+            answer(self._dispatcher.handle, request.token, SERVER_ERROR)
+            what = f"{request.method} {request.target}"
+        why = "the answer is too large: stream it" if isinstance(error, struct.error) else error
+        try:
+            _log.error("%s could not be answered: %s", what, why, exc_info=error)
+        except Exception:
+            # Not even a log that fails may end the leader.
+            pass
 
     def _work(self, lead: Lead) -> bool:
         """Answers what is left of the batch; `False` if another has taken over meanwhile."""
@@ -193,7 +213,7 @@ class Pullers:
                     now = perf_counter()
                 continue
             if handed:
-                dispatcher.loop_side.post(handed)
+                dispatcher.post(handed)
                 handed = []
             lead.request = request
             lead.since = begun = now
@@ -232,6 +252,6 @@ class Pullers:
                 outbox.flush()
                 return False
         if handed:
-            dispatcher.loop_side.post(handed)
+            dispatcher.post(handed)
         outbox.flush()
         return self._lead is lead

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -13,11 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from transom._dispatch import Dispatcher
-from transom._errors import ForkedError
+from transom._errors import Error, ForkedError, SystemCallError
 from transom._handle import Handle, Report
 from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
+from transom._thread import start_thread
 
 if TYPE_CHECKING:
     # Loaded only by those who use it: it takes as much memory as all the rest.
@@ -32,6 +34,8 @@ _AT_EXIT = 1.0
 _JOIN = 0.25
 #: How long a wait goes without a look at signals, in seconds.
 _SLICE = 0.05
+
+_log = logging.getLogger("transom")
 
 
 class Running:
@@ -49,9 +53,9 @@ class Running:
         on_end: Callable[[], None],
         host_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.port: int = handle.port
+        self.port: int = 0
         """The port that is listened on; 0 on a Unix socket."""
-        self.addresses: list[str] = handle.addresses
+        self.addresses: list[str] = []
         """All addresses that are listened on."""
         self._handle = handle
         self._on_end = on_end
@@ -65,21 +69,45 @@ class Running:
         self._using = threading.RLock()
         self._report: Report | None = None
         self._ended = threading.Event()
+        #: A handler has stopped the server, and no thread could be had to wait for its end.
+        self._deserted = False
+        #: How long those under way then have, in seconds.
+        self.granted = 0.0
         self._forked = False
         self._host_loop = host_loop
+        self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
         self._loop_thread: LoopThread | None = None
-        self._pullers: Pullers | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
         self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop_side, self._fail)
-        if host_loop is not None:
-            self._add_thread()
-        elif routes and all(route.is_async for route in routes):
-            side = self._dispatcher.loop_side
-            side.loop.call_soon_threadsafe(side.pull, lambda: None)
+        self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
+
+    def begin(self, address: str) -> None:
+        """Listens and pulls requests. If that cannot be, raises, and nothing is left of it."""
+        try:
+            self._handle.start(address)
+            self.port, self.addresses = self._handle.port, self._handle.addresses
+            if self._host_loop is not None:
+                self._add_thread()
+                self._dispatcher.loop_side.pull()
+            elif self._loop_pulls:
+                # It pulls from the start on.
+                _ = self._dispatcher.loop_side
+            else:
+                self._pullers.start()
+            _runnings.add(self)
+        except BaseException:
+            self._undo()
+            raise
+
+    def _undo(self) -> None:
+        """Ends what a start has begun before it failed."""
+        try:
+            self._handle.stop(0)
+        except Error:
+            # It does not even listen.
+            self._handle.free()
         else:
-            self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
-            self._pullers.start()
-        _runnings.add(self)
+            self._reap(0)
 
     def _add_thread(self) -> None:
         self._threads.add(threading.current_thread())
@@ -89,8 +117,7 @@ class Running:
 
         if self._host_loop is not None:
             return LoopSide(dispatcher, self._host_loop)
-        self._loop_thread = LoopThread(self._add_thread)
-        self._loop_thread.side = LoopSide(dispatcher, self._loop_thread.loop)
+        self._loop_thread = LoopThread(dispatcher, self._loop_pulls, self._add_thread)
         return self._loop_thread.side
 
     @property
@@ -108,7 +135,7 @@ class Running:
     def notify(self, signs: SimpleQueue[object]) -> None:
         """Puts something into `signs` when the server is about to end, or has ended."""
         self._signs = signs
-        if self.fatal is not None or self._report is not None:
+        if self.fatal is not None or self._report is not None or self._deserted:
             self._sign()
 
     def _sign(self) -> None:
@@ -148,13 +175,32 @@ class Running:
             return self._final()
         if threading.current_thread() in self._threads:
             if self._host_loop is None:
-                threading.Thread(target=self.stop, args=(timeout,), name="transom-stop", daemon=True).start()
+                self._reap_elsewhere(timeout)
             return report
         if self._host_loop is not None:
             ended = self._ended.wait(timeout + 1.0)
             return self._final() if ended else report
         with self._lock:
             return self._report or self._reap(timeout)
+
+    def _reap_elsewhere(self, timeout: float) -> None:
+        """Lets a new thread see to the end; if there is none, `run`, the next start or stop, or the exit."""
+        thread = threading.Thread(target=self.stop, args=(timeout,), name="transom-stop", daemon=True)
+        try:
+            start_thread(thread)
+        except SystemCallError as error:
+            self.granted = timeout
+            self._deserted = True
+            self._sign()
+            _log.warning("a handler has stopped the server, and no thread sees to its end: %s", error)
+
+    @property
+    def over(self) -> bool:
+        """Whether a handler has stopped it, and nobody may have seen to its end."""
+        if not self._deserted or self._forked:
+            return False
+        with self._using:
+            return self._report is not None or self._handle.wait(0)
 
     def _final(self) -> Report:
         """The numbers, once all has ended."""
@@ -168,7 +214,7 @@ class Running:
         while not self._handle.wait(_SLICE) and monotonic() < end:
             pass
         report = self._handle.report()
-        clean = self._pullers is None or self._pullers.join(_JOIN)
+        clean = self._pullers.join(_JOIN)
         clean = self._pool.close(_JOIN) and clean
         if self._loop_thread is not None:
             clean = self._loop_thread.close(_JOIN) and clean
@@ -190,8 +236,7 @@ class Running:
         import asyncio
 
         side = self._dispatcher.loop_side
-        ended = asyncio.Event()
-        side.pull(ended.set)
+        ended = side.ended
         failed: BaseException | None = None
         try:
             if ready is not None:
@@ -210,9 +255,13 @@ class Running:
                 # The first one stops within the time, another one at once.
                 self._begin_stop(0 if cancelled else timeout)
                 cancelled = True
-        await side.close()
-        report = self._handle.report()
-        self._conclude(report, self._pool.close(0))
+        clean = False
+        try:
+            await side.close()
+            clean = True
+        finally:
+            report = self._handle.report()
+            self._conclude(report, self._pool.close(0) and clean)
         failed = failed or self.fatal
         if failed is not None:
             raise failed

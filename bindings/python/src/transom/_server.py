@@ -196,8 +196,12 @@ class Server:
         return decorate
 
     def _expect_idle(self) -> None:
+        running = self._running
+        if running is not None:
+            running.expect_unforked()
+            if running.over:
+                running.stop(0)
         if self._running is not None:
-            self._running.expect_unforked()
             raise AlreadyStartedError("the server runs already; stop it first")
 
     def _start(self, address: str, loop: asyncio.AbstractEventLoop | None) -> Running:
@@ -210,10 +214,11 @@ class Server:
                 handle.route(method, pattern, route_id)
             if self._fallback is not None:
                 handle.fallback(self._fallback)
-            handle.start(address)
             backlog = self._limits.get("pool_queue", 1024)
-            self._running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
-            return self._running
+            running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
+            running.begin(address)
+            self._running = running
+            return running
 
     def _forget(self) -> None:
         self._running = None
@@ -221,7 +226,8 @@ class Server:
     @property
     def running(self) -> Running | None:
         """The server while it runs."""
-        return self._running
+        running = self._running
+        return None if running is None or running.over else running
 
     def start(self, address: str = _ADDRESS) -> Running:
         """Listens and returns; the server runs on threads of its own until stopped.
@@ -231,8 +237,9 @@ class Server:
         ones on one event loop. No signal handler is installed. After a stop it may be
         started again.
 
-        Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError` or
-        `AlreadyStartedError`, with the reason.
+        Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError`,
+        `AlreadyStartedError`, or, if the system has no threads or descriptors left,
+        `SystemCallError` or another `OSError`, with the reason. Then nothing is left of it.
         """
         return self._start(address, None)
 
@@ -257,7 +264,7 @@ class Server:
             except BaseException:
                 running.stop(0)
                 raise
-            report = running.stop(stop_timeout)
+            report = running.stop(max(stop_timeout, running.granted))
         if running.fatal is not None:
             raise running.fatal
         return report
@@ -299,8 +306,9 @@ def _signals(server: Server, signs: SimpleQueue[object]) -> Iterator[None]:
 
     def handle(signum: int, _frame: object) -> None:
         nonlocal came
-        if came and server.running is not None:
-            server.running.hurry()
+        running = server.running
+        if came and running is not None:
+            running.hurry()
         came = True
         signs.put(signum)
 

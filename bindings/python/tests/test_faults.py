@@ -1,0 +1,418 @@
+"""What the system refuses: threads, descriptors, memory. It costs no more than what needed them."""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import gc
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+import types
+import unittest
+from unittest import mock
+
+from support import LIMIT, Quiet, connect, fetch, read_all, until
+
+import transom
+from transom import Response, Server, _batch, _puller
+from transom._native import quick
+
+REFUSED = "can't start new thread"
+
+
+def no_threads(prefix, after=0):
+    """Lets `Thread.start` fail for threads with such a name, once that many have been started."""
+    real = threading.Thread.start
+    left = [after]
+
+    def start(thread):
+        if thread.name.startswith(prefix):
+            if not left[0]:
+                raise RuntimeError(REFUSED)
+            left[0] -= 1
+        real(thread)
+
+    return mock.patch.object(threading.Thread, "start", start)
+
+
+def no_event_loop():
+    return mock.patch.object(
+        asyncio, "new_event_loop", side_effect=OSError(errno.EMFILE, "Too many open files")
+    )
+
+
+def no_event_descriptor():
+    return mock.patch.object(quick, "server_event_fd", return_value=-1)
+
+
+def plain():
+    app = Server()
+    app.get("/")(lambda request: "hello")
+    return app
+
+
+def asynchronous():
+    app = Server()
+
+    @app.get("/")
+    async def handler(request):
+        return "hello"
+
+    return app
+
+
+@unittest.skipUnless(os.path.isdir("/proc/self/fd"), "counts by /proc")
+class TestStart(Quiet, unittest.TestCase):
+    """A start that fails raises, and leaves nothing behind."""
+
+    def setUp(self):
+        super().setUp()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = free.getsockname()
+        # What is left behind is not to be freed by chance.
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def place(self):
+        return f"127.0.0.1:{self.address[1]}"
+
+    def check(self, app, fault, kind, start=None):
+        """`start` raises that under the fault and leaves nothing; without it the app serves."""
+        before = len(os.listdir("/proc/self/fd")), set(threading.enumerate())
+        start = start or (lambda: app.start(self.place()))
+        with fault, self.assertRaises(kind) as caught:
+            start()
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(self.address).close()
+        self.assertIsNone(app.running)
+        self.assertEqual(set(threading.enumerate()) - before[1], set())
+        # Not equal: what earlier tests left to end may end meanwhile.
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before[0])
+        with app.start(self.place()) as running:
+            self.assertEqual(fetch(running, "/").text, "hello")
+        self.assertEqual(self.log, [])
+        return caught.exception
+
+    def check_refused_thread(self, app, fault):
+        error = self.check(app, fault, transom.SystemCallError)
+        self.assertIn(REFUSED, str(error))
+        self.assertIsInstance(error.__cause__, RuntimeError)
+
+    def test_without_a_thread_that_pulls(self):
+        self.check_refused_thread(plain(), no_threads("transom-puller"))
+
+    def test_without_a_thread_that_watches(self):
+        self.check_refused_thread(plain(), no_threads("transom-puller", after=1))
+
+    def test_without_a_thread_for_the_loop(self):
+        loops = []
+        real = asyncio.new_event_loop
+
+        def new_event_loop():
+            loops.append(real())
+            return loops[-1]
+
+        with mock.patch.object(asyncio, "new_event_loop", new_event_loop):
+            self.check_refused_thread(asynchronous(), no_threads("transom-loop"))
+        self.assertEqual([loop.is_closed() for loop in loops], [True, True])
+
+    def test_without_a_loop(self):
+        error = self.check(asynchronous(), no_event_loop(), OSError)
+        self.assertEqual(error.errno, errno.EMFILE)
+
+    def test_without_an_event_descriptor(self):
+        self.check(asynchronous(), no_event_descriptor(), transom.SystemCallError)
+
+    def test_a_loop_that_takes_no_descriptor(self):
+        fault = mock.patch.object(
+            asyncio.SelectorEventLoop, "add_reader", side_effect=OSError(errno.ENOSPC, "full")
+        )
+        self.assertEqual(self.check(asynchronous(), fault, OSError).errno, errno.ENOSPC)
+
+    def test_serve_without_an_event_descriptor(self):
+        for make in (plain, asynchronous):
+            app = make()
+            loop = asyncio.new_event_loop()
+            self.addCleanup(loop.close)
+
+            def serve(app=app, loop=loop):
+                loop.run_until_complete(asyncio.wait_for(app.serve(self.place()), LIMIT))
+
+            # What a loop opens for itself is open from now on.
+            loop.run_until_complete(asyncio.sleep(0))
+            self.check(app, no_event_descriptor(), transom.SystemCallError, serve)
+            serving = app.serve(self.place(), ready=lambda running: running.hurry())
+            self.assertEqual(loop.run_until_complete(serving).pending, 0)
+
+    def test_whatever_is_raised_meanwhile(self):
+        fault = mock.patch.object(_puller.Pullers, "start", side_effect=KeyboardInterrupt)
+        self.check(plain(), fault, KeyboardInterrupt)
+
+    def test_an_address_in_use(self):
+        app = plain()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            place = f"127.0.0.1:{taken.getsockname()[1]}"
+            start = functools.partial(app.start, place)
+            self.check(app, contextlib.nullcontext(), transom.AddressInUseError, start)
+
+
+class TestStop(Quiet, unittest.TestCase):
+    """A stop in a handler, when no thread can be had to wait for the end."""
+
+    def app(self, timeout=LIMIT, pause=0.0):
+        app = Server()
+
+        @app.get("/")
+        def handler(request):
+            pending = app.running.stop(timeout).pending
+            time.sleep(pause)
+            return str(pending)
+
+        @app.get("/async")
+        async def waits(request):
+            return str(app.running.stop(timeout).pending)
+
+        return app
+
+    def test_run_returns(self):
+        for path in ("/", "/async"):
+            app = self.app(pause=0.3)
+            reports = []
+            runner = threading.Thread(
+                target=lambda app=app, reports=reports: reports.append(
+                    # The handler gives more time than this.
+                    app.run("127.0.0.1:0", quiet=True, stop_timeout=0)
+                )
+            )
+            runner.start()
+            self.assertTrue(until(lambda app=app: app.running is not None))
+            with no_threads("transom-stop"):
+                self.assertEqual(fetch(app.running, path).text, "1")
+                runner.join(LIMIT)
+            self.assertEqual([(report.cut, report.pending) for report in reports], [(0, 0)])
+            self.assertIsNone(app.running)
+            self.assertIn(REFUSED, "\n".join(self.log))
+
+    def test_it_can_be_started_again(self):
+        for path, timeout in (("/", LIMIT), ("/async", LIMIT), ("/", 0)):
+            app = self.app(timeout)
+            running = app.start("127.0.0.1:0")
+            with no_threads("transom-stop"), connect(running) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                read_all(connection)
+                self.assertTrue(until(lambda app=app: app.running is None))
+            app.get("/more")(lambda request: "more")
+            with app.start("127.0.0.1:0") as again:
+                self.assertEqual(fetch(again, "/more").text, "more")
+            self.assertEqual(running.stop().pending, 0)
+
+    def test_a_stop_from_elsewhere_ends_it(self):
+        app = self.app()
+        with no_threads("transom-stop"), app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/").text, "1")
+            self.assertEqual(running.stop().pending, 0)
+        self.assertEqual([t.name for t in threading.enumerate() if t.name.startswith("transom")], [])
+
+    def test_a_third_cancellation_does_not_keep_the_server(self):
+        app = Server()
+
+        @app.get("/")
+        async def handler(request):
+            try:
+                await asyncio.sleep(LIMIT)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.3)
+                raise
+
+        async def main():
+            listening = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(app.serve("127.0.0.1:0", ready=listening.set_result))
+            running = await listening
+            _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await asyncio.sleep(0.1)
+            for _ in range(3):
+                task.cancel()
+                await asyncio.sleep(0.1)
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            writer.close()
+
+        asyncio.run(main())
+        self.assertIsNone(app.running)
+
+
+class TestNeighbours(Quiet, unittest.TestCase):
+    """One request that cannot be dealt with takes nothing from the others of its batch."""
+
+    def setUp(self):
+        super().setUp()
+        # Nobody takes over while the batch is gathered.
+        patch = mock.patch.object(_puller, "STUCK", LIMIT)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def app(self):
+        app = Server(threads=2, timeouts={"handler": 5.0})
+        self.release = threading.Event()
+        self.addCleanup(self.release.set)
+
+        @app.get("/hold", blocking=False)
+        def hold(request):
+            self.release.wait(LIMIT)
+            return "held"
+
+        app.get("/quick/{n}", blocking=False)(lambda request: request.params["n"])
+        app.get("/pool/{n}", blocking=True)(lambda request: request.params["n"])
+
+        @app.get("/async/{n}")
+        async def waits(request):
+            return request.params["n"]
+
+        @app.get("/chunks", blocking=True)
+        def chunks(request):
+            async def two():
+                yield "a"
+                yield "b"
+
+            return two()
+
+        return app
+
+    def batch(self, running, paths):
+        """Asks for all while the leader is kept, then lets it go; status and body of each."""
+        connections = []
+        for path in ["/hold", *paths]:
+            connections.append(connect(running))
+            connections[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            time.sleep(0.03)
+        self.release.set()
+        answers = []
+        for connection in connections:
+            with connection:
+                head, _, body = read_all(connection).partition(b"\r\n\r\n")
+            answers.append((int(head.split()[1]), body.decode()))
+        self.assertEqual(answers.pop(0), (200, "held"))
+        return answers
+
+    def check(self, running, paths, faulty):
+        """The faulty ones get a 500 and a line in the log, all others their answers."""
+        expected = [path.rsplit("/")[-1] for path in paths]
+        answers = self.batch(running, paths)
+        for number in range(len(paths)):
+            if number in faulty:
+                self.assertEqual(answers[number][0], 500, (paths[number], answers))
+                self.assertIn(paths[number], "\n".join(self.log))
+            else:
+                self.assertEqual(answers[number], (200, expected[number]), answers)
+        self.assertEqual(len(self.log), len(faulty), self.log)
+
+    def test_no_loop_for_asynchronous_handlers(self):
+        kinds = ("quick", "quick", "async", "pool", "async", "quick", "async", "quick")
+        paths = [f"/{kind}/{number}" for number, kind in enumerate(kinds)]
+        for fault in (no_event_loop(), no_threads("transom-loop")):
+            self.log.clear()
+            with self.app().start("127.0.0.1:0") as running:
+                with fault:
+                    self.check(running, paths, {2, 4, 6})
+                self.assertEqual(fetch(running, "/async/1").text, "1")
+
+    def test_the_last_of_a_batch(self):
+        with self.app().start("127.0.0.1:0") as running, no_event_loop():
+            self.check(running, ["/quick/1", "/async/2"], {1})
+
+    def test_no_loop_for_chunks(self):
+        with self.app().start("127.0.0.1:0") as running, no_event_loop():
+            self.check(running, ["/quick/1", "/chunks", "/quick/3"], {1})
+
+    def test_an_answer_too_large_for_a_record(self):
+        packer = _puller.RESPONSE
+
+        def pack(*fields):
+            if fields[6] == len("large"):
+                raise struct.error("argument out of range")
+            return packer.pack(*fields)
+
+        with (
+            mock.patch.object(_puller, "RESPONSE", types.SimpleNamespace(pack=pack)),
+            self.app().start("127.0.0.1:0") as running,
+        ):
+            self.check(running, ["/quick/1", "/quick/large", "/quick/3", "/pool/4"], {1})
+        self.assertIn("too large", self.log[0])
+
+    def test_no_thread_for_the_pool(self):
+        paths = ["/quick/1", "/pool/2", "/quick/3"]
+        with self.app().start("127.0.0.1:0") as running, no_threads("transom-pool"):
+            answers = self.batch(running, paths)
+        self.assertEqual([status for status, _ in answers], [200, 503, 200])
+
+    def test_a_pool_that_fails(self):
+        app = self.app()
+        with app.start("127.0.0.1:0") as running:
+            real = running._pool.submit
+            failing = mock.Mock(side_effect=[MemoryError("none left"), mock.DEFAULT], wraps=real)
+            with mock.patch.object(running._pool, "submit", failing):
+                self.check(running, ["/quick/1", "/pool/2", "/quick/3", "/pool/4"], {1})
+
+    def test_no_thread_to_take_over(self):
+        app = self.app()
+        with (
+            mock.patch.object(_puller, "STUCK", 0.03),
+            no_threads("transom-puller", after=2),
+            app.start("127.0.0.1:0") as running,
+        ):
+            self.assertEqual(self.batch(running, ["/quick/1", "/quick/2"]), [(200, "1"), (200, "2")])
+            self.assertEqual(fetch(running, "/quick/3").text, "3")
+
+    def test_a_log_that_raises(self):
+        handler = logging.Handler()
+        handler.emit = mock.Mock(side_effect=ValueError("no log"))
+        app = self.app()
+
+        @app.get("/fails", blocking=False)
+        def fails(request):
+            raise KeyError
+
+        logger = logging.getLogger("transom")
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        with app.start("127.0.0.1:0") as running:
+            answers = self.batch(running, ["/quick/1", "/fails", "/quick/3"])
+            self.assertEqual([status for status, _ in answers], [200, 500, 200])
+            self.assertEqual(fetch(running, "/quick/4").text, "4")
+
+
+class TestOutbox(Quiet, unittest.TestCase):
+    def test_answers_that_do_not_fit_memory_together(self):
+        """They leave one by one; one that does not fit alone is a 500."""
+        sent = []
+
+        def send(_pointer, records, length, results, _most, done):
+            sent.append(bytes(records))
+            return 0
+
+        outbox = _batch.Outbox(types.SimpleNamespace(pointer=0))
+        for token in range(1, 41):
+            parts = Response(str(token)).parts
+            outbox.pieces.extend(_batch.record(token, parts))
+        whole = [b"".join(outbox.pieces[at : at + 4]) for at in range(0, 160, 4)]
+        refusal = b"".join(_batch.encode(7, *_batch.SERVER_ERROR))
+
+        def join(pieces):
+            if len(pieces) > 4 or pieces[2] == b"7":
+                raise MemoryError
+            return b"".join(pieces)
+
+        with (
+            mock.patch.object(quick, "server_respond_batch", send),
+            mock.patch.object(_batch, "_join", join),
+        ):
+            outbox.flush()
+        self.assertEqual(sent, [*whole[:6], refusal, *whole[7:]])
+        self.assertEqual(outbox.pieces, [])
+        self.assertEqual(len(self.log), 1)
