@@ -1,13 +1,13 @@
 //! Handlers: what a program does with a request.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
 use http::StatusCode;
 
 use crate::answering::Answering;
-use crate::message::{IntoResponse, Request, Response};
+use crate::guard::guarded;
+use crate::message::{self, IntoResponse, Request, Response};
 use crate::pool::{Pool, PoolFull};
 use crate::responder::{Answer, Responder};
 
@@ -93,7 +93,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// [`PoolFull`], with the job.
     pub fn run_blocking<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
-        self.pool.run(job)
+        message::blocking(|| self.pool.run(job))
     }
 }
 
@@ -149,14 +149,11 @@ impl Reply {
         match &mut self.0 {
             Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
             Kind::Later(answer) => answer.poll(cx),
-            Kind::Future(future) => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(polled) => polled,
-                Err(panic) => {
-                    // It must not be polled again.
-                    self.0 = Kind::Now(None);
-                    Poll::Ready(panicked(&*panic))
-                }
-            },
+            Kind::Future(future) => guarded("a handler", || future.poll(cx)).unwrap_or_else(|| {
+                // It must not be polled again.
+                self.0 = Kind::Now(None);
+                Poll::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR))
+            }),
         }
     }
 }
@@ -173,20 +170,8 @@ impl fmt::Debug for Reply {
 
 /// Calls a handler so that a panic in it becomes a 500.
 pub(crate) fn call(handler: &dyn Handler, request: Request, context: Context<'_>) -> Reply {
-    catch_unwind(AssertUnwindSafe(|| handler.call(request, &context)))
-        .unwrap_or_else(|panic| Reply::now(panicked(&*panic)))
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
-    log::error!(target: "transom", "a handler panicked: {}", panic_text(panic));
-    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// What a panic said, fit for a log line.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> impl fmt::Display {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").escape_debug()
+    guarded("a handler", || handler.call(request, &context))
+        .unwrap_or_else(|| Reply::now(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
 /// A handler of a function that may block: it runs on the server's blocking
@@ -228,8 +213,8 @@ where
             if responder.is_over() {
                 return;
             }
-            let response = catch_unwind(AssertUnwindSafe(|| function(request).into_response()))
-                .unwrap_or_else(|panic| panicked(&*panic));
+            let response = guarded("a handler", || function(request).into_response())
+                .unwrap_or_else(|| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
             // Too late is no fault of the handler's.
             let _ = responder.send(response);
         });

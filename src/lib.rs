@@ -78,6 +78,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod handler;
 mod message;
 mod pool;

@@ -2,12 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use log::Level;
+
+use crate::guard::{guarded, tell};
 use crate::threads::Threads;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// What a job is called when it panics: that costs the job, never the thread.
+const JOB: &str = "a job on the blocking pool";
 
 /// Threads that run what may block, started when needed, up to a limit, with a
 /// bounded queue before them.
@@ -41,6 +47,11 @@ struct State {
 }
 
 impl State {
+    /// Whether one job more would wait though there may be a thread for it.
+    fn is_short(&self, limit: usize) -> bool {
+        self.queue.len() >= self.idle && self.threads < limit && !self.closed
+    }
+
     /// Whether a thread is to be called; it is as good as done.
     fn call(&mut self) -> bool {
         let call = !self.called && self.asleep > 0 && !self.queue.is_empty();
@@ -49,8 +60,8 @@ impl State {
     }
 }
 
-/// The pool took no job: as many are waiting as may wait, or it is closed. It
-/// hands the job back.
+/// The pool took no job: as many are waiting as may wait, it has no thread and can
+/// start none, or it is closed. It hands the job back.
 ///
 /// ```
 /// let refused = transom::PoolFull(|| 7);
@@ -95,35 +106,54 @@ impl Pool {
 
     /// Runs `job` on one of the pool's threads, soon.
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
-        let Some(threads) = &self.threads else {
-            run_guarded(job);
+        if self.threads.is_none() {
+            guarded(JOB, job);
             return Ok(());
-        };
+        }
         let mut state = self.shared.lock();
+        let mut startable = self.limit - state.threads;
+        if state.is_short(self.limit) {
+            drop(state);
+            let started = self.prepare();
+            state = self.shared.lock();
+            startable = self.limit - state.threads;
+            if let Err(error) = started {
+                tell(Level::Error, format_args!("cannot start a pool thread: {error}"));
+                startable = 0;
+            }
+        }
         // Jobs that a thread takes at once do not count as waiting.
-        let taken = state.idle + (self.limit - state.threads);
-        if state.closed || state.queue.len() >= self.queue_limit.saturating_add(taken) {
+        let taken = state.idle + startable;
+        let is_full = state.queue.len() >= self.queue_limit.saturating_add(taken);
+        if is_full || state.closed || state.threads == 0 {
             return Err(PoolFull(job));
         }
         state.queue.push_back(Box::new(job));
-        let wants_thread = state.queue.len() > state.idle && state.threads < self.limit;
-        if wants_thread {
-            state.threads += 1;
-            state.idle += 1;
-        }
         let call = state.call();
         drop(state);
         if call {
             self.shared.work.notify_one();
         }
-        if wants_thread {
-            let place = Place(Arc::clone(&self.shared));
-            if let Err(error) = threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
-            {
-                log::error!(target: "transom", "cannot start a pool thread: {error}");
-            }
-        }
         Ok(())
+    }
+
+    /// Whether one job more would wait for a thread that may be started.
+    pub fn is_short(&self) -> bool {
+        self.shared.lock().is_short(self.limit)
+    }
+
+    /// Starts a thread if one job more needs one, and there may be one more.
+    pub fn prepare(&self) -> io::Result<()> {
+        let Some(threads) = &self.threads else { return Ok(()) };
+        let mut state = self.shared.lock();
+        if !state.is_short(self.limit) {
+            return Ok(());
+        }
+        state.threads += 1;
+        state.idle += 1;
+        drop(state);
+        let place = Place(Arc::clone(&self.shared));
+        threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
     }
 
     /// Takes no more jobs and drops those that wait; threads end after the job
@@ -161,13 +191,6 @@ impl Drop for Place {
     }
 }
 
-/// A panic costs the job, never the thread.
-fn run_guarded(job: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(job)).is_err() {
-        log::error!(target: "transom", "a job on the blocking pool panicked");
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,7 +206,7 @@ impl Shared {
                 if call {
                     self.work.notify_one();
                 }
-                run_guarded(job);
+                guarded(JOB, job);
                 state = self.lock();
                 state.idle += 1;
             } else if state.closed {
@@ -308,9 +331,36 @@ mod tests {
         let pool = Pool::new("test", 1, 8, broken);
         for _ in 0..3 {
             let (sender, receiver) = mpsc::channel::<()>();
-            pool.run(move || sender.send(()).unwrap()).unwrap();
+            drop(pool.run(move || sender.send(()).unwrap()));
             assert!(receiver.recv().is_err(), "the job was run");
         }
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn a_job_that_no_thread_can_be_started_for_waits_for_one_or_is_handed_back() {
+        let mut pool = pool(2, 1);
+        // More than there are addresses.
+        pool.stack_size = Some(1 << 60);
+        pool.prepare().unwrap_err();
+        assert!(pool.run(|| ()).is_err(), "nobody would ever do it");
+        pool.stack_size = None;
+        let (started, starts) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let late = started.clone();
+        pool.run(move || {
+            started.send(()).unwrap();
+            let _ = gate.recv();
+        })
+        .unwrap();
+        starts.recv().unwrap();
+        pool.stack_size = Some(1 << 60);
+        pool.prepare().unwrap_err();
+        pool.run(move || late.send(()).unwrap()).unwrap();
+        assert!(pool.run(|| ()).is_err(), "one waits already");
+        drop(release);
+        starts.recv().unwrap();
         pool.close();
         assert!(ends(&pool));
     }

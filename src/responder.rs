@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use http::StatusCode;
+use log::Level;
 
 use crate::error::Gone;
+use crate::guard::tell;
 use crate::message::{Client, Headers, Request, Response};
 
 /// The right to answer one request, once, from any task or thread, now or later.
@@ -168,7 +170,7 @@ impl Drop for Responder {
         if let Some(slot) = self.slot.take()
             && slot.put(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)).is_ok()
         {
-            log::error!(target: "transom", "a request was never answered: its responder was dropped");
+            tell(Level::Error, format_args!("a request was never answered: its responder was dropped"));
         }
     }
 }

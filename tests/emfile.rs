@@ -1,6 +1,7 @@
 //! A server whose process has no descriptors left says so once, does not spin,
-//! keeps the clients it has, and takes others when it can. It limits its own
-//! process, so it is alone in its binary and runs a second time within itself.
+//! answers the clients it has, and takes others when it can, for which idle ones
+//! make room. It limits its own process, so it is alone in its binary and runs a
+//! second time within itself.
 
 mod common;
 
@@ -10,17 +11,23 @@ use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
 use std::ops::Range;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
-use transom::{Listener, Model, Request, Router};
+use transom::{Context, Handler, IntoResponse, Listener, Model, Reply, Request, Responder, Router};
 
-use common::{Client, Logs, configured, eventually, start_single};
+use common::{Client, Logs, PATIENCE, configured, eventually, start_single};
 
 const INSIDE: &str = "TRANSOM_TEST_FEW_DESCRIPTORS";
 
 #[test]
 fn without_descriptors_it_waits_and_recovers() {
     with_descriptors(64..65, "without_descriptors_it_waits_and_recovers", inside);
+}
+
+#[test]
+fn without_descriptors_idle_connections_make_room() {
+    with_descriptors(64..65, "without_descriptors_idle_connections_make_room", inside_idle);
 }
 
 #[test]
@@ -75,22 +82,37 @@ fn exhaust() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
+/// Hands the right to answer each of its requests out.
+struct Held(Sender<Responder>);
+
+impl Handler for Held {
+    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+        let (responder, reply) = Reply::later(&request);
+        self.0.send(responder).unwrap();
+        reply
+    }
+}
+
+fn well() -> Router {
+    Router::new().get("/", async |_: Request| "well")
+}
+
 fn inside() {
     const COMPLAINT: &str = "ERROR cannot accept connections: ";
     let stat = File::open("/proc/self/stat").unwrap();
+    let (sender, held) = mpsc::channel();
     // One worker: each says so for itself.
-    let server = start_single(Router::new().get("/", async |_: Request| "well"));
-    let mut inside = Client::connect(&server);
-    inside.get("/").expect(200, "well");
-
+    let server = start_single(well().get("/held", Held(sender)));
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
     let usual = descriptors();
 
     for episode in 1..=3 {
-        eventually("the end of other connections", || descriptors() == usual);
-        let mut held = exhaust();
+        let mut inside = Client::connect(&server);
+        inside.request("/held");
+        let responder = held.recv_timeout(PATIENCE).unwrap();
+        let mut files = exhaust();
         // Room for the client's end of a connection, none for the server's.
-        held.pop();
+        files.pop();
         let mut waiting = Client::connect(&server);
         waiting.request("/");
         eventually("a complaint", || Logs::count(COMPLAINT) == episode);
@@ -98,28 +120,43 @@ fn inside() {
         waiting.expect_silence(Duration::from_millis(600));
         let (spent, elapsed) = (cpu_time(&stat).saturating_sub(before), begun.elapsed());
         assert!(spent < elapsed / 4, "it spins: {spent:?} of processor time in {elapsed:?}");
-        inside.get("/").expect(200, "well");
+        responder.send("well".into_response()).unwrap();
+        inside.answer().expect(200, "well");
         assert_eq!(Logs::count(COMPLAINT), episode, "it says so again and again");
 
-        drop(held);
+        drop(files);
         waiting.answer().expect(200, "well");
         Client::connect(&server).get("/").expect(200, "well");
+        drop((inside, waiting));
+        eventually("the end of all connections", || descriptors() == usual);
         // A worker that rests from its complaint has to see that there is room again.
         std::thread::sleep(Duration::from_millis(400));
     }
 }
 
+fn inside_idle() {
+    let server = configured(well(), |_, timeouts| timeouts.drain = Some(Duration::from_millis(100)));
+    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut inside = Client::connect(&server);
+    inside.get("/").expect(200, "well");
+    let mut files = exhaust();
+    files.pop();
+    let mut waiting = Client::connect(&server);
+    waiting.get("/").expect(200, "well");
+    inside.expect_closed();
+    drop(files);
+}
+
 /// A connection there takes three descriptors, its client's not counted: there
 /// are fewer places than threads that are allowed.
 fn inside_threads() {
-    let app = Router::new().get("/", async |_: Request| "well");
     let listener = Listener::bind("127.0.0.1:0").unwrap();
     // They take theirs first.
     let mut clients: Vec<_> = (0..24).map(|_| Client::connect_to(listener.local_addr())).collect();
     for client in &mut clients {
         client.request("/");
     }
-    let server = configured(app, |_, _| ()).model(Model::ThreadPerConnection).listen(listener);
+    let server = configured(well(), |_, _| ()).model(Model::ThreadPerConnection).listen(listener);
     let _server = server.start().unwrap();
     for client in &mut clients {
         client.answer().expect(200, "well");

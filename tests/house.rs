@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 
 /// Each part of `src` and what it may name of the others.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("guard", &[]),
     ("threads", &[]),
-    ("reactor", &[]),
+    ("reactor", &["guard"]),
     ("spare", &[]),
-    ("pool", &["threads"]),
+    ("pool", &["guard", "threads"]),
     ("error", &[]),
     ("config", &[]),
-    ("message", &["error", "spare"]),
+    ("message", &["error", "guard", "spare"]),
     ("proto", &["message", "config", "error"]),
-    ("responder", &["message", "error"]),
+    ("responder", &["message", "error", "guard"]),
     ("answering", &["message", "spare"]),
-    ("handler", &["answering", "message", "pool", "responder"]),
+    ("handler", &["answering", "guard", "message", "pool", "responder"]),
     ("router", &["message", "error", "handler"]),
-    ("conn", &["message", "proto", "config", "error", "handler", "pool", "router", "spare"]),
-    ("server", &["message", "conn", "config", "error", "pool", "reactor", "router", "threads"]),
+    ("conn", &["message", "proto", "config", "error", "guard", "pool", "router", "handler", "spare"]),
+    ("server", &["message", "conn", "config", "error", "guard", "pool", "reactor", "router", "threads"]),
     ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
 ];
 

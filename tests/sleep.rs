@@ -8,7 +8,7 @@ const MODEL: Model = Model::EventDriven;
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
-use transom::{Model, Request, Router, sleep};
+use transom::{Model, Request, Router, blocking, sleep};
 
 use common::{Client, PATIENCE, configured};
 
@@ -42,16 +42,21 @@ fn a_handler_sleeps_under_each_model() {
 
 #[test]
 fn many_handlers_sleep_at_once() {
-    let server = configured(app(), |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap();
-    let mut clients: Vec<_> = (0..50).map(|_| Client::connect(&server)).collect();
-    let begun = Instant::now();
-    for client in &mut clients {
-        client.request("/");
-    }
-    for client in &mut clients {
-        assert_slept(client.answer().text().parse().unwrap());
-    }
-    assert!(begun.elapsed() < SHORT * 50, "one after another: {:?}", begun.elapsed());
+    const COUNT: u32 = 50;
+    // A busy machine may hold them up, but not each time.
+    let at_once = (0..5).any(|_| {
+        let server = configured(app(), |_, _| ()).workers(1).bind("127.0.0.1:0").unwrap().start().unwrap();
+        let mut clients: Vec<_> = (0..COUNT).map(|_| Client::connect(&server)).collect();
+        let begun = Instant::now();
+        for client in &mut clients {
+            client.request("/");
+        }
+        for client in &mut clients {
+            assert_slept(client.answer().text().parse().unwrap());
+        }
+        begun.elapsed() < SHORT * COUNT
+    });
+    assert!(at_once, "one after another");
 }
 
 #[test]
@@ -84,4 +89,42 @@ fn a_sleep_for_ever_ends_with_its_exchange() {
     let server = configured(app, |_, timeouts| timeouts.handler = Some(SHORT));
     let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
     assert_eq!(Client::connect(&server).get("/").status, 503);
+}
+
+#[test]
+fn a_sleep_that_was_begun_in_a_server_ends_after_it() {
+    for model in [Model::ThreadPerConnection, Model::EventDriven] {
+        let (sender, begun) = std::sync::mpsc::channel();
+        let app = Router::new().get("/", move |_: Request| {
+            let sender = sender.clone();
+            async move {
+                let mut sleeping = Box::pin(sleep(SHORT * 10));
+                assert!(future::poll_once(&mut sleeping).await.is_none());
+                let waiting = std::thread::spawn(move || future::block_on(sleeping));
+                sender.send(waiting).unwrap();
+                "begun"
+            }
+        });
+        let server = configured(app, |_, _| ()).model(model).bind("127.0.0.1:0").unwrap().start().unwrap();
+        Client::connect(&server).get("/").expect(200, "begun");
+        server.stop(Duration::ZERO);
+        let waiting = begun.recv_timeout(PATIENCE).unwrap();
+        common::eventually("the end of the sleep", || waiting.is_finished());
+    }
+}
+
+#[test]
+fn a_handler_that_blocks_may_wait_for_a_sleep() {
+    for model in [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven] {
+        let app = Router::new().get(
+            "/",
+            blocking(|_: Request| {
+                let begun = Instant::now();
+                future::block_on(sleep(SHORT));
+                begun.elapsed().as_micros().to_string()
+            }),
+        );
+        let server = configured(app, |_, _| ()).model(model).bind("127.0.0.1:0").unwrap().start().unwrap();
+        assert_slept(Client::connect(&server).get("/").text().parse().unwrap());
+    }
 }

@@ -1,10 +1,8 @@
 //! What all connections of a server share.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::config::Config;
 use crate::error::Reject;
-use crate::handler::panic_text;
+use crate::guard::guarded;
 use crate::message::Peer;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -20,9 +18,7 @@ pub(crate) struct App {
 impl App {
     /// Tells the host of a refusal. If that panics, the client still gets its answer.
     pub fn tell(&self, refusal: &Refusal) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.on_refusal)(refusal))) {
-            log::error!(target: "transom", "the hook for refusals panicked: {}", panic_text(&*panic));
-        }
+        guarded("the hook for refusals", || (self.on_refusal)(refusal));
     }
 }
 

@@ -6,12 +6,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
+use log::Level;
 
 use super::exchange::Begun;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
+use crate::guard::tell;
 use crate::message::{RequestHead, Upgrade, Upgraded};
 use crate::proto::{Facts, HeadReader, asks_for_head};
 
@@ -205,7 +207,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// An answer does not reach the client.
     pub fn give_up(&self, error: &io::Error) {
         let (peer, reason) = (self.session.client.peer, error.to_string());
-        log::debug!(target: "transom", "an answer to {peer} was cut short: {}", reason.escape_debug());
+        tell(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
         self.session.client.mark_gone();
     }
 }

@@ -8,11 +8,13 @@ use std::task::{self, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
 use http::{Method, StatusCode, Version};
+use log::Level;
 
 use super::connection::{Connection, Next};
 use super::incoming::Incoming;
 use super::{Refusal, Stage, Transport, incoming, outgoing};
 use crate::error::Reject;
+use crate::guard::tell;
 use crate::handler::{self, Context, Reply};
 use crate::message::{Body, DateLine, Headers, Request, RequestHead, Response};
 use crate::proto::{
@@ -284,7 +286,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Answers a request that broke a rule, and closes.
     pub fn refuse(&mut self, is_head: bool, reject: Reject) -> Next {
         let peer = self.session.client.peer;
-        log::debug!(target: "transom", "refused a request of {peer}: {}", reject.reason());
+        tell(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
         self.app.tell(&Refusal { reject, peer });
         let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
         let plan = plan(is_head, Version::HTTP_11, false, &response);
@@ -307,15 +309,17 @@ impl<'a, T: Transport> Connection<'a, T> {
 /// Puts a 500 in place of a handler's response that cannot be sent.
 fn check(response: &mut Response, asked: &Asked, is_read: bool) {
     if let Some(fault) = &response.fault {
-        log::error!(target: "transom", "a handler's response was not sent: {fault}");
+        tell(Level::Error, format_args!("a handler's response was not sent: {fault}"));
     } else if let Some(upgrade) = &response.upgrade {
         let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
         if is_asked && is_read {
             return;
         }
-        log::error!(target: "transom", "a handler's upgrade was not sent: not asked for, or a body is unread");
+        let why = "not asked for, or a body is unread";
+        tell(Level::Error, format_args!("a handler's upgrade was not sent: {why}"));
     } else if response.status.is_informational() {
-        log::error!(target: "transom", "a handler's response was not sent: {} is no final status", response.status);
+        let status = response.status;
+        tell(Level::Error, format_args!("a handler's response was not sent: {status} is no final status"));
     } else {
         return;
     }

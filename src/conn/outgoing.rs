@@ -2,16 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use log::Level;
 
 use super::Transport;
 use super::incoming::Incoming;
 use super::wire::{self, Wire};
 use crate::config::Config;
-use crate::handler::panic_text;
+use crate::guard::{guarded, tell};
 use crate::message::{Body, Client};
 use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_trailers};
 
@@ -64,7 +64,8 @@ pub(super) async fn send<T: Transport>(
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    log::warn!(target: "transom", "a response body broke off: {}", error.to_string().escape_debug());
+                    let reason = error.to_string();
+                    tell(Level::Warn, format_args!("a response body broke off: {}", reason.escape_debug()));
                     return Poll::Ready(Err(error));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -109,10 +110,8 @@ pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Pa
 
 /// Polls a body that the host made, which may panic.
 fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-    catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))).unwrap_or_else(|panic| {
-        log::error!(target: "transom", "the stream of a response body panicked: {}", panic_text(&*panic));
-        Poll::Ready(Some(Err(io::Error::other("the stream of a response body panicked"))))
-    })
+    guarded("the stream of a response body", || body.poll_chunk(cx))
+        .unwrap_or_else(|| Poll::Ready(Some(Err(io::Error::other("the stream panicked")))))
 }
 
 /// Writes stretches of a body in the framing decided on.
@@ -135,7 +134,7 @@ impl Framer {
 
     fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) {
         if self.left < bytes.len() as u64 {
-            log::error!(target: "transom", "a response body is longer than its Content-Length: cut off");
+            tell(Level::Error, format_args!("a response body is longer than its Content-Length: cut off"));
             bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         }
         if bytes.is_empty() {
@@ -164,7 +163,7 @@ impl Framer {
                 out.extend_from_slice(b"\r\n");
             }
             Payload::Length(_) if self.left > 0 => {
-                log::error!(target: "transom", "a response body is shorter than its Content-Length");
+                tell(Level::Error, format_args!("a response body is shorter than its Content-Length"));
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             _ => {}

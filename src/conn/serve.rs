@@ -2,7 +2,6 @@
 //! told that there is no room.
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -13,6 +12,7 @@ use super::exchange::write_head;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
+use crate::guard::guarded;
 use crate::message::{Response, driving};
 use crate::proto::plan;
 
@@ -42,20 +42,16 @@ async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
             return Poll::Ready(());
         }
         let Some(running) = &mut run else { return Poll::Ready(()) };
-        guarded(|| running.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
+        run_host(|| running.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
     })
     .await;
-    guarded(|| run = None);
-    guarded(|| session.client.mark_gone());
+    run_host(|| run = None);
+    run_host(|| session.client.mark_gone());
 }
 
 /// Runs what may run the host's code; `None` if it panicked.
-fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(|| driving(run)));
-    if result.is_err() {
-        log::error!(target: "transom", "a connection was lost to a panic");
-    }
-    result.ok()
+fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
+    guarded("what a connection ran", || driving(run))
 }
 
 /// Tells a client that there is no room for it, and closes.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::Headers;
+use crate::guard::guarded;
 
 /// Where a connection comes from: a fact of the socket, never of a header.
 ///
@@ -123,9 +123,7 @@ impl Client {
         if !self.gone.swap(true, Ordering::AcqRel) {
             let watchers = self.left().as_mut().map(|left| std::mem::take(&mut left.watchers));
             for watcher in watchers.into_iter().flatten() {
-                if catch_unwind(AssertUnwindSafe(watcher)).is_err() {
-                    log::error!(target: "transom", "a callback for a client that left panicked");
-                }
+                guarded("a callback for a client that left", watcher);
             }
         }
     }

@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod date;
+mod driving;
 mod field;
 mod file;
 mod head;
@@ -27,11 +28,11 @@ pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use target::Target;
 pub use upgrade::Upgraded;
-pub(crate) use writer::driving;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use client::Client;
 pub(crate) use date::DateLine;
+pub(crate) use driving::{blocking, driving, is_held};
 pub(crate) use field::is_token;
 pub(crate) use file::FilePart;
 pub(crate) use head::{HeadParts, RequestHead};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_lite::Stream;
 
 use super::Headers;
+use super::driving::is_held;
 
 /// A pipe that takes chunks while fewer than `capacity` bytes are inside.
 pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
@@ -214,6 +215,10 @@ impl Stream for PipeReader {
                 Some(Err(error)) => {
                     state.end = Some(Ok(()));
                     return Poll::Ready(Some(Err(error)));
+                }
+                None if is_held() => {
+                    let why = "the body would come over a connection that this thread serves";
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::Deadlock, why))));
                 }
                 None => {
                     state.demanded = true;

@@ -1,6 +1,5 @@
 //! Filling a response body from outside the connection.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -9,25 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Headers;
+use super::driving::is_driving;
 use super::pipe::{PipeFeed, Space};
-
-thread_local! {
-    /// Whether this thread is driving connections now.
-    static DRIVES: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Drives a connection on this thread: meanwhile nobody else does, so nothing it
-/// runs may wait for one.
-pub(crate) fn driving<R>(drive: impl FnOnce() -> R) -> R {
-    struct Driving(bool);
-    impl Drop for Driving {
-        fn drop(&mut self) {
-            DRIVES.set(self.0);
-        }
-    }
-    let _driving = Driving(DRIVES.replace(true));
-    drive()
-}
 
 /// Why a [`BodyWriter`] took nothing.
 ///
@@ -157,7 +139,7 @@ impl BodyWriter {
         chunk: impl Into<Bytes>,
         timeout: Option<Duration>,
     ) -> Result<(), WriteError> {
-        if DRIVES.get() {
+        if is_driving() {
             return self.try_write(chunk).map_err(|error| match error {
                 WriteError::WouldBlock => WriteError::WouldDeadlock,
                 error => error,
@@ -221,7 +203,7 @@ impl fmt::Debug for BodyWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Body;
+    use crate::message::{Body, driving};
 
     #[test]
     fn a_thread_that_drives_connections_does_not_wait_for_one() {

@@ -110,6 +110,11 @@ impl Alarm {
         Self { reactor: reactor.clone(), exact: true, set: None }
     }
 
+    /// Whether it is this thread that waits with its reactor.
+    pub fn is_here(&self) -> bool {
+        self.reactor.is_current()
+    }
+
     /// Ready once `at` has passed; before, the task is woken by then.
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let alarms = &self.reactor.0.alarms;

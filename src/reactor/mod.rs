@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -35,6 +36,8 @@ use ready::Readiness;
 pub(crate) use ready::{Watch, Way};
 pub(crate) use stream::Stream;
 use task::Tasks;
+
+use crate::guard::tell;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -80,6 +83,10 @@ impl Reactor {
     /// That of this thread, while it runs a future or a task.
     pub fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
+    }
+
+    fn is_current(&self) -> bool {
+        CURRENT.with_borrow(|current| current.as_ref().is_some_and(|it| Arc::ptr_eq(&it.0, &self.0)))
     }
 
     /// Runs a task beside the future of [`block_on`](Self::block_on), from any
@@ -156,7 +163,7 @@ impl Reactor {
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             // Nothing that a program can bring about: the descriptors are ours.
-            Err(error) => log::error!(target: "transom", "epoll_wait failed: {error}"),
+            Err(error) => tell(Level::Error, format_args!("epoll_wait failed: {error}")),
         }
         self.0.bell.awake();
         let watched = self.0.watched();

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use log::Level;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
@@ -14,6 +15,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use super::ready::Way;
 use super::signal::would_signal;
 use super::{Reactor, Watch};
+use crate::guard::tell;
 
 /// A stream socket, TCP or Unix. Writing to one that is closed is an error and
 /// never a signal.
@@ -42,7 +44,7 @@ impl Stream {
             && let Err(error) =
                 self.watch.register(&self.socket, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
         {
-            log::error!(target: "transom", "cannot register a connection: {error}");
+            tell(Level::Error, format_args!("cannot register a connection: {error}"));
             return Poll::Ready(Err(error));
         }
         polled

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +14,7 @@ use std::task::{Context, Wake, Waker};
 use slab::Slab;
 
 use super::bell::Bell;
+use crate::guard::guarded;
 
 type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 
@@ -199,10 +199,7 @@ impl Task {
     /// Polls it; says whether it has ended. A panic ends it.
     fn poll(&mut self) -> bool {
         let (future, mut cx) = (self.future.as_mut(), Context::from_waker(&self.waker));
-        catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx).is_ready())).unwrap_or_else(|_| {
-            log::error!(target: "transom", "a task panicked");
-            true
-        })
+        guarded("a task", || future.poll(&mut cx).is_ready()).unwrap_or(true)
     }
 }
 

@@ -6,10 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::address::Bound;
+use crate::guard::tell;
 use crate::message::Peer;
 
 /// How long accepting rests when the system is out of descriptors or memory.
@@ -56,6 +60,20 @@ impl Bound {
     }
 }
 
+/// Connections that are being told that there is no room for them.
+#[derive(Clone, Default)]
+pub(super) struct Refusals(Arc<()>);
+
+impl Refusals {
+    /// Beyond so many, connections are just closed.
+    const MOST: usize = 64;
+
+    /// One more, until it is dropped, if there may be one.
+    pub fn begin(&self) -> Option<Self> {
+        (Arc::strong_count(&self.0) <= Self::MOST).then(|| self.clone())
+    }
+}
+
 /// A listener as a model waits for it.
 pub(super) trait Acceptor: Send {
     /// The next connection. The task is woken when one comes.
@@ -82,7 +100,7 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    log::error!(target: "transom", "cannot accept connections: {error}; trying on");
+                    tell(Level::Error, format_args!("cannot accept connections: {error}; trying on"));
                 }
                 make_room();
                 let until = Instant::now() + PAUSE;

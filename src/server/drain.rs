@@ -24,13 +24,16 @@ pub(super) async fn drain(
     mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
 ) {
     shared.gate.advance(Stage::Draining);
-    poll_fn(|cx| match shared.stopper.poll_stop(cx) {
-        _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(()),
+    let is_empty = poll_fn(|cx| match shared.stopper.poll_stop(cx) {
+        _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(true),
         // The deadline may have moved closer meanwhile.
-        Poll::Ready(deadline) => poll_at(cx, deadline),
+        Poll::Ready(deadline) => poll_at(cx, deadline).map(|()| false),
         Poll::Pending => Poll::Pending,
-    })
-    .await;
+    });
+    // Nothing is cut before its time: another thread may just have accepted one.
+    if is_empty.await {
+        return;
+    }
     shared.gate.advance(Stage::Cut);
     let until = Instant::now() + CUT_GRACE;
     poll_fn(|cx| match shared.gate.poll_empty(cx) {
@@ -38,4 +41,10 @@ pub(super) async fn drain(
         empty @ Poll::Ready(()) => empty,
     })
     .await;
+}
+
+/// Serves nobody any more. The last thread that drained says so.
+pub(super) fn end(shared: &Shared) {
+    shared.gate.advance(Stage::Cut);
+    shared.app.pool.close();
 }

@@ -9,16 +9,14 @@ use std::time::{Duration, Instant};
 use futures_lite::future;
 
 use super::Shared;
-use super::accept::Socket;
+use super::accept::{Refusals, Socket};
 use super::address::Listener;
-use super::drain::{drain, stop_asked};
-use super::native::{Line, Listeners, doors};
-use crate::conn::{refuse_busy, serve};
+use super::drain::{drain, end, stop_asked};
+use super::native::{Line, Listeners, doors, refuse};
+use crate::conn::serve;
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
 
-/// Connections told at once that there is no room; beyond, they are just closed.
-const REFUSALS: usize = 64;
 /// Connections accepted in a row before those there are have their turn.
 const ACCEPT_TURN: usize = 32;
 /// Connections taken from the backlog when the server stops: about as many as it
@@ -29,8 +27,9 @@ const LAST: usize = 1024;
 struct Crew {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    /// As many references as there are refusals under way, and one.
-    refusals: Arc<()>,
+    refusals: Refusals,
+    /// Workers that have not ended.
+    working: AtomicUsize,
 }
 
 struct Worker {
@@ -59,6 +58,10 @@ impl Drop for Ending {
         let worker = &self.crew.workers[self.index];
         worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
         worker.reactor.close();
+        // What another has just accepted may need it.
+        if self.crew.working.fetch_sub(1, Ordering::AcqRel) == 1 {
+            end(&self.crew.shared);
+        }
     }
 }
 
@@ -67,7 +70,8 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
     let doors = doors(listeners);
     let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
-    let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals: Arc::new(()) });
+    let (refusals, working) = (Refusals::default(), AtomicUsize::new(workers.len()));
+    let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals, working });
     // All of them before the first worker runs: it may be told to stop at once, and
     // then it closes the doors.
     let ready = crew.workers.iter().enumerate().map(|(index, worker)| {
@@ -100,7 +104,6 @@ impl Crew {
         listeners.close();
         let mut alarm = Alarm::new(&self.workers[index].reactor);
         drain(&self.shared, |cx, at| alarm.poll(cx, at)).await;
-        self.shared.app.pool.close();
     }
 
     async fn accept_all(&self, index: usize, listeners: &mut Listeners) {
@@ -108,7 +111,7 @@ impl Crew {
             if turn % ACCEPT_TURN == 0 {
                 future::yield_now().await;
             }
-            let (socket, peer) = listeners.accept().await;
+            let (socket, peer) = listeners.accept_with(|| self.shared.gate.make_room()).await;
             self.admit(index, socket, peer);
         }
     }
@@ -116,23 +119,17 @@ impl Crew {
     /// Gives a connection that this worker accepted to one that has few.
     fn admit(&self, index: usize, socket: Socket, peer: Peer) {
         let worker = self.choose(index);
-        let shared = Arc::clone(&self.shared);
+        let Some(admission) = self.shared.gate.admit(peer) else {
+            return refuse(&self.refusals, &worker.reactor, socket, &self.shared);
+        };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let (load, shared) = (Load(Arc::clone(&worker.load)), Arc::clone(&self.shared));
         let reactor = worker.reactor.clone();
-        // A line is made within the task: what a task is given it keeps.
-        if let Some(admission) = shared.gate.admit(peer) {
-            worker.load.fetch_add(1, Ordering::Relaxed);
-            let load = Load(Arc::clone(&worker.load));
-            worker.reactor.spawn(async move {
-                serve(Line::new(&reactor, socket), &shared.app, &admission.session).await;
-                drop(load);
-            });
-        } else if Arc::strong_count(&self.refusals) <= REFUSALS {
-            let refusal = Arc::clone(&self.refusals);
-            worker.reactor.spawn(async move {
-                refuse_busy(Line::new(&reactor, socket), &shared.app.config).await;
-                drop(refusal);
-            });
-        }
+        worker.reactor.spawn(async move {
+            // A line is made within the task: what a task is given it keeps.
+            serve(Line::new(&reactor, socket), &shared.app, &admission.session).await;
+            drop(load);
+        });
     }
 
     /// The worker that accepted, unless another has clearly fewer connections:

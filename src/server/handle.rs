@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::Shared;
 use super::address::Address;
 use super::stop::{Report, Stopper};
 use crate::error::{Error, Result};
+use crate::guard::tell;
 
 /// How long past the deadline of a stop its threads are waited for.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
@@ -91,7 +94,7 @@ impl Handle {
         if !self.shared.threads.is_current() {
             let until = Instant::now().checked_add(deadline.saturating_add(JOIN_GRACE));
             if !self.shared.threads.wait(until) {
-                log::warn!(target: "transom", "stopped, but a handler still holds a thread");
+                tell(Level::Warn, format_args!("stopped, but a handler still holds a thread"));
             }
         }
         self.report()

@@ -14,16 +14,16 @@ use async_io::{Async, Timer};
 use async_net::TcpStream;
 use async_net::unix::UnixStream;
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
+use log::Level;
 
 use super::Shared;
-use super::accept::{Acceptor, Socket, accept};
+use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::{Bound, Listener, SocketFile};
-use super::drain::{drain, stop_asked};
+use super::drain::{drain, end, stop_asked};
 use crate::conn::{Transport, refuse_busy, serve};
+use crate::guard::tell;
 use crate::message::Peer;
 
-/// Connections told at once that there is no room; beyond, they are just closed.
-const REFUSALS: usize = 64;
 /// Connections accepted in a row before those there are have their turn.
 const ACCEPT_TURN: usize = 32;
 
@@ -122,22 +122,22 @@ async fn run(
     stop_asked(&shared).await;
     drop(accepting);
     drain_here(&shared).await;
-    shared.app.pool.close();
 }
 
-/// Drains within whatever executor this runs in.
+/// Drains within whatever executor this runs in; that is the server's end.
 pub(super) async fn drain_here(shared: &Shared) {
     let mut alarm = Alarm::default();
     drain(shared, |cx, at| alarm.poll(cx, at)).await;
+    end(shared);
 }
 
 async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
-    let refusals = Arc::new(());
+    let refusals = Refusals::default();
     for turn in 1_usize.. {
         if turn % ACCEPT_TURN == 0 {
             future::yield_now().await;
         }
-        let (socket, peer) = accept(&mut listener, || ()).await;
+        let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
         let admitted = match socket {
             Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
                 let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
@@ -147,7 +147,7 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
                 .map(|stream| admit(Timed::new(stream), peer, &shared, &executor, &refusals)),
         };
         if let Err(error) = admitted {
-            log::error!(target: "transom", "cannot register a connection: {error}");
+            tell(Level::Error, format_args!("cannot register a connection: {error}"));
         }
     }
 }
@@ -157,7 +157,7 @@ fn admit<S>(
     peer: Peer,
     shared: &Arc<Shared>,
     executor: &Weak<Executor<'static>>,
-    refusals: &Arc<()>,
+    refusals: &Refusals,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -165,8 +165,7 @@ fn admit<S>(
     let shared = Arc::clone(shared);
     if let Some(admission) = shared.gate.admit(peer) {
         executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
-    } else if Arc::strong_count(refusals) <= REFUSALS {
-        let refusal = Arc::clone(refusals);
+    } else if let Some(refusal) = refusals.begin() {
         let refuse = async move {
             refuse_busy(stream, &shared.app.config).await;
             drop(refusal);

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::accept::{Acceptor, Socket, accept};
+use super::Shared;
+use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::Listener;
-use crate::conn::Transport;
+use crate::conn::{Transport, refuse_busy};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
 
@@ -122,6 +123,18 @@ impl AsyncWrite for Line {
     }
 }
 
+/// Tells a connection that there is no room for it, beside what the reactor's thread
+/// does.
+pub(super) fn refuse(refusals: &Refusals, reactor: &Reactor, socket: Socket, shared: &Arc<Shared>) {
+    if let Some(refusal) = refusals.begin() {
+        let (line, shared) = (Line::new(reactor, socket), Arc::clone(shared));
+        reactor.spawn(async move {
+            refuse_busy(line, &shared.app.config).await;
+            drop(refusal);
+        });
+    }
+}
+
 /// A listener that any number of threads accept from. Closed by one of them, it
 /// is closed.
 pub(super) type Door = Arc<Mutex<Option<Listener>>>;
@@ -179,7 +192,7 @@ fn is_waited_at(door: &Door) -> bool {
 fn is_readable(descriptor: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut polled, Some(&now)) != Ok(0)
+    rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
 }
 
 /// All doors of a server, on the reactor of a thread that accepts.

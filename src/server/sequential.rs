@@ -10,7 +10,7 @@ use futures_lite::future;
 
 use super::Shared;
 use super::address::Listener;
-use super::drain::{drain, stop_asked};
+use super::drain::{drain, end, stop_asked};
 use super::native::{Door, Line, Listeners, doors};
 use crate::conn::{Stage, serve};
 use crate::message::Peer;
@@ -29,6 +29,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Resul
             stop_asked(&shared).await;
             let mut alarm = Alarm::new(&reactor);
             drain(&shared, |cx, at| alarm.poll(cx, at)).await;
+            end(&shared);
         };
         reactor.block_on(future::zip(serving, stopping));
     })
@@ -47,6 +48,8 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, m
     {
         serve_one(shared, Line::new(reactor, socket).before(doors), peer, &mut listeners).await;
     }
+    // An upgraded connection that the host keeps still knows of them.
+    listeners.close();
 }
 
 /// Serves a connection; when others wait, it is asked to make room for them.

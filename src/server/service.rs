@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use log::Level;
 
 use super::Shared;
 use super::hosted;
 use super::stop::Report;
+use crate::guard::tell;
 use crate::message::Peer;
 
 /// Serves connections that the host accepts, on the host's executor: over TLS,
@@ -48,7 +50,7 @@ impl Service {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         if !hosted::serve_stream(&self.0, stream, peer).await {
-            log::warn!(target: "transom", "dropped a connection of {peer}: there are as many as may be");
+            tell(Level::Warn, format_args!("dropped a connection of {peer}: there are as many as may be"));
         }
     }
 

@@ -1,11 +1,14 @@
 //! Waiting for a time, in a handler.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::hosted;
 #[cfg(target_os = "linux")]
-use crate::reactor::{Alarm, Reactor};
+use crate::message::is_held;
+#[cfg(target_os = "linux")]
+use crate::reactor::{self, Reactor};
 
 /// Waits for that long, without holding a thread.
 ///
@@ -25,11 +28,40 @@ use crate::reactor::{Alarm, Reactor};
 /// ```
 pub async fn sleep(duration: Duration) {
     let Some(until) = Instant::now().checked_add(duration) else { return std::future::pending().await };
+    let mut timer = Timer::new();
+    poll_fn(|cx| timer.poll(cx, until)).await;
+}
+
+/// Who keeps the time.
+enum Timer {
+    /// The worker itself.
     #[cfg(target_os = "linux")]
-    if let Some(reactor) = Reactor::current() {
-        let mut alarm = Alarm::exact(&reactor);
-        return poll_fn(|cx| alarm.poll(cx, until)).await;
+    Own(reactor::Alarm),
+    Hosted(hosted::Alarm),
+}
+
+impl Timer {
+    fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        if let Some(reactor) = Reactor::current() {
+            return Self::Own(reactor::Alarm::exact(&reactor));
+        }
+        Self::Hosted(hosted::Alarm::default())
     }
-    let mut alarm = hosted::Alarm::default();
-    poll_fn(|cx| alarm.poll(cx, until)).await;
+
+    fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        #[cfg(target_os = "linux")]
+        if let Self::Own(alarm) = self {
+            if alarm.is_here() && !is_held() {
+                return alarm.poll(cx, until);
+            }
+            // On another thread, or the worker waits for this and not for its alarms.
+            *self = Self::Hosted(hosted::Alarm::default());
+        }
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Own(alarm) => alarm.poll(cx, until),
+            Self::Hosted(alarm) => alarm.poll(cx, until),
+        }
+    }
 }

@@ -7,14 +7,15 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
+use log::Level;
 
 use super::Shared;
-use super::accept::Socket;
+use super::accept::Refusals;
 use super::address::Listener;
-use super::drain::{drain, stop_asked};
-use super::gate::Admission;
-use super::native::{Line, Listeners, doors};
-use crate::conn::{refuse_busy, serve};
+use super::drain::{drain, end, stop_asked};
+use super::native::{Line, Listeners, doors, refuse};
+use crate::conn::serve;
+use crate::guard::tell;
 use crate::pool::Pool;
 use crate::reactor::{Alarm, Reactor};
 
@@ -31,7 +32,10 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Resul
     let listeners = Listeners::new(&reactor, &doors(listeners))?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
-    threads.spawn("transom-accept", None, move || reactor.block_on(run(shared, &reactor, listeners)))
+    threads.spawn("transom-accept", None, move || {
+        reactor.block_on(run(shared, &reactor, listeners));
+        reactor.close();
+    })
 }
 
 /// A server's life: accept until it is asked to stop, drain until the deadline,
@@ -42,44 +46,76 @@ async fn run(shared: Arc<Shared>, reactor: &Reactor, mut listeners: Listeners) {
         Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&shared.threads))
             .stack_size(limits.thread_stack);
     let mut alarm = Alarm::new(reactor);
-    future::or(stop_asked(&shared), accept_all(&shared, &pool, &mut listeners, &mut alarm)).await;
+    let accepting = accept_all(&shared, reactor, &pool, &mut listeners, &mut alarm);
+    future::or(stop_asked(&shared), accepting).await;
     listeners.close();
     drain(&shared, |cx, at| alarm.poll(cx, at)).await;
-    shared.app.pool.close();
+    end(&shared);
 }
 
 /// Gives each connection a thread. With all taken, it stops accepting until one
 /// is free.
-async fn accept_all(shared: &Arc<Shared>, pool: &Pool, listeners: &mut Listeners, alarm: &mut Alarm) {
+async fn accept_all(
+    shared: &Arc<Shared>,
+    reactor: &Reactor,
+    pool: &Pool,
+    listeners: &mut Listeners,
+    alarm: &mut Alarm,
+) {
     let places = Places::new(shared.app.config.limits.connection_threads);
+    let refusals = Refusals::default();
     loop {
-        let place = wait_for_place(shared, &places, listeners, alarm).await;
-        // Those who stay on without a request may hold the last descriptors.
-        let (socket, peer) = listeners.accept_with(|| shared.gate.make_room()).await;
+        let place = wait_for_place(shared, pool, &places, listeners, alarm).await;
+        // What is kept for connections to come holds descriptors, and so do those who
+        // stay on without a request.
+        let make_room = || {
+            if !places.drop_spare() {
+                shared.gate.make_room();
+            }
+        };
+        let (socket, peer) = listeners.accept_with(make_room).await;
+        let Some(admission) = shared.gate.admit(peer) else {
+            refuse(&refusals, reactor, socket, shared);
+            continue;
+        };
         let shared = Arc::clone(shared);
-        let admission = shared.gate.admit(peer);
         let job = move || {
             // Given up last, when the thread is as good as free.
             let place = place;
-            serve_here(&shared, &place.reactor, socket, admission.as_ref());
+            let admission = admission;
+            let line = Line::new(&place.reactor, socket).alone();
+            place.reactor.block_on(serve(line, &shared.app, &admission.session));
         };
-        // A pool whose threads are fewer than its jobs keeps them waiting; and it
-        // is closed only behind this loop.
+        // It has a thread for it, or one that is about to be free; and it is closed
+        // only behind this loop.
         let _ = pool.run(job);
     }
 }
 
 /// A place for one more. With all taken and clients waiting, connections are
 /// asked to leave, one after another, until one has.
-async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners, alarm: &mut Alarm) -> Place {
+async fn wait_for_place(
+    shared: &Shared,
+    pool: &Pool,
+    places: &Places,
+    listeners: &Listeners,
+    alarm: &mut Alarm,
+) -> Place {
     let mut ask_at = None;
     let mut failing = false;
     poll_fn(|cx| {
-        match places.poll_take(cx) {
+        let taken = if pool.is_short() {
+            // A thread is started for a client, not for a place.
+            ready!(listeners.poll_waiting(cx));
+            pool.prepare().map_or_else(|error| Poll::Ready(Err(error)), |()| places.poll_take(cx))
+        } else {
+            places.poll_take(cx)
+        };
+        match taken {
             Poll::Ready(Ok(place)) => return Poll::Ready(place),
-            // Without descriptors to serve it with, a client waits in the backlog too.
+            // Without a thread or descriptors to serve it with, a client waits in the backlog too.
             Poll::Ready(Err(error)) if !std::mem::replace(&mut failing, true) => {
-                log::error!(target: "transom", "cannot serve more connections: {error}; trying on");
+                tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
             }
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
@@ -93,16 +129,6 @@ async fn wait_for_place(shared: &Shared, places: &Places, listeners: &Listeners,
         }
     })
     .await
-}
-
-/// Serves a connection on this thread to its end, or refuses it if it was not
-/// admitted.
-fn serve_here(shared: &Shared, reactor: &Reactor, socket: Socket, admission: Option<&Admission>) {
-    let line = Line::new(reactor, socket).alone();
-    match admission {
-        Some(admission) => reactor.block_on(serve(line, &shared.app, &admission.session)),
-        None => reactor.block_on(refuse_busy(line, &shared.app.config)),
-    }
 }
 
 /// Counts the threads that are free.
@@ -129,19 +155,26 @@ impl Places {
         Self(Arc::new(Mutex::new(Free { count, reactors: Vec::new(), waker: None })))
     }
 
-    /// A place, if there is one, and descriptors for it.
+    /// A place, if there is one, and descriptors for it. If not, the task is woken
+    /// when one is given up.
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Place>> {
         let mut free = self.lock();
+        free.waker = Some(cx.waker().clone());
         if free.count == 0 {
-            free.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let reactor = match free.reactors.pop() {
             Some(reactor) => reactor,
-            None => Reactor::new().inspect_err(|_| free.waker = Some(cx.waker().clone()))?,
+            None => Reactor::new()?,
         };
-        free.count -= 1;
+        (free.count, free.waker) = (free.count - 1, None);
         Poll::Ready(Ok(Place { reactor, places: self.clone() }))
+    }
+
+    /// Gives up what is kept for connections to come; false if there is nothing.
+    fn drop_spare(&self) -> bool {
+        let spare = std::mem::take(&mut self.lock().reactors);
+        !spare.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Free> {

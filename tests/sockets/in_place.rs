@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use transom::{Context, Handler, Reply, Request, Response, Router, blocking};
+use transom::{Context, Handler, Method, Reply, Request, Response, Route, Router, blocking};
 
 use crate::common::{Client, SHORT, Signal, start, start_with};
 
@@ -85,4 +85,31 @@ fn a_stop_does_not_wait_for_a_handler_that_blocks_past_its_deadline() {
     let report = server.wait().unwrap();
     assert!(report.pending == 0 && report.finished + report.cut == 1, "{report:?}");
     client.until_closed();
+}
+
+#[test]
+fn a_handler_that_blocks_is_not_left_waiting_for_a_body_that_only_its_own_thread_can_read() {
+    let read = blocking(|mut request: Request| {
+        let mut all = Vec::new();
+        while let Some(chunk) = futures_lite::future::block_on(request.body_mut().chunk()) {
+            match chunk {
+                Ok(chunk) => all.extend_from_slice(&chunk),
+                Err(error) => return format!("{:?}", error.kind()),
+            }
+        }
+        String::from_utf8(all).unwrap()
+    });
+    let app = Router::new().route(Route::new(Method::POST, "/", read).streaming());
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n");
+    let expected = if crate::MODEL == transom::Model::EventDriven {
+        // The pool's thread waits, and the worker reads.
+        thread::sleep(SHORT);
+        client.send(b"abcdef");
+        "abcdef"
+    } else {
+        "Deadlock"
+    };
+    client.answer().expect(200, expected);
 }

@@ -1,0 +1,38 @@
+//! Where the host's code may panic: what is not ours must not take a thread of ours
+//! along. That includes the host's logger, and the destructor of what it panics with.
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::Level;
+
+/// Runs what may run the host's code. If that panics it tells the host, with `what`
+/// for a subject, and the result is `None`.
+pub(crate) fn guarded<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
+    let panic = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => return Some(result),
+        Err(panic) => panic,
+    };
+    tell(Level::Error, format_args!("{what} panicked: {}", text(&*panic)));
+    // Its destructor could panic again; a leak is the lesser evil.
+    mem::forget(panic);
+    None
+}
+
+/// Tells the host. A logger that panics, as one does that prints to a full disk, costs
+/// the line.
+pub(crate) fn tell(level: Level, line: fmt::Arguments<'_>) {
+    let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{line}")));
+    if let Err(panic) = told {
+        mem::forget(panic);
+    }
+}
+
+/// What a panic said, fit for a log line.
+fn text(panic: &(dyn Any + Send)) -> impl fmt::Display {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").escape_debug()
+}
