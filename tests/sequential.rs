@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_lite::stream;
 use transom::{Address, Handle, Limits, Request, Response, Router, Server, Timeouts, blocking};
 
-use common::{Client, PATIENCE, SHORT, Signal, configured, socket_path, start_with};
+use common::{Client, PATIENCE, SHORT, Signal, configured, own_address, socket_path, start_with};
 
 fn well() -> Router {
     Router::new().get("/", async |_: Request| "well")
@@ -248,14 +248,18 @@ fn nothing_of_the_host_runs_twice_at_once_or_on_another_thread() {
             });
             async { Response::stream("text/plain", chunks) }
         });
-    let server = configured(app, |_, _| ()).on_refusal(move |_| in_hook()).bind("127.0.0.1:0").unwrap();
-    let server = server.start().unwrap();
+    // A client may need its time to ask, though others wait.
+    let server = configured(app, |_, timeouts| timeouts.drain = Some(PATIENCE));
+    let server = &server.on_refusal(move |_| in_hook()).bind("127.0.0.1:0").unwrap().start().unwrap();
     thread::scope(|scope| {
         for path in ["/async", "/blocking", "/stream", "/async", "/blocking"] {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 for _ in 0..10 {
-                    Client::connect(&server).get(path).expect(200, "done");
-                    let mut bad = Client::connect(&server);
+                    let mut good = Client::connect(server);
+                    good.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+                    good.answer().expect(200, "done");
+                    drop(good);
+                    let mut bad = Client::connect(server);
                     bad.send("nonsense\r\n\r\n");
                     assert_eq!(bad.answer().status, 400);
                 }
@@ -359,7 +363,8 @@ fn the_backlog_of_an_inherited_listener_is_as_it_was_unless_it_is_set() {
 #[test]
 fn a_stop_refuses_those_who_wait_and_finishes_the_one_it_serves() {
     let (started, leave) = (Signal::new(), Signal::new());
-    let server = start_with(holding(&started, &leave), patient);
+    let server = configured(holding(&started, &leave), patient);
+    let server = server.bind(&own_address()).unwrap().start().unwrap();
     let mut first = Client::connect(&server);
     first.request("/held");
     started.wait();

@@ -156,14 +156,14 @@ def reader_that_stops(server):
     clients = []
     for _ in range(20):
         client = server.connect()
-        client.settimeout(2)
+        client.settimeout(30)
         body = b"x" * (9 << 20)
         head = f"POST /echo HTTP/1.1\r\nHost: abuse\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         client.recv(1000)
         clients.append(client)
     print(f"    {server.resident() >> 20} MiB while 20 of them hold answers of 9 MiB", flush=True)
-    if server.health() > HEALTH:
+    if min(server.health() for _ in range(5)) > HEALTH:
         raise SystemExit("they hold up others")
     for client in clients:
         reset(client)

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use transom::{Context, Handle, Handler, Limits, Model, Reply, Request, Responder, Router, Server, Timeouts};
+use transom::{
+    Context, Handle, Handler, Limits, Model, Reply, Report, Request, Responder, Router, Server, Timeouts,
+};
 
 use crate::MODEL;
 
@@ -80,6 +82,13 @@ impl<'a> Bystander<'a> {
             None => Client::connect(self.server).get(path),
         }
     }
+}
+
+/// The report when all is over: at the deadline of a stop a busy machine may not yet
+/// have got round to dropping what was cut.
+#[track_caller]
+pub fn final_report(server: &Handle) -> Report {
+    server.wait_timeout(PATIENCE).unwrap().expect("its threads go on")
 }
 
 /// Waits until something holds, and fails the test if it never does.
@@ -153,6 +162,17 @@ impl<F: Fn(Request, Responder) + Send + Sync + 'static> Handler for Later<F> {
         (self.0)(request, responder);
         reply
     }
+}
+
+/// An address of the loopback that no other test listens at: nobody is given a port
+/// that is free there again.
+pub fn own_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(2);
+    if !cfg!(target_os = "linux") {
+        return "127.0.0.1:0".into();
+    }
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{high}.{low}.{}:0", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A path for a Unix socket that no other test has.

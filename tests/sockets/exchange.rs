@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Client, Later, Logs, configured, start};
+use crate::common::{Client, Later, Logs, Signal, configured, final_report, start};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, stream};
 use transom::{Body, Headers, Method, Reject, Request, Response, Route, Router, StatusCode, Upgraded};
 
@@ -145,12 +145,16 @@ fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
 
 #[test]
 fn a_body_whose_client_broke_off_before_it_was_read_ends_in_an_error() {
-    let (ended, end) = std::sync::mpsc::channel();
+    let (started, (ended, end)) = (Signal::new(), std::sync::mpsc::channel());
+    let in_handler = started.clone();
     let upload = Route::new(Method::POST, "/", move |mut req: Request| {
         let ended = ended.clone();
+        in_handler.set();
         async move {
-            // The client is long gone when the body is first asked for.
-            smol::Timer::after(Duration::from_millis(200)).await;
+            // The client is gone when the body is first asked for.
+            while !req.is_client_gone() {
+                smol::Timer::after(Duration::from_millis(2)).await;
+            }
             while let Some(Ok(_)) = req.body_mut().chunk().await {}
             ended.send(req.is_client_gone()).ok();
         }
@@ -158,7 +162,7 @@ fn a_body_whose_client_broke_off_before_it_was_read_ends_in_an_error() {
     let server = start(Router::new().route(upload.streaming()));
     let mut client = Client::connect(&server);
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhello");
-    std::thread::sleep(Duration::from_millis(50));
+    started.wait();
     client.reset();
     assert_eq!(end.recv_timeout(crate::common::PATIENCE), Ok(true));
 }
@@ -230,7 +234,8 @@ fn a_stop_cuts_an_upgraded_connection_at_the_deadline() {
     let mut client = Client::connect(&server);
     client.send("GET /shout HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n");
     assert_eq!(client.head().status, 101);
-    let report = server.stop(Duration::from_millis(100));
+    server.stop(Duration::from_millis(100));
+    let report = final_report(&server);
     assert_eq!((report.cut, report.pending), (1, 0));
     client.expect_closed();
 }
@@ -341,7 +346,12 @@ fn half_a_head_does_not_hold_a_stop_until_its_deadline() {
 
 #[test]
 fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
-    let app = Router::new().get("/", async |_: Request| vec![b'x'; 16 << 20]);
+    let called = Signal::new();
+    let in_handler = called.clone();
+    let app = Router::new().get("/", move |_: Request| {
+        in_handler.set();
+        async { vec![b'x'; 16 << 20] }
+    });
     let server = configured(app, |_, timeouts| timeouts.write = Some(crate::common::SHORT))
         .bind("127.0.0.1:0")
         .unwrap()
@@ -349,7 +359,7 @@ fn a_client_that_takes_nothing_is_reset_when_the_write_deadline_has_passed() {
         .unwrap();
     let mut client = Client::connect(&server);
     client.request("/");
-    crate::common::eventually("the exchange", || server.report().pending == 1);
+    called.wait();
     crate::common::eventually("its end", || server.report().pending == 0);
     // What had been sent by then may be read or lost; then the connection is broken, not ended.
     let mut last = Ok(vec![]);

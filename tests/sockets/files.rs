@@ -234,7 +234,7 @@ fn a_client_that_does_not_read_its_file_is_cut_off() {
     let mut client = Client::narrow(&server);
     client.request("/file");
     assert_eq!(client.head().status, 200);
-    std::thread::sleep(SHORT * 4);
+    crate::common::eventually("its end", || server.report().pending == 0);
     assert!(client.until_closed() < 30_000_000);
     Client::connect(&server).get("/plain").expect(200, "plain");
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 
 use transom::{Address, Error, Listener, Request, Route, Router, Server};
 
-use crate::common::{Client, PATIENCE, configured, socket_path};
+use crate::common::{Client, PATIENCE, configured, own_address, socket_path};
 
 fn app() -> Router {
     Router::new().get("/", async |request: Request| format!("to {}", request.peer()))
@@ -68,7 +68,7 @@ fn ipv4_ipv6_and_a_unix_socket_at_once() {
 
 #[test]
 fn an_address_is_free_again_after_a_stop() {
-    let first = server().bind("127.0.0.1:0").unwrap().start().unwrap();
+    let first = server().bind(&own_address()).unwrap().start().unwrap();
     let address = first.local_addr().to_string();
     // So that there is a connection in TIME_WAIT on the server's side.
     let mut client = Client::connect(&first);

@@ -14,8 +14,8 @@ use transom::{
 };
 
 use crate::common::{
-    Client, Later, OnDrop, PATIENCE, SHORT, Signal, at_once, configured, eventually, forever, start,
-    start_single, start_unix, start_with,
+    Client, Later, OnDrop, PATIENCE, SHORT, Signal, at_once, configured, eventually, final_report, forever,
+    own_address, start, start_single, start_unix, start_with,
 };
 
 /// What a stop may take beyond its deadline: 200 ms of its own and a busy machine.
@@ -28,13 +28,6 @@ fn assert_report(report: Report, finished: u64, cut: u64, pending: u64) {
         (finished, cut, pending),
         "finished, cut, pending"
     );
-}
-
-/// The report when all is over: at the deadline a busy machine may not yet have
-/// got round to dropping what was cut.
-#[track_caller]
-fn final_report(server: &Handle) -> Report {
-    server.wait_timeout(PATIENCE).unwrap().expect("its threads go on")
 }
 
 /// Stops with that deadline and fails if it takes longer.
@@ -121,7 +114,8 @@ fn stop_elsewhere(server: &Arc<Handle>, deadline: Duration) -> JoinHandle<Report
 
 #[test]
 fn idle_connections_close_at_once() {
-    let server = start(Router::new().get("/", async |_: Request| "well"));
+    let server = configured(Router::new().get("/", async |_: Request| "well"), |_, _| ());
+    let server = server.bind(&own_address()).unwrap().start().unwrap();
     let address = server.local_addr().clone();
     let mut fresh = Client::connect(&server);
     let mut used = idle(&server);
@@ -172,19 +166,21 @@ fn an_upload_and_a_download_under_way_are_finished() {
 
 #[test]
 fn what_is_not_finished_at_the_deadline_is_cut_and_counted() {
+    // Time enough for what is finished.
+    const DEADLINE: Duration = Duration::from_secs(3);
     let (started, leave) = (Signal::new(), Signal::new());
     let server = Arc::new(start(holding(&started, &leave)));
     let mut finished = (at_once(2) == 2).then(|| begin(&server, "/async", &started));
     let mut stuck: Vec<_> = (0..at_once(3)).map(|_| begin(&server, "/never", &started)).collect();
     let begun = Instant::now();
-    let stopping = stop_elsewhere(&server, Duration::from_millis(500));
+    let stopping = stop_elsewhere(&server, DEADLINE);
     leave.set();
     if let Some(client) = &mut finished {
         client.answer().expect(200, "finished");
     }
     let report = stopping.join().unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(500), "it did not wait for the deadline");
-    assert!(begun.elapsed() < Duration::from_millis(500) + GRACE);
+    assert!(begun.elapsed() >= DEADLINE, "it did not wait for the deadline");
+    assert!(begun.elapsed() < DEADLINE + GRACE);
     let (finished, cut) = (u64::from(finished.is_some()), stuck.len() as u64);
     assert_report(report, finished, cut, 0);
     stuck.iter_mut().for_each(Client::expect_closed);
@@ -389,15 +385,20 @@ fn answers_that_the_client_has_not_taken_are_cut_and_counted() {
     };
     let server = start_unix(app, |limits, _| limits.output = 1 << 20);
     let mut client = Client::connect(&server);
-    // Each is answered as soon as it comes, until one does not fit any more.
-    let mut asked = 0;
-    while called.reached(asked, Duration::from_millis(200)) {
+    // Each goes out as soon as it was asked for, until one does not fit any more.
+    let is_stuck = || {
+        let begun = Instant::now();
+        while server.report().pending > 0 && begun.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        server.report().pending > 0
+    };
+    let mut answered = 0;
+    while !is_stuck() {
         client.request("/");
-        asked += 1;
-        called.reached(asked, Duration::from_millis(200));
-        thread::sleep(Duration::from_millis(10));
+        answered += 1;
+        called.wait_for(answered);
     }
-    let answered = called.count();
     stop_in_time(&server, SHORT);
     let report = final_report(&server);
     assert_eq!(report.pending, 0);
@@ -539,7 +540,7 @@ fn it_serves_within_executors_of_the_host() {
 fn serving_that_is_dropped_leaves_nothing_behind() {
     let (started, leave) = (Signal::new(), Signal::new());
     let ended = Signal::new();
-    let listener = transom::Listener::bind("127.0.0.1:0").unwrap();
+    let listener = transom::Listener::bind(&own_address()).unwrap();
     let address = listener.local_addr().clone();
     let server = {
         let ended = ended.clone();
@@ -640,7 +641,8 @@ fn a_writer_learns_of_a_stop() {
 #[test]
 fn many_tasks_may_stop_a_service_at_once() {
     let (started, leave) = (Signal::new(), Signal::new());
-    let service = configured(holding(&started, &leave), |_, _| ()).service().unwrap();
+    let stopper = Stopper::new();
+    let service = configured(holding(&started, &leave), |_, _| ()).stopper(&stopper).service().unwrap();
     let (mut client, stream) = std::os::unix::net::UnixStream::pair().unwrap();
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
@@ -650,6 +652,7 @@ fn many_tasks_may_stop_a_service_at_once() {
         started.wait();
         let stopping: Vec<_> =
             (0..3).map(|_| scope.spawn(|| smol::block_on(service.stop(Duration::from_secs(600))))).collect();
+        eventually("a stop to begin", || stopper.is_stopping());
         thread::sleep(SHORT);
         leave.set();
         for stopping in stopping {

@@ -100,8 +100,11 @@ fn difference(wanted: &[String], got: &[String]) -> String {
     text
 }
 
-/// Judges all cases, in threads, as many as there are cores; each has a judge of
-/// its own. What fails, by name.
+/// Most judges at a time: each may have servers, and those descriptors.
+const JUDGES: usize = 8;
+
+/// Judges all cases, in threads, as many as there are cores but not without bound;
+/// each has a judge of its own. What fails, by name.
 pub fn all<J>(cases: &[&Case], judge: impl Fn() -> J + Sync) -> BTreeMap<String, Failure>
 where
     J: FnMut(&Case) -> Option<Failure>,
@@ -109,7 +112,7 @@ where
     let failures = Mutex::new(BTreeMap::new());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(JUDGES) {
             scope.spawn(|| {
                 let mut judge = judge();
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -43,48 +43,62 @@ static void rest(void *user_data UNUSED, const transom_request *request UNUSED, 
     OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END));
 }
 
-static int is_closed(int fd)
+static struct stat status_of(int fd)
 {
-    return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+    struct stat its;
+    CHECK(fstat(fd, &its) == 0);
+    return its;
+}
+
+/* Another thread may have been given the number since: for another file. */
+static int is_closed(int fd, struct stat its)
+{
+    struct stat now;
+    if (fstat(fd, &now) < 0)
+        return errno == EBADF;
+    return now.st_dev != its.st_dev || now.st_ino != its.st_ino;
 }
 
 /* What is refused is closed, and the request may still be answered. */
 static void refused(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     const transom_header bad = {"a", "\n"};
+    const struct stat its = status_of(fileno(file));
+    struct stat of_pipe;
     int pipes[2], fd;
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, -1, 0, 1), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, 1 << 20, 0, 1), TRANSOM_INVALID_ARGUMENT);
     CHECK(pipe(pipes) == 0);
+    of_pipe = status_of(pipes[0]);
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, pipes[0], 0, TRANSOM_TO_END),
                  TRANSOM_INVALID_ARGUMENT);
-    CHECK(is_closed(pipes[0]));
+    CHECK(is_closed(pipes[0], of_pipe));
     close(pipes[1]);
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, SIZE + 1), TRANSOM_INVALID_ARGUMENT);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, UINT64_MAX, UINT64_MAX - 1),
                  TRANSOM_INVALID_ARGUMENT);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, SIZE + 1, TRANSOM_TO_END),
                  TRANSOM_INVALID_ARGUMENT);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 200, &bad, 1, fd, 0, 1), TRANSOM_BAD_HEADER);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 99, NULL, 0, fd, 0, 1), TRANSOM_BAD_STATUS_CODE);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(NULL, 200, NULL, 0, fd, 0, 1), TRANSOM_NULL_ARGUMENT);
-    CHECK(is_closed(fd));
-    atomic_fetch_add(&refusals, 1);
+    CHECK(is_closed(fd, its));
     OK(transom_responder_send_text(responder, 200, "after all"));
     fd = open_file();
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, 1), TRANSOM_ALREADY_ANSWERED);
-    CHECK(is_closed(fd));
+    CHECK(is_closed(fd, its));
+    atomic_fetch_add(&refusals, 1);
 }
 
 /* Reads an answer that is too long for a reply: its body must be these bytes of the file. */
@@ -126,7 +140,7 @@ static void serve(const char *model)
     static struct reply reply;
     transom_server *server = transom_server_new();
     uint16_t port;
-    int i;
+    int i, before = refusals;
 
     OK(transom_server_set_model(server, model));
     OK(transom_server_route(server, NULL, "/whole", whole, NULL, NULL));
@@ -141,6 +155,8 @@ static void serve(const char *model)
     expect_part(port, "/rest", SIZE - 7, 7);
     CHECK(get(port, "/refused", &reply) == 200);
     CHECK(strcmp(reply.body, "after all") == 0);
+    /* Nobody else may open the file before it is through. */
+    EVENTUALLY(refusals == before + 1);
 
     /* Clients that leave in the middle would kill a process by SIGPIPE. */
     for (i = 0; i < 8; i++) {

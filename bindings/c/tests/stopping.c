@@ -32,6 +32,7 @@ static void hold_on(void *user_data, const transom_request *request UNUSED, tran
     transom_report report;
     atomic_store((atomic_int *)user_data, 1);
     EVENTUALLY(released);
+    EVENTUALLY(transom_responder_is_gone(responder));
     OK(transom_server_stop(server, 0));
     OK(transom_server_report(server, &report));
     CHECK(transom_server_port(server) != 0);
@@ -151,7 +152,7 @@ int main(void)
     ask(fd, "GET", "/keep");
     EVENTUALLY(kept != NULL);
     transom_server_free(server);
-    CHECK(freed == 1);
+    EVENTUALLY(freed == 1);
     close(fd);
     transom_responder_free(kept);
 
