@@ -70,6 +70,18 @@ def until(condition, limit=LIMIT):
     return True
 
 
+def is_refused(port):
+    """Whether nobody listens there, as after a stop has begun."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        # Closed while it connected: the next one tells.
+        pass
+    return False
+
+
 def at_once(function, count):
     """Runs `function(number)` in `count` threads at the same time; the results in order."""
     results = [None] * count
@@ -92,6 +104,8 @@ class Program:
         environment = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
+            # Closed by `end`.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -114,6 +128,12 @@ class Program:
         if "http://127.0.0.1:" not in line:
             raise AssertionError(f"{line!r} {self.process.stderr.read()}")
         return int(line.rsplit(":", 1)[1])
+
+    def expect(self, line):
+        """Waits for the next line that it prints. What comes right behind it may be lost."""
+        read = self.process.stdout.readline()
+        if read != f"{line}\n":
+            raise AssertionError(f"{read!r} {self.process.stderr.read()}")
 
     def end(self, limit=LIMIT):
         """Exit code, output and errors."""

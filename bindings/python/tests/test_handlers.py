@@ -220,7 +220,7 @@ class TestPlaces(Quiet, unittest.TestCase):
                 self.assertEqual(quick_ones.count("free"), 2)
 
     def test_a_handler_that_is_too_late(self):
-        app = Server(timeouts={"handler": 0.2})
+        app = Server(timeouts={"handler": 2})
         done = threading.Event()
 
         @app.get("/")

@@ -9,7 +9,7 @@ import unittest
 from contextlib import closing
 from pathlib import Path
 
-from support import LIMIT, Quiet, at_once, connect, fetch, read_all, until
+from support import LIMIT, Quiet, at_once, connect, fetch, is_refused, read_all, until
 
 import transom
 from transom import Server
@@ -137,7 +137,12 @@ class TestModels(Quiet, unittest.TestCase):
             for clients, seconds in ((8, 0.002), (20, 0.0), (4, 0.06)):
                 pause = seconds
                 self.assertEqual(at_once(client, clients), [[b"done"] * 10] * clients)
-        self.assertEqual(meter.total, 320)
+            asked, pause = 320, 0.0
+            # It comes in place when it has been quick often enough, in a row.
+            while "transom-puller" not in places and asked < 10_000:
+                self.assertEqual(fetch(running, "/adaptive").text, "done")
+                asked += 1
+        self.assertEqual(meter.total, asked)
         self.assertEqual(places, {"transom-pool", "transom-puller"})
         return meter.most
 
@@ -149,7 +154,7 @@ class TestModels(Quiet, unittest.TestCase):
         self.assertGreater(self.overlap("event"), 1)
 
     def test_in_sequential_only_one_that_outlives_its_request_meets_the_next(self):
-        app = Server(model="sequential", timeouts={"handler": 0.2})
+        app = Server(model="sequential", timeouts={"handler": 2})
         meter = Meter()
         release = threading.Event()
         self.addCleanup(release.set)
@@ -172,7 +177,7 @@ class TestModels(Quiet, unittest.TestCase):
                 connection.sendall(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
                 self.assertTrue(until(lambda: meter.inside == 1))
             self.assertEqual(fetch(running, "/").text, "done")
-            self.assertGreater(time.monotonic() - begun, 0.19)
+            self.assertGreater(time.monotonic() - begun, 1.99)
             self.assertEqual(meter.most, 2)
             release.set()
 
@@ -191,6 +196,11 @@ class TestModels(Quiet, unittest.TestCase):
                 # It is kept alive only as long as nobody else comes.
                 self.assertEqual(fetch(running, "/").text, "hello")
                 self.assertEqual(first.sock.recv(1), b"")
+
+    def set_when_refused(self, event, port):
+        """Sets it once the server there has begun to stop."""
+        until(lambda: is_refused(port))
+        event.set()
 
     def test_stop_finishes_what_is_under_way_and_cuts_what_is_late(self):
         for _, app in self.each():
@@ -211,7 +221,7 @@ class TestModels(Quiet, unittest.TestCase):
                     connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                     self.assertTrue(entered.wait(LIMIT))
                     if answer:
-                        threading.Timer(0.1, release.set).start()
+                        threading.Thread(target=self.set_when_refused, args=(release, running.port)).start()
                     begun = time.monotonic()
                     ended = running.stop(timeout)
                     self.assertLess(time.monotonic() - begun, 3.0)

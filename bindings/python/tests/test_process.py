@@ -7,7 +7,7 @@ import threading
 import time
 import unittest
 
-from support import LIMIT, Program, at_once, read_all
+from support import LIMIT, Program, at_once, is_refused, read_all, until
 
 RUN = """
 import sys, time, threading
@@ -18,6 +18,7 @@ def index(request):
     return "hello"
 @app.get("/slow")
 def slow(request):
+    print("begun", flush=True)
     time.sleep(float(request.query["s"]))
     return "slow"
 @app.get("/exit")
@@ -79,17 +80,17 @@ class TestSignals(unittest.TestCase):
 
     def test_requests_under_way_are_finished(self):
         for number in (signal.SIGINT, signal.SIGTERM):
-            with Program(RUN) as program, get(program.port(), "/slow?s=0.5") as connection:
-                time.sleep(0.2)
+            with Program(RUN) as program, get(program.port(), "/slow?s=2") as connection:
+                program.expect("begun")
                 program.process.send_signal(number)
                 self.assertIn(b"slow", read_all(connection))
                 self.assertEqual(program.end()[:2], (0, "finished 1 cut 0\n"))
 
     def test_a_second_signal_cuts(self):
-        with Program(RUN) as program, get(program.port(), "/slow?s=20") as connection:
-            time.sleep(0.2)
+        with Program(RUN) as program, get(port := program.port(), "/slow?s=20") as connection:
+            program.expect("begun")
             program.process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
+            self.assertTrue(until(lambda: is_refused(port)))
             begun = time.monotonic()
             program.process.send_signal(signal.SIGINT)
             self.assertEqual(read_all(connection), b"")
@@ -142,7 +143,12 @@ from transom import Server
 seen = []
 signal.signal(signal.SIGTERM, lambda *_: seen.append("own"))
 app = Server()
-threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+def end():
+    # It runs only once its handlers are in place.
+    while app.running is None:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end).start()
 app.run("127.0.0.1:0", quiet=True)
 print(seen)
 os.kill(os.getpid(), signal.SIGTERM)
@@ -161,7 +167,7 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 class TestExit(unittest.TestCase):
     def test_the_interpreter_ends_with_requests_under_way(self):
         def once(number):
-            with Program(EXIT) as program:
+            with Program(EXIT, "wait") as program:
                 port = program.port()
                 connections = [get(port, path) for path in ("/slow", "/async", "/stream", "/quick") * 2]
                 result = program.end()

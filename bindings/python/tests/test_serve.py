@@ -98,10 +98,12 @@ class TestServe(Quiet, unittest.TestCase):
 
     def test_a_cancellation_finishes_what_is_under_way(self):
         app = Server()
+        entered = asyncio.Event()
 
         @app.get("/")
         async def handler(request):
-            await asyncio.sleep(0.3)
+            entered.set()
+            await asyncio.sleep(1)
             return "done"
 
         async def main():
@@ -109,7 +111,7 @@ class TestServe(Quiet, unittest.TestCase):
             task = asyncio.create_task(app.serve("127.0.0.1:0", ready=listening.set_result))
             running = await listening
             answer = asyncio.create_task(asyncio.to_thread(fetch, running, "/"))
-            await asyncio.sleep(0.1)
+            await asyncio.wait_for(entered.wait(), LIMIT)
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):
                 await task
@@ -121,9 +123,11 @@ class TestServe(Quiet, unittest.TestCase):
     def test_a_second_cancellation_cuts(self):
         app = Server()
         cancelled = []
+        entered = asyncio.Event()
 
         @app.get("/")
         async def handler(request):
+            entered.set()
             try:
                 await asyncio.sleep(LIMIT)
             except asyncio.CancelledError:
@@ -136,7 +140,7 @@ class TestServe(Quiet, unittest.TestCase):
             running = await listening
             _, writer = await asyncio.open_connection("127.0.0.1", running.port)
             writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            await asyncio.sleep(0.1)
+            await asyncio.wait_for(entered.wait(), LIMIT)
             begun = time.monotonic()
             for _ in range(2):
                 task.cancel()
