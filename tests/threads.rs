@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use transom::{Handle, Limits, Request, Router, Timeouts, blocking};
 
-use common::{Client, OnDrop, PATIENCE, SHORT, Signal, configured, eventually, start, start_with};
+use common::{Client, Logs, OnDrop, PATIENCE, SHORT, Signal, configured, eventually, start, start_with};
 
 fn well() -> Router {
     Router::new().get("/", async |_: Request| "well")
@@ -209,7 +209,18 @@ fn threads_are_started_when_they_are_needed() {
 }
 
 #[test]
-fn a_connection_that_is_refused_has_a_thread_for_a_while_only() {
+fn a_client_that_no_thread_can_be_started_for_waits_and_is_not_dropped() {
+    // More stack than there are addresses.
+    let server = start_with(well(), |limits, _| limits.thread_stack = 1 << 60);
+    let mut client = ask(&server, "/");
+    Logs::expect("ERROR cannot serve more connections: ");
+    client.expect_silence(SHORT);
+    server.stop(Duration::ZERO);
+    client.until_closed();
+}
+
+#[test]
+fn a_connection_that_is_refused_takes_nobodys_thread() {
     let (started, leave) = (Signal::new(), Signal::new());
     let server = start_with(holding(&started, &leave), |limits, timeouts| {
         limits.connection_threads = 2;

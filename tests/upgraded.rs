@@ -6,13 +6,14 @@ mod common;
 const MODEL: Model = Model::EventDriven;
 
 use std::io;
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 use transom::{Model, Request, Response, Router, Upgraded};
 
-use common::{Client, PATIENCE, configured};
+use common::{Client, PATIENCE, configured, own_address};
 
 /// A server that hands each upgraded connection over.
 fn handing_over(model: Model) -> (transom::Handle, mpsc::Receiver<Upgraded>) {
@@ -21,7 +22,7 @@ fn handing_over(model: Model) -> (transom::Handle, mpsc::Receiver<Upgraded>) {
         let sender = sender.clone();
         async move { Response::upgrade("echo", async move |stream| drop(sender.send(stream))) }
     });
-    let server = configured(app, |_, _| ()).model(model).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let server = configured(app, |_, _| ()).model(model).bind(&own_address()).unwrap().start().unwrap();
     (server, receiver)
 }
 
@@ -52,6 +53,8 @@ fn it_goes_on_until_the_server_ends() {
         echo(&mut stream).unwrap();
         assert_eq!(client.take(1).unwrap(), b"a", "{model}");
         server.stop(Duration::from_secs(1));
+        let port = server.local_addr().to_string();
+        assert!(TcpStream::connect(port).is_err(), "{model}: it listens for as long as that is held");
         assert_eq!(echo(&mut stream).unwrap_err().kind(), io::ErrorKind::NotConnected, "{model}");
     }
 }
