@@ -12,6 +12,7 @@ mod ready;
 mod signal;
 mod stream;
 mod task;
+mod watch;
 
 use std::cell::RefCell;
 use std::io;
@@ -33,9 +34,10 @@ use alarm::Alarms;
 use bell::{Bell, Ringer};
 use clock::Clock;
 use ready::Readiness;
-pub(crate) use ready::{Watch, Way};
+pub(crate) use ready::Way;
 pub(crate) use stream::Stream;
 use task::Tasks;
+pub(crate) use watch::Watch;
 
 use crate::guard::tell;
 

@@ -1,0 +1,402 @@
+//! A descriptor that a task waits for.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::Reactor;
+use super::ready::{Readiness, Way};
+
+/// A descriptor that is waited for, once it is registered. Dropped, it is forgotten;
+/// closing the descriptor itself takes it off the kernel's list.
+pub(crate) struct Watch {
+    reactor: Reactor,
+    key: usize,
+    ready: Arc<Readiness>,
+}
+
+impl Watch {
+    pub(super) fn new(reactor: Reactor, key: usize, ready: Arc<Readiness>) -> Self {
+        Self { reactor, key, ready }
+    }
+
+    /// That it waits with.
+    pub fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    /// Has the kernel tell of the descriptor, which must not block, from now on, and
+    /// of what is there already. Without effect if it does so.
+    pub fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<()> {
+        if self.ready.is_registered.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let data = EventData::new_u64(self.ready.tag(self.key));
+        let added = epoll::add(&self.reactor.0.epoll, descriptor, data, flags | EventFlags::ET);
+        added.inspect_err(|_| self.ready.is_registered.store(false, Ordering::Relaxed))?;
+        Ok(())
+    }
+
+    /// Tries an operation that does not block, once the descriptor is ready for it;
+    /// it gets the state that was found.
+    pub fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        way: Way,
+        mut operation: impl FnMut(u32) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let state = ready!(self.poll_ready(cx, way));
+            if Readiness::is_abandoned(state) {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            }
+            match operation(state) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.would_block(way, state),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// The same for an operation that moves up to `most` bytes. If it moved fewer,
+    /// that was all there was: no need to be told so by another.
+    pub fn poll_some(
+        &self,
+        cx: &mut Context<'_>,
+        way: Way,
+        most: usize,
+        mut operation: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut found = 0;
+        let polled = self.poll_io(cx, way, |state| {
+            found = state;
+            operation()
+        });
+        if let Poll::Ready(Ok(length)) = polled
+            && (1..most).contains(&length)
+        {
+            self.clear(way, found);
+        }
+        polled
+    }
+
+    /// Ready, with the state that was found.
+    #[inline]
+    pub fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
+        self.ready.poll(cx, way)
+    }
+
+    /// Nothing is left, by an operation begun in that state: the next event tells
+    /// of more. What has hung up stays ready to say so.
+    pub fn clear(&self, way: Way, state: u32) {
+        self.ready.clear(way, state);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.reactor.0.watched().try_remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::task::{Wake, Waker};
+    use std::thread;
+
+    use futures_lite::future::yield_now;
+
+    use super::super::tests::{in_time, turns};
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A waker, and its count.
+    fn counted() -> (Waker, Arc<Count>) {
+        let count = Arc::new(Count::default());
+        (Waker::from(Arc::clone(&count)), count)
+    }
+
+    fn is_ready(watch: &Watch, waker: &Waker, way: Way) -> bool {
+        watch.poll_ready(&mut Context::from_waker(waker), way).is_ready()
+    }
+
+    fn clear(watch: &Watch, way: Way) {
+        if let Poll::Ready(tick) = watch.poll_ready(&mut Context::from_waker(Waker::noop()), way) {
+            watch.clear(way, tick);
+        }
+    }
+
+    fn registered(reactor: &Reactor, descriptor: &UnixStream) -> Watch {
+        let watch = reactor.watch();
+        watch.register(descriptor, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP).unwrap();
+        watch
+    }
+
+    fn watched() -> (Reactor, Watch, UnixStream, UnixStream) {
+        let reactor = Reactor::new().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let watch = registered(&reactor, &ours);
+        (reactor, watch, ours, theirs)
+    }
+
+    /// Lets the reactor take in what the kernel has to tell.
+    async fn turn() {
+        yield_now().await;
+        yield_now().await;
+    }
+
+    #[test]
+    fn each_way_has_a_task_of_its_own_that_waits() {
+        let (reactor, watch, ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let ((reader, read), (writer, written)) = (counted(), counted());
+            assert!(!is_ready(&watch, &reader, Way::Read));
+            assert!(is_ready(&watch, &writer, Way::Write), "there is room");
+            // Full, so that the other way is told when there is room again.
+            while (&ours).write(&[0; 4096]).is_ok() {}
+            clear(&watch, Way::Write);
+            assert!(!is_ready(&watch, &writer, Way::Write));
+            theirs.write_all(b"x").unwrap();
+            turn().await;
+            assert_eq!(read.0.load(Ordering::SeqCst), 1);
+            assert!(is_ready(&watch, &reader, Way::Read));
+            let mut rest = vec![0; 1 << 16];
+            theirs.set_nonblocking(true).unwrap();
+            while theirs.read(&mut rest).is_ok() {}
+            turn().await;
+            assert_eq!(written.0.load(Ordering::SeqCst), 1);
+            assert!(is_ready(&watch, &writer, Way::Write));
+        });
+    }
+
+    #[test]
+    fn the_task_that_asked_last_is_woken_and_only_once() {
+        let (reactor, watch, _ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let ((first, firsts), (second, seconds)) = (counted(), counted());
+            assert!(!is_ready(&watch, &first, Way::Read));
+            assert!(!is_ready(&watch, &second, Way::Read));
+            for _ in 0..3 {
+                theirs.write_all(b"x").unwrap();
+                turn().await;
+            }
+            assert_eq!((firsts.0.load(Ordering::SeqCst), seconds.0.load(Ordering::SeqCst)), (0, 1));
+        });
+    }
+
+    #[test]
+    fn an_event_since_an_operation_began_outlives_its_clearing() {
+        let (reactor, watch, _ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            let noop = &mut Context::from_waker(Waker::noop());
+            let Poll::Ready(before) = watch.poll_ready(noop, Way::Read) else { panic!("not ready") };
+            // It found nothing, but by the time it says so something has come.
+            theirs.write_all(b"x").unwrap();
+            turn().await;
+            watch.clear(Way::Read, before);
+            let Poll::Ready(now) = watch.poll_ready(noop, Way::Read) else { panic!("it was forgotten") };
+            watch.clear(Way::Read, now);
+            assert!(watch.poll_ready(noop, Way::Read).is_pending());
+        });
+    }
+
+    #[test]
+    fn what_has_hung_up_stays_ready_to_say_so() {
+        let (reactor, watch, _ours, theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&watch, &waker, Way::Read));
+            drop(theirs);
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+            for _ in 0..3 {
+                assert!(is_ready(&watch, &waker, Way::Read));
+                clear(&watch, Way::Read);
+            }
+        });
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_is_forgotten() {
+        let (reactor, watch, ours, mut theirs) = watched();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&watch, &waker, Way::Read));
+            // An event that was on its way when the watch went, and another has its place.
+            theirs.write_all(b"x").unwrap();
+            drop(watch);
+            assert_eq!(reactor.0.watched().len(), 0);
+            let (other, mut its_end) = UnixStream::pair().unwrap();
+            other.set_nonblocking(true).unwrap();
+            let other_watch = registered(&reactor, &other);
+            drop(ours);
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 0);
+            assert_eq!(reactor.0.watched().len(), 1);
+            clear(&other_watch, Way::Read);
+            let (waker, count) = counted();
+            assert!(!is_ready(&other_watch, &waker, Way::Read));
+            its_end.write_all(b"y").unwrap();
+            turn().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn what_the_kernel_still_tells_of_a_descriptor_that_is_closed_concerns_no_other() {
+        in_time(|| {
+            let (reactor, watch, ours, theirs) = watched();
+            // A child process has it too: for the kernel it stays open, and registered.
+            let kept = ours.try_clone().unwrap();
+            let key = watch.key;
+            drop((watch, ours));
+            let (other, _its_end) = UnixStream::pair().unwrap();
+            other.set_nonblocking(true).unwrap();
+            let other_watch = registered(&reactor, &other);
+            assert_eq!(other_watch.key, key);
+            reactor.block_on(async {
+                turn().await;
+                clear(&other_watch, Way::Read);
+                let (waker, count) = counted();
+                assert!(!is_ready(&other_watch, &waker, Way::Read));
+                drop(theirs);
+                turn().await;
+                assert_eq!(count.0.load(Ordering::SeqCst), 0);
+                assert!(!is_ready(&other_watch, &waker, Way::Read));
+            });
+            drop(kept);
+        });
+    }
+
+    #[test]
+    fn what_would_block_has_not_hung_up() {
+        in_time(|| {
+            let (_reactor, watch, ours, _theirs) = watched();
+            watch.ready.set(EventFlags::RDHUP, &mut Vec::new());
+            let polled = watch.poll_io(&mut Context::from_waker(Waker::noop()), Way::Read, |_| {
+                Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
+            });
+            assert!(polled.is_pending());
+        });
+    }
+
+    #[test]
+    fn a_task_may_wait_on_another_thread_than_the_reactors() {
+        in_time(|| {
+            let (reactor, watch, ours, mut theirs) = watched();
+            let (over, end) = async_channel::bounded::<()>(1);
+            let count = Arc::new(AtomicUsize::new(0));
+            let taken = Arc::clone(&count);
+            let waiting = thread::spawn(move || {
+                loop {
+                    let read = std::future::poll_fn(|cx| {
+                        watch.poll_io(cx, Way::Read, |_| {
+                            Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
+                        })
+                    });
+                    match futures_lite::future::block_on(read).unwrap() {
+                        0 => break,
+                        length => count.fetch_add(length, Ordering::SeqCst),
+                    };
+                }
+                drop(over);
+            });
+            // Each when the one before was taken, sooner or later: so that the other
+            // thread is met at each point of its way to wait.
+            let sending = thread::spawn(move || {
+                let mut delay = 0;
+                for turn in turns(20_000) {
+                    while taken.load(Ordering::SeqCst) < turn {
+                        thread::yield_now();
+                    }
+                    delay = (delay * 7 + 3) % 401;
+                    (0..delay).for_each(|_| std::hint::spin_loop());
+                    theirs.write_all(b"x").unwrap();
+                }
+            });
+            reactor.block_on(end.recv()).unwrap_err();
+            waiting.join().unwrap();
+            sending.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn no_event_is_missed_by_a_task_that_is_about_to_wait() {
+        in_time(|| {
+            let (_reactor, watch, _ours, _theirs) = watched();
+            clear(&watch, Way::Read);
+            let (ready, taken) = (Arc::clone(&watch.ready), AtomicUsize::new(0));
+            let over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                // As the kernel's events would, at each point of the other's way to wait.
+                scope.spawn(|| {
+                    let (mut delay, mut woken) = (0, Vec::new());
+                    for turn in turns(100_000) {
+                        let mut spins = 0;
+                        while taken.load(Ordering::SeqCst) < turn {
+                            spins += 1;
+                            if spins % 1000 == 0 {
+                                thread::yield_now();
+                            }
+                        }
+                        delay = (delay * 7 + 3) % 61;
+                        (0..delay).for_each(|_| std::hint::spin_loop());
+                        ready.set(EventFlags::IN, &mut woken);
+                        woken.drain(..).for_each(Waker::wake);
+                    }
+                    over.store(true, Ordering::SeqCst);
+                    ready.set(EventFlags::IN, &mut woken);
+                    woken.drain(..).for_each(Waker::wake);
+                });
+                while !over.load(Ordering::SeqCst) {
+                    let told = std::future::poll_fn(|cx| watch.poll_ready(cx, Way::Read));
+                    let tick = futures_lite::future::block_on(told);
+                    watch.clear(Way::Read, tick);
+                    taken.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn what_waits_elsewhere_is_told_when_the_reactor_runs_no_more() {
+        let (reactor, watch, _ours, _theirs) = watched();
+        let (waker, count) = counted();
+        reactor.block_on(async {
+            turn().await;
+            clear(&watch, Way::Read);
+            assert!(!is_ready(&watch, &waker, Way::Read));
+        });
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        let polled = watch.poll_io(&mut Context::from_waker(&waker), Way::Read, |_| {
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+        assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::WouldBlock));
+    }
+}
