@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::ptr;
 
@@ -16,14 +16,18 @@ use crate::error::transom_error;
 /// If it is an open descriptor, the caller gives it up.
 pub(crate) unsafe fn inherit(descriptor: RawFd) -> Result<Listener, transom_error> {
     let family = check(descriptor).map_err(|error| transom_error::bad_descriptor(descriptor, &error))?;
+    // SAFETY: an open descriptor, borrowed for as long as this takes.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    // A copy, so that it is still the caller's if what follows fails.
+    let copy = borrowed.try_clone_to_owned().map_err(transom::Error::Io)?;
     let listener = if family == libc::AF_UNIX {
-        // SAFETY: an open listening socket of that family, the caller's to give.
-        Listener::try_from(unsafe { UnixListener::from_raw_fd(descriptor) })
+        Listener::try_from(UnixListener::from(copy))
     } else {
-        // SAFETY: as above.
-        Listener::try_from(unsafe { TcpListener::from_raw_fd(descriptor) })
-    };
-    Ok(listener?)
+        Listener::try_from(TcpListener::from(copy))
+    }?;
+    // SAFETY: the caller's to give, and nobody uses it any more.
+    drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    Ok(listener)
 }
 
 /// The family of a listening socket, TCP or Unix. Programs that the host starts
