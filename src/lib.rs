@@ -57,7 +57,9 @@
 //! # Logging
 //!
 //! Through the `log` crate, target `transom`: errors for faults of handlers
-//! (panics, responses that cannot be sent), debug for requests refused.
+//! (panics, responses that cannot be sent) and for what the system refuses
+//! (descriptors, threads), debug for requests refused. A logger that panics costs
+//! the line and nothing else.
 
 #![forbid(unsafe_code)]
 

@@ -11,12 +11,12 @@ use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
 use std::ops::Range;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use transom::{Context, Handler, IntoResponse, Listener, Model, Reply, Request, Responder, Router};
+use transom::{IntoResponse, Listener, Model, Request, Responder, Router};
 
-use common::{Client, Logs, PATIENCE, configured, eventually, start_single};
+use common::{Client, Later, Logs, PATIENCE, configured, eventually, start_single};
 
 const INSIDE: &str = "TRANSOM_TEST_FEW_DESCRIPTORS";
 
@@ -82,17 +82,6 @@ fn exhaust() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
-/// Hands the right to answer each of its requests out.
-struct Held(Sender<Responder>);
-
-impl Handler for Held {
-    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
-        let (responder, reply) = Reply::later(&request);
-        self.0.send(responder).unwrap();
-        reply
-    }
-}
-
 fn well() -> Router {
     Router::new().get("/", async |_: Request| "well")
 }
@@ -100,9 +89,10 @@ fn well() -> Router {
 fn inside() {
     const COMPLAINT: &str = "ERROR cannot accept connections: ";
     let stat = File::open("/proc/self/stat").unwrap();
-    let (sender, held) = mpsc::channel();
+    let (sender, held) = mpsc::channel::<Responder>();
     // One worker: each says so for itself.
-    let server = start_single(well().get("/held", Held(sender)));
+    let later = Later(move |_, responder| sender.send(responder).unwrap());
+    let server = start_single(well().get("/held", later));
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
     let usual = descriptors();
 

@@ -51,7 +51,7 @@ async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
 
 /// Runs what may run the host's code; `None` if it panicked.
 fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
-    guarded("what a connection ran", || driving(run))
+    guarded("what the host gave a connection", || driving(run))
 }
 
 /// Tells a client that there is no room for it, and closes.

@@ -274,7 +274,8 @@ impl Body {
     ///
     /// # Errors
     /// A request's body: the client left, sent a malformed body, or went
-    /// beyond a limit or a deadline.
+    /// beyond a limit or a deadline. `Deadlock` in a [`blocking`](crate::blocking)
+    /// handler that runs on its connection's own thread, which alone can read more.
     pub async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }

@@ -111,7 +111,7 @@ impl Crew {
             if turn % ACCEPT_TURN == 0 {
                 future::yield_now().await;
             }
-            let (socket, peer) = listeners.accept_with(|| self.shared.gate.make_room()).await;
+            let (socket, peer) = listeners.accept(|| self.shared.gate.make_room()).await;
             self.admit(index, socket, peer);
         }
     }

@@ -209,13 +209,9 @@ impl Listeners {
         Ok(Self { watched: watched.collect::<io::Result<_>>()?, alarm: Alarm::new(reactor), turn: 0 })
     }
 
-    /// The next connection of any of them.
-    pub async fn accept(&mut self) -> (Socket, Peer) {
-        accept(self, || ()).await
-    }
-
-    /// The same; and when the system has no room for one, `make_room` is called.
-    pub async fn accept_with(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
+    /// The next connection of any of them; `make_room` is called when the system has
+    /// none for it.
+    pub async fn accept(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
         accept(self, make_room).await
     }
 

@@ -42,7 +42,8 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, m
             stop_asked(shared).await;
             None
         },
-        async { Some(listeners.accept().await) },
+        // Nobody else is inside.
+        async { Some(listeners.accept(|| ()).await) },
     )
     .await
     {

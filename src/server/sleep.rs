@@ -50,17 +50,15 @@ impl Timer {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        #[cfg(target_os = "linux")]
-        if let Self::Own(alarm) = self {
-            if alarm.is_here() && !is_held() {
-                return alarm.poll(cx, until);
-            }
-            // On another thread, or the worker waits for this and not for its alarms.
-            *self = Self::Hosted(hosted::Alarm::default());
-        }
         match self {
             #[cfg(target_os = "linux")]
-            Self::Own(alarm) => alarm.poll(cx, until),
+            Self::Own(alarm) if alarm.is_here() && !is_held() => alarm.poll(cx, until),
+            // On another thread, or the worker waits for this and not for its alarms.
+            #[cfg(target_os = "linux")]
+            Self::Own(_) => {
+                *self = Self::Hosted(hosted::Alarm::default());
+                self.poll(cx, until)
+            }
             Self::Hosted(alarm) => alarm.poll(cx, until),
         }
     }

@@ -73,7 +73,7 @@ async fn accept_all(
                 shared.gate.make_room();
             }
         };
-        let (socket, peer) = listeners.accept_with(make_room).await;
+        let (socket, peer) = listeners.accept(make_room).await;
         let Some(admission) = shared.gate.admit(peer) else {
             refuse(&refusals, reactor, socket, shared);
             continue;

@@ -639,6 +639,7 @@ fn a_stream_that_is_always_ready_does_not_starve_the_worker() {
     assert_eq!(greedy.head().status, 200);
     let reading = thread::spawn(move || greedy.until_closed());
     let mut client = Client::connect(&server);
+    client.set_read_timeout(Duration::from_secs(5));
     client.request("/");
     let answer = client.try_answer();
     done.store(true, Ordering::Relaxed);
@@ -671,6 +672,7 @@ fn a_flood_of_requests_does_not_starve_the_worker() {
     };
     let reading = thread::spawn(move || flood.until_closed());
     let mut client = Client::connect(&server);
+    client.set_read_timeout(Duration::from_secs(5));
     client.request("/");
     let answer = client.try_answer();
     stop.store(true, Ordering::Relaxed);
