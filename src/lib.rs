@@ -83,6 +83,7 @@ pub mod fuzzing;
 mod guard;
 mod handler;
 mod message;
+mod pattern;
 mod pool;
 mod proto;
 #[cfg(target_os = "linux")]

@@ -5,17 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use matchit::InsertError;
 
 use crate::error::{Error, Result};
 use crate::handler::Handler;
-use crate::message::{HeadParts, Response};
+use crate::message::{HeadParts, LONGEST_METHOD, Response};
+use crate::pattern::Pattern;
 
 /// Routes of a server.
 ///
-/// A pattern is a path in which `{name}` stands for one segment and, at the
-/// end, `{*name}` for all that is left. Fixed segments win over `{name}`, and
-/// that over `{*name}`. GET answers HEAD too. A path that no pattern matches
-/// gets 404, one that matches but not for the method 405 with Allow.
+/// A pattern is a path in which `{name}` stands for one segment, or for a part of
+/// it, and `{*name}`, at the end, for all that is left, which may be empty. Fixed
+/// segments win over `{name}`, and that over `{*name}`. GET answers HEAD too. A path
+/// that no pattern matches gets 404, one that matches but not for the method 405
+/// with Allow.
+///
+/// Paths are matched decoded, except for `%2F` and `%25`. A pattern may be written
+/// either way: `/café` and `/caf%C3%A9` are the same. A literal brace is doubled,
+/// `{{`; `?`, `#`, `*`, and what other routers take for a parameter, `:id` or `<id>`,
+/// are escaped when they are meant literally: `%3F`, `%23`, `%2A`, `%3Aid`, `%3Cid>`.
 ///
 /// ```
 /// use transom::{Request, Response, Router};
@@ -28,18 +36,32 @@ use crate::message::{HeadParts, Response};
 /// ```
 #[derive(Default)]
 pub struct Router {
+    /// Patterns, each with its place in `resources`.
     paths: matchit::Router<usize>,
     resources: Vec<Resource>,
     fallback: Option<Endpoint>,
     fault: Option<Error>,
 }
 
-/// All that answers on one pattern.
+/// All that answers on the patterns of one shape.
+#[derive(Default)]
 struct Resource {
+    /// See [`Pattern::shape`].
+    shape: Box<str>,
+    /// The pattern that came first.
     pattern: Box<str>,
-    params: Arc<[Box<str>]>,
+    methods: Vec<Entry>,
+    /// With no methods of its own: the resource whose `{*name}` is empty here.
+    rest_of: Option<usize>,
+}
+
+/// One method of a resource.
+struct Entry {
     /// `None` is any method.
-    methods: Vec<(Option<Method>, Endpoint)>,
+    method: Option<Method>,
+    /// The names of the parameters in this method's pattern.
+    params: Arc<[Box<str>]>,
+    endpoint: Endpoint,
 }
 
 /// A handler and how its requests are treated.
@@ -239,8 +261,9 @@ impl Router {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadRoute`] if the pattern is malformed, stands in the way of
-    /// another, or has the same method already.
+    /// [`Error::BadRoute`] if no request could match, if the pattern stands in the
+    /// way of another, or if it has a handler for the method already. Its reason
+    /// shows the right form.
     pub fn add(&mut self, route: Route) -> Result<()> {
         let Route { method, pattern, endpoint } = route;
         let bad = |reason: String| Error::BadRoute {
@@ -248,26 +271,51 @@ impl Router {
             pattern: pattern.clone(),
             reason,
         };
-        if !pattern.starts_with('/') {
-            return Err(bad("a pattern starts with `/`".into()));
+        if let Some(method) = &method {
+            check_method(method.as_str()).map_err(&bad)?;
         }
-        let known = self.resources.iter().position(|resource| *resource.pattern == *pattern);
-        let index = if let Some(index) = known {
-            index
-        } else {
-            self.paths
-                .insert(pattern.clone(), self.resources.len())
-                .map_err(|error| bad(error.to_string()))?;
-            let params = names(&pattern);
-            self.resources.push(Resource { pattern: pattern.as_str().into(), params, methods: Vec::new() });
-            self.resources.len() - 1
-        };
+        let parsed = Pattern::parse(&pattern).map_err(&bad)?;
+        let index = self.resource(&parsed, &pattern).map_err(&bad)?;
         let methods = &mut self.resources[index].methods;
-        if methods.iter().any(|(other, _)| *other == method) {
+        if methods.iter().any(|entry| entry.method == method) {
             return Err(bad("there is a handler for this already".into()));
         }
-        methods.push((method, endpoint));
+        methods.push(Entry { method, params: parsed.names, endpoint });
         Ok(())
+    }
+
+    /// The place of the resource that this pattern is of, made if it is not there.
+    fn resource(&mut self, parsed: &Pattern, pattern: &str) -> std::result::Result<usize, String> {
+        let index = self.insert(&parsed.tree, &parsed.shape)?;
+        let resource = &mut self.resources[index];
+        resource.rest_of = None;
+        if resource.pattern.is_empty() {
+            resource.pattern = pattern.into();
+        }
+        if let Some((tree, shape)) = parsed.before_rest()
+            // The tree takes no empty rest.
+            && let Ok(before) = self.insert(tree, shape)
+            && self.resources[before].methods.is_empty()
+        {
+            self.resources[before].rest_of = Some(index);
+        }
+        Ok(index)
+    }
+
+    /// The place of the resource of that shape, which is made if it is not there.
+    fn insert(&mut self, tree: &str, shape: &str) -> std::result::Result<usize, String> {
+        if let Some(index) = self.resources.iter().position(|resource| *resource.shape == *shape) {
+            return Ok(index);
+        }
+        let index = self.resources.len();
+        self.paths.insert(tree, index).map_err(|error| match error {
+            InsertError::Conflict { with } => {
+                format!("some paths match both it and `{with}`, and neither goes first")
+            }
+            other => other.to_string(),
+        })?;
+        self.resources.push(Resource { shape: shape.into(), ..Resource::default() });
+        Ok(index)
     }
 
     /// The first route that could not be added by [`route`](Self::route).
@@ -291,23 +339,26 @@ impl Router {
                 None => Found::Answer(Response::plain(StatusCode::NOT_FOUND)),
             };
         };
-        let resource = &self.resources[*matched.value];
-        let Some(endpoint) = resource.endpoint(method) else {
+        let mut resource = &self.resources[*matched.value];
+        let rest_of = resource.rest_of;
+        if let Some(index) = rest_of {
+            resource = &self.resources[index];
+        }
+        let Some(entry) = resource.entry(method) else {
             let answer = Response::plain(StatusCode::METHOD_NOT_ALLOWED);
             return Found::Answer(answer.header("allow", resource.allow()));
         };
-        if !resource.params.is_empty() {
-            params.assign(&resource.params, matched.params.iter().map(|(_, value)| value));
+        if !entry.params.is_empty() {
+            let values = matched.params.iter().map(|(_, value)| value);
+            params.assign(&entry.params, values.chain(rest_of.map(|_| "")));
         }
-        Found::Endpoint(endpoint)
+        Found::Endpoint(&entry.endpoint)
     }
 }
 
 impl Resource {
-    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
-        let of = |wanted: Option<&Method>| {
-            self.methods.iter().find(|(method, _)| method.as_ref() == wanted).map(|(_, endpoint)| endpoint)
-        };
+    fn entry(&self, method: &Method) -> Option<&Entry> {
+        let of = |wanted: Option<&Method>| self.methods.iter().find(|entry| entry.method.as_ref() == wanted);
         of(Some(method))
             .or_else(|| (*method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten())
             .or_else(|| of(None))
@@ -316,7 +367,7 @@ impl Resource {
     /// The Allow field (RFC 9110 10.2.1).
     fn allow(&self) -> String {
         let mut names: Vec<_> =
-            self.methods.iter().filter_map(|(method, _)| method.as_ref()).map(Method::as_str).collect();
+            self.methods.iter().filter_map(|entry| entry.method.as_ref()).map(Method::as_str).collect();
         if names.contains(&"GET") && !names.contains(&"HEAD") {
             names.push("HEAD");
         }
@@ -325,20 +376,25 @@ impl Resource {
     }
 }
 
-impl fmt::Debug for Router {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let patterns = self.resources.iter().map(|resource| (&resource.pattern, resource.allow()));
-        f.debug_map().entries(patterns).finish()
+/// Refuses methods that no request has that reaches a handler.
+fn check_method(method: &str) -> std::result::Result<(), String> {
+    if method.contains(|c: char| c.is_ascii_lowercase()) {
+        let upper = method.to_ascii_uppercase();
+        return Err(format!("methods are case-sensitive: write `{upper}`"));
     }
+    if method == "CONNECT" {
+        return Err("CONNECT is for proxies: this server refuses it (RFC 9110 9.3.6)".into());
+    }
+    if method.len() > LONGEST_METHOD {
+        return Err(format!("a method has {LONGEST_METHOD} letters at most: longer ones are refused"));
+    }
+    Ok(())
 }
 
-/// The names in a pattern that `matchit` has accepted; `{{` is a brace.
-fn names(pattern: &str) -> Arc<[Box<str>]> {
-    let mut names = Vec::new();
-    let unescaped = pattern.replace("{{", "").replace("}}", "");
-    for part in unescaped.split('{').skip(1) {
-        let name = part.split('}').next().unwrap_or_default();
-        names.push(name.trim_start_matches('*').into());
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let resources = self.resources.iter().filter(|resource| !resource.methods.is_empty());
+        let patterns = resources.map(|resource| (&resource.pattern, resource.allow()));
+        f.debug_map().entries(patterns).finish()
     }
-    names.into()
 }

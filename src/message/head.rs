@@ -7,6 +7,9 @@ use http::{Method, Version};
 use super::{Headers, Params, Target};
 use crate::spare::{LARGEST, Spares};
 
+/// The longest method taken, bytes; the longest registered one has 17 letters.
+pub(crate) const LONGEST_METHOD: usize = 32;
+
 thread_local! {
     static SPARES: Spares<Box<HeadParts>> = const { Spares::new() };
 }

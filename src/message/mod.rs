@@ -35,7 +35,7 @@ pub(crate) use date::DateLine;
 pub(crate) use driving::{blocking, driving, is_held};
 pub(crate) use field::is_token;
 pub(crate) use file::FilePart;
-pub(crate) use head::{HeadParts, RequestHead};
+pub(crate) use head::{HeadParts, LONGEST_METHOD, RequestHead};
 pub(crate) use headers::Field;
 pub(crate) use pipe::{PipeFeed, Space, pipe};
 pub(crate) use upgrade::Upgrade;

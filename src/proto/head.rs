@@ -8,12 +8,10 @@ use http::{Method, Version};
 use super::framing::Facts;
 use crate::config::Limits;
 use crate::error::Reject;
-use crate::message::{Field, HeadParts, is_token};
+use crate::message::{Field, HeadParts, LONGEST_METHOD, is_token};
 
 /// Empty lines that are skipped before a request line (RFC 9112 2.2).
 const EMPTY_LINES: usize = 4;
-/// The longest method taken; the longest registered one has 17 letters.
-const METHOD: usize = 32;
 /// Field lines that are split without touching the heap.
 const FEW_FIELDS: usize = 16;
 
@@ -136,7 +134,7 @@ impl<'h, 'b> Usual<'h, 'b> {
             let end = buffer.len().min(from + most + 1);
             buffer.get(from..end)?.iter().position(|&b| b == b' ').map(|at| from + at)
         };
-        let method = find_space(0, METHOD)?;
+        let method = find_space(0, LONGEST_METHOD)?;
         let target = find_space(method + 1, limits.target)?;
         let version = match &buffer[target..] {
             rest if rest.starts_with(b" HTTP/1.1\r\n") => Version::HTTP_11,
@@ -209,7 +207,7 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
         return Ok((&[], &[], None));
     }
     let method = line.iter().position(|&b| !is_token(b)).unwrap_or(line.len());
-    if method > METHOD {
+    if method > LONGEST_METHOD {
         return Err(Reject::LongMethod);
     }
     let rest = match &line[method..] {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
-use transom::{Address, Error, Listener, Request, Route, Router, Server};
+use transom::{Address, Error, Listener, Method, Request, Route, Router, Server};
 
 use crate::common::{Client, PATIENCE, configured, own_address, socket_path};
 
@@ -184,8 +184,29 @@ fn bad_routes_are_told() {
             |app| app.any("/a", nothing).any("/a", nothing),
             "bad route * \"/a\": there is a handler for this already",
         ),
-        (|app| app.get("/{a}", nothing).post("/{b}", nothing), "bad route POST \"/{b}\": "),
-        (|app| app.get("/{*all}", nothing).get("/{*rest}", nothing), "bad route GET \"/{*rest}\": "),
+        (
+            |app| app.get("/{*all}", nothing).get("/{*rest}", nothing),
+            "bad route GET \"/{*rest}\": there is a handler for this already",
+        ),
+        (
+            |app| app.get("/{a}", nothing).get("/{*b}", nothing),
+            "bad route GET \"/{*b}\": some paths match both it and `/{a}`",
+        ),
+        (|app| app.get("/q?x=1", nothing), "bad route GET \"/q?x=1\": a pattern is a path"),
+        (|app| app.get("/{id:int}", nothing), "bad route GET \"/{id:int}\": `{id:int}` is no parameter"),
+        (|app| app.get("/a/{b}/{b}", nothing), "bad route GET \"/a/{b}/{b}\": two parameters have the name"),
+        (
+            |app| app.route(Route::new(Method::from_bytes(b"get").unwrap(), "/", nothing)),
+            "bad route get \"/\": methods are case-sensitive: write `GET`",
+        ),
+        (
+            |app| app.route(Route::new(Method::CONNECT, "/", nothing)),
+            "bad route CONNECT \"/\": CONNECT is for proxies",
+        ),
+        (
+            |app| app.route(Route::new(Method::from_bytes(&[b'M'; 33]).unwrap(), "/", nothing)),
+            "bad route MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM \"/\": a method has 32 letters at most",
+        ),
         (|app| app.get("/{", nothing), "bad route GET \"/{\": "),
         (|app| app.get("/{}", nothing), "bad route GET \"/{}\": "),
         (|app| app.get("/{*all}/more", nothing), "bad route GET \"/{*all}/more\": "),

@@ -19,5 +19,6 @@ mod handlers;
 mod in_place;
 mod limits;
 mod listeners;
+mod routes;
 mod stop;
 mod timeouts;

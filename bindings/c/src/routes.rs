@@ -29,9 +29,11 @@ struct Place {
 ///
 /// `method` is case-sensitive; NULL or "*" is any without a route of its own.
 /// GET answers HEAD too. In a pattern, {name} stands for one segment and, at
-/// the end, {*name} for all that is left: "/users/{id}", "/files/{*path}".
+/// the end, {*name} for all that is left, which may be empty: "/users/{id}",
+/// "/files/{*path}". Each method of a path may name its parameters otherwise.
 ///
-/// Errors: TRANSOM_BAD_ROUTE (transom_server_route_error says why),
+/// Errors: TRANSOM_BAD_ROUTE if no request could match, or if the route is there
+/// already (transom_server_route_error says why, and shows the right form),
 /// TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route(

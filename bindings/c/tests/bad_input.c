@@ -124,10 +124,20 @@ static void strays(void)
 
 static void routes(transom_server *server)
 {
-    static const char *const patterns[] = {"", "users", "/{", "/{}", "/a{*b}/c", "/{a}{b}", "/{*rest}/more"};
+    static const char *const patterns[] = {"", "users", "/{", "/{}", "/a{*b}/c", "/{a}{b}", "/{*rest}/more",
+                                           "/q?x=1", "/a#b", "/a/{b}/{b}", "/{id:int}", "/<id>", "/:id", "/*"};
+    static const char *const methods[] = {"get", "Get", "CONNECT", "MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM"};
     size_t i;
     for (i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
         CHECK_STATUS(transom_server_route(server, "GET", patterns[i], say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    for (i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        CHECK_STATUS(transom_server_route(server, methods[i], "/x", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK_STATUS(transom_server_route(server, "GET", "/{id:int}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
+    {
+        transom_error *why = transom_server_route_error(server);
+        CHECK(strstr(transom_error_message(why), "write `{id}`") != NULL);
+        transom_error_free(why);
+    }
     OK(transom_server_route(server, "GET", "/a/{b}", say_hello, NULL, NULL));
     CHECK_STATUS(transom_server_route(server, "GET", "/a/{c}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
     CHECK_STATUS(transom_server_route(server, "GET", "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
@@ -144,7 +154,7 @@ static void routes(transom_server *server)
     CHECK_STATUS(transom_server_route(server, "\xff", "/x", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_route(server, "GET", "/\xff", say_hello, NULL, NULL), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_route_pull(server, "POST", "nowhere", 1), TRANSOM_BAD_ROUTE);
-    OK(transom_server_route_pull(server, "POST", "/a/{b}", 1));
+    OK(transom_server_route_pull(server, "POST", "/a/{other}", 1));
     OK(transom_server_route(server, "*", "/a/{b}", say_hello, NULL, NULL));
     CHECK_STATUS(transom_server_route(server, NULL, "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
 }

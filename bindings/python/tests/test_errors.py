@@ -59,9 +59,17 @@ class TestErrors(unittest.TestCase):
         for pattern, reason in (
             ("no-slash", "a pattern starts with `/`"),
             ("/users/{id}", "there is a handler for this already"),
-            ("/users/{name}", "conflict"),
-            ("/a/{", "Parameters must be"),
-            ("/{*rest}/more", "/{*rest}/more"),
+            ("/users/{name}", "there is a handler for this already"),
+            ("/users/{*rest}", "`/users/{id}`"),
+            ("/a/{", "a parameter is `{name}`"),
+            ("/{*rest}/more", "`/files/{*path}`"),
+            ("/q?x=1", "the query is for the handler"),
+            ("/a/{b}/{b}", "the name `b`"),
+            ("/{id:int}", "write `{id}`"),
+            ("/<int:id>", "`{id}`, not `<int:id>`"),
+            ("/:id", "`{id}`, not `:id`"),
+            ("/*", "`{*name}`"),
+            ("/{}", "a parameter has a name"),
             ("", "a pattern starts with `/`"),
             ("/\0", "NUL"),
         ):
@@ -70,6 +78,11 @@ class TestErrors(unittest.TestCase):
                     transom.BadRouteError, lambda p=pattern: app.get(p)(lambda request: ""), "GET", reason
                 )
                 self.assertEqual(error.code, -7)
+        for method, reason in (("get", "write `GET`"), ("CONNECT", "for proxies")):
+            with self.subTest(method=method):
+                refused = app.route("/", methods=[method])
+                self.fails(transom.BadRouteError, lambda r=refused: r(lambda request: ""), reason)
+        app.post("/users/{other}")(lambda request: "")
         odd = app.route("/", methods=["GE T"])
         self.fails(transom.BadRouteError, lambda: odd(lambda request: ""), "GE T")
         self.fails(TypeError, lambda: app.get(7), "got int")

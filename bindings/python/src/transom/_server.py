@@ -114,7 +114,8 @@ class Server:
         """Decorates a handler for a pattern and some methods; `None` is any method.
 
         `{name}` in a pattern stands for one segment of the path and `{*name}`, at its
-        end, for all that is left. GET answers HEAD too.
+        end, for all that is left, which may be empty. GET answers HEAD too. Methods are
+        case-sensitive: `GET`, not `get`.
 
         A plain function runs in place, on the thread that pulls requests, while its
         recent runs are short (about a millisecond), and on the thread pool otherwise.
