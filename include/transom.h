@@ -608,18 +608,22 @@ transom_status transom_server_report(const transom_server *server, transom_repor
 /* The method, for example "GET". Case counts. */
 transom_bytes transom_request_method(const transom_request *request);
 
-/* The path as it was sent, still percent-encoded, without the query. */
+/*
+ * The path without the query, still percent-encoded. The path, the query and the
+ * target are ASCII: characters beyond it, which must come as UTF-8, are
+ * percent-encoded here.
+ */
 transom_bytes transom_request_path(const transom_request *request);
 
 /*
- * What stands behind the first '?' of the target, as it was sent; absent
- * without a '?'.
+ * The query: what follows the first '?' of the target, still percent-encoded;
+ * absent without a '?'.
  */
 transom_bytes transom_request_query(const transom_request *request);
 
 /*
- * The whole request target as it was sent: path and query, or the absolute
- * form that clients of proxies send.
+ * The whole request target, still percent-encoded: path and query, or the
+ * absolute form that clients of proxies send.
  */
 transom_bytes transom_request_target(const transom_request *request);
 
@@ -847,8 +851,8 @@ void transom_writer_free(transom_writer *writer);
  *     uint16_t flags         bit 0: there is a query, if only an empty one
  *     uint64_t body_len
  *
- * Behind it stand, without padding between: method; target, path and query as
- * they were sent; headers ("name: value" lines, each ended by CR LF); peer;
+ * Behind it stand, without padding between: method; target, path and query,
+ * still percent-encoded and in ASCII; headers ("name: value" lines, each ended by CR LF); peer;
  * `param_count` times { uint32_t name_len, value_len; name; value }; body.
  * Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
  * 2 GiB and more do not fit a record and get 413.

@@ -69,7 +69,7 @@ impl Request {
         &self.head.method
     }
 
-    /// The request target as it was sent.
+    /// The request target.
     ///
     /// ```
     /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
@@ -81,7 +81,7 @@ impl Request {
         &self.head.target
     }
 
-    /// The path as it was sent, still percent-encoded, without the query.
+    /// The path without the query, still percent-encoded ([`Target`]).
     ///
     /// ```
     /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
@@ -93,7 +93,7 @@ impl Request {
         self.head.target.path()
     }
 
-    /// What stands behind the `?`, as it was sent.
+    /// The query: what follows the `?`, still percent-encoded.
     ///
     /// ```
     /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;

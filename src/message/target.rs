@@ -3,14 +3,19 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// A request target as it was sent, with its parts.
+/// A request target, with its parts.
+///
+/// A target is ASCII. Characters beyond it, which RFC 3986 does not let into a URI and
+/// which some clients send all the same, are kept as their percent-encoding, so that
+/// everybody who looks at the target sees one form of it.
 ///
 /// ```
 /// let target = transom::Target::parse("/a%20b?x=1").unwrap();
 /// assert_eq!(target.path(), "/a%20b");
 /// assert_eq!(target.query(), Some("x=1"));
+/// assert_eq!(transom::Target::parse("/caf\u{e9}").unwrap().path(), "/caf%C3%A9");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
@@ -25,6 +30,8 @@ struct Parts {
     path: Range<u32>,
     /// There is a percent sign somewhere.
     escaped: bool,
+    /// There is a byte beyond ASCII somewhere.
+    foreign: bool,
 }
 
 impl Target {
@@ -49,7 +56,23 @@ impl Target {
     pub(crate) fn assign(&mut self, text: &str) -> bool {
         let Some(parts) = Parts::of(text.as_bytes()) else { return false };
         self.text.clear();
+        if parts.foreign {
+            return self.assign_encoded(text, &parts.authority);
+        }
         self.text.push_str(text);
+        self.parts = parts;
+        true
+    }
+
+    /// Reads a target with characters beyond ASCII. They may stand in path and query
+    /// only: the authority names a host, which has an encoding of its own.
+    #[cold]
+    fn assign_encoded(&mut self, text: &str, authority: &Range<u32>) -> bool {
+        if !text[authority.start as usize..authority.end as usize].is_ascii() {
+            return false;
+        }
+        self.text.extend(utf8_percent_encode(text, CONTROLS));
+        let Some(parts) = Parts::of(self.text.as_bytes()) else { return false };
         self.parts = parts;
         true
     }
@@ -59,7 +82,7 @@ impl Target {
         self.parts = Parts::default();
     }
 
-    /// The whole target, as sent.
+    /// The whole target, as sent but for what is not ASCII, which is percent-encoded.
     ///
     /// ```
     /// assert_eq!(transom::Target::parse("/a?b").unwrap().as_str(), "/a?b");
@@ -68,8 +91,7 @@ impl Target {
         &self.text
     }
 
-    /// The path as sent, percent-encoding and all; `/` for an absolute-form
-    /// without one.
+    /// The path, percent-encoding and all; `/` for an absolute-form without one.
     ///
     /// ```
     /// assert_eq!(transom::Target::parse("http://h/a%2Fb?c").unwrap().path(), "/a%2Fb");
@@ -81,7 +103,7 @@ impl Target {
         }
     }
 
-    /// What stands behind the first `?`, as sent.
+    /// The query: what follows the first `?`, percent-encoding and all.
     ///
     /// ```
     /// assert_eq!(transom::Target::parse("/a?").unwrap().query(), Some(""));
@@ -126,13 +148,14 @@ impl Target {
 impl Parts {
     /// `None` if it is no target.
     fn of(text: &[u8]) -> Option<Self> {
-        let mut escaped = false;
+        let (mut escaped, mut foreign) = (false, false);
         // The first `?`.
         let mut query = text.len();
         for (at, &byte) in text.iter().enumerate() {
             match KINDS[byte as usize] {
                 Kind::Plain => {}
                 Kind::Percent => escaped = true,
+                Kind::Foreign => foreign = true,
                 Kind::Question => query = query.min(at),
                 Kind::Forbidden => return None,
             }
@@ -151,7 +174,7 @@ impl Parts {
         };
         let narrow =
             |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        Some(Self { authority: narrow(authority)?, path: narrow(start..query)?, escaped })
+        Some(Self { authority: narrow(authority)?, path: narrow(start..query)?, escaped, foreign })
     }
 }
 
@@ -173,17 +196,23 @@ fn scheme_end(text: &[u8]) -> Option<usize> {
 enum Kind {
     Plain,
     Percent,
+    Foreign,
     Question,
     Forbidden,
 }
 
-/// Visible ASCII but `#`, which never is part of a target; stricter than what
-/// browsers send only in refusing bytes above 0x7f.
+/// Visible ASCII but `#`, which never is part of a target. Bytes above 0x7f are those of
+/// UTF-8, as a target is read from a `str`.
 static KINDS: [Kind; 256] = {
     let mut table = [Kind::Forbidden; 256];
     let mut b = 0x21;
     while b < 0x7f {
         table[b] = Kind::Plain;
+        b += 1;
+    }
+    b = 0x80;
+    while b < table.len() {
+        table[b] = Kind::Foreign;
         b += 1;
     }
     table[b'#' as usize] = Kind::Forbidden;
@@ -209,10 +238,37 @@ mod tests {
     }
 
     #[test]
-    fn rfc9112_3_2_forms() {
+    fn rfc3986_2_5_what_is_not_ascii_is_taken_as_its_percent_encoding() {
+        let read = |text: &str| Target::parse(text).unwrap();
+        for text in ["/caf\u{e9}?q=\u{20ac}", "http://h/caf\u{e9}?q=\u{20ac}"] {
+            let target = read(text);
+            assert_eq!((target.path(), target.query()), ("/caf%C3%A9", Some("q=%E2%82%AC")));
+            assert_eq!(target.routing_path(), "/café");
+        }
+        assert_eq!(read("/caf\u{e9}"), read("/caf%C3%A9"));
+        assert_eq!(read("/%c3\u{a9}%2f\u{1f600}").as_str(), "/%c3%C2%A9%2f%F0%9F%98%80");
+        assert_eq!(read("http://h?\u{e9}").query(), Some("%C3%A9"));
         for bad in
-            ["", "a", "http://", "http:///x", "ftp://h/", "/a#b", "/\u{e9}", "http://u@h/", "**", "/a\tb"]
+            ["\u{e9}", "*\u{e9}", "\u{e9}/", "http://h\u{e9}", "http://\u{e9}@h/", "/\u{e9}#", "/\u{e9} "]
         {
+            assert_eq!(Target::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9112_3_2_forms() {
+        for bad in [
+            "",
+            "a",
+            "http://",
+            "http:///x",
+            "ftp://h/",
+            "/a#b",
+            "http://\u{e9}/",
+            "http://u@h/",
+            "**",
+            "/a\tb",
+        ] {
             assert_eq!(Target::parse(bad), None, "{bad:?}");
         }
         let target = Target::parse("HTTP://h?q").unwrap();

@@ -61,7 +61,8 @@ impl Facts {
     ) -> Result<Self, Reject> {
         let mut hosts = 0;
         let mut length = None;
-        let mut chunked = false;
+        let mut codings = Codings::default();
+        let mut fault = None;
         let (mut close, mut keep_alive, mut upgrade, mut expects_continue) = (false, false, false, false);
         for (name, value) in fields {
             // The length tells most fields apart without a look at the name.
@@ -74,7 +75,7 @@ impl Facts {
                 }
                 6 if name.eq_ignore_ascii_case("expect") && version == Version::HTTP_11 => {
                     if !tokens(value).all(|token| token.eq_ignore_ascii_case(b"100-continue")) {
-                        return Err(Reject::UnknownExpectation);
+                        fault.get_or_insert(Reject::UnknownExpectation);
                     }
                     expects_continue |= tokens(value).next().is_some();
                 }
@@ -83,30 +84,30 @@ impl Facts {
                     keep_alive |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
                     upgrade |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
                 }
-                14 if name.eq_ignore_ascii_case("content-length") => {
-                    let value = content_length(value).ok_or(Reject::BadContentLength)?;
-                    if length.replace(value).is_some_and(|other| other != value) {
-                        return Err(Reject::BadContentLength);
-                    }
-                }
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                    if chunked || version != Version::HTTP_11 {
-                        return Err(Reject::BadTransferEncoding);
-                    }
-                    transfer_encoding(value)?;
-                    chunked = true;
-                }
+                14 if name.eq_ignore_ascii_case("content-length") => match content_length(value) {
+                    Some(value) if length.replace(value).is_none_or(|other| other == value) => {}
+                    _ => fault = Some(Reject::BadContentLength),
+                },
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => codings.add(value),
                 _ => {}
             }
         }
+        // A fault of Host is told before any other (RFC 9112 3.2).
         if hosts == 0 && version == Version::HTTP_11 {
             return Err(Reject::MissingHost);
         }
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        if chunked && length.is_some() {
+        if let Some(fault @ Reject::BadContentLength) = fault {
+            return Err(fault);
+        }
+        if codings.listed && length.is_some() {
             return Err(Reject::BothFramings);
+        }
+        let chunked = codings.are_chunked(version)?;
+        if let Some(fault) = fault {
+            return Err(fault);
         }
         let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
@@ -146,19 +147,42 @@ fn digits(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// `chunked` and nothing else is understood (RFC 9112 6.1).
-fn transfer_encoding(value: &[u8]) -> Result<(), Reject> {
-    let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    if is_chunked(&value) {
-        return Ok(());
+/// The transfer codings of a request: the members of one list, however many field
+/// lines it is spread over (RFC 9110 5.3).
+#[derive(Default)]
+struct Codings {
+    /// A field line was there, if only an empty one.
+    listed: bool,
+    /// How often `chunked` is in the list.
+    chunked: usize,
+    others: usize,
+    ends_in_chunked: bool,
+}
+
+impl Codings {
+    fn add(&mut self, value: &[u8]) {
+        self.listed = true;
+        for coding in tokens(value) {
+            self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            if self.ends_in_chunked {
+                self.chunked += 1;
+            } else {
+                self.others += 1;
+            }
+        }
     }
-    let codings: Vec<_> = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).collect();
-    let last = codings.last().is_some_and(is_chunked);
-    if last && codings.iter().filter(|coding| is_chunked(coding)).count() == 1 && !codings.contains(&&b""[..])
-    {
-        Err(Reject::UnknownCoding)
-    } else {
-        Err(Reject::BadTransferEncoding)
+
+    /// Returns `true` if the body is chunked and nothing else, `false` if there is no
+    /// transfer coding. A list that does not end in `chunked`, once, leaves the length of
+    /// the body open (RFC 9112 6.3).
+    fn are_chunked(&self, version: Version) -> Result<bool, Reject> {
+        if !self.listed {
+            return Ok(false);
+        }
+        if version != Version::HTTP_11 || !self.ends_in_chunked || self.chunked > 1 {
+            return Err(Reject::BadTransferEncoding);
+        }
+        if self.others > 0 { Err(Reject::UnknownCoding) } else { Ok(true) }
     }
 }
 
@@ -205,17 +229,62 @@ mod tests {
             "chunked;q=1",
             "identity",
             "\"chunked\"",
-            ", chunked",
+            ",",
+            "chunked,, chunked",
         ] {
             assert_eq!(framing(&[("transfer-encoding", bad)]), Err(Reject::BadTransferEncoding), "{bad:?}");
         }
-        assert_eq!(framing(&[("transfer-encoding", "gzip, chunked")]), Err(Reject::UnknownCoding));
+        for unknown in ["gzip, chunked", "gzip;q=1,chunked", ", gzip,, chunked,", "identity, chunked"] {
+            assert_eq!(framing(&[("transfer-encoding", unknown)]), Err(Reject::UnknownCoding), "{unknown:?}");
+        }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(framing(&twice), Err(Reject::BadTransferEncoding));
         let both = [("transfer-encoding", "chunked"), ("content-length", "3")];
         assert_eq!(framing(&both), Err(Reject::BothFramings));
         let old = facts(Version::HTTP_10, &[("transfer-encoding", "chunked")]);
         assert_eq!(old, Err(Reject::BadTransferEncoding));
+    }
+
+    #[test]
+    fn rfc9110_5_3_transfer_codings_on_several_lines_are_one_list() {
+        let of = |lines: &[&str]| {
+            framing(&lines.iter().map(|value| ("Transfer-Encoding", *value)).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["gzip", "chunked"]), Err(Reject::UnknownCoding));
+        assert_eq!(of(&["chunked", "gzip"]), Err(Reject::BadTransferEncoding));
+        assert_eq!(of(&["chunked", "gzip", "chunked"]), Err(Reject::BadTransferEncoding));
+        assert_eq!(of(&["gzip", ""]), Err(Reject::BadTransferEncoding));
+        for chunked in [&["", "chunked"][..], &["chunked", ""], &[",chunked"], &["chunked ,\t, "]] {
+            assert_eq!(of(chunked), Ok(Framing::Chunked), "{chunked:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9112_3_2_a_fault_of_host_is_told_before_any_other() {
+        for other in [
+            ("transfer-encoding", "gzip, chunked"),
+            ("transfer-encoding", "gzip"),
+            ("expect", "more"),
+            ("content-length", "x"),
+        ] {
+            for version in [Version::HTTP_11, Version::HTTP_10] {
+                let bad = facts(version, &[other, ("host", "a b")]);
+                assert_eq!(bad, Err(Reject::BadHost), "{other:?}");
+                let two = facts(version, &[other, ("host", "h"), ("host", "h")]);
+                assert_eq!(two, Err(Reject::BadHost), "{other:?}");
+            }
+            assert_eq!(facts(Version::HTTP_11, &[other]), Err(Reject::MissingHost), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_framing_is_told_before_an_expectation() {
+        let expect = ("expect", "more");
+        assert_eq!(framing(&[expect, ("transfer-encoding", "gzip")]), Err(Reject::BadTransferEncoding));
+        assert_eq!(framing(&[expect, ("content-length", "x")]), Err(Reject::BadContentLength));
+        let both = [expect, ("content-length", "1"), ("transfer-encoding", "chunked")];
+        assert_eq!(framing(&both), Err(Reject::BothFramings));
+        assert_eq!(framing(&[expect]), Err(Reject::UnknownExpectation));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use http::{Method, Version};
 
 use super::framing::Facts;
+use super::host::host_fault;
 use crate::config::Limits;
 use crate::error::Reject;
 use crate::message::{Field, HeadParts, LONGEST_METHOD, is_token};
@@ -33,6 +34,11 @@ impl HeadReader {
     /// far, into `head`; what it says of the message and its length, or `None` if
     /// more must come. The verdict is that on the shortest hopeless start, however
     /// the bytes arrive.
+    ///
+    /// A start is hopeless if it is malformed or over a limit, whatever follows. A method
+    /// that is not implemented is no such fault: the verdict on it waits for the rest of
+    /// the head, since a fault of Host is told first (RFC 9112 3.2). Until then the head
+    /// is bounded as any other: its method by `limits.target`, the whole by `limits.head`.
     pub fn read(
         &mut self,
         buffer: &[u8],
@@ -42,7 +48,7 @@ impl HeadReader {
         let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
         if self.scanned == 0
             && let Some(usual) = Usual::of(buffer, &mut few, limits)
-            && set_line(head, usual.method, usual.target, usual.version).is_ok()
+            && set_line(head, usual.method, usual.target, usual.version) == Ok(None)
         {
             let section = &buffer[usual.fields..usual.length];
             return Ok(Some((set_fields(head, section, usual.lines)?, usual.length)));
@@ -50,9 +56,12 @@ impl HeadReader {
         if self.fields == 0 && !self.find_request_line(buffer, limits)? {
             return line_parts(&buffer[self.start..], limits).map(|_| None);
         }
-        request_line(&buffer[self.start..self.fields], limits, head)?;
+        let not_implemented = request_line(&buffer[self.start..self.fields], limits, head)?;
         let Some(end) = self.find_end(buffer, limits)? else { return Ok(None) };
         let facts = field_lines(&buffer[self.fields..end], limits, head)?;
+        if let Some(reject) = not_implemented {
+            return Err(reject);
+        }
         *self = Self::default();
         Ok(Some((facts, end)))
     }
@@ -162,8 +171,9 @@ impl<'h, 'b> Usual<'h, 'b> {
     }
 }
 
-/// Reads the request line, with its line end (RFC 9112 3).
-fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<(), Reject> {
+/// Reads the request line, with its line end (RFC 9112 3). Returns the verdict on a
+/// method that is not implemented, which waits for the rest of the head.
+fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Option<Reject>, Reject> {
     let (method, target, Some(version)) = line_parts(&line[..line.len() - 1], limits)? else {
         return Err(Reject::BadRequestLine);
     };
@@ -179,21 +189,29 @@ fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<()
     set_line(head, method, std::str::from_utf8(target).unwrap_or_default(), version)
 }
 
-/// Takes in what a request line consists of.
-fn set_line(head: &mut HeadParts, method: &[u8], target: &str, version: Version) -> Result<(), Reject> {
+/// Takes in what a request line consists of. Returns as [`request_line`] does.
+fn set_line(
+    head: &mut HeadParts,
+    method: &[u8],
+    target: &str,
+    version: Version,
+) -> Result<Option<Reject>, Reject> {
     head.version = version;
+    let mut not_implemented = None;
     if method == b"GET" {
         head.method = Method::GET;
+    } else if method == b"CONNECT" {
+        // Its target has a form of its own (RFC 9112 3.2.3).
+        return Ok(Some(Reject::Connect));
+    } else if method.len() > LONGEST_METHOD {
+        not_implemented = Some(Reject::LongMethod);
     } else {
         head.method = Method::from_bytes(method).map_err(|_| Reject::BadMethod)?;
-        if head.method == Method::CONNECT {
-            return Err(Reject::Connect);
-        }
     }
     if !head.target.assign(target) || (target == "*" && head.method != Method::OPTIONS) {
         return Err(Reject::BadTarget);
     }
-    Ok(())
+    Ok(not_implemented)
 }
 
 /// Method, target, and what stands behind the space behind that.
@@ -207,7 +225,7 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
         return Ok((&[], &[], None));
     }
     let method = line.iter().position(|&b| !is_token(b)).unwrap_or(line.len());
-    if method > LONGEST_METHOD {
+    if method > LONGEST_METHOD.max(limits.target) {
         return Err(Reject::LongMethod);
     }
     let rest = match &line[method..] {
@@ -231,7 +249,7 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
 fn field_lines(text: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Facts, Reject> {
     let lines = memchr::memchr_iter(b'\n', text).count() - 1;
     if lines > limits.headers {
-        return Err(Reject::TooManyHeaders);
+        return Err(host_fault(text, head.version).unwrap_or(Reject::TooManyHeaders));
     }
     let mut lines = vec![httparse::EMPTY_HEADER; lines];
     match httparse::parse_headers(text, &mut lines) {
@@ -344,7 +362,7 @@ mod tests {
         assert_eq!(line("GET a HTTP/1.1"), Some(Reject::BadTarget));
         assert_eq!(line("GET * HTTP/1.1"), Some(Reject::BadTarget));
         assert_eq!(line("GET /\u{1} HTTP/1.1"), Some(Reject::BadTarget));
-        assert_eq!(line("GET /\u{e9} HTTP/1.1"), Some(Reject::BadTarget));
+        assert_eq!(refused(b"GET /\xe9 HTTP/1.1\r\nHost: h\r\n\r\n"), Some(Reject::BadTarget));
         assert_eq!(line("CONNECT h:1 HTTP/1.1"), Some(Reject::Connect));
         assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Some(Reject::UnsupportedVersion));
         assert!(read(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().is_some());
@@ -360,6 +378,9 @@ mod tests {
             " GET / HTTP/1.1\r\nHost: h\r\n\r\n",
             "\rGET / HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET /234567890123456789012\r\n",
+            "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
+            "CONNECT h:1 HTTP/1.1\r\n\r\n",
+            "MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM",
             "GET / HTTP/1.1\r\nHost: h\r\nX: 345678901234567890123456789012345678901234567890\n",
         ] {
             let whole = read_within(text.as_bytes(), &limits).err();
@@ -382,10 +403,45 @@ mod tests {
     #[test]
     fn a_hopeless_start_is_refused_before_its_end() {
         assert_eq!(refused(b"\x16\x03\x01\x02"), Some(Reject::BadRequestLine));
-        assert_eq!(refused("M".repeat(33)), Some(Reject::LongMethod));
+        assert_eq!(refused("M".repeat(8 * 1024 + 1)), Some(Reject::LongMethod));
         assert_eq!(refused(format!("GET /{}", "a".repeat(8 * 1024))), Some(Reject::TargetTooLong));
         assert_eq!(refused("GET / HTTP/1.1 and so on"), Some(Reject::BadVersion));
         assert_eq!(refused("GET /\r\n"), Some(Reject::BadRequestLine));
+    }
+
+    #[test]
+    fn rfc9112_3_2_a_fault_of_host_is_told_before_a_method_that_is_not_implemented() {
+        let long = "M".repeat(33);
+        for (line, verdict) in [
+            ("CONNECT h:1 HTTP/1.1", Reject::Connect),
+            ("CONNECT h:1 HTTP/1.0", Reject::Connect),
+            (&format!("{long} / HTTP/1.1"), Reject::LongMethod),
+        ] {
+            let with = |fields: &str| refused(format!("{line}\r\n{fields}\r\n"));
+            assert!(read(format!("{line}\r\n").as_bytes()).unwrap().is_none(), "{line}");
+            assert_eq!(with("Host: h\r\n"), Some(verdict), "{line}");
+            assert_eq!(with("Host: h\r\nHost: h\r\n"), Some(Reject::BadHost), "{line}");
+            assert_eq!(with("Host: a b\r\n"), Some(Reject::BadHost), "{line}");
+            let missing = if line.ends_with('1') { Reject::MissingHost } else { verdict };
+            assert_eq!(with(""), Some(missing), "{line}");
+        }
+        assert_eq!(refused(format!("{long} a HTTP/1.1\r\n")), Some(Reject::BadTarget));
+        assert_eq!(refused(format!("{long} * HTTP/1.1\r\n")), Some(Reject::BadTarget));
+        assert_eq!(refused(format!("{long} / HTTP/2.0\r\n")), Some(Reject::UnsupportedVersion));
+        assert!(read(long.as_bytes()).unwrap().is_none());
+    }
+
+    #[test]
+    fn rfc9112_3_2_a_fault_of_host_is_told_before_the_number_of_fields() {
+        let limits = Limits { headers: 3, ..Limits::default() };
+        let read = |fields: &str| {
+            let text = format!("GET / HTTP/1.1\r\n{fields}a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n");
+            read_within(text.as_bytes(), &limits).err()
+        };
+        assert_eq!(read(""), Some(Reject::MissingHost));
+        assert_eq!(read("Host: h\r\nhost: h\r\n"), Some(Reject::BadHost));
+        assert_eq!(read("Host: \ta b\r\n"), Some(Reject::BadHost));
+        assert_eq!(read("Host: \th \r\n"), Some(Reject::TooManyHeaders));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The Host field: its grammar, and which hosts a server answers for.
 
+use http::Version;
+
+use crate::error::Reject;
+
 /// Whether a request for that host is one for a server with these names. A name
 /// with a port stands for that port only, one without for any.
 pub(crate) fn is_allowed(host: &[u8], names: &[String]) -> bool {
@@ -40,6 +44,23 @@ pub(super) fn is_host(value: &[u8]) -> bool {
             is_reg_name(&value[..colon]) && value.get(colon + 1..).is_none_or(is_port)
         }
     }
+}
+
+/// Returns what is wrong with the Host of a field section that is not split into fields:
+/// one with too many of them.
+pub(super) fn host_fault(section: &[u8], version: Version) -> Option<Reject> {
+    let mut hosts = 0;
+    for line in section.split(|&b| b == b'\n') {
+        if let Some(colon) = memchr::memchr(b':', line)
+            && line[..colon].eq_ignore_ascii_case(b"host")
+        {
+            hosts += 1;
+            if hosts > 1 || !is_host(line[colon + 1..].trim_ascii()) {
+                return Some(Reject::BadHost);
+            }
+        }
+    }
+    (hosts == 0 && version == Version::HTTP_11).then_some(Reject::MissingHost)
 }
 
 fn is_port(text: &[u8]) -> bool {

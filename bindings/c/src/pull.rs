@@ -36,8 +36,8 @@ use crate::status::transom_status;
 ///     uint16_t flags         bit 0: there is a query, if only an empty one
 ///     uint64_t body_len
 ///
-/// Behind it stand, without padding between: method; target, path and query as
-/// they were sent; headers ("name: value" lines, each ended by CR LF); peer;
+/// Behind it stand, without padding between: method; target, path and query,
+/// still percent-encoded and in ASCII; headers ("name: value" lines, each ended by CR LF); peer;
 /// `param_count` times { uint32_t name_len, value_len; name; value }; body.
 /// Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
 /// 2 GiB and more do not fit a record and get 413.

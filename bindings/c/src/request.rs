@@ -54,23 +54,25 @@ pub unsafe extern "C" fn transom_request_method(request: *const transom_request)
     unsafe { part(request, |it| Some(it.request.method().as_str().as_bytes())) }
 }
 
-/// The path as it was sent, still percent-encoded, without the query.
+/// The path without the query, still percent-encoded. The path, the query and the
+/// target are ASCII: characters beyond it, which must come as UTF-8, are
+/// percent-encoded here.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_path(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.path().as_bytes())) }
 }
 
-/// What stands behind the first '?' of the target, as it was sent; absent
-/// without a '?'.
+/// The query: what follows the first '?' of the target, still percent-encoded;
+/// absent without a '?'.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_query(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| it.request.query().map(str::as_bytes)) }
 }
 
-/// The whole request target as it was sent: path and query, or the absolute
-/// form that clients of proxies send.
+/// The whole request target, still percent-encoded: path and query, or the
+/// absolute form that clients of proxies send.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_target(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.

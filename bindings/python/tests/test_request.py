@@ -45,6 +45,20 @@ class TestRequest(Quiet, unittest.TestCase):
             ),
         )
 
+    def test_what_is_not_ascii_is_taken_as_its_percent_encoding(self):
+        raw = "GET /caf\u00e9?q=\u20ac HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+
+        def look(r):
+            return r.target, r.raw_path, r.path, r.query_string, dict(r.query), r.params
+
+        target = "/caf%C3%A9?q=%E2%82%AC"
+        self.assertEqual(
+            self.see(look, raw, pattern="/{name}"),
+            (target, "/caf%C3%A9", "/caf\u00e9", "q=%E2%82%AC", {"q": "\u20ac"}, {"name": "caf\u00e9"}),
+        )
+        self.assertIsNone(self.see(look, raw.replace(b"\xc3\xa9", b"\xe9"), pattern="/{name}"))
+        self.assertTrue(self.answer.startswith(b"HTTP/1.1 400 "), self.answer)
+
     def test_query(self):
         query = self.see(lambda r: r.query, path="/q?x=1&x=2&y=%26+a&z=")
         self.assertEqual(query["x"], "1")

@@ -60,12 +60,12 @@ class Request:
 
     @property
     def target(self) -> str:
-        """The request target, as sent."""
+        """The request target, still percent-encoded; what was sent beyond ASCII is too."""
         return self._part(4).decode("latin-1")
 
     @property
     def raw_path(self) -> str:
-        """The path as sent, still percent-encoded."""
+        """The path, still percent-encoded; what was sent beyond ASCII is too."""
         return self._part(5).decode("latin-1")
 
     @property
@@ -75,7 +75,7 @@ class Request:
 
     @property
     def query_string(self) -> str:
-        """What stands behind the `?`, as sent; empty if there is nothing."""
+        """The query, still percent-encoded; empty if there is none."""
         return self._part(6).decode("latin-1")
 
     @property
