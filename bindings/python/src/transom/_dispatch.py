@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextvars import Context, copy_context
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ class Dispatcher:
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
+        #: The context of the start. Each request runs in a copy of its own.
+        self.context = copy_context()
         self._make_loop_side = loop_side
         self._loop_side: LoopSide | None = None
         self._lock = threading.Lock()
@@ -73,31 +76,36 @@ class Dispatcher:
             self._report(route, request, error)
 
     def _run(self, route: Route, request: Request) -> None:
+        context = self.context.copy()
         begun = perf_counter()
         try:
             try:
-                value = route.handler(request)
+                value = context.run(route.handler, request)
             finally:
                 route.ran_on_pool(perf_counter() - begun)
             response = from_value(value)
             if response.chunks is None:
                 answer(self.handle, request.token, response.parts)
             elif isinstance(response.chunks, (FilePart, AsyncIterator)):
-                self.stream(route, request, response)
+                self.stream(route, request, response, context)
             else:
-                self._send(route, request, response)
+                context.run(self._send, route, request, response)
         except BaseException as error:
-            answer(self.handle, request.token, self.failure(route, request, error))
+            # A log of the host's may read the request's context.
+            answer(self.handle, request.token, context.run(self.failure, route, request, error))
 
-    def stream(self, route: Route, request: Request, response: Response) -> None:
-        """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread."""
+    def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
+        """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread.
+
+        Each step of the body runs in `context`, which nothing may run in meanwhile.
+        """
         if isinstance(response.chunks, FilePart):
             self._send_file(route, request, response.chunks, response)
         elif isinstance(response.chunks, AsyncIterator):
-            self.loop_side.stream(route, request, response)
-        elif not self.pool.submit(lambda: self._send(route, request, response)):
+            self.loop_side.stream(route, request, response, context)
+        elif not self.pool.submit(lambda: context.run(self._send, route, request, response)):
             answer(self.handle, request.token, OVERLOADED)
-            _close(response.chunks)
+            context.run(_close, response.chunks)
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -23,8 +24,13 @@ _TEXT_BLOCK = content_type_line(TEXT)
 if sys.version_info >= (3, 12):
     #: An eager task runs up to its first wait when it is made, and costs little if it ends there.
     _make_task = partial(asyncio.Task, eager_start=True)
-else:
+elif sys.version_info >= (3, 11):
     _make_task = asyncio.Task
+else:
+
+    def _make_task(work: Any, loop: asyncio.AbstractEventLoop, context: Context) -> asyncio.Task[None]:
+        """A task that runs in a copy of `context`: it cannot be given one before CPython 3.11."""
+        return context.run(lambda: asyncio.Task(work, loop=loop))
 
 
 class LoopSide:
@@ -68,7 +74,7 @@ class LoopSide:
         for request in requests:
             route = dispatcher.routes[request.route_id]
             if route.is_async or route.in_place:
-                self._begin(self._run(route, request))
+                self._begin(self._run(route, request), dispatcher.context.copy())
             else:
                 dispatcher.submit(route, request)
         self._flush()
@@ -85,13 +91,14 @@ class LoopSide:
         with self._post:
             handed, self._posted = self._posted, []
         self._flushing = True
+        context = self._dispatcher.context
         for route, request in handed:
-            self._begin(self._run(route, request))
+            self._begin(self._run(route, request), context.copy())
         self._flush()
 
-    def stream(self, route: Route, request: Request, response: Response) -> None:
+    def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
         """Takes over a response that comes in chunks asynchronously, from another thread."""
-        self._call(lambda: self._begin(self._send(route, request, response)))
+        self._call(lambda: self._begin(self._send(route, request, response), context))
 
     def _call(self, function: Callable[[], None]) -> None:
         try:
@@ -100,8 +107,8 @@ class LoopSide:
             # The loop is closed: the server has stopped, and nobody waits for an answer.
             pass
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = _make_task(work, loop=self.loop)
+    def _begin(self, work: Coroutine[Any, Any, None], context: Context) -> None:
+        task = _make_task(work, loop=self.loop, context=context)
         if task.done():
             return
         # The loop itself holds tasks only weakly.
@@ -122,7 +129,7 @@ class LoopSide:
                     await self._send(route, request, response)
                     return
                 if response.chunks is not None:
-                    dispatcher.stream(route, request, response)
+                    dispatcher.stream(route, request, response, copy_context())
                     return
                 parts = response.parts
         except BaseException as error:

@@ -201,6 +201,7 @@ class Pullers:
         outbox = lead.outbox
         pieces = outbox.pieces
         pack = RESPONSE.pack
+        new_context = dispatcher.context.copy
         flushed = now = perf_counter()
         handed: list[tuple[Route, Request]] = []
         for request in lead.rest:
@@ -217,19 +218,21 @@ class Pullers:
                 handed = []
             lead.request = request
             lead.since = begun = now
+            context = new_context()
             try:
-                value = route.handler(request)
+                value = context.run(route.handler, request)
                 if type(value) is str:
                     status, block, body = 200, _TEXT_BLOCK, value.encode()
                 else:
                     response = from_value(value)
                     if response.chunks is not None:
-                        dispatcher.stream(route, request, response)
+                        dispatcher.stream(route, request, response, context)
                         now = perf_counter()
                         continue
                     status, block, body = response.parts
             except BaseException as error:
-                status, block, body = dispatcher.failure(route, request, error)
+                # A log of the host's may read the request's context.
+                status, block, body = context.run(dispatcher.failure, route, request, error)
             block_len = len(block)
             body_len = len(body)
             length = RESPONSE_LEN + block_len + body_len
