@@ -109,6 +109,15 @@ class TestStart(Quiet, unittest.TestCase):
     def test_without_a_thread_that_watches(self):
         self.check_refused_thread(plain(), no_threads("transom-puller", after=1))
 
+    def test_without_a_thread_for_the_pool(self):
+        self.check_refused_thread(plain(), no_threads("transom-pool"))
+
+    def test_without_a_loop_beside_plain_handlers(self):
+        app = asynchronous()
+        app.get("/plain")(lambda request: "")
+        self.check_refused_thread(app, no_threads("transom-loop"))
+        self.check(app, no_event_loop(), OSError)
+
     def test_without_a_thread_for_the_loop(self):
         loops = []
         real = asyncio.new_event_loop
@@ -270,9 +279,11 @@ class TestNeighbours(Quiet, unittest.TestCase):
         app.get("/quick/{n}", blocking=False)(lambda request: request.params["n"])
         app.get("/pool/{n}", blocking=True)(lambda request: request.params["n"])
 
-        @app.get("/async/{n}")
+        # That these need a loop is not known before they have returned.
         async def waits(request):
             return request.params["n"]
+
+        app.get("/async/{n}", blocking=False)(lambda request: waits(request))
 
         @app.get("/chunks", blocking=True)
         def chunks(request):
@@ -312,7 +323,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
                 self.assertEqual(answers[number], (200, expected[number]), answers)
         self.assertEqual(len(self.log), len(faulty), self.log)
 
-    def test_no_loop_for_asynchronous_handlers(self):
+    def test_no_loop_for_coroutines(self):
         kinds = ("quick", "quick", "async", "pool", "async", "quick", "async", "quick")
         paths = [f"/{kind}/{number}" for number, kind in enumerate(kinds)]
         for fault in (no_event_loop(), no_threads("transom-loop")):
@@ -346,10 +357,21 @@ class TestNeighbours(Quiet, unittest.TestCase):
         self.assertIn("too large", self.log[0])
 
     def test_no_thread_for_the_pool(self):
-        paths = ["/quick/1", "/pool/2", "/quick/3"]
+        app = Server()
+
+        @app.get("/")
+        async def iterator(request):
+            return iter("body")
+
+        with app.start("127.0.0.1:0") as running:
+            with no_threads("transom-pool"):
+                self.assertEqual(fetch(running, "/").status, 503)
+            self.assertEqual(fetch(running, "/").text, "body")
+
+    def test_no_further_thread_for_the_pool(self):
+        paths = ["/quick/1", "/pool/2", "/pool/3", "/pool/4", "/quick/5"]
         with self.app().start("127.0.0.1:0") as running, no_threads("transom-pool"):
-            answers = self.batch(running, paths)
-        self.assertEqual([status for status, _ in answers], [200, 503, 200])
+            self.check(running, paths, set())
 
     def test_a_pool_that_fails(self):
         app = self.app()

@@ -73,6 +73,89 @@ class TestRouting(Quiet, unittest.TestCase):
             for name in ("plain", "method", "waiting", "partial"):
                 self.assertEqual(fetch(running, f"/{name}").text, name)
 
+    def test_what_plain_decorators_return_is_awaited(self):
+        def plainly(function):
+            return lambda request: function(request)
+
+        def wraps(function):
+            @functools.wraps(function)
+            def called(request):
+                return function(request, "given")
+
+            return called
+
+        def twice(function):
+            async def called(request):
+                return function(request, "given")
+
+            return called
+
+        async def waits(request, word="usual"):
+            await asyncio.sleep(0)
+            if request.query.get("fail"):
+                raise HTTPError(418, "as told")
+            return {"word": word}, 201
+
+        class Later:
+            def __await__(self):
+                yield from asyncio.sleep(0).__await__()
+                return "later"
+
+        async def begins(request):
+            async def steps():
+                yield "one "
+                await asyncio.sleep(0)
+                yield "two"
+
+            return steps()
+
+        app = Server()
+        for place in ("pool", "in-place", "adaptive"):
+            blocking = {"pool": True, "in-place": False, "adaptive": None}[place]
+            app.get(f"/plainly/{place}", blocking=blocking)(plainly(waits))
+            app.get(f"/wraps/{place}", blocking=blocking)(wraps(waits))
+            app.get(f"/object/{place}", blocking=blocking)(lambda request: Later())
+            app.get(f"/stream/{place}", blocking=blocking)(plainly(begins))
+        app.get("/twice")(twice(waits))
+        app.fallback()(plainly(waits))
+
+        def ask(running):
+            for place in ("pool", "in-place", "adaptive") * 10:
+                for path, status, text in (
+                    ("plainly", 201, '{"word":"usual"}'),
+                    ("wraps", 201, '{"word":"given"}'),
+                    ("wraps", 418, "as told\n"),
+                    ("object", 200, "later"),
+                    ("stream", 200, "one two"),
+                ):
+                    answer = fetch(running, f"/{path}/{place}" + "?fail=1" * (status == 418))
+                    self.assertEqual((answer.status, answer.text), (status, text), (path, place))
+            self.assertEqual(fetch(running, "/twice").text, '{"word":"given"}')
+            self.assertEqual(fetch(running, "/none").text, '{"word":"usual"}')
+
+        async def host():
+            listening = asyncio.Queue()
+            serving = asyncio.ensure_future(app.serve("127.0.0.1:0", ready=listening.put_nowait))
+            running = await listening.get()
+            await asyncio.to_thread(ask, running)
+            running.stop(0)
+            await serving
+
+        with app.start("127.0.0.1:0") as running:
+            ask(running)
+        asyncio.run(host())
+        self.assertEqual(self.log, [])
+
+    def test_a_coroutine_in_a_tuple_is_a_fault(self):
+        async def waits():
+            return "late"
+
+        app = Server()
+        app.get("/")(lambda request: (waits(), 201))
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/").status, 500)
+        self.assertIn("a coroutine in a tuple is not awaited", self.log[0])
+
 
 class TestPlaces(Quiet, unittest.TestCase):
     """A handler tells where it runs by the name of its thread."""

@@ -15,7 +15,15 @@ from transom._file import FilePart
 from transom._handle import Handle
 from transom._pool import Pool
 from transom._request import Request
-from transom._response import OVERLOADED, SERVER_ERROR, Parts, Response, from_http_error, from_value
+from transom._response import (
+    OVERLOADED,
+    SERVER_ERROR,
+    Parts,
+    Pending,
+    Response,
+    from_http_error,
+    from_value,
+)
 from transom._route import Route, name_of
 from transom._writer import Writer, as_bytes
 
@@ -86,7 +94,7 @@ class Dispatcher:
             response = from_value(value)
             if response.chunks is None:
                 answer(self.handle, request.token, response.parts)
-            elif isinstance(response.chunks, (FilePart, AsyncIterator)):
+            elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending)):
                 self.stream(route, request, response, context)
             else:
                 context.run(self._send, route, request, response)
@@ -99,7 +107,13 @@ class Dispatcher:
 
         Each step of the body runs in `context`, which nothing may run in meanwhile.
         """
-        if isinstance(response.chunks, FilePart):
+        if isinstance(response.chunks, Pending):
+            try:
+                self.loop_side.wait_for(route, request, response.chunks, context)
+            except BaseException:
+                response.chunks.close()
+                raise
+        elif isinstance(response.chunks, FilePart):
             self._send_file(route, request, response.chunks, response)
         elif isinstance(response.chunks, AsyncIterator):
             self.loop_side.stream(route, request, response, context)

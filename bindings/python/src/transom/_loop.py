@@ -15,7 +15,7 @@ from transom._batch import Inbox, Outbox, record
 from transom._dispatch import Dispatcher
 from transom._native import quick
 from transom._request import Request
-from transom._response import TEXT, Response, content_type_line, from_value
+from transom._response import TEXT, Pending, Response, content_type_line, from_value
 from transom._route import Route
 from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes
@@ -100,12 +100,18 @@ class LoopSide:
         """Takes over a response that comes in chunks asynchronously, from another thread."""
         self._call(lambda: self._begin(self._send(route, request, response), context))
 
-    def _call(self, function: Callable[[], None]) -> None:
+    def wait_for(self, route: Route, request: Request, pending: Pending, context: Context) -> None:
+        """Awaits what a plain handler has returned, from another thread, and answers."""
+        if not self._call(lambda: self._begin(self._run(route, request, pending), context)):
+            pending.close()
+
+    def _call(self, function: Callable[[], None]) -> bool:
+        """Calls it in the loop; `False` if the loop is closed: nobody waits for an answer any more."""
         try:
             self.loop.call_soon_threadsafe(function)
         except RuntimeError:
-            # The loop is closed: the server has stopped, and nobody waits for an answer.
-            pass
+            return False
+        return True
 
     def _begin(self, work: Coroutine[Any, Any, None], context: Context) -> None:
         task = _make_task(work, loop=self.loop, context=context)
@@ -115,11 +121,13 @@ class LoopSide:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, route: Route, request: Request) -> None:
+    async def _run(self, route: Route, request: Request, pending: Pending | None = None) -> None:
+        """Answers with what the handler returns, or with what it has returned to be awaited."""
         dispatcher = self._dispatcher
         try:
-            value = route.handler(request)
-            if route.is_async and not isinstance(value, AsyncIterator):
+            value = route.handler(request) if pending is None else pending.awaitable
+            # A decorator may return a coroutine where it has not awaited one.
+            while hasattr(value, "__await__"):
                 value = await value
             if type(value) is str:
                 parts = 200, _TEXT_BLOCK, value.encode()

@@ -31,26 +31,34 @@ class Pool:
         self._unfinished = 0
         self._closed = False
 
+    def start(self) -> None:
+        """Starts the first thread. Raises `SystemCallError` if there is none to be had.
+
+        While the interpreter ends, none can be started any more (CPython 3.12): requests
+        that come then need one that is there.
+        """
+        with self._lock:
+            self._grow()
+
     def submit(self, job: Job) -> bool:
         """Runs `job` on a thread, now or as soon as one is free; `False` if too many wait."""
         with self._lock:
             if self._closed or self._unfinished >= self._limit:
                 return False
-            if self._unfinished >= len(self._threads) < self._size and not self._grow():
-                return False
+            if self._unfinished >= len(self._threads) < self._size:
+                try:
+                    self._grow()
+                except SystemCallError:
+                    if not self._threads:
+                        return False
             self._unfinished += 1
             self._jobs.put(job)
         return True
 
-    def _grow(self) -> bool:
-        """Starts a thread; `False` if there is none and none can be started."""
+    def _grow(self) -> None:
         thread = threading.Thread(target=self._work, name=f"transom-pool-{len(self._threads)}", daemon=True)
-        try:
-            start_thread(thread)
-        except SystemCallError:
-            return bool(self._threads)
+        start_thread(thread)
         self._threads.append(thread)
-        return True
 
     def _work(self) -> None:
         self._on_thread()

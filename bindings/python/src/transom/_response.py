@@ -6,7 +6,7 @@ import json
 import mimetypes
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -32,6 +32,21 @@ BYTES = "application/octet-stream"
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+class Pending:
+    """A value that a plain function has returned to be awaited, such as a coroutine."""
+
+    __slots__ = ("awaitable",)
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self.awaitable = awaitable
+
+    def close(self) -> None:
+        """Gives it up: it is not awaited."""
+        close = getattr(self.awaitable, "close", None)
+        if close is not None:
+            close()
 
 
 def header_line(name: str, value: str) -> bytes:
@@ -100,8 +115,8 @@ class Response:
 
     #: Status, header block and body, as they are sent.
     parts: Parts
-    #: The body, if it is not in `parts`: it comes in chunks, or is a file.
-    chunks: Chunks | FilePart | None
+    #: The body, if it is not in `parts`: it comes in chunks, or is a file. Or all of it is yet to come.
+    chunks: Chunks | FilePart | Pending | None
     #: Whether the header section leaves before the first chunk is there.
     prompt: bool
 
@@ -330,6 +345,10 @@ def from_value(value: Any) -> Response:
         # What a generator does before its first chunk may still decide to fail.
         response.prompt = False
         return response
+    if hasattr(value, "__await__"):
+        response = Response()
+        response.chunks = Pending(value)
+        return response
     raise TypeError(
         "a handler returns str, bytes, dict, list, None, a tuple (value, status[, headers]), "
         f"an iterator or a Response, got {_kind(value)}"
@@ -342,6 +361,9 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
             f"a tuple returned by a handler is (value, status[, headers]), got {len(value)} items"
         )
     response = from_value(value[0])
+    if isinstance(response.chunks, Pending):
+        response.chunks.close()
+        raise TypeError(f"a {_kind(value[0])} in a tuple is not awaited: await it before it is returned")
     _, block, body = response.parts
     if len(value) == 3:
         pairs = _pairs(value[2])

@@ -41,12 +41,17 @@ class Route:
         "in_place",
         "inline",
         "is_async",
+        "needs_loop",
         "runs",
     )
 
     def __init__(self, handler: Handler, blocking: bool | None) -> None:
+        _check(handler)
         self.handler = handler
         self.is_async = _is_async(handler)
+        #: Whether its answers will need an event loop, as far as can be told before: that of a plain
+        #: decorator around an `async def` does.
+        self.needs_loop = self.is_async or _is_async(inspect.unwrap(handler))
         if blocking is not None and not isinstance(blocking, bool):
             raise TypeError(f"blocking is True, False or None, got {type(blocking).__name__}")
         if self.is_async and blocking is not None:
@@ -105,15 +110,20 @@ def name_of(handler: Handler) -> str:
     return f"{getattr(handler, '__module__', None) or '?'}.{name}"
 
 
-def _is_async(handler: Handler) -> bool:
+def _check(handler: Handler) -> None:
+    """Raises `TypeError` unless it can be called with a request."""
     if not callable(handler):
         raise TypeError(f"a handler is a function that takes a request, got {type(handler).__name__}")
     try:
-        inspect.signature(handler).bind(None)
+        # A decorator may give the function that it wraps more arguments than it takes itself.
+        inspect.signature(handler, follow_wrapped=False).bind(None)
     except TypeError as error:
         raise TypeError(f"handler {name_of(handler)} cannot be called with one request: {error}") from None
     except ValueError:
         pass  # some builtins have no signature
+
+
+def _is_async(function: Handler) -> bool:
     kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-    called = getattr(handler, "__call__", None)  # noqa: B004 - an object whose method is asynchronous
-    return any(is_kind(handler) or is_kind(called) for is_kind in kinds)
+    called = getattr(function, "__call__", None)  # noqa: B004 - an object whose method is asynchronous
+    return any(is_kind(function) or is_kind(called) for is_kind in kinds)

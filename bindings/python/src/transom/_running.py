@@ -76,6 +76,8 @@ class Running:
         self._forked = False
         self._host_loop = host_loop
         self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
+        self._needs_loop = any(route.needs_loop for route in routes)
+        self._needs_pool = any(not route.is_async and not route.in_place for route in routes)
         self._loop_thread: LoopThread | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
         self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop_side, self._fail)
@@ -86,13 +88,16 @@ class Running:
         try:
             self._handle.start(address)
             self.port, self.addresses = self._handle.port, self._handle.addresses
+            # Threads that are needed are there from the start on: later, while the
+            # interpreter ends, there are no more.
+            if self._needs_pool:
+                self._pool.start()
             if self._host_loop is not None:
                 self._add_thread()
                 self._dispatcher.loop_side.pull()
-            elif self._loop_pulls:
-                # It pulls from the start on.
+            elif self._needs_loop:
                 _ = self._dispatcher.loop_side
-            else:
+            if self._host_loop is None and not self._loop_pulls:
                 self._pullers.start()
             _runnings.add(self)
         except BaseException:
