@@ -55,7 +55,9 @@ pub enum Error {
     },
     /// One of the server's own threads asked to wait for the server's end.
     WouldDeadlock,
-    /// The system refused a thread or a socket operation.
+    /// The system refused a thread, and what it said.
+    Thread(io::Error),
+    /// The system refused a socket operation.
     Io(io::Error),
 }
 
@@ -70,6 +72,7 @@ impl fmt::Display for Error {
             Self::NoListener => f.write_str("no address to listen on: call bind first"),
             Self::BadSetting { name, reason } => write!(f, "bad setting {name}: {reason}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -78,7 +81,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind { source, .. } | Self::Io(source) => Some(source),
+            Self::Bind { source, .. } | Self::Thread(source) | Self::Io(source) => Some(source),
             _ => None,
         }
     }
@@ -188,6 +191,10 @@ rejects! {
     HeadTimeout REQUEST_TIMEOUT "head-timeout" "The head did not come whole in time (RFC 9110 15.5.9).";
     BodyTimeout REQUEST_TIMEOUT "body-timeout" "The body made no progress in time (RFC 9110 15.5.9).";
     BodyCutShort BAD_REQUEST "body-cut-short" "The client closed before the end of the body (RFC 9112 8).";
+    TooManyConnections SERVICE_UNAVAILABLE "too-many-connections" "There are as many connections as the limit allows.";
+    TooManyFromAddress SERVICE_UNAVAILABLE "too-many-from-address" "There are as many connections from this address as the limit allows.";
+    PoolFull SERVICE_UNAVAILABLE "pool-full" "All threads for handlers that may block are taken, and as many requests wait for one as may.";
+    NoThread SERVICE_UNAVAILABLE "no-thread" "There is no thread for the handler, and none can be started.";
     HandlerTimeout SERVICE_UNAVAILABLE "handler-timeout" "The handler did not answer in time.";
 }
 

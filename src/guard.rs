@@ -5,6 +5,8 @@ use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -27,6 +29,25 @@ pub(crate) fn tell(level: Level, line: fmt::Arguments<'_>) {
     let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{line}")));
     if let Err(panic) = told {
         mem::forget(panic);
+    }
+}
+
+/// A line of the log that is told once a second at most, however often there is reason to.
+#[derive(Default)]
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    /// Tells the host, unless it was told a moment ago.
+    pub fn tell(&self, level: Level, line: fmt::Arguments<'_>) {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= Self::PAUSE) {
+            *last = Some(now);
+            drop(last);
+            tell(level, line);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::Poll;
 use http::StatusCode;
 
 use crate::answering::Answering;
+use crate::error::Reject;
 use crate::guard::guarded;
 use crate::message::{self, IntoResponse, Request, Response};
 use crate::pool::{Pool, PoolFull};
@@ -49,6 +50,20 @@ pub trait Handler: Send + Sync + 'static {
     /// Starts to answer. This runs on a thread that serves other connections
     /// too: what may block belongs on the pool of the [`Context`].
     fn call(&self, request: Request, context: &Context<'_>) -> Reply;
+
+    /// Returns `true` if the handler runs jobs on the pool of its [`Context`]. A server
+    /// with such a handler does not start unless the pool has a thread.
+    fn needs_pool(&self) -> bool {
+        false
+    }
+}
+
+/// The answer of a server that has too much to do: 503 with Retry-After.
+impl<F> IntoResponse for PoolFull<F> {
+    fn into_response(self) -> Response {
+        let reject = if self.without_threads { Reject::NoThread } else { Reject::PoolFull };
+        reject.into_response()
+    }
 }
 
 impl<F, Fut> Handler for F
@@ -76,7 +91,7 @@ impl<'a> Context<'a> {
     /// Runs `job` on the server's blocking pool, soon.
     ///
     /// ```
-    /// use transom::{Context, Handler, Reply, Request, Response, StatusCode};
+    /// use transom::{Context, Handler, Reply, Request, Response};
     ///
     /// struct Slow;
     /// impl Handler for Slow {
@@ -84,7 +99,7 @@ impl<'a> Context<'a> {
     ///         let (responder, reply) = Reply::later(&request);
     ///         match context.run_blocking(move || drop(responder.send(Response::text("done")))) {
     ///             Ok(()) => reply,
-    ///             Err(_full) => Reply::now(StatusCode::SERVICE_UNAVAILABLE),
+    ///             Err(full) => Reply::now(full), // 503 with Retry-After
     ///         }
     ///     }
     /// }
@@ -175,7 +190,8 @@ pub(crate) fn call(handler: &dyn Handler, request: Request, context: Context<'_>
 }
 
 /// A handler of a function that may block: it runs on the server's blocking
-/// pool. When the pool and its queue are full the answer is 503.
+/// pool. When the pool and its queue are full, or the system gives it no thread, the
+/// answer is 503 with Retry-After.
 ///
 /// ```
 /// use transom::{Request, Response, Router, blocking};
@@ -208,11 +224,9 @@ where
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
         let function = std::sync::Arc::clone(&self.0);
         let (responder, reply) = Reply::later(&request);
+        let queued = Queued(Some(responder));
         let queued = context.run_blocking(move || {
-            // It waited for so long that nobody waits for it any more.
-            if responder.is_over() {
-                return;
-            }
+            let Some(responder) = queued.begin() else { return };
             let response = guarded("a handler", || function(request).into_response())
                 .unwrap_or_else(|| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
             // Too late is no fault of the handler's.
@@ -220,12 +234,35 @@ where
         });
         match queued {
             Ok(()) => reply,
-            Err(PoolFull(job)) => {
+            Err(full) => {
                 // In this order, the responder in the job knows that nobody waits for it.
                 drop(reply);
-                drop(job);
-                Reply::now(Response::plain(StatusCode::SERVICE_UNAVAILABLE))
+                Reply::now(full)
             }
+        }
+    }
+
+    fn needs_pool(&self) -> bool {
+        true
+    }
+}
+
+/// The right to answer a request that waits for a thread. Dropped with the queue, it
+/// is answered with 503.
+struct Queued(Option<Responder>);
+
+impl Queued {
+    /// The wait has ended; `None` if nobody waits for an answer any more.
+    fn begin(mut self) -> Option<Responder> {
+        self.0.take_if(|responder| !responder.is_over())
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(responder) = self.0.take() {
+            // If nobody waits any more, all the better.
+            let _ = responder.send(Reject::NoThread.into_response());
         }
     }
 }

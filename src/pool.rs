@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use log::Level;
 
-use crate::guard::{guarded, tell};
+use crate::guard::{Seldom, guarded};
 use crate::threads::Threads;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -25,6 +25,8 @@ pub(crate) struct Pool {
     threads: Option<Arc<Threads>>,
     name: &'static str,
     stack_size: Option<usize>,
+    /// That there is no thread to be had.
+    told: Seldom,
 }
 
 struct Shared {
@@ -61,24 +63,29 @@ impl State {
 }
 
 /// The pool took no job: as many are waiting as may wait, it has no thread and can
-/// start none, or it is closed. It hands the job back.
-///
-/// ```
-/// let refused = transom::PoolFull(|| 7);
-/// assert_eq!(refused.to_string(), "the blocking pool and its queue are full");
-/// assert_eq!((refused.0)(), 7);
-/// ```
-pub struct PoolFull<F>(pub F);
+/// start none, or it is closed. As a response it is the plain 503; see
+/// [`Context::run_blocking`](crate::Context::run_blocking).
+#[non_exhaustive]
+pub struct PoolFull<F> {
+    /// The job, handed back.
+    pub job: F,
+    /// The pool has no thread, and the system gives it none.
+    pub without_threads: bool,
+}
 
 impl<F> fmt::Debug for PoolFull<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PoolFull")
+        f.debug_struct("PoolFull").field("without_threads", &self.without_threads).finish_non_exhaustive()
     }
 }
 
 impl<F> fmt::Display for PoolFull<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the blocking pool and its queue are full")
+        f.write_str(if self.without_threads {
+            "the blocking pool has no thread, and none can be started"
+        } else {
+            "the blocking pool and its queue are full"
+        })
     }
 }
 
@@ -95,7 +102,15 @@ impl Pool {
     /// A pool without threads: whoever hands a job over runs it, there and then.
     pub fn in_place() -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
-        Self { shared, limit: 0, queue_limit: 0, threads: None, name: "", stack_size: None }
+        Self {
+            shared,
+            limit: 0,
+            queue_limit: 0,
+            threads: None,
+            name: "",
+            stack_size: None,
+            told: Seldom::default(),
+        }
     }
 
     /// With this much stack for each thread, bytes.
@@ -118,7 +133,7 @@ impl Pool {
             state = self.shared.lock();
             startable = self.limit - state.threads;
             if let Err(error) = started {
-                tell(Level::Error, format_args!("cannot start a pool thread: {error}"));
+                self.told.tell(Level::Error, format_args!("cannot start a pool thread: {error}; trying on"));
                 startable = 0;
             }
         }
@@ -126,7 +141,7 @@ impl Pool {
         let taken = state.idle + startable;
         let is_full = state.queue.len() >= self.queue_limit.saturating_add(taken);
         if is_full || state.closed || state.threads == 0 {
-            return Err(PoolFull(job));
+            return Err(PoolFull { job, without_threads: state.threads == 0 && !state.closed });
         }
         state.queue.push_back(Box::new(job));
         let call = state.call();

@@ -318,6 +318,13 @@ impl Router {
         Ok(index)
     }
 
+    /// Whether a handler runs jobs on the pool.
+    pub(crate) fn needs_pool(&self) -> bool {
+        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
+        let endpoints = routes.map(|entry| &entry.endpoint).chain(&self.fallback);
+        endpoints.into_iter().any(|endpoint| endpoint.handler.needs_pool())
+    }
+
     /// The first route that could not be added by [`route`](Self::route).
     pub(crate) fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &["message", "config", "error"]),
     ("responder", &["message", "error", "guard"]),
     ("answering", &["message", "spare"]),
-    ("handler", &["answering", "guard", "message", "pool", "responder"]),
+    ("handler", &["answering", "error", "guard", "message", "pool", "responder"]),
     ("pattern", &["message"]),
     ("router", &["message", "error", "handler", "pattern"]),
     ("conn", &["message", "proto", "config", "error", "guard", "pool", "router", "handler", "spare"]),

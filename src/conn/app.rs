@@ -1,8 +1,10 @@
 //! What all connections of a server share.
 
+use log::Level;
+
 use crate::config::Config;
 use crate::error::Reject;
-use crate::guard::guarded;
+use crate::guard::{guarded, tell};
 use crate::message::Peer;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -16,16 +18,18 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Tells the host of a refusal. If that panics, the client still gets its answer.
-    pub fn tell(&self, refusal: &Refusal) {
-        guarded("the hook for refusals", || (self.on_refusal)(refusal));
+    /// Tells the host of a refusal: the log and the hook. If the hook panics, the client
+    /// still gets its answer.
+    pub fn tell(&self, reject: Reject, peer: Peer) {
+        tell(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
+        guarded("the hook for refusals", || (self.on_refusal)(&Refusal { reject, peer }));
     }
 }
 
 pub(crate) type OnRefusal = Box<dyn Fn(&Refusal) + Send + Sync>;
 
-/// A request that was refused: which rule it broke, and who sent it. See
-/// [`Server::on_refusal`](crate::Server::on_refusal).
+/// A request or a connection that was refused: which rule or limit it broke, and who
+/// sent it. See [`Server::on_refusal`](crate::Server::on_refusal).
 ///
 /// ```
 /// use std::collections::HashMap;

@@ -12,11 +12,11 @@ use log::Level;
 
 use super::connection::{Connection, Next};
 use super::incoming::Incoming;
-use super::{Refusal, Stage, Transport, incoming, outgoing};
+use super::{Stage, Transport, incoming, outgoing};
 use crate::error::Reject;
 use crate::guard::tell;
 use crate::handler::{self, Context, Reply};
-use crate::message::{Body, DateLine, Headers, Request, RequestHead, Response};
+use crate::message::{Body, DateLine, Headers, IntoResponse as _, Request, RequestHead, Response};
 use crate::proto::{
     Facts, Payload, Plan, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
 };
@@ -146,7 +146,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() {
             return None;
         }
-        check(response, asked, true);
+        self.check(response, asked, true);
         let plan = self.plan(asked, incoming, response);
         if matches!(plan.payload, Payload::Length(announced) if Some(announced) > response.body.len()) {
             return None;
@@ -162,6 +162,15 @@ impl<'a, T: Transport> Connection<'a, T> {
             true if self.wire.input.is_empty() => Next::Close,
             true => Next::Linger,
         })
+    }
+
+    /// Sees to a response that a handler gave: one that cannot be sent becomes a 500, and
+    /// of one that refuses the request the host is told.
+    fn check(&self, response: &mut Response, asked: &Asked, is_read: bool) {
+        check(response, asked, is_read);
+        if let Some(reject) = response.refusal.take() {
+            self.app.tell(reject, self.session.client.peer);
+        }
     }
 
     fn write_head(&mut self, response: &Response, plan: &Plan) {
@@ -239,7 +248,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
         self.write_hints(asked, None);
         let config = &self.app.config;
-        check(&mut response, asked, incoming.is_done());
+        self.check(&mut response, asked, incoming.is_done());
         if let Some(upgrade) = response.upgrade.take() {
             encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
             return match self.wire.flush().await {
@@ -285,10 +294,8 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Answers a request that broke a rule, and closes.
     pub fn refuse(&mut self, is_head: bool, reject: Reject) -> Next {
-        let peer = self.session.client.peer;
-        tell(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
-        self.app.tell(&Refusal { reject, peer });
-        let response = Response::text(format!("{}: {reject}\n", reject.status())).status(reject.status());
+        self.app.tell(reject, self.session.client.peer);
+        let response = reject.into_response();
         let plan = plan(is_head, Version::HTTP_11, false, &response);
         self.write_head(&response, &plan);
         if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {

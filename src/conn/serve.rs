@@ -5,15 +5,16 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use http::{StatusCode, Version};
+use http::Version;
 
 use super::connection::Connection;
 use super::exchange::write_head;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
+use crate::error::Reject;
 use crate::guard::guarded;
-use crate::message::{Response, driving};
+use crate::message::{IntoResponse as _, driving};
 use crate::proto::plan;
 
 /// Serves a connection until it ends, or the server cuts it.
@@ -55,9 +56,9 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// Tells a client that there is no room for it, and closes.
-pub(crate) async fn refuse_busy<T: Transport>(transport: T, config: &Config) {
+pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, config: &Config) {
     let mut wire = Wire::new(transport, config.timeouts.drain);
-    let response = Response::plain(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1");
+    let response = reject.into_response();
     let facts = plan(false, Version::HTTP_11, false, &response);
     let now = wire.now();
     write_head(wire.output.buffer(), &response, &facts, now);

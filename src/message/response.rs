@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 
 use super::{Body, Headers, InvalidHeader, Upgrade, Upgraded};
+use crate::error::Reject;
 
 /// A response: status, header fields, body.
 ///
@@ -24,6 +25,8 @@ pub struct Response {
     /// Boxed, as the next one: they are rare, and a response is moved often.
     pub(crate) fault: Option<Box<InvalidHeader>>,
     pub(crate) upgrade: Option<Box<Upgrade>>,
+    /// Why the request is refused, if it is: the host is told when this is sent.
+    pub(crate) refusal: Option<Reject>,
 }
 
 impl Response {
@@ -34,7 +37,14 @@ impl Response {
     /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
     /// ```
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, headers: Headers::new(), body: Body::empty(), fault: None, upgrade: None }
+        Self {
+            status,
+            headers: Headers::new(),
+            body: Body::empty(),
+            fault: None,
+            upgrade: None,
+            refusal: None,
+        }
     }
 
     /// 200 with a text, `text/plain; charset=utf-8`.
@@ -73,7 +83,7 @@ impl Response {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
         let fault = named.err().map(Box::new);
-        Self { status: StatusCode::OK, headers, body: body.into(), fault, upgrade: None }
+        Self { status: StatusCode::OK, headers, body: body.into(), fault, upgrade: None, refusal: None }
     }
 
     /// 200 with a body that comes in chunks.
@@ -92,7 +102,7 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        Self { status: StatusCode::OK, headers, body, fault: None, upgrade: None }
+        Self { status: StatusCode::OK, headers, body, fault: None, upgrade: None, refusal: None }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
@@ -262,6 +272,26 @@ impl IntoResponse for StatusCode {
     }
 }
 
+/// The answer to a refused request, of which [`Server::on_refusal`](crate::Server::on_refusal)
+/// is told. A 503 says with Retry-After that the client may come again.
+///
+/// ```
+/// use transom::{IntoResponse, Reject};
+/// let answer = Reject::PoolFull.into_response();
+/// assert_eq!(answer.headers().get("retry-after"), Some("1"));
+/// ```
+impl IntoResponse for Reject {
+    fn into_response(self) -> Response {
+        let mut response = match self.status() {
+            // An overload is the server's affair: its cause is for the host to know.
+            status @ StatusCode::SERVICE_UNAVAILABLE => Response::plain(status).header("retry-after", "1"),
+            status => Response::text(format!("{status}: {self}\n")).status(status),
+        };
+        response.refusal = Some(self);
+        response
+    }
+}
+
 impl IntoResponse for String {
     fn into_response(self) -> Response {
         Response::text(self)
@@ -307,6 +337,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
             body: body.into(),
             fault: None,
             upgrade: None,
+            refusal: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::address::Listener;
 use super::drain::{drain, end, stop_asked};
 use super::native::{Line, Listeners, doors, refuse};
 use crate::conn::serve;
+use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
 
@@ -66,7 +67,7 @@ impl Drop for Ending {
 }
 
 /// Starts the workers. They end when the server has stopped.
-pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
     let doors = doors(listeners);
     let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
@@ -84,7 +85,7 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
         };
         if let Err(error) = shared.threads.spawn("transom-worker", None, work) {
             shared.stopper.stop(Duration::ZERO);
-            return Err(error);
+            return Err(Error::Thread(error));
         }
     }
     Ok(())
@@ -119,8 +120,12 @@ impl Crew {
     /// Gives a connection that this worker accepted to one that has few.
     fn admit(&self, index: usize, socket: Socket, peer: Peer) {
         let worker = self.choose(index);
-        let Some(admission) = self.shared.gate.admit(peer) else {
-            return refuse(&self.refusals, &worker.reactor, socket, &self.shared);
+        let admission = match self.shared.gate.admit(peer) {
+            Ok(admission) => admission,
+            Err(reject) => {
+                let connection = (socket, peer);
+                return refuse(&self.refusals, &worker.reactor, connection, reject, &self.shared);
+            }
         };
         worker.load.fetch_add(1, Ordering::Relaxed);
         let (load, shared) = (Load(Arc::clone(&worker.load)), Arc::clone(&self.shared));

@@ -13,6 +13,7 @@ use slab::Slab;
 use super::stop::Report;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
+use crate::error::Reject;
 use crate::message::Peer;
 
 pub(crate) struct Gate {
@@ -60,22 +61,22 @@ impl Gate {
     }
 
     /// Lets a connection in, if there is room.
-    pub fn admit(self: &Arc<Self>, peer: Peer) -> Option<Admission> {
+    pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Admission, Reject> {
         let mut state = self.lock();
         if state.sessions.len() >= self.limit {
-            return None;
+            return Err(Reject::TooManyConnections);
         }
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
             let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
-                return None;
+                return Err(Reject::TooManyFromAddress);
             }
             *inside += 1;
         }
         let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping)));
         session.advance(state.stage);
         let key = state.sessions.insert(Arc::clone(&session));
-        Some(Admission { gate: Arc::clone(self), key, session })
+        Ok(Admission { gate: Arc::clone(self), key, session })
     }
 
     /// Takes every connection to that stage, and those to come.

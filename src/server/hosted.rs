@@ -21,7 +21,8 @@ use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::{Bound, Listener, SocketFile};
 use super::drain::{drain, end, stop_asked};
 use crate::conn::{Transport, refuse_busy, serve};
-use crate::guard::tell;
+use crate::error::{Error, Result};
+use crate::guard::{guarded, tell};
 use crate::message::Peer;
 
 /// Connections accepted in a row before those there are have their turn.
@@ -29,7 +30,7 @@ const ACCEPT_TURN: usize = 32;
 
 /// Starts the workers. They end when the server has stopped.
 #[cfg(any(not(target_os = "linux"), transom_portable))]
-pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> io::Result<()> {
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
     let (stopped, stop) = async_channel::bounded::<()>(1);
@@ -43,14 +44,14 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usi
         };
         if let Err(error) = shared.threads.spawn("transom-worker", None, worker) {
             shared.stopper.stop(Duration::ZERO);
-            return Err(error);
+            return Err(Error::Thread(error));
         }
     }
     Ok(())
 }
 
 /// Serves within the caller's executor, whichever it is.
-pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
     let (stopped, _stop) = async_channel::bounded::<()>(1);
@@ -59,13 +60,20 @@ pub(super) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) ->
 }
 
 /// Serves one connection within the caller's executor.
-pub(super) async fn serve_stream<S>(shared: &Shared, stream: S, peer: Peer) -> bool
+pub(super) async fn serve_stream<S>(shared: &Shared, refusals: &Refusals, stream: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Some(admission) = shared.gate.admit(peer) else { return false };
-    serve(Timed::new(stream), &shared.app, &admission.session).await;
-    true
+    let stream = Timed::new(stream);
+    match shared.gate.admit(peer) {
+        Ok(admission) => serve(stream, &shared.app, &admission.session).await,
+        Err(reject) => {
+            shared.app.tell(reject, peer);
+            if let Some(_refusal) = refusals.begin() {
+                refuse_busy(stream, reject, &shared.app.config).await;
+            }
+        }
+    }
 }
 
 /// A listener in the process-wide reactor.
@@ -76,12 +84,15 @@ struct Registered {
     file: Option<SocketFile>,
 }
 
-fn register(listeners: Vec<Listener>) -> io::Result<Vec<Registered>> {
+fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
     let register = |listener: Listener| {
         let Listener { socket, file, .. } = listener;
         Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), file })
     };
-    listeners.into_iter().map(register).collect()
+    // The first registration of a process starts the thread of async-io, which panics if
+    // there is none to be had.
+    let registered = guarded("the reactor of async-io", || listeners.into_iter().map(register).collect());
+    registered.unwrap_or_else(|| Err(Error::Thread(io::ErrorKind::WouldBlock.into())))
 }
 
 impl Acceptor for Registered {
@@ -163,14 +174,20 @@ fn admit<S>(
 {
     let Some(executor) = executor.upgrade() else { return };
     let shared = Arc::clone(shared);
-    if let Some(admission) = shared.gate.admit(peer) {
-        executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
-    } else if let Some(refusal) = refusals.begin() {
-        let refuse = async move {
-            refuse_busy(stream, &shared.app.config).await;
-            drop(refusal);
-        };
-        executor.spawn(refuse).detach();
+    match shared.gate.admit(peer) {
+        Ok(admission) => {
+            executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
+        }
+        Err(reject) => {
+            shared.app.tell(reject, peer);
+            if let Some(refusal) = refusals.begin() {
+                let refuse = async move {
+                    refuse_busy(stream, reject, &shared.app.config).await;
+                    drop(refusal);
+                };
+                executor.spawn(refuse).detach();
+            }
+        }
     }
 }
 

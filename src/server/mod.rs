@@ -182,8 +182,8 @@ impl Server {
         self
     }
 
-    /// Calls `hook` for each request that is refused because it breaks a rule or
-    /// a limit: to count, or to log. It must not block.
+    /// Calls `hook` for each request and each connection that is refused because it
+    /// breaks a rule or a limit: to count, or to log. It must not block.
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).on_refusal(|refusal| {
@@ -233,8 +233,9 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`], or
-    /// [`Error::Io`] if the system refuses a thread.
+    /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`],
+    /// [`Error::Thread`] if the system refuses a thread that the server cannot do
+    /// without, or [`Error::Io`].
     pub fn start(self) -> Result<Handle> {
         let (model, workers) = (self.model, self.workers);
         let (shared, listeners) = self.prepare(model)?;
@@ -243,19 +244,34 @@ impl Server {
         }
         let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
         let handle = Handle::new(Arc::clone(&shared), addresses);
+        let started = Self::start_threads(&shared, listeners, model, workers);
+        // What has been started ends without its threads.
+        started.inspect_err(|_| shared.app.pool.close())?;
+        Ok(handle)
+    }
+
+    fn start_threads(
+        shared: &Arc<Shared>,
+        listeners: Vec<Listener>,
+        model: Model,
+        workers: Option<usize>,
+    ) -> Result<()> {
+        if shared.app.router.needs_pool() {
+            shared.app.pool.prepare().map_err(Error::Thread)?;
+        }
         match model {
             Model::EventDriven => {
                 let cores = || std::thread::available_parallelism().map_or(1, usize::from);
                 let workers = workers.unwrap_or_else(cores);
                 #[cfg(all(target_os = "linux", not(transom_portable)))]
-                event::start(&shared, listeners, workers)?;
+                event::start(shared, listeners, workers)?;
                 #[cfg(not(all(target_os = "linux", not(transom_portable))))]
-                hosted::start(&shared, listeners, workers)?;
+                hosted::start(shared, listeners, workers)?;
             }
             #[cfg(target_os = "linux")]
-            Model::Sequential => sequential::start(&shared, listeners)?,
+            Model::Sequential => sequential::start(shared, listeners)?,
             #[cfg(target_os = "linux")]
-            Model::ThreadPerConnection => threaded::start(&shared, listeners)?,
+            Model::ThreadPerConnection => threaded::start(shared, listeners)?,
             #[cfg(not(target_os = "linux"))]
             _ => {
                 return Err(Error::BadSetting {
@@ -264,7 +280,7 @@ impl Server {
                 });
             }
         }
-        Ok(handle)
+        Ok(())
     }
 
     /// Starts it and waits until it has stopped, as [`Handle::wait`] does.
@@ -302,6 +318,9 @@ impl Server {
         let (shared, listeners) = self.prepare(Model::EventDriven)?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
+        }
+        if shared.app.router.needs_pool() {
+            shared.app.pool.prepare().map_err(Error::Thread)?;
         }
         hosted::serve_here(Arc::clone(&shared), listeners).await?;
         Ok(shared.gate.report())

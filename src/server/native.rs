@@ -15,6 +15,7 @@ use super::Shared;
 use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::Listener;
 use crate::conn::{Transport, refuse_busy};
+use crate::error::Reject;
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
 
@@ -123,13 +124,20 @@ impl AsyncWrite for Line {
     }
 }
 
-/// Tells a connection that there is no room for it, beside what the reactor's thread
-/// does.
-pub(super) fn refuse(refusals: &Refusals, reactor: &Reactor, socket: Socket, shared: &Arc<Shared>) {
+/// Tells the host of a connection that there is no room for, and the client, beside
+/// what the reactor's thread does.
+pub(super) fn refuse(
+    refusals: &Refusals,
+    reactor: &Reactor,
+    (socket, peer): (Socket, Peer),
+    reject: Reject,
+    shared: &Arc<Shared>,
+) {
+    shared.app.tell(reject, peer);
     if let Some(refusal) = refusals.begin() {
         let (line, shared) = (Line::new(reactor, socket), Arc::clone(shared));
         reactor.spawn(async move {
-            refuse_busy(line, &shared.app.config).await;
+            refuse_busy(line, reject, &shared.app.config).await;
             drop(refusal);
         });
     }

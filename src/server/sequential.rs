@@ -2,7 +2,6 @@
 //! and only then accepts the next.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -13,17 +12,18 @@ use super::address::Listener;
 use super::drain::{drain, end, stop_asked};
 use super::native::{Door, Line, Listeners, doors};
 use crate::conn::{Stage, serve};
+use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
 
 /// Starts the thread. It ends when the server has stopped.
-pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
     let doors = Arc::new(doors(listeners));
     let listeners = Listeners::new(&reactor, &doors)?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
-    threads.spawn("transom-sequential", None, move || {
+    let serving = threads.spawn("transom-sequential", None, move || {
         let serving = serve_all(&shared, &reactor, &doors, listeners);
         let stopping = async {
             stop_asked(&shared).await;
@@ -32,7 +32,8 @@ pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Resul
             end(&shared);
         };
         reactor.block_on(future::zip(serving, stopping));
-    })
+    });
+    serving.map_err(Error::Thread)
 }
 
 /// Serves one connection after another, until the server is asked to stop.
@@ -56,7 +57,7 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, m
 /// Serves a connection; when others wait, it is asked to make room for them.
 async fn serve_one(shared: &Shared, line: Line, peer: Peer, listeners: &mut Listeners) {
     // There is room for one, always.
-    let Some(admission) = shared.gate.admit(peer) else { return };
+    let Ok(admission) = shared.gate.admit(peer) else { return };
     let session = &admission.session;
     let mut serving = pin!(serve(line, &shared.app, session));
     let mut alone = true;

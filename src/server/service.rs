@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use log::Level;
-
 use super::Shared;
+use super::accept::Refusals;
 use super::hosted;
 use super::stop::Report;
-use crate::guard::tell;
 use crate::message::Peer;
+use futures_lite::{AsyncRead, AsyncWrite};
 
 /// Serves connections that the host accepts, on the host's executor: over TLS,
 /// a pipe, a tunnel, anything that reads and writes.
@@ -36,22 +34,23 @@ use crate::message::Peer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Service(Arc<Shared>);
+pub struct Service {
+    shared: Arc<Shared>,
+    refusals: Refusals,
+}
 
 impl Service {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self(shared)
+        Self { shared, refusals: Refusals::default() }
     }
 
-    /// Serves a connection until it ends. With as many connections as the limit
-    /// allows, it is dropped at once. See [`Service`] for an example.
+    /// Serves a connection until it ends. With as many connections as a limit
+    /// allows, its client gets 503. See [`Service`] for an example.
     pub async fn serve_connection<S>(&self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        if !hosted::serve_stream(&self.0, stream, peer).await {
-            tell(Level::Warn, format_args!("dropped a connection of {peer}: there are as many as may be"));
-        }
+        hosted::serve_stream(&self.shared, &self.refusals, stream, peer).await;
     }
 
     /// Stops: idle connections close, exchanges under way are finished, and
@@ -66,8 +65,8 @@ impl Service {
     /// # Ok::<(), transom::Error>(())
     /// ```
     pub async fn stop(&self, deadline: Duration) -> Report {
-        self.0.stopper.stop(deadline);
-        hosted::drain_here(&self.0).await;
+        self.shared.stopper.stop(deadline);
+        hosted::drain_here(&self.shared).await;
         self.report()
     }
 
@@ -79,7 +78,7 @@ impl Service {
     /// # Ok::<(), transom::Error>(())
     /// ```
     pub fn report(&self) -> Report {
-        self.0.gate.report()
+        self.shared.gate.report()
     }
 }
 

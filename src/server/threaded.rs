@@ -15,7 +15,8 @@ use super::address::Listener;
 use super::drain::{drain, end, stop_asked};
 use super::native::{Line, Listeners, doors, refuse};
 use crate::conn::serve;
-use crate::guard::tell;
+use crate::error::{Error, Result};
+use crate::guard::Seldom;
 use crate::pool::Pool;
 use crate::reactor::{Alarm, Reactor};
 
@@ -27,26 +28,27 @@ const SPARE: usize = 64;
 
 /// Starts the thread that accepts; it starts the others when they are needed.
 /// All end when the server has stopped.
-pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+pub(super) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
     let listeners = Listeners::new(&reactor, &doors(listeners))?;
-    let shared = Arc::clone(shared);
+    let (shared, limits) = (Arc::clone(shared), &shared.app.config.limits);
     let threads = Arc::clone(&shared.threads);
-    threads.spawn("transom-accept", None, move || {
-        reactor.block_on(run(shared, &reactor, listeners));
+    let pool = Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&threads))
+        .stack_size(limits.thread_stack);
+    // Without one, clients would wait for nothing.
+    pool.prepare().map_err(Error::Thread)?;
+    let accepting = threads.spawn("transom-accept", None, move || {
+        reactor.block_on(run(shared, &reactor, &pool, listeners));
         reactor.close();
-    })
+    });
+    accepting.map_err(Error::Thread)
 }
 
 /// A server's life: accept until it is asked to stop, drain until the deadline,
 /// then cut.
-async fn run(shared: Arc<Shared>, reactor: &Reactor, mut listeners: Listeners) {
-    let limits = &shared.app.config.limits;
-    let pool =
-        Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&shared.threads))
-            .stack_size(limits.thread_stack);
+async fn run(shared: Arc<Shared>, reactor: &Reactor, pool: &Pool, mut listeners: Listeners) {
     let mut alarm = Alarm::new(reactor);
-    let accepting = accept_all(&shared, reactor, &pool, &mut listeners, &mut alarm);
+    let accepting = accept_all(&shared, reactor, pool, &mut listeners, &mut alarm);
     future::or(stop_asked(&shared), accepting).await;
     listeners.close();
     drain(&shared, |cx, at| alarm.poll(cx, at)).await;
@@ -63,9 +65,9 @@ async fn accept_all(
     alarm: &mut Alarm,
 ) {
     let places = Places::new(shared.app.config.limits.connection_threads);
-    let refusals = Refusals::default();
+    let (refusals, told) = (Refusals::default(), Seldom::default());
     loop {
-        let place = wait_for_place(shared, pool, &places, listeners, alarm).await;
+        let place = wait_for_place(shared, pool, &places, &told, listeners, alarm).await;
         // What is kept for connections to come holds descriptors, and so do those who
         // stay on without a request.
         let make_room = || {
@@ -74,9 +76,12 @@ async fn accept_all(
             }
         };
         let (socket, peer) = listeners.accept(make_room).await;
-        let Some(admission) = shared.gate.admit(peer) else {
-            refuse(&refusals, reactor, socket, shared);
-            continue;
+        let admission = match shared.gate.admit(peer) {
+            Ok(admission) => admission,
+            Err(reject) => {
+                refuse(&refusals, reactor, (socket, peer), reject, shared);
+                continue;
+            }
         };
         let shared = Arc::clone(shared);
         let job = move || {
@@ -98,11 +103,11 @@ async fn wait_for_place(
     shared: &Shared,
     pool: &Pool,
     places: &Places,
+    told: &Seldom,
     listeners: &Listeners,
     alarm: &mut Alarm,
 ) -> Place {
     let mut ask_at = None;
-    let mut failing = false;
     poll_fn(|cx| {
         let taken = if pool.is_short() {
             // A thread is started for a client, not for a place.
@@ -114,10 +119,10 @@ async fn wait_for_place(
         match taken {
             Poll::Ready(Ok(place)) => return Poll::Ready(place),
             // Without a thread or descriptors to serve it with, a client waits in the backlog too.
-            Poll::Ready(Err(error)) if !std::mem::replace(&mut failing, true) => {
-                tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
+            Poll::Ready(Err(error)) => {
+                told.tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
             }
-            Poll::Ready(Err(_)) | Poll::Pending => {}
+            Poll::Pending => {}
         }
         ready!(listeners.poll_waiting(cx));
         loop {

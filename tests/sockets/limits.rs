@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use futures_lite::stream;
 use transom::{
-    Body, Context, Handle, Handler, Method, Reply, Request, Responder, Response, Route, Router, StatusCode,
-    WriteError, blocking,
+    Body, Context, Handle, Handler, Method, Reject, Reply, Request, Responder, Response, Route, Router,
+    Server, StatusCode, WriteError, blocking,
 };
 
-use crate::common::{Client, Later, PATIENCE, SHORT, Signal, configured, eventually, start_unix, start_with};
+use crate::common::{
+    Answer, Client, Later, Logs, PATIENCE, SHORT, Signal, configured, eventually, forever, start_unix,
+    start_with,
+};
 
 /// More than lies between a server and its client on a Unix socket.
 const UNDER_WAY: u64 = 1 << 20;
@@ -268,6 +271,105 @@ fn a_full_pool_answers_503_and_recovers() {
     }
     queued.answer().expect(200, "done");
     refused.get("/").expect(200, "done");
+}
+
+/// The reasons that a server has told of.
+#[derive(Clone, Default)]
+struct Reasons(Arc<Mutex<Vec<&'static str>>>);
+
+impl Reasons {
+    fn of(&self, server: Server) -> Server {
+        let told = Arc::clone(&self.0);
+        server.on_refusal(move |refusal| {
+            assert!(refusal.peer.to_string().starts_with("127."), "{}", refusal.peer);
+            told.lock().unwrap().push(refusal.reject.reason());
+        })
+    }
+
+    fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// The one answer to whatever is too much.
+#[track_caller]
+fn expect_overload(answer: &Answer) {
+    answer.expect(503, "503 Service Unavailable\n");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+}
+
+#[test]
+fn connections_beyond_a_limit_are_told_once_each_with_the_reason() {
+    not_in!(Sequential: "there is room for one, and never another");
+    for reason in ["too-many-connections", "too-many-from-address"] {
+        let (told, app) = (Reasons::default(), Router::new().get("/", async |_: Request| "inside"));
+        let server = told.of(configured(app, |limits, _| match reason {
+            "too-many-connections" => limits.connections = 1,
+            _ => limits.connections_per_address = Some(1),
+        }));
+        let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+        let mut inside = Client::connect(&server);
+        inside.get("/").expect(200, "inside");
+        assert!(told.take().is_empty());
+        for _ in 0..3 {
+            let mut beyond = Client::connect(&server);
+            let answer = beyond.answer();
+            expect_overload(&answer);
+            assert!(answer.closes());
+        }
+        assert_eq!(told.take(), [reason; 3]);
+        assert!(Logs::count(&format!(": {reason}")) >= 3, "not in the log");
+        // Of more than are answered at once the host is told too.
+        let _crowd: Vec<_> = (0..100).map(|_| Client::connect(&server)).collect();
+        let mut count = 0;
+        eventually("all are told of", || {
+            count += told.take().len();
+            count == 100
+        });
+    }
+}
+
+#[test]
+fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
+    not_in!(Sequential, ThreadPerConnection: "there is no pool");
+    let (started, leave, told) = (Signal::new(), Signal::new(), Reasons::default());
+    let app = Router::new()
+        .get("/", gated(&started, &leave))
+        .get("/own", Fallback(started.clone(), leave.clone()))
+        .get("/refused", async |_: Request| Reject::BodyTooLarge)
+        .get("/late", async |_: Request| forever().await);
+    let server = told.of(configured(app, |limits, timeouts| {
+        (limits.pool_threads, limits.pool_queue) = (1, 0);
+        timeouts.handler = Some(PATIENCE);
+    }));
+    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+    let mut running = Client::connect(&server);
+    running.request("/");
+    started.wait();
+    let mut client = Client::connect(&server);
+    for _ in 0..3 {
+        expect_overload(&client.get("/"));
+    }
+    assert_eq!(told.take(), ["pool-full"; 3]);
+    client.get("/own").expect(503, "in vain");
+    assert!(told.take().is_empty(), "what a handler makes of it is its own affair");
+    assert_eq!(client.get("/refused").status, 413);
+    assert_eq!(told.take(), ["body-too-large"]);
+    leave.set();
+    running.answer().expect(200, "done");
+}
+
+#[test]
+fn a_late_handler_is_an_overload() {
+    not_in!(Sequential: "the answer closes the connection, which another waits for");
+    let (told, app) = (Reasons::default(), Router::new().get("/late", async |_: Request| forever().await));
+    let server = told.of(configured(app, |_, timeouts| timeouts.handler = Some(SHORT)));
+    let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+    let answer = Client::connect(&server).get("/late");
+    expect_overload(&answer);
+    assert!(answer.closes());
+    assert_eq!(told.take(), ["handler-timeout"]);
 }
 
 #[test]

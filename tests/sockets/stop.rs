@@ -594,8 +594,14 @@ fn a_service_serves_the_connections_it_is_given() {
         }
         // There is no room for a second.
         let (mut second, stream) = pair();
-        service.serve_connection(stream, Peer::Unix).await;
-        assert_eq!(second.read(&mut buffer).await.unwrap(), 0);
+        let refused = async {
+            let mut answer = String::new();
+            second.read_to_string(&mut answer).await.unwrap();
+            drop(second);
+            answer
+        };
+        let ((), answer) = future::zip(service.serve_connection(stream, Peer::Unix), refused).await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
         drop(client);
     };
     smol::block_on(future::zip(talk, service.serve_connection(stream, peer)));

@@ -63,9 +63,10 @@ impl Callback {
             let call = Call { callback: Arc::clone(self), request, exchange };
             if self.inline {
                 call.make();
-            } else {
-                // A full pool drops the call, which answers.
-                let _ = context.run_blocking(move || call.make());
+            } else if let Err(full) = context.run_blocking(move || call.make()) {
+                // In this order, the call knows that nobody waits for it.
+                drop(reply);
+                return Reply::now(full);
             }
         }
         reply

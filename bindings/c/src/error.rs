@@ -56,7 +56,7 @@ impl From<transom_status> for transom_error {
 impl From<Error> for transom_error {
     fn from(error: Error) -> Self {
         let source = match &error {
-            Error::Bind { source, .. } | Error::Io(source) => source.raw_os_error(),
+            Error::Bind { source, .. } | Error::Thread(source) | Error::Io(source) => source.raw_os_error(),
             _ => None,
         };
         Self { errno: source.unwrap_or(0), ..Self::bare(status_of(&error), &error.to_string()) }
@@ -66,7 +66,7 @@ impl From<Error> for transom_error {
 pub(crate) fn status_of(error: &Error) -> transom_status {
     match error {
         Error::BadAddress { .. } => transom_status::TRANSOM_BAD_ADDRESS,
-        Error::Bind { source, .. } | Error::Io(source) => io_status(source),
+        Error::Bind { source, .. } | Error::Thread(source) | Error::Io(source) => io_status(source),
         Error::BadRoute { .. } => transom_status::TRANSOM_BAD_ROUTE,
         Error::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
         _ => transom_status::TRANSOM_INVALID_ARGUMENT,

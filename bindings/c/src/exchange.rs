@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use transom::{Responder, Response, StatusCode};
+use transom::{IntoResponse as _, Reject, Responder, Response};
 
 use crate::request::transom_request;
 use crate::slots::{Handle, Table};
@@ -73,5 +73,5 @@ impl Drop for Unclaimed {
 
 /// The answer when the host cannot take more.
 pub(crate) fn unavailable() -> Response {
-    Response::text("503 Service Unavailable\n").status(StatusCode::SERVICE_UNAVAILABLE)
+    Reject::PoolFull.into_response()
 }

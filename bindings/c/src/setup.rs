@@ -97,4 +97,8 @@ impl Handler for Endpoint {
             Self::Pull { queue, route_id } => queue.call(*route_id, request),
         }
     }
+
+    fn needs_pool(&self) -> bool {
+        matches!(self, Self::Callback(callback) if !callback.inline)
+    }
 }

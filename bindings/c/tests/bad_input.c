@@ -241,6 +241,16 @@ static void addresses(transom_server *server)
     expect_error(server, taken, TRANSOM_ADDRESS_IN_USE, EADDRINUSE, taken);
     CHECK_STATUS(transom_server_start(server, taken, NULL), TRANSOM_ADDRESS_IN_USE);
 
+    /* No thread can have a stack like this. */
+    OK(transom_server_set_model(server, "threads"));
+    OK(transom_server_set_limit(server, "thread_stack", (uint64_t)1 << 60));
+    CHECK_STATUS(transom_server_start(server, "127.0.0.1:0", &error), TRANSOM_IO);
+    CHECK(transom_error_errno(error) == EAGAIN);
+    CHECK(strstr(transom_error_message(error), "cannot start a thread") != NULL);
+    transom_error_free(error);
+    OK(transom_server_set_limit(server, "thread_stack", 1 << 20));
+    OK(transom_server_set_model(server, "event"));
+
     /* After all that it can be started, and then not be changed. */
     CHECK_STATUS(transom_server_stop(server, 0), TRANSOM_NOT_STARTED);
     CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_NOT_STARTED);
