@@ -162,6 +162,10 @@ typedef enum transom_status {
     TRANSOM_MALFORMED = -22,
     /* A text is not UTF-8. */
     TRANSOM_NOT_UTF8 = -23,
+    /* The piece goes beyond the length of the body that the header field Content-Length said. */
+    TRANSOM_BODY_TOO_LONG = -24,
+    /* The body ended before the length that the header field Content-Length said. */
+    TRANSOM_BODY_TOO_SHORT = -25,
 } transom_status;
 
 /*
@@ -729,8 +733,13 @@ transom_status transom_responder_send_owned(transom_responder *responder,
                                             void *user_data);
 
 /*
- * Answers with a body in pieces, of a length not known beforehand: sends
- * status and header fields, and gives the writer for the body, which is yours.
+ * Answers with a body in pieces: sends status and header fields, and gives the
+ * writer for the body, which is yours. With a header field Content-Length the
+ * body has that many bytes, and the writer is held to it; without, the length
+ * need not be known beforehand.
+ *
+ * To HEAD, and with the statuses 204, 205 and 304, no body is sent. The writer
+ * takes what is written, for 30 seconds, and drops it; that is no error.
  *
  * Errors: as transom_responder_send; `out` is then NULL.
  */
@@ -798,7 +807,9 @@ transom_status transom_responder_send_file(transom_responder *responder,
  * error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
  *
  * Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
- * again; TRANSOM_GONE if nobody reads any more (free the writer);
+ * again; TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the
+ * response, after which less may be written; TRANSOM_GONE if nobody reads any more
+ * (free the writer);
  * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
  * the models "threads" and "sequential" in any, since what it waits for is that
  * very thread; TRANSOM_ALREADY_ANSWERED after the end.
@@ -810,10 +821,17 @@ transom_status transom_writer_write(transom_writer *writer,
                                     int64_t timeout_ms);
 
 /*
- * Ends the body: all of it has been written. The writer is freed.
+ * Ends the body: all of it has been written. The writer is freed, whatever this
+ * returns.
  *
- * Errors: TRANSOM_GONE if nobody reads any more (the writer is freed all the
- * same), TRANSOM_ALREADY_ANSWERED.
+ * TRANSOM_OK says that the library has the whole body to send, not that the client
+ * has it.
+ *
+ * Errors: TRANSOM_BODY_TOO_SHORT if the response has a Content-Length and less was
+ * written: the connection is then closed, so that the client can tell;
+ * TRANSOM_GONE if the client left, or the answer was cut off, before all that was
+ * written was sent; TRANSOM_ALREADY_ANSWERED. While another thread is still writing,
+ * the body ends with its piece, and this returns TRANSOM_OK.
  */
 transom_status transom_writer_finish(transom_writer *writer);
 

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use log::Level;
 
 use crate::error::Gone;
 use crate::guard::tell;
 use crate::message::{Client, Headers, Request, Response};
+use crate::proto::announce_early;
 
 /// The right to answer one request, once, from any task or thread, now or later.
 ///
@@ -33,6 +34,7 @@ pub struct Responder {
     slot: Option<Arc<Slot>>,
     client: Arc<Client>,
     exchange: u32,
+    is_head: bool,
 }
 
 /// The connection's end of the slot.
@@ -75,6 +77,7 @@ impl Responder {
                 slot: Some(Arc::clone(&slot)),
                 client: Arc::clone(&request.client),
                 exchange: request.exchange,
+                is_head: request.head.method == Method::HEAD,
             },
             Answer(slot),
         )
@@ -95,6 +98,7 @@ impl Responder {
     /// [`Gone`] if the exchange is over: its deadline passed, the server was
     /// stopped, or the connection broke. The response is then dropped.
     pub fn send(mut self, response: Response) -> Result<(), Gone> {
+        announce_early(self.is_head, &response);
         self.slot.take().map_or(Err(Gone), |slot| slot.put(response))
     }
 

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("message", &["error", "guard", "spare"]),
     ("proto", &["message", "config", "error"]),
-    ("responder", &["message", "error", "guard"]),
+    ("responder", &["message", "proto", "error", "guard"]),
     ("answering", &["message", "spare"]),
     ("handler", &["answering", "error", "guard", "message", "pool", "responder"]),
     ("pattern", &["message"]),

@@ -131,7 +131,7 @@ fn body(choices: &mut Choices) -> (Body, Content) {
                 writer.try_write(chunk).ok();
             }
             if good {
-                writer.finish();
+                writer.finish().ok();
             }
             body
         }

@@ -18,7 +18,7 @@ use crate::guard::tell;
 use crate::handler::{self, Context, Reply};
 use crate::message::{Body, DateLine, Headers, IntoResponse as _, Request, RequestHead, Response};
 use crate::proto::{
-    Facts, Payload, Plan, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
+    Facts, Payload, Plan, announce, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
 };
 use crate::router::{Endpoint, Found, Timeout};
 
@@ -261,6 +261,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
         let plan = self.plan(asked, &incoming, &response);
         self.write_head(&response, &plan);
+        announce(&response.body, plan.payload);
         let open_end = plan.payload == Payload::UntilClose;
         if open_end {
             self.wire.begin_open_end();

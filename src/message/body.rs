@@ -14,7 +14,7 @@ use futures_lite::Stream;
 
 use super::Headers;
 use super::file::FilePart;
-use super::pipe::pipe;
+use super::pipe::{PipeReader, pipe};
 use super::writer::BodyWriter;
 
 /// A request's or a response's body.
@@ -63,7 +63,15 @@ enum Kind {
         chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
         length: Option<u64>,
     },
+    /// What a writer fills.
+    Channel {
+        reader: PipeReader,
+        length: Option<u64>,
+    },
 }
+
+/// Bytes on their way from a writer, at most, while there is room for more.
+const CHANNEL: usize = 64 * 1024;
 
 impl Body {
     /// No body.
@@ -165,15 +173,43 @@ impl Body {
     /// std::thread::spawn(move || {
     ///     writer.write_blocking("slow ", None)?;
     ///     writer.write_blocking("answer", None)?;
-    ///     writer.finish();
-    ///     Ok::<(), transom::WriteError>(())
+    ///     writer.finish()
     /// });
     /// let response = Response::new(transom::StatusCode::OK).body(body);
     /// ```
     pub fn channel() -> (BodyWriter, Self) {
-        let (feed, reader) = pipe(64 * 1024);
+        let (feed, reader) = pipe(CHANNEL);
         let trailers = reader.trailers();
-        (BodyWriter::new(feed), Self::stream(reader).with_trailers(trailers))
+        let body = Self::from(Kind::Channel { reader, length: None });
+        (BodyWriter::new(feed), body.with_trailers(trailers))
+    }
+
+    /// As [`channel`](Self::channel), for a body of `length` bytes in all, which
+    /// is sent as the `Content-Length`. The writer is told when it writes more,
+    /// or finishes with less.
+    ///
+    /// ```
+    /// use transom::{Body, WriteError};
+    ///
+    /// let (writer, body) = Body::sized_channel(5);
+    /// assert_eq!(body.len(), Some(5));
+    /// writer.try_write("hell")?;
+    /// assert_eq!(writer.try_write("o!"), Err(WriteError::TooLong));
+    /// assert_eq!(writer.finish(), Err(WriteError::TooShort));
+    /// # Ok::<(), WriteError>(())
+    /// ```
+    pub fn sized_channel(length: u64) -> (BodyWriter, Self) {
+        let (feed, reader) = pipe(CHANNEL);
+        reader.expect(length);
+        (BodyWriter::new(feed), Kind::Channel { reader, length: Some(length) }.into())
+    }
+
+    /// Where a writer fills the body, if one does.
+    pub(crate) fn reader(&self) -> Option<&PipeReader> {
+        match &self.kind {
+            Kind::Channel { reader, .. } => Some(reader),
+            _ => None,
+        }
     }
 
     /// The same body with trailer fields, made when it has ended (RFC 9110
@@ -228,7 +264,7 @@ impl Body {
             Kind::Empty => Some(0),
             Kind::Whole(bytes) => Some(bytes.len() as u64),
             Kind::File(part) => Some(part.len()),
-            Kind::Stream { length, .. } => *length,
+            Kind::Stream { length, .. } | Kind::Channel { length, .. } => *length,
         }
     }
 
@@ -250,7 +286,7 @@ impl Body {
         match &self.kind {
             Kind::Empty => Some(&[]),
             Kind::Whole(bytes) => Some(bytes),
-            Kind::File(_) | Kind::Stream { .. } => None,
+            Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. } => None,
         }
     }
 
@@ -318,7 +354,7 @@ impl Body {
         match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),
             Kind::Whole(bytes) => Some(bytes),
-            other @ (Kind::File(_) | Kind::Stream { .. }) => {
+            other @ (Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. }) => {
                 self.kind = other;
                 None
             }
@@ -340,6 +376,13 @@ impl Body {
                 }
                 read => Poll::Ready(Some(read)),
             },
+            Kind::Channel { reader, .. } => {
+                let polled = Pin::new(reader).poll_next(cx);
+                if let Poll::Ready(None) = polled {
+                    self.kind = Kind::Empty;
+                }
+                polled
+            }
             Kind::Stream { chunks, .. } => loop {
                 let chunks = chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let polled = chunks.as_mut().poll_next(cx);
@@ -370,8 +413,12 @@ impl fmt::Debug for Body {
             Kind::Empty => write!(f, "Body(empty)"),
             Kind::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             Kind::File(part) => write!(f, "Body({} bytes of a file)", part.len()),
-            Kind::Stream { length: Some(length), .. } => write!(f, "Body(stream of {length} bytes)"),
-            Kind::Stream { length: None, .. } => write!(f, "Body(stream)"),
+            Kind::Stream { length: Some(length), .. } | Kind::Channel { length: Some(length), .. } => {
+                write!(f, "Body(stream of {length} bytes)")
+            }
+            Kind::Stream { length: None, .. } | Kind::Channel { length: None, .. } => {
+                write!(f, "Body(stream)")
+            }
         }
     }
 }

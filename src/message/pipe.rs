@@ -14,6 +14,9 @@ use futures_lite::Stream;
 use super::Headers;
 use super::driving::is_held;
 
+/// How long a writer may go on writing a body that is not sent.
+const DISCARD: Duration = Duration::from_secs(30);
+
 /// A pipe that takes chunks while fewer than `capacity` bytes are inside.
 pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
     let pipe = Arc::new(Pipe {
@@ -28,6 +31,9 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             reader: None,
             feeders: Vec::new(),
             blocked: 0,
+            fed: 0,
+            exact: None,
+            unwanted: None,
         }),
         room: Condvar::new(),
     });
@@ -56,6 +62,13 @@ struct State {
     feeders: Vec<Waker>,
     /// Threads that wait for room: to tell them costs a system call.
     blocked: usize,
+    /// Bytes put in so far, in all.
+    fed: u64,
+    /// The bytes there must be in all, if that is known.
+    exact: Option<u64>,
+    /// The body is not sent, since the request or the status forbids it: until then
+    /// bytes are taken and dropped.
+    unwanted: Option<Instant>,
 }
 
 /// What the feeding side may do.
@@ -65,6 +78,19 @@ pub(crate) enum Space {
     Wanted,
     /// The reader was dropped: nobody will read the rest.
     Abandoned,
+}
+
+/// How a body ended, as its writer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All of it was put in, or none of it is sent.
+    Whole,
+    /// Nobody reads the rest.
+    Abandoned,
+    /// Fewer bytes than the body's length were put in.
+    TooShort,
+    /// More bytes than the body's length were put in, before that was known.
+    TooLong,
 }
 
 /// The end that bytes go into. Dropped without [`finish`](Self::finish), the
@@ -78,12 +104,24 @@ impl Pipe {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Nobody reads from now on.
+    fn abandon(&self, mut state: MutexGuard<'_, State>) {
+        state.abandoned = true;
+        let chunks = std::mem::take(&mut state.chunks);
+        let feeders = std::mem::take(&mut state.feeders);
+        drop(state);
+        drop(chunks);
+        self.room.notify_all();
+        feeders.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl State {
     fn space(&self, capacity: usize) -> Option<Space> {
         if self.abandoned {
-            Some(Space::Abandoned)
+            let dropped = self.unwanted.is_some_and(|until| Instant::now() < until);
+            Some(if dropped { Space::Wanted } else { Space::Abandoned })
         } else if self.demanded && self.queued < capacity {
             Some(Space::Wanted)
         } else {
@@ -91,11 +129,29 @@ impl State {
         }
     }
 
+    /// Whether that many more bytes stay within the length of the body.
+    fn fits(&self, length: usize) -> bool {
+        let after = self.fed.saturating_add(length as u64);
+        self.unwanted.is_some() || self.exact.is_none_or(|exact| after <= exact)
+    }
+
+    /// How a body ends that has been put in whole, as its writer sees it.
+    fn outcome(&self) -> Outcome {
+        match self.exact {
+            _ if self.unwanted.is_some() => Outcome::Whole,
+            _ if self.abandoned => Outcome::Abandoned,
+            Some(exact) if self.fed < exact => Outcome::TooShort,
+            Some(exact) if self.fed > exact => Outcome::TooLong,
+            _ => Outcome::Whole,
+        }
+    }
+
     /// An empty chunk takes no room, so there could be any number of them.
     fn push(&mut self, chunk: Bytes) -> Option<Waker> {
-        if chunk.is_empty() {
+        if chunk.is_empty() || self.abandoned {
             return None;
         }
+        self.fed += chunk.len() as u64;
         self.queued += chunk.len();
         self.chunks.push_back(chunk);
         self.reader.take()
@@ -115,10 +171,22 @@ impl PipeFeed {
         Poll::Pending
     }
 
-    /// Puts a chunk in; the caller has seen [`Space::Wanted`].
-    pub fn push(&self, chunk: Bytes) {
-        let reader = self.0.lock().push(chunk);
+    /// Puts a chunk in; the caller has seen [`Space::Wanted`]. Returns `false` if the
+    /// chunk goes beyond the length of the body.
+    pub fn push(&self, chunk: Bytes) -> bool {
+        let mut state = self.0.lock();
+        if !state.fits(chunk.len()) {
+            return false;
+        }
+        let reader = state.push(chunk);
+        drop(state);
         reader.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Returns `false` if that many more bytes go beyond the length of the body.
+    pub fn fits(&self, length: usize) -> bool {
+        self.0.lock().fits(length)
     }
 
     /// Puts a chunk in if there is room now; says what stood against it.
@@ -182,6 +250,11 @@ impl PipeFeed {
             reader.into_iter().for_each(Waker::wake);
         }
     }
+
+    /// How the body ends if it is finished now.
+    pub fn outcome(&self) -> Outcome {
+        self.0.lock().outcome()
+    }
 }
 
 impl Drop for PipeFeed {
@@ -195,6 +268,21 @@ impl PipeReader {
     pub fn trailers(&self) -> impl FnOnce() -> Headers + Send + use<> {
         let pipe = Arc::clone(&self.0);
         move || std::mem::take(&mut pipe.lock().trailers)
+    }
+
+    /// Tells the writer that the body has that many bytes in all.
+    pub fn expect(&self, length: u64) {
+        self.0.lock().exact = Some(length);
+    }
+
+    /// Tells the writer that the body will not be sent: what it writes is taken and
+    /// dropped. A writer without end must end all the same, so that is for a while only.
+    pub fn discard(&self) {
+        let mut state = self.0.lock();
+        if state.unwanted.is_none() {
+            state.unwanted = Some(Instant::now() + DISCARD);
+            self.0.abandon(state);
+        }
     }
 }
 
@@ -241,13 +329,11 @@ impl Stream for PipeReader {
 
 impl Drop for PipeReader {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.abandoned = true;
-        state.chunks.clear();
-        let feeders = std::mem::take(&mut state.feeders);
-        drop(state);
-        self.0.room.notify_all();
-        feeders.into_iter().for_each(Waker::wake);
+        let state = self.0.lock();
+        // A reader that has taken the whole length has no reason to wait for the end.
+        if state.exact != Some(state.fed - state.queued as u64) {
+            self.0.abandon(state);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Headers;
 use super::driving::is_driving;
-use super::pipe::{PipeFeed, Space};
+use super::pipe::{Outcome, PipeFeed, Space};
 
 /// Why a [`BodyWriter`] took nothing.
 ///
@@ -29,6 +29,12 @@ pub enum WriteError {
     /// No room now, and none for as long as this thread waits: it drives
     /// connections, in a handler that runs on the connection's own thread.
     WouldDeadlock,
+    /// The chunk goes beyond the length of the body, which its `Content-Length`
+    /// or [`Body::sized_channel`](super::Body::sized_channel) says.
+    TooLong,
+    /// The body was finished before its length was written. The connection is
+    /// closed, so that the client can tell.
+    TooShort,
 }
 
 impl fmt::Display for WriteError {
@@ -37,6 +43,8 @@ impl fmt::Display for WriteError {
             Self::Gone => "the client is gone",
             Self::WouldBlock => "no room for more now",
             Self::WouldDeadlock => "no room for more now, and this thread must make it",
+            Self::TooLong => "more than the length of the body",
+            Self::TooShort => "less than the length of the body",
         })
     }
 }
@@ -49,6 +57,8 @@ impl From<WriteError> for io::Error {
             WriteError::Gone => io::ErrorKind::BrokenPipe,
             WriteError::WouldBlock => io::ErrorKind::WouldBlock,
             WriteError::WouldDeadlock => io::ErrorKind::Deadlock,
+            WriteError::TooLong => io::ErrorKind::InvalidInput,
+            WriteError::TooShort => io::ErrorKind::UnexpectedEof,
         };
         Self::new(kind, error)
     }
@@ -60,12 +70,16 @@ impl From<WriteError> for io::Error {
 /// [`finish`](Self::finish) ends the body. A writer dropped without it cuts the
 /// response off, so that the client does not take a part for the whole.
 ///
+/// A body of a known length (its response has a `Content-Length`) takes that
+/// many bytes. A body that is not sent, because the request is a HEAD or the
+/// status is 204, 205 or 304, takes any and drops them, for 30 seconds; that
+/// is no error for the writer, and [`is_gone`](Self::is_gone) tells.
+///
 /// ```
 /// let (writer, body) = transom::Body::channel();
 /// std::thread::spawn(move || {
 ///     writer.write_blocking("hello", None)?;
-///     writer.finish();
-///     Ok::<(), transom::WriteError>(())
+///     writer.finish()
 /// });
 /// assert_eq!(smol::block_on(body.collect(10)).unwrap(), "hello");
 /// ```
@@ -87,9 +101,10 @@ impl BodyWriter {
     /// ```
     ///
     /// # Errors
-    /// `WouldBlock` without room, `Gone` without a reader.
+    /// `WouldBlock` without room, `Gone` without a reader, `TooLong`.
     pub fn try_write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
-        self.0.try_push(chunk.into()).map_err(|space| match space {
+        let chunk = self.fitting(chunk)?;
+        self.0.try_push(chunk).map_err(|space| match space {
             Some(_) => WriteError::Gone,
             None => WriteError::WouldBlock,
         })
@@ -106,14 +121,11 @@ impl BodyWriter {
     /// ```
     ///
     /// # Errors
-    /// `Gone` without a reader.
+    /// `Gone` without a reader, `TooLong`.
     pub async fn write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
-        let chunk = chunk.into();
+        let chunk = self.fitting(chunk)?;
         match poll_fn(|cx| self.0.poll_space(cx)).await {
-            Space::Wanted => {
-                self.0.push(chunk);
-                Ok(())
-            }
+            Space::Wanted => self.push(chunk),
             Space::Abandoned => Err(WriteError::Gone),
         }
     }
@@ -133,7 +145,7 @@ impl BodyWriter {
     /// # Errors
     /// `Gone` without a reader, `WouldBlock` when the time is over,
     /// `WouldDeadlock` where it would have to wait on a thread that drives
-    /// connections: in a handler that is not on the pool.
+    /// connections: in a handler that is not on the pool; `TooLong`.
     pub fn write_blocking(
         &self,
         chunk: impl Into<Bytes>,
@@ -145,15 +157,23 @@ impl BodyWriter {
                 error => error,
             });
         }
+        let chunk = self.fitting(chunk)?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         match self.0.wait_space(deadline) {
-            Some(Space::Wanted) => {
-                self.0.push(chunk.into());
-                Ok(())
-            }
+            Some(Space::Wanted) => self.push(chunk),
             Some(Space::Abandoned) => Err(WriteError::Gone),
             None => Err(WriteError::WouldBlock),
         }
+    }
+
+    /// A chunk that does not go beyond the length of the body.
+    fn fitting(&self, chunk: impl Into<Bytes>) -> Result<Bytes, WriteError> {
+        let chunk = chunk.into();
+        if self.0.fits(chunk.len()) { Ok(chunk) } else { Err(WriteError::TooLong) }
+    }
+
+    fn push(&self, chunk: Bytes) -> Result<(), WriteError> {
+        if self.0.push(chunk) { Ok(()) } else { Err(WriteError::TooLong) }
     }
 
     /// Whether nobody reads any more.
@@ -173,12 +193,19 @@ impl BodyWriter {
     /// ```
     /// # smol::block_on(async {
     /// let (writer, mut body) = transom::Body::channel();
-    /// writer.finish();
+    /// writer.finish()?;
     /// assert!(body.chunk().await.is_none());
-    /// # });
+    /// # Ok::<(), transom::WriteError>(()) }).unwrap();
     /// ```
-    pub fn finish(self) {
+    ///
+    /// # Errors
+    /// `Gone` if nobody reads any more, `TooShort` or `TooLong` if the length
+    /// of the body is known and was not what was written. The body has ended
+    /// all the same; one that is too short is cut off.
+    pub fn finish(self) -> Result<(), WriteError> {
+        let outcome = self.0.outcome();
         self.0.finish(Ok(()));
+        result(outcome)
     }
 
     /// Ends the body, with trailer fields behind it; see
@@ -186,11 +213,25 @@ impl BodyWriter {
     ///
     /// ```
     /// let (writer, _body) = transom::Body::channel();
-    /// writer.finish_with(transom::Headers::parse(b"x-sum: 0\n")?);
-    /// # Ok::<(), transom::InvalidHeader>(())
+    /// writer.finish_with(transom::Headers::parse(b"x-sum: 0\n")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn finish_with(self, trailers: Headers) {
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(self, trailers: Headers) -> Result<(), WriteError> {
+        let outcome = self.0.outcome();
         self.0.finish_with(trailers);
+        result(outcome)
+    }
+}
+
+fn result(outcome: Outcome) -> Result<(), WriteError> {
+    match outcome {
+        Outcome::Whole => Ok(()),
+        Outcome::Abandoned => Err(WriteError::Gone),
+        Outcome::TooShort => Err(WriteError::TooShort),
+        Outcome::TooLong => Err(WriteError::TooLong),
     }
 }
 

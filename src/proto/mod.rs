@@ -1,5 +1,6 @@
 //! RFC 9112 as functions over bytes: no I/O, no clock, no executor.
 
+mod announce;
 mod chunked;
 mod encode;
 mod exchange;
@@ -8,6 +9,7 @@ mod head;
 mod host;
 mod trailers;
 
+pub(crate) use announce::{announce, announce_early};
 pub(crate) use chunked::Chunked;
 pub(crate) use encode::{
     CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head, interim as encode_interim,

@@ -119,7 +119,7 @@ fn rfc9110_6_5_trailers_go_out_behind_a_chunked_body_only() {
         .get("/writer", async |_: Request| {
             let (writer, body) = Body::channel();
             writer.try_write("hello").unwrap();
-            writer.finish_with(Headers::parse(b"x-sum: 532\n").unwrap());
+            writer.finish_with(Headers::parse(b"x-sum: 532\n").unwrap()).unwrap();
             Response::bytes("text/plain", body)
         })
         .get("/sized", async |_: Request| {

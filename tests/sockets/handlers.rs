@@ -350,7 +350,7 @@ fn a_streamed_request_is_handled_while_it_comes() {
             thread::spawn(move || {
                 let rest = smol::block_on(request.into_body().collect(100)).unwrap();
                 writer.try_write(rest).unwrap();
-                writer.finish();
+                writer.finish().unwrap();
             });
             Response::new(StatusCode::OK).body(body)
         })
@@ -611,6 +611,34 @@ fn rfc9112_6_3_a_body_shorter_than_its_length_ends_the_connection() {
     client.get("/long").expect(200, "ab");
     client.get("/long").expect(200, "ab");
     Logs::expect("ERROR a response body is longer than its Content-Length");
+}
+
+#[test]
+fn a_writer_learns_whether_its_body_is_as_long_as_announced() {
+    let (sender, outcomes) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let app = Router::new().get("/{announced}", move |request: Request| {
+        let (writer, body) = Body::channel();
+        let announced = request.params().get("announced").unwrap().to_owned();
+        let sender = sender.lock().unwrap().clone();
+        thread::spawn(move || {
+            let written = writer.write_blocking("0123", None);
+            // The connection may be done with it by then, or not have begun.
+            sender.send((written, writer.finish())).unwrap();
+        });
+        async move { Response::new(StatusCode::OK).header("content-length", announced).body(body) }
+    });
+    let server = start(app);
+    for _ in 0..20 {
+        Client::connect(&server).get("/4").expect(200, "0123");
+        assert_eq!(outcomes.recv_timeout(PATIENCE), Ok((Ok(()), Ok(()))));
+        for method in ["HEAD /4", "HEAD /9"] {
+            let mut client = Client::connect(&server);
+            client.send(format!("{method} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+            client.head();
+            assert_eq!(outcomes.recv_timeout(PATIENCE), Ok((Ok(()), Ok(()))));
+        }
+    }
 }
 
 #[test]

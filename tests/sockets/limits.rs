@@ -507,7 +507,7 @@ fn a_writer_waits_for_a_client_that_does_not_read() {
     // A writer that waits goes on when the client reads.
     let waiting = thread::spawn(move || {
         writer.write_blocking("the end", Some(PATIENCE)).unwrap();
-        writer.finish();
+        writer.finish().unwrap();
     });
     assert_eq!(client.answer().body.len() as u64, written + 7);
     waiting.join().unwrap();

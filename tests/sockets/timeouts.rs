@@ -375,7 +375,7 @@ fn an_answer_that_has_begun_is_not_under_the_handlers_deadline() {
             thread::spawn(move || {
                 thread::sleep(SHORT * 3);
                 writer.write_blocking("late", None).unwrap();
-                writer.finish();
+                writer.finish().unwrap();
             });
         }),
     );

@@ -165,8 +165,13 @@ pub unsafe extern "C" fn transom_responder_send_owned(
     })
 }
 
-/// Answers with a body in pieces, of a length not known beforehand: sends
-/// status and header fields, and gives the writer for the body, which is yours.
+/// Answers with a body in pieces: sends status and header fields, and gives the
+/// writer for the body, which is yours. With a header field Content-Length the
+/// body has that many bytes, and the writer is held to it; without, the length
+/// need not be known beforehand.
+///
+/// To HEAD, and with the statuses 204, 205 and 304, no body is sent. The writer
+/// takes what is written, for 30 seconds, and drops it; that is no error.
 ///
 /// Errors: as transom_responder_send; `out` is then NULL.
 #[must_use]

@@ -55,10 +55,14 @@ pub enum transom_status {
     TRANSOM_MALFORMED = -22,
     /// A text is not UTF-8.
     TRANSOM_NOT_UTF8 = -23,
+    /// The piece goes beyond the length of the body that the header field Content-Length said.
+    TRANSOM_BODY_TOO_LONG = -24,
+    /// The body ended before the length that the header field Content-Length said.
+    TRANSOM_BODY_TOO_SHORT = -25,
 }
 
 /// By the number without its sign.
-const TEXTS: [&CStr; 24] = [
+const TEXTS: [&CStr; 26] = [
     c"success",
     c"an argument is NULL",
     c"invalid argument",
@@ -83,6 +87,8 @@ const TEXTS: [&CStr; 24] = [
     c"index out of range",
     c"malformed record",
     c"not UTF-8",
+    c"more than the length of the body",
+    c"less than the length of the body",
 ];
 
 /// The meaning of a status in a few English words, for messages and logs.

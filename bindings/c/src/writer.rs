@@ -27,12 +27,19 @@ struct Open {
     finished: AtomicBool,
 }
 
+impl Open {
+    /// Ends the body.
+    fn finish(&mut self) -> Result<(), transom_status> {
+        let finished = self.writer.take().map(BodyWriter::finish);
+        finished.unwrap_or(Ok(())).map_err(|error| status_of(error, transom_status::TRANSOM_GONE))
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some(writer) = self.writer.take()
-            && *self.finished.get_mut()
-        {
-            writer.finish();
+        if *self.finished.get_mut() {
+            // Nobody is left to be told: other threads have the outcome of their pieces.
+            let _ = self.finish();
         }
     }
 }
@@ -53,7 +60,9 @@ fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
 /// error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
 ///
 /// Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
-/// again; TRANSOM_GONE if nobody reads any more (free the writer);
+/// again; TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the
+/// response, after which less may be written; TRANSOM_GONE if nobody reads any more
+/// (free the writer);
 /// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
 /// the models "threads" and "sequential" in any, since what it waits for is that
 /// very thread; TRANSOM_ALREADY_ANSWERED after the end.
@@ -81,33 +90,41 @@ pub unsafe extern "C" fn transom_writer_write(
 fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
     let data = Bytes::copy_from_slice(data);
     match writer.try_write(data.clone()) {
-        Ok(()) => return Ok(()),
-        Err(WriteError::WouldBlock) => {}
-        Err(_) => return Err(transom_status::TRANSOM_GONE),
+        Err(WriteError::WouldBlock) if timeout != Some(Duration::ZERO) => {}
+        tried => return tried.map_err(|error| status_of(error, transom_status::TRANSOM_WOULD_BLOCK)),
     }
-    if timeout == Some(Duration::ZERO) {
-        return Err(transom_status::TRANSOM_WOULD_BLOCK);
-    }
-    writer.write_blocking(data, timeout).map_err(|error| match error {
-        WriteError::WouldBlock => transom_status::TRANSOM_TIMEOUT,
-        WriteError::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
-        _ => transom_status::TRANSOM_GONE,
-    })
+    let written = writer.write_blocking(data, timeout);
+    written.map_err(|error| status_of(error, transom_status::TRANSOM_TIMEOUT))
 }
 
-/// Ends the body: all of it has been written. The writer is freed.
+fn status_of(error: WriteError, without_room: transom_status) -> transom_status {
+    match error {
+        WriteError::WouldBlock => without_room,
+        WriteError::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
+        WriteError::TooLong => transom_status::TRANSOM_BODY_TOO_LONG,
+        WriteError::TooShort => transom_status::TRANSOM_BODY_TOO_SHORT,
+        _ => transom_status::TRANSOM_GONE,
+    }
+}
+
+/// Ends the body: all of it has been written. The writer is freed, whatever this
+/// returns.
 ///
-/// Errors: TRANSOM_GONE if nobody reads any more (the writer is freed all the
-/// same), TRANSOM_ALREADY_ANSWERED.
+/// TRANSOM_OK says that the library has the whole body to send, not that the client
+/// has it.
+///
+/// Errors: TRANSOM_BODY_TOO_SHORT if the response has a Content-Length and less was
+/// written: the connection is then closed, so that the client can tell;
+/// TRANSOM_GONE if the client left, or the answer was cut off, before all that was
+/// written was sent; TRANSOM_ALREADY_ANSWERED. While another thread is still writing,
+/// the body ends with its piece, and this returns TRANSOM_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
     checked!({
         let open = WRITERS.take(handle(writer)?)?;
-        let gone = open.writer.as_ref().is_none_or(BodyWriter::is_gone);
         open.finished.store(true, Ordering::Release);
-        drop(open);
-        if gone {
-            return Err(transom_status::TRANSOM_GONE);
+        if let Some(mut open) = Arc::into_inner(open) {
+            open.finish()?;
         }
     })
 }

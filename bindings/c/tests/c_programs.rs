@@ -146,6 +146,7 @@ programs! {
     files
     forking
     gone
+    lengths
     listening
     models
     ownership

@@ -71,6 +71,47 @@ class TestStreams(Quiet, unittest.TestCase):
             self.assertEqual(fetch(running, "/generator", "HEAD").body, b"")
         self.assertEqual(self.log, [])
 
+    def test_a_stream_is_held_to_its_length(self):
+        app = Server()
+        ended = []
+
+        def chunks(name, total):
+            try:
+                yield "0123"
+                yield "4567890"[: total - 4]
+            finally:
+                ended.append(name)
+
+        async def chunks_async(name, total):
+            for chunk in chunks(name, total):
+                yield chunk
+
+        kinds = {"sync": chunks, "async": chunks_async}
+
+        @app.get("/{kind}/{announced}/{total}")
+        def sized(request):
+            kind, announced, total = (request.params[name] for name in ("kind", "announced", "total"))
+            stream = kinds[kind](request.path, int(total))
+            return Response.stream(stream, headers={"Content-Length": announced})
+
+        request = "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        with app.start("127.0.0.1:0") as running:
+            for kind in kinds:
+                for announced, total, sent in ((8, 8, 8), (9, 7, 7), (6, 8, 4)):
+                    with self.subTest(kind=kind, announced=announced, total=total):
+                        self.log.clear()
+                        path = f"/{kind}/{announced}/{total}"
+                        answer = exchange(running, request.format(path).encode(), end=False)
+                        self.assertEqual(answer.partition(b"\r\n\r\n")[2], b"012345678"[:sent])
+                        self.assertTrue(until(lambda path=path: path in ended))
+                        wrong = int(announced != total)
+                        self.assertTrue(until(lambda wrong=wrong: len(self.log) == wrong), self.log)
+                        self.assertTrue(all("the length of the body" in line for line in self.log))
+                for method, path in (("HEAD", f"/{kind}/8/8"), ("HEAD", f"/{kind}/9/7")):
+                    self.log.clear()
+                    self.assertEqual(fetch(running, path, method).body, b"")
+        self.assertEqual(self.log, [])
+
     def test_an_empty_stream(self):
         app = Server()
         app.get("/")(lambda request: iter(()))

@@ -45,6 +45,8 @@ PANIC = -20
 OUT_OF_RANGE = -21
 MALFORMED = -22
 NOT_UTF8 = -23
+BODY_TOO_LONG = -24
+BODY_TOO_SHORT = -25
 
 
 class ReportStruct(ctypes.Structure):

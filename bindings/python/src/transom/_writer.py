@@ -38,7 +38,7 @@ class Writer:
         """Writes, waiting for room without the GIL; `False` if nobody reads any more."""
         if self._pointer is None:
             return False
-        return bool(waiting.writer_write(self._pointer, data, len(data), native.FOREVER) == native.OK)
+        return _is_taken(waiting.writer_write(self._pointer, data, len(data), native.FOREVER))
 
     async def write_async(self, data: bytes) -> bool:
         """Writes, waiting for room in the loop; `False` if nobody reads any more."""
@@ -47,25 +47,30 @@ class Writer:
         wait = _FIRST_WAIT
         while self._pointer is not None:
             code = quick.writer_write(self._pointer, data, len(data), 0)
-            if code == native.OK:
-                return True
             if code != native.WOULD_BLOCK:
-                return False
+                return _is_taken(code)
             await sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
         return False
 
     def finish(self) -> None:
-        """Ends the body: it is whole."""
+        """Ends the body: it is whole. Raises if its Content-Length is larger."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            quick.writer_finish(pointer)
+            _is_taken(quick.writer_finish(pointer))
 
     def abort(self) -> None:
         """Cuts the body off, unless it is finished."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             quick.writer_free(pointer)
+
+
+def _is_taken(code: int) -> bool:
+    """Whether somebody reads what was written; raises if it is not as long as announced."""
+    if code in (native.BODY_TOO_LONG, native.BODY_TOO_SHORT):
+        raise make(code)
+    return code == native.OK
 
 
 def as_bytes(chunk: Any) -> bytes:
