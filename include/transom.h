@@ -460,7 +460,14 @@ transom_status transom_server_set_workers(transom_server *server, size_t workers
  *     "connections"              connections at once                     10000
  *     "connections_per_address"  of them from one IP address; 0: any         0
  *     "head_rate"                bytes a second that a head must come
- *                                with; 0: any                              100
+ *                                with, after ten seconds; 0: any           100
+ *     "body_rate"                bytes a second that a body must come
+ *                                with, while it is waited for; 0: any      500
+ *     "write_rate"               bytes a second of a response that a
+ *                                client must take, while it is waited
+ *                                for; 0: any                               500
+ *     "bodies"                   bytes of request bodies in memory, in
+ *                                all connections together            268435456
  *     "output"                   output waiting in a connection, bytes   65536
  *     "drain"                    unread body read to keep a
  *                                connection, bytes                      262144
@@ -488,10 +495,13 @@ transom_status transom_server_set_limit(transom_server *server, const char *name
  *
  *     "head"     a whole request head, from its first byte           10000
  *     "idle"     a connection without a request                      60000
- *     "body"     a request body without progress                     30000
- *     "write"    output that the client does not take                30000
+ *     "body"     a request body that comes slower than "body_rate"   30000
+ *     "write"    a response taken slower than "write_rate"           30000
  *     "handler"  an answer, from the call of the handler             60000
- *     "drain"    reading what nobody wants before closing             1000
+ *     "drain"    dropping the rest of a body to keep a connection     1000
+ *     "linger"   closing so that the last answer is read, in all     30000
+ *     "linger_idle"
+ *                the same, without a byte from the client             5000
  *     "stop"     requests under way when the server is freed         10000
  *
  * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a negative time,

@@ -31,10 +31,27 @@ pub struct Limits {
     /// Connections at once from one IP address; default off (`None`). Beyond:
     /// 503 with Retry-After, and close. Enforced in `server::gate`.
     pub connections_per_address: Option<usize>,
-    /// The rate below which a request head is given up, bytes a second, counted
-    /// from two seconds behind its first byte; default 100, 0 is off. Then: 408
-    /// and close. Enforced in `conn::serve`.
+    /// The least rate of a request head, bytes a second, from ten seconds after
+    /// its first byte; default 100, 0 is off. It bounds heads that
+    /// [`Timeouts::head`] allows more than these ten seconds. Below: 408 and
+    /// close. Enforced in `conn::connection`.
     pub head_rate: u32,
+    /// The least rate of a request body, bytes a second, while the server waits
+    /// for it; default 500, 0 is off. A client has [`Timeouts::body`] of waiting
+    /// for each `body_rate` x `body` bytes. Below: 408 and close. Enforced in
+    /// `conn::incoming`.
+    pub body_rate: u32,
+    /// The least rate at which a client must take a response, bytes a second,
+    /// while the server waits for it; default 500, 0 is off. A client has
+    /// [`Timeouts::write`] of waiting for each `write_rate` x `write` bytes; a
+    /// stream that has nothing to send does not wait for its client. Below:
+    /// close. Enforced in `conn::wire`.
+    pub write_rate: u32,
+    /// Bytes of request bodies that all connections together keep in memory until
+    /// they are answered; default 256 MiB, and no less than the largest body that
+    /// the server takes whole. Beyond, or when the system has no memory: 503 with
+    /// Retry-After, and close. Enforced in `conn::incoming`.
+    pub bodies: u64,
     /// Output waiting in one connection, bytes; default 64 KiB. Beyond, the
     /// handler's stream is not asked for more. Enforced in `conn::outgoing`.
     pub output: usize,
@@ -75,6 +92,9 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: None,
             head_rate: 100,
+            body_rate: 500,
+            write_rate: 500,
+            bodies: 256 * 1024 * 1024,
             output: 64 * 1024,
             drain: 256 * 1024,
             pool_threads: (2 * std::thread::available_parallelism().map_or(4, usize::from)).max(8),
@@ -98,24 +118,34 @@ impl Default for Limits {
 #[non_exhaustive]
 pub struct Timeouts {
     /// A whole head, from its first byte; default 10 s. Then: 408 and close.
-    /// Enforced in `conn::serve`.
+    /// Enforced in `conn::connection`.
     pub head: Option<Duration>,
-    /// A connection without a request; default 60 s. Then: close. Enforced in `conn::serve`.
+    /// A connection without a request; default 60 s. Then: close. Enforced in `conn::connection`.
     pub idle: Option<Duration>,
-    /// A request body without progress; default 30 s. Then: 408 and close.
-    /// Enforced in `conn::incoming`.
+    /// Waiting for a request body that does not keep [`Limits::body_rate`];
+    /// default 30 s. Then: 408 and close. Enforced in `conn::incoming`.
     pub body: Option<Duration>,
-    /// Output that the client does not take, without progress; default 30 s.
+    /// Waiting for a client that does not take its response at
+    /// [`Limits::write_rate`], or what an upgraded connection writes; default 30 s.
     /// Then: close. Enforced in `conn::wire`. A client that has closed its side,
     /// and so may be gone, is sent nothing for as long at most: a stream that has
     /// nothing for it is then cut. Enforced in `conn::outgoing`.
     pub write: Option<Duration>,
     /// A handler, until it answers; default 60 s. Then: 503 and close. A route
-    /// may set its own. Enforced in `conn::serve`.
+    /// may set its own. Enforced in `conn::exchange`.
     pub handler: Option<Duration>,
-    /// Reading and dropping what a client sends that nobody wants, before a
-    /// close or the next request; default 1 s. Then: close. Enforced in `conn::serve`.
+    /// Reading and dropping the rest of a request body, to keep the connection
+    /// for the next request; also what a connection that ends has left when the
+    /// server stops or needs room; default 1 s. Then: close. Enforced in
+    /// `conn::connection`.
     pub drain: Option<Duration>,
+    /// Closing so that the client can read its last answer: the server reads on,
+    /// drops what comes, and waits for the client to close (RFC 9112 9.6);
+    /// default 30 s in all. Then: close. Enforced in `conn::linger`.
+    pub linger: Option<Duration>,
+    /// The same, without a byte from the client; default 5 s. Then: close.
+    /// Enforced in `conn::linger`.
+    pub linger_idle: Option<Duration>,
     /// A stop that names no deadline of its own: a dropped
     /// [`Handle`](crate::Handle); default 10 s. Then: exchanges are cut and
     /// counted. Enforced in `server::handle`.
@@ -132,6 +162,8 @@ impl Default for Timeouts {
             write: seconds(30),
             handler: seconds(60),
             drain: seconds(1),
+            linger: seconds(30),
+            linger_idle: seconds(5),
             stop: Duration::from_secs(10),
         }
     }

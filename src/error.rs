@@ -195,6 +195,7 @@ rejects! {
     TooManyFromAddress SERVICE_UNAVAILABLE "too-many-from-address" "There are as many connections from this address as the limit allows.";
     PoolFull SERVICE_UNAVAILABLE "pool-full" "All threads for handlers that may block are taken, and as many requests wait for one as may.";
     NoThread SERVICE_UNAVAILABLE "no-thread" "There is no thread for the handler, and none can be started.";
+    NoMemory SERVICE_UNAVAILABLE "no-memory" "There is no memory for the request now.";
     HandlerTimeout SERVICE_UNAVAILABLE "handler-timeout" "The handler did not answer in time.";
 }
 

@@ -147,7 +147,7 @@ impl Server {
     pub fn new(router: Router, limits: Limits) -> Self {
         let pool = Pool::new("fuzzing", 1, 1, Threads::new(Box::new(|| Box::new(()))));
         let config = Config { limits, ..Config::default() };
-        Self(App { router, config, pool, on_refusal: Box::new(|_| ()) })
+        Self(App::new(router, config, pool, Box::new(|_| ())))
     }
 
     /// Serves one connection to its end. When nothing else can happen, the

@@ -82,6 +82,7 @@ mod error;
 pub mod fuzzing;
 mod guard;
 mod handler;
+mod memory;
 mod message;
 mod pattern;
 mod pool;

@@ -325,6 +325,15 @@ impl Router {
         endpoints.into_iter().any(|endpoint| endpoint.handler.needs_pool())
     }
 
+    /// The largest body that is taken whole, bytes, if `usual` is the limit of a route that
+    /// has none of its own.
+    pub(crate) fn largest_body(&self, usual: u64) -> u64 {
+        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
+        let limits =
+            routes.filter(|entry| !entry.endpoint.streaming).filter_map(|entry| entry.endpoint.body_limit);
+        limits.fold(usual, u64::max)
+    }
+
     /// The first route that could not be added by [`route`](Self::route).
     pub(crate) fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()

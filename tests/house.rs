@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("threads", &[]),
     ("reactor", &["guard"]),
     ("spare", &[]),
+    ("memory", &[]),
     ("pool", &["guard", "threads"]),
     ("error", &[]),
     ("config", &[]),
@@ -21,7 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handler", &["answering", "error", "guard", "message", "pool", "responder"]),
     ("pattern", &["message"]),
     ("router", &["message", "error", "handler", "pattern"]),
-    ("conn", &["message", "proto", "config", "error", "guard", "pool", "router", "handler", "spare"]),
+    (
+        "conn",
+        &["message", "proto", "config", "error", "guard", "memory", "pool", "router", "handler", "spare"],
+    ),
     ("server", &["message", "conn", "config", "error", "guard", "pool", "reactor", "router", "threads"]),
     ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
 ];

@@ -5,6 +5,7 @@ use log::Level;
 use crate::config::Config;
 use crate::error::Reject;
 use crate::guard::{guarded, tell};
+use crate::memory::Budget;
 use crate::message::Peer;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -14,10 +15,19 @@ pub(crate) struct App {
     pub router: Router,
     pub config: Config,
     pub pool: Pool,
+    /// The memory for request bodies.
+    pub bodies: Budget,
     pub on_refusal: OnRefusal,
 }
 
 impl App {
+    pub fn new(router: Router, config: Config, pool: Pool, on_refusal: OnRefusal) -> Self {
+        // One body must fit, if nothing else.
+        let largest = router.largest_body(config.limits.body);
+        let bodies = Budget::new(config.limits.bodies.max(largest));
+        Self { router, config, pool, bodies, on_refusal }
+    }
+
     /// Tells the host of a refusal: the log and the hook. If the hook panics, the client
     /// still gets its answer.
     pub fn tell(&self, reject: Reject, peer: Peer) {

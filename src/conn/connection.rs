@@ -9,6 +9,7 @@ use futures_lite::future::yield_now;
 use log::Level;
 
 use super::exchange::Begun;
+use super::paced::PacedStream;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
 use crate::config::Config;
@@ -17,8 +18,9 @@ use crate::guard::tell;
 use crate::message::{RequestHead, Upgrade, Upgraded};
 use crate::proto::{Facts, HeadReader, asks_for_head};
 
-/// From its first byte on, a head may take this long whatever its rate.
-const RATE_GRACE: Duration = Duration::from_secs(2);
+/// From its first byte on, a head may take this long whatever its rate: a person types
+/// one by hand.
+const RATE_GRACE: Duration = Duration::from_secs(10);
 
 /// Exchanges before other connections of the thread have their turn, though
 /// more requests are there.
@@ -93,8 +95,8 @@ impl<'a, T: Transport> Connection<'a, T> {
                         // The 101 is out; what follows counts as one more exchange.
                         self.session.settle();
                         self.session.begin_exchange();
-                        let (transport, early) = self.wire.into_parts();
-                        (upgrade.run)(Upgraded::new(Box::new(transport), early)).await;
+                        let (stream, early) = PacedStream::of(self.wire);
+                        (upgrade.run)(Upgraded::new(Box::new(stream), early)).await;
                         self.session.end_exchange();
                         return self.session.settle();
                     }
@@ -107,15 +109,18 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Ends the connection.
     async fn close(&mut self, last: Next) {
-        let Config { limits, timeouts, .. } = &self.app.config;
-        if matches!(last, Next::Linger | Next::Close)
-            && let Err(error) = self.wire.flush().await
-        {
+        let timeouts = &self.app.config.timeouts;
+        let flushed = match last {
+            Next::Linger => self.wire.flush_dropping().await,
+            Next::Close => self.wire.flush().await,
+            _ => Ok(()),
+        };
+        if let Err(error) = flushed {
             self.give_up(&error);
         }
         self.session.settle();
         match last {
-            Next::Linger => self.wire.linger(limits.drain, timeouts.drain).await,
+            Next::Linger => self.wire.linger(timeouts, Some(self.session)).await,
             Next::Close => self.wire.end(timeouts.drain).await,
             _ => {}
         }
@@ -142,8 +147,12 @@ impl<'a, T: Transport> Connection<'a, T> {
                 return Poll::Ready(Ok(None));
             }
             self.session.settle();
+            self.wire.forget_pace();
             match self.wire.poll_fill(cx) {
                 Poll::Ready(Ok(_)) => (reading.ending, reading.soon) = (Stage::Running, None),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    return Poll::Ready(Err(Reject::NoMemory));
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(None)),
                 Poll::Pending => return self.poll_patience(cx, reading).map(|late| late.map(|()| None)),
             }
@@ -232,5 +241,22 @@ fn head_deadline(config: &Config, first_byte: Instant, length: usize) -> Option<
     match (by_time, by_rate) {
         (Some(time), Some(rate)) => Some(time.min(rate)),
         (time, rate) => time.or(rate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_has_ten_seconds_for_a_head_and_a_dribbler_no_more() {
+        let (mut config, begun) = (Config::default(), Instant::now());
+        let seconds = |n| Some(begun + Duration::from_secs(n));
+        assert_eq!(head_deadline(&config, begun, "GET / HTTP/1.1".len()), seconds(10));
+        assert_eq!(head_deadline(&config, begun, 20_000), seconds(10));
+        config.timeouts.head = None;
+        assert_eq!(head_deadline(&config, begun, 1000), seconds(20));
+        config.limits.head_rate = 0;
+        assert_eq!(head_deadline(&config, begun, 1000), None);
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Begun<'a> {
 /// An exchange that waits.
 pub(super) struct Waiting<'a> {
     asked: Asked,
-    incoming: Incoming,
+    incoming: Incoming<'a>,
     state: State<'a>,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum State<'a> {
 
 impl<'a> Begun<'a> {
     #[cold]
-    fn waits(asked: Asked, incoming: Incoming, state: State<'a>) -> Self {
+    fn waits(asked: Asked, incoming: Incoming<'a>, state: State<'a>) -> Self {
         Self::Waits(Box::new(Waiting { asked, incoming, state }))
     }
 }
@@ -76,14 +76,14 @@ impl<'a, T: Transport> Connection<'a, T> {
         let endpoint = match app.router.find(&mut head) {
             Found::Endpoint(endpoint) => endpoint,
             Found::Answer(mut response) => {
-                return match Incoming::new(asked.facts, u64::MAX) {
+                return match Incoming::new(asked.facts, u64::MAX, app.bodies.share()) {
                     Ok(incoming) => self.answer(asked, incoming, &mut response),
                     Err(reject) => Begun::Done(self.refuse(is_head, reject)),
                 };
             }
         };
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
-        let mut incoming = match Incoming::new(asked.facts, limit) {
+        let mut incoming = match Incoming::new(asked.facts, limit, app.bodies.share()) {
             Ok(incoming) => incoming,
             Err(reject) => return Begun::Done(self.refuse(is_head, reject)),
         };
@@ -131,7 +131,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Writes an answer, if that is all there is to do. It is taken from where it lies
     /// only if not.
     #[inline]
-    fn answer(&mut self, asked: Asked, incoming: Incoming, response: &mut Response) -> Begun<'a> {
+    fn answer(&mut self, asked: Asked, incoming: Incoming<'a>, response: &mut Response) -> Begun<'a> {
         if let Some(next) = self.answer_whole(&asked, &incoming, response) {
             return Begun::Done(next);
         }
@@ -141,7 +141,12 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Writes an answer whose body is at hand, to a request that has been read, if it
     /// is one and whole.
-    fn answer_whole(&mut self, asked: &Asked, incoming: &Incoming, response: &mut Response) -> Option<Next> {
+    fn answer_whole(
+        &mut self,
+        asked: &Asked,
+        incoming: &Incoming<'_>,
+        response: &mut Response,
+    ) -> Option<Next> {
         response.body.as_bytes()?;
         if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() {
             return None;
@@ -178,7 +183,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         write_head(self.wire.output.buffer(), response, plan, now);
     }
 
-    fn plan(&self, asked: &Asked, incoming: &Incoming, response: &Response) -> Plan {
+    fn plan(&self, asked: &Asked, incoming: &Incoming<'_>, response: &Response) -> Plan {
         let persistent = asked.facts.is_persistent()
             && incoming.is_drainable(self.app.config.limits.drain)
             && !self.session.has_reached(Stage::Leaving)
@@ -193,7 +198,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         mut reply: Reply,
         endpoint: &Endpoint,
         asked: &Asked,
-        incoming: &mut Incoming,
+        incoming: &mut Incoming<'_>,
     ) -> Result<Response, Reject> {
         let config = &self.app.config;
         let timeout = match endpoint.timeout {
@@ -238,7 +243,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes an answer and sees what the connection is still good for.
-    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming, mut response: Response) -> Next {
+    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming<'_>, mut response: Response) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
             return self.refuse(asked.is_head, reject);
@@ -266,19 +271,20 @@ impl<'a, T: Transport> Connection<'a, T> {
         if open_end {
             self.wire.begin_open_end();
         }
+        incoming.begin_answer(&config.limits);
         let (body, client) = (response.body, &self.session.client);
         let sent = outgoing::send(&mut self.wire, body, plan.payload, &mut incoming, config, client).await;
         if let Err(error) = sent {
             return self.cut_short(&error).await;
         }
         if plan.close {
-            let clean = self.wire.input.is_empty() && incoming.is_done();
-            if let Err(error) = self.wire.flush().await {
+            if let Err(error) = outgoing::flush(&mut self.wire, &mut incoming, config).await {
                 return self.cut_short(&error).await;
             }
             if open_end {
                 self.wire.finish_open_end();
             }
+            let clean = self.wire.input.is_empty() && incoming.is_done();
             return if clean { Next::Close } else { Next::Linger };
         }
         if incoming.drain(&mut self.wire, config).await { Next::Again } else { Next::Linger }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,9 +11,11 @@ use futures_lite::future::yield_now;
 
 use super::Transport;
 use super::input::Input;
+use super::pace::{Least, Pace};
 use super::wire::Wire;
 use crate::config::{Config, Limits};
 use crate::error::Reject;
+use crate::memory::{Share, make_room};
 use crate::message::{Body, Headers, PipeFeed, Space, pipe};
 use crate::proto::{CONTINUE, Chunked, Facts, Framing};
 
@@ -21,10 +23,6 @@ use crate::proto::{CONTINUE, Chunked, Facts, Framing};
 const PIPE: usize = 64 * 1024;
 /// How far a connection reads ahead while a handler works.
 const READ_AHEAD: usize = 16 * 1024;
-
-/// Address space that is set aside for a body of that announced length, so that it
-/// need not be moved as it grows. Memory is only what has come.
-const AT_ONCE: usize = 1024 * 1024;
 
 /// Chunks that are read before other connections of the thread have their turn,
 /// though more are there.
@@ -35,16 +33,22 @@ pub(super) const TURN: usize = 16;
 const BIG: usize = 8 * 1024;
 
 /// Where the body of the request being served stands.
-pub(super) struct Incoming {
+pub(super) struct Incoming<'a> {
     rest: Rest,
+    /// The bytes of it that are in memory.
+    share: Share<'a>,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
     /// Octets that may still come, by the limit.
     allowance: u64,
     feed: Option<PipeFeed>,
+    /// Octets of what nobody reads that may be dropped to keep the connection, once the
+    /// answer is being given.
+    droppable: Option<u64>,
     trailers: Headers,
-    /// Since when nothing has come, while something was wanted.
-    stalled: Option<Instant>,
+    /// How the client keeps the least pace, once it has made the server wait. On the
+    /// heap, as few do.
+    pace: Option<Box<Pace>>,
     /// When something last came.
     pub progress: Option<Instant>,
     pub fault: Option<Reject>,
@@ -65,9 +69,9 @@ struct Chunks {
     ready: VecDeque<Bytes>,
 }
 
-impl Incoming {
+impl<'a> Incoming<'a> {
     /// A body of which nothing has been read. `limit` is in octets.
-    pub fn new(facts: Facts, limit: u64) -> Result<Self, Reject> {
+    pub fn new(facts: Facts, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
         let rest = match facts.framing() {
             Framing::None => Rest::Done,
             Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
@@ -76,11 +80,13 @@ impl Incoming {
         };
         Ok(Self {
             rest,
+            share,
             expects_continue: facts.expects_continue(),
             allowance: limit,
             feed: None,
+            droppable: None,
             trailers: Headers::new(),
-            stalled: None,
+            pace: None,
             progress: None,
             fault: None,
         })
@@ -111,14 +117,16 @@ impl Incoming {
                 yield_now().await;
             }
             let chunk = poll_fn(|cx| self.poll_chunk(cx, wire, config)).await?;
+            self.share.add(chunk.len() as u64).map_err(|_| Reject::NoMemory)?;
             if body.is_empty() && self.is_done() {
                 return Ok(self.with_trailers(chunk.into()));
             }
-            if let (true, Rest::Length(left)) = (body.is_empty(), &self.rest) {
-                let left = usize::try_from(*left).unwrap_or(usize::MAX);
-                // Without it the body grows as it comes.
-                let _ = body.try_reserve_exact(chunk.len() + left.min(AT_ONCE));
-            }
+            let announced = match self.rest {
+                Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+                Rest::Chunked(_) => body.len(),
+                Rest::Done => 0,
+            };
+            make_room(&mut body, chunk.len(), announced).map_err(|_| Reject::NoMemory)?;
             body.extend_from_slice(&chunk);
         }
         Ok(self.with_trailers(body.into()))
@@ -156,9 +164,10 @@ impl Incoming {
     }
 
     /// Goes on while the handler works or its answer is written: hands over of
-    /// the body what was asked for, else reads ahead a little, so that a client
-    /// that leaves is noticed. Says whether the handler has got more: it is worth
-    /// asking again at once. An error means that the connection is broken.
+    /// the body what was asked for, drops what nobody wants any more, else reads ahead
+    /// a little, so that a client that leaves is noticed. Says whether the handler has
+    /// got more: it is worth asking again at once. An error means that the connection
+    /// is broken.
     pub fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
@@ -176,8 +185,17 @@ impl Incoming {
                     Poll::Pending => return Ok(has_fed),
                 },
                 Poll::Ready(Space::Abandoned) => self.feed = None,
-                Poll::Pending => break,
+                Poll::Pending => {
+                    // Now it is the handler that is waited for.
+                    if let Some(pace) = &mut self.pace {
+                        pace.pause(wire.now());
+                    }
+                    break;
+                }
             }
+        }
+        if self.droppable.is_some() && self.feed.is_none() {
+            self.drop_some(cx, wire, config);
         }
         while !wire.has_ended() && wire.input.len() < READ_AHEAD {
             if wire.poll_fill(cx)?.is_pending() {
@@ -185,6 +203,43 @@ impl Incoming {
             }
         }
         Ok(has_fed)
+    }
+
+    /// The answer is being given: what nobody has read of the body by now is dropped
+    /// as it comes, for a client may send all of it before it reads.
+    pub fn begin_answer(&mut self, limits: &Limits) {
+        self.droppable = Some(limits.drain);
+    }
+
+    /// Drops of an unwanted body what has come. What is faulty, too large, or held back
+    /// by a client that waits for `100 Continue` ends the connection: then it need not
+    /// be decoded.
+    fn drop_some<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>, config: &Config) {
+        for _ in 0..TURN {
+            if self.is_done() {
+                return;
+            }
+            if !self.is_drainable(config.limits.drain) {
+                return wire.drop_some(cx);
+            }
+            if self.poll_drop(cx, wire, config).is_pending() {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Drops the next stretch of the body, if there may be so much of it.
+    fn poll_drop<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<T>,
+        config: &Config,
+    ) -> Poll<Result<(), Reject>> {
+        let chunk = ready!(self.poll_chunk(cx, wire, config))?;
+        let left = self.droppable.unwrap_or(config.limits.drain).checked_sub(chunk.len() as u64);
+        self.droppable = Some(left.unwrap_or(0));
+        Poll::Ready(left.map(|_| ()).ok_or_else(|| *self.fault.insert(Reject::BodyTooLarge)))
     }
 
     /// The connection is broken: whoever reads the body must not wait for more.
@@ -196,6 +251,11 @@ impl Incoming {
 
     fn hand_over(&mut self, result: Result<Bytes, Reject>) {
         let Some(feed) = &self.feed else { return };
+        let kept = |chunk: &Bytes| feed.queued() + chunk.len() as u64;
+        let result = result.and_then(|chunk| {
+            let kept = self.share.set(kept(&chunk));
+            kept.map(|()| chunk).map_err(|_| *self.fault.insert(Reject::NoMemory))
+        });
         match result {
             Ok(chunk) => {
                 feed.push(chunk);
@@ -215,12 +275,12 @@ impl Incoming {
         if self.is_done() {
             return true;
         }
-        (self.allowance, self.stalled) = (config.limits.drain, None);
+        self.pace = None;
         let deadline = wire.deadline(config.timeouts.drain);
         poll_fn(|cx| {
             while !self.is_done() {
-                match self.poll_chunk(cx, wire, config) {
-                    Poll::Ready(Ok(_)) => {}
+                match self.poll_drop(cx, wire, config) {
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(false),
                     Poll::Pending => return wire.poll_deadline(cx, deadline).map(|()| false),
                 }
@@ -244,7 +304,13 @@ impl Incoming {
         let polled = self.poll_next(cx, wire, config);
         match polled {
             Poll::Ready(Err(reject)) => self.fault = Some(reject),
-            Poll::Ready(Ok(_)) => (self.stalled, self.progress) = (None, Some(wire.now())),
+            Poll::Ready(Ok(ref chunk)) => {
+                let now = wire.now();
+                self.progress = Some(now);
+                if let Some(pace) = &mut self.pace {
+                    pace.advance(now, chunk.len(), least(config));
+                }
+            }
             Poll::Pending => {}
         }
         polled
@@ -271,8 +337,8 @@ impl Incoming {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Reject::BodyCutShort)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
-                    let since = *self.stalled.get_or_insert_with(|| wire.now());
-                    let deadline = config.timeouts.body.and_then(|timeout| since.checked_add(timeout));
+                    let pace = self.pace.get_or_insert_default();
+                    let deadline = pace.wait(wire.now(), least(config));
                     return wire.poll_deadline(cx, deadline).map(|()| Err(Reject::BodyTimeout));
                 }
             }
@@ -317,6 +383,11 @@ impl Incoming {
         self.allowance = self.allowance.checked_sub(length).ok_or(Reject::BodyTooLarge)?;
         Ok(chunk)
     }
+}
+
+/// The least pace of a body.
+fn least(config: &Config) -> Least {
+    Least { timeout: config.timeouts.body, rate: config.limits.body_rate }
 }
 
 impl Chunks {

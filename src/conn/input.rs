@@ -1,5 +1,7 @@
 //! The bytes that have come and have not been used.
 
+use std::io;
+
 use bytes::Bytes;
 
 use crate::spare::{LARGEST, Spares};
@@ -50,8 +52,9 @@ impl Input {
         }
     }
 
-    /// Room to read into: never empty; the buffer doubles as it must.
-    pub fn room(&mut self) -> &mut [u8] {
+    /// Room to read into: never empty; the buffer doubles as it must. `OutOfMemory` if
+    /// there is no more.
+    pub fn room(&mut self) -> io::Result<&mut [u8]> {
         if self.start > 0 && self.end == self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -64,15 +67,21 @@ impl Input {
                 SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
             self.bytes = spare.unwrap_or_default();
             if self.bytes.len() < wanted {
-                self.bytes.resize(wanted, 0);
+                self.grow(wanted)?;
             }
         }
         let full = self.end == self.bytes.len();
         let eager = self.filled_up && self.bytes.len() < LARGE;
         if full || eager {
-            self.bytes.resize(self.bytes.len() * 2, 0);
+            self.grow(self.bytes.len() * 2)?;
         }
-        &mut self.bytes[self.end..]
+        Ok(&mut self.bytes[self.end..])
+    }
+
+    fn grow(&mut self, length: usize) -> io::Result<()> {
+        self.bytes.try_reserve_exact(length - self.bytes.len())?;
+        self.bytes.resize(length, 0);
+        Ok(())
     }
 
     /// Says that `length` bytes have been read into the room.
@@ -97,7 +106,8 @@ impl Input {
     pub fn put_back(&mut self, rest: &[u8]) {
         debug_assert!(self.is_empty(), "it would go in front of what has come since");
         if !rest.is_empty() {
-            self.room();
+            // A spare buffer, most often.
+            let _ = self.room();
             if self.bytes.len() < rest.len() {
                 self.bytes.resize(rest.len(), 0);
             }
@@ -150,11 +160,11 @@ mod tests {
     #[test]
     fn hands_over_what_is_much_with_its_buffer() {
         let mut input = Input::new();
-        input.room();
+        input.room().unwrap();
         input.filled(FIRST);
         assert!(input.take_all().is_none(), "little, in a small buffer");
         while input.len() < LARGE - 1000 {
-            let room = input.room();
+            let room = input.room().unwrap();
             room.fill(7);
             let length = room.len();
             input.filled(length);
@@ -162,7 +172,7 @@ mod tests {
         let length = input.len();
         let all = input.take_all().unwrap();
         assert_eq!((all.len(), all[length - 1], input.len()), (length, 7, 0));
-        input.room();
+        input.room().unwrap();
         input.filled(10);
         assert!(input.take_all().is_none());
         assert_eq!(input.len(), 10);
@@ -170,7 +180,7 @@ mod tests {
         let place = all.as_ptr() as usize;
         drop(all);
         let mut other = Input::new();
-        let room = other.room().as_ptr_range();
+        let room = other.room().unwrap().as_ptr_range();
         assert!((room.start as usize..room.end as usize).contains(&place));
     }
 
@@ -179,7 +189,7 @@ mod tests {
         let mut input = Input::new();
         let (mut put, mut got) = (0_u32, 0_u32);
         for round in 1..200_usize {
-            let room = input.room();
+            let room = input.room().unwrap();
             let length = room.len().min(round * 37);
             for byte in &mut room[..length] {
                 *byte = put.to_le_bytes()[0];
@@ -200,7 +210,7 @@ mod tests {
     fn takes_back_the_end_of_what_it_lent() {
         let mut input = Input::new();
         while input.len() < LARGE {
-            let room = input.room();
+            let room = input.room().unwrap();
             room.fill(b'x');
             let length = room.len();
             input.filled(length);
@@ -209,7 +219,7 @@ mod tests {
         input.put_back(&all[10..]);
         assert_eq!(input.as_slice(), &all[10..]);
         input.consume(LARGE - 11);
-        let room = input.room();
+        let room = input.room().unwrap();
         room[0] = b'y';
         input.filled(1);
         assert_eq!(input.as_slice(), b"xy");

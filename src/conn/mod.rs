@@ -8,14 +8,18 @@ mod connection;
 mod exchange;
 mod incoming;
 mod input;
+mod linger;
 mod outgoing;
 mod output;
+mod pace;
+mod paced;
 mod serve;
 mod session;
 #[cfg(test)]
 mod simulation;
 mod transport;
 mod wire;
+mod write_pace;
 
 pub use app::Refusal;
 pub(crate) use app::{App, OnRefusal};

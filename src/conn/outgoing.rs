@@ -26,7 +26,7 @@ pub(super) async fn send<T: Transport>(
     wire: &mut Wire<T>,
     mut body: Body,
     payload: Payload,
-    incoming: &mut Incoming,
+    incoming: &mut Incoming<'_>,
     config: &Config,
     client: &Client,
 ) -> io::Result<()> {
@@ -38,7 +38,14 @@ pub(super) async fn send<T: Transport>(
     if let Some(file) = body.as_file()
         && file.len() == framer.left
     {
-        match poll_fn(|cx| wire.poll_send_file(cx, file)).await {
+        let sent = poll_fn(|cx| {
+            let sent = wire.poll_send_file(cx, file);
+            if sent.is_pending() {
+                incoming.poll(cx, wire, config)?;
+            }
+            sent
+        });
+        match sent.await {
             // Of this transport, or this file, the rest is read and written.
             Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
             _ => framer.left = file.len(),
@@ -49,7 +56,7 @@ pub(super) async fn send<T: Transport>(
         let mut given = 0;
         for _ in 0..TURN {
             if wire.output.len() >= config.limits.output {
-                ready!(wire.poll_flush(cx))?;
+                ready!(poll_flush(cx, wire, incoming, config))?;
             }
             if framer.left == 0 {
                 return Poll::Ready(Ok(()));
@@ -94,6 +101,30 @@ pub(super) async fn send<T: Transport>(
     })
     .await?;
     framer.end(wire, payload, body)
+}
+
+/// Writes what waits. A client that takes none of it may have to send the rest of its
+/// request first.
+fn poll_flush<T: Transport>(
+    cx: &mut Context<'_>,
+    wire: &mut Wire<T>,
+    incoming: &mut Incoming<'_>,
+    config: &Config,
+) -> Poll<io::Result<()>> {
+    let flushed = wire.poll_flush(cx);
+    if flushed.is_pending() {
+        incoming.poll(cx, wire, config)?;
+    }
+    flushed
+}
+
+/// Writes all that waits, as above.
+pub(super) async fn flush<T: Transport>(
+    wire: &mut Wire<T>,
+    incoming: &mut Incoming<'_>,
+    config: &Config,
+) -> io::Result<()> {
+    poll_fn(|cx| poll_flush(cx, wire, incoming, config)).await
 }
 
 /// Puts a body that is at hand, and no shorter than was announced, behind its head.

@@ -28,10 +28,7 @@ pub(crate) fn serve<'a, T: Transport>(
 ) -> impl Future<Output = ()> + Send + use<'a, T> {
     // On the heap, and before anything is awaited: futures keep their arguments
     // for as long as they live.
-    drive(
-        Box::pin(Connection::new(Wire::new(transport, app.config.timeouts.write), app, session).run()),
-        session,
-    )
+    drive(Box::pin(Connection::new(Wire::new(transport, &app.config), app, session).run()), session)
 }
 
 async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
@@ -57,12 +54,12 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 
 /// Tells a client that there is no room for it, and closes.
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, config: &Config) {
-    let mut wire = Wire::new(transport, config.timeouts.drain);
+    let mut wire = Wire::new(transport, config);
     let response = reject.into_response();
     let facts = plan(false, Version::HTTP_11, false, &response);
     let now = wire.now();
     write_head(wire.output.buffer(), &response, &facts, now);
     let body = response.into_body().take_whole().unwrap_or_default();
     wire.output.push(body);
-    wire.linger(config.limits.drain, config.timeouts.drain).await;
+    wire.linger(&config.timeouts, None).await;
 }

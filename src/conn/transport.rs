@@ -36,6 +36,13 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
+    /// Bytes that were written and that it holds back until it is flushed, as TLS does;
+    /// `None` if it may hold some back and cannot tell. By that it is known how fast a
+    /// client takes its response.
+    fn held(&self) -> Option<usize> {
+        Some(0)
+    }
+
     /// Whether somebody waits for this connection to end, as far as can be seen at a
     /// glance: then it is not kept.
     fn is_waited_for(&self) -> bool {

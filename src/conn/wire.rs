@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use super::Transport;
 use super::input::Input;
 use super::output::Output;
+use super::pace::Least;
+use super::write_pace::WritePace;
+use crate::config::Config;
 use crate::message::FilePart;
 
 /// How long a close may take if the host sets no limit.
-const CLOSE: Duration = Duration::from_secs(1);
+pub(super) const CLOSE: Duration = Duration::from_secs(1);
 
 /// Bytes that are written to a client that takes them all before other connections of
 /// the thread have their turn. More at once would not go faster: beyond the client's
@@ -20,32 +23,37 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub(super) const TURN: usize = 256 * 1024;
 /// Writes before that, however little each of them takes.
 const WRITES: usize = 16;
+/// Reads that are dropped in a row before other connections have their turn.
+const DROPS: usize = 16;
+
+/// How much of what waits was written.
+enum Written {
+    All,
+    /// As much as one connection may in its turn.
+    Turn,
+}
 
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
     transport: T,
     pub input: Input,
     pub output: Output,
-    /// Bytes were written that the transport may hold back until it is flushed,
-    /// as TLS does.
-    unflushed: bool,
+    /// Bytes written that the transport may hold back until it is flushed, as TLS does.
+    unflushed: usize,
     /// The client has closed its sending side.
     ended: bool,
-    /// Since when the client has taken nothing of what waits.
-    stalled: Option<Instant>,
-    write_timeout: Option<Duration>,
+    pace: WritePace,
 }
 
 impl<T: Transport> Wire<T> {
-    pub fn new(transport: T, write_timeout: Option<Duration>) -> Self {
+    pub fn new(transport: T, config: &Config) -> Self {
         Self {
             transport,
             input: Input::new(),
             output: Output::default(),
-            unflushed: false,
+            unflushed: 0,
             ended: false,
-            stalled: None,
-            write_timeout,
+            pace: WritePace::new(Least { timeout: config.timeouts.write, rate: config.limits.write_rate }),
         }
     }
 
@@ -81,7 +89,7 @@ impl<T: Transport> Wire<T> {
         }
         let mut polled = Poll::Pending;
         if self.transport.poll_readable(cx).is_ready() {
-            polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room());
+            polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room()?);
         }
         if polled.is_pending() {
             self.input.release();
@@ -92,11 +100,35 @@ impl<T: Transport> Wire<T> {
         Poll::Ready(Ok(length))
     }
 
-    /// Writes all that waits. `TimedOut` if the client takes nothing for too long.
+    /// Reads and drops what the client sends, if it does; says whether it still may.
+    pub fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.consume(self.input.len());
+        let polled = self.poll_fill(cx);
+        self.input.consume(self.input.len());
+        polled
+    }
+
+    /// Drops what the client sends while nobody wants it, so that a client that sends
+    /// all of its request before it reads the answer is not blocked.
+    pub fn drop_some(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..DROPS {
+            match self.poll_drop(cx) {
+                Poll::Ready(Ok(length)) if length > 0 => {}
+                _ => return,
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Writes all that waits. `TimedOut` if the client does not take it at the least pace.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Most often nothing waits.
-        if self.output.is_empty() && !self.unflushed { Poll::Ready(Ok(())) } else { self.poll_send(cx, None) }
+        if self.output.is_empty() && self.unflushed == 0 {
+            Poll::Ready(Ok(()))
+        } else {
+            self.poll_send(cx, None)
+        }
     }
 
     /// Writes all that waits and, behind it, has the transport send what is left of a
@@ -106,18 +138,34 @@ impl<T: Transport> Wire<T> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
-        let polled = self.poll_write(cx, file);
-        if polled.is_pending() {
-            let since = *self.stalled.get_or_insert_with(|| self.transport.now());
-            let deadline = self.write_timeout.and_then(|timeout| since.checked_add(timeout));
-            ready!(self.poll_deadline(cx, deadline));
-            self.transport.reset_on_close(true);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        match self.poll_write(cx, file) {
+            Poll::Ready(Ok(Written::Turn)) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(written) => {
+                self.pace.pause(&self.transport);
+                Poll::Ready(written.map(|_| ()))
+            }
+            Poll::Pending => {
+                let deadline = self.pace.wait(&self.transport, self.unflushed);
+                ready!(self.poll_deadline(cx, deadline));
+                self.transport.reset_on_close(true);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
-        polled
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, mut file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
+    /// All is written, and the client has not asked for more.
+    pub fn forget_pace(&mut self) {
+        self.pace.forget();
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut file: Option<&mut FilePart>,
+    ) -> Poll<io::Result<Written>> {
         let mut left = TURN;
         for write in 0.. {
             let file = file.as_deref_mut().filter(|file| file.len() > 0);
@@ -125,25 +173,25 @@ impl<T: Transport> Wire<T> {
                 break;
             }
             if left == 0 || write == WRITES {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return Poll::Ready(Ok(Written::Turn));
             }
-            left = match file {
-                Some(file) if self.output.is_empty() => {
-                    ready!(self.poll_write_file(cx, file))?;
-                    // Whole turns of it, so that they begin where its pages do.
-                    0
+            let length;
+            (length, left) = match file {
+                // Whole turns of it, so that they begin where its pages do.
+                Some(file) if self.output.is_empty() => (ready!(self.poll_write_file(cx, file))?, 0),
+                _ => {
+                    let length = ready!(self.poll_write_output(cx, left))?;
+                    (length, left - length)
                 }
-                _ => left - ready!(self.poll_write_output(cx, left))?,
             };
-            self.stalled = None;
+            self.pace.note(&self.transport, length);
         }
-        if self.unflushed {
+        if self.unflushed > 0 {
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
-            (self.stalled, self.unflushed) = (None, false);
+            self.unflushed = 0;
         }
         self.output.release();
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(Written::All))
     }
 
     /// Writes some of what waits, and says how much.
@@ -154,12 +202,12 @@ impl<T: Transport> Wire<T> {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.output.advance(length);
-        self.unflushed = true;
+        self.unflushed = self.unflushed.saturating_add(length);
         Poll::Ready(Ok(length))
     }
 
-    /// Has some of the file sent.
-    fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<()>> {
+    /// Has some of the file sent, and says how much.
+    fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<usize>> {
         let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(TURN));
         let length = ready!(self.transport.poll_send_file(cx, file.file(), at, most))?;
         if length == 0 {
@@ -167,12 +215,12 @@ impl<T: Transport> Wire<T> {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
         file.advance(length);
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(length))
     }
 
-    /// The transport, and what was read of it and not used.
-    pub fn into_parts(self) -> (T, Vec<u8>) {
-        (self.transport, self.input.as_slice().to_vec())
+    /// The transport, how its client takes what is written, and what was read and not used.
+    pub fn into_parts(self) -> (T, WritePace, Vec<u8>) {
+        (self.transport, self.pace, self.input.as_slice().to_vec())
     }
 
     pub async fn flush(&mut self) -> io::Result<()> {
@@ -200,8 +248,8 @@ impl<T: Transport> Wire<T> {
 
     /// Ends the sending side in order (RFC 9112 9.8), if all is written and it
     /// goes quickly; says whether it did.
-    async fn close(&mut self, timeout: Option<Duration>) -> bool {
-        if !self.output.is_empty() || self.unflushed {
+    pub async fn close(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.output.is_empty() || self.unflushed > 0 {
             return false;
         }
         let deadline = self.deadline(timeout.or(Some(CLOSE)));
@@ -210,28 +258,5 @@ impl<T: Transport> Wire<T> {
             Poll::Pending => self.poll_deadline(cx, deadline).map(|()| false),
         })
         .await
-    }
-
-    /// Closes in a way that lets the client read the last answer: writes what
-    /// waits, ends the sending side, then reads and drops what the client still
-    /// sends, in bounds. Closing with bytes unread would make the kernel send a
-    /// reset, which may overtake the answer (RFC 9112 9.6).
-    pub async fn linger(&mut self, limit: u64, timeout: Option<Duration>) {
-        if self.flush().await.is_err() || !self.close(timeout).await {
-            return;
-        }
-        let deadline = self.deadline(timeout.or(Some(CLOSE)));
-        let mut dropped = 0;
-        poll_fn(|cx| {
-            loop {
-                self.input.consume(self.input.len());
-                match self.poll_fill(cx) {
-                    Poll::Ready(Ok(length)) if length > 0 && dropped < limit => dropped += length as u64,
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.poll_deadline(cx, deadline),
-                }
-            }
-        })
-        .await;
     }
 }

@@ -326,7 +326,8 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk); `InvalidData` if there is more than `limit`.
+    /// As [`chunk`](Self::chunk); `InvalidData` if there is more than `limit`,
+    /// `OutOfMemory` if there is no memory for it.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
         let mut all: Vec<u8> = Vec::new();
         let mut first = None;
@@ -342,8 +343,10 @@ impl Body {
             if so_far == 0 {
                 first = Some(chunk);
             } else {
-                all.extend(first.take().unwrap_or_default());
-                all.extend_from_slice(&chunk);
+                for chunk in first.take().into_iter().chain([chunk]) {
+                    all.try_reserve(chunk.len())?;
+                    all.extend_from_slice(&chunk);
+                }
             }
         }
         Ok(first.unwrap_or_else(|| all.into()))

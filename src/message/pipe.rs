@@ -171,6 +171,11 @@ impl PipeFeed {
         Poll::Pending
     }
 
+    /// Bytes that the reader has not taken.
+    pub fn queued(&self) -> u64 {
+        self.0.lock().queued as u64
+    }
+
     /// Puts a chunk in; the caller has seen [`Space::Wanted`]. Returns `false` if the
     /// chunk goes beyond the length of the body.
     pub fn push(&self, chunk: Bytes) -> bool {

@@ -10,8 +10,11 @@ use futures_lite::{AsyncRead, AsyncWrite};
 /// A connection that no longer speaks HTTP; see
 /// [`Response::upgrade`](super::Response::upgrade).
 ///
-/// Reading begins with what the client sent behind its request. The server's
-/// deadlines hold no longer; a stop still cuts it at the deadline.
+/// Reading begins with what the client sent behind its request, and has no deadline: such
+/// a connection may be quiet. A peer must take what is written at the least rate of
+/// [`Limits::write_rate`](crate::Limits::write_rate): after
+/// [`Timeouts::write`](crate::Timeouts::write) of waiting a write is `TimedOut`. A stop
+/// cuts the connection at its deadline.
 pub struct Upgraded {
     stream: Box<dyn Duplex>,
     early: Vec<u8>,

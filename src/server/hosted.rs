@@ -151,11 +151,11 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
         let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
         let admitted = match socket {
             Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
-                let stream = Timed { reset_on_close: set_reset, ..Timed::new(stream) };
+                let stream = Timed { reset_on_close: set_reset, ..Timed::socket(stream) };
                 admit(stream, peer, &shared, &executor, &refusals);
             }),
             Socket::Unix(stream) => UnixStream::try_from(stream)
-                .map(|stream| admit(Timed::new(stream), peer, &shared, &executor, &refusals)),
+                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
         };
         if let Err(error) = admitted {
             tell(Level::Error, format_args!("cannot register a connection: {error}"));
@@ -196,12 +196,19 @@ struct Timed<S> {
     stream: S,
     alarm: Alarm,
     reset_on_close: fn(&S, bool),
+    /// Bytes that it holds back until it is flushed; `None` is not known.
+    held: Option<usize>,
 }
 
 impl<S> Timed<S> {
-    /// Of a stream that knows no reset.
+    /// Of a stream of the host's, which knows no reset and may hold back what is written.
     fn new(stream: S) -> Self {
-        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| () }
+        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| (), held: None }
+    }
+
+    /// Of a socket, which hands all that is written to the system.
+    fn socket(stream: S) -> Self {
+        Self { held: Some(0), ..Self::new(stream) }
     }
 }
 
@@ -217,6 +224,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> 
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.alarm.poll(cx, at)
+    }
+
+    fn held(&self) -> Option<usize> {
+        self.held
     }
 
     fn reset_on_close(&mut self, reset: bool) {

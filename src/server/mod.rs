@@ -372,7 +372,7 @@ impl Server {
             // Whoever calls a handler has a thread to block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
-        let app = App { router: self.router, config: self.config, pool, on_refusal: self.on_refusal };
+        let app = App::new(self.router, self.config, pool, self.on_refusal);
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
     }
 }

@@ -58,7 +58,8 @@ fn in_steps(apart: Duration, test: impl Fn(&Pace)) {
     test(&Pace::new());
 }
 
-/// Only that one deadline is set.
+/// Only that one deadline is set, and any byte is progress enough. Who has had its last
+/// answer goes soon.
 fn only(set: impl FnOnce(&mut Timeouts)) -> impl FnOnce(&mut transom::Limits, &mut Timeouts) {
     move |limits, timeouts| {
         timeouts.head = None;
@@ -66,7 +67,8 @@ fn only(set: impl FnOnce(&mut Timeouts)) -> impl FnOnce(&mut transom::Limits, &m
         timeouts.body = None;
         timeouts.write = None;
         timeouts.handler = None;
-        limits.head_rate = 0;
+        timeouts.linger = Some(SHORT);
+        (limits.head_rate, limits.body_rate, limits.write_rate) = (0, 0, 0);
         set(timeouts);
     }
 }
@@ -132,8 +134,8 @@ fn a_head_must_keep_up_a_rate() {
     let mut client = Client::connect(&server);
     client.send("GET / HTTP/1.1\r\n");
     let answer = client.answer();
-    // Two seconds are given to all.
-    assert_fired(begun, Duration::from_secs(2));
+    // Ten seconds are given to all: a person may type it.
+    assert_fired(begun, Duration::from_secs(10));
     assert_eq!(answer.status, 408);
 }
 
@@ -172,7 +174,7 @@ fn uploads() -> Router {
     let stream = Route::new(Method::POST, "/stream", async |request: Request| {
         request
             .into_body()
-            .collect(1000)
+            .collect(1 << 20)
             .await
             .map_or_else(|error| error.to_string(), |all| all.len().to_string())
     });
@@ -233,6 +235,149 @@ fn a_body_that_makes_progress_has_its_time() {
             client.answer().expect(200, "6");
         }
     });
+}
+
+/// Sends a byte every few milliseconds, until the server has closed.
+fn dribble(client: &Client, byte: &'static [u8]) -> thread::JoinHandle<()> {
+    let mut writer = client.writer();
+    thread::spawn(move || {
+        use std::io::Write as _;
+        while writer.write_all(byte).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    })
+}
+
+#[test]
+fn a_body_must_keep_up_a_rate() {
+    let server = start_with(uploads(), |limits, timeouts| {
+        timeouts.body = Some(SHORT);
+        limits.body_rate = 10_000;
+        // It ends as soon as it is told.
+        timeouts.linger = Some(Duration::ZERO);
+    });
+    for path in ["/whole", "/stream"] {
+        for (framing, byte) in
+            [("Content-Length: 1000000", &b"x"[..]), ("Transfer-Encoding: chunked", b"1\r\nx\r\n")]
+        {
+            let begun = Instant::now();
+            let mut client = Client::connect(&server);
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
+            let dribbling = dribble(&client, byte);
+            expect_408(&mut client, begun);
+            drop(client);
+            dribbling.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_body_that_keeps_its_rate_may_take_longer_than_the_deadline() {
+    let server = start_with(uploads(), |limits, timeouts| {
+        timeouts.body = Some(LONG);
+        // A second brings 4,000.
+        limits.body_rate = 1000;
+    });
+    in_steps(APART, |pace| {
+        for path in ["/whole", "/stream"] {
+            let mut client = Client::connect(&server);
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n"));
+            pace.begin();
+            for _ in 0..10 {
+                thread::sleep(STEP);
+                client.send([b'x'; 1000]);
+                pace.step();
+            }
+            client.answer().expect(200, "10000");
+        }
+    });
+}
+
+#[test]
+fn a_client_must_take_its_answer_at_a_rate() {
+    const SIZE: usize = 16 << 20;
+    let app = Router::new().get("/whole", async |_: Request| vec![b'x'; SIZE]);
+    let server = start_unix(app, |limits, timeouts| {
+        timeouts.write = Some(LONG);
+        limits.write_rate = 10_000_000;
+    });
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.request("/whole");
+    client.head();
+    // A tenth of the rate at most, and never a stop as long as the deadline.
+    let mut taken = 0;
+    while client.take(100_000).is_ok() {
+        taken += 100_000;
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(taken < SIZE / 2, "it got {taken} bytes");
+    assert_fired(begun, LONG);
+}
+
+#[test]
+fn the_peer_of_an_upgraded_connection_must_take_what_is_written() {
+    use futures_lite::AsyncWriteExt as _;
+    let (sender, ended) = mpsc::channel();
+    let app = Router::new().get("/", move |_: Request| {
+        let sender = sender.clone();
+        async move {
+            Response::upgrade("quiet", async move |mut stream| {
+                let written = stream.write_all(&vec![b'x'; 16 << 20]).await;
+                sender.send(written.map_err(|error| error.kind())).unwrap();
+            })
+        }
+    });
+    let server = start_unix(app, only(|timeouts| timeouts.write = Some(SHORT)));
+    let begun = Instant::now();
+    let mut client = Client::connect(&server);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: quiet\r\n\r\n");
+    assert_eq!(ended.recv_timeout(PATIENCE).unwrap(), Err(std::io::ErrorKind::TimedOut));
+    assert_fired(begun, SHORT);
+    assert_eq!(client.head().status, 101);
+}
+
+#[test]
+fn a_last_linger_has_its_time_in_all_and_less_without_a_byte() {
+    let server = start_with(Router::new(), |_, timeouts| {
+        timeouts.linger = Some(LONG);
+        timeouts.linger_idle = Some(SHORT);
+        timeouts.drain = Some(PATIENCE);
+    });
+    // Whoever others wait for has `timeouts.drain`, so nobody waits here.
+    let mut client = Client::connect(&server);
+    let begun = Instant::now();
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    assert_eq!(client.until_closed(), 0, "its end comes at once");
+    let dribbling = dribble(&client, b"x");
+    dribbling.join().unwrap();
+    assert_fired(begun, LONG);
+    drop(client);
+
+    let mut client = Client::connect(&server);
+    let begun = Instant::now();
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    eventually("its end", || {
+        thread::sleep(SHORT * 2);
+        client.try_send("x").is_err()
+    });
+    assert!(begun.elapsed() >= SHORT);
+}
+
+#[test]
+fn a_stop_ends_a_last_linger() {
+    let server = start_with(Router::new(), |_, timeouts| timeouts.drain = Some(SHORT));
+    let mut client = Client::connect(&server);
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    let dribbling = dribble(&client, b"x");
+    let begun = Instant::now();
+    let report = server.stop(PATIENCE);
+    assert_eq!(report.cut, 0);
+    assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+    dribbling.join().unwrap();
 }
 
 #[test]
@@ -386,7 +531,10 @@ fn an_answer_that_has_begun_is_not_under_the_handlers_deadline() {
 #[test]
 fn an_unread_body_is_waited_for_only_so_long() {
     let app = Router::new().route(Route::new(Method::POST, "/", async |_: Request| "unread").streaming());
-    let server = start_with(app, only(|timeouts| timeouts.drain = Some(SHORT)));
+    let server = start_with(
+        app,
+        only(|timeouts| (timeouts.drain, timeouts.linger_idle) = (Some(SHORT), Some(Duration::ZERO))),
+    );
     let begun = Instant::now();
     let mut client = Client::connect(&server);
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome");
@@ -400,7 +548,7 @@ fn a_refused_client_that_stays_gives_up_its_place() {
     let app = Router::new().get("/", async |_: Request| "inside");
     let server = start_with(app, |limits, timeouts| {
         limits.connections = 1;
-        timeouts.drain = Some(SHORT);
+        timeouts.linger = Some(SHORT);
     });
     let mut refused = Client::connect(&server);
     refused.send("nonsense\r\n\r\n");

@@ -87,7 +87,14 @@ pub unsafe extern "C" fn transom_server_set_workers(
 ///     "connections"              connections at once                     10000
 ///     "connections_per_address"  of them from one IP address; 0: any         0
 ///     "head_rate"                bytes a second that a head must come
-///                                with; 0: any                              100
+///                                with, after ten seconds; 0: any           100
+///     "body_rate"                bytes a second that a body must come
+///                                with, while it is waited for; 0: any      500
+///     "write_rate"               bytes a second of a response that a
+///                                client must take, while it is waited
+///                                for; 0: any                               500
+///     "bodies"                   bytes of request bodies in memory, in
+///                                all connections together            268435456
 ///     "output"                   output waiting in a connection, bytes   65536
 ///     "drain"                    unread body read to keep a
 ///                                connection, bytes                      262144
@@ -133,6 +140,9 @@ fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), transom_
             limits.connections_per_address = if value == 0 { None } else { Some(narrow(value)?) };
         }
         "head_rate" => limits.head_rate = narrow(value)?,
+        "body_rate" => limits.body_rate = narrow(value)?,
+        "write_rate" => limits.write_rate = narrow(value)?,
+        "bodies" => limits.bodies = value,
         "output" => limits.output = narrow(value)?,
         "drain" => limits.drain = value,
         "pool_threads" => limits.pool_threads = narrow(value)?,
@@ -153,10 +163,13 @@ fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, transom_status> {
 ///
 ///     "head"     a whole request head, from its first byte           10000
 ///     "idle"     a connection without a request                      60000
-///     "body"     a request body without progress                     30000
-///     "write"    output that the client does not take                30000
+///     "body"     a request body that comes slower than "body_rate"   30000
+///     "write"    a response taken slower than "write_rate"           30000
 ///     "handler"  an answer, from the call of the handler             60000
-///     "drain"    reading what nobody wants before closing             1000
+///     "drain"    dropping the rest of a body to keep a connection     1000
+///     "linger"   closing so that the last answer is read, in all     30000
+///     "linger_idle"
+///                the same, without a byte from the client             5000
 ///     "stop"     requests under way when the server is freed         10000
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a negative time,
@@ -183,6 +196,8 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, timeout: Option<Duration>) -
         "write" => timeouts.write = timeout,
         "handler" => timeouts.handler = timeout,
         "drain" => timeouts.drain = timeout,
+        "linger" => timeouts.linger = timeout,
+        "linger_idle" => timeouts.linger_idle = timeout,
         "stop" => timeouts.stop = timeout.unwrap_or(FOREVER),
         _ => return Err(transom_status::TRANSOM_INVALID_ARGUMENT),
     }
@@ -251,6 +266,9 @@ mod tests {
             ("connections", limits.connections as u64),
             ("connections_per_address", 0),
             ("head_rate", limits.head_rate.into()),
+            ("body_rate", limits.body_rate.into()),
+            ("write_rate", limits.write_rate.into()),
+            ("bodies", limits.bodies),
             ("output", limits.output as u64),
             ("drain", limits.drain),
             ("pool_queue", limits.pool_queue as u64),

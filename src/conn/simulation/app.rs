@@ -85,7 +85,7 @@ pub(super) fn app(world: &World) -> SimApp {
     let mut config = Config::default();
     config.limits.output = 16 * 1024;
     let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    let app = App { router: router(world, &counts), config, pool, on_refusal: Box::new(|_| ()) };
+    let app = App::new(router(world, &counts), config, pool, Box::new(|_| ()));
     SimApp { app, counts }
 }
 

@@ -96,7 +96,7 @@ struct Outcome {
 /// Serves a client that sends that much at once.
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let client = Memory(Arc::new(Mutex::new(State { input: input.into(), piece, writes: Vec::new() })));
-    let app = App { router, config: Config::default(), pool: Pool::in_place(), on_refusal: Box::new(|_| ()) };
+    let app = App::new(router, Config::default(), Pool::in_place(), Box::new(|_| ()));
     let session = Session::new(Peer::Unknown, Arc::default());
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));

@@ -48,9 +48,10 @@ class Server:
     `None` for none) override defaults by name:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
-      `connections`, `connections_per_address`, `head_rate`, `output`, `drain`,
-      `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
-    - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`
+      `connections`, `connections_per_address`, `head_rate`, `body_rate`, `write_rate`,
+      `bodies`, `output`, `drain`, `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
+    - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`, `linger`,
+      `linger_idle`
 
     Handlers take a `Request` and return text, bytes, a dict or list (sent as JSON),
     `None` (204), a tuple `(value, status[, headers])`, an iterator (streamed) or a

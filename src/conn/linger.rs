@@ -1,0 +1,88 @@
+//! The last linger: closing so that the client can read its last answer.
+//!
+//! A close with bytes unread makes the kernel send a reset, which may overtake the
+//! answer (RFC 9112 9.6). So the server ends its sending side, then reads and drops
+//! what the client still sends. What bounds that is time, never an amount: a client
+//! that uploads 20 MiB to a path that is not there reads its 404 when it is done.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::wire::{CLOSE, Wire};
+use super::{Session, Stage, Transport};
+use crate::config::Timeouts;
+
+/// Reads in a row before other connections of the thread have their turn.
+const READS: usize = 16;
+
+impl<T: Transport> Wire<T> {
+    /// Writes what waits, and drops what comes meanwhile: a client may send all of its
+    /// request before it reads.
+    pub async fn flush_dropping(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let flushed = self.poll_flush(cx);
+            if flushed.is_pending() {
+                self.drop_some(cx);
+            }
+            flushed
+        })
+        .await
+    }
+
+    /// Closes in a way that lets the client read the last answer: writes what waits,
+    /// ends the sending side, then reads and drops what the client still sends until
+    /// it closes, or its time is over. A server that stops or needs room shortens it.
+    pub async fn linger(&mut self, timeouts: &Timeouts, session: Option<&Session>) {
+        if self.flush_dropping().await.is_err() || !self.close(timeouts.drain).await {
+            return;
+        }
+        let mut linger = Linger { whole: self.deadline(timeouts.linger), quiet: None, ending: None };
+        poll_fn(|cx| linger.poll(cx, self, timeouts, session)).await;
+    }
+}
+
+/// The deadlines of a linger.
+struct Linger {
+    whole: Option<Instant>,
+    /// Without a byte from the client.
+    quiet: Option<Instant>,
+    /// Once the server stops or needs room.
+    ending: Option<Instant>,
+}
+
+impl Linger {
+    /// Ready when it is over.
+    fn poll<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<T>,
+        timeouts: &Timeouts,
+        session: Option<&Session>,
+    ) -> Poll<()> {
+        if self.ending.is_none() && session.is_some_and(|session| session.has_reached(Stage::Leaving)) {
+            self.ending = wire.deadline(timeouts.drain.or(Some(CLOSE)));
+        }
+        let end = self.whole.into_iter().chain(self.ending).min();
+        for _ in 0..READS {
+            match wire.poll_drop(cx) {
+                Poll::Ready(Ok(length)) if length > 0 => self.quiet = None,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    // Nobody waits for long behind a client that has nothing to say.
+                    let waited_for = timeouts.drain.filter(|_| wire.is_waited_for());
+                    let patience = waited_for.or(timeouts.linger_idle);
+                    let quiet = *self.quiet.get_or_insert_with(|| wire.now());
+                    let quiet = patience.and_then(|patience| quiet.checked_add(patience));
+                    return wire.poll_deadline(cx, end.into_iter().chain(quiet).min());
+                }
+            }
+        }
+        if end.is_some_and(|end| end <= wire.now()) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

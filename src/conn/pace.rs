@@ -1,0 +1,124 @@
+//! The pace that a peer must keep while the server waits for it.
+
+use std::time::{Duration, Instant};
+
+/// The least pace: each `timeout` of waiting must move `rate` bytes for every one of
+/// its seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Least {
+    /// `None` lets the peer take any time.
+    pub timeout: Option<Duration>,
+    /// Bytes a second; 0 counts any byte as enough.
+    pub rate: u32,
+}
+
+impl Least {
+    /// Bytes that buy the peer another `timeout` of waiting.
+    fn quota(self) -> u64 {
+        let millis = self.timeout.map_or(0, |timeout| timeout.as_millis());
+        u64::try_from(millis * u128::from(self.rate) / 1000).unwrap_or(u64::MAX)
+    }
+
+    /// The time that so many bytes may take.
+    pub fn time_for(self, bytes: usize) -> Duration {
+        match self.rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs(bytes as u64) / rate,
+        }
+    }
+}
+
+/// How long the server has waited for a peer, and what the peer moved meanwhile.
+///
+/// One byte now and then does not start the time again, and the time in which the
+/// server waits for something else does not count: the peer has `timeout` for each
+/// quota of bytes.
+#[derive(Default)]
+pub(super) struct Pace {
+    waited: Duration,
+    /// When the wait that is under way began.
+    since: Option<Instant>,
+    moved: u64,
+}
+
+impl Pace {
+    /// The server waits from now on, if it did not before; when it gives up.
+    pub fn wait(&mut self, now: Instant, least: Least) -> Option<Instant> {
+        let since = *self.since.get_or_insert(now);
+        since.checked_add(least.timeout?.saturating_sub(self.waited))
+    }
+
+    /// The server waits for something else.
+    pub fn pause(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.waited += now.saturating_duration_since(since);
+        }
+    }
+
+    /// The peer has moved some bytes.
+    pub fn advance(&mut self, now: Instant, bytes: usize, least: Least) {
+        if bytes > 0 {
+            self.pause(now);
+            self.moved += bytes as u64;
+            if self.moved >= least.quota() {
+                *self = Self::default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: Least = Least { timeout: Some(Duration::from_secs(30)), rate: 500 };
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_byte_now_and_then_does_not_start_the_time_again() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        let deadline = pace.wait(start, LEAST);
+        assert_eq!(deadline, Some(start + seconds(30)));
+        for second in (5..30).step_by(5) {
+            pace.advance(start + seconds(second), 1, LEAST);
+            assert_eq!(pace.wait(start + seconds(second), LEAST), deadline);
+        }
+    }
+
+    #[test]
+    fn who_keeps_the_rate_is_never_late() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        for second in 0..10_000 {
+            let now = start + seconds(second);
+            assert!(pace.wait(now, LEAST) > Some(now + seconds(1)), "after {second} s");
+            pace.advance(now + seconds(1), 520, LEAST);
+        }
+    }
+
+    #[test]
+    fn what_the_server_does_meanwhile_does_not_count() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        pace.wait(start, LEAST);
+        pace.pause(start + seconds(10));
+        assert_eq!(pace.wait(start + seconds(500), LEAST), Some(start + seconds(520)));
+    }
+
+    #[test]
+    fn without_a_rate_any_byte_is_enough_and_without_a_timeout_there_is_no_end() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        let any = Least { rate: 0, ..LEAST };
+        pace.wait(start, any);
+        pace.advance(start + seconds(29), 1, any);
+        assert_eq!(pace.wait(start + seconds(29), any), Some(start + seconds(59)));
+        assert_eq!(Pace::default().wait(start, Least { timeout: None, ..LEAST }), None);
+    }
+
+    #[test]
+    fn a_rate_says_how_long_bytes_may_take() {
+        assert_eq!(LEAST.time_for(5000), seconds(10));
+        assert_eq!(Least { rate: 0, ..LEAST }.time_for(5000), Duration::ZERO);
+    }
+}

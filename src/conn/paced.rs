@@ -1,0 +1,92 @@
+//! The stream that an upgraded connection goes on with.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::Transport;
+use super::wire::Wire;
+use super::write_pace::WritePace;
+
+/// A transport whose peer must take what is written at the least pace: a peer that
+/// neither reads nor leaves would hold the connection for ever. What it sends is its own
+/// affair, and may be quiet for as long as it likes.
+pub(super) struct PacedStream<T> {
+    transport: T,
+    pace: WritePace,
+    /// Bytes written since the last flush.
+    unflushed: usize,
+}
+
+impl<T: Transport> PacedStream<T> {
+    /// The stream of a connection, and what was read of it and not used.
+    pub fn of(wire: Wire<T>) -> (Self, Vec<u8>) {
+        let (transport, pace, early) = wire.into_parts();
+        (Self { transport, pace, unflushed: 0 }, early)
+    }
+
+    /// What came of a write.
+    fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(length)) = polled {
+            self.unflushed = self.unflushed.saturating_add(length);
+            self.pace.note(&self.transport, length);
+        }
+        self.hold(cx, polled)
+    }
+
+    /// `TimedOut` once the peer has not taken enough for too long.
+    fn hold<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if polled.is_ready() {
+            self.pace.pause(&self.transport);
+            return polled;
+        }
+        match self.pace.wait(&self.transport, self.unflushed) {
+            Some(deadline) => {
+                ready!(self.transport.poll_deadline(cx, deadline));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T: Transport> AsyncRead for PacedStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_read(cx, buffer)
+    }
+}
+
+impl<T: Transport> AsyncWrite for PacedStream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.transport).poll_write(cx, bytes);
+        self.written(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.transport).poll_write_vectored(cx, slices);
+        self.written(cx, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.transport).poll_flush(cx);
+        if polled.is_ready() {
+            self.unflushed = 0;
+        }
+        self.hold(cx, polled)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.transport).poll_close(cx);
+        self.hold(cx, polled)
+    }
+}
