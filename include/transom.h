@@ -681,7 +681,8 @@ transom_status transom_request_header_at(const transom_request *request,
 
 /*
  * What the {name} of the route's pattern stands for in this request,
- * percent-decoded; absent if the pattern has no such name.
+ * percent-decoded byte for byte: it may hold a NUL or what is not UTF-8. Absent
+ * if the pattern has no such name.
  */
 transom_bytes transom_request_param(const transom_request *request, const char *name);
 
@@ -690,7 +691,7 @@ size_t transom_request_param_count(const transom_request *request);
 
 /*
  * The parameter at that place, counted from 0, in the pattern's order: name
- * and decoded value.
+ * and value, as transom_request_param gives it.
  *
  * TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
  */

@@ -177,7 +177,8 @@ impl Request {
         &self.head.params
     }
 
-    /// The path parameter of that name, percent-decoded.
+    /// The path parameter of that name, percent-decoded; bytes that are not
+    /// UTF-8 are U+FFFD, and [`Params::get_bytes`] has them as they are.
     ///
     /// ```
     /// use transom::{Request, Response, Router};

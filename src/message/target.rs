@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 
 /// A request target, with its parts.
 ///
@@ -126,8 +126,8 @@ impl Target {
 
     /// The path in the form routes are matched in: escapes decoded, but `%2F`
     /// and `%25` left, so that a slash inside a segment does not split it and
-    /// decoding the rest later is unambiguous. A path whose escapes are not
-    /// UTF-8 is left as sent.
+    /// decoding the rest later is unambiguous. Escapes that are not UTF-8 are
+    /// left too.
     pub(crate) fn routing_path(&self) -> Cow<'_, str> {
         let path = self.path();
         if !self.parts.escaped {
@@ -141,8 +141,19 @@ impl Target {
             rest = &rest[at + 3..];
         }
         decoded.extend(percent_decode_str(rest));
-        String::from_utf8(decoded).map_or_else(|_| path.into(), Cow::Owned)
+        String::from_utf8(decoded).unwrap_or_else(|error| escape_again(error.as_bytes())).into()
     }
+}
+
+/// Text out of decoded bytes; those that are not UTF-8 are escaped again.
+#[cold]
+fn escape_again(decoded: &[u8]) -> String {
+    let mut text = String::with_capacity(decoded.len());
+    for chunk in decoded.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(percent_encode(chunk.invalid(), NON_ALPHANUMERIC));
+    }
+    text
 }
 
 impl Parts {
@@ -233,7 +244,7 @@ mod tests {
         assert_eq!(decoded("/caf%C3%A9"), "/café");
         assert_eq!(decoded("/a%2fb%20c"), "/a%2Fb c");
         assert_eq!(decoded("/a%252Fb"), "/a%252Fb");
-        assert_eq!(decoded("/%ff"), "/%ff");
+        assert_eq!(decoded("/%ff%C3%A9%c3"), "/%FFé%C3");
         assert_eq!(decoded("/100%"), "/100%");
     }
 

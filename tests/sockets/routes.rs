@@ -124,3 +124,23 @@ fn a_pattern_is_the_same_written_decoded_or_encoded() {
     assert_eq!(client.get("/e/f").status, 404);
     assert_eq!(client.get("/q?x").status, 404);
 }
+
+#[test]
+fn a_parameter_that_is_not_utf8_has_its_bytes() {
+    let app = Router::new().get("/caf\u{e9}/{name}/{*rest}", async |req: Request| {
+        let (params, text) = (req.params(), req.param("name").to_owned());
+        let bytes = |name| params.get_bytes(name).unwrap().escape_ascii();
+        format!("{} {} {text}", bytes("name"), bytes("rest"))
+    });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    for (path, answer) in [
+        ("/caf%C3%A9/%FF/%FE/", "\\xff \\xfe/ \u{fffd}"),
+        ("/caf%c3%a9/%fe/", "\\xfe  \u{fffd}"),
+        ("/caf%C3%A9/%25FF%FF/%2f%C3", "%FF\\xff /\\xc3 %FF\u{fffd}"),
+        ("/caf%C3%A9/plain/%C3%A9", "plain \\xc3\\xa9 plain"),
+    ] {
+        client.get(path).expect(200, answer);
+    }
+    client.get("/caf%C3/a/").expect(404, "404 Not Found\n");
+}

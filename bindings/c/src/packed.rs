@@ -62,7 +62,7 @@ impl<'a> Packer<'a> {
         ];
         let (param_count, params_len) = request
             .params()
-            .iter()
+            .iter_bytes()
             .fold((0, 0), |(count, len), (name, value)| (count + 1, len + 8 + name.len() + value.len()));
         let exact =
             REQUEST_HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + params_len + body.len();
@@ -87,11 +87,11 @@ impl<'a> Packer<'a> {
         for part in parts {
             put(part);
         }
-        for (name, value) in request.params().iter() {
+        for (name, value) in request.params().iter_bytes() {
             put(&narrow(name.len()).to_ne_bytes());
             put(&narrow(value.len()).to_ne_bytes());
             put(name.as_bytes());
-            put(value.as_bytes());
+            put(value);
         }
         put(body);
         room.fill(0);

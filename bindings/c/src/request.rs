@@ -19,11 +19,6 @@ pub struct transom_request {
     peer: OnceLock<String>,
 }
 
-// SAFETY: what is not `Sync` in a request is a body that is a stream, and to
-// poll that takes a `&mut`, which nobody gets any more: through a `&` there are
-// only its length and, of a body that is whole, its bytes.
-unsafe impl Sync for transom_request {}
-
 impl transom_request {
     pub(crate) fn new(request: Request) -> Self {
         Self { request, peer: OnceLock::new() }
@@ -160,14 +155,15 @@ pub unsafe extern "C" fn transom_request_header_at(
 }
 
 /// What the {name} of the route's pattern stands for in this request,
-/// percent-decoded; absent if the pattern has no such name.
+/// percent-decoded byte for byte: it may hold a NUL or what is not UTF-8. Absent
+/// if the pattern has no such name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_param(
     request: *const transom_request,
     name: *const c_char,
 ) -> transom_bytes {
     // SAFETY: both NULL or valid, by the contract.
-    unsafe { part(request, |it| it.request.params().get(name_of(name)?).map(str::as_bytes)) }
+    unsafe { part(request, |it| it.request.params().get_bytes(name_of(name)?)) }
 }
 
 /// How many parameters the route's pattern has.
@@ -180,7 +176,7 @@ pub unsafe extern "C" fn transom_request_param_count(request: *const transom_req
 }
 
 /// The parameter at that place, counted from 0, in the pattern's order: name
-/// and decoded value.
+/// and value, as transom_request_param gives it.
 ///
 /// TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
 #[unsafe(no_mangle)]
@@ -193,7 +189,7 @@ pub unsafe extern "C" fn transom_request_param_at(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let request = unsafe { borrow(request) }?;
-        let param = request.request.params().iter().nth(index).map(|(name, value)| (name, value.as_bytes()));
+        let param = request.request.params().iter_bytes().nth(index);
         // SAFETY: as above.
         unsafe { put_pair(param, name, value) }?;
         param.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;

@@ -51,6 +51,60 @@ static void bare(void *user_data UNUSED, const transom_request *request, transom
     OK(transom_responder_send_text(responder, 200, "gr\xc3\xbc\xc3\x9f dich"));
 }
 
+/* Whether bytes are these. */
+static int are(transom_bytes bytes, const char *data, size_t len)
+{
+    return bytes.data != NULL && bytes.len == len && memcmp(bytes.data, data, len) == 0;
+}
+
+static const char *const FOREIGN[] = {"\xff", "\xfe", "\xc3", "a/\0b", "\xc3\xa9\xff%FF"};
+static const size_t FOREIGN_LEN[] = {1, 1, 1, 4, 6};
+static const char FOREIGN_TARGET[] = "/caf%C3%A9/%FF/%fe/%C3/a%2F%00b/%C3%A9%FF%25FF";
+
+/* Parameters are the decoded bytes, whatever they are. */
+static void decoded(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    transom_bytes name, value;
+    size_t i;
+    for (i = 0; i < 5; i++) {
+        const char letter[] = {(char)('a' + i), '\0'};
+        CHECK(are(transom_request_param(request, letter), FOREIGN[i], FOREIGN_LEN[i]));
+        OK(transom_request_param_at(request, i, &name, &value));
+        CHECK(is(name, letter) && are(value, FOREIGN[i], FOREIGN_LEN[i]));
+    }
+    OK(transom_responder_send_text(responder, 200, "decoded"));
+}
+
+/* The same in a record. */
+static void pull_decoded(uint16_t port, transom_server *server)
+{
+    static _Alignas(8) uint8_t buf[4096];
+    static struct reply reply;
+    uint32_t part_len[6], count, i;
+    uint64_t token;
+    size_t len;
+    const uint8_t *at = buf + 56;
+    int fd = connect_to(port);
+    ask(fd, "POST", FOREIGN_TARGET);
+    OK(transom_server_next_batch(server, buf, sizeof buf, 1, PATIENCE_MS, &count, &len));
+    memcpy(part_len, buf + 16, sizeof part_len);
+    for (i = 0; i < 6; i++)
+        at += part_len[i];
+    for (i = 0; i < 5; i++) {
+        uint32_t pair[2];
+        transom_bytes value;
+        memcpy(pair, at, sizeof pair);
+        value.data = at + sizeof pair + pair[0];
+        value.len = pair[1];
+        CHECK(are(value, FOREIGN[i], FOREIGN_LEN[i]));
+        at = value.data + value.len;
+    }
+    memcpy(&token, buf + 8, sizeof token);
+    OK(transom_responder_send_text(transom_token_responder(token), 200, "decoded"));
+    hear(fd, &reply);
+    CHECK(reply.status == 200);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -72,6 +126,8 @@ int main(void)
     OK(transom_server_route(server, "POST", "/users/{name}/{*rest}", inspect, data, NULL));
     OK(transom_server_route_inline(server, NULL, "/bare", bare, NULL, NULL));
     OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/caf\xc3\xa9/{a}/{b}/{c}/{d}/{e}", decoded, NULL, NULL));
+    OK(transom_server_route_pull(server, "POST", "/caf\xc3\xa9/{a}/{b}/{c}/{d}/{e}", 1));
     port = start(server);
 
     for (i = 0; i < 2; i++) {
@@ -93,6 +149,9 @@ int main(void)
     CHECK(reply.status == 200);
     CHECK(strstr(reply.text, "content-type: text/plain; charset=utf-8\r\n"));
     CHECK(strcmp(reply.body, "gr\xc3\xbc\xc3\x9f dich") == 0);
+
+    CHECK(get(port, FOREIGN_TARGET, &reply) == 200);
+    pull_decoded(port, server);
 
     CHECK(get(port, "/nowhere", &reply) == 404);
     fd = connect_to(port);

@@ -100,6 +100,31 @@ class TestRequest(Quiet, unittest.TestCase):
         body = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
         self.assertEqual(self.see(lambda r: r.body, head + body), b"abcde")
 
+    def test_what_is_not_utf8_is_not_lost(self):
+        def look(r):
+            return r.path, r.params["name"], r.query["q"]
+
+        seen = [self.see(look, path=f"/{byte}?q={byte}", pattern="/{name}") for byte in ("%FF", "%FE")]
+        self.assertEqual(seen, [("/\udcff", "\udcff", "\udcff"), ("/\udcfe", "\udcfe", "\udcfe")])
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        form = self.see(lambda r: r.form(), method="POST", body="a=%FF", headers=kind)
+        self.assertEqual(form["a"], "\udcff")
+
+    def test_what_is_not_utf8_can_be_sent_back(self):
+        app = Server()
+        app.get("/text/{name}")(lambda request: request.params["name"])
+        app.get("/tuple/{name}")(lambda request: (request.params["name"], 200))
+        app.get("/stream/{name}")(lambda request: iter([request.params["name"]]))
+
+        @app.get("/async/{name}")
+        async def echo(request):
+            return request.params["name"]
+
+        with app.start("127.0.0.1:0") as running:
+            for kind in ("text", "tuple", "stream", "async"):
+                answer = fetch(running, f"/{kind}/%C3%A9%FF")
+                self.assertEqual((answer.status, answer.body), (200, b"\xc3\xa9\xff"), kind)
+
     def test_params_before_a_body(self):
         seen = self.see(
             lambda r: (r.body, r.params, r.query_string),

@@ -130,7 +130,7 @@ class LoopSide:
             while hasattr(value, "__await__"):
                 value = await value
             if type(value) is str:
-                parts = 200, _TEXT_BLOCK, value.encode()
+                parts = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
             else:
                 response = from_value(value)
                 if isinstance(response.chunks, AsyncIterator):

@@ -48,14 +48,14 @@ def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
 
 
 def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int]:
-    """The path parameters at `at`, and where they end."""
+    """The path parameters at `at`, and where they end. See `Request.params`."""
     params = {}
     for _ in range(count):
         name_len, value_len = _PAIR.unpack_from(data, at)
         name_at = at + 8
         value_at = name_at + name_len
         at = value_at + value_len
-        params[data[name_at:value_at].decode()] = data[value_at:at].decode("utf-8", "replace")
+        params[data[name_at:value_at].decode()] = data[value_at:at].decode("utf-8", "surrogateescape")
     return params, at
 
 

@@ -222,7 +222,7 @@ class Pullers:
             try:
                 value = context.run(route.handler, request)
                 if type(value) is str:
-                    status, block, body = 200, _TEXT_BLOCK, value.encode()
+                    status, block, body = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
                 else:
                     response = from_value(value)
                     if response.chunks is not None:

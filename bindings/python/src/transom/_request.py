@@ -70,8 +70,8 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path, percent-decoded."""
-        return unquote(self.raw_path)
+        """The path, percent-decoded; bytes that are not UTF-8 as in `params`."""
+        return unquote(self.raw_path, errors="surrogateescape")
 
     @property
     def query_string(self) -> str:
@@ -80,11 +80,14 @@ class Request:
 
     @property
     def query(self) -> MultiDict:
-        """The query, decoded: a mapping in which a name may have several values."""
+        """The query, decoded: a mapping in which a name may have several values.
+
+        Bytes that are not UTF-8 are as in `params`.
+        """
         try:
             return self._query
         except AttributeError:
-            self._query = MultiDict(parse_qsl(self.query_string, keep_blank_values=True))
+            self._query = MultiDict(_pairs(self.query_string))
             return self._query
 
     @property
@@ -98,7 +101,12 @@ class Request:
 
     @property
     def params(self) -> dict[str, str]:
-        """What the `{names}` of the route's pattern stood for, percent-decoded."""
+        """What the `{names}` of the route's pattern stood for, percent-decoded.
+
+        Bytes that are not UTF-8 are surrogates, as in `os.fsdecode`, so that no two values
+        look the same: `value.encode("utf-8", "surrogateescape")` has them back, a file of
+        that name can be opened, and a text that is sent has the bytes again.
+        """
         try:
             return self._params
         except AttributeError:
@@ -189,9 +197,14 @@ class Request:
         if self.content_type != "application/x-www-form-urlencoded":
             raise BodyError(415, "the body is not application/x-www-form-urlencoded")
         try:
-            return MultiDict(parse_qsl(self.body.decode("ascii"), keep_blank_values=True))
+            return MultiDict(_pairs(self.body.decode("ascii")))
         except ValueError as error:
             raise BodyError(400, "the body is not a form") from error
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The names and values of a query or a form, decoded."""
+    return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")

@@ -82,7 +82,7 @@ def _kind(value: object) -> str:
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
     """The bytes of a body, and the content type it has unless another is given."""
     if isinstance(body, str):
-        return body.encode(), TEXT
+        return body.encode("utf-8", "surrogateescape"), TEXT
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), BYTES
     if body is None:

@@ -76,7 +76,7 @@ def _is_taken(code: int) -> bool:
 def as_bytes(chunk: Any) -> bytes:
     """A chunk as it is sent. Raises `TypeError` if it is neither text nor bytes."""
     if isinstance(chunk, str):
-        return chunk.encode()
+        return chunk.encode("utf-8", "surrogateescape")
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, (bytearray, memoryview)):
