@@ -1,14 +1,14 @@
 //! Answering later: a one-shot slot between whoever answers and the connection.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
 
 use http::{Method, StatusCode};
 use log::Level;
 
 use crate::error::Gone;
-use crate::guard::tell;
+use crate::guard::{guarded, tell};
 use crate::message::{Client, Headers, Request, Response};
 use crate::proto::announce_early;
 
@@ -49,6 +49,8 @@ struct State {
     /// The connection no longer waits: deadline, stop, or a broken connection.
     abandoned: bool,
     waker: Option<Waker>,
+    /// Run if the connection no longer waits.
+    watchers: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 impl Slot {
@@ -63,7 +65,9 @@ impl Slot {
         }
         state.response = Some(response);
         let waker = state.waker.take();
+        let watchers = mem::take(&mut state.watchers);
         drop(state);
+        drop(watchers);
         waker.into_iter().for_each(Waker::wake);
         Ok(())
     }
@@ -167,6 +171,33 @@ impl Responder {
             self.client.on_gone(self.exchange, Box::new(watcher));
         }
     }
+
+    /// Runs `watcher` if the exchange ends without an answer: its deadline has
+    /// passed, the server was stopped, or the connection is closed; at once if
+    /// that has happened already. It runs on one of the server's threads and
+    /// must not block. An answer drops it.
+    ///
+    /// ```
+    /// use transom::{Method, Reply, Request, Response};
+    /// # use std::sync::mpsc;
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// let (sender, receiver) = mpsc::channel();
+    /// responder.on_over(move || sender.send("too late").unwrap());
+    /// drop(reply); // as when the deadline has passed
+    /// assert_eq!(receiver.try_recv(), Ok("too late"));
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn on_over(&self, watcher: impl FnOnce() + Send + 'static) {
+        let Some(slot) = &self.slot else { return };
+        let mut state = slot.lock();
+        if state.abandoned {
+            drop(state);
+            watcher();
+        } else {
+            state.watchers.push(Box::new(watcher));
+        }
+    }
 }
 
 impl Drop for Responder {
@@ -203,7 +234,11 @@ impl Drop for Answer {
         let mut state = self.0.lock();
         state.abandoned = true;
         let response = state.response.take();
+        let watchers = mem::take(&mut state.watchers);
         drop(state);
         drop(response);
+        for watcher in watchers {
+            guarded("a callback for an exchange that is over", watcher);
+        }
     }
 }

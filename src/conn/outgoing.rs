@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::Level;
@@ -18,6 +19,16 @@ use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_traile
 /// Chunks that a body may give before other connections of the thread have their turn,
 /// though it has more and the client takes them, unless their bytes fill a turn before.
 const TURN: usize = 64;
+
+/// How long after the first probe of a client that may have left the second one follows.
+/// Each further pause is twice as long.
+const PROBE: Duration = Duration::from_millis(250);
+/// Probes at most. With the size of a chunk behind them they are 16 digits, which is what
+/// some clients take.
+const PROBES: u32 = 8;
+/// How long a client that has closed its sending side may be without news where there is
+/// no way to probe it: a body that is not chunked.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Puts the body behind its head, and as much of it on the wire as it must to
 /// stay below the limit on waiting output. An error means that the answer could
@@ -88,11 +99,9 @@ pub(super) async fn send<T: Transport>(
                     if !wire.has_ended() {
                         return Poll::Pending;
                     }
-                    // Only what is written would tell whether it still reads.
                     client.mark_gone();
-                    let deadline = *quiet.get_or_insert_with(|| wire.deadline(config.timeouts.write));
-                    ready!(wire.poll_deadline(cx, deadline));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    let quiet = quiet.get_or_insert_with(|| Quiet::new(wire, &framer, config));
+                    return quiet.poll(cx, wire).map(Err);
                 }
             }
         }
@@ -125,6 +134,47 @@ pub(super) async fn flush<T: Transport>(
     config: &Config,
 ) -> io::Result<()> {
     poll_fn(|cx| poll_flush(cx, wire, incoming, config)).await
+}
+
+/// A body without news whose client has closed its sending side. Either it reads on, or
+/// it has left: only what is written tells. A peer that has closed both ways answers
+/// with a reset, and then the next write fails.
+struct Quiet {
+    /// When the client is given up.
+    deadline: Option<Instant>,
+    /// When it is probed next, and how long after that.
+    probe: Option<(Instant, Duration)>,
+    /// How often it may be.
+    probes: u32,
+}
+
+impl Quiet {
+    fn new<T: Transport>(wire: &Wire<T>, framer: &Framer, config: &Config) -> Self {
+        let write = config.timeouts.write;
+        let grace = if framer.chunked { write } else { Some(write.unwrap_or(GRACE).min(GRACE)) };
+        let probe = framer.chunked.then(|| (wire.now(), PROBE));
+        Self { deadline: wire.deadline(grace), probe, probes: PROBES }
+    }
+
+    /// Ready, with why, when the client is gone.
+    fn poll<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>) -> Poll<io::Error> {
+        loop {
+            let probe = self.probe.filter(|(at, _)| self.deadline.is_none_or(|deadline| *at < deadline));
+            let Some((at, pause)) = probe else {
+                return wire.poll_deadline(cx, self.deadline).map(|()| io::ErrorKind::TimedOut.into());
+            };
+            ready!(wire.poll_deadline(cx, Some(at)));
+            // The size of the next chunk begins with as many zeros as one likes, and
+            // that of the last is nothing else (RFC 9112 7.1).
+            wire.output.buffer().push(b'0');
+            self.probes -= 1;
+            let next = at.checked_add(pause).filter(|_| self.probes > 0);
+            self.probe = next.map(|next| (next, pause.saturating_mul(2)));
+            if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
+                return Poll::Ready(error);
+            }
+        }
+    }
 }
 
 /// Puts a body that is at hand, and no shorter than was announced, behind its head.

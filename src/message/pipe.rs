@@ -30,6 +30,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             abandoned: false,
             reader: None,
             feeders: Vec::new(),
+            watchers: Vec::new(),
             blocked: 0,
             fed: 0,
             exact: None,
@@ -60,6 +61,8 @@ struct State {
     reader: Option<Waker>,
     /// A writer may be shared, and each of its tasks waits for room.
     feeders: Vec<Waker>,
+    /// Tasks that wait for the reader's end.
+    watchers: Vec<Waker>,
     /// Threads that wait for room: to tell them costs a system call.
     blocked: usize,
     /// Bytes put in so far, in all.
@@ -109,11 +112,11 @@ impl Pipe {
     fn abandon(&self, mut state: MutexGuard<'_, State>) {
         state.abandoned = true;
         let chunks = std::mem::take(&mut state.chunks);
-        let feeders = std::mem::take(&mut state.feeders);
+        let (feeders, watchers) = (std::mem::take(&mut state.feeders), std::mem::take(&mut state.watchers));
         drop(state);
         drop(chunks);
         self.room.notify_all();
-        feeders.into_iter().for_each(Waker::wake);
+        feeders.into_iter().chain(watchers).for_each(Waker::wake);
     }
 }
 
@@ -174,6 +177,18 @@ impl PipeFeed {
     /// Bytes that the reader has not taken.
     pub fn queued(&self) -> u64 {
         self.0.lock().queued as u64
+    }
+
+    /// Ready when the reader is gone.
+    pub fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.abandoned {
+            return Poll::Ready(());
+        }
+        if !state.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.watchers.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Puts a chunk in; the caller has seen [`Space::Wanted`]. Returns `false` if the

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -174,6 +175,63 @@ impl BodyWriter {
 
     fn push(&self, chunk: Bytes) -> Result<(), WriteError> {
         if self.0.push(chunk) { Ok(()) } else { Err(WriteError::TooLong) }
+    }
+
+    /// Ready when a chunk would be taken, or none ever will. Until then the
+    /// task is woken once there is room, or nobody reads any more.
+    ///
+    /// ```
+    /// use std::task::{Context, Poll, Waker};
+    /// let (writer, body) = transom::Body::channel();
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert_eq!(writer.poll_ready(&mut cx), Poll::Ready(Ok(())));
+    /// writer.try_write(vec![0; 64 * 1024])?;
+    /// assert_eq!(writer.poll_ready(&mut cx), Poll::Pending);
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Gone` without a reader.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        self.0.poll_space(cx).map(|space| match space {
+            Space::Wanted => Ok(()),
+            Space::Abandoned => Err(WriteError::Gone),
+        })
+    }
+
+    /// Ready when nobody reads any more; the task is woken then.
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// let (writer, body) = transom::Body::channel();
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(writer.poll_gone(&mut cx).is_pending());
+    /// drop(body);
+    /// assert!(writer.poll_gone(&mut cx).is_ready());
+    /// ```
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_abandoned(cx)
+    }
+
+    /// Waits until nobody reads any more: the client left, or the response was
+    /// cut. A stream that waits for news waits for this too, and ends with its
+    /// client.
+    ///
+    /// ```
+    /// # smol::block_on(async {
+    /// use futures_lite::future;
+    /// let (writer, body) = transom::Body::channel();
+    /// # drop(body);
+    /// let news = future::pending::<Option<&str>>();
+    /// let next = future::or(news, async {
+    ///     writer.gone().await;
+    ///     None
+    /// });
+    /// assert_eq!(next.await, None);
+    /// # });
+    /// ```
+    pub async fn gone(&self) {
+        poll_fn(|cx| self.poll_gone(cx)).await;
     }
 
     /// Whether nobody reads any more.

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use transom::{
-    Body, Gone, Handle, Method, Request, Responder, Response, Route, Router, StatusCode, Timeouts, blocking,
+    Body, BodyWriter, Gone, Handle, Method, Request, Responder, Response, Route, Router, StatusCode,
+    Timeouts, blocking,
 };
 
 use crate::common::{
@@ -639,6 +640,57 @@ fn a_stream_without_news_is_cut_when_its_client_has_closed_and_may_be_gone() {
         assert_fired(begun, LONG);
         eventually("the writer's notice of the end", || writer.is_gone());
     });
+}
+
+/// A route "/events" whose stream gives one event and then has no news.
+fn without_news() -> (Router, mpsc::Receiver<BodyWriter>) {
+    let (sender, receiver) = mpsc::channel();
+    let later = Later(move |_, responder: Responder| {
+        let (writer, body) = Body::channel();
+        writer.try_write("one event").unwrap();
+        responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+        sender.send(writer).unwrap();
+    });
+    (Router::new().get("/events", later), receiver)
+}
+
+#[test]
+fn a_stream_without_news_ends_soon_after_its_client_has_left() {
+    let (app, writers) = without_news();
+    let server = start_with(app, only(|_| ()));
+    for version in ["1.1", "1.0"] {
+        let mut client = Client::connect(&server);
+        client.send(format!("GET /events HTTP/{version}\r\nHost: a\r\n\r\n"));
+        client.head();
+        let event = if version == "1.1" { client.try_chunk().unwrap() } else { client.take(9).ok() };
+        assert_eq!(event.unwrap(), b"one event");
+        let writer = writers.recv_timeout(PATIENCE).unwrap();
+        let left = Instant::now();
+        drop(client);
+        smol::block_on(writer.gone());
+        let late = left.elapsed();
+        assert!(late < Duration::from_secs(10), "HTTP/{version}: told after {late:?}, without a deadline");
+    }
+}
+
+#[test]
+fn a_client_that_only_closed_its_sending_side_gets_all_of_a_slow_stream() {
+    let (app, writers) = without_news();
+    let server = start_with(app, only(|_| ()));
+    let mut client = Client::connect(&server);
+    client.request("/events");
+    client.head();
+    client.try_chunk().unwrap();
+    client.half_close();
+    let writer = writers.recv_timeout(PATIENCE).unwrap();
+    for news in ["first", "second"] {
+        thread::sleep(LONG);
+        writer.try_write(news).unwrap();
+        assert_eq!(client.try_chunk().unwrap().unwrap(), news.as_bytes());
+    }
+    thread::sleep(STEP);
+    writer.finish().unwrap();
+    assert_eq!(client.try_chunk().unwrap(), None);
 }
 
 #[test]
