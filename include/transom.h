@@ -52,6 +52,13 @@
  * client when the responder is freed (or a 503 when the timeout "handler" has
  * passed). Free or answer each responder: one that is forgotten stays allocated.
  *
+ * EVENTS. A host that wants no callbacks takes requests with
+ * transom_server_next_batch, and with transom_events_next it is told what
+ * becomes of them: a client that leaves, a deadline that passes, room for more
+ * of a body. Both can be waited for in poll(2). A stream that waits for news
+ * watches its writer, by transom_writer_on_gone or transom_events_watch_writer,
+ * and is freed when its client has left.
+ *
  * STOPPING. transom_server_stop begins to stop and never waits, so it can be
  * called in a handler. transom_server_wait waits. transom_server_free does both.
  *
@@ -166,7 +173,32 @@ typedef enum transom_status {
     TRANSOM_BODY_TOO_LONG = -24,
     /* The body ended before the length that the header field Content-Length said. */
     TRANSOM_BODY_TOO_SHORT = -25,
+    /* There is no memory for a copy of the bytes. */
+    TRANSOM_NO_MEMORY = -26,
 } transom_status;
+
+/* What an event says. More will follow: pass over those that you do not know. */
+typedef enum transom_event_kind {
+    /*
+     * A watched request's client has left, or closed its sending side. An answer is
+     * still sent, and reaches a client that has closed only that side.
+     */
+    TRANSOM_EVENT_GONE = 1,
+    /*
+     * Nobody waits for the answer to a watched request any more: the timeout "handler"
+     * has passed, the server was stopped, or the connection has ended.
+     */
+    TRANSOM_EVENT_OVER = 2,
+    /* A watched writer takes a piece again, or nobody reads any more. */
+    TRANSOM_EVENT_WRITABLE = 3,
+    /*
+     * Nobody reads what a watched writer writes any more: the client has left, or the
+     * answer was cut off.
+     */
+    TRANSOM_EVENT_WRITER_GONE = 4,
+    /* Log lines wait: take them with transom_log_next. */
+    TRANSOM_EVENT_LOG = 5,
+} transom_event_kind;
 
 /*
  * What went wrong, with more than a status says: the functions that take a
@@ -175,6 +207,17 @@ typedef enum transom_status {
  * read from any thread.
  */
 typedef struct transom_error transom_error;
+
+/*
+ * A queue of events. Nothing of the library calls the host for them: the host takes them
+ * when it likes, on a thread of its own (transom_events_next), or in its own event loop
+ * (transom_events_fd). One queue may watch requests and writers of several servers; a host
+ * may have several queues, one for each of its loops, say.
+ *
+ * The queue holds each kind of event at most once for each thing that is watched, so it
+ * is as long as the host has watches, at most.
+ */
+typedef struct transom_events transom_events;
 
 /*
  * A request: read it with the functions below. It belongs to the library and
@@ -262,6 +305,19 @@ typedef struct transom_header {
     const char *value;
 } transom_header;
 
+/* One event. */
+typedef struct transom_event {
+    /* A transom_event_kind. */
+    int32_t kind;
+    /* 0. */
+    uint32_t reserved;
+    /*
+     * What the event is about: the token of a request (GONE, OVER), the writer as a number
+     * (WRITABLE, WRITER_GONE), 0 (LOG).
+     */
+    uint64_t token;
+} transom_event;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -286,13 +342,42 @@ bool transom_has_feature(const char *name);
 
 /*
  * Sends the library's log messages to `function`, for example: a handler that never
- * answered, a thread that could not be started. Without it they go nowhere.
+ * answered, a thread that could not be started. Without it, and without
+ * transom_log_to_events, they go nowhere.
  *
- * This is the one thing that holds for the whole process and until it ends,
- * so `user_data` is never freed. The first call wins: TRANSOM_ALREADY_STARTED
- * afterwards.
+ * This holds for the whole process and until it ends, so `user_data` is never freed. The
+ * first call wins: TRANSOM_ALREADY_STARTED afterwards. It takes nothing from
+ * transom_log_next, nor that from it.
  */
 transom_status transom_set_logger(transom_log_fn function, void *user_data);
+
+/*
+ * Keeps the library's log messages up to `level` (1 to 5, see transom_log_fn) for
+ * transom_log_next, and tells `events` when there are some: TRANSOM_EVENT_LOG. `level` 0
+ * ends that for these events. The messages are those of the whole process, and kept once:
+ * of several events that are told of a message, whoever comes first takes it. The highest
+ * level that was asked for counts.
+ *
+ * Up to 1024 messages are kept. Beyond that new ones are lost, and a warning stands in
+ * their place that says how many.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of another level.
+ */
+transom_status transom_log_to_events(transom_events *events, int32_t level);
+
+/*
+ * Takes the oldest log message that is kept: sets `level`, and writes its text to `buf`
+ * and its length to `len`. The text is UTF-8 and not NUL-terminated; it may hold any
+ * character but line ends and other controls, which are escaped.
+ *
+ * Errors: TRANSOM_TIMEOUT if there is none; TRANSOM_BUFFER_TOO_SMALL, with `len` set to
+ * what it needs, 4096 at most (it stays).
+ */
+TRANSOM_MUST_USE
+transom_status transom_log_next(int32_t *level,
+                                uint8_t *buf,
+                                size_t cap,
+                                size_t *len);
 
 
 /* ---- Errors -------------------------------------------------------------------------- */
@@ -718,7 +803,8 @@ transom_status transom_responder_send_text(transom_responder *responder,
  * Connection and Date are the server's affair.
  *
  * Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
- * (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT.
+ * (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT,
+ * TRANSOM_NO_MEMORY.
  * Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
  * answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
  */
@@ -818,8 +904,9 @@ transom_status transom_responder_send_file(transom_responder *responder,
  * error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
  *
  * Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
- * again; TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the
- * response, after which less may be written; TRANSOM_GONE if nobody reads any more
+ * again (transom_writer_on_writable tells when); TRANSOM_NO_MEMORY likewise;
+ * TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the response,
+ * after which less may be written; TRANSOM_GONE if nobody reads any more
  * (free the writer);
  * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
  * the models "threads" and "sequential" in any, since what it waits for is that
@@ -896,13 +983,20 @@ transom_status transom_server_next_batch(transom_server *server,
                                          size_t *len);
 
 /*
+ * Answers the first request that is queued with 503 if its record needs more than `cap`
+ * bytes: for a host that has no memory for as large a buffer as next_batch asked for.
+ * Without such a request nothing happens.
+ */
+transom_status transom_server_refuse_larger(transom_server *server, size_t cap);
+
+/*
  * Answers requests by their tokens, with the records in `buf`. Each record's
  * own outcome goes to `results`, in order, as far as `result_count` reaches;
  * `done` is set to the number of records dealt with.
  *
  * An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
- * TRANSOM_BAD_HEADER or TRANSOM_BAD_STATUS_CODE, in which cases the client
- * got a 500 instead.
+ * TRANSOM_BAD_HEADER, TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which
+ * cases the client got a 500 instead.
  *
  * Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
  * place are dealt with. TRANSOM_OK says nothing of the outcomes.
@@ -945,6 +1039,119 @@ int32_t transom_server_event_fd(transom_server *server);
  * is answered by one cannot be answered by the other. NULL of 0.
  */
 transom_responder *transom_token_responder(uint64_t token);
+
+
+/* ---- Events: what is told on the host's own threads ---------------------------------- */
+
+/* A queue of events that watches nothing yet. NULL only if the library has a defect. */
+transom_events *transom_events_new(void);
+
+/*
+ * Frees it; its events are told no more, and its descriptor is closed. Nobody else may be
+ * using it: end the threads that wait in transom_events_next with transom_events_close.
+ * What it watches may outlive it. NULL is fine, and in a forked child nothing happens.
+ */
+void transom_events_free(transom_events *events);
+
+/*
+ * Ends it: every transom_events_next returns TRANSOM_STOPPED, now and from now on, and
+ * the descriptor is readable.
+ */
+transom_status transom_events_close(transom_events *events);
+
+/*
+ * Takes events: waits until there is one, at most `timeout_ms` (0 is not at all,
+ * TRANSOM_FOREVER for as long as it takes), and writes up to `max` that are there then
+ * to `out`, in the order in which they happened. `count` is set to their number. Several
+ * threads may call it at the same time; each event is told to one of them.
+ *
+ * An event may be out of date when it is read: another thread may have answered the
+ * request meanwhile. To act on it is harmless then, as it always is.
+ *
+ * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED after transom_events_close;
+ * TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time negative. `count` is 0 then.
+ */
+TRANSOM_MUST_USE
+transom_status transom_events_next(transom_events *events,
+                                   transom_event *out,
+                                   uint32_t max,
+                                   int64_t timeout_ms,
+                                   uint32_t *count);
+
+/*
+ * A descriptor for poll(2) and its kin: readable while events wait. Only poll it:
+ * transom_events_next drains it. With EPOLLET, call that until it gives TRANSOM_TIMEOUT.
+ * It belongs to the events and is closed with them. -1 if it cannot be had.
+ */
+int32_t transom_events_fd(transom_events *events);
+
+/*
+ * Whether nobody reads any more: the client has left, or the answer was cut off. What is
+ * written then goes nowhere (TRANSOM_GONE), and the writer is to be freed. Also true of a
+ * writer that was finished or freed, and of NULL.
+ *
+ * A client that leaves is noticed within a second, though nothing is written. One that
+ * only closes its sending side, and reads on, has not left.
+ */
+bool transom_writer_is_gone(const transom_writer *writer);
+
+/*
+ * Calls `function` once, when the writer takes a piece again after TRANSOM_WOULD_BLOCK,
+ * or nobody reads any more: write then. At once, in this call, if that is so now. A piece
+ * of any size is taken whole while less than 64 KiB wait.
+ *
+ * It runs on a thread that serves connections and must not block. It is not called for
+ * a writer that was finished or freed meanwhile.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed; `function` is
+ * then not called.
+ */
+transom_status transom_writer_on_writable(transom_writer *writer,
+                                          transom_callback function,
+                                          void *user_data,
+                                          transom_free_fn free_fn);
+
+/*
+ * Calls `function` when nobody reads any more, once; at once, in this call, if that is so
+ * now. A stream that waits for news ends with its client that way: free the writer.
+ *
+ * It runs on a thread that serves connections and must not block. It is not called for
+ * a writer that was finished or freed meanwhile.
+ *
+ * Errors: as transom_writer_on_writable.
+ */
+transom_status transom_writer_on_gone(transom_writer *writer,
+                                      transom_callback function,
+                                      void *user_data,
+                                      transom_free_fn free_fn);
+
+/*
+ * Watches a request, pulled or not, by the token (a responder as a number is one too):
+ * TRANSOM_EVENT_GONE comes when its client leaves or closes its sending side,
+ * TRANSOM_EVENT_OVER when nobody waits for the answer any more; each at once if that is
+ * so now. Neither comes once the request is answered; that an answer under way is cut off
+ * is told by its writer. The first call for a request counts, others change nothing.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED; no event comes then.
+ */
+transom_status transom_events_watch_request(transom_events *events, uint64_t token);
+
+/*
+ * Watches a writer: TRANSOM_EVENT_WRITER_GONE comes once, when nobody reads any more; at
+ * once if that is so now. See transom_writer_is_gone.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+ */
+transom_status transom_events_watch_writer(transom_events *events, transom_writer *writer);
+
+/*
+ * Asks to be told when a writer takes a piece again, after TRANSOM_WOULD_BLOCK:
+ * TRANSOM_EVENT_WRITABLE comes once for each call that was not yet followed by it; at once
+ * if there is room now, or nobody reads any more.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+ */
+transom_status transom_events_await_room(transom_events *events, transom_writer *writer);
 
 #ifdef __cplusplus
 }  // extern "C"

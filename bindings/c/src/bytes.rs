@@ -5,6 +5,8 @@ use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::slice;
 
+use transom::Bytes;
+
 use crate::status::transom_status;
 
 /// Some bytes that belong to somebody else. Not NUL-terminated. What is absent
@@ -54,6 +56,14 @@ pub(crate) unsafe fn input<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
     }
     // SAFETY: for the length; the rest is the caller's word.
     unsafe { array(data, len) }
+}
+
+/// A copy, unless there is no memory for it.
+pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, transom_status> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| transom_status::TRANSOM_NO_MEMORY)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy.into())
 }
 
 /// Elements that came in as pointer and count, under the same rule.

@@ -58,7 +58,7 @@ impl Callback {
     pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
         let (responder, reply) = Reply::later(&request);
         let request = Arc::new(transom_request::new(request));
-        let exchange = Exchange { responder, request: Some(Arc::clone(&request)) };
+        let exchange = Exchange::new(responder, Some(Arc::clone(&request)));
         if let Some(exchange) = Unclaimed::new(exchange) {
             let call = Call { callback: Arc::clone(self), request, exchange };
             if self.inline {

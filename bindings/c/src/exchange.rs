@@ -1,6 +1,7 @@
 //! A request under way, as the library keeps it while the host has a handle to it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom::{IntoResponse as _, Reject, Responder, Response};
 
@@ -18,9 +19,20 @@ pub(crate) struct Exchange {
     /// `None` if the host has a packed copy.
     #[expect(dead_code, reason = "held for the pointer that the host has")]
     pub request: Option<Arc<transom_request>>,
+    /// Events tell of it.
+    watched: AtomicBool,
 }
 
 impl Exchange {
+    pub fn new(responder: Responder, request: Option<Arc<transom_request>>) -> Self {
+        Self { responder, request, watched: AtomicBool::new(false) }
+    }
+
+    /// Whether nobody has watched it yet.
+    pub fn begin_watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::AcqRel)
+    }
+
     /// Answers it.
     pub fn send(self, response: Response) -> Result<(), transom_status> {
         self.responder.send(response).map_err(|_gone| transom_status::TRANSOM_GONE)

@@ -21,14 +21,17 @@ compile_error!("the C layer turns panics into TRANSOM_PANIC and needs panic = \"
 #[macro_use]
 mod guard;
 
+mod bell;
 mod bytes;
 mod callback;
 mod error;
+mod events;
 mod exchange;
 mod file;
 mod hooks;
 mod library;
 mod listeners;
+mod log_queue;
 mod logger;
 mod packed;
 mod process;
@@ -45,4 +48,5 @@ mod setup;
 mod slots;
 mod status;
 mod user_data;
+mod watch;
 mod writer;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use transom::{Headers, Response, StatusCode};
 
-use crate::bytes::{input, place, room};
+use crate::bytes::{copied, input, place, room};
 use crate::exchange::EXCHANGES;
 use crate::packed::{Answer, Packer};
 use crate::queue::Queue;
-use crate::responder::{copied, status_code, transom_responder};
+use crate::responder::{status_code, transom_responder};
 use crate::server::transom_server;
 use crate::settings::duration;
 use crate::slots::Handle;
@@ -109,13 +109,38 @@ fn fetch(
     }
 }
 
+/// Answers the first request that is queued with 503 if its record needs more than `cap`
+/// bytes: for a host that has no memory for as large a buffer as next_batch asked for.
+/// Without such a request nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_refuse_larger(
+    server: *mut transom_server,
+    cap: usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        let mut taken = server.queue.take(1, Some(Duration::ZERO)).unwrap_or_default();
+        if let Some(pending) = taken.pop_front() {
+            let needed = Packer::new(&mut []).push(0, 0, &pending.request).err().unwrap_or_default();
+            if needed > cap {
+                log::error!(target: "transom", "a request was refused: there is no memory for its {needed} bytes");
+                drop(pending);
+            } else {
+                taken.push_front(pending);
+            }
+        }
+        server.queue.put_back(taken);
+    })
+}
+
 /// Answers requests by their tokens, with the records in `buf`. Each record's
 /// own outcome goes to `results`, in order, as far as `result_count` reaches;
 /// `done` is set to the number of records dealt with.
 ///
 /// An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
-/// TRANSOM_BAD_HEADER or TRANSOM_BAD_STATUS_CODE, in which cases the client
-/// got a 500 instead.
+/// TRANSOM_BAD_HEADER, TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which
+/// cases the client got a 500 instead.
 ///
 /// Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
 /// place are dealt with. TRANSOM_OK says nothing of the outcomes.
@@ -189,7 +214,7 @@ fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
         log::error!(target: "transom", "an answer was refused: {error}");
         transom_status::TRANSOM_BAD_HEADER
     })?;
-    Ok(response.body(copied(answer.body)))
+    Ok(response.body(copied(answer.body)?))
 }
 
 /// A descriptor for poll(2) and its kin: readable while requests are queued,

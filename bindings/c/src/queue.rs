@@ -1,13 +1,14 @@
 //! The pull queue: requests that wait until the host fetches them.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{io, mem, ptr};
+use std::{io, mem};
 
 use transom::{Limits, Reply, Request, Response, StatusCode};
 
+use crate::bell::Bell;
 use crate::exchange::{Exchange, Unclaimed};
 use crate::packed;
 use crate::status::transom_status;
@@ -32,7 +33,7 @@ struct State {
     /// Threads that wait for an arrival.
     pullers: usize,
     /// Made when the host first asks for it.
-    event: Option<OwnedFd>,
+    event: Option<Bell>,
 }
 
 impl Default for State {
@@ -55,7 +56,7 @@ impl Queue {
             );
         }
         let (responder, reply) = Reply::later(&request);
-        if let Some(exchange) = Unclaimed::new(Exchange { responder, request: None }) {
+        if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {
             self.push(Pending { exchange, route_id, request });
         }
         reply
@@ -144,13 +145,7 @@ impl Queue {
     pub fn event(&self) -> io::Result<RawFd> {
         let mut state = self.lock();
         if state.event.is_none() {
-            // SAFETY: no pointers are involved.
-            let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-            if descriptor < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // SAFETY: just opened, and nobody else's.
-            state.event = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            state.event = Some(Bell::new()?);
             if state.closed || !state.waiting.is_empty() {
                 state.signal();
             }
@@ -167,9 +162,7 @@ impl State {
     /// Makes the descriptor readable.
     fn signal(&self) {
         if let Some(event) = &self.event {
-            let one = 1_u64;
-            // SAFETY: eight bytes that are there; if the counter is full, it is readable already.
-            unsafe { libc::write(event.as_raw_fd(), ptr::from_ref(&one).cast(), size_of_val(&one)) };
+            event.ring();
         }
     }
 
@@ -179,9 +172,7 @@ impl State {
             && self.waiting.is_empty()
             && !self.closed
         {
-            let mut count = 0_u64;
-            // SAFETY: room for eight bytes; without a signal there is nothing to read, and that is fine.
-            unsafe { libc::read(event.as_raw_fd(), ptr::from_mut(&mut count).cast(), size_of_val(&count)) };
+            event.silence();
         }
     }
 }

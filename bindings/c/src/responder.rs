@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use transom::{Body, Bytes, Headers, Response, StatusCode};
 
-use crate::bytes::{array, input, place, text};
+use crate::bytes::{array, copied, input, place, text};
 use crate::callback::transom_callback;
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
@@ -70,11 +70,6 @@ fn append(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), transom
     })
 }
 
-/// A body of its own.
-pub(crate) fn copied(bytes: &[u8]) -> Body {
-    Body::from(Bytes::copy_from_slice(bytes))
-}
-
 pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
     Handle::from_pointer(responder).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
@@ -102,7 +97,8 @@ pub unsafe extern "C" fn transom_responder_send_text(
 /// Connection and Date are the server's affair.
 ///
 /// Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
-/// (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT.
+/// (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT,
+/// TRANSOM_NO_MEMORY.
 /// Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
 /// answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
 #[unsafe(no_mangle)]
@@ -118,7 +114,8 @@ pub unsafe extern "C" fn transom_responder_send(
         let handle = handle(responder)?;
         // SAFETY: each NULL or valid, by the contract.
         let (head, body) = unsafe { (head(status, headers, header_count)?, input(body, len)?) };
-        EXCHANGES.take(handle)?.send(head.body(copied(body)))?;
+        let body = copied(body)?;
+        EXCHANGES.take(handle)?.send(head.body(body))?;
     })
 }
 

@@ -59,10 +59,12 @@ pub enum transom_status {
     TRANSOM_BODY_TOO_LONG = -24,
     /// The body ended before the length that the header field Content-Length said.
     TRANSOM_BODY_TOO_SHORT = -25,
+    /// There is no memory for a copy of the bytes.
+    TRANSOM_NO_MEMORY = -26,
 }
 
 /// By the number without its sign.
-const TEXTS: [&CStr; 26] = [
+const TEXTS: [&CStr; 27] = [
     c"success",
     c"an argument is NULL",
     c"invalid argument",
@@ -89,6 +91,7 @@ const TEXTS: [&CStr; 26] = [
     c"not UTF-8",
     c"more than the length of the body",
     c"less than the length of the body",
+    c"out of memory",
 ];
 
 /// The meaning of a status in a few English words, for messages and logs.

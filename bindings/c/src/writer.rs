@@ -1,12 +1,14 @@
 //! The writer of a body that is sent in pieces.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use transom::{BodyWriter, Bytes, WriteError};
+use transom::{BodyWriter, WriteError};
 
-use crate::bytes::input;
+use crate::bytes::{copied, input};
+use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::settings::duration;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
@@ -22,9 +24,45 @@ static WRITERS: Table<Arc<Open>> = Table::new();
 
 /// A body that has not ended. It ends when the last thread that writes to it
 /// is done: well if it was finished, else cut off.
-struct Open {
+pub(crate) struct Open {
     writer: Option<BodyWriter>,
     finished: AtomicBool,
+    /// The events that were asked for, each at most once and of the queue that asked last.
+    notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
+}
+
+impl Open {
+    pub fn is_gone(&self) -> bool {
+        self.writer.as_ref().is_none_or(BodyWriter::is_gone)
+    }
+
+    /// Ready when a write would not have to wait; else the waker is called then.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writer.as_ref().map_or(Poll::Ready(()), |writer| writer.poll_ready(cx).map(drop))
+    }
+
+    /// Ready when nobody reads any more; else the waker is called then.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writer.as_ref().map_or(Poll::Ready(()), |writer| writer.poll_gone(cx))
+    }
+
+    /// The event of that kind. It is the same each time, so that the writer, too, keeps it
+    /// only once.
+    pub fn notice(
+        &self,
+        queue: &Arc<EventQueue>,
+        kind: transom_event_kind,
+        writer: *const transom_writer,
+    ) -> Arc<Notice> {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, notice)) = notices.iter().find(|(of, notice)| *of == kind && notice.is_for(queue)) {
+            return Arc::clone(notice);
+        }
+        let notice = Notice::new(queue, kind, writer.addr() as u64);
+        notices.retain(|(of, _)| *of != kind);
+        notices.push((kind, Arc::clone(&notice)));
+        notice
+    }
 }
 
 impl Open {
@@ -46,12 +84,18 @@ impl Drop for Open {
 
 /// A handle for a writer; with a full table the body is cut off.
 pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
-    let open = Arc::new(Open { writer: Some(writer), finished: AtomicBool::new(false) });
+    let open =
+        Arc::new(Open { writer: Some(writer), finished: AtomicBool::new(false), notices: Mutex::default() });
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
 }
 
 fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
     Handle::from_pointer(writer).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
+}
+
+/// The body that a writer fills, while that is neither finished nor freed.
+pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<Open>, transom_status> {
+    WRITERS.look(handle(writer)?, Arc::clone)
 }
 
 /// Sends a piece of the body; it is copied. If the client takes less than is
@@ -60,8 +104,9 @@ fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
 /// error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
 ///
 /// Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
-/// again; TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the
-/// response, after which less may be written; TRANSOM_GONE if nobody reads any more
+/// again (transom_writer_on_writable tells when); TRANSOM_NO_MEMORY likewise;
+/// TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the response,
+/// after which less may be written; TRANSOM_GONE if nobody reads any more
 /// (free the writer);
 /// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
 /// the models "threads" and "sequential" in any, since what it waits for is that
@@ -88,7 +133,7 @@ pub unsafe extern "C" fn transom_writer_write(
 }
 
 fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
-    let data = Bytes::copy_from_slice(data);
+    let data = copied(data)?;
     match writer.try_write(data.clone()) {
         Err(WriteError::WouldBlock) if timeout != Some(Duration::ZERO) => {}
         tried => return tried.map_err(|error| status_of(error, transom_status::TRANSOM_WOULD_BLOCK)),

@@ -16,6 +16,8 @@ static void nulls(transom_server *server)
     int32_t results[1];
     uint32_t done;
     size_t len;
+    transom_events *events = transom_events_new();
+    transom_event event;
 
     CHECK_STATUS(transom_set_logger(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_error_code(NULL) == TRANSOM_OK);
@@ -103,7 +105,33 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_respond_batch(server, buf, 0, NULL, 1, &done), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_respond_batch(server, buf, 0, results, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_server_event_fd(NULL) == -1);
+    CHECK_STATUS(transom_server_refuse_larger(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_token_responder(0) == NULL);
+
+    CHECK(transom_writer_is_gone(NULL));
+    CHECK_STATUS(transom_writer_on_writable(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_on_gone(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    transom_events_free(NULL);
+    CHECK_STATUS(transom_events_close(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_events_fd(NULL) == -1);
+    CHECK_STATUS(transom_events_next(NULL, &event, 1, 0, &done), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_next(events, NULL, 1, 0, &done), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_next(events, &event, 1, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_next(events, NULL, 0, 0, &done), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_events_next(events, &event, 1, -2, &done), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_request(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_request(events, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_events_watch_writer(NULL, writer), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_writer(events, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_await_room(NULL, writer), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_await_room(events, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_log_to_events(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_log_to_events(events, 6), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_log_to_events(events, -1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_log_next(NULL, buf, sizeof buf, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_log_next(results, NULL, 1, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_log_next(results, buf, sizeof buf, NULL), TRANSOM_NULL_ARGUMENT);
+    transom_events_free(events);
 }
 
 /* Handles that were never given out. */
@@ -120,6 +148,9 @@ static void strays(void)
     CHECK_STATUS(transom_writer_write((transom_writer *)stray, NULL, 0, 0), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_writer_finish((transom_writer *)stray), TRANSOM_ALREADY_ANSWERED);
     transom_writer_free((transom_writer *)stray);
+    CHECK(transom_writer_is_gone((transom_writer *)stray));
+    CHECK_STATUS(transom_writer_on_writable((transom_writer *)stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_on_gone((transom_writer *)stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
 }
 
 static void routes(transom_server *server)

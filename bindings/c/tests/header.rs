@@ -15,7 +15,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order their functions stand in the
 /// header, and the title of the section that begins with a file's first.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 18] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -32,6 +32,8 @@ const FILES: [(&str, &str); 16] = [
     ("file", ""),
     ("writer", "A writer: for a body in pieces"),
     ("pull", "Pulling: requests in batches, on the host's own threads"),
+    ("events", "Events: what is told on the host's own threads"),
+    ("watch", ""),
 ];
 
 fn source(file: &str) -> std::path::PathBuf {

@@ -1,0 +1,350 @@
+//! Events: what a host is told on its own threads of what it watches.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+use std::{io, mem, ptr};
+
+use crate::bell::Bell;
+use crate::bytes::{borrow, place, room};
+use crate::process::Process;
+use crate::settings::duration;
+use crate::status::transom_status;
+
+/// What an event says. More will follow: pass over those that you do not know.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum transom_event_kind {
+    /// A watched request's client has left, or closed its sending side. An answer is
+    /// still sent, and reaches a client that has closed only that side.
+    TRANSOM_EVENT_GONE = 1,
+    /// Nobody waits for the answer to a watched request any more: the timeout "handler"
+    /// has passed, the server was stopped, or the connection has ended.
+    TRANSOM_EVENT_OVER = 2,
+    /// A watched writer takes a piece again, or nobody reads any more.
+    TRANSOM_EVENT_WRITABLE = 3,
+    /// Nobody reads what a watched writer writes any more: the client has left, or the
+    /// answer was cut off.
+    TRANSOM_EVENT_WRITER_GONE = 4,
+    /// Log lines wait: take them with transom_log_next.
+    TRANSOM_EVENT_LOG = 5,
+}
+
+/// One event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct transom_event {
+    /// A transom_event_kind.
+    pub kind: i32,
+    /// 0.
+    pub reserved: u32,
+    /// What the event is about: the token of a request (GONE, OVER), the writer as a number
+    /// (WRITABLE, WRITER_GONE), 0 (LOG).
+    pub token: u64,
+}
+
+/// A queue of events. Nothing of the library calls the host for them: the host takes them
+/// when it likes, on a thread of its own (transom_events_next), or in its own event loop
+/// (transom_events_fd). One queue may watch requests and writers of several servers; a host
+/// may have several queues, one for each of its loops, say.
+///
+/// The queue holds each kind of event at most once for each thing that is watched, so it
+/// is as long as the host has watches, at most.
+pub struct transom_events {
+    process: Process,
+    pub(crate) queue: Arc<EventQueue>,
+}
+
+impl transom_events {
+    /// The events that `pointer` is.
+    ///
+    /// # Safety
+    /// It is NULL or valid during `'a`.
+    pub(crate) unsafe fn get<'a>(pointer: *const Self) -> Result<&'a Self, transom_status> {
+        // SAFETY: passed on.
+        let events = unsafe { borrow(pointer) }?;
+        events.process.check()?;
+        Ok(events)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct EventQueue {
+    state: Mutex<State>,
+    arrival: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Arc<Notice>>,
+    closed: bool,
+    /// Threads that wait for an arrival.
+    waiters: usize,
+    /// Made when the host first asks for it.
+    bell: Option<Bell>,
+}
+
+/// One event that may come, again and again, and is queued once at a time.
+pub(crate) struct Notice {
+    queue: Arc<EventQueue>,
+    kind: transom_event_kind,
+    token: u64,
+    queued: AtomicBool,
+}
+
+impl Notice {
+    pub fn new(queue: &Arc<EventQueue>, kind: transom_event_kind, token: u64) -> Arc<Self> {
+        Arc::new(Self { queue: Arc::clone(queue), kind, token, queued: AtomicBool::new(false) })
+    }
+
+    /// Puts the event into its queue, unless it is there.
+    pub fn tell(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.queue.push(Arc::clone(self));
+        }
+    }
+
+    pub fn is_for(&self, queue: &Arc<EventQueue>) -> bool {
+        Arc::ptr_eq(&self.queue, queue)
+    }
+
+    /// Whether its queue has ended.
+    pub fn is_over(&self) -> bool {
+        self.queue.lock().closed
+    }
+
+    /// A waker that tells.
+    pub fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::clone(self))
+    }
+}
+
+impl Wake for Notice {
+    fn wake(self: Arc<Self>) {
+        self.tell();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.tell();
+    }
+}
+
+impl EventQueue {
+    fn push(&self, notice: Arc<Notice>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            drop(notice);
+            return;
+        }
+        state.waiting.push_back(notice);
+        if state.waiting.len() == 1 {
+            state.ring();
+        }
+        let wake = state.waiters > 0;
+        drop(state);
+        if wake {
+            self.arrival.notify_one();
+        }
+    }
+
+    /// Takes out events, at least one and as many as `out` has room for.
+    fn take(&self, out: &mut [transom_event], timeout: Option<Duration>) -> Result<u32, transom_status> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Err(transom_status::TRANSOM_STOPPED);
+            }
+            let mut count = 0;
+            for (place, notice) in out.iter_mut().zip(state.waiting.iter()) {
+                // It may be queued again from here on, behind those that wait.
+                notice.queued.store(false, Ordering::Release);
+                *place = transom_event { kind: notice.kind as i32, reserved: 0, token: notice.token };
+                count += 1;
+            }
+            if count > 0 {
+                let taken: Vec<_> = state.waiting.drain(..count).collect();
+                if state.waiting.is_empty()
+                    && let Some(bell) = &state.bell
+                {
+                    bell.silence();
+                }
+                drop(state);
+                drop(taken);
+                return Ok(u32::try_from(count).unwrap_or(u32::MAX));
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(transom_status::TRANSOM_TIMEOUT);
+            }
+            state.waiters += 1;
+            state = match left {
+                Some(left) => {
+                    self.arrival.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.waiters -= 1;
+        }
+    }
+
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.ring();
+        // They hold the queue, which holds them.
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        drop(waiting);
+        self.arrival.notify_all();
+    }
+
+    /// A descriptor that is readable while there is something to take.
+    fn descriptor(&self) -> io::Result<RawFd> {
+        let mut state = self.lock();
+        if state.bell.is_none() {
+            state.bell = Some(Bell::new()?);
+            if state.closed || !state.waiting.is_empty() {
+                state.ring();
+            }
+        }
+        Ok(state.bell.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+}
+
+/// A queue of events that watches nothing yet. NULL only if the library has a defect.
+#[unsafe(no_mangle)]
+pub extern "C" fn transom_events_new() -> *mut transom_events {
+    guard!(ptr::null_mut(), {
+        Box::into_raw(Box::new(transom_events { process: Process::current(), queue: Arc::default() }))
+    })
+}
+
+/// Frees it; its events are told no more, and its descriptor is closed. Nobody else may be
+/// using it: end the threads that wait in transom_events_next with transom_events_close.
+/// What it watches may outlive it. NULL is fine, and in a forked child nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_free(events: *mut transom_events) {
+    // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone may hold its lock.
+    if unsafe { transom_events::get(events) }.is_err() {
+        return;
+    }
+    guard!((), {
+        // SAFETY: from `transom_events_new`, and freed once, by the contract.
+        let events = unsafe { Box::from_raw(events) };
+        events.queue.close();
+        drop(events);
+    });
+}
+
+/// Ends it: every transom_events_next returns TRANSOM_STOPPED, now and from now on, and
+/// the descriptor is readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_close(events: *mut transom_events) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { transom_events::get(events) }?.queue.close();
+    })
+}
+
+/// Takes events: waits until there is one, at most `timeout_ms` (0 is not at all,
+/// TRANSOM_FOREVER for as long as it takes), and writes up to `max` that are there then
+/// to `out`, in the order in which they happened. `count` is set to their number. Several
+/// threads may call it at the same time; each event is told to one of them.
+///
+/// An event may be out of date when it is read: another thread may have answered the
+/// request meanwhile. To act on it is harmless then, as it always is.
+///
+/// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED after transom_events_close;
+/// TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time negative. `count` is 0 then.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_next(
+    events: *mut transom_events,
+    out: *mut transom_event,
+    max: u32,
+    timeout_ms: i64,
+    count: *mut u32,
+) -> transom_status {
+    checked!({
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        // SAFETY: each NULL or valid, by the contract; numbers may hold anything.
+        let (events, out, count) = unsafe { (transom_events::get(events)?, room(out, max)?, place(count)?) };
+        *count = 0;
+        let timeout = duration(timeout_ms)?;
+        if max == 0 {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        *count = events.queue.take(out, timeout)?;
+    })
+}
+
+/// A descriptor for poll(2) and its kin: readable while events wait. Only poll it:
+/// transom_events_next drains it. With EPOLLET, call that until it gives TRANSOM_TIMEOUT.
+/// It belongs to the events and is closed with them. -1 if it cannot be had.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> i32 {
+    guard!(-1, {
+        // SAFETY: NULL or valid, by the contract.
+        let events = unsafe { transom_events::get(events) };
+        events.ok().and_then(|events| events.queue.descriptor().ok()).unwrap_or(-1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transom_event_kind::{TRANSOM_EVENT_GONE, TRANSOM_EVENT_WRITABLE};
+
+    const NOTHING: transom_event = transom_event { kind: 0, reserved: 9, token: 0 };
+
+    #[test]
+    fn an_event_is_queued_once_at_a_time_however_often_it_is_told() {
+        let queue = Arc::<EventQueue>::default();
+        let first = Notice::new(&queue, TRANSOM_EVENT_WRITABLE, 7);
+        let second = Notice::new(&queue, TRANSOM_EVENT_GONE, 7);
+        for _ in 0..3 {
+            first.tell();
+            second.tell();
+        }
+        let mut out = [NOTHING; 4];
+        assert_eq!(queue.take(&mut out, None), Ok(2));
+        assert_eq!(out[0], transom_event { kind: TRANSOM_EVENT_WRITABLE as i32, reserved: 0, token: 7 });
+        assert_eq!(out[1].kind, TRANSOM_EVENT_GONE as i32);
+        assert_eq!(out[2], NOTHING);
+        let none = queue.take(&mut out, Some(Duration::ZERO));
+        assert_eq!(none, Err(transom_status::TRANSOM_TIMEOUT));
+        first.tell();
+        assert_eq!(queue.take(&mut out[..1], None), Ok(1));
+    }
+
+    #[test]
+    fn what_is_told_after_the_end_is_let_go() {
+        let queue = Arc::<EventQueue>::default();
+        let notice = Notice::new(&queue, TRANSOM_EVENT_GONE, 1);
+        notice.tell();
+        assert_eq!(Arc::strong_count(&notice), 2);
+        queue.close();
+        assert_eq!(Arc::strong_count(&notice), 1);
+        assert_eq!(queue.take(&mut [NOTHING], None), Err(transom_status::TRANSOM_STOPPED));
+        Notice::new(&queue, TRANSOM_EVENT_GONE, 2).tell();
+        drop(notice);
+        assert_eq!(Arc::strong_count(&queue), 1);
+    }
+}
