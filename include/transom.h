@@ -519,7 +519,8 @@ transom_error *transom_server_route_error(transom_server *server);
  * Both are there on Linux only; elsewhere the start fails with
  * TRANSOM_INVALID_ARGUMENT.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of any other name, TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT of any other name (transom_server_setting_error
+ * says why), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_model(transom_server *server, const char *name);
 
@@ -528,7 +529,8 @@ transom_status transom_server_set_model(transom_server *server, const char *name
  * each processor. Handlers that may block have threads of their own, see
  * transom_server_route.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of 0, TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT unless it is 1 to 1024
+ * (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_workers(transom_server *server, size_t workers);
 
@@ -570,10 +572,35 @@ transom_status transom_server_set_workers(transom_server *server, size_t workers
  *                                for sockets that the server binds,
  *                                as it was for those it was given            0
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value too large
- * for this machine, TRANSOM_ALREADY_STARTED.
+ * transom_limit_range tells which values a limit may have.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value that is out of
+ * range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_limit(transom_server *server, const char *name, uint64_t value);
+
+/*
+ * Tells which values the limit `name` may have. `least` and `most` may be NULL.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no limit of that name.
+ */
+transom_status transom_limit_range(const char *name, uint64_t *least, uint64_t *most);
+
+/*
+ * Tells which values the timeout `name` may have, in milliseconds, besides
+ * TRANSOM_FOREVER. `least` and `most` may be NULL.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no timeout of that name.
+ */
+transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *most);
+
+/*
+ * Why a model, a number of workers, a limit or a timeout of this server was last
+ * refused with TRANSOM_INVALID_ARGUMENT, in a sentence that has the name, the
+ * value and the range, or the names that there are; NULL if none was, or it was
+ * told already. It is yours: free it with transom_error_free.
+ */
+transom_error *transom_server_setting_error(transom_server *server);
 
 /*
  * Sets one timeout, in milliseconds; TRANSOM_FOREVER turns it off:
@@ -589,8 +616,11 @@ transom_status transom_server_set_limit(transom_server *server, const char *name
  *                the same, without a byte from the client             5000
  *     "stop"     requests under way when the server is freed         10000
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a negative time,
- * TRANSOM_ALREADY_STARTED.
+ * 0 makes sense for "drain", "linger", "linger_idle" and "stop" only: the others
+ * would end everything at once. transom_timeout_range tells which values a timeout may have.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a time that is out of
+ * range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_timeout(transom_server *server,
                                           const char *name,

@@ -74,6 +74,7 @@ struct Readme;
 struct ThreeModels;
 
 mod answering;
+mod bounds;
 mod config;
 mod conn;
 mod error;

@@ -156,7 +156,8 @@ impl Route {
     }
 
     /// Another deadline for the handler than
-    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none.
+    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none. A router
+    /// refuses a route whose timeout is zero.
     ///
     /// ```
     /// use transom::{Method, Request, Route};
@@ -273,6 +274,9 @@ impl Router {
         };
         if let Some(method) = &method {
             check_method(method.as_str()).map_err(&bad)?;
+        }
+        if matches!(endpoint.timeout, Timeout::Own(Some(Duration::ZERO))) {
+            return Err(bad("a timeout of 0 ends every exchange at once; None is none".into()));
         }
         let parsed = Pattern::parse(&pattern).map_err(&bad)?;
         let index = self.resource(&parsed, &pattern).map_err(&bad)?;

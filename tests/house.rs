@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["guard", "threads"]),
     ("error", &[]),
     ("config", &[]),
+    ("bounds", &["config", "error"]),
     ("message", &["error", "guard", "spare"]),
     ("proto", &["message", "config", "error"]),
     ("responder", &["message", "proto", "error", "guard"]),

@@ -345,21 +345,17 @@ impl Server {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
         }
-        let limits = &self.config.limits;
-        let settings = [
-            ("workers", self.workers.unwrap_or(1)),
-            ("target", limits.target),
-            ("head", limits.head),
-            ("connections", limits.connections),
-            ("connections_per_address", limits.connections_per_address.unwrap_or(1)),
-            ("output", limits.output),
-            ("pool_threads", limits.pool_threads),
-            ("connection_threads", limits.connection_threads),
-            ("thread_stack", limits.thread_stack),
-        ];
-        if let Some((name, _)) = settings.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::BadSetting { name, reason: "it must be at least 1" });
+        let reason = match self.workers {
+            Some(0) => Some("it must be at least 1"),
+            Some(1025..) => Some("it must be at most 1024"),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            return Err(Error::BadSetting { name: "workers", reason });
         }
+        let limits = &self.config.limits;
+        limits.check()?;
+        self.config.timeouts.check()?;
         if let Some(backlog) = limits.backlog {
             self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
         }

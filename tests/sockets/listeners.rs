@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use transom::{Address, Error, Listener, Method, Request, Route, Router, Server};
 
@@ -233,9 +234,11 @@ fn bad_routes_are_told() {
 #[test]
 fn settings_that_make_no_sense_are_told() {
     type Case = (&'static str, fn(&mut transom::Limits));
+    type Timeout = (&'static str, fn(&mut transom::Timeouts));
     let names: &[Case] = &[
         ("target", |limits| limits.target = 0),
         ("head", |limits| limits.head = 0),
+        ("headers", |limits| limits.headers = 0),
         ("connections", |limits| limits.connections = 0),
         ("connections_per_address", |limits| limits.connections_per_address = Some(0)),
         ("output", |limits| limits.output = 0),
@@ -248,6 +251,27 @@ fn settings_that_make_no_sense_are_told() {
         }
         assert!(matches!(build().service(), Err(Error::BadSetting { name: told, .. }) if told == *name));
     }
+    let build = || configured(app(), |limits, _| limits.thread_stack = 65_535).bind("127.0.0.1:0").unwrap();
+    for text in refusals(build) {
+        assert_eq!(text, "bad setting thread_stack: it must be at least 65536");
+    }
+    let timeouts: &[Timeout] = &[
+        ("head", |timeouts| timeouts.head = Some(Duration::ZERO)),
+        ("idle", |timeouts| timeouts.idle = Some(Duration::ZERO)),
+        ("body", |timeouts| timeouts.body = Some(Duration::ZERO)),
+        ("write", |timeouts| timeouts.write = Some(Duration::ZERO)),
+        ("handler", |timeouts| timeouts.handler = Some(Duration::ZERO)),
+    ];
+    for (name, set) in timeouts {
+        for text in refusals(|| configured(app(), |_, timeouts| set(timeouts)).bind("127.0.0.1:0").unwrap()) {
+            assert_eq!(
+                text,
+                format!("bad setting {name}: a timeout of 0 ends everything at once; None is none")
+            );
+        }
+    }
     let error = server().workers(0).bind("127.0.0.1:0").unwrap().start().unwrap_err();
     assert_eq!(error.to_string(), "bad setting workers: it must be at least 1");
+    let error = server().workers(usize::MAX).bind("127.0.0.1:0").unwrap().start().unwrap_err();
+    assert_eq!(error.to_string(), "bad setting workers: it must be at most 1024");
 }

@@ -40,6 +40,11 @@ impl transom_error {
         Self::bare(transom_status::TRANSOM_BAD_ROUTE, &message)
     }
 
+    /// A setting that there is not, or a value that it cannot have.
+    pub fn bad_setting(message: &str) -> Self {
+        Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, message)
+    }
+
     pub fn code(&self) -> transom_status {
         self.code
     }

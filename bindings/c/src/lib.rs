@@ -33,6 +33,7 @@ mod library;
 mod listeners;
 mod log_queue;
 mod logger;
+mod names;
 mod packed;
 mod process;
 mod pull;

@@ -25,6 +25,8 @@ pub struct transom_server {
     running: OnceLock<Arc<Running>>,
     /// Why a route was refused last.
     route_error: Mutex<Option<transom_error>>,
+    /// Why a setting was refused last.
+    setting_error: Mutex<Option<transom_error>>,
 }
 
 /// How far a server has come.
@@ -46,6 +48,7 @@ impl transom_server {
             queue: Arc::default(),
             running: OnceLock::new(),
             route_error: Mutex::new(None),
+            setting_error: Mutex::new(None),
         }
     }
 
@@ -112,6 +115,11 @@ impl transom_server {
     /// Keeps, or takes, why a route was refused.
     pub(crate) fn swap_route_error(&self, error: Option<transom_error>) -> Option<transom_error> {
         mem::replace(&mut *self.route_error.lock().unwrap_or_else(PoisonError::into_inner), error)
+    }
+
+    /// Keeps, or takes, why a setting was refused.
+    pub(crate) fn swap_setting_error(&self, error: Option<transom_error>) -> Option<transom_error> {
+        mem::replace(&mut *self.setting_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {

@@ -1,6 +1,8 @@
 //! Settings of a server, by name.
 
 use std::ffi::{c_char, c_void};
+use std::ops::RangeInclusive;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use transom::{Limits, Model, Timeouts};
 
 use crate::bytes::text;
 use crate::callback::transom_callback;
+use crate::error::transom_error;
 use crate::hooks::Hooks;
+use crate::names::unknown;
 use crate::server::transom_server;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_free_fn};
@@ -41,7 +45,8 @@ use crate::user_data::{UserData, transom_free_fn};
 /// Both are there on Linux only; elsewhere the start fails with
 /// TRANSOM_INVALID_ARGUMENT.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of any other name, TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT of any other name (transom_server_setting_error
+/// says why), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_model(
     server: *mut transom_server,
@@ -50,7 +55,12 @@ pub unsafe extern "C" fn transom_server_set_model(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
-        let model: Model = name.parse().map_err(|_| transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        let model = name.parse::<Model>().map_err(|_| {
+            refuse(
+                server,
+                &format!("model is 'sequential', 'threads' or 'event', got '{}'", name.escape_debug()),
+            )
+        })?;
         server.set_up(|setup| setup.model = model)?;
     })
 }
@@ -59,7 +69,8 @@ pub unsafe extern "C" fn transom_server_set_model(
 /// each processor. Handlers that may block have threads of their own, see
 /// transom_server_route.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of 0, TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT unless it is 1 to 1024
+/// (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_workers(
     server: *mut transom_server,
@@ -68,8 +79,8 @@ pub unsafe extern "C" fn transom_server_set_workers(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
-        if workers == 0 {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        if !(1..=MOST_WORKERS).contains(&workers) {
+            return Err(refuse(server, &format!("workers is 1 to {MOST_WORKERS}, got {workers}")));
         }
         server.set_up(|setup| setup.workers = Some(workers))?;
     })
@@ -112,8 +123,10 @@ pub unsafe extern "C" fn transom_server_set_workers(
 ///                                for sockets that the server binds,
 ///                                as it was for those it was given            0
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value too large
-/// for this machine, TRANSOM_ALREADY_STARTED.
+/// transom_limit_range tells which values a limit may have.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value that is out of
+/// range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_limit(
     server: *mut transom_server,
@@ -123,11 +136,16 @@ pub unsafe extern "C" fn transom_server_set_limit(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
-        server.set_up(|setup| set_limit(&mut setup.limits, name, value))??;
+        let set = server.set_up(|setup| set_limit(&mut setup.limits, name, value))?;
+        set.map_err(|why| refuse(server, &why))?;
     })
 }
 
-fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), transom_status> {
+fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), String> {
+    let range = limit_range(name).ok_or_else(|| unknown("limit", name, Limits::names()))?;
+    if !range.contains(&value) {
+        return Err(format!("limit '{name}' is {} to {}, got {value}", range.start(), range.end()));
+    }
     match name {
         "target" => limits.target = narrow(value)?,
         "head" => limits.head = narrow(value)?,
@@ -150,14 +168,93 @@ fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), transom_
         "connection_threads" => limits.connection_threads = narrow(value)?,
         "thread_stack" => limits.thread_stack = narrow(value)?,
         "backlog" => limits.backlog = if value == 0 { None } else { Some(narrow(value)?) },
-        _ => return Err(transom_status::TRANSOM_INVALID_ARGUMENT),
+        _ => return Err(unknown("limit", name, Limits::names())),
     }
     Ok(())
 }
 
-fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, transom_status> {
-    value.try_into().map_err(|_| transom_status::TRANSOM_INVALID_ARGUMENT)
+fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, String> {
+    value.try_into().map_err(|_| format!("{value} is more than this machine can count"))
 }
+
+/// The values that a limit may have here, where 0 is off.
+fn limit_range(name: &str) -> Option<RangeInclusive<u64>> {
+    let range = Limits::range(name)?;
+    Some(if name == "connections_per_address" { 0..=*range.end() } else { range })
+}
+
+/// Tells which values the limit `name` may have. `least` and `most` may be NULL.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no limit of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_limit_range(
+    name: *const c_char,
+    least: *mut u64,
+    most: *mut u64,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or NUL-terminated, by the contract.
+        let name = unsafe { text(name) }?;
+        let range = limit_range(name).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        for (place, value) in [(least, *range.start()), (most, *range.end())] {
+            if !place.is_null() {
+                // SAFETY: not NULL, and valid for writes by the contract.
+                unsafe { place.write(value) }
+            }
+        }
+    })
+}
+
+/// The least milliseconds of a timeout.
+fn least_timeout(name: &str) -> Option<i64> {
+    Timeouts::least(name).map(|least| i64::from(!least.is_zero()))
+}
+
+/// Tells which values the timeout `name` may have, in milliseconds, besides
+/// TRANSOM_FOREVER. `least` and `most` may be NULL.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no timeout of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_timeout_range(
+    name: *const c_char,
+    least: *mut i64,
+    most: *mut i64,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or NUL-terminated, by the contract.
+        let name = unsafe { text(name) }?;
+        let known = least_timeout(name).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        for (place, value) in [(least, known), (most, i64::MAX)] {
+            if !place.is_null() {
+                // SAFETY: not NULL, and valid for writes by the contract.
+                unsafe { place.write(value) }
+            }
+        }
+    })
+}
+
+/// Why a model, a number of workers, a limit or a timeout of this server was last
+/// refused with TRANSOM_INVALID_ARGUMENT, in a sentence that has the name, the
+/// value and the range, or the names that there are; NULL if none was, or it was
+/// told already. It is yours: free it with transom_error_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_setting_error(server: *mut transom_server) -> *mut transom_error {
+    guard!(ptr::null_mut(), {
+        // SAFETY: NULL or valid, by the contract.
+        let error =
+            unsafe { transom_server::get(server) }.ok().and_then(|server| server.swap_setting_error(None));
+        error.map_or(ptr::null_mut(), |error| Box::into_raw(Box::new(error)))
+    })
+}
+
+/// Keeps the sentence for `transom_server_setting_error`; the status to return.
+fn refuse(server: &transom_server, why: &str) -> transom_status {
+    drop(server.swap_setting_error(Some(transom_error::bad_setting(why))));
+    transom_status::TRANSOM_INVALID_ARGUMENT
+}
+
+/// More threads than any machine serves connections well with.
+const MOST_WORKERS: usize = 1024;
 
 /// Sets one timeout, in milliseconds; TRANSOM_FOREVER turns it off:
 ///
@@ -172,8 +269,11 @@ fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, transom_status> {
 ///                the same, without a byte from the client             5000
 ///     "stop"     requests under way when the server is freed         10000
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a negative time,
-/// TRANSOM_ALREADY_STARTED.
+/// 0 makes sense for "drain", "linger", "linger_idle" and "stop" only: the others
+/// would end everything at once. transom_timeout_range tells which values a timeout may have.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a time that is out of
+/// range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_timeout(
     server: *mut transom_server,
@@ -183,12 +283,17 @@ pub unsafe extern "C" fn transom_server_set_timeout(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
-        let timeout = duration(timeout_ms)?;
-        server.set_up(|setup| set_timeout(&mut setup.timeouts, name, timeout))??;
+        let set = server.set_up(|setup| set_timeout(&mut setup.timeouts, name, timeout_ms))?;
+        set.map_err(|why| refuse(server, &why))?;
     })
 }
 
-fn set_timeout(timeouts: &mut Timeouts, name: &str, timeout: Option<Duration>) -> Result<(), transom_status> {
+fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), String> {
+    let least = least_timeout(name).ok_or_else(|| unknown("timeout", name, Timeouts::names()))?;
+    let Some(timeout) = duration(ms).ok().filter(|_| ms == -1 || ms >= least) else {
+        let range = format!("{least} to {} ms, or TRANSOM_FOREVER (-1)", i64::MAX);
+        return Err(format!("timeout '{name}' is {range}, got {ms}"));
+    };
     match name {
         "head" => timeouts.head = timeout,
         "idle" => timeouts.idle = timeout,
@@ -199,7 +304,7 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, timeout: Option<Duration>) -
         "linger" => timeouts.linger = timeout,
         "linger_idle" => timeouts.linger_idle = timeout,
         "stop" => timeouts.stop = timeout.unwrap_or(FOREVER),
-        _ => return Err(transom_status::TRANSOM_INVALID_ARGUMENT),
+        _ => return Err(unknown("timeout", name, Timeouts::names())),
     }
     Ok(())
 }
@@ -291,14 +396,18 @@ mod tests {
         let fields: Vec<_> = all.split([' ', '{']).filter_map(|word| word.strip_suffix(':')).collect();
         assert!(fields.len() >= 16);
         for name in fields {
-            assert_eq!(set_limit(&mut limits, name, 7), Ok(()), "{name}");
+            let (before, value) = (limits.clone(), limit_range(name).unwrap().start().max(&7).to_owned());
+            assert_eq!(set_limit(&mut limits, name, value), Ok(()), "{name}");
+            assert_ne!(limits, before, "{name}");
         }
         let mut timeouts = Timeouts::default();
         let all = format!("{timeouts:?}");
         let fields: Vec<_> = all.split([' ', '{']).filter_map(|word| word.strip_suffix(':')).collect();
         assert!(fields.len() >= 7);
         for name in fields {
-            assert_eq!(set_timeout(&mut timeouts, name, None), Ok(()), "{name}");
+            let before = timeouts.clone();
+            assert_eq!(set_timeout(&mut timeouts, name, -1), Ok(()), "{name}");
+            assert_ne!(timeouts, before, "{name}");
         }
     }
 }

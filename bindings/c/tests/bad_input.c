@@ -190,16 +190,62 @@ static void routes(transom_server *server)
     CHECK_STATUS(transom_server_route(server, NULL, "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
 }
 
+/* Expects that the setting was refused, and a sentence with both of these in it. */
+static void refused(transom_server *server, transom_status status, const char *one, const char *other)
+{
+    CHECK_STATUS(status, TRANSOM_INVALID_ARGUMENT);
+    transom_error *why = transom_server_setting_error(server);
+    CHECK(why != NULL);
+    CHECK_STATUS(transom_error_code(why), TRANSOM_INVALID_ARGUMENT);
+    CHECK(strstr(transom_error_message(why), one) != NULL);
+    CHECK(strstr(transom_error_message(why), other) != NULL);
+    transom_error_free(why);
+    CHECK(transom_server_setting_error(server) == NULL);
+}
+
+static void refused_settings(transom_server *server)
+{
+    refused(server, transom_server_set_limit(server, "boddy", 1), "no limit 'boddy'", "mean 'body'?");
+    refused(server, transom_server_set_limit(server, "coffee", 1), "no limit 'coffee'", "connections_per_address");
+    refused(server, transom_server_set_limit(server, "head_rate", UINT64_MAX), "0 to 4294967295", "18446744073709551615");
+    refused(server, transom_server_set_limit(server, "connections", 0), "'connections' is 1 to", "got 0");
+    refused(server, transom_server_set_limit(server, "thread_stack", 4096), "is 65536 to", "got 4096");
+    refused(server, transom_server_set_timeout(server, "idel", 1), "mean 'idle'?", "There are: head, idle");
+    refused(server, transom_server_set_timeout(server, "idle", -2), "'idle' is 1 to", "got -2");
+    refused(server, transom_server_set_timeout(server, "handler", 0), "TRANSOM_FOREVER", "got 0");
+    refused(server, transom_server_set_workers(server, SIZE_MAX), "workers is 1 to 1024", "18446744073709551615");
+    refused(server, transom_server_set_model(server, "evnet"), "'event'", "got 'evnet'");
+    CHECK(transom_server_setting_error(NULL) == NULL);
+
+    uint64_t least = 7, most = 7;
+    OK(transom_limit_range("head_rate", &least, &most));
+    CHECK(least == 0 && most == UINT32_MAX);
+    OK(transom_limit_range("connections_per_address", &least, NULL));
+    CHECK(least == 0);
+    OK(transom_limit_range("target", &least, NULL));
+    CHECK(least == 1);
+    CHECK_STATUS(transom_limit_range("coffee", &least, &most), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_limit_range(NULL, &least, &most), TRANSOM_NULL_ARGUMENT);
+    int64_t shortest = 7, longest = 7;
+    OK(transom_timeout_range("idle", &shortest, &longest));
+    CHECK(shortest == 1 && longest == INT64_MAX);
+    OK(transom_timeout_range("drain", &shortest, NULL));
+    CHECK(shortest == 0);
+    CHECK_STATUS(transom_timeout_range("coffee", &shortest, &longest), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_timeout_range(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+}
+
 static void settings(transom_server *server)
 {
     CHECK_STATUS(transom_server_set_workers(server, 0), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_model(server, "Event"), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_model(server, ""), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_model(server, "\xff"), TRANSOM_NOT_UTF8);
-    CHECK_STATUS(transom_server_set_limit(server, "bodies", 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_set_limit(server, "boddies", 1), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, "\xff", 1), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_server_set_timeout(server, "coffee", 1), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_timeout(server, "idle", -2), TRANSOM_INVALID_ARGUMENT);
+    refused_settings(server);
     OK(transom_server_set_model(server, "sequential"));
     OK(transom_server_set_model(server, "threads"));
     OK(transom_server_set_model(server, "event"));

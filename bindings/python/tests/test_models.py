@@ -245,4 +245,4 @@ class TestModels(Quiet, unittest.TestCase):
         names.remove("pool_threads")
         listed = re.search(r"- limits:(.*?)- timeouts:", Server.__doc__, flags=re.DOTALL)[1]
         self.assertEqual(re.findall(r"`(\w+)`", listed), names)
-        Server(limits=dict.fromkeys(names, 1))
+        Server(limits=dict.fromkeys(names, 65_536))

@@ -29,6 +29,10 @@ from transom._handle import Report
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response
+
+# For annotations: an alias has no docstring.
+from transom._route import Handler as Handler
+from transom._route import HandlerResult as HandlerResult
 from transom._running import Running
 from transom._server import Server
 

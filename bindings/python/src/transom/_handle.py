@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from ctypes import byref, create_string_buffer
+from ctypes import byref, c_int64, c_uint64, create_string_buffer
 from dataclasses import dataclass
 
 from transom import _native as native
+from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, check_told, make
 from transom._native import ReportStruct, quick, waiting
 
@@ -52,29 +53,49 @@ class Handle:
             raise make(native.NOT_STARTED, "the server has stopped")
         return self.pointer
 
+    def _check_setting(self, code: int) -> None:
+        """Raises what the library has to say of a setting that it refused."""
+        if code != native.OK:
+            check_told(code, quick.server_setting_error(self._use()))
+
     def set_model(self, name: str) -> None:
         """How connections are driven, by the name of the model."""
-        check(quick.server_set_model(self._use(), name.encode()), f"model={name!r}")
+        self._check_setting(quick.server_set_model(self._use(), _known(name)))
 
     def set_workers(self, count: int) -> None:
         """The number of threads that speak HTTP."""
-        check(quick.server_set_workers(self._use(), count), f"workers={count}")
+        self._check_setting(quick.server_set_workers(self._use(), count))
 
     def set_limit(self, name: str, value: int) -> None:
-        """A limit by its name, in bytes or a count."""
-        check(quick.server_set_limit(self._use(), name.encode(), value), f"limit {name!r}={value}")
+        """A limit by its name, in bytes or a count.
 
-    def set_timeout(self, name: str, seconds: float | None) -> None:
-        """A timeout by its name; `None` turns it off."""
-        check(
-            quick.server_set_timeout(self._use(), name.encode(), milliseconds(seconds)),
-            f"timeout {name!r}={seconds}",
-        )
+        Raises `InvalidArgumentError` with the range, or with the names that there are.
+        """
+        key = _known(text("the name of a limit", name))
+        least, most = c_uint64(), c_uint64()
+        if quick.limit_range(key, byref(least), byref(most)) == native.OK:
+            value = whole(f"limit {name!r}", value, least.value, most.value)
+        else:
+            value = 0  # Whatever it is, there is no such limit.
+        self._check_setting(quick.server_set_limit(self._use(), key, value))
+
+    def set_timeout(self, name: str, value: float | None) -> None:
+        """A timeout by its name, in seconds; `None` turns it off. Raises as `set_limit`."""
+        key = _known(text("the name of a timeout", name))
+        least, most = c_int64(), c_int64()
+        if quick.timeout_range(key, byref(least), byref(most)) == native.OK:
+            value = seconds(f"timeout {name!r}", value, zero=least.value == 0, none=True)
+        else:
+            value = None
+        self._check_setting(quick.server_set_timeout(self._use(), key, milliseconds(value)))
 
     def route(self, method: str | None, pattern: str, route_id: int) -> None:
         """Adds a route whose requests are pulled; `None` is any method."""
-        if "\0" in pattern or (method is not None and "\0" in method):
-            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds a NUL")
+        for part in (pattern, method or ""):
+            if "\0" in part:
+                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds a NUL")
+            if not _is_unicode(part):
+                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds half a character")
         code = quick.server_route_pull(self._use(), method and method.encode(), pattern.encode(), route_id)
         if code == native.BAD_ROUTE:
             check_told(code, quick.server_route_error(self._use()))
@@ -88,6 +109,8 @@ class Handle:
         """Listens, and begins to serve. Raises with the address and the reason."""
         if "\0" in address:
             raise BadAddressError(f"bad address {address!r}: it holds a NUL")
+        if not _is_unicode(address):
+            raise BadAddressError(f"bad address {address!r}: it holds half a character")
         if _state.forked:
             raise ForkedError("this process was forked from one that has run a server: it cannot run one")
         slot = ErrorSlot()
@@ -146,15 +169,21 @@ class Handle:
         self._finalizer.detach()
 
 
-def milliseconds(seconds: float | None) -> int:
-    """A timeout as the library takes it; `None` is for ever, and what is not zero is at least 1."""
-    if seconds is None:
+def milliseconds(timeout: float | None) -> int:
+    """A time as the library takes it; `None` is for ever, and what is not zero is at least 1."""
+    if timeout is None:
         return native.FOREVER
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
-        raise TypeError(f"a timeout is in seconds, int or float, or None, got {type(seconds).__name__}")
-    if not 0 <= seconds <= 1e9:
-        raise make(native.INVALID_ARGUMENT, f"a timeout is 0 to 1e9 seconds, got {seconds}")
-    return max(int(seconds * 1000), int(seconds > 0))
+    return max(int(timeout * 1000), int(timeout > 0))
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether it can be encoded: half of a surrogate pair cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _known(name: str) -> bytes:
+    """A name as the library takes it: one that could not be a name stays unknown."""
+    return name.encode("ascii", "backslashreplace").replace(b"\0", b"\\0")
 
 
 class _State:

@@ -125,7 +125,7 @@ class LoopSide:
         """Answers with what the handler returns, or with what it has returned to be awaited."""
         dispatcher = self._dispatcher
         try:
-            value = route.handler(request) if pending is None else pending.awaitable
+            value: Any = route.handler(request) if pending is None else pending.awaitable
             # A decorator may return a coroutine where it has not awaited one.
             while hasattr(value, "__await__"):
                 value = await value

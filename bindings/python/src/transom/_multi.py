@@ -16,7 +16,15 @@ class MultiDict(Mapping[str, str]):
     __slots__ = ("_pairs", "_values")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        if not isinstance(pairs, Iterable):
+            raise TypeError(f"{type(self).__name__} takes pairs of str, got {type(pairs).__name__}")
         self._pairs = list(pairs)
+        for pair in self._pairs:
+            match pair:
+                case (str(), str()):
+                    pass
+                case _:
+                    raise TypeError(f"{type(self).__name__} takes pairs of str, got {pair!r:.80} among them")
         self._values: dict[str, list[str]] | None = None
 
     def _key(self, name: str) -> str:
@@ -73,7 +81,9 @@ class Headers(MultiDict):
 
     @classmethod
     def parse(cls, block: bytes) -> Headers:
-        """Reads `name: value` lines, each ended by CRLF."""
+        """Reads `name: value` lines, each ended by CRLF. Raises `TypeError` unless they are bytes."""
+        if not isinstance(block, bytes):
+            raise TypeError(f"a header block is bytes, got {type(block).__name__}")
         raw = []
         for line in block.split(b"\r\n"):
             name, colon, value = line.partition(b":")
@@ -84,4 +94,5 @@ class Headers(MultiDict):
         return headers
 
     def _key(self, name: str) -> str:
-        return name.lower()
+        # Of another type there is no header.
+        return name.lower() if isinstance(name, str) else name

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from transom._errors import BadHeaderError, BadStatusError, HTTPError
+from transom._check import flag, got, shown, text, whole
+from transom._errors import BadHeaderError, BadStatusError, HTTPError, check_status
 from transom._file import FilePart
 
 #: A body that is there: text is sent as UTF-8.
@@ -31,6 +32,9 @@ BYTES = "application/octet-stream"
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
+#: More than any client keeps a cookie, in seconds.
+_LONGEST_AGE = 2**53
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -55,16 +59,17 @@ def header_line(name: str, value: str) -> bytes:
     Raises `BadHeaderError` if it may not be sent, `TypeError` if it is no text.
     """
     if not isinstance(name, str) or not isinstance(value, str):
-        got = name if not isinstance(name, str) else value
-        raise TypeError(f"header names and values are str, got {_kind(got)} in {name!r}: {value!r}")
+        wrong = name if not isinstance(name, str) else value
+        where = f"{shown(name)}: {shown(value)}"
+        raise TypeError(f"header names and values are str, got {_kind(wrong)} in {where}")
     if not _NAME.fullmatch(name):
         bad = _NAME.sub("", name, count=1)[:1] if name else ""
         why = f"character {bad!r} is not allowed in a name" if bad else "a name is not empty"
-        raise BadHeaderError(f"header name {name!r}: {why}")
+        raise BadHeaderError(f"header name {shown(name)}: {why}")
     if not _VALUE.fullmatch(value):
         at = len(_VALUE.match(value)[0])  # type: ignore[index]
         raise BadHeaderError(
-            f"value of header {name!r}: character {value[at]!r} at {at} is not allowed in a value"
+            f"value of header {shown(name)}: character {value[at]!r} at {at} is not allowed in a value"
         )
     return f"{name}: {value}\r\n".encode("latin-1")
 
@@ -82,20 +87,15 @@ def _kind(value: object) -> str:
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
     """The bytes of a body, and the content type it has unless another is given."""
     if isinstance(body, str):
-        return body.encode("utf-8", "surrogateescape"), TEXT
+        try:
+            return body.encode("utf-8", "surrogateescape"), TEXT
+        except UnicodeEncodeError as error:
+            raise ValueError(f"a body of type str holds half a character at {error.start}") from None
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), BYTES
     if body is None:
         return b"", None
     raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {_kind(body)}")
-
-
-def _check_status(status: Any) -> int:
-    if not isinstance(status, int) or isinstance(status, bool):
-        raise TypeError(f"a status is an int, got {_kind(status)}")
-    if not 200 <= status <= 599:
-        raise BadStatusError(f"{int(status)} is not a status that a response can have: 200 to 599")
-    return int(status)
 
 
 class Response:
@@ -131,7 +131,7 @@ class Response:
         encoded, usual_type = _encode_body(body)
         self.chunks = None
         self.prompt = True
-        self.parts = (_check_status(status), _block(headers, content_type, usual_type), encoded)
+        self.parts = (check_status(status), _block(headers, content_type, usual_type), encoded)
 
     @classmethod
     def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
@@ -159,9 +159,9 @@ class Response:
         >>> Response.redirect("/caf\\u00e9").headers
         [('location', '/caf%C3%A9')]
         """
-        if status not in (301, 302, 303, 307, 308):
+        if check_status(status) not in (301, 302, 303, 307, 308):
             raise BadStatusError(f"{status} is not the status of a redirect: 301, 302, 303, 307 or 308")
-        line = ("location", quote(_expect_str(location), safe="!#$%&'()*+,/:;=?@[]~"))
+        line = ("location", quote(text("location", location), safe="!#$%&'()*+,/:;=?@[]~", errors="replace"))
         return cls(status=status, headers=[line, *_pairs(headers)])
 
     @classmethod
@@ -180,12 +180,14 @@ class Response:
         asynchronous one on the event loop. A chunk leaves when it is yielded. If the
         client leaves, the iterator is closed.
         """
-        if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)):
+        if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
+            chunks, (Iterable, AsyncIterable)
+        ):
             raise TypeError(f"a stream is an iterator of str or bytes, got {_kind(chunks)}")
         response = cls.__new__(cls)
         response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
         response.prompt = True
-        response.parts = (_check_status(status), _block(headers, content_type, BYTES), b"")
+        response.parts = (check_status(status), _block(headers, content_type, BYTES), b"")
         return response
 
     @classmethod
@@ -217,12 +219,17 @@ class Response:
         >>> Response.file(page.name)
         <Response 200 text/html, 14 bytes of a file>
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"the path of a file is a str or os.PathLike, got {got(path)}")
+        for name, given in (("offset", offset), ("length", length)):
+            if given is not None or name == "offset":
+                whole(f"{name} of a file", given, 0, 2**63 - 1)
         usual, encoding = mimetypes.guess_type(path)
         if usual is None or encoding is not None:
             usual = BYTES
         response = cls.__new__(cls)
         response.prompt = True
-        response.parts = (_check_status(status), _block(headers, content_type, usual), b"")
+        response.parts = (check_status(status), _block(headers, content_type, usual), b"")
         response.chunks = FilePart(path, offset, length)
         return response
 
@@ -259,30 +266,35 @@ class Response:
         http_only: bool = True,
         same_site: str | None = "Lax",
     ) -> None:
-        """Adds a Set-Cookie field. `max_age` is in seconds. Raises `BadHeaderError`.
+        """Adds a Set-Cookie field; each call adds one. `max_age` is in seconds.
+
+        `same_site` is `Strict`, `Lax` or `None` in any case, or `None` for no such attribute.
+        Raises `BadHeaderError`, `ValueError` or `TypeError`, with the argument that is wrong.
 
         >>> response = Response("in")
         >>> response.set_cookie("session", "abc", max_age=60)
         >>> response.headers[-1][1]
         'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
-        if not _NAME.fullmatch(name):
-            raise BadHeaderError(f"cookie name {name!r} is not a token")
-        if not re.fullmatch(r"[!#-+\--:<-\[\]-~]*", value):
-            raise BadHeaderError(f"cookie value {value!r} holds a character that is not allowed there")
+        if not _NAME.fullmatch(text("the name of a cookie", name)):
+            raise BadHeaderError(f"cookie name {shown(name)} is not a token")
+        if not _COOKIE_VALUE.fullmatch(text(f"the value of cookie {shown(name)}", value)):
+            raise BadHeaderError(f"cookie value {shown(value)} holds a character that is not allowed there")
         parts = [f"{name}={value}"]
         if max_age is not None:
-            parts.append(f"Max-Age={max_age:d}")
-        for key, given in (("Path", path), ("Domain", domain)):
+            age = whole(f"max_age of cookie {shown(name)}", max_age, -_LONGEST_AGE, _LONGEST_AGE)
+            parts.append(f"Max-Age={age}")
+        for key, given in (("path", path), ("domain", domain)):
             if given is not None:
-                if ";" in given:
-                    raise BadHeaderError(f"the {key} of cookie {name!r} holds a `;`: {given!r}")
-                parts.append(f"{key}={given}")
-        parts += ["Secure"] * secure + ["HttpOnly"] * http_only
+                if ";" in text(f"{key} of cookie {shown(name)}", given):
+                    raise BadHeaderError(f"the {key} of cookie {shown(name)} holds a `;`: {shown(given)}")
+                parts.append(f"{key.title()}={given}")
+        parts += ["Secure"] * flag("secure", secure) + ["HttpOnly"] * flag("http_only", http_only)
         if same_site is not None:
-            if same_site not in ("Strict", "Lax", "None"):
-                raise ValueError(f"same_site is Strict, Lax, None or absent, got {same_site!r}")
-            parts.append(f"SameSite={same_site}")
+            known = text("same_site", same_site).title()
+            if known not in ("Strict", "Lax", "None"):
+                raise ValueError(f"same_site is Strict, Lax, None or absent, got {shown(same_site)}")
+            parts.append(f"SameSite={known}")
         self.add_header("set-cookie", "; ".join(parts))
 
     def __repr__(self) -> str:
@@ -296,6 +308,8 @@ class Response:
 
 def _block(headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
     """The header block, with the content type that was given, or else the usual one."""
+    if given is not None:
+        text("content_type", given)
     if not headers:
         content_type = usual if given is None else given
         return b"" if content_type is None else content_type_line(content_type)
@@ -318,12 +332,12 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
     """The fields of either form of `HeadersInput`."""
     if isinstance(headers, Mapping):
         return list(headers.items())
-    if isinstance(headers, (str, bytes)):
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
         raise TypeError(f"headers are a mapping or pairs of str, got {_kind(headers)}")
     pairs = []
     for pair in headers:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"headers are a mapping or pairs of str, got {pair!r} in them")
+            raise TypeError(f"headers are a mapping or pairs of str, got {shown(pair)} in them")
         pairs.append((pair[0], pair[1]))
     return pairs
 
@@ -345,6 +359,8 @@ def from_value(value: Any) -> Response:
         # What a generator does before its first chunk may still decide to fail.
         response.prompt = False
         return response
+    if isinstance(value, Mapping):
+        return Response.json(dict(value))
     if hasattr(value, "__await__"):
         response = Response()
         response.chunks = Pending(value)
@@ -374,7 +390,7 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
             )
         block += lines
     # A response of the application's own stays as it is: it may be returned again.
-    changed = Response(status=_check_status(value[1]))
+    changed = Response(status=check_status(value[1]))
     changed.parts = changed.status, block, body
     changed.chunks, changed.prompt = response.chunks, response.prompt
     return changed

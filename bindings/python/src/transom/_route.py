@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-Handler: TypeAlias = Callable[..., Any]
+from transom._request import Request
+from transom._response import Body, HeadersInput, Response
+
+_Whole: TypeAlias = (
+    Response | Body | Mapping[str, Any] | list[Any] | Iterator[Body] | AsyncIterator[Body] | None
+)
+#: What a handler may return, or a coroutine in the end.
+HandlerResult: TypeAlias = _Whole | tuple[_Whole, int] | tuple[_Whole, int, HeadersInput]
+#: A function that takes a request and answers it.
+Handler: TypeAlias = Callable[[Request], HandlerResult | Awaitable[HandlerResult]]
 
 #: A run in place longer than this, in seconds, is looked at.
 SHORT = 0.001

@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from transom._check import seconds
 from transom._dispatch import Dispatcher
 from transom._errors import Error, ForkedError, SystemCallError
 from transom._handle import Handle, Report
@@ -156,11 +157,10 @@ class Running:
         """Cuts what is under way; never waits, and may be called by a signal handler."""
         self._begin_stop(0)
 
-    def _begin_stop(self, timeout: float | None) -> Report | None:
+    def _begin_stop(self, timeout: float) -> Report | None:
         """Begins to stop; the numbers as of now, or `None` if they are final."""
         self.expect_unforked()
-        if timeout is None:
-            raise TypeError("a stop takes a timeout in seconds, int or float, got None")
+        seconds("the timeout of a stop", timeout)
         with self._using:
             if self._report is not None:
                 return None

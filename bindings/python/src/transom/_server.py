@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from transom._check import flag, got, seconds, shown, text, whole
 from transom._errors import AlreadyStartedError, InvalidArgumentError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
@@ -22,6 +23,7 @@ H = TypeVar("H", bound=Handler)
 _Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
+_MOST_THREADS = 1024
 
 
 class Server:
@@ -81,16 +83,13 @@ class Server:
         timeouts: Mapping[str, float | None] | None = None,
     ) -> None:
         if model not in get_args(_Model):
-            raise InvalidArgumentError(f"model is 'sequential', 'threads' or 'event', got {model!r}")
+            raise InvalidArgumentError(f"model is 'sequential', 'threads' or 'event', got {shown(model)}")
         self._model = model
-        self._workers = _positive("workers", workers)
+        self._workers = whole("workers", workers, 1, _MOST_THREADS)
         usual = min(32, (os.cpu_count() or 1) + 4)
-        self._threads = usual if threads is None else _positive("threads", threads)
-        self._limits = dict(limits or {})
-        for name, value in self._limits.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise InvalidArgumentError(f"limit {name!r} is an int of at least 0, got {value!r}")
-        self._timeouts = dict(timeouts or {})
+        self._threads = usual if threads is None else whole("threads", threads, 1, _MOST_THREADS)
+        self._limits = _mapping("limits", limits)
+        self._timeouts = _mapping("timeouts", timeouts)
         self._routes: list[Route] = []
         self._bindings: list[tuple[str | None, str, int]] = []
         self._fallback: int | None = None
@@ -105,8 +104,8 @@ class Server:
         handle.set_workers(self._workers)
         for name, value in self._limits.items():
             handle.set_limit(name, value)
-        for name, seconds in self._timeouts.items():
-            handle.set_timeout(name, seconds)
+        for name, timeout in self._timeouts.items():
+            handle.set_timeout(name, timeout)
         return handle
 
     def route(
@@ -130,13 +129,16 @@ class Server:
         Raises `BadRouteError` if the route cannot be, `AlreadyStartedError` while the
         server runs, `TypeError` if the function cannot take a request.
         """
-        if not isinstance(pattern, str):
-            raise TypeError(f"a pattern is a str, got {type(pattern).__name__}")
+        text("a pattern", pattern)
         if isinstance(methods, str):
             raise TypeError(f"methods are several str, such as [{methods!r}], got one str")
+        if methods is not None and not isinstance(methods, Iterable):
+            raise TypeError(f"methods are several str, such as ['GET'], or None for any, got {got(methods)}")
         wanted: list[str | None] = [None] if methods is None else list(methods)
+        if not wanted:
+            raise InvalidArgumentError("methods are several str, such as ['GET'], or None for any, got none")
         if not all(method is None or isinstance(method, str) for method in wanted):
-            raise TypeError(f"methods are str, got {wanted!r}")
+            raise TypeError(f"methods are str, got {shown(wanted)}")
 
         def decorate(handler: H) -> H:
             route = Route(handler, blocking)
@@ -208,7 +210,7 @@ class Server:
 
     def _start(self, address: str, loop: asyncio.AbstractEventLoop | None) -> Running:
         if not isinstance(address, str):
-            raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {type(address).__name__}")
+            raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {got(address)}")
         with self._lock:
             self._expect_idle()
             handle = self._configured()
@@ -254,6 +256,8 @@ class Server:
         `KeyboardInterrupt` or `SystemExit` stops the server and is raised here.
         Raises as `start`.
         """
+        flag("quiet", quiet)
+        seconds("stop_timeout", stop_timeout)
         signs: SimpleQueue[object] = SimpleQueue()
         with _signals(self, signs):
             running = self.start(address)
@@ -286,16 +290,17 @@ class Server:
         """
         from asyncio import get_running_loop
 
+        seconds("stop_timeout", stop_timeout)
+        if ready is not None and not callable(ready):
+            raise TypeError(f"ready is a function that takes a Running, got {got(ready)}")
         running = self._start(address, get_running_loop())
         return await running.serve_here(stop_timeout, ready)
 
 
-def _positive(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is an int, got {type(value).__name__}")
-    if not 1 <= value <= 1024:
-        raise InvalidArgumentError(f"{name} is 1 to 1024, got {value}")
-    return value
+def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{what} is a mapping from names to numbers, got {got(given)}")
+    return dict(given or {})
 
 
 @contextmanager

@@ -1,0 +1,69 @@
+"""Whether arguments have a type and a value that make sense, and the sentence if not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transom._errors import InvalidArgumentError, WrongTypeError
+
+#: The longest time that makes sense, in seconds: some thirty years.
+LONGEST = 1e9
+#: The longest that a value is quoted in a message.
+_QUOTE = 80
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: never too long, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an int of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _QUOTE else f"{text[:_QUOTE]}..."
+
+
+def got(value: object) -> str:
+    """The type and the value, as a message about a wrong type says them."""
+    return "None" if value is None else f"{type(value).__name__} {shown(value)}"
+
+
+def whole(what: str, value: Any, least: int, most: int) -> int:
+    """An int within a range. Raises `InvalidArgumentError` with the name, the range and the value."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WrongTypeError(f"{what} is an int from {least} to {most}, got {got(value)}")
+    if not least <= value <= most:
+        raise InvalidArgumentError(f"{what} is {least} to {most}, got {shown(value)}")
+    return int(value)
+
+
+def seconds(what: str, value: Any, *, zero: bool = True, none: bool = False) -> float | None:
+    """A time in seconds. Raises `InvalidArgumentError` with the name, the range and the value.
+
+    `zero` says whether 0 is one, and `none` whether `None` is, for no end.
+    """
+    span = f"{'0' if zero else 'more than 0'} to {LONGEST:.0f} seconds"
+    if none:
+        span += ", or None for none"
+    if value is None and none:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise WrongTypeError(f"{what} is {span}, as int or float, got {got(value)}")
+    # Neither NaN nor infinity is within it.
+    if not 0 <= value <= LONGEST or not (value or zero):
+        raise InvalidArgumentError(f"{what} is {span}, got {shown(value)}")
+    return value
+
+
+def flag(what: str, value: Any) -> bool:
+    """A bool. Raises `TypeError`."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} is True or False, got {got(value)}")
+    return value
+
+
+def text(what: str, value: Any) -> str:
+    """A str. Raises `TypeError`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a str, got {got(value)}")
+    return value

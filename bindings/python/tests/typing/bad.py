@@ -1,0 +1,78 @@
+"""Each line that is marked is a fault that a type checker must find, and no other line is."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Iterator
+
+from transom import Request, Response, Server
+
+app = Server()
+
+
+@app.get("/int")  # error
+def number(request: Request) -> int:
+    return 5
+
+
+@app.get("/async-int")  # error
+async def async_number(request: Request) -> int:
+    return 5
+
+
+@app.post("/float", blocking=True)  # error
+def fraction(request: Request) -> float:
+    return 0.5
+
+
+@app.route("/set", methods=["GET"])  # error
+def unordered(request: Request) -> set[str]:
+    return {"a"}
+
+
+@app.fallback()  # error
+def date(request: Request) -> datetime.date:
+    return datetime.date.today()
+
+
+@app.get("/text-status")  # error
+def text_status(request: Request) -> tuple[str, str]:
+    return "made", "201"
+
+
+@app.get("/chunks")  # error
+def chunks(request: Request) -> Iterator[int]:
+    yield 1
+
+
+@app.get("/async-chunks")  # error
+async def async_chunks(request: Request) -> AsyncIterator[float]:
+    yield 0.5
+
+
+@app.get("/maybe")  # error
+def maybe(request: Request) -> str | int:
+    return 5
+
+
+@app.get("/other-argument")  # error
+def other(request: str) -> str:
+    return request
+
+
+@app.get("/two-arguments")  # error
+def two(request: Request, other: str) -> str:
+    return other
+
+
+@app.get("/no-argument")  # error
+def none() -> str:
+    return ""
+
+
+app.get("/lambda")(lambda request: 5)  # error
+Server(model="evnet")  # error
+Server(limits={"body": "1"})  # error
+Server(timeouts={"idle": "1"})  # error
+Response("").set_cookie("a", 5)  # error
+Response("", headers={"a": 1})  # error

@@ -1,0 +1,159 @@
+"""Handlers of every kind that are taken: a type checker has nothing to say."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http import HTTPStatus
+from typing import Any, NoReturn, TypedDict
+
+from transom import Handler as Taken
+from transom import HTTPError, Report, Request, Response, Running, Server
+
+app = Server(
+    model="threads",
+    workers=2,
+    threads=None,
+    limits={"body": 1024, "connections": 10},
+    timeouts={"idle": 5, "handler": 0.5, "write": None},
+)
+
+
+class User(TypedDict):
+    id: str
+
+
+@app.get("/text")
+def text(request: Request) -> str:
+    return request.method
+
+
+@app.get("/bytes")
+def data(request: Request) -> bytes:
+    return request.body
+
+
+@app.get("/view")
+def view(request: Request) -> memoryview:
+    return memoryview(request.body)
+
+
+@app.get("/dict")
+def mapping(request: Request) -> dict[str, int]:
+    return {"a": 1}
+
+
+@app.get("/typed-dict")
+def typed(request: Request) -> User:
+    return {"id": request.params["id"]}
+
+
+@app.get("/list")
+def several(request: Request) -> list[dict[str, Any]]:
+    return [{"a": 1}]
+
+
+@app.get("/none")
+def nothing(request: Request) -> None:
+    pass
+
+
+@app.get("/never")
+def never(request: Request) -> NoReturn:
+    raise HTTPError(404, "no such page", {"X-Why": "because"})
+
+
+@app.get("/status")
+def status(request: Request) -> tuple[str, int]:
+    return "made", HTTPStatus.CREATED
+
+
+@app.get("/headers")
+def headers(request: Request) -> tuple[dict[str, str], int, dict[str, str]]:
+    return {"a": "b"}, 201, {"X-A": "b"}
+
+
+@app.get("/pairs")
+async def pairs(request: Request) -> tuple[None, int, list[tuple[str, str]]]:
+    return None, 204, [("X-A", "b"), ("X-A", "c")]
+
+
+@app.get("/either")
+def either(request: Request) -> Response | str | None:
+    return Response("x") if request.body else None
+
+
+@app.get("/iterator")
+def iterator(request: Request) -> Iterator[str]:
+    yield "one"
+    yield "two"
+
+
+@app.get("/async-iterator")
+async def async_iterator(request: Request) -> AsyncIterator[bytes]:
+    yield b"one"
+
+
+@app.get("/async", blocking=None)
+async def asynchronous(request: Request) -> Response:
+    await asyncio.sleep(0)
+    response = Response.json({"a": 1}, headers=[("X-A", "b")])
+    response.set_cookie("a", "b", max_age=60, same_site="lax")
+    return response
+
+
+@app.get("/unknown")
+def unknown(request):  # type: ignore[no-untyped-def]
+    return 5
+
+
+@app.get("/any")
+def anything(request: Request) -> Any:
+    return 5
+
+
+@app.get("/more")
+def more(request: Request, word: str = "usual") -> str:
+    return word
+
+
+class Object:
+    def __call__(self, request: Request) -> str:
+        return "object"
+
+    def method(self, request: Request) -> dict[str, str]:
+        return {}
+
+
+app.get("/object")(Object())
+app.post("/method")(Object().method)
+app.any("/lambda")(lambda request: request.path)
+app.put("/partial")(functools.partial(more, word="partial"))
+
+
+def awaited(function: Callable[[Request], Awaitable[str]]) -> Callable[[Request], Awaitable[str]]:
+    return lambda request: function(request)
+
+
+@app.get("/decorated")
+@awaited
+async def decorated(request: Request) -> str:
+    return "decorated"
+
+
+@app.fallback()
+def fallback(request: Request) -> tuple[str, int]:
+    return "none", 404
+
+
+taken: Taken = text
+#: The decorators return what they were given.
+same: Callable[[Request], tuple[str, int]] = status
+
+
+async def serve() -> Report:
+    def ready(running: Running) -> None:
+        print(running.url)
+
+    return await app.serve("127.0.0.1:0", ready=ready, stop_timeout=1)
