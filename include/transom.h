@@ -137,7 +137,7 @@ typedef enum transom_status {
     TRANSOM_IO = -6,
     /* The pattern is malformed, stands in the way of another, or has a handler for this method. */
     TRANSOM_BAD_ROUTE = -7,
-    /* A header field has a name or a value that must not go on the wire. */
+    /* A header field has a name or a value that must not go on the wire, or is the server's to set. */
     TRANSOM_BAD_HEADER = -8,
     /* The response status is not 200 to 599. */
     TRANSOM_BAD_STATUS_CODE = -9,
@@ -829,12 +829,19 @@ transom_status transom_responder_send_text(transom_responder *responder,
 
 /*
  * Answers: status (200 to 599), header fields, body. Everything is copied.
- * `len` may be TRANSOM_NUL_TERMINATED. Content-Length, Transfer-Encoding,
- * Connection and Date are the server's affair.
+ * `len` may be TRANSOM_NUL_TERMINATED. Each field is a line of its own: two
+ * "set-cookie" are both sent.
+ *
+ * The server adds Date, unless it is among the fields, and the fields that
+ * frame the response. Of those a host may set Content-Length, to the length
+ * that the body has; "Connection: close"; and Upgrade in a 426. With 304,
+ * Content-Encoding, Content-Language and Content-Range are left out.
  *
  * Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
- * (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT,
- * TRANSOM_NO_MEMORY.
+ * (the log says why) if a field is malformed or not the host's to set
+ * (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection, other
+ * options of Connection, a Content-Length that is no number or in a 204);
+ * TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
  * Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
  * answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
  */
@@ -1042,9 +1049,9 @@ transom_status transom_server_refuse_larger(transom_server *server, size_t cap);
  *     uint64_t body_len
  *
  * Behind it stand, without padding between: headers ("name: value" lines,
- * each ended by CR LF; without content-length, transfer-encoding, connection
- * and date, which are the server's affair); body. Then padding to 8. What does
- * not fit, in 4 GiB, is for transom_token_responder.
+ * each ended by CR LF; which fields they may be, transom_responder_send says);
+ * body. Then padding to 8. What does not fit, in 4 GiB, is for
+ * transom_token_responder.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_respond_batch(transom_server *server,

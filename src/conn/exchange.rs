@@ -148,7 +148,11 @@ impl<'a, T: Transport> Connection<'a, T> {
         response: &mut Response,
     ) -> Option<Next> {
         response.body.as_bytes()?;
-        if !incoming.is_done() || incoming.fault.is_some() || response.upgrade.is_some() {
+        if !incoming.is_done()
+            || incoming.fault.is_some()
+            || response.upgrade.is_some()
+            || response.body.has_trailers()
+        {
             return None;
         }
         self.check(response, asked, true);
@@ -179,6 +183,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     fn write_head(&mut self, response: &Response, plan: &Plan) {
+        if plan.filter {
+            // HTTP/1.0 has no trailers, which is no fault of the handler's.
+            let is_old = plan.payload == Payload::UntilClose && response.body.has_trailers();
+            tell_unsent(response, plan.announces_trailers || is_old);
+        }
         let now = self.wire.now();
         write_head(self.wire.output.buffer(), response, plan, now);
     }
@@ -254,6 +263,9 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.write_hints(asked, None);
         let config = &self.app.config;
         self.check(&mut response, asked, incoming.is_done());
+        if response.upgrade.is_some() {
+            tell_unsent(&response, false);
+        }
         if let Some(upgrade) = response.upgrade.take() {
             encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
             return match self.wire.flush().await {
@@ -331,13 +343,21 @@ fn check(response: &mut Response, asked: &Asked, is_read: bool) {
         }
         let why = "not asked for, or a body is unread";
         tell(Level::Error, format_args!("a handler's upgrade was not sent: {why}"));
-    } else if response.status.is_informational() {
-        let status = response.status;
+    } else if !(200..600).contains(&response.status.as_u16()) {
+        let status = response.status.as_u16();
         tell(Level::Error, format_args!("a handler's response was not sent: {status} is no final status"));
     } else {
         return;
     }
     *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// Tells of the fields that are not sent as the handler set them.
+#[cold]
+fn tell_unsent(response: &Response, trailers_follow: bool) {
+    for fault in response.unsent(trailers_follow) {
+        tell(Level::Warn, format_args!("a handler's {} response: {fault}", response.status.as_str()));
+    }
 }
 
 /// Writes the head of an answer that is given now.

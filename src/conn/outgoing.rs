@@ -13,8 +13,8 @@ use super::incoming::Incoming;
 use super::wire::{self, Wire};
 use crate::config::Config;
 use crate::guard::{guarded, tell};
-use crate::message::{Body, Client};
-use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, permitted_trailers};
+use crate::message::{Body, Client, Headers};
+use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
 
 /// Chunks that a body may give before other connections of the thread have their turn,
 /// though it has more and the client takes them, unless their bytes fill a turn before.
@@ -237,7 +237,9 @@ impl Framer {
     fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload, mut body: Body) -> io::Result<()> {
         match payload {
             Payload::Chunked => {
-                let trailers = permitted_trailers(&body.trailers_to_send());
+                let trailers = body.trailers_to_send();
+                tell_unsent(&trailers, |name| !may_trail(name), "no trailer may have that name");
+                let trailers = permitted_trailers(&trailers);
                 let out = wire.output.buffer();
                 out.extend_from_slice(LAST_CHUNK);
                 out.extend_from_slice(trailers.as_wire());
@@ -247,8 +249,18 @@ impl Framer {
                 tell(Level::Error, format_args!("a response body is shorter than its Content-Length"));
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            Payload::Length(_) => {
+                tell_unsent(&body.trailers_to_send(), |_| true, "the length of the body was announced");
+            }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Tells of the trailer fields that are not sent.
+fn tell_unsent(trailers: &Headers, is_unsent: impl Fn(&str) -> bool, why: &str) {
+    for (name, _) in trailers.iter().filter(|(name, _)| is_unsent(name)) {
+        tell(Level::Warn, format_args!("trailer {name:?} is not sent: {why}"));
     }
 }

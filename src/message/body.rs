@@ -236,6 +236,11 @@ impl Body {
         self
     }
 
+    /// Returns `true` if the body may end in trailer fields of the handler's.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.trailers.as_ref().is_some_and(|trailers| !trailers.received)
+    }
+
     /// The trailer fields to send behind the body.
     pub(crate) fn trailers_to_send(&mut self) -> Headers {
         match self.trailers.take() {

@@ -1,9 +1,10 @@
-//! A single field: which names and values there may be (RFC 9110 5).
+//! A single field: which names and values there may be, and how a list is read (RFC 9110 5).
 
 use std::fmt;
 
-/// Why a header field was refused: its name is no token (RFC 9110 5.6.2), or
-/// its value holds a byte that may not be in a field value (RFC 9110 5.5).
+/// Why a header field was refused: its name is no token (RFC 9110 5.6.2), its value
+/// holds a byte that may not be in a field value (RFC 9110 5.5), or the field is not
+/// one that a handler can set ([`Response::check_headers`](crate::Response::check_headers)).
 ///
 /// ```
 /// let error = transom::Headers::new().append("x y", "1").unwrap_err();
@@ -21,6 +22,7 @@ enum Fault {
     NameByte { byte: u8, at: usize },
     ValueByte { byte: u8, at: usize },
     BlockLine { line: usize },
+    Unsent { why: &'static str },
 }
 
 impl InvalidHeader {
@@ -28,6 +30,14 @@ impl InvalidHeader {
     pub(super) fn line(number: usize, line: &[u8]) -> Self {
         let name = String::from_utf8_lossy(line).chars().take(40).collect();
         Self { name, fault: Fault::BlockLine { line: number } }
+    }
+}
+
+impl InvalidHeader {
+    /// The field is well-formed, but a response does not send it.
+    pub(super) fn unsent(name: &[u8], why: &'static str) -> Self {
+        let name = String::from_utf8_lossy(name).into_owned();
+        Self { name, fault: Fault::Unsent { why } }
     }
 }
 
@@ -45,6 +55,7 @@ impl fmt::Display for InvalidHeader {
             Fault::BlockLine { line } => {
                 write!(f, "header block, line {line}: {name:?} is not `name: value`")
             }
+            Fault::Unsent { why } => write!(f, "header {name:?} is not sent: {why}"),
         }
     }
 }
@@ -60,6 +71,28 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// The members of a list field's value (RFC 9110 5.6.1); empty ones are left out.
+pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim).filter(|token| !token.is_empty())
+}
+
+/// Digits only; a list if all its members are the same (RFC 9110 8.6).
+pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
+    let mut all = value.split(|&b| b == b',').map(|member| digits(trim(member)));
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then_some(first)
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |sum, &b| {
+        b.is_ascii_digit().then_some(())?;
+        sum.checked_mul(10)?.checked_add(u64::from(b - b'0'))
+    })
 }
 
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {

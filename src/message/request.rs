@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
+use log::Level;
 
+use super::reserved;
 use super::{Body, Client, Headers, Params, Peer, RequestHead, Target};
 use crate::error::{Gone, Reject};
+use crate::guard::tell;
 
 /// A request: head, path parameters, body, and who sent it.
 ///
@@ -248,7 +251,8 @@ impl Request {
 
     /// Sends `103 Early Hints` with these fields, for example links to what the
     /// client may fetch meanwhile (RFC 8297). Not to HTTP/1.0, which knows no
-    /// interim answers.
+    /// interim answers. Fields that frame a message or speak of one connection are
+    /// left out, with a warning in the log.
     ///
     /// ```
     /// use transom::{Headers, Request, Router};
@@ -264,6 +268,10 @@ impl Request {
     /// # Errors
     /// [`Gone`] if the exchange is over.
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
+        for fault in reserved::unsent(StatusCode::EARLY_HINTS, &fields, None, false) {
+            let (method, path) = (self.method(), self.path());
+            tell(Level::Warn, format_args!("early hints of {method} {path}: {fault}"));
+        }
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }
 

@@ -3,13 +3,17 @@
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use super::{Body, Headers, InvalidHeader, Upgrade, Upgraded};
+use super::reserved::unsent;
+use super::{Body, Headers, InvalidHeader, Upgrade, Upgraded, reason};
 use crate::error::Reject;
 
 /// A response: status, header fields, body.
 ///
-/// Date, Content-Length, Transfer-Encoding and Connection are the
-/// connection's affair and are added to it.
+/// The connection adds Date, unless the handler set one, and the fields that frame the
+/// message or speak of the connection. Of those a handler may set Content-Length, to a
+/// length that the body then has; `Connection: close`; Trailer, if trailers follow; and
+/// Upgrade in a 426. [`check_headers`](Self::check_headers) says which fields will not be
+/// sent; the log does too, when the response is sent.
 ///
 /// ```
 /// use transom::{Response, StatusCode};
@@ -20,6 +24,8 @@ use crate::error::Reject;
 #[derive(Debug)]
 pub struct Response {
     pub(crate) status: StatusCode,
+    /// The content type comes from the constructor, and not from the handler by name.
+    pub(crate) has_usual_type: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     /// Boxed, as the next one: they are rare, and a response is moved often.
@@ -39,6 +45,7 @@ impl Response {
     pub const fn new(status: StatusCode) -> Self {
         Self {
             status,
+            has_usual_type: false,
             headers: Headers::new(),
             body: Body::empty(),
             fault: None,
@@ -83,7 +90,8 @@ impl Response {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
         let fault = named.err().map(Box::new);
-        Self { status: StatusCode::OK, headers, body: body.into(), fault, upgrade: None, refusal: None }
+        let (status, body) = (StatusCode::OK, body.into());
+        Self { status, has_usual_type: true, headers, body, fault, upgrade: None, refusal: None }
     }
 
     /// 200 with a body that comes in chunks.
@@ -102,7 +110,8 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        Self { status: StatusCode::OK, headers, body, fault: None, upgrade: None, refusal: None }
+        let status = StatusCode::OK;
+        Self { status, has_usual_type: true, headers, body, fault: None, upgrade: None, refusal: None }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
@@ -133,11 +142,15 @@ impl Response {
 
     /// A short, plain answer that says no more than its status does.
     pub(crate) fn plain(status: StatusCode) -> Self {
-        let reason = status.canonical_reason().unwrap_or("Unknown");
-        Self::text(format!("{} {reason}\n", status.as_str())).status(status)
+        Self::text(format!("{} {}\n", status.as_str(), reason(status))).status(status)
     }
 
-    /// Another status.
+    /// Another status. What is no final status, 200 to 599, cannot be sent: the client gets
+    /// a 500 and the log says why.
+    ///
+    /// With 204, 205 and 304, a content type that a constructor set is not sent, nor with
+    /// 304 a Content-Encoding, Content-Language or Content-Range: they would describe a body
+    /// that is not there (RFC 9110 15.4.5).
     ///
     /// ```
     /// use transom::{Response, StatusCode};
@@ -149,7 +162,8 @@ impl Response {
         self
     }
 
-    /// Sets a header field, in place of those of that name.
+    /// Sets a header field, in place of those of that name. Set-Cookie is added to those
+    /// already there, as each cookie has a line of its own (RFC 6265 3).
     ///
     /// A name or value that may not stand in a header is kept as a
     /// [`fault`](Self::fault): the client then gets a 500 and the log says
@@ -160,10 +174,42 @@ impl Response {
     /// use transom::Response;
     /// assert!(Response::text("").header("x-a", "1").fault().is_none());
     /// assert!(Response::text("").header("x-a", "1\r\nx-b: 2").fault().is_some());
+    /// let cookies = Response::text("").header("set-cookie", "a=1").header("set-cookie", "b=2");
+    /// assert_eq!(cookies.headers().get_all("set-cookie").count(), 2);
     /// ```
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        if let Err(fault) = self.headers.insert(name, value) {
+        if name.eq_ignore_ascii_case("set-cookie") {
+            return self.append_header(name, value);
+        }
+        self.note_type(name);
+        let set = self.headers.insert(name, value);
+        self.keep_fault(set)
+    }
+
+    /// Adds a header field to those already there, of that name too: for fields whose
+    /// values are a list (RFC 9110 5.3). Faults are kept as by [`header`](Self::header).
+    ///
+    /// ```
+    /// use transom::Response;
+    /// let response = Response::text("").append_header("vary", "accept").append_header("vary", "origin");
+    /// assert_eq!(response.headers().as_wire(), b"content-type: text/plain; charset=utf-8\r\nvary: accept\r\nvary: origin\r\n");
+    /// ```
+    #[must_use]
+    pub fn append_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.note_type(name);
+        let added = self.headers.append(name, value);
+        self.keep_fault(added)
+    }
+
+    fn note_type(&mut self, name: &str) {
+        if name.eq_ignore_ascii_case("content-type") {
+            self.has_usual_type = false;
+        }
+    }
+
+    fn keep_fault(mut self, outcome: Result<(), InvalidHeader>) -> Self {
+        if let Err(fault) = outcome {
             self.fault.get_or_insert(Box::new(fault));
         }
         self
@@ -208,6 +254,35 @@ impl Response {
     /// ```
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
+    }
+
+    /// Says which header field will not be sent as it was set, if there is one: TE,
+    /// Keep-Alive, Proxy-Connection and Transfer-Encoding; Trailer without trailers;
+    /// Upgrade but in a 426; a Connection that asks for more than `close`; a
+    /// Content-Length that is no number, or in a 204. Without this check such fields are
+    /// left out, and the log says so.
+    ///
+    /// ```
+    /// use transom::Response;
+    /// assert!(Response::text("").header("content-length", "0").check_headers().is_ok());
+    /// let error = Response::text("").header("keep-alive", "timeout=5").check_headers().unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "header \"keep-alive\" is not sent: the server decides how long a connection lasts"
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    /// The first such field.
+    pub fn check_headers(&self) -> Result<(), InvalidHeader> {
+        let is_open = self.body.len().is_none() && !self.headers.contains("content-length");
+        self.unsent(is_open && self.body.has_trailers()).next().map_or(Ok(()), Err)
+    }
+
+    /// Returns the header fields that will not be sent as they were set.
+    pub(crate) fn unsent(&self, trailers_follow: bool) -> impl Iterator<Item = InvalidHeader> {
+        let protocol = self.upgrade.as_ref().map(|upgrade| &*upgrade.protocol);
+        unsent(self.status, &self.headers, protocol, trailers_follow)
     }
 
     /// The body.
@@ -285,7 +360,10 @@ impl IntoResponse for Reject {
         let mut response = match self.status() {
             // An overload is the server's affair: its cause is for the host to know.
             status @ StatusCode::SERVICE_UNAVAILABLE => Response::plain(status).header("retry-after", "1"),
-            status => Response::text(format!("{status}: {self}\n")).status(status),
+            status => {
+                let text = format!("{} {}: {self}\n", status.as_str(), reason(status));
+                Response::text(text).status(status)
+            }
         };
         response.refusal = Some(self);
         response
@@ -333,6 +411,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status,
+            has_usual_type: false,
             headers: (&parts.headers).into(),
             body: body.into(),
             fault: None,

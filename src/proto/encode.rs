@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::exchange::{Payload, Plan, is_connections_affair};
-use crate::message::Headers;
+use super::exchange::{Payload, Plan};
+use crate::message::{Headers, is_reserved, reason};
 
 /// The interim answer that asks for the body (RFC 9110 15.2.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -16,7 +16,7 @@ pub(crate) fn head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, pla
     out.reserve(headers.as_wire().len() + 160);
     status_line(out, status);
     if plan.filter {
-        for (name, value) in headers.lines().filter(|(name, _)| !is_connections_affair(name)) {
+        for (name, value) in headers.lines().filter(|(name, _)| plan.sends(status, name)) {
             field(out, name, value);
         }
     } else {
@@ -31,7 +31,11 @@ pub(crate) fn head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, pla
         Payload::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Payload::None { announced: None } | Payload::UntilClose => {}
     }
-    if plan.close {
+    if plan.offers_upgrade {
+        // Upgrade is named in Connection, wherever it stands (RFC 9110 7.8).
+        let close: &[u8] = if plan.close { b", close" } else { b"" };
+        field(out, b"connection", &[b"upgrade", close].concat());
+    } else if plan.close {
         out.extend_from_slice(b"connection: close\r\n");
     } else if plan.say_keep_alive {
         out.extend_from_slice(b"connection: keep-alive\r\n");
@@ -59,7 +63,7 @@ pub(crate) fn switch(out: &mut Vec<u8>, headers: &Headers, protocol: &str) {
 /// Status line and the handler's fields.
 fn bare_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers) {
     status_line(out, status);
-    for (name, value) in headers.lines().filter(|(name, _)| !is_connections_affair(name)) {
+    for (name, value) in headers.lines().filter(|(name, _)| !is_reserved(name)) {
         field(out, name, value);
     }
 }
@@ -72,7 +76,7 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

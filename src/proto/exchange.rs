@@ -3,8 +3,7 @@
 
 use http::{StatusCode, Version};
 
-use super::framing::{content_length, tokens};
-use crate::message::{Headers, Response};
+use crate::message::{Headers, Response, content_length, is_reserved, tokens};
 
 /// How the end of a response body is told (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +25,35 @@ pub(crate) struct Plan {
     pub close: bool,
     /// HTTP/1.0 is told that the connection lasts (RFC 9112 9.3).
     pub say_keep_alive: bool,
-    /// The handler set fields of its own that are the connection's affair.
+    /// There may be fields of the handler's that are not sent as they are.
     pub filter: bool,
     pub has_date: bool,
+    /// Trailers follow, which the handler's Trailer announces.
+    pub announces_trailers: bool,
+    /// The handler's 426 names protocols to change to.
+    pub offers_upgrade: bool,
+    /// The content type that a constructor set describes no body.
+    pub drops_type: bool,
+}
+
+impl Plan {
+    /// Returns `true` if a field of the handler's is sent as it is.
+    pub fn sends(&self, status: StatusCode, name: &[u8]) -> bool {
+        match name.len() {
+            7 if name.eq_ignore_ascii_case(b"trailer") => self.announces_trailers,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.offers_upgrade,
+            12 if name.eq_ignore_ascii_case(b"content-type") => !self.drops_type,
+            // What a 304 says of a representation is what a cache needs to choose one
+            // (RFC 9110 15.4.5).
+            13 if name.eq_ignore_ascii_case(b"content-range") => status != StatusCode::NOT_MODIFIED,
+            16 if name.eq_ignore_ascii_case(b"content-encoding")
+                || name.eq_ignore_ascii_case(b"content-language") =>
+            {
+                status != StatusCode::NOT_MODIFIED
+            }
+            _ => !is_reserved(name),
+        }
+    }
 }
 
 /// Decides. `persistent` says whether the connection could last.
@@ -42,7 +67,9 @@ pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: 
         }
         StatusCode::RESET_CONTENT => Payload::None { announced: Some(0) },
         StatusCode::NOT_MODIFIED => Payload::None { announced: own.length },
-        _ if is_head => Payload::None { announced: length },
+        // What GET would send, if that is known (RFC 9110 8.6): an empty body says nothing
+        // of it, as the handler need not have made the one for GET.
+        _ if is_head => Payload::None { announced: own.length.or(body.filter(|&length| length > 0)) },
         _ => match length {
             Some(length) => Payload::Length(length),
             None if version == Version::HTTP_11 => Payload::Chunked,
@@ -52,12 +79,24 @@ pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: 
     // A body that ends before the length its handler set can only be cut short.
     let short = matches!(payload, Payload::Length(length) if body.is_some_and(|body| body < length));
     let close = !persistent || own.close || short || payload == Payload::UntilClose;
+    let has_no_content = matches!(
+        response.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     Plan {
         payload,
         close,
         say_keep_alive: !close && version == Version::HTTP_10,
-        filter: own.filter,
+        filter: own.filter || has_no_content,
         has_date: own.date,
+        announces_trailers: own.filter
+            && (payload == Payload::Chunked || (is_head && length.is_none() && version == Version::HTTP_11))
+            && response.body.has_trailers(),
+        offers_upgrade: own.filter
+            && response.status == StatusCode::UPGRADE_REQUIRED
+            && version == Version::HTTP_11
+            && response.headers.contains("upgrade"),
+        drops_type: has_no_content && response.has_usual_type,
     }
 }
 
@@ -76,7 +115,7 @@ impl Own {
         for (name, value) in headers.lines() {
             if name.len() == 4 && name.eq_ignore_ascii_case(b"date") {
                 own.date = true;
-            } else if is_connections_affair(name) {
+            } else if is_reserved(name) {
                 own.filter = true;
                 if name.eq_ignore_ascii_case(b"content-length") {
                     own.length = own.length.or_else(|| content_length(value));
@@ -86,20 +125,6 @@ impl Own {
             }
         }
         own
-    }
-}
-
-/// Fields that the connection writes itself, or that speak of one connection
-/// and so are not a handler's to send (RFC 9110 7.6.1).
-pub(super) fn is_connections_affair(name: &[u8]) -> bool {
-    match name.len() {
-        2 => name.eq_ignore_ascii_case(b"te"),
-        7 => name.eq_ignore_ascii_case(b"trailer") || name.eq_ignore_ascii_case(b"upgrade"),
-        10 => name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"),
-        14 => name.eq_ignore_ascii_case(b"content-length"),
-        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
-        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
-        _ => false,
     }
 }
 
@@ -132,6 +157,9 @@ mod tests {
         let text = |status| Response::text("hello").status(status);
         assert_eq!(payload(true, Version::HTTP_11, &text(StatusCode::OK)), none(Some(5)));
         assert_eq!(payload(true, Version::HTTP_11, &stream()), none(None));
+        let empty = Response::new(StatusCode::OK);
+        assert_eq!(payload(true, Version::HTTP_11, &empty), none(None));
+        assert_eq!(payload(true, Version::HTTP_11, &empty.header("content-length", "0")), none(Some(0)));
         assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::NO_CONTENT)), none(None));
         assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::NOT_MODIFIED)), none(None));
         assert_eq!(payload(false, Version::HTTP_11, &text(StatusCode::RESET_CONTENT)), none(Some(0)));

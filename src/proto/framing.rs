@@ -5,7 +5,7 @@ use http::Version;
 
 use super::host::is_host;
 use crate::error::Reject;
-use crate::message::{Headers, Target};
+use crate::message::{Headers, Target, content_length, tokens};
 
 /// How the end of a request body is known (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,28 +123,6 @@ impl Facts {
 /// Whether an Upgrade field lists that protocol.
 pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
     headers.get_all("upgrade").flat_map(tokens).any(|token| token.eq_ignore_ascii_case(protocol.as_bytes()))
-}
-
-/// The members of a list field's value (RFC 9110 5.6.1); empty ones are left out.
-pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
-}
-
-/// Digits only; a list if all its members are the same (RFC 9110 8.6).
-pub(super) fn content_length(value: &[u8]) -> Option<u64> {
-    let mut all = value.split(|&b| b == b',').map(|member| digits(member.trim_ascii()));
-    let first = all.next()??;
-    all.all(|other| other == Some(first)).then_some(first)
-}
-
-fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, &b| {
-        b.is_ascii_digit().then_some(())?;
-        sum.checked_mul(10)?.checked_add(u64::from(b - b'0'))
-    })
 }
 
 /// The transfer codings of a request: the members of one list, however many field

@@ -19,4 +19,4 @@ pub(crate) use exchange::{Payload, Plan, plan};
 pub(crate) use framing::{Facts, Framing, offers};
 pub(crate) use head::{HeadReader, asks_for_head};
 pub(crate) use host::is_allowed as is_allowed_host;
-pub(crate) use trailers::permitted as permitted_trailers;
+pub(crate) use trailers::{may_trail, permitted as permitted_trailers};

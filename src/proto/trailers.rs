@@ -1,11 +1,10 @@
 //! Trailer fields: which may be, and their end of a chunked body (RFC 9110 6.5).
 
-use super::exchange::is_connections_affair;
-use crate::message::Headers;
+use crate::message::{Headers, is_reserved};
 
-/// Whether a field may stand behind the body: not if it is needed for framing,
+/// Returns `true` if a field may follow the body: not if it is needed for framing,
 /// routing, authentication or to understand the content (RFC 9110 6.5.1).
-fn may_trail(name: &str) -> bool {
+pub(crate) fn may_trail(name: &str) -> bool {
     const NEVER: &[&str] = &[
         "age",
         "authorization",
@@ -29,7 +28,7 @@ fn may_trail(name: &str) -> bool {
         "www-authenticate",
     ];
     let name = name.to_ascii_lowercase();
-    !(is_connections_affair(name.as_bytes())
+    !(is_reserved(name.as_bytes())
         || NEVER.contains(&name.as_str())
         || ["if-", "proxy-", "access-control-"].iter().any(|prefix| name.starts_with(prefix)))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_lite::{FutureExt as _, StreamExt as _, stream};
 use transom::{
-    Body, Context, Gone, Handler, IntoResponse, Method, Model, Reply, Request, Responder, Response, Route,
-    Router, StatusCode, blocking,
+    Body, Context, Gone, Handler, Headers, IntoResponse, Method, Model, Reply, Request, Responder, Response,
+    Route, Router, StatusCode, blocking,
 };
 
 use crate::MODEL;
@@ -578,17 +578,70 @@ fn a_response_that_cannot_be_sent_becomes_a_500_and_a_log_line() {
     let app = Router::new()
         .get("/value", async |_: Request| Response::text("secret").header("x-split", "1\r\nx-evil: 2"))
         .get("/name", async |_: Request| Response::text("secret").header("x spaced", "1"))
-        .get("/interim", async |_: Request| Response::text("secret").status(StatusCode::PROCESSING));
+        .get("/interim", async |_: Request| Response::text("secret").status(StatusCode::PROCESSING))
+        .get("/high", async |_: Request| Response::text("secret").status(StatusCode::from_u16(600).unwrap()));
     let server = start(app);
     let mut client = Client::connect(&server);
-    for path in ["/value", "/name", "/interim"] {
+    for path in ["/value", "/name", "/interim", "/high"] {
         let answer = client.get(path);
         answer.expect(500, "500 Internal Server Error\n");
         assert!(!answer.head.contains("x-"), "{}", answer.head);
     }
     Logs::expect("ERROR a handler's response was not sent: header \"x-split\"");
     Logs::expect("ERROR a handler's response was not sent: header name \"x spaced\"");
-    Logs::expect("ERROR a handler's response was not sent: 102 Processing is no final status");
+    Logs::expect("ERROR a handler's response was not sent: 102 is no final status");
+    Logs::expect("ERROR a handler's response was not sent: 600 is no final status");
+}
+
+#[test]
+fn a_field_that_a_handler_cannot_set_is_left_out_with_a_log_line() {
+    let fields = "te: trailers\nkeep-alive: timeout=5\nproxy-connection: close\ntransfer-encoding: gzip\n\
+                  upgrade: h2c\nconnection: x-a\ntrailer: x-b\ncontent-length: zz\n";
+    let hints = "link: </>\ncontent-length: 77\n";
+    let app = Router::new()
+        .get("/fields", move |_: Request| async move {
+            let mut response = Response::text("fine").status(StatusCode::from_u16(231).unwrap());
+            for (name, value) in Headers::parse(fields.as_bytes()).unwrap().iter() {
+                response.headers_mut().append(name, value).unwrap();
+            }
+            response
+        })
+        .get("/none", async |_: Request| Response::new(StatusCode::NO_CONTENT).header("content-length", "0"))
+        .get("/hints", move |req: Request| async move {
+            req.early_hints(Headers::parse(hints.as_bytes()).unwrap()).unwrap();
+            Response::text("fine").status(StatusCode::from_u16(231).unwrap())
+        })
+        .get("/trailers", async |_: Request| {
+            let (writer, body) = Body::channel();
+            writer.finish_with(Headers::parse(b"host: evil\nx-sum: 1\n").unwrap()).unwrap();
+            Response::bytes("text/plain", body)
+        })
+        .get("/trailers/none", async |_: Request| {
+            let trailers = || Headers::parse(b"x-lost: 1\n").unwrap();
+            Response::bytes("text/plain", Body::from("fine").with_trailers(trailers))
+        });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    let answer = client.get("/fields");
+    answer.expect(231, "fine");
+    let names: Vec<_> = fields.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert!(!names.iter().any(|name| *name != "content-length" && answer.header(name).is_some()));
+    for name in names {
+        Logs::expect(&format!("WARN a handler's 231 response: header {name:?} is not sent: "));
+    }
+    assert_eq!(client.get("/none").header("content-length"), None);
+    Logs::expect("WARN a handler's 204 response: header \"content-length\" is not sent: ");
+    client.request("/hints");
+    assert_eq!(client.head().header("content-length"), None);
+    client.answer().expect(231, "fine");
+    Logs::expect("WARN early hints of GET /hints: header \"content-length\" is not sent: ");
+    assert!(client.get("/trailers/none").head.contains("content-length: 4"));
+    client.request("/trailers");
+    assert!(client.head().head.contains("chunked"));
+    Logs::expect("WARN trailer \"host\" is not sent: ");
+    Logs::expect("WARN trailer \"x-lost\" is not sent: ");
+    // What is sent is not told.
+    assert_eq!(Logs::count("trailer \"x-sum\"") + Logs::count("header \"link\""), 0);
 }
 
 #[test]

@@ -127,6 +127,25 @@ fn answers(app: Router) -> Router {
         .get("/same", async |_: Request| {
             plain("hello").status(StatusCode::NOT_MODIFIED).header("etag", "\"1\"")
         })
+        .get("/same/all", async |_: Request| {
+            plain("hello")
+                .header("ETag", "\"1\"")
+                .header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+                .header("Cache-Control", "no-cache")
+                .header("Content-Location", "/other")
+                .header("Expires", "0")
+                .header("Vary", "accept")
+                .header("Content-Encoding", "gzip")
+                .header("Content-Language", "de")
+                .header("Content-Range", "bytes 0-4/5")
+                .header("X-A", "1")
+                .status(StatusCode::NOT_MODIFIED)
+        })
+        .get("/same/type", async |_: Request| {
+            plain("hello").status(StatusCode::NOT_MODIFIED).header("content-type", "text/html")
+        })
+        .get("/large/content", async |_: Request| StatusCode::PAYLOAD_TOO_LARGE)
+        .get("/unprocessable", async |_: Request| StatusCode::UNPROCESSABLE_ENTITY)
         .get("/same/length", async |_: Request| {
             Response::new(StatusCode::NOT_MODIFIED).header("content-length", "5")
         })
@@ -135,11 +154,22 @@ fn answers(app: Router) -> Router {
         })
         .get("/unnamed", async |_: Request| plain("what").status(StatusCode::from_u16(299).unwrap()))
         .get("/cookies", async |_: Request| {
-            let mut response = plain("hello");
-            response.headers_mut().append("set-cookie", "a=1").unwrap();
-            response.headers_mut().append("set-cookie", "b=2").unwrap();
-            response
+            plain("hello")
+                .header("set-cookie", "a=1")
+                .header("Set-Cookie", "b=2")
+                .append_header("set-cookie", "c=3")
         })
+        .get("/twice", async |_: Request| {
+            plain("hello")
+                .header("x-a", "1")
+                .header("X-A", "2")
+                .append_header("vary", "accept")
+                .append_header("vary", "origin")
+        })
+        .head("/head/empty", async |_: Request| Response::new(StatusCode::OK))
+        .head("/head/length", async |_: Request| Response::new(StatusCode::OK).header("content-length", "0"))
+        .head("/head/text", async |_: Request| plain("hello"))
+        .any("/any/empty", async |_: Request| Response::new(StatusCode::OK))
 }
 
 /// Routes that set fields which are the connection's affair.
@@ -154,6 +184,20 @@ fn own_fields(app: Router) -> Router {
                 .header("Proxy-Connection", "keep-alive")
                 .header("Trailer", "x")
                 .header("TE", "trailers")
+        })
+        .get("/own/connection/close", async |_: Request| plain("hello").header("Connection", "x-a, close"))
+        .get("/own/upgrade", async |_: Request| {
+            plain("no")
+                .status(StatusCode::UPGRADE_REQUIRED)
+                .header("Upgrade", "repeat")
+                .header("Connection", "Upgrade")
+        })
+        .get("/own/trailer", async |_: Request| trailing(stream::iter(["a"])).header("Trailer", "x-sum"))
+        .get("/own/trailer/sized", async |_: Request| {
+            trailing(stream::iter(["a"])).header("Trailer", "x-sum").header("content-length", "1")
+        })
+        .get("/own/length/none", async |_: Request| {
+            Response::new(StatusCode::NO_CONTENT).header("content-length", "0")
         })
         .get("/own/coding", async |_: Request| plain("hello").header("Transfer-Encoding", "gzip, chunked"))
         .get("/own/head", async |req: Request| plain(req.method().to_string()))
@@ -184,6 +228,12 @@ fn more_than_answers(app: Router) -> Router {
         plain(Body::stream(chunks).with_trailers(|| Headers::parse(text).unwrap()))
     })
     .get("/upgrade", async |_: Request| Response::upgrade("repeat", repeat).header("x-a", "1"))
+    .get("/upgrade/own", async |_: Request| {
+        Response::upgrade("repeat", repeat)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "repeat")
+            .header("Content-Length", "5")
+    })
     .post("/upgrade", async |_: Request| Response::upgrade("repeat", repeat))
     .route(
         Route::new(Method::POST, "/upgrade/unread", async |_: Request| Response::upgrade("repeat", repeat))
@@ -192,7 +242,13 @@ fn more_than_answers(app: Router) -> Router {
 }
 
 fn hint() -> Headers {
-    Headers::parse(b"link: </style.css>\n").unwrap()
+    Headers::parse(b"link: </style.css>\ncontent-length: 5\nkeep-alive: timeout=5\n").unwrap()
+}
+
+/// A body with a trailer field.
+fn trailing(chunks: impl stream::Stream<Item = &'static str> + Send + 'static) -> Response {
+    let chunks = chunks.map(|chunk| Ok(chunk.into()));
+    plain(Body::stream(chunks).with_trailers(|| Headers::parse(b"x-sum: 1\n").unwrap()))
 }
 
 /// The protocol `repeat`: each byte comes back; a full stop ends it.
@@ -219,6 +275,8 @@ fn faults(app: Router) -> Router {
         .get("/bad/nul", async |_: Request| plain("hello").header("x-a", "1\0"))
         .get("/bad/type", async |_: Request| Response::bytes("text/plain\r\nx-b: 2", "hello"))
         .get("/bad/status", async |_: Request| StatusCode::PROCESSING)
+        .get("/bad/status/high", async |_: Request| plain("hello").status(StatusCode::from_u16(600).unwrap()))
+        .get("/bad/status/highest", async |_: Request| StatusCode::from_u16(999).unwrap())
         .get("/bad/switch", async |_: Request| StatusCode::SWITCHING_PROTOCOLS)
         .get("/bad/stream", async |_: Request| failing(|| Err(io::Error::other("on purpose"))))
         .get("/bad/stream/panic", async |_: Request| failing(|| panic!("on purpose")))

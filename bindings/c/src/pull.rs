@@ -8,7 +8,7 @@ use crate::bytes::{copied, input, place, room};
 use crate::exchange::EXCHANGES;
 use crate::packed::{Answer, Packer};
 use crate::queue::Queue;
-use crate::responder::{status_code, transom_responder};
+use crate::responder::{bad_header, status_code, transom_responder};
 use crate::server::transom_server;
 use crate::settings::duration;
 use crate::slots::Handle;
@@ -156,9 +156,9 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
 ///     uint64_t body_len
 ///
 /// Behind it stand, without padding between: headers ("name: value" lines,
-/// each ended by CR LF; without content-length, transfer-encoding, connection
-/// and date, which are the server's affair); body. Then padding to 8. What does
-/// not fit, in 4 GiB, is for transom_token_responder.
+/// each ended by CR LF; which fields they may be, transom_responder_send says);
+/// body. Then padding to 8. What does not fit, in 4 GiB, is for
+/// transom_token_responder.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_respond_batch(
@@ -210,10 +210,8 @@ fn answer(answer: &Answer<'_>) -> transom_status {
 
 fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
     let mut response = Response::new(status_code(answer.status)?);
-    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| {
-        log::error!(target: "transom", "an answer was refused: {error}");
-        transom_status::TRANSOM_BAD_HEADER
-    })?;
+    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error))?;
+    response.check_headers().map_err(|error| bad_header(&error))?;
     Ok(response.body(copied(answer.body)?))
 }
 

@@ -52,7 +52,7 @@ impl Queue {
     pub fn call(&self, route_id: u32, request: Request) -> Reply {
         if !packed::fits(&request) {
             return Reply::now(
-                Response::text("413 Payload Too Large\n").status(StatusCode::PAYLOAD_TOO_LARGE),
+                Response::text("413 Content Too Large\n").status(StatusCode::PAYLOAD_TOO_LARGE),
             );
         }
         let (responder, reply) = Reply::later(&request);

@@ -6,7 +6,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use transom::{Body, Bytes, Headers, Response, StatusCode};
+use transom::{Body, Bytes, InvalidHeader, Response, StatusCode};
 
 use crate::bytes::{array, copied, input, place, text};
 use crate::callback::transom_callback;
@@ -58,16 +58,16 @@ pub(crate) unsafe fn head(
         // SAFETY: not NULL, and NUL-terminated as the caller says.
         let (name, value) = unsafe { (CStr::from_ptr(header.name), CStr::from_ptr(header.value)) };
         let name = name.to_str().map_err(|_| transom_status::TRANSOM_BAD_HEADER)?;
-        append(response.headers_mut(), name, value.to_bytes())?;
+        response.headers_mut().append(name, value.to_bytes()).map_err(|error| bad_header(&error))?;
     }
+    response.check_headers().map_err(|error| bad_header(&error))?;
     Ok(response)
 }
 
-fn append(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), transom_status> {
-    headers.append(name, value).map_err(|error| {
-        log::error!(target: "transom", "an answer was refused: {error}");
-        transom_status::TRANSOM_BAD_HEADER
-    })
+/// The status for a field that cannot be sent; the log says why.
+pub(crate) fn bad_header(error: &InvalidHeader) -> transom_status {
+    log::error!(target: "transom", "an answer was refused: {error}");
+    transom_status::TRANSOM_BAD_HEADER
 }
 
 pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
@@ -93,12 +93,19 @@ pub unsafe extern "C" fn transom_responder_send_text(
 }
 
 /// Answers: status (200 to 599), header fields, body. Everything is copied.
-/// `len` may be TRANSOM_NUL_TERMINATED. Content-Length, Transfer-Encoding,
-/// Connection and Date are the server's affair.
+/// `len` may be TRANSOM_NUL_TERMINATED. Each field is a line of its own: two
+/// "set-cookie" are both sent.
+///
+/// The server adds Date, unless it is among the fields, and the fields that
+/// frame the response. Of those a host may set Content-Length, to the length
+/// that the body has; "Connection: close"; and Upgrade in a 426. With 304,
+/// Content-Encoding, Content-Language and Content-Range are left out.
 ///
 /// Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
-/// (the log says why), TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT,
-/// TRANSOM_NO_MEMORY.
+/// (the log says why) if a field is malformed or not the host's to set
+/// (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection, other
+/// options of Connection, a Content-Length that is no number or in a 204);
+/// TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
 /// Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
 /// answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
 #[unsafe(no_mangle)]

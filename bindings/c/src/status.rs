@@ -23,7 +23,7 @@ pub enum transom_status {
     TRANSOM_IO = -6,
     /// The pattern is malformed, stands in the way of another, or has a handler for this method.
     TRANSOM_BAD_ROUTE = -7,
-    /// A header field has a name or a value that must not go on the wire.
+    /// A header field has a name or a value that must not go on the wire, or is the server's to set.
     TRANSOM_BAD_HEADER = -8,
     /// The response status is not 200 to 599.
     TRANSOM_BAD_STATUS_CODE = -9,

@@ -144,6 +144,7 @@ programs! {
     answering
     bad_input
     events
+    fields
     files
     forking
     gone

@@ -90,6 +90,65 @@ class TestReturnValues(Quiet, unittest.TestCase):
         self.assertIn(b"content-length: 5\r\n", answer)
         self.assertTrue(answer.endswith(b"\r\n\r\n"))
 
+    def test_a_handler_for_head_says_no_length_of_nothing(self):
+        app = Server()
+
+        @app.route("/nothing", methods=["HEAD"])
+        def nothing(request):
+            return ""
+
+        @app.route("/seven", methods=["HEAD"])
+        def seven(request):
+            return Response("", headers={"content-length": "7"})
+
+        with app.start("127.0.0.1:0") as running:
+            for path, expected in (("/nothing", None), ("/seven", "7")):
+                self.assertEqual(fetch(running, path, "HEAD").headers["content-length"], expected)
+
+    def test_a_304_describes_no_body(self):
+        fields = {"etag": '"1"', "vary": "accept", "content-encoding": "gzip", "content-range": "bytes 0-4/5"}
+        for value in (
+            Response("hello", status=304, headers=fields),
+            Response.json([1], status=304, headers=fields),
+            ("hello", 304, fields),
+            ([1], 304, fields),
+        ):
+            with self.subTest(value=value):
+                answer = self.answer(value)
+                self.assertEqual((answer.status, answer.body), (304, b""))
+                names = sorted(name for name, _ in answer.headers.items())
+                self.assertEqual(names, ["date", "etag", "vary"])
+        for value in (
+            Response("hello", status=304, content_type="text/html"),
+            Response("hello", status=304, headers={"Content-Type": "text/html"}),
+            (Response.html("hello"), 304),
+        ):
+            self.assertTrue(self.answer(value).headers["content-type"].startswith("text/html"))
+        for value in (("", 204), Response("", status=204), Response.text("", status=205)):
+            self.assertIsNone(self.answer(value).headers["content-type"])
+
+    def test_two_cookies_are_both_sent(self):
+        response = Response("in", headers=[("set-cookie", "a=1"), ("Set-Cookie", "b=2")])
+        response.set_cookie("c", "3")
+        response.set_header("Set-Cookie", "d=4")
+        response.add_header("set-cookie", "e=5")
+        cookies = self.answer(response).headers.get_all("set-cookie")
+        self.assertEqual(
+            [cookie.partition(";")[0] for cookie in cookies], ["a=1", "b=2", "c=3", "d=4", "e=5"]
+        )
+
+    def test_a_426_names_the_protocols_to_change_to(self):
+        answer = self.answer(Response("no", status=426, headers={"Upgrade": "chat", "Connection": "upgrade"}))
+        self.assertEqual((answer.headers["upgrade"], answer.headers["connection"]), ("chat", "upgrade"))
+
+    def test_reasons(self):
+        for status, reason in ((413, "Content Too Large"), (422, "Unprocessable Content")):
+            app = Server()
+            app.get("/")(lambda request, status=status: ("no", status))
+            with app.start("127.0.0.1:0") as running:
+                answer = exchange(running, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            self.assertTrue(answer.startswith(f"HTTP/1.1 {status} {reason}\r\n".encode()), answer)
+
     def test_a_large_answer(self):
         body = bytes(range(256)) * 40_000
         self.assertEqual(self.answer(body).body, body)
@@ -159,6 +218,42 @@ class TestConstruction(unittest.TestCase):
             Response("", content_type="text/plain\n")
         with self.assertRaises(BadHeaderError):
             Response("").add_header("a b", "c")
+
+    def test_headers_that_are_the_servers(self):
+        for name, value in (
+            ("TE", "trailers"), ("Trailer", "x"), ("Keep-Alive", "timeout=5"), ("Upgrade", "h2c"),
+            ("Proxy-Connection", "close"), ("transfer-encoding", "chunked"), ("Connection", "x-a"),
+            ("Connection", "close, upgrade"), ("Content-Length", "zz"), ("content-length", ""),
+            ("content-length", "\u0663"), ("content-length", "-1"),
+        ):  # fmt: skip
+            for make in (
+                lambda name, value: Response("", headers={name: value}),
+                lambda name, value: Response("").add_header(name, value),
+                lambda name, value: Response("").set_header(name, value),
+                lambda name, value: Response.stream(iter(()), headers=[(name, value)]),
+            ):
+                with self.subTest(name=name, value=value), self.assertRaises(BadHeaderError):
+                    make(name, value)
+        with self.assertRaises(BadHeaderError) as caught:
+            Response("", headers={"Keep-Alive": "timeout=5"})
+        self.assertEqual(
+            str(caught.exception),
+            "header 'Keep-Alive' is not sent: the server decides how long a connection lasts",
+        )
+        for status in (204, 205):
+            with self.assertRaises(BadHeaderError):
+                Response("", status=status, headers={"content-length": "1"})
+        Response("", headers={"Connection": "Close", "content-length": "0", "Date": "now"})
+
+    def test_set_header_replaces_and_add_header_adds(self):
+        response = Response("x", headers=[("X-A", "1"), ("x-a", "2"), ("Vary", "accept")])
+        response.set_header("X-a", "3")
+        response.add_header("vary", "origin")
+        response.set_header("content-type", "text/html")
+        self.assertEqual(
+            response.headers,
+            [("Vary", "accept"), ("X-a", "3"), ("vary", "origin"), ("content-type", "text/html")],
+        )
 
     def test_wrong_types(self):
         for make, expected in (

@@ -14,6 +14,8 @@ from urllib.parse import quote
 from transom._check import flag, got, shown, text, whole
 from transom._errors import BadHeaderError, BadStatusError, HTTPError, check_status
 from transom._file import FilePart
+from transom._reserved import WITHOUT_CONTENT
+from transom._reserved import check as check_fields
 
 #: A body that is there: text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
@@ -101,9 +103,14 @@ def _encode_body(body: Any) -> tuple[bytes, str | None]:
 class Response:
     """A response: body, status, header fields.
 
-    Content-Length, Transfer-Encoding, Connection and Date are the server's affair.
     A body of type `str` is sent as `text/plain; charset=utf-8`, others as
-    `application/octet-stream`, unless `content_type` or `headers` say otherwise.
+    `application/octet-stream`, unless `content_type` or `headers` say otherwise. A 204, 205 or 304
+    has no content type unless they name one. Each pair of `headers` is a field line of its own, so
+    that two `set-cookie` are both sent.
+
+    The server adds Date and the fields that frame the response. Of those a handler may set
+    Content-Length, to the length that the body has; `Connection: close`; and Upgrade in a 426.
+    Others (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection) are a `BadHeaderError`.
 
     Raises `BadHeaderError`, `BadStatusError` or `TypeError`, with the reason.
 
@@ -131,17 +138,18 @@ class Response:
         encoded, usual_type = _encode_body(body)
         self.chunks = None
         self.prompt = True
-        self.parts = (check_status(status), _block(headers, content_type, usual_type), encoded)
+        status = check_status(status)
+        self.parts = (status, _block(status, headers, content_type, usual_type), encoded)
 
     @classmethod
     def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
         """A text, `text/plain; charset=utf-8`."""
-        return cls(_expect_str(text), status=status, headers=headers, content_type=TEXT)
+        return cls(_expect_str(text), status=status, headers=headers, content_type=_usual(TEXT, status))
 
     @classmethod
     def html(cls, page: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
         """A page, `text/html; charset=utf-8`."""
-        return cls(_expect_str(page), status=status, headers=headers, content_type=HTML)
+        return cls(_expect_str(page), status=status, headers=headers, content_type=_usual(HTML, status))
 
     @classmethod
     def json(cls, value: Any, *, status: int = 200, headers: HeadersInput = ()) -> Response:
@@ -150,7 +158,7 @@ class Response:
         >>> Response.json({"id": 7}).body
         b'{"id":7}'
         """
-        return cls(_dumps(value), status=status, headers=headers, content_type=JSON)
+        return cls(_dumps(value), status=status, headers=headers, content_type=_usual(JSON, status))
 
     @classmethod
     def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:
@@ -187,7 +195,8 @@ class Response:
         response = cls.__new__(cls)
         response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
         response.prompt = True
-        response.parts = (check_status(status), _block(headers, content_type, BYTES), b"")
+        status = check_status(status)
+        response.parts = (status, _block(status, headers, content_type, BYTES), b"")
         return response
 
     @classmethod
@@ -229,7 +238,8 @@ class Response:
             usual = BYTES
         response = cls.__new__(cls)
         response.prompt = True
-        response.parts = (check_status(status), _block(headers, content_type, usual), b"")
+        status = check_status(status)
+        response.parts = (status, _block(status, headers, content_type, usual), b"")
         response.chunks = FilePart(path, offset, length)
         return response
 
@@ -250,9 +260,28 @@ class Response:
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
     def add_header(self, name: str, value: str) -> None:
-        """Adds a header field behind those already there. Raises as the constructor."""
+        """Adds a header field to those already there, of that name too. Raises as the constructor."""
         status, block, body = self.parts
-        self.parts = status, block + header_line(name, value), body
+        line = header_line(name, value)
+        check_fields(status, [(name, value)])
+        self.parts = status, block + line, body
+
+    def set_header(self, name: str, value: str) -> None:
+        """Sets a header field, in place of those of that name. Raises as the constructor.
+
+        A Set-Cookie is added to those already there, as each cookie has a line of its own.
+
+        >>> response = Response("<p>", headers={"x-a": "1"})
+        >>> response.set_header("Content-Type", "text/html")
+        >>> response.headers
+        [('x-a', '1'), ('Content-Type', 'text/html')]
+        """
+        line = header_line(name, value)
+        check_fields(self.status, [(name, value)])
+        status, block, body = self.parts
+        if name.lower() != "set-cookie":
+            block = _block_without(self, name.lower())
+        self.parts = status, block + line, body
 
     def set_cookie(
         self,
@@ -306,20 +335,38 @@ class Response:
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
 
 
-def _block(headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
+def _usual(content_type: str, status: int) -> str | None:
+    """The content type of a body that is there."""
+    return None if status in WITHOUT_CONTENT else content_type
+
+
+def _block(status: int, headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
     """The header block, with the content type that was given, or else the usual one."""
     if given is not None:
         text("content_type", given)
+    if usual is not None:
+        usual = _usual(usual, status)
     if not headers:
         content_type = usual if given is None else given
         return b"" if content_type is None else content_type_line(content_type)
     pairs = _pairs(headers)
-    lines = b"".join([header_line(name, value) for name, value in pairs])
+    lines = _lines(status, pairs)
     typed = any(name.lower() == "content-type" for name, _ in pairs)
     if typed and given is not None:
         raise ValueError("both content_type and a Content-Type header were given")
     content_type = None if typed else usual if given is None else given
     return lines if content_type is None else content_type_line(content_type) + lines
+
+
+def _lines(status: int, pairs: list[tuple[str, str]]) -> bytes:
+    lines = b"".join([header_line(name, value) for name, value in pairs])
+    check_fields(status, pairs)
+    return lines
+
+
+def _block_without(response: Response, name: str) -> bytes:
+    """The header block without the fields of that name, which is given in lower case."""
+    return b"".join([header_line(*pair) for pair in response.headers if pair[0].lower() != name])
 
 
 def _expect_str(value: Any) -> str:
@@ -380,18 +427,19 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
     if isinstance(response.chunks, Pending):
         response.chunks.close()
         raise TypeError(f"a {_kind(value[0])} in a tuple is not awaited: await it before it is returned")
+    status = check_status(value[1])
+    is_own = response is value[0]
     _, block, body = response.parts
-    if len(value) == 3:
-        pairs = _pairs(value[2])
-        lines = b"".join([header_line(name, value) for name, value in pairs])
-        if any(name.lower() == "content-type" for name, _ in pairs):
-            block = _block(
-                [pair for pair in response.headers if pair[0].lower() != "content-type"], None, None
-            )
-        block += lines
+    if is_own:
+        check_fields(status, response.headers)
+    pairs = _pairs(value[2]) if len(value) == 3 else []
+    lines = _lines(status, pairs)
+    names_type = any(name.lower() == "content-type" for name, _ in pairs)
+    if names_type or (status in WITHOUT_CONTENT and not is_own):
+        block = _block_without(response, "content-type")
     # A response of the application's own stays as it is: it may be returned again.
-    changed = Response(status=check_status(value[1]))
-    changed.parts = changed.status, block, body
+    changed = Response(status=status)
+    changed.parts = status, block + lines, body
     changed.chunks, changed.prompt = response.chunks, response.prompt
     return changed
 
