@@ -13,14 +13,18 @@ use log::Level;
 /// Runs what may run the host's code. If that panics it tells the host, with `what`
 /// for a subject, and the result is `None`.
 pub(crate) fn guarded<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
-    let panic = match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => return Some(result),
-        Err(panic) => panic,
-    };
-    tell(Level::Error, format_args!("{what} panicked: {}", text(&*panic)));
-    // Its destructor could panic again; a leak is the lesser evil.
-    mem::forget(panic);
-    None
+    caught(what, run).map_err(|fault| tell(Level::Error, format_args!("{fault}"))).ok()
+}
+
+/// Runs what may run the host's code. If that panics the error is the line for the log,
+/// with `what` for a subject.
+pub(crate) fn caught<R>(what: &str, run: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let fault = format!("{what} panicked: {}", text(&*panic));
+        // Its destructor could panic again; a leak is the lesser evil.
+        mem::forget(panic);
+        fault
+    })
 }
 
 /// Tells the host. A logger that panics, as one does that prints to a full disk, costs

@@ -3,14 +3,17 @@
 use std::fmt;
 use std::task::Poll;
 
-use http::StatusCode;
+use log::Level;
 
 use crate::answering::Answering;
 use crate::error::Reject;
-use crate::guard::guarded;
+use crate::guard::{caught, tell};
 use crate::message::{self, IntoResponse, Request, Response};
 use crate::pool::{Pool, PoolFull};
 use crate::responder::{Answer, Responder};
+
+/// What a handler is called in the log.
+const HANDLER: &str = "a handler";
 
 /// Answers requests.
 ///
@@ -164,10 +167,10 @@ impl Reply {
         match &mut self.0 {
             Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
             Kind::Later(answer) => answer.poll(cx),
-            Kind::Future(future) => guarded("a handler", || future.poll(cx)).unwrap_or_else(|| {
+            Kind::Future(future) => caught(HANDLER, || future.poll(cx)).unwrap_or_else(|fault| {
                 // It must not be polled again.
                 self.0 = Kind::Now(None);
-                Poll::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR))
+                Poll::Ready(Response::failed(fault))
             }),
         }
     }
@@ -185,8 +188,8 @@ impl fmt::Debug for Reply {
 
 /// Calls a handler so that a panic in it becomes a 500.
 pub(crate) fn call(handler: &dyn Handler, request: Request, context: Context<'_>) -> Reply {
-    guarded("a handler", || handler.call(request, &context))
-        .unwrap_or_else(|| Reply::now(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)))
+    caught(HANDLER, || handler.call(request, &context))
+        .unwrap_or_else(|fault| Reply::now(Response::failed(fault)))
 }
 
 /// A handler of a function that may block: it runs on the server's blocking
@@ -227,8 +230,12 @@ where
         let queued = Queued(Some(responder));
         let queued = context.run_blocking(move || {
             let Some(responder) = queued.begin() else { return };
-            let response = guarded("a handler", || function(request).into_response())
-                .unwrap_or_else(|| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
+            let response = caught(HANDLER, || function(request).into_response()).unwrap_or_else(|fault| {
+                if responder.is_over() {
+                    tell(Level::Error, format_args!("{fault}"));
+                }
+                Response::failed(fault)
+            });
             // Too late is no fault of the handler's.
             let _ = responder.send(response);
         });

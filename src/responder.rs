@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::{fmt, mem};
 
-use http::{Method, StatusCode};
+use http::Method;
 use log::Level;
 
 use crate::error::Gone;
@@ -202,10 +202,9 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take()
-            && slot.put(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)).is_ok()
-        {
-            tell(Level::Error, format_args!("a request was never answered: its responder was dropped"));
+        if let Some(slot) = self.slot.take() {
+            // Unless nobody waits any more: the log says why already.
+            let _ = slot.put(Response::failed("a request was never answered: its responder was dropped"));
         }
     }
 }
@@ -236,6 +235,9 @@ impl Drop for Answer {
         let response = state.response.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
+        if let Some(failure) = response.as_ref().and_then(|response| response.failure.as_ref()) {
+            tell(Level::Error, format_args!("{failure}"));
+        }
         drop(response);
         for watcher in watchers {
             guarded("a callback for an exchange that is over", watcher);

@@ -67,6 +67,8 @@ struct Entry {
 /// A handler and how its requests are treated.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
+    /// As the host wrote it; empty for the fallback.
+    pub pattern: Box<str>,
     pub handler: Arc<dyn Handler>,
     pub streaming: bool,
     pub body_limit: Option<u64>,
@@ -178,7 +180,13 @@ impl fmt::Debug for Route {
 
 impl Endpoint {
     fn new(handler: impl Handler) -> Self {
-        Self { handler: Arc::new(handler), streaming: false, body_limit: None, timeout: Timeout::Server }
+        Self {
+            pattern: Box::default(),
+            handler: Arc::new(handler),
+            streaming: false,
+            body_limit: None,
+            timeout: Timeout::Server,
+        }
     }
 }
 
@@ -266,7 +274,8 @@ impl Router {
     /// way of another, or if it has a handler for the method already. Its reason
     /// shows the right form.
     pub fn add(&mut self, route: Route) -> Result<()> {
-        let Route { method, pattern, endpoint } = route;
+        let Route { method, pattern, mut endpoint } = route;
+        endpoint.pattern = pattern.as_str().into();
         let bad = |reason: String| Error::BadRoute {
             method: method.as_ref().map_or("*", Method::as_str).to_owned(),
             pattern: pattern.clone(),

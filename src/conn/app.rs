@@ -4,7 +4,7 @@ use log::Level;
 
 use crate::config::Config;
 use crate::error::Reject;
-use crate::guard::{guarded, tell};
+use crate::guard::{Seldom, guarded, tell};
 use crate::memory::Budget;
 use crate::message::Peer;
 use crate::pool::Pool;
@@ -18,6 +18,8 @@ pub(crate) struct App {
     /// The memory for request bodies.
     pub bodies: Budget,
     pub on_refusal: OnRefusal,
+    /// That handlers wait for threads, and too many.
+    pub overload: Seldom,
 }
 
 impl App {
@@ -25,7 +27,7 @@ impl App {
         // One body must fit, if nothing else.
         let largest = router.largest_body(config.limits.body);
         let bodies = Budget::new(config.limits.bodies.max(largest));
-        Self { router, config, pool, bodies, on_refusal }
+        Self { router, config, pool, bodies, on_refusal, overload: Seldom::default() }
     }
 
     /// Tells the host of a refusal: the log and the hook. If the hook panics, the client

@@ -12,6 +12,7 @@ use log::Level;
 
 use super::connection::{Connection, Next};
 use super::incoming::Incoming;
+use super::label::Label;
 use super::{Stage, Transport, incoming, outgoing};
 use crate::error::Reject;
 use crate::guard::tell;
@@ -23,7 +24,8 @@ use crate::proto::{
 use crate::router::{Endpoint, Found, Timeout};
 
 /// What of a request its answer depends on.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
+    label: Label<'a>,
     is_head: bool,
     version: Version,
     facts: Facts,
@@ -39,7 +41,7 @@ pub(super) enum Begun<'a> {
 
 /// An exchange that waits.
 pub(super) struct Waiting<'a> {
-    asked: Asked,
+    asked: Asked<'a>,
     incoming: Incoming<'a>,
     state: State<'a>,
 }
@@ -56,7 +58,7 @@ pub(super) enum State<'a> {
 
 impl<'a> Begun<'a> {
     #[cold]
-    fn waits(asked: Asked, incoming: Incoming<'a>, state: State<'a>) -> Self {
+    fn waits(asked: Asked<'a>, incoming: Incoming<'a>, state: State<'a>) -> Self {
         Self::Waits(Box::new(Waiting { asked, incoming, state }))
     }
 }
@@ -72,8 +74,11 @@ impl<'a, T: Transport> Connection<'a, T> {
         {
             return Begun::Done(self.refuse(is_head, Reject::ForeignHost));
         }
-        let mut asked = Asked { is_head, version: head.version, facts, upgrade: None };
-        let endpoint = match app.router.find(&mut head) {
+        let found = app.router.find(&mut head);
+        let endpoint = if let Found::Endpoint(endpoint) = &found { Some(*endpoint) } else { None };
+        let label = Label::new(&head, endpoint);
+        let mut asked = Asked { label, is_head, version: head.version, facts, upgrade: None };
+        let endpoint = match found {
             Found::Endpoint(endpoint) => endpoint,
             Found::Answer(mut response) => {
                 return match Incoming::new(asked.facts, u64::MAX, app.bodies.share()) {
@@ -120,7 +125,10 @@ impl<'a, T: Transport> Connection<'a, T> {
         };
         match self.wait(reply, endpoint, &asked, &mut incoming).await {
             Ok(response) => self.respond(&asked, incoming, response).await,
-            Err(reject) => self.refuse(asked.is_head, reject),
+            Err(reject) => {
+                tell(Level::Warn, format_args!("a handler did not answer in time {}", asked.label));
+                self.refuse(asked.is_head, reject)
+            }
         }
     }
 
@@ -131,7 +139,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Writes an answer, if that is all there is to do. It is taken from where it lies
     /// only if not.
     #[inline]
-    fn answer(&mut self, asked: Asked, incoming: Incoming<'a>, response: &mut Response) -> Begun<'a> {
+    fn answer(&mut self, asked: Asked<'a>, incoming: Incoming<'a>, response: &mut Response) -> Begun<'a> {
         if let Some(next) = self.answer_whole(&asked, &incoming, response) {
             return Begun::Done(next);
         }
@@ -143,7 +151,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// is one and whole.
     fn answer_whole(
         &mut self,
-        asked: &Asked,
+        asked: &Asked<'_>,
         incoming: &Incoming<'_>,
         response: &mut Response,
     ) -> Option<Next> {
@@ -175,9 +183,14 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Sees to a response that a handler gave: one that cannot be sent becomes a 500, and
     /// of one that refuses the request the host is told.
-    fn check(&self, response: &mut Response, asked: &Asked, is_read: bool) {
+    fn check(&self, response: &mut Response, asked: &Asked<'_>, is_read: bool) {
         check(response, asked, is_read);
         if let Some(reject) = response.refusal.take() {
+            if matches!(reject, Reject::PoolFull | Reject::NoThread) {
+                let reason = reject.reason();
+                let line = format_args!("a handler had no thread: {reason} {}", asked.label);
+                self.app.overload.tell(Level::Warn, line);
+            }
             self.app.tell(reject, self.session.client.peer);
         }
     }
@@ -192,7 +205,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         write_head(self.wire.output.buffer(), response, plan, now);
     }
 
-    fn plan(&self, asked: &Asked, incoming: &Incoming<'_>, response: &Response) -> Plan {
+    fn plan(&self, asked: &Asked<'_>, incoming: &Incoming<'_>, response: &Response) -> Plan {
         let persistent = asked.facts.is_persistent()
             && incoming.is_drainable(self.app.config.limits.drain)
             && !self.session.has_reached(Stage::Leaving)
@@ -206,7 +219,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         &mut self,
         mut reply: Reply,
         endpoint: &Endpoint,
-        asked: &Asked,
+        asked: &Asked<'_>,
         incoming: &mut Incoming<'_>,
     ) -> Result<Response, Reject> {
         let config = &self.app.config;
@@ -252,9 +265,17 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes an answer and sees what the connection is still good for.
-    async fn respond(&mut self, asked: &Asked, mut incoming: Incoming<'_>, mut response: Response) -> Next {
+    async fn respond(
+        &mut self,
+        asked: &Asked<'_>,
+        mut incoming: Incoming<'_>,
+        mut response: Response,
+    ) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
+            if response.failure.is_some() {
+                self.check(&mut response, asked, true);
+            }
             return self.refuse(asked.is_head, reject);
         }
         if let Some(next) = self.answer_whole(asked, &incoming, &mut response) {
@@ -303,7 +324,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Writes the interim answers that the handler gave so far.
-    fn write_hints(&mut self, asked: &Asked, waker: Option<&Waker>) {
+    fn write_hints(&mut self, asked: &Asked<'_>, waker: Option<&Waker>) {
         let hints = self.session.client.take_hints(waker);
         // HTTP/1.0 knows no interim answers (RFC 9110 15.2).
         for fields in hints.iter().filter(|_| asked.version == Version::HTTP_11) {
@@ -333,19 +354,24 @@ impl<'a, T: Transport> Connection<'a, T> {
 }
 
 /// Puts a 500 in place of a handler's response that cannot be sent.
-fn check(response: &mut Response, asked: &Asked, is_read: bool) {
-    if let Some(fault) = &response.fault {
-        tell(Level::Error, format_args!("a handler's response was not sent: {fault}"));
+fn check(response: &mut Response, asked: &Asked<'_>, is_read: bool) {
+    let label = &asked.label;
+    if let Some(failure) = response.failure.take() {
+        tell(Level::Error, format_args!("{failure} {label}"));
+        return;
+    } else if let Some(fault) = &response.fault {
+        tell(Level::Error, format_args!("a handler's response was not sent: {fault} {label}"));
     } else if let Some(upgrade) = &response.upgrade {
         let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
         if is_asked && is_read {
             return;
         }
         let why = "not asked for, or a body is unread";
-        tell(Level::Error, format_args!("a handler's upgrade was not sent: {why}"));
+        tell(Level::Error, format_args!("a handler's upgrade was not sent: {why} {label}"));
     } else if !(200..600).contains(&response.status.as_u16()) {
         let status = response.status.as_u16();
-        tell(Level::Error, format_args!("a handler's response was not sent: {status} is no final status"));
+        let why = format_args!("{status} is no final status");
+        tell(Level::Error, format_args!("a handler's response was not sent: {why} {label}"));
     } else {
         return;
     }

@@ -8,6 +8,7 @@ mod connection;
 mod exchange;
 mod incoming;
 mod input;
+mod label;
 mod linger;
 mod outgoing;
 mod output;

@@ -33,6 +33,9 @@ pub struct Response {
     pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Why the request is refused, if it is: the host is told when this is sent.
     pub(crate) refusal: Option<Reject>,
+    /// What went wrong, if it is a 500 for that: a line for the log, when this is sent.
+    #[expect(clippy::box_collection, reason = "boxed as the others")]
+    pub(crate) failure: Option<Box<String>>,
 }
 
 impl Response {
@@ -51,7 +54,15 @@ impl Response {
             fault: None,
             upgrade: None,
             refusal: None,
+            failure: None,
         }
+    }
+
+    /// The answer to a request whose handler failed: a 500, and a line for the log.
+    pub(crate) fn failed(why: impl Into<String>) -> Self {
+        let mut response = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
+        response.failure = Some(Box::new(why.into()));
+        response
     }
 
     /// 200 with a text, `text/plain; charset=utf-8`.
@@ -90,8 +101,16 @@ impl Response {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
         let fault = named.err().map(Box::new);
-        let (status, body) = (StatusCode::OK, body.into());
-        Self { status, has_usual_type: true, headers, body, fault, upgrade: None, refusal: None }
+        Self {
+            status: StatusCode::OK,
+            has_usual_type: true,
+            headers,
+            body: body.into(),
+            fault,
+            upgrade: None,
+            refusal: None,
+            failure: None,
+        }
     }
 
     /// 200 with a body that comes in chunks.
@@ -110,8 +129,16 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        let status = StatusCode::OK;
-        Self { status, has_usual_type: true, headers, body, fault: None, upgrade: None, refusal: None }
+        Self {
+            status: StatusCode::OK,
+            has_usual_type: true,
+            headers,
+            body,
+            fault: None,
+            upgrade: None,
+            refusal: None,
+            failure: None,
+        }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
@@ -417,6 +444,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
             fault: None,
             upgrade: None,
             refusal: None,
+            failure: None,
         }
     }
 }

@@ -105,13 +105,15 @@ fn an_answer_may_be_there_at_once() {
 #[test]
 fn a_forgotten_answer_becomes_a_500_and_a_log_line() {
     let app = Router::new()
-        .get("/forget", Later(|_, responder| drop(responder)))
+        .get("/forget/{what}", Later(|_, responder| drop(responder)))
         .get("/", async |_: Request| "well");
     let server = start(app);
     let mut client = Client::connect(&server);
-    client.get("/forget").expect(500, "500 Internal Server Error\n");
+    client.get("/forget/me?not").expect(500, "500 Internal Server Error\n");
     client.get("/").expect(200, "well");
-    Logs::expect("ERROR a request was never answered");
+    Logs::expect(
+        "ERROR a request was never answered: its responder was dropped (GET /forget/me, route /forget/{what})",
+    );
 }
 
 #[test]
@@ -157,8 +159,17 @@ fn a_panic_costs_its_own_request_a_500_and_nothing_more() {
     for path in ["/first", "/later", "/closure", "/blocking", "/call", "/into", "/blocking-into", "/param"] {
         client.get(path).expect(500, "500 Internal Server Error\n");
     }
-    for text in ["first poll", "later poll", "closure", "blocking", "in call", "into response"] {
-        Logs::expect(&format!("ERROR a handler panicked: on purpose: {text}"));
+    for (text, path) in [
+        ("first poll", "/first"),
+        ("later poll", "/later"),
+        ("closure", "/closure"),
+        ("blocking", "/blocking"),
+        ("in call", "/call"),
+        ("into response", "/into"),
+        ("into response", "/blocking-into"),
+    ] {
+        let request = format!("(GET {path}, route {path})");
+        Logs::expect(&format!("ERROR a handler panicked: on purpose: {text} {request}"));
     }
     bystander.answer().expect(200, "undisturbed");
 }

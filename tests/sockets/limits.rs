@@ -336,6 +336,7 @@ fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
     let (started, leave, told) = (Signal::new(), Signal::new(), Reasons::default());
     let app = Router::new()
         .get("/", gated(&started, &leave))
+        .get("/full/{which}", gated(&started, &leave))
         .get("/own", Fallback(started.clone(), leave.clone()))
         .get("/refused", async |_: Request| Reject::BodyTooLarge)
         .get("/late", async |_: Request| forever().await);
@@ -349,9 +350,12 @@ fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
     started.wait();
     let mut client = Client::connect(&server);
     for _ in 0..3 {
-        expect_overload(&client.get("/"));
+        expect_overload(&client.get("/full/one"));
     }
     assert_eq!(told.take(), ["pool-full"; 3]);
+    let line = "WARN a handler had no thread: pool-full (GET /full/one, route /full/{which})";
+    Logs::expect(line);
+    assert_eq!(Logs::count(line), 1, "once a second");
     client.get("/own").expect(503, "in vain");
     assert!(told.take().is_empty(), "what a handler makes of it is its own affair");
     assert_eq!(client.get("/refused").status, 413);
@@ -363,13 +367,14 @@ fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
 #[test]
 fn a_late_handler_is_an_overload() {
     not_in!(Sequential: "the answer closes the connection, which another waits for");
-    let (told, app) = (Reasons::default(), Router::new().get("/late", async |_: Request| forever().await));
+    let (told, app) = (Reasons::default(), Router::new().fallback(async |_: Request| forever().await));
     let server = told.of(configured(app, |_, timeouts| timeouts.handler = Some(SHORT)));
     let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
     let answer = Client::connect(&server).get("/late");
     expect_overload(&answer);
     assert!(answer.closes());
     assert_eq!(told.take(), ["handler-timeout"]);
+    Logs::expect("WARN a handler did not answer in time (GET /late, the fallback)");
 }
 
 #[test]

@@ -150,6 +150,7 @@ programs! {
     gone
     lengths
     listening
+    logging
     models
     ownership
     pull

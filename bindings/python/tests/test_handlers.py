@@ -366,6 +366,9 @@ class TestPlaces(Quiet, unittest.TestCase):
                 thread.join(LIMIT)
         self.assertEqual(set(statuses), {200, 503})
         self.assertEqual(len(statuses), 8)
+        # Once a second, which this may take.
+        self.assertTrue(self.log)
+        self.assertTrue(all("had no thread: the pool is full (GET /, route /)" in line for line in self.log))
 
     def test_many_quick_errors_stay_in_place(self):
         app = Server()

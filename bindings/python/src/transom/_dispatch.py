@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import Context, copy_context
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from transom._batch import answer
@@ -53,6 +53,8 @@ class Dispatcher:
         self._make_loop_side = loop_side
         self._loop_side: LoopSide | None = None
         self._lock = threading.Lock()
+        #: When the log last told that the pool is full.
+        self._told = -1.0
 
     @property
     def loop_side(self) -> LoopSide:
@@ -66,7 +68,7 @@ class Dispatcher:
         """Runs a plain handler on the pool; if that cannot be, the client is told so."""
         try:
             if not self.pool.submit(lambda: self._run(route, request)):
-                answer(self.handle, request.token, OVERLOADED)
+                self._overloaded(route, request)
         except Exception as error:
             self._refuse([(route, request)], error)
 
@@ -118,8 +120,22 @@ class Dispatcher:
         elif isinstance(response.chunks, AsyncIterator):
             self.loop_side.stream(route, request, response, context)
         elif not self.pool.submit(lambda: context.run(self._send, route, request, response)):
-            answer(self.handle, request.token, OVERLOADED)
+            self._overloaded(route, request)
             context.run(_close, response.chunks)
+
+    def _overloaded(self, route: Route, request: Request) -> None:
+        """Answers a request that the pool has no room for."""
+        answer(self.handle, request.token, OVERLOADED)
+        now = monotonic()
+        if now - self._told >= 1:
+            self._told = now
+            _log.warning(
+                "handler %s had no thread: the pool is full (%s %s, %s)",
+                name_of(route.handler),
+                request.method,
+                request.raw_path,
+                route.place,
+            )
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:
@@ -169,10 +185,11 @@ class Dispatcher:
     def _report(self, route: Route, request: Request, error: BaseException) -> None:
         try:
             _log.error(
-                "handler %s failed on %s %s: %s",
+                "handler %s failed on %s %s, %s: %s",
                 name_of(route.handler),
                 request.method,
                 request.target,
+                route.place,
                 error,
                 exc_info=error,
             )

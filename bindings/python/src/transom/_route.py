@@ -51,12 +51,15 @@ class Route:
         "inline",
         "is_async",
         "needs_loop",
+        "place",
         "runs",
     )
 
-    def __init__(self, handler: Handler, blocking: bool | None) -> None:
+    def __init__(self, handler: Handler, blocking: bool | None, pattern: str | None) -> None:
         _check(handler)
         self.handler = handler
+        #: What the log calls it.
+        self.place = "the fallback" if pattern is None else f"route {pattern}"
         self.is_async = _is_async(handler)
         #: Whether its answers will need an event loop, as far as can be told before: that of a plain
         #: decorator around an `async def` does.

@@ -141,7 +141,7 @@ class Server:
             raise TypeError(f"methods are str, got {shown(wanted)}")
 
         def decorate(handler: H) -> H:
-            route = Route(handler, blocking)
+            route = Route(handler, blocking, pattern)
             with self._lock:
                 self._expect_idle()
                 route_id = len(self._routes)
@@ -189,7 +189,7 @@ class Server:
         """Decorates a handler for paths that no pattern matches, in place of a plain 404."""
 
         def decorate(handler: H) -> H:
-            route = Route(handler, blocking)
+            route = Route(handler, blocking, None)
             with self._lock:
                 self._expect_idle()
                 self._trial.fallback(len(self._routes))

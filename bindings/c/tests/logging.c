@@ -1,0 +1,99 @@
+/* What the log says of requests that go wrong: method, path and route. */
+#include "common.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char lines[65536];
+static transom_responder *_Atomic kept;
+static atomic_int busy, leave;
+
+static void keep_line(void *user_data UNUSED, int32_t level, const char *message)
+{
+    static const char *const names[] = {"", "error", "warning", "information", "debug", "trace"};
+    size_t used;
+    pthread_mutex_lock(&lock);
+    used = strlen(lines);
+    snprintf(lines + used, sizeof lines - used, "%s: %s\n", names[level], message);
+    pthread_mutex_unlock(&lock);
+}
+
+static int logged(const char *text)
+{
+    int found;
+    pthread_mutex_lock(&lock);
+    found = strstr(lines, text) != NULL;
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+static void forget(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    atomic_store(&kept, responder);
+}
+
+static void give_up(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_responder_free(responder);
+}
+
+static void block(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    atomic_fetch_add(&busy, 1);
+    EVENTUALLY(atomic_load(&leave));
+    transom_responder_send_text(responder, 200, "done");
+}
+
+int main(void)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    uint16_t port;
+    int fd;
+
+    OK(transom_set_logger(keep_line, NULL));
+    OK(transom_server_route(server, NULL, "/forget/{id}", forget, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/free/{id}", give_up, NULL, NULL));
+    OK(transom_server_route_pull(server, NULL, "/pull/{id}", 1));
+    OK(transom_server_fallback(server, forget, NULL, NULL));
+    OK(transom_server_set_timeout(server, "handler", 100));
+    port = start(server);
+
+    CHECK(get(port, "/forget/7?x=1", &reply) == 503);
+    EVENTUALLY(logged("warning: a handler did not answer in time (GET /forget/7, route /forget/{id})\n"));
+    CHECK_STATUS(transom_responder_send_text(atomic_load(&kept), 200, "late"), TRANSOM_GONE);
+    fd = connect_to(port);
+    ask(fd, "POST", "/pull/8");
+    hear(fd, &reply);
+    CHECK(reply.status == 503);
+    EVENTUALLY(logged("warning: a handler did not answer in time (POST /pull/8, route /pull/{id})\n"));
+    CHECK(get(port, "/else", &reply) == 503);
+    EVENTUALLY(logged("warning: a handler did not answer in time (GET /else, the fallback)\n"));
+    transom_responder_free(atomic_load(&kept));
+    CHECK(get(port, "/free/9", &reply) == 500);
+    EVENTUALLY(logged("error: a request was never answered: its responder was dropped (GET /free/9, route /free/{id})\n"));
+    transom_server_free(server);
+
+    /* A full pool, and a full pull queue. */
+    server = transom_server_new();
+    OK(transom_server_set_limit(server, "pool_threads", 1));
+    OK(transom_server_set_limit(server, "pool_queue", 0));
+    OK(transom_server_route(server, NULL, "/block/{id}", block, NULL, NULL));
+    port = start(server);
+    fd = connect_to(port);
+    ask(fd, "GET", "/block/1");
+    EVENTUALLY(atomic_load(&busy) == 1);
+    CHECK(get(port, "/block/2", &reply) == 503);
+    EVENTUALLY(logged("warning: a handler had no thread: pool-full (GET /block/2, route /block/{id})\n"));
+    atomic_store(&leave, 1);
+    hear(fd, &reply);
+    CHECK(reply.status == 200);
+    transom_server_free(server);
+
+    server = transom_server_new();
+    OK(transom_server_set_limit(server, "pool_queue", 0));
+    OK(transom_server_route_pull(server, NULL, "/pull/{id}", 1));
+    port = start(server);
+    CHECK(get(port, "/pull/3", &reply) == 503);
+    EVENTUALLY(logged("warning: a handler had no thread: pool-full (GET /pull/3, route /pull/{id})\n"));
+    transom_server_free(server);
+    return 0;
+}
