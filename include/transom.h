@@ -540,6 +540,18 @@ transom_status transom_server_set_model(transom_server *server, const char *name
 transom_status transom_server_set_workers(transom_server *server, size_t workers);
 
 /*
+ * The mode of the files of Unix sockets that the server binds, 0777 at most:
+ * who may connect, such as 0660 for the owner and the group (unix(7)). Without
+ * it, it is the umask's affair. For sockets that are bound after this call the
+ * mode holds before any client can connect; for those that were bound before,
+ * from the start of the server on. Sockets that the server was given, and
+ * abstract names ("unix:@name"), have none.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT of more than 0777, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_unix_mode(transom_server *server, uint32_t mode);
+
+/*
  * Sets one limit on what clients can make the server do. Name, meaning,
  * default:
  *
@@ -653,7 +665,10 @@ transom_status transom_server_set_thread_hooks(transom_server *server,
  * and are served from the start on. May be called several times.
  *
  * "127.0.0.1:8080", "[::1]:0" (port 0: the system picks one, see
- * transom_server_port), "localhost:8080", "unix:/run/app.sock".
+ * transom_server_port), "localhost:8080", "[fe80::1%eth0]:8080" (a link-local
+ * address with its interface), "unix:/run/app.sock" (see
+ * transom_server_set_unix_mode), or on Linux "unix:@name", an abstract name
+ * (unix(7)); a file of such a name is "unix:./@name".
  *
  * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
  * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_ALREADY_STARTED.

@@ -77,6 +77,7 @@ mod answering;
 mod bounds;
 mod config;
 mod conn;
+mod descriptor;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]

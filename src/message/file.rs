@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
+use crate::descriptor::apart;
+
 /// What is left to send of a file. The file's own position is not used.
 pub(crate) struct FilePart {
     file: File,
@@ -33,7 +35,7 @@ impl FilePart {
                 format!("octets {} to {} are not all in a file of {}", left.start, left.end, about.len()),
             ));
         }
-        Ok(Self { file, left })
+        Ok(Self { file: apart(file)?, left })
     }
 
     pub fn len(&self) -> u64 {

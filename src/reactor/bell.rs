@@ -8,6 +8,8 @@ use std::task::Wake;
 
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
+use crate::descriptor::apart;
+
 /// The thread is at work, and looks for more before it sleeps.
 const AWAKE: u8 = 0;
 /// It sleeps, or is about to.
@@ -23,7 +25,7 @@ pub(super) struct Bell {
 
 impl Bell {
     pub fn new() -> io::Result<Self> {
-        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let descriptor = apart(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?;
         // Before it first looks for work it has none.
         Ok(Self { descriptor, state: AtomicU8::new(CALLED) })
     }

@@ -12,6 +12,7 @@ use rustix::time::{
 };
 
 use super::alarm::Next;
+use crate::descriptor::apart;
 
 const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
@@ -57,7 +58,7 @@ impl<'a> Clock<'a> {
 
     fn make(&self) -> io::Result<OwnedFd> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let timer = apart(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
         // Edge-triggered, it need not be read to be heard again.
         epoll::add(self.epoll, &timer, EventData::new_u64(self.key), EventFlags::IN | EventFlags::ET)?;
         Ok(timer)

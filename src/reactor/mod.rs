@@ -39,6 +39,7 @@ pub(crate) use stream::Stream;
 use task::Tasks;
 pub(crate) use watch::Watch;
 
+use crate::descriptor::apart;
 use crate::guard::tell;
 
 /// Events taken from the kernel at once.
@@ -73,7 +74,7 @@ struct Inner {
 impl Reactor {
     /// Two descriptors.
     pub fn new() -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let epoll = apart(epoll::create(CreateFlags::CLOEXEC)?)?;
         let bell = Arc::new(Bell::new()?);
         // Edge-triggered, it need not be read to be heard again.
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;

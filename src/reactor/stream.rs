@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use log::Level;
@@ -23,12 +24,34 @@ pub(crate) struct Stream {
     /// Forgotten before the descriptor is closed.
     watch: Watch,
     socket: OwnedFd,
+    reset: bool,
+}
+
+/// Ends the connection, whoever else has its descriptor: in a process that was forked
+/// meanwhile it stays open, and closing it here would tell the client nothing.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // That resets it at once (connect(2), `AF_UNSPEC`), where a close resets it only if
+        // it is the last.
+        if self.reset && rustix::net::connect_unspec(&self.socket).is_ok() {
+            return;
+        }
+        // If the other end was faster, all the better.
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+    }
 }
 
 impl Stream {
     /// Takes over a socket that does not block.
     pub fn new(reactor: &Reactor, socket: OwnedFd) -> Self {
-        Self { watch: reactor.watch(), socket }
+        Self { watch: reactor.watch(), socket, reset: false }
+    }
+
+    /// Makes the coming end of a TCP connection a reset, or an ordinary one again; that
+    /// of a process that ends meanwhile too (socket(7), `SO_LINGER`).
+    pub fn reset_on_close(&mut self, reset: bool) {
+        let linger = reset.then_some(Duration::ZERO);
+        self.reset = rustix::net::sockopt::set_socket_linger(&self.socket, linger).is_ok() && reset;
     }
 
     /// Ready if there may be something to read.
@@ -77,12 +100,6 @@ impl Stream {
     /// That it waits with.
     pub fn reactor(&self) -> &Reactor {
         self.watch.reactor()
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 
@@ -141,7 +158,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
-    use std::time::Duration;
 
     use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 
@@ -168,6 +184,41 @@ mod tests {
             }
             Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn a_connection_ends_for_its_client_though_another_process_has_its_descriptor() {
+        in_time(|| {
+            let reactor = Reactor::new().unwrap();
+            for half_closed in [false, true] {
+                let (mut stream, mut theirs) = tcp_pair(&reactor);
+                // As a child has that was forked.
+                let held = stream.socket.try_clone().unwrap();
+                if half_closed {
+                    reactor.block_on(stream.close()).unwrap();
+                }
+                drop(stream);
+                assert_eq!(theirs.read(&mut [0; 8]).unwrap(), 0);
+                // What it still sends is refused, and does not wait for a reader.
+                let refused = (0..1000).find_map(|_| {
+                    thread::yield_now();
+                    theirs.write_all(&vec![0; 100_000]).err()
+                });
+                assert!(refused.is_some());
+                drop(held);
+            }
+            let (mut stream, mut theirs) = tcp_pair(&reactor);
+            let held = stream.socket.try_clone().unwrap();
+            stream.reset_on_close(true);
+            drop(stream);
+            assert_eq!(theirs.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            drop(held);
+            let (mut stream, mut theirs) = tcp_pair(&reactor);
+            stream.reset_on_close(true);
+            stream.reset_on_close(false);
+            drop(stream);
+            assert_eq!(theirs.read(&mut [0; 8]).unwrap(), 0);
+        });
     }
 
     #[test]

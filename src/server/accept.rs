@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::address::Bound;
+use crate::descriptor::apart;
 use crate::guard::tell;
 use crate::message::Peer;
 
@@ -31,6 +32,7 @@ impl Bound {
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         use rustix::net::{SocketFlags, acceptfrom_with};
         let (socket, address) = acceptfrom_with(self, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        let socket = apart(socket)?;
         match self {
             Self::Tcp(_) => {
                 let address = address.and_then(|address| SocketAddr::try_from(address).ok());
@@ -47,12 +49,14 @@ impl Bound {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
+                let stream = apart(stream)?;
                 stream.set_nonblocking(true)?;
                 let _ = stream.set_nodelay(true);
                 Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
+                let stream = apart(stream)?;
                 stream.set_nonblocking(true)?;
                 Ok((Socket::Unix(stream), Peer::Unix))
             }

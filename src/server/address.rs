@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::descriptor::apart;
 use crate::error::{Error, Result};
 
 /// Connections the kernel holds until they are accepted, unless the server sets
@@ -36,6 +37,9 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A Unix socket; empty for one without a name.
     Unix(PathBuf),
+    /// A Unix socket in Linux's abstract namespace (unix(7)), by its name: it has no
+    /// file, and goes with its last descriptor.
+    Abstract(Vec<u8>),
 }
 
 impl Address {
@@ -49,7 +53,7 @@ impl Address {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp(address) => Some(address.port()),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Abstract(_) => None,
         }
     }
 }
@@ -58,7 +62,12 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            // A file with the name of an abstract address.
+            Self::Unix(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@") => {
+                write!(f, "unix:./{}", path.display())
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
         }
     }
 }
@@ -83,6 +92,8 @@ pub struct Listener {
     address: Address,
     /// The socket's file, which goes when the listener goes.
     pub(super) file: Option<SocketFile>,
+    /// The process that bound it, if it was not given.
+    pub(super) binder: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -100,18 +111,31 @@ impl AsFd for Bound {
     }
 }
 
-/// The file of a Unix socket, removed when dropped, unless another has taken its
-/// place since.
+impl Bound {
+    /// Ends listening, whoever else has the descriptor: in a process that was forked
+    /// meanwhile it stays open, and clients would be kept waiting there. A listener that
+    /// was given to this process, or inherited by it, others listen on.
+    pub fn shut(&self, binder: Option<u32>) {
+        if binder == Some(std::process::id()) {
+            // If it has ended already, all the better.
+            let _ = SockRef::from(self).shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// The file of a Unix socket, removed when dropped by the process that made it, unless
+/// another has taken its place since.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     id: Option<(u64, u64)>,
+    maker: u32,
 }
 
 impl SocketFile {
     fn new(path: PathBuf) -> Self {
         let id = Self::id(&path);
-        Self { path, id }
+        Self { path, id, maker: std::process::id() }
     }
 
     /// Device and number of the file that is there.
@@ -123,14 +147,16 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.id.is_some() && Self::id(&self.path) == self.id {
+        if self.maker == std::process::id() && self.id.is_some() && Self::id(&self.path) == self.id {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
 impl Listener {
-    /// Listens on `host:port`, with port 0 for any that is free, or `unix:path`.
+    /// Listens on `host:port`, with port 0 for any that is free, `unix:path`, or on Linux
+    /// `unix:@name` for an abstract name (unix(7)); a file of such a name is `unix:./@name`.
+    /// A link-local IPv6 address has its interface: `[fe80::1%eth0]:8080`.
     ///
     /// ```
     /// let error = transom::Listener::bind("127.0.0.1").unwrap_err();
@@ -140,22 +166,65 @@ impl Listener {
     /// # Errors
     /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
     pub fn bind(address: &str) -> Result<Self> {
+        Self::bind_as(address, None)
+    }
+
+    /// The same, where the file of a Unix socket has that mode before any client can
+    /// connect, whatever the umask; see [`Server::unix_mode`](crate::Server::unix_mode).
+    ///
+    /// ```
+    /// let path = std::env::temp_dir().join(format!("transom-mode-{}", std::process::id()));
+    /// let listener = transom::Listener::bind_with_mode(&format!("unix:{}", path.display()), 0o660)?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and [`Error::BadSetting`] of a mode beyond `0o777`.
+    pub fn bind_with_mode(address: &str, mode: u32) -> Result<Self> {
+        check_mode(mode)?;
+        Self::bind_as(address, Some(mode))
+    }
+
+    pub(super) fn bind_as(address: &str, mode: Option<u32>) -> Result<Self> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
+        let binder = Some(std::process::id());
+        if let Some(name) = address.strip_prefix("unix:@") {
+            if name.is_empty() || name.contains('\0') {
+                return Err(bad(address, "the name of an abstract Unix socket is missing or holds NUL"));
+            }
+            let listener = Self::try_from(bind_abstract(name).map_err(failed)?)?;
+            return Ok(Self { binder, ..listener });
+        }
         if let Some(path) = address.strip_prefix("unix:") {
             if path.is_empty() || path.contains('\0') {
                 return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
             }
-            let listener = Self::try_from(bind_unix(Path::new(path)).map_err(failed)?)?;
-            return Ok(Self { file: Some(SocketFile::new(path.into())), ..listener });
+            let listener = Self::try_from(bind_unix(Path::new(path), mode).map_err(failed)?)?;
+            return Ok(Self { file: Some(SocketFile::new(path.into())), binder, ..listener });
         }
         let mut last = None;
         for address in resolve(address)? {
             match bind_tcp(address) {
-                Ok(socket) => return socket.try_into(),
-                Err(error) => last = Some(error),
+                Ok(socket) => return Ok(Self { binder, ..Self::try_from(socket)? }),
+                Err(error) => last = Some((address, error)),
             }
         }
-        Err(last.map_or_else(|| bad(address, "the host has no address"), failed))
+        Err(match last {
+            None => bad(address, "the host has no address"),
+            Some((SocketAddr::V6(v6), error))
+                if v6.ip().is_unicast_link_local()
+                    && v6.scope_id() == 0
+                    && error.kind() == io::ErrorKind::InvalidInput =>
+            {
+                bad(address, format!("a link-local address has its interface, as in `[{}%eth0]`", v6.ip()))
+            }
+            Some((_, error)) => failed(error),
+        })
+    }
+
+    /// Sets the mode of the socket's file, if it is one that this process made.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| set_mode(&file.path, mode))
     }
 
     /// Where it listens, with the real port.
@@ -181,13 +250,14 @@ impl TryFrom<TcpListener> for Listener {
     type Error = Error;
 
     fn try_from(socket: TcpListener) -> Result<Self> {
+        let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
         // Connections inherit both (tcp(7)). Answers leave in one write: waiting to
         // fill a segment gains nothing.
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);
-        Ok(Self { socket: Bound::Tcp(socket), address, file: None })
+        Ok(Self { socket: Bound::Tcp(socket), address, file: None, binder: None })
     }
 }
 
@@ -196,9 +266,14 @@ impl TryFrom<UnixListener> for Listener {
     type Error = Error;
 
     fn try_from(socket: UnixListener) -> Result<Self> {
+        let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
-        let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
-        Ok(Self { socket: Bound::Unix(socket), address: Address::Unix(path.unwrap_or_default()), file: None })
+        let local = SockRef::from(&socket).local_addr()?;
+        let address = match local.as_abstract_namespace() {
+            Some(name) => Address::Abstract(name.to_owned()),
+            None => Address::Unix(local.as_pathname().map(Path::to_owned).unwrap_or_default()),
+        };
+        Ok(Self { socket: Bound::Unix(socket), address, file: None, binder: None })
     }
 }
 
@@ -220,8 +295,22 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
             "the host is missing, as in `127.0.0.1:8080`; all of IPv4 is `0.0.0.0`, all `[::]`",
         ));
     }
-    let found = (host, port).to_socket_addrs().map_err(|error| bad(address, error.to_string()))?;
+    // The system knows interfaces by name too (getaddrinfo(3)), but no brackets.
+    let plain = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let found = (plain, port).to_socket_addrs().map_err(|error| match plain.split_once('%') {
+        Some((ip, interface)) if ip.parse::<Ipv6Addr>().is_ok() => {
+            bad(address, format!("there is no interface {interface:?}, or the address needs none"))
+        }
+        _ => bad(address, error.to_string()),
+    })?;
     Ok(found.collect())
+}
+
+pub(super) fn check_mode(mode: u32) -> Result<()> {
+    if mode > 0o777 {
+        return Err(Error::BadSetting { name: "unix_mode", reason: "it is at most 0o777" });
+    }
+    Ok(())
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -233,19 +322,38 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match listen_unix(path) {
+fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
+    match listen_unix(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            listen_unix(path)
+            listen_unix(path, mode)
         }
         bound => bound,
     }
 }
 
-fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before the socket listens.
+    if let Some(mode) = mode {
+        set_mode(path, mode).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+    }
+    socket.listen(BACKLOG)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Listens on an abstract name, whose address begins with NUL (unix(7)).
+fn bind_abstract(name: &str) -> io::Result<UnixListener> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract names"));
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
     socket.listen(BACKLOG)?;
     Ok(OwnedFd::from(socket).into())
 }
@@ -268,6 +376,13 @@ mod tests {
 
     fn refusal(address: &str) -> String {
         Listener::bind(address).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_interface_is_known_by_its_name() {
+        let found = resolve("[fe80::1%lo]:80").unwrap();
+        let [SocketAddr::V6(address)] = *found else { panic!("no address") };
+        assert_eq!((address.scope_id(), address.port()), (1, 80));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! The only file that knows that executor and that reactor.
 
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
@@ -15,12 +17,14 @@ use async_net::TcpStream;
 use async_net::unix::UnixStream;
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
 use log::Level;
+use socket2::SockRef;
 
 use super::Shared;
 use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::{Bound, Listener, SocketFile};
 use super::drain::{drain, end, stop_asked};
 use crate::conn::{Transport, refuse_busy, serve};
+use crate::descriptor::hold_standard;
 use crate::error::{Error, Result};
 use crate::guard::{guarded, tell};
 use crate::message::Peer;
@@ -80,15 +84,24 @@ where
 struct Registered {
     socket: Async<Bound>,
     alarm: Alarm,
+    binder: Option<u32>,
     #[expect(dead_code, reason = "goes when the listener goes")]
     file: Option<SocketFile>,
 }
 
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.socket.get_ref().shut(self.binder);
+    }
+}
+
 fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
     let register = |listener: Listener| {
-        let Listener { socket, file, .. } = listener;
-        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), file })
+        let Listener { socket, file, binder, .. } = listener;
+        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), binder, file })
     };
+    // Those of async-io are not to be these.
+    let _held = hold_standard();
     // The first registration of a process starts the thread of async-io, which panics if
     // there is none to be had.
     let registered = guarded("the reactor of async-io", || listeners.into_iter().map(register).collect());
@@ -150,10 +163,8 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
         }
         let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
         let admitted = match socket {
-            Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
-                let stream = Timed { reset_on_close: set_reset, ..Timed::socket(stream) };
-                admit(stream, peer, &shared, &executor, &refusals);
-            }),
+            Socket::Tcp(stream) => TcpStream::try_from(stream)
+                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
             Socket::Unix(stream) => UnixStream::try_from(stream)
                 .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
         };
@@ -195,26 +206,37 @@ fn admit<S>(
 struct Timed<S> {
     stream: S,
     alarm: Alarm,
-    reset_on_close: fn(&S, bool),
-    /// Bytes that it holds back until it is flushed; `None` is not known.
-    held: Option<usize>,
+    /// The socket, if it is one of the server's own.
+    socket: Option<fn(&S) -> SockRef<'_>>,
+    reset: bool,
 }
 
 impl<S> Timed<S> {
     /// Of a stream of the host's, which knows no reset and may hold back what is written.
     fn new(stream: S) -> Self {
-        Self { stream, alarm: Alarm::default(), reset_on_close: |_, _| (), held: None }
+        Self { stream, alarm: Alarm::default(), socket: None, reset: false }
     }
 
     /// Of a socket, which hands all that is written to the system.
-    fn socket(stream: S) -> Self {
-        Self { held: Some(0), ..Self::new(stream) }
+    fn socket(stream: S) -> Self
+    where
+        S: AsFd,
+    {
+        Self { stream, alarm: Alarm::default(), socket: Some(|stream| SockRef::from(stream)), reset: false }
     }
 }
 
-/// Makes the close of a TCP connection a reset or not (socket(7), `SO_LINGER`).
-fn set_reset(stream: &TcpStream, reset: bool) {
-    let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
+/// Ends the connection, whoever else has its descriptor, as the reactor of our own does.
+impl<S> Drop for Timed<S> {
+    fn drop(&mut self) {
+        let Some(socket) = self.socket.map(|socket| socket(&self.stream)) else { return };
+        #[cfg(target_os = "linux")]
+        if self.reset && rustix::net::connect_unspec(&*socket).is_ok() {
+            return;
+        }
+        // If the other end was faster, all the better.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
@@ -227,11 +249,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> 
     }
 
     fn held(&self) -> Option<usize> {
-        self.held
+        self.socket.map(|_| 0)
     }
 
     fn reset_on_close(&mut self, reset: bool) {
-        (self.reset_on_close)(&self.stream, reset);
+        self.reset = reset;
+        if let Some(socket) = self.socket {
+            // Also that of a process that ends meanwhile (socket(7), `SO_LINGER`).
+            let _ = socket(&self.stream).set_linger(reset.then_some(Duration::ZERO));
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub use service::Service;
 pub use sleep::sleep;
 pub use stop::{Report, Stopper};
 
+use address::check_mode;
+
 use crate::config::{Config, Limits, Timeouts};
 use crate::conn::{App, OnRefusal, Refusal};
 use crate::error::{Error, Result};
@@ -55,6 +57,7 @@ pub struct Server {
     stopper: Stopper,
     hook: ThreadHook,
     on_refusal: OnRefusal,
+    unix_mode: Option<u32>,
     listeners: Vec<Listener>,
 }
 
@@ -88,6 +91,7 @@ impl Server {
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
             on_refusal: Box::new(|_| ()),
+            unix_mode: None,
             listeners: Vec::new(),
         }
     }
@@ -196,8 +200,23 @@ impl Server {
         self
     }
 
-    /// Listens on an address: `host:port`, with port 0 for any that is free, or
-    /// `unix:path`. Called again, it listens there too. Clients may connect from
+    /// The mode of the files of Unix sockets that the server binds: who may connect, such
+    /// as `0o660` for the owner and the group (unix(7)). Without it, it is the umask's
+    /// affair. For sockets that are bound after this call the mode holds before any client
+    /// can connect; for those that were bound before, from the start of the server on.
+    /// Sockets that the server was given, and abstract names, have none.
+    ///
+    /// ```
+    /// transom::Server::new(transom::Router::new()).unix_mode(0o660);
+    /// ```
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
+        self
+    }
+
+    /// Listens on an address: `host:port`, with port 0 for any that is free,
+    /// `unix:path`, or `unix:@name`; see [`Listener::bind`]. Called again, it listens there too. Clients may connect from
     /// now on; they are served when the server is started.
     ///
     /// ```
@@ -206,9 +225,12 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
+    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said;
+    /// [`Error::BadSetting`] of a [`unix_mode`](Self::unix_mode) beyond `0o777`.
     pub fn bind(self, address: &str) -> Result<Self> {
-        Ok(self.listen(Listener::bind(address)?))
+        self.unix_mode.map_or(Ok(()), check_mode)?;
+        let listener = Listener::bind_as(address, self.unix_mode)?;
+        Ok(self.listen(listener))
     }
 
     /// Serves a listener that was made before: see [`Listener`].
@@ -356,6 +378,10 @@ impl Server {
         let limits = &self.config.limits;
         limits.check()?;
         self.config.timeouts.check()?;
+        if let Some(mode) = self.unix_mode {
+            check_mode(mode)?;
+            self.listeners.iter().try_for_each(|listener| listener.set_mode(mode))?;
+        }
         if let Some(backlog) = limits.backlog {
             self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
         }

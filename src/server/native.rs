@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -86,8 +86,7 @@ impl Transport for Line {
 
     fn reset_on_close(&mut self, reset: bool) {
         if self.is_tcp {
-            // A close without lingering is a reset (socket(7), SO_LINGER).
-            let _ = socket2::SockRef::from(&self.stream).set_linger(reset.then_some(Duration::ZERO));
+            self.stream.reset_on_close(reset);
         }
     }
 }
@@ -240,7 +239,9 @@ impl Listeners {
     /// Listens no more, on any thread: clients are refused.
     pub fn close(&mut self) {
         for listener in self.watched.drain(..) {
-            drop(lock(&listener.door).take());
+            if let Some(listener) = lock(&listener.door).take() {
+                listener.socket.shut(listener.binder);
+            }
         }
     }
 }

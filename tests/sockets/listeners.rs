@@ -1,12 +1,15 @@
 //! Where a server listens, and what it says when it cannot.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use transom::{Address, Error, Listener, Method, Request, Route, Router, Server};
 
+use crate::MODEL;
 use crate::common::{Client, PATIENCE, configured, own_address, socket_path};
 
 fn app() -> Router {
@@ -64,6 +67,85 @@ fn ipv4_ipv6_and_a_unix_socket_at_once() {
         if let Address::Tcp(address) = address {
             assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         }
+    }
+}
+
+/// The mode of a file, without its kind.
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn the_mode_of_a_unix_socket_is_a_setting() {
+    let paths = [socket_path(), socket_path(), socket_path()];
+    let [early, late, own] = paths.each_ref().map(|path| format!("unix:{}", path.display()));
+    let server = server().bind(&early).unwrap().unix_mode(0o606).bind(&late).unwrap();
+    assert_eq!(mode(&paths[1]), 0o606, "before any client can connect");
+    let listener = Listener::bind_with_mode(&own, 0o600).unwrap();
+    assert_eq!(mode(&paths[2]), 0o600);
+    let server = server.listen(listener).start().unwrap();
+    assert_eq!(paths.each_ref().map(|path| mode(path)), [0o606; 3]);
+    Client::connect(&server).get("/").expect(200, "to unix");
+    for result in
+        [server_error(server_with_mode(0o1777)), Listener::bind_with_mode(&late, 0o1000).unwrap_err()]
+    {
+        assert_eq!(result.to_string(), "bad setting unix_mode: it is at most 0o777");
+    }
+}
+
+fn server_with_mode(mode: u32) -> Server {
+    server().bind("127.0.0.1:0").unwrap().unix_mode(mode)
+}
+
+fn server_error(server: Server) -> Error {
+    server.start().map(drop).unwrap_err()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_abstract_name_is_an_address_without_a_file() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+
+    let name = format!("transom-{}-{MODEL}", std::process::id());
+    let address = format!("unix:@{name}");
+    let at = SocketAddr::from_abstract_name(&name).unwrap();
+    let running = server().unix_mode(0o600).bind(&address).unwrap().start().unwrap();
+    assert_eq!(running.local_addr(), &Address::Abstract(name.clone().into()));
+    assert_eq!(running.local_addr().to_string(), address);
+    assert!(!Path::new(&format!("@{name}")).exists());
+    let mut client = UnixStream::connect_addr(&at).unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("to unix"), "{answer}");
+    assert!(matches!(server().bind(&address), Err(Error::Bind { .. })), "it is in use");
+    running.stop(PATIENCE);
+    assert!(UnixStream::connect_addr(&at).is_err());
+    // A socket that was given says its name too.
+    let given = UnixListener::bind_addr(&at).unwrap();
+    assert_eq!(Listener::try_from(given).unwrap().local_addr().to_string(), address);
+    let file = Address::Unix("@name".into());
+    assert_eq!(file.to_string(), "unix:./@name");
+}
+
+#[test]
+fn a_link_local_address_has_its_interface_by_name() {
+    // One line for each address: it, the interface's number and its name among more.
+    let known = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    for line in known.lines().filter(|line| line.starts_with("fe80")) {
+        let interface = line.split_whitespace().last().unwrap();
+        let digits: Vec<_> = line.as_bytes()[..32].chunks(4).map(String::from_utf8_lossy).collect();
+        let server =
+            server().bind(&format!("[{}%{interface}]:0", digits.join(":"))).unwrap().start().unwrap();
+        assert_eq!(Client::connect(&server).get("/").status, 200);
+    }
+    for (address, reason) in [
+        ("[fe80::1%nowhere]:0", "there is no interface \"nowhere\""),
+        ("[fe80::1]:0", "a link-local address has its interface, as in `[fe80::1%eth0]`"),
+    ] {
+        let text = server().bind(address).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("bad address {address:?}: {reason}")), "{text}");
     }
 }
 
@@ -145,6 +227,8 @@ fn bad_addresses_are_told_apart() {
         (":8080", "the host is missing"),
         ("unix:", "the path of a Unix socket is missing or holds NUL"),
         ("unix:/tmp/a\0b", "the path of a Unix socket is missing or holds NUL"),
+        ("unix:@", "the name of an abstract Unix socket is missing or holds NUL"),
+        ("unix:@a\0b", "the name of an abstract Unix socket is missing or holds NUL"),
     ] {
         let error = server().bind(address).unwrap_err();
         let text = error.to_string();

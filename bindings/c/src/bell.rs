@@ -14,7 +14,10 @@ impl Bell {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: just opened, and nobody else's.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        let event = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        // One with the number of a standard stream would get what the host prints. The
+        // copy's number is above those.
+        Ok(Self(if descriptor > libc::STDERR_FILENO { event } else { event.try_clone()? }))
     }
 
     /// Makes the descriptor readable.

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use transom::{Address, Listener};
+use transom::Address;
 
 use crate::bytes::{place, room, text};
 use crate::error::{report, transom_error};
@@ -12,14 +12,17 @@ use crate::process;
 use crate::running::Running;
 use crate::server::transom_server;
 use crate::settings::{FOREVER, duration};
-use crate::setup::Setup;
+use crate::setup::{Setup, bind};
 use crate::status::transom_status;
 
 /// Listens on an address, before the server is started: clients can connect,
 /// and are served from the start on. May be called several times.
 ///
 /// "127.0.0.1:8080", "[::1]:0" (port 0: the system picks one, see
-/// transom_server_port), "localhost:8080", "unix:/run/app.sock".
+/// transom_server_port), "localhost:8080", "[fe80::1%eth0]:8080" (a link-local
+/// address with its interface), "unix:/run/app.sock" (see
+/// transom_server_set_unix_mode), or on Linux "unix:@name", an abstract name
+/// (unix(7)); a file of such a name is "unix:./@name".
 ///
 /// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
 /// TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_ALREADY_STARTED.
@@ -33,7 +36,9 @@ pub unsafe extern "C" fn transom_server_bind(
     let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, address) = unsafe { (transom_server::get(server)?, text(address)?) };
-        let listener = Listener::bind(address)?;
+        // Looking a name up may take its time: no lock is held meanwhile.
+        let mode = server.set_up(|setup| setup.unix_mode)?;
+        let listener = bind(address, mode)?;
         Ok(server.set_up(|setup| setup.listeners.push(listener))?)
     };
     // SAFETY: NULL or valid, by the contract.

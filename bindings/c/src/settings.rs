@@ -86,6 +86,29 @@ pub unsafe extern "C" fn transom_server_set_workers(
     })
 }
 
+/// The mode of the files of Unix sockets that the server binds, 0777 at most:
+/// who may connect, such as 0660 for the owner and the group (unix(7)). Without
+/// it, it is the umask's affair. For sockets that are bound after this call the
+/// mode holds before any client can connect; for those that were bound before,
+/// from the start of the server on. Sockets that the server was given, and
+/// abstract names ("unix:@name"), have none.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT of more than 0777, TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_unix_mode(
+    server: *mut transom_server,
+    mode: u32,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        if mode > 0o777 {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        server.set_up(|setup| setup.unix_mode = Some(mode))?;
+    })
+}
+
 /// Sets one limit on what clients can make the server do. Name, meaning,
 /// default:
 ///

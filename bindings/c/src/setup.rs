@@ -21,6 +21,7 @@ pub(crate) struct Setup {
     pub model: Model,
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
+    pub unix_mode: Option<u32>,
     pub listeners: Vec<Listener>,
     routes: Vec<(Option<Method>, String, Endpoint)>,
     fallback: Option<Endpoint>,
@@ -53,7 +54,7 @@ impl Setup {
     pub fn start(&mut self, address: Option<&str>) -> Result<Handle, Error> {
         // What can be wrong is found out before the listeners are given away.
         self.server()?.service()?;
-        let last = address.map(Listener::bind).transpose()?;
+        let last = address.map(|address| bind(address, self.unix_mode)).transpose()?;
         let server = self.server()?;
         self.listeners.drain(..).chain(last).fold(server, Server::listen).start()
     }
@@ -76,11 +77,20 @@ impl Setup {
                 process::block_signals();
                 hooks.clone().map(Hooks::enter)
             });
+        let server = match self.unix_mode {
+            Some(mode) => server.unix_mode(mode),
+            None => server,
+        };
         Ok(match self.workers {
             Some(workers) => server.workers(workers),
             None => server,
         })
     }
+}
+
+/// Listens there; the file of a Unix socket has that mode.
+pub(crate) fn bind(address: &str, unix_mode: Option<u32>) -> Result<Listener, Error> {
+    unix_mode.map_or_else(|| Listener::bind(address), |mode| Listener::bind_with_mode(address, mode))
 }
 
 fn route(method: Option<&Method>, pattern: &str, endpoint: Endpoint) -> Route {

@@ -148,6 +148,7 @@ programs! {
     files
     forking
     gone
+    holding
     lengths
     listening
     logging
@@ -157,6 +158,7 @@ programs! {
     restarts
     round_trip
     signals
+    standard
     stopping
     streaming
     stress

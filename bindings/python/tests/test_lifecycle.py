@@ -4,6 +4,7 @@ import gc
 import http.client
 import os
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -53,6 +54,34 @@ class TestLifecycle(Quiet, unittest.TestCase):
                     response = http.client.HTTPResponse(connection)
                     response.begin()
                     self.assertEqual(response.read(), b"None")
+
+    def test_the_mode_of_a_unix_socket_is_a_setting(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "socket")
+            for mode in (0o600, 0o666, 0o660):
+                with Server(unix_mode=mode).start(f"unix:{path}"):
+                    self.assertEqual(os.stat(path).st_mode & 0o7777, mode)
+        for mode in (0o1000, -1, "0660", 1.0):
+            with (
+                self.subTest(mode=mode),
+                self.assertRaisesRegex(transom.InvalidArgumentError, "unix_mode is"),
+            ):
+                Server(unix_mode=mode)
+
+    @unittest.skipUnless(sys.platform == "linux", "abstract names are Linux's")
+    def test_an_abstract_unix_socket(self):
+        name = f"transom-python-{os.getpid()}"
+        app = Server()
+        app.get("/")(lambda request: "hello")
+        with app.start(f"unix:@{name}") as running:
+            self.assertEqual((running.url, running.port), (f"unix:@{name}", 0))
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(LIMIT)
+                connection.connect(f"\0{name}")
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                response = http.client.HTTPResponse(connection)
+                response.begin()
+                self.assertEqual(response.read(), b"hello")
 
     def test_it_can_be_started_again(self):
         app = hello()

@@ -35,6 +35,80 @@ report = app.run("127.0.0.1:0")
 print("finished", report.finished, "cut", report.cut, flush=True)
 """
 
+HOLDING = """
+import http.client, os, signal, socket
+from transom import Server
+app = Server(model="MODEL")
+@app.get("/hello")
+def hello(request):
+    return "hello"
+@app.get("/async")
+async def wait(request):
+    return "async"
+running = app.start("127.0.0.1:0")
+for path in ("/hello", "/async"):
+    connection = socket.create_connection(("127.0.0.1", running.port), 20)
+    connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n" % path.encode())
+    assert connection.recv(1000)
+    child = os.fork()
+    if child == 0:
+        # What was open stays so, in here.
+        for output in (1, 2):
+            os.close(output)
+        signal.alarm(60)
+        signal.pause()
+        os._exit(0)
+    connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\nConnection: close\\r\\n\\r\\n" % path.encode())
+    while connection.recv(1000):
+        pass
+    idle = socket.create_connection(("127.0.0.1", running.port), 20)
+    running.stop()
+    try:
+        assert idle.recv(1000) == b""
+    except ConnectionResetError:
+        pass  # it was still in the backlog
+    try:
+        socket.create_connection(("127.0.0.1", running.port), 20)
+    except ConnectionRefusedError:
+        pass
+    else:
+        raise AssertionError("somebody listens")
+    # The child keeps the port from nobody.
+    running = app.start(f"127.0.0.1:{running.port}")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+running.stop()
+print("well", flush=True)
+"""
+
+STANDARD = """
+import os, socket
+output = os.dup(1)
+while output <= 2:
+    output = os.dup(output)
+for number in range(3):
+    os.close(number)
+from transom import Server
+app = Server()
+@app.get("/hello")
+def hello(request):
+    return "hello"
+@app.get("/async")
+async def wait(request):
+    return "async"
+with app.start("127.0.0.1:0") as running:
+    taken = [number for number in range(3) if os.path.exists(f"/proc/self/fd/{number}")]
+    connection = socket.create_connection(("127.0.0.1", running.port), 20)
+    for path in (b"/hello", b"/async"):
+        connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n" % path)
+        assert b"200" in connection.recv(1000)
+    own = connection.fileno()
+    taken += [number for number in range(3) if number != own and os.path.exists(f"/proc/self/fd/{number}")]
+    connection.close()
+os.write(output, b"taken %a\\n" % taken)
+os._exit(0)
+"""
+
 EXIT = """
 import sys, time, threading, asyncio
 from transom import Server
@@ -162,6 +236,19 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """
         with Program(code) as program:
             self.assertEqual(program.end(), (0, "[]\n['own'] True\nTrue\nTrue\n", ""))
+
+
+class TestDescriptors(unittest.TestCase):
+    def test_a_forked_child_keeps_neither_clients_nor_the_port(self):
+        for model in ("event", "threads", "sequential"):
+            with self.subTest(model=model), Program(HOLDING.replace("MODEL", model)) as program:
+                code, out, err = program.end()
+                self.assertEqual((code, out), (0, "well\n"), err)
+
+    def test_nothing_takes_the_place_of_a_closed_standard_stream(self):
+        with Program(STANDARD) as program:
+            code, out, err = program.end()
+            self.assertEqual((code, out), (0, "taken []\n"), err)
 
 
 class TestExit(unittest.TestCase):

@@ -66,6 +66,10 @@ class Handle:
         """The number of threads that speak HTTP."""
         self._check_setting(quick.server_set_workers(self._use(), count))
 
+    def set_unix_mode(self, mode: int) -> None:
+        """The mode of the files of Unix sockets."""
+        check(quick.server_set_unix_mode(self._use(), mode), f"unix_mode={mode:#o}")
+
     def set_limit(self, name: str, value: int) -> None:
         """A limit by its name, in bytes or a count.
 

@@ -15,6 +15,7 @@ from transom._errors import AlreadyStartedError, InvalidArgumentError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
 from transom._running import Running
+from transom._standard import standard_held
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +45,9 @@ class Server:
     In the last two, which are there on Linux only, a connection makes room when clients
     wait for it: it is closed after its answer, or when it has asked nothing for as long
     as the timeout `drain` says.
+
+    `unix_mode` is the mode of the file of a Unix socket, such as `0o660` for the owner and
+    the group: it holds before any client can connect. Without it, it is the umask's affair.
 
     `threads` is the most Python threads for handlers that block, by default the number
     of processors + 4, at most 32. `limits` (bytes or counts) and `timeouts` (seconds,
@@ -81,6 +85,7 @@ class Server:
         threads: int | None = None,
         limits: Mapping[str, int] | None = None,
         timeouts: Mapping[str, float | None] | None = None,
+        unix_mode: int | None = None,
     ) -> None:
         if model not in get_args(_Model):
             raise InvalidArgumentError(f"model is 'sequential', 'threads' or 'event', got {shown(model)}")
@@ -90,6 +95,9 @@ class Server:
         self._threads = usual if threads is None else whole("threads", threads, 1, _MOST_THREADS)
         self._limits = _mapping("limits", limits)
         self._timeouts = _mapping("timeouts", timeouts)
+        if unix_mode is not None:
+            whole("unix_mode", unix_mode, 0, 0o777)
+        self._unix_mode = unix_mode
         self._routes: list[Route] = []
         self._bindings: list[tuple[str | None, str, int]] = []
         self._fallback: int | None = None
@@ -102,6 +110,8 @@ class Server:
         handle = Handle()
         handle.set_model(self._model)
         handle.set_workers(self._workers)
+        if self._unix_mode is not None:
+            handle.set_unix_mode(self._unix_mode)
         for name, value in self._limits.items():
             handle.set_limit(name, value)
         for name, timeout in self._timeouts.items():
@@ -220,7 +230,8 @@ class Server:
                 handle.fallback(self._fallback)
             backlog = self._limits.get("pool_queue", 1024)
             running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
-            running.begin(address)
+            with standard_held():
+                running.begin(address)
             self._running = running
             return running
 
@@ -236,8 +247,9 @@ class Server:
     def start(self, address: str = _ADDRESS) -> Running:
         """Listens and returns; the server runs on threads of its own until stopped.
 
-        Addresses are such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or
-        `unix:/path`; port 0 is any free one. Handlers run on threads of ours, `async def`
+        Addresses are such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`,
+        `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name;
+        port 0 is any free one. Handlers run on threads of ours, `async def`
         ones on one event loop. No signal handler is installed. After a stop it may be
         started again.
 

@@ -1,0 +1,78 @@
+/* With standard input, output and error closed, no descriptor of the server's takes their numbers. */
+#include "common.h"
+
+#include <fcntl.h>
+
+static transom_responder *kept;
+
+static void keep(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    kept = responder;
+}
+
+static void send_file(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    int fd = open("standard.txt", O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END));
+}
+
+static int is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void serve(const char *model)
+{
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    uint16_t port;
+    int fd;
+
+    OK(transom_server_set_model(server, model));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/file", send_file, NULL, NULL));
+    OK(transom_server_route_pull(server, "GET", "/pull", 1));
+    OK(transom_server_bind(server, "unix:standard.sock", NULL));
+    OK(transom_server_bind(server, "unix:@transom-standard", NULL));
+    port = start(server);
+    CHECK(transom_server_event_fd(server) > 2);
+    CHECK(!is_open(0) && !is_open(1) && !is_open(2));
+
+    /* The client's own descriptor is 0. */
+    fd = connect_to(port);
+    CHECK(fd == 0);
+    ask(fd, "GET", "/keep");
+    EVENTUALLY(kept != NULL);
+    CHECK(!is_open(1) && !is_open(2));
+    /* What the host prints reaches nobody. */
+    CHECK(write(1, "stray", 5) < 0 && write(2, "stray", 5) < 0);
+    OK(transom_responder_send_text(kept, 200, "kept"));
+    kept = NULL;
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strcmp(reply.body, "kept") == 0);
+    CHECK(get(port, "/hello", &reply) == 200);
+    CHECK(get(port, "/file", &reply) == 200 && strcmp(reply.body, "a file") == 0);
+    transom_server_free(server);
+    CHECK(!is_open(0) && !is_open(1) && !is_open(2));
+}
+
+int main(void)
+{
+    static const char *const models[] = {"event", "threads", "sequential"};
+    FILE *file = fopen("standard.txt", "w");
+    size_t i;
+
+    CHECK(file != NULL && fputs("a file", file) >= 0 && fclose(file) == 0);
+    /* Failures are still to be seen. */
+    fclose(stdin);
+    fclose(stdout);
+    CHECK((stderr = fdopen(fcntl(2, F_DUPFD_CLOEXEC, 100), "w")) != NULL);
+    close(0);
+    close(1);
+    close(2);
+    for (i = 0; i < sizeof models / sizeof models[0]; i++)
+        serve(models[i]);
+    return 0;
+}
