@@ -416,8 +416,8 @@ transom_server *transom_server_new(void);
 
 /*
  * Stops the server if it runs (as transom_server_stop, with the timeout "stop"
- * as the deadline, 10 s), waits for its threads and frees it and all user
- * data. NULL is fine.
+ * as the deadline, 10 s), waits for its threads, at most 200 ms past the
+ * deadline, and frees it and all user data. NULL is fine.
  *
  * Nothing else may be using the server by then, its own handlers excepted:
  * threads that pull or wait must have ended. A handler that is not done when

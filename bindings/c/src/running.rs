@@ -21,10 +21,10 @@ struct Stop {
 }
 
 /// How long after the deadline of a stop the pull queue is closed at the latest.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_millis(100);
 
 /// How often it is asked whether the deadline has moved closer.
-const CLOSE_TURN: Duration = Duration::from_secs(1);
+const CLOSE_TURN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Running {
     pub handle: Handle,

@@ -12,8 +12,9 @@ use crate::running::Running;
 use crate::setup::Setup;
 use crate::status::transom_status;
 
-/// How long past the deadline threads have to end once they were cut off.
-const CUT_GRACE: Duration = Duration::from_secs(1);
+/// How long past the deadline threads have to end once they were cut off. It is a little
+/// more than they need, unless a handler holds one.
+const CUT_GRACE: Duration = Duration::from_millis(200);
 
 /// A server: routes and settings at first, then threads and sockets. All
 /// functions may be called from any thread, also at the same time, but for
@@ -134,8 +135,8 @@ pub extern "C" fn transom_server_new() -> *mut transom_server {
 }
 
 /// Stops the server if it runs (as transom_server_stop, with the timeout "stop"
-/// as the deadline, 10 s), waits for its threads and frees it and all user
-/// data. NULL is fine.
+/// as the deadline, 10 s), waits for its threads, at most 200 ms past the
+/// deadline, and frees it and all user data. NULL is fine.
 ///
 /// Nothing else may be using the server by then, its own handlers excepted:
 /// threads that pull or wait must have ended. A handler that is not done when

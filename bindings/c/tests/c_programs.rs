@@ -143,6 +143,7 @@ macro_rules! programs {
 programs! {
     answering
     bad_input
+    bounds
     events
     fields
     files

@@ -83,6 +83,37 @@ class TestLifecycle(Quiet, unittest.TestCase):
                 response.begin()
                 self.assertEqual(response.read(), b"hello")
 
+    def test_a_stop_takes_the_time_that_was_asked_for(self):
+        release, begun = threading.Event(), threading.Semaphore(0)
+        self.addCleanup(release.set)
+
+        def block():
+            begun.release()
+            release.wait(LIMIT)
+            return "late"
+
+        for model in ("event", "threads", "sequential"):
+            app = Server(model=model)
+            app.get("/pool", blocking=True)(lambda request: block())
+            app.get("/place", blocking=False)(lambda request: block())
+
+            @app.get("/loop")
+            async def loop(request):
+                return block()
+
+            for path in ("/pool", "/place", "/loop"):
+                with self.subTest(model=model, path=path):
+                    running = app.start("127.0.0.1:0")
+                    with socket.create_connection(("127.0.0.1", running.port), LIMIT) as connection:
+                        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                        self.assertTrue(begun.acquire(timeout=LIMIT))
+                        start = time.monotonic()
+                        report = running.stop(0.4)
+                        took = time.monotonic() - start
+                    self.assertGreater(took, 0.3)
+                    self.assertLess(took, 0.95)
+                    self.assertEqual(report.cut, 1)
+
     def test_it_can_be_started_again(self):
         app = hello()
         for _ in range(3):

@@ -1,6 +1,7 @@
 """Serving in an event loop of the host's."""
 
 import asyncio
+import socket
 import threading
 import time
 import unittest
@@ -61,6 +62,38 @@ class TestServe(Quiet, unittest.TestCase):
         self.assertEqual(set(in_loop), {main})
         self.assertTrue(all(name.startswith("transom-pool") for name in on_pool))
         self.assertEqual(self.log, [])
+
+    def test_a_stop_takes_the_time_that_was_asked_for_though_the_loop_is_blocked(self):
+        app = Server()
+        release, begun = threading.Event(), threading.Event()
+
+        @app.get("/")
+        async def block(request):
+            begun.set()
+            release.wait(LIMIT)
+            return "late"
+
+        async def main():
+            listening = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(app.serve("127.0.0.1:0", ready=listening.set_result))
+            stopping = asyncio.to_thread(self.measure_stop, await listening, begun, release)
+            report, took = await stopping
+            await task
+            return report, took
+
+        _, took = asyncio.run(asyncio.wait_for(main(), LIMIT))
+        self.assertGreater(took, 0.3)
+        self.assertLess(took, 0.95)
+
+    def measure_stop(self, running, begun, release):
+        with socket.create_connection(("127.0.0.1", running.port), LIMIT) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            begun.wait(LIMIT)
+            start = time.monotonic()
+            report = running.stop(0.4)
+            took = time.monotonic() - start
+            release.set()
+        return report, took
 
     def test_no_threads_for_asynchronous_handlers(self):
         app = Server()

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 #: How long exchanges under way get when the interpreter exits, in seconds.
 _AT_EXIT = 1.0
-#: How long threads get to end once the library has stopped, in seconds. One that a
-#: handler keeps is left behind; it is a daemon.
+#: How long threads get to end once the library has stopped, in seconds, and how long past
+#: the deadline of a stop all of it may take. A thread that a handler keeps is left behind;
+#: it is a daemon.
 _JOIN = 0.25
 #: How long a wait goes without a look at signals, in seconds.
 _SLICE = 0.05
@@ -183,7 +184,7 @@ class Running:
                 self._reap_elsewhere(timeout)
             return report
         if self._host_loop is not None:
-            ended = self._ended.wait(timeout + 1.0)
+            ended = self._ended.wait(timeout + _JOIN)
             return self._final() if ended else report
         with self._lock:
             return self._report or self._reap(timeout)
@@ -215,14 +216,20 @@ class Running:
 
     def _reap(self, timeout: float) -> Report:
         """Waits for the end of all threads, the library's and ours, and frees what they used."""
-        end = monotonic() + timeout + 1.0
+        end = monotonic() + timeout + _JOIN
         while not self._handle.wait(_SLICE) and monotonic() < end:
             pass
         report = self._handle.report()
-        clean = self._pullers.join(_JOIN)
-        clean = self._pool.close(_JOIN) and clean
+        end = min(end, monotonic() + _JOIN)
+
+        def left() -> float:
+            return max(0.0, end - monotonic())
+
+        # Each is told to end, however little time there is to see it do so.
+        clean = self._pullers.join(left())
+        clean = self._pool.close(left()) and clean
         if self._loop_thread is not None:
-            clean = self._loop_thread.close(_JOIN) and clean
+            clean = self._loop_thread.close(left()) and clean
         self._conclude(report, clean)
         return report
 
