@@ -6,10 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from transom._errors import SystemCallError
-from transom._thread import join_thread, start_thread
+from transom._thread import SimpleQueue, join_thread, start_thread
 
 Job = Callable[[], None]
 

@@ -12,7 +12,6 @@ import logging
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
 from time import perf_counter
 
 from transom import _native as native
@@ -24,7 +23,7 @@ from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
 from transom._request import Request
 from transom._response import SERVER_ERROR, TEXT, content_type_line, from_value
 from transom._route import SHORT, Route
-from transom._thread import join_thread, start_thread
+from transom._thread import Empty, SimpleQueue, join_thread, start_thread
 
 #: How long a handler may keep the leader, in seconds, before the watcher steps in.
 STUCK = 0.03

@@ -8,7 +8,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from queue import SimpleQueue
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from transom._handle import Handle, Report
 from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
-from transom._thread import start_thread
+from transom._thread import SimpleQueue, expect_real_loop, start_thread
 
 if TYPE_CHECKING:
     # Loaded only by those who use it: it takes as much memory as all the rest.
@@ -124,6 +123,7 @@ class Running:
 
         if self._host_loop is not None:
             return LoopSide(dispatcher, self._host_loop)
+        expect_real_loop()
         self._loop_thread = LoopThread(dispatcher, self._loop_pulls, self._add_thread)
         return self._loop_thread.side
 

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from transom._check import flag, got, seconds, shown, text, whole
@@ -16,6 +15,7 @@ from transom._handle import Handle, Report
 from transom._route import Handler, Route
 from transom._running import Running
 from transom._standard import standard_held
+from transom._thread import SimpleQueue
 
 if TYPE_CHECKING:
     import asyncio
