@@ -400,3 +400,82 @@ class TestPlaces(Quiet, unittest.TestCase):
             self.assertTrue(noticed.wait(LIMIT))
             self.assertEqual(fetch(running, "/alive").text, "False")
         self.assertEqual(self.log, [])
+
+
+class TestOneThread(Quiet, unittest.TestCase):
+    """With `threads=1`, one plain handler runs at a time."""
+
+    def app(self, model="event"):
+        app = Server(threads=1, model=model)
+        self.running, self.most = 0, 0
+        self.entered = threading.Event()
+
+        def alone(seconds):
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.entered.set()
+            end = time.perf_counter() + seconds
+            while time.perf_counter() < end:
+                time.sleep(0.001)
+            self.running -= 1
+            return "done"
+
+        for name, blocking in (("pool", True), ("in-place", False), ("adaptive", None)):
+            app.get(f"/{name}/{{ms}}", blocking=blocking)(
+                lambda request: alone(int(request.params["ms"]) / 1000)
+            )
+
+        @app.get("/steps/{ms}")
+        def steps(request):
+            try:
+                for _ in range(5):
+                    yield alone(int(request.params["ms"]) / 1000)
+            finally:
+                alone(0.001)
+
+        @app.get("/async")
+        async def asynchronous(request):
+            await asyncio.sleep(0)
+            return "async"
+
+        return app
+
+    def ask(self, running):
+        # Quick enough to come in place.
+        for _ in range(20):
+            fetch(running, "/adaptive/0")
+        paths = ("/pool/20", "/in-place/20", "/adaptive/20", "/steps/10", "/in-place/0", "/adaptive/0") * 4
+        answers = at_once(lambda n: fetch(running, paths[n]).text.replace("done", ""), len(paths))
+        self.assertEqual(answers, [""] * len(paths))
+        self.assertTrue(until(lambda: self.running == 0))
+        self.assertEqual((self.most, self.log), (1, []))
+
+    def test_one_plain_handler_runs_at_a_time(self):
+        for model in ("event", "threads"):
+            with self.app(model).start("127.0.0.1:0") as running:
+                self.ask(running)
+
+    def test_nor_do_two_in_the_event_loop_of_the_host(self):
+        app = self.app()
+
+        async def host():
+            listening = asyncio.Queue()
+            serving = asyncio.ensure_future(app.serve("127.0.0.1:0", ready=listening.put_nowait))
+            running = await listening.get()
+            await asyncio.to_thread(self.ask, running)
+            running.stop(0)
+            await serving
+
+        asyncio.run(host())
+
+    def test_asynchronous_handlers_do_not_wait_for_it(self):
+        with self.app().start("127.0.0.1:0") as running:
+            for place in ("pool", "in-place"):
+                self.entered.clear()
+                slow = threading.Thread(target=fetch, args=(running, f"/{place}/1500"))
+                slow.start()
+                self.assertTrue(self.entered.wait(LIMIT))
+                begun = time.perf_counter()
+                self.assertEqual(fetch(running, "/async").text, "async")
+                self.assertLess(time.perf_counter() - begun, 1.0)
+                slow.join(LIMIT)

@@ -21,6 +21,17 @@ def slow(request):
     print("begun", flush=True)
     time.sleep(float(request.query["s"]))
     return "slow"
+@app.get("/stream")
+def stream(request):
+    while True:
+        yield "news"
+        time.sleep(0.05)
+@app.get("/async-stream")
+async def async_stream(request):
+    import asyncio
+    while True:
+        yield "news"
+        await asyncio.sleep(0.05)
 @app.get("/exit")
 def leave(request):
     raise SystemExit(7)
@@ -170,6 +181,39 @@ class TestSignals(unittest.TestCase):
             self.assertEqual(read_all(connection), b"")
             self.assertEqual(program.end()[:2], (0, "finished 0 cut 1\n"))
             self.assertLess(time.monotonic() - begun, 3.0)
+
+    def test_a_stop_that_takes_a_moment_says_what_is_being_finished(self):
+        line = r"^stopping: %s being finished, for at most \d+(\.\d+)? s; Ctrl-C or SIGTERM again cuts\n$"
+        for first, second in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)):
+            for paths, number in (
+                (["/stream"], "1 request or stream is"),
+                (["/async-stream", "/stream", "/slow?s=60"], "3 requests or streams are"),
+            ):
+                with Program(RUN) as program:
+                    port = program.port()
+                    connections = [get(port, path) for path in paths]
+                    for connection in connections[: 1 if len(paths) == 1 else 2]:
+                        self.assertIn(b"200 OK", connection.recv(4096))
+                    if "/slow?s=60" in paths:
+                        program.expect("begun")
+                    program.process.send_signal(first)
+                    said = program.process.stderr.readline()
+                    self.assertRegex(said, line % number)
+                    begun = time.monotonic()
+                    program.process.send_signal(second)
+                    code, out, err = program.end()
+                    self.assertLess(time.monotonic() - begun, 2.0)
+                    self.assertEqual((code, out, err), (0, f"finished 0 cut {len(paths)}\n", ""))
+                    for connection in connections:
+                        connection.close()
+
+    def test_what_is_finished_in_the_meantime_is_not_cut(self):
+        with Program(RUN) as program, get(program.port(), "/slow?s=1") as connection:
+            program.expect("begun")
+            program.process.send_signal(signal.SIGTERM)
+            self.assertIn("stopping: 1 request or stream is", program.process.stderr.readline())
+            self.assertIn(b"slow", read_all(connection))
+            self.assertEqual(program.end(), (0, "finished 1 cut 0\n", ""))
 
     def test_a_signal_while_busy(self):
         with Program(RUN) as program:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from contextvars import Context, copy_context
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class Dispatcher:
         pool: Pool,
         loop_side: Callable[[Dispatcher], LoopSide],
         on_fatal: Callable[[BaseException], None],
+        alone: bool = False,
     ) -> None:
         self.handle = handle
         self.routes = routes
@@ -50,6 +52,8 @@ class Dispatcher:
         self.on_fatal = on_fatal
         #: The context of the start. Each request runs in a copy of its own.
         self.context = copy_context()
+        #: Held by the plain handler that runs, if there is to be one at a time.
+        self.turn = threading.Lock() if alone else None
         self._make_loop_side = loop_side
         self._loop_side: LoopSide | None = None
         self._lock = threading.Lock()
@@ -87,12 +91,8 @@ class Dispatcher:
 
     def _run(self, route: Route, request: Request) -> None:
         context = self.context.copy()
-        begun = perf_counter()
         try:
-            try:
-                value = context.run(route.handler, request)
-            finally:
-                route.ran_on_pool(perf_counter() - begun)
+            value = self._call(route, request, context)
             response = from_value(value)
             if response.chunks is None:
                 answer(self.handle, request.token, response.parts)
@@ -103,6 +103,14 @@ class Dispatcher:
         except BaseException as error:
             # A log of the host's may read the request's context.
             answer(self.handle, request.token, context.run(self.failure, route, request, error))
+
+    def _call(self, route: Route, request: Request, context: Context) -> Any:
+        with self.turn or nullcontext():
+            begun = perf_counter()
+            try:
+                return context.run(route.handler, request)
+            finally:
+                route.ran_on_pool(perf_counter() - begun)
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
         """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread.
@@ -145,6 +153,8 @@ class Dispatcher:
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
         chunks: Any = response.chunks
+        if self.turn is not None:
+            chunks = _in_turn(chunks, self.turn)
         writer = None
         try:
             first = b"" if response.prompt else as_bytes(next(chunks, b""))
@@ -198,6 +208,21 @@ class Dispatcher:
             pass
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.on_fatal(error)
+
+
+def _in_turn(chunks: Iterator[Any], turn: threading.Lock) -> Iterator[Any]:
+    """The chunks, each made while no plain handler runs, and so is the end."""
+    try:
+        while True:
+            with turn:
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    return
+            yield chunk
+    finally:
+        with turn:
+            _close(chunks)
 
 
 def _close(chunks: Any) -> None:

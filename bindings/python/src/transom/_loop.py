@@ -124,8 +124,21 @@ class LoopSide:
     async def _run(self, route: Route, request: Request, pending: Pending | None = None) -> None:
         """Answers with what the handler returns, or with what it has returned to be awaited."""
         dispatcher = self._dispatcher
+        value: Any
         try:
-            value: Any = route.handler(request) if pending is None else pending.awaitable
+            if pending is not None:
+                value = pending.awaitable
+            elif route.is_async or dispatcher.turn is None:
+                value = route.handler(request)
+            elif dispatcher.turn.acquire(False):
+                try:
+                    value = route.handler(request)
+                finally:
+                    dispatcher.turn.release()
+            else:
+                # Another plain handler runs: the loop does not wait for its end.
+                dispatcher.submit(route, request)
+                return
             # A decorator may return a coroutine where it has not awaited one.
             while hasattr(value, "__await__"):
                 value = await value

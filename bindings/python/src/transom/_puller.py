@@ -201,11 +201,12 @@ class Pullers:
         pieces = outbox.pieces
         pack = RESPONSE.pack
         new_context = dispatcher.context.copy
+        turn = dispatcher.turn
         flushed = now = perf_counter()
         handed: list[tuple[Route, Request]] = []
         for request in lead.rest:
             route = routes[request.route_id]
-            if not route.inline:
+            if not route.inline or (turn is not None and turn.locked()):
                 if route.is_async:
                     handed.append((route, request))
                 else:
@@ -219,7 +220,11 @@ class Pullers:
             lead.since = begun = now
             context = new_context()
             try:
-                value = context.run(route.handler, request)
+                if turn is None:
+                    value = context.run(route.handler, request)
+                else:
+                    with turn:
+                        value = context.run(route.handler, request)
                 if type(value) is str:
                     status, block, body = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
                 else:

@@ -33,6 +33,8 @@ _AT_EXIT = 1.0
 #: the deadline of a stop all of it may take. A thread that a handler keeps is left behind;
 #: it is a daemon.
 _JOIN = 0.25
+#: How long a stop goes on without a word, in seconds.
+_WORDLESS = 0.3
 #: How long a wait goes without a look at signals, in seconds.
 _SLICE = 0.05
 
@@ -64,6 +66,9 @@ class Running:
         #: What a handler raised to end the program.
         self.fatal: BaseException | None = None
         self._signs: SimpleQueue[object] | None = None
+        #: Called once if a stop takes a moment, with the number of exchanges under way and
+        #: the seconds that they have left.
+        self.on_slow_stop: Callable[[int, float], None] | None = None
         self._lock = threading.Lock()
         #: Held while the handle is used from outside, and when it is freed. A signal
         #: handler may come in between on the same thread.
@@ -81,7 +86,9 @@ class Running:
         self._needs_pool = any(not route.is_async and not route.in_place for route in routes)
         self._loop_thread: LoopThread | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
-        self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop_side, self._fail)
+        self._dispatcher = Dispatcher(
+            handle, routes, self._pool, self._make_loop_side, self._fail, threads == 1
+        )
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
     def begin(self, address: str) -> None:
@@ -216,9 +223,14 @@ class Running:
 
     def _reap(self, timeout: float) -> Report:
         """Waits for the end of all threads, the library's and ours, and frees what they used."""
-        end = monotonic() + timeout + _JOIN
+        begun = monotonic()
+        end = begun + timeout + _JOIN
         while not self._handle.wait(_SLICE) and monotonic() < end:
-            pass
+            if self.on_slow_stop is not None and monotonic() - begun > _WORDLESS:
+                tell, self.on_slow_stop = self.on_slow_stop, None
+                pending = self._handle.report().pending
+                if pending:
+                    tell(pending, max(0.0, begun + timeout - monotonic()))
         report = self._handle.report()
         end = min(end, monotonic() + _JOIN)
 
@@ -265,7 +277,13 @@ class Running:
                     await ended.wait()
             except asyncio.CancelledError:
                 # The first one stops within the time, another one at once.
-                self._begin_stop(0 if cancelled else timeout)
+                under_way = self._begin_stop(0 if cancelled else timeout)
+                if under_way is not None and under_way.pending and not cancelled:
+                    _log.info(
+                        "stopping: %d under way, for at most %.3g s; a second cancellation cuts",
+                        under_way.pending,
+                        timeout,
+                    )
                 cancelled = True
         clean = False
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,8 +50,13 @@ class Server:
     `unix_mode` is the mode of the file of a Unix socket, such as `0o660` for the owner and
     the group: it holds before any client can connect. Without it, it is the umask's affair.
 
-    `threads` is the most Python threads for handlers that block, by default the number
-    of processors + 4, at most 32. `limits` (bytes or counts) and `timeouts` (seconds,
+    `threads` is the size of the pool for plain handlers that block, by default the number
+    of processors + 4, at most 32. Beside the pool, one plain handler runs in place (see
+    `Server.route`), and one more for each that has blocked there. With `threads=1`, one
+    plain handler runs at a time, wherever, and each step of a plain iterator is one: they
+    need no locks against each other. `async def` handlers do not count.
+
+    `limits` (bytes or counts) and `timeouts` (seconds,
     `None` for none) override defaults by name:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
@@ -264,9 +270,10 @@ class Server:
 
         In the main thread, both signals stop the server gracefully: it takes no new
         requests, and those under way get `stop_timeout` seconds; a second signal cuts
-        them. Then `run` returns, and the signals are handled as before. A handler's
-        `KeyboardInterrupt` or `SystemExit` stops the server and is raised here.
-        Raises as `start`.
+        them at once. While they are being finished, a line on stderr says so unless
+        `quiet`. Then `run` returns, so that a program that ends with it exits with 0,
+        and the signals are handled as before. A handler's `KeyboardInterrupt` or
+        `SystemExit` stops the server and is raised here. Raises as `start`.
         """
         flag("quiet", quiet)
         seconds("stop_timeout", stop_timeout)
@@ -278,10 +285,12 @@ class Server:
                 if not quiet:
                     print(f"listening on {running.url}", flush=True)
                 # Waits in Python, not in the library: so a signal is handled at once.
-                signs.get()
+                by_signal = signs.get() is not None
             except BaseException:
                 running.stop(0)
                 raise
+            if by_signal and not quiet:
+                running.on_slow_stop = _say_what_is_finished
             report = running.stop(max(stop_timeout, running.granted))
         if running.fatal is not None:
             raise running.fatal
@@ -313,6 +322,17 @@ def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"{what} is a mapping from names to numbers, got {got(given)}")
     return dict(given or {})
+
+
+def _say_what_is_finished(pending: int, left: float) -> None:
+    """Tells whoever sent a signal why the program does not end yet."""
+    number = "1 request or stream is" if pending == 1 else f"{pending} requests or streams are"
+    line = f"stopping: {number} being finished, for at most {left:.3g} s; Ctrl-C or SIGTERM again cuts"
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        # Nobody reads it.
+        pass
 
 
 @contextmanager
