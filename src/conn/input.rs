@@ -1,7 +1,5 @@
 //! The bytes that have come and have not been used.
 
-use std::io;
-
 use bytes::Bytes;
 
 use crate::spare::{LARGEST, Spares};
@@ -52,9 +50,9 @@ impl Input {
         }
     }
 
-    /// Room to read into: never empty; the buffer doubles as it must. `OutOfMemory` if
-    /// there is no more.
-    pub fn room(&mut self) -> io::Result<&mut [u8]> {
+    /// Room to read into: never empty; the buffer doubles as it must. `None` if there is
+    /// no memory for that.
+    pub fn room(&mut self) -> Option<&mut [u8]> {
         if self.start > 0 && self.end == self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -75,13 +73,13 @@ impl Input {
         if full || eager {
             self.grow(self.bytes.len() * 2)?;
         }
-        Ok(&mut self.bytes[self.end..])
+        Some(&mut self.bytes[self.end..])
     }
 
-    fn grow(&mut self, length: usize) -> io::Result<()> {
-        self.bytes.try_reserve_exact(length - self.bytes.len())?;
+    fn grow(&mut self, length: usize) -> Option<()> {
+        self.bytes.try_reserve_exact(length - self.bytes.len()).ok()?;
         self.bytes.resize(length, 0);
-        Ok(())
+        Some(())
     }
 
     /// Says that `length` bytes have been read into the room.

@@ -89,7 +89,10 @@ impl<T: Transport> Wire<T> {
         }
         let mut polled = Poll::Pending;
         if self.transport.poll_readable(cx).is_ready() {
-            polled = Pin::new(&mut self.transport).poll_read(cx, self.input.room()?);
+            let Some(room) = self.input.room() else {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            };
+            polled = Pin::new(&mut self.transport).poll_read(cx, room);
         }
         if polled.is_pending() {
             self.input.release();
@@ -202,7 +205,7 @@ impl<T: Transport> Wire<T> {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.output.advance(length);
-        self.unflushed = self.unflushed.saturating_add(length);
+        self.unflushed += length;
         Poll::Ready(Ok(length))
     }
 
