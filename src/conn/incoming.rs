@@ -387,7 +387,7 @@ impl<'a> Incoming<'a> {
 
 /// The least pace of a body.
 fn least(config: &Config) -> Least {
-    Least { timeout: config.timeouts.body, rate: config.limits.body_rate }
+    Least::new(config.timeouts.body, config.limits.body_rate)
 }
 
 impl Chunks {

@@ -3,20 +3,34 @@
 use std::time::{Duration, Instant};
 
 /// The least pace: each `timeout` of waiting must move `rate` bytes for every one of
-/// its seconds.
+/// its seconds. Every connection has one: in milliseconds it is 16 bytes smaller.
 #[derive(Clone, Copy)]
 pub(super) struct Least {
-    /// `None` lets the peer take any time.
-    pub timeout: Option<Duration>,
+    /// Milliseconds, or `FOREVER`.
+    timeout: u32,
     /// Bytes a second; 0 counts any byte as enough.
-    pub rate: u32,
+    rate: u32,
 }
 
+/// The peer may take any time.
+const FOREVER: u32 = u32::MAX;
+
 impl Least {
+    /// `None` lets the peer take any time, and so does what is longer than 49 days.
+    pub fn new(timeout: Option<Duration>, rate: u32) -> Self {
+        let timeout = timeout.map_or(FOREVER, |timeout| {
+            u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(FOREVER)
+        });
+        Self { timeout, rate }
+    }
+
+    fn timeout(self) -> Option<Duration> {
+        (self.timeout != FOREVER).then(|| Duration::from_millis(self.timeout.into()))
+    }
+
     /// Bytes that buy the peer another `timeout` of waiting.
     fn quota(self) -> u64 {
-        let millis = self.timeout.map_or(0, |timeout| timeout.as_millis());
-        u64::try_from(millis * u128::from(self.rate) / 1000).unwrap_or(u64::MAX)
+        u64::from(self.timeout) * u64::from(self.rate) / 1000
     }
 
     /// The time that so many bytes may take.
@@ -45,7 +59,7 @@ impl Pace {
     /// The server waits from now on, if it did not before; when it gives up.
     pub fn wait(&mut self, now: Instant, least: Least) -> Option<Instant> {
         let since = *self.since.get_or_insert(now);
-        since.checked_add(least.timeout?.saturating_sub(self.waited))
+        since.checked_add(least.timeout()?.saturating_sub(self.waited))
     }
 
     /// The server waits for something else.
@@ -71,7 +85,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const LEAST: Least = Least { timeout: Some(Duration::from_secs(30)), rate: 500 };
+    const LEAST: Least = Least { timeout: 30_000, rate: 500 };
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -113,7 +127,9 @@ mod tests {
         pace.wait(start, any);
         pace.advance(start + seconds(29), 1, any);
         assert_eq!(pace.wait(start + seconds(29), any), Some(start + seconds(59)));
-        assert_eq!(Pace::default().wait(start, Least { timeout: None, ..LEAST }), None);
+        let forever = Least::new(None, 500);
+        assert_eq!(Pace::default().wait(start, forever), None);
+        assert_eq!(forever.timeout, Least::new(Some(Duration::MAX), 500).timeout);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<T: Transport> Wire<T> {
             output: Output::default(),
             unflushed: 0,
             ended: false,
-            pace: WritePace::new(Least { timeout: config.timeouts.write, rate: config.limits.write_rate }),
+            pace: WritePace::new(Least::new(config.timeouts.write, config.limits.write_rate)),
         }
     }
 
