@@ -14,7 +14,11 @@ use super::stop::Report;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::error::Reject;
+use crate::memory::has_headroom;
 use crate::message::Peer;
+
+/// For each so many connections it is looked whether the system has memory left.
+const MEMORY_CHECK: usize = 64;
 
 pub(crate) struct Gate {
     limit: usize,
@@ -65,6 +69,9 @@ impl Gate {
         let mut state = self.lock();
         if state.sessions.len() >= self.limit {
             return Err(Reject::TooManyConnections);
+        }
+        if state.sessions.len() % MEMORY_CHECK == MEMORY_CHECK - 1 && !has_headroom() {
+            return Err(Reject::NoMemory);
         }
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
             let inside = state.addresses.entry(address).or_insert(0);
