@@ -37,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "descriptor",
             "error",
             "guard",
+            "memory",
             "pool",
             "reactor",
             "router",
