@@ -69,9 +69,12 @@
  * not come through. Functions must not be called in a signal handler; let a
  * thread sigwait, or write to a pipe.
  *
- * FORKING. After fork, servers run in the parent only. In the child their
- * functions return TRANSOM_FORKED, and freeing does nothing. A child can start
- * servers of its own if none had been started before the fork.
+ * FORKING. A server belongs to the process that starts it. A server that was set up,
+ * and listens, but was not started may be started in the children of a fork: they
+ * share its listeners. (Ask for transom_server_event_fd after the fork, and fork
+ * while no other thread uses the server.) Once a server was started, it runs in that
+ * process only: in a child that is forked later its functions return TRANSOM_FORKED,
+ * freeing it does nothing, and the child cannot start servers of its own.
  *
  * UNLOADING. The library stays loaded after dlclose: its threads need it.
  */
@@ -422,7 +425,9 @@ transom_server *transom_server_new(void);
  * Nothing else may be using the server by then, its own handlers excepted:
  * threads that pull or wait must have ended. A handler that is not done when
  * the deadline has passed, or that calls this itself, is not waited for: the
- * rest happens when it has returned. In a forked child this does nothing.
+ * rest happens when it has returned, on a thread of the library, which runs the
+ * thread hooks. Of a server that was started before a fork this does nothing in the
+ * child.
  */
 void transom_server_free(transom_server *server);
 
@@ -644,10 +649,12 @@ transom_status transom_server_set_timeout(transom_server *server,
                                           int64_t timeout_ms);
 
 /*
- * Runs `start` first and `stop` last on every thread that runs handlers or
- * serves connections, for hosts that have to register theirs (interpreters,
- * virtual machines, allocators). Either may be NULL. A second call replaces
- * the first.
+ * Runs `start` first and `stop` last on every thread of the library that runs
+ * handlers, callbacks or free functions of this server, for hosts that have to
+ * register theirs (interpreters, virtual machines, allocators). Either may be NULL.
+ * A second call replaces the first. `free_fn` itself runs after the last `stop`, so
+ * perhaps on a thread that has ended for the host; and the log function, which is no
+ * server's, on any thread.
  *
  * Errors: TRANSOM_ALREADY_STARTED.
  */
@@ -702,7 +709,7 @@ transom_status transom_server_listen_fd(transom_server *server,
  * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
  * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_INVALID_ARGUMENT (nothing to
  * listen on, or a setting that makes no sense), TRANSOM_ALREADY_STARTED,
- * TRANSOM_FORKED in a fork of a process that had started a server.
+ * TRANSOM_FORKED in a fork of a process in which a server had been started.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_start(transom_server *server,

@@ -3,8 +3,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use crate::status::transom_status;
@@ -40,13 +40,47 @@ impl Process {
     }
 }
 
-/// Makes this the process that servers run in. The event loop under them is one
-/// for the process and its locks do not survive a fork, so that a server which
-/// is started in a fork of such a process would hang.
-pub(crate) fn claim_event_loop() -> Result<(), transom_status> {
-    static OWNER: OnceLock<Process> = OnceLock::new();
-    OWNER.get_or_init(Process::current).check()
+/// The process that something belongs to while it is used: how often it is, and by which.
+pub(crate) struct Owner(AtomicU64);
+
+impl Owner {
+    pub const fn nobody() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Uses it, unless another process does.
+    pub fn claim(&self) -> Result<(), transom_status> {
+        let Process(own) = Process::current();
+        let claimed = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+            let (uses, owner) = Self::parts(state);
+            (uses == 0 || owner == own).then_some(u64::from(uses + 1) << 32 | u64::from(own))
+        });
+        claimed.map(drop).map_err(|_| transom_status::TRANSOM_FORKED)
+    }
+
+    /// Uses it no more.
+    pub fn give_up(&self) {
+        self.0.fetch_sub(1 << 32, Ordering::AcqRel);
+    }
+
+    /// Whether no other process uses it.
+    pub fn check(&self) -> Result<(), transom_status> {
+        match Self::parts(self.0.load(Ordering::Acquire)) {
+            (0, _) => Ok(()),
+            (_, owner) => Process(owner).check(),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+    fn parts(state: u64) -> (u32, u32) {
+        ((state >> 32) as u32, state as u32)
+    }
 }
+
+/// The process that servers run in. What all servers share (the tables of requests and
+/// writers) has locks, which may be taken when the process is forked, and which nobody
+/// gives back in the child: a server that is started there could hang.
+pub(crate) static HOST: Owner = Owner::nobody();
 
 /// What a thread raises by a fault of its own. Where these are blocked, the
 /// system ends the process without running the host's handler for them, which

@@ -12,7 +12,7 @@ use crate::process;
 use crate::running::Running;
 use crate::server::transom_server;
 use crate::settings::{FOREVER, duration};
-use crate::setup::{Setup, bind};
+use crate::setup::bind;
 use crate::status::transom_status;
 
 /// Listens on an address, before the server is started: clients can connect,
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn transom_server_listen_fd(
 /// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
 /// TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_INVALID_ARGUMENT (nothing to
 /// listen on, or a setting that makes no sense), TRANSOM_ALREADY_STARTED,
-/// TRANSOM_FORKED in a fork of a process that had started a server.
+/// TRANSOM_FORKED in a fork of a process in which a server had been started.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_start(
@@ -94,7 +94,6 @@ pub unsafe extern "C" fn transom_server_start(
         let server = unsafe { transom_server::get(server) }?;
         // SAFETY: as above.
         let address = if address.is_null() { None } else { Some(unsafe { text(address) }?) };
-        process::claim_event_loop()?;
         start(server, address)
     };
     // SAFETY: NULL or valid, by the contract.
@@ -102,27 +101,15 @@ pub unsafe extern "C" fn transom_server_start(
 }
 
 fn start(server: &transom_server, address: Option<&str>) -> Result<(), transom_error> {
-    /// Puts the setup back, also when a start panics.
-    struct Attempt<'a> {
-        server: &'a transom_server,
-        setup: Option<Box<Setup>>,
-    }
-    impl Drop for Attempt<'_> {
-        fn drop(&mut self) {
-            if let Some(setup) = self.setup.take() {
-                self.server.restore_setup(setup);
-            }
-        }
-    }
     // No lock is held meanwhile: thread hooks may call anything.
-    let setup = server.take_setup().ok_or(transom_status::TRANSOM_ALREADY_STARTED)?;
-    let mut attempt = Attempt { server, setup: Some(setup) };
-    if let Some(setup) = &mut attempt.setup {
+    let mut attempt = server.take_setup()?;
+    if let Some(setup) = attempt.setup() {
         server.queue.set_limit(setup.limits.pool_queue);
         let handle = process::with_signals_blocked(|| setup.start(address))?;
-        server.set_running(Running::new(handle, Arc::clone(&server.queue), setup.timeouts.stop));
+        let (queue, hooks) = (Arc::clone(&server.queue), setup.hooks.clone());
+        let running = Running::new(handle, queue, hooks, setup.timeouts.stop);
+        attempt.succeed(running);
     }
-    drop(attempt.setup.take());
     Ok(())
 }
 

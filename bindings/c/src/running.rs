@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use transom::{Handle, Stopper};
 
 use crate::error::status_of;
+use crate::hooks::Hooks;
 use crate::process;
 use crate::queue::Queue;
 use crate::settings::FOREVER;
@@ -30,15 +31,22 @@ pub(crate) struct Running {
     pub handle: Handle,
     /// What requests under way have when it is freed.
     pub free_deadline: Duration,
+    /// What the host runs on the server's threads.
+    pub hooks: Option<Arc<Hooks>>,
     stopper: Stopper,
     queue: Arc<Queue>,
     stop: Mutex<Stop>,
 }
 
 impl Running {
-    pub fn new(handle: Handle, queue: Arc<Queue>, free_deadline: Duration) -> Arc<Self> {
+    pub fn new(
+        handle: Handle,
+        queue: Arc<Queue>,
+        hooks: Option<Arc<Hooks>>,
+        free_deadline: Duration,
+    ) -> Arc<Self> {
         let stopper = handle.stopper();
-        Arc::new(Self { handle, free_deadline, stopper, queue, stop: Mutex::default() })
+        Arc::new(Self { handle, free_deadline, hooks, stopper, queue, stop: Mutex::default() })
     }
 
     /// Begins to stop. Requests that come in while the server drains still

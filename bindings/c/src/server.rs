@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::bytes::borrow;
 use crate::error::transom_error;
-use crate::process::{self, Process};
+use crate::hooks::Hooks;
+use crate::process::{self, HOST, Owner};
 use crate::queue::Queue;
 use crate::running::Running;
 use crate::setup::Setup;
@@ -20,7 +21,8 @@ const CUT_GRACE: Duration = Duration::from_millis(200);
 /// functions may be called from any thread, also at the same time, but for
 /// transom_server_free, which must be the last.
 pub struct transom_server {
-    process: Process,
+    /// The process that it was started in.
+    owner: Owner,
     phase: Mutex<Phase>,
     pub(crate) queue: Arc<Queue>,
     running: OnceLock<Arc<Running>>,
@@ -28,6 +30,37 @@ pub struct transom_server {
     route_error: Mutex<Option<transom_error>>,
     /// Why a setting was refused last.
     setting_error: Mutex<Option<transom_error>>,
+}
+
+/// A start under way. Unless it succeeds, all is as it was before, also when it panics.
+pub(crate) struct Attempt<'a> {
+    server: &'a transom_server,
+    /// What is this process's while it runs.
+    claimed: Vec<&'a Owner>,
+    setup: Option<Box<Setup>>,
+}
+
+impl Attempt<'_> {
+    pub fn setup(&mut self) -> Option<&mut Setup> {
+        self.setup.as_deref_mut()
+    }
+
+    /// The server runs.
+    pub fn succeed(mut self, running: Arc<Running>) {
+        self.claimed.clear();
+        let setup = self.setup.take();
+        self.server.set_running(running);
+        drop(setup);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(setup) = self.setup.take() {
+            *self.server.phase() = Phase::Setup(setup);
+        }
+        self.claimed.drain(..).for_each(Owner::give_up);
+    }
 }
 
 /// How far a server has come.
@@ -44,7 +77,7 @@ enum Phase {
 impl transom_server {
     fn new() -> Self {
         Self {
-            process: Process::current(),
+            owner: Owner::nobody(),
             phase: Mutex::new(Phase::Setup(Box::default())),
             queue: Arc::default(),
             running: OnceLock::new(),
@@ -60,7 +93,7 @@ impl transom_server {
     pub(crate) unsafe fn get<'a>(pointer: *const Self) -> Result<&'a Self, transom_status> {
         // SAFETY: passed on.
         let server = unsafe { borrow(pointer) }?;
-        server.process.check()?;
+        server.owner.check()?;
         Ok(server)
     }
 
@@ -73,24 +106,27 @@ impl transom_server {
         }
     }
 
-    /// Takes the setup to start from.
-    pub(crate) fn take_setup(&self) -> Option<Box<Setup>> {
+    /// Takes the setup to start from, in this process from now on.
+    pub(crate) fn take_setup(&self) -> Result<Attempt<'_>, transom_status> {
+        let mut attempt = Attempt { server: self, claimed: Vec::new(), setup: None };
+        for owner in [&HOST, &self.owner] {
+            owner.claim()?;
+            attempt.claimed.push(owner);
+        }
         let mut phase = self.phase();
         match mem::replace(&mut *phase, Phase::Starting { stop: None }) {
-            Phase::Setup(setup) => Some(setup),
+            Phase::Setup(setup) => attempt.setup = Some(setup),
             other => {
                 *phase = other;
-                None
+                drop(phase);
+                return Err(transom_status::TRANSOM_ALREADY_STARTED);
             }
         }
+        drop(phase);
+        Ok(attempt)
     }
 
-    /// Puts the setup back after a failure.
-    pub(crate) fn restore_setup(&self, setup: Box<Setup>) {
-        *self.phase() = Phase::Setup(setup);
-    }
-
-    pub(crate) fn set_running(&self, running: Arc<Running>) {
+    fn set_running(&self, running: Arc<Running>) {
         // Only who took the setup comes here, and it is taken for good.
         let running = self.running.get_or_init(|| running);
         let before = mem::replace(&mut *self.phase(), Phase::Started);
@@ -141,7 +177,9 @@ pub extern "C" fn transom_server_new() -> *mut transom_server {
 /// Nothing else may be using the server by then, its own handlers excepted:
 /// threads that pull or wait must have ended. A handler that is not done when
 /// the deadline has passed, or that calls this itself, is not waited for: the
-/// rest happens when it has returned. In a forked child this does nothing.
+/// rest happens when it has returned, on a thread of the library, which runs the
+/// thread hooks. Of a server that was started before a fork this does nothing in the
+/// child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
     // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone
@@ -165,6 +203,9 @@ pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
         let last = process::spawn("transom-free", move || {
             let ended = server.running().is_ok_and(|running| running.wait(None).is_ok());
             if ended {
+                // Free functions are the host's code.
+                let hooks = server.running().ok().and_then(|running| running.hooks.clone());
+                let _entered = hooks.map(Hooks::enter);
                 drop(ManuallyDrop::into_inner(server));
             }
         });

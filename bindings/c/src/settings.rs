@@ -346,10 +346,12 @@ pub(crate) fn duration(ms: i64) -> Result<Option<Duration>, transom_status> {
     }
 }
 
-/// Runs `start` first and `stop` last on every thread that runs handlers or
-/// serves connections, for hosts that have to register theirs (interpreters,
-/// virtual machines, allocators). Either may be NULL. A second call replaces
-/// the first.
+/// Runs `start` first and `stop` last on every thread of the library that runs
+/// handlers, callbacks or free functions of this server, for hosts that have to
+/// register theirs (interpreters, virtual machines, allocators). Either may be NULL.
+/// A second call replaces the first. `free_fn` itself runs after the last `stop`, so
+/// perhaps on a thread that has ended for the host; and the log function, which is no
+/// server's, on any thread.
 ///
 /// Errors: TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]

@@ -57,6 +57,89 @@ static int prefork_child(void)
     return 0;
 }
 
+static void say_pid(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%ld", (long)getpid());
+    OK(transom_responder_send_text(responder, 200, text));
+}
+
+/* Serves in a child what was set up before the fork, until the pipe is closed. */
+static void serve_in_child(transom_server *server, int until_closed)
+{
+    char byte;
+    OK(transom_server_start(server, NULL, NULL));
+    CHECK_STATUS(transom_server_start(server, NULL, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK(read(until_closed, &byte, 1) == 0);
+    OK(transom_server_stop(server, 1000));
+    OK(transom_server_wait(server, PATIENCE_MS));
+    transom_server_free(server);
+    execlp("true", "served", (char *)NULL);
+    _exit(1);
+}
+
+/* The child that answers. */
+static long answering(uint16_t port)
+{
+    static struct reply reply;
+    CHECK(get(port, "/pid", &reply) == 200);
+    return atol(reply.body);
+}
+
+/* Set up and listened on once, served by two children, as servers that fork first do. */
+static void prefork(void)
+{
+    transom_server *server = transom_server_new();
+    transom_error *error = NULL;
+    pid_t children[2];
+    int ends[2][2], probe, i, first, status;
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    char text[32];
+    uint16_t port;
+
+    /* The port is not known before the start, so it is looked for here. */
+    probe = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(probe, (struct sockaddr *)&address, sizeof address) == 0 && listen(probe, 128) == 0);
+    CHECK(getsockname(probe, (struct sockaddr *)&address, &size) == 0);
+    port = ntohs(address.sin_port);
+
+    OK(transom_server_route(server, NULL, "/pid", say_pid, NULL, NULL));
+    OK(transom_server_listen_fd(server, probe, NULL));
+    OK(transom_server_bind(server, "127.0.0.1:0", NULL));
+    /* A start that fails does not make this the process that serves. */
+    snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    CHECK_STATUS(transom_server_start(server, text, &error), TRANSOM_ADDRESS_IN_USE);
+    transom_error_free(error);
+    for (i = 0; i < 2; i++) {
+        CHECK(pipe(ends[i]) == 0);
+        fflush(NULL);
+        children[i] = fork();
+        CHECK(children[i] >= 0);
+        if (children[i] == 0) {
+            close(ends[i][1]);
+            if (i == 1)
+                close(ends[0][1]);
+            serve_in_child(server, ends[i][0]);
+        }
+        close(ends[i][0]);
+    }
+    /* The parent does not serve, and need not listen. */
+    transom_server_free(server);
+    /* Which of them takes a connection is for the kernel to say; when one has stopped, the other. */
+    first = answering(port) == (long)children[1];
+    for (i = 0; i < 2; i++) {
+        pid_t child = children[i ^ first];
+        CHECK(answering(port) == (long)child || i == 0);
+        close(ends[i ^ first][1]);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 static void run_child(int (*run)(transom_server *), transom_server *server)
 {
     int status;
@@ -82,6 +165,7 @@ int main(void)
     uint16_t port;
     int fd, i;
 
+    prefork();
     run_child(NULL, NULL);
     OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
     OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL));

@@ -68,8 +68,67 @@ static transom_server *with(const char *path, transom_handler handler, void *use
     return it;
 }
 
+static __thread int is_registered;
+static atomic_int registered, unregistered, stuck, unstuck, routes_freed;
+
+static void register_thread(void *user_data UNUSED)
+{
+    is_registered = 1;
+    atomic_fetch_add(&registered, 1);
+}
+
+static void unregister_thread(void *user_data UNUSED)
+{
+    CHECK(is_registered);
+    is_registered = 0;
+    atomic_fetch_add(&unregistered, 1);
+}
+
+/* Runs where the server is freed, or on a thread that was registered. */
+static void free_registered(void *user_data UNUSED)
+{
+    CHECK(is_registered);
+    atomic_fetch_add(&routes_freed, 1);
+}
+
+static void get_stuck(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    CHECK(is_registered);
+    atomic_store(&stuck, 1);
+    EVENTUALLY(atomic_load(&unstuck));
+    transom_responder_free(responder);
+}
+
+/* What a server that could not be freed in time leaves to the library is freed on threads that
+   the host knows. */
+static void free_with_a_stuck_handler(const char *model)
+{
+    transom_server *server = transom_server_new();
+    int fd;
+    atomic_store(&stuck, 0);
+    atomic_store(&unstuck, 0);
+    atomic_store(&routes_freed, 0);
+    OK(transom_server_set_model(server, model));
+    OK(transom_server_set_thread_hooks(server, register_thread, unregister_thread, NULL, NULL));
+    OK(transom_server_set_timeout(server, "stop", 10));
+    OK(transom_server_route(server, NULL, "/", get_stuck, NULL, free_registered));
+    fd = connect_to(start(server));
+    ask(fd, "GET", "/");
+    EVENTUALLY(atomic_load(&stuck));
+    transom_server_free(server);
+    CHECK(atomic_load(&routes_freed) == 0);
+    atomic_store(&unstuck, 1);
+    EVENTUALLY(atomic_load(&routes_freed) == 1);
+    EVENTUALLY(atomic_load(&registered) == atomic_load(&unregistered));
+    close(fd);
+}
+
 int main(void)
 {
+    free_with_a_stuck_handler("event");
+    free_with_a_stuck_handler("threads");
+    free_with_a_stuck_handler("sequential");
+
     static struct reply reply;
     transom_responder *kept = NULL;
     transom_report report;
