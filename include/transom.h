@@ -940,7 +940,8 @@ transom_status transom_responder_on_gone(transom_responder *responder,
 
 /*
  * As transom_responder_send, but the body is `length` bytes of an open regular
- * file, from `offset` on; with TRANSOM_TO_END all that there are from there. The
+ * file, from `offset` on; with TRANSOM_TO_END all that there are from there (of a
+ * file of /proc or /sys, whose size says nothing, up to 4 MiB from 0). The
  * system sends them from its cache, without a copy. The descriptor is the library's
  * from this call on, whatever comes of it: it is closed when the file was sent or
  * cannot be. Its file position does not matter and does not change. If the file is

@@ -131,10 +131,18 @@ impl Body {
     /// }
     /// ```
     ///
+    /// A file of `/proc` or `/sys`, whose size says nothing, is read here and now, up to
+    /// 4 MiB of it.
+    ///
     /// # Errors
-    /// `InvalidInput` if it is no regular file; what the system says of it.
+    /// `InvalidInput` if it is no regular file, `FileTooLarge` if its size says nothing and
+    /// it holds more than 4 MiB; what the system says of it.
     pub fn file(file: File) -> io::Result<Self> {
-        Self::part(FilePart::new(file, None)?)
+        let part = FilePart::new(file, None)?;
+        if part.len() > FilePart::CHUNK {
+            return Ok(Kind::File(Box::new(part)).into());
+        }
+        part.read_to_end().map(Self::from)
     }
 
     /// Some bytes of a regular file, otherwise as [`file`](Self::file).
@@ -153,10 +161,7 @@ impl Body {
     /// # Errors
     /// As [`file`](Self::file); `InvalidInput` if the file does not reach that far.
     pub fn file_range(file: File, range: Range<u64>) -> io::Result<Self> {
-        Self::part(FilePart::new(file, Some(range))?)
-    }
-
-    fn part(part: FilePart) -> io::Result<Self> {
+        let part = FilePart::new(file, Some(range))?;
         if part.len() > FilePart::CHUNK {
             return Ok(Kind::File(Box::new(part)).into());
         }

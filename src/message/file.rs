@@ -18,6 +18,8 @@ pub(crate) struct FilePart {
 impl FilePart {
     /// The most that is read at once.
     pub const CHUNK: u64 = 64 * 1024;
+    /// The most that is read of a file whose size says nothing.
+    const UNSIZED: usize = 4 * 1024 * 1024;
 
     /// The octets `range` of a regular file; up to its end without one.
     pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
@@ -80,6 +82,38 @@ impl FilePart {
             io::ErrorKind::UnexpectedEof => shorter(),
             _ => error,
         })?;
+        Ok(bytes.into())
+    }
+
+    /// All octets up to the end of the file, whose size says that they are no more than
+    /// [`CHUNK`](Self::CHUNK). The system makes the files of `/proc` and `/sys` when they
+    /// are read: the size of one is 0, or more than there is (proc(5), sysfs(5)).
+    pub fn read_to_end(self) -> io::Result<Bytes> {
+        let sized = self.len() > 0;
+        let mut bytes = if sized { self.room() } else { vec![0; 4096] };
+        let mut filled = 0;
+        loop {
+            if filled == bytes.len() {
+                if sized {
+                    break;
+                }
+                if filled >= Self::UNSIZED {
+                    return Err(io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        format!("a file whose size is not known holds more than {} octets", Self::UNSIZED),
+                    ));
+                }
+                bytes.try_reserve_exact(filled)?;
+                bytes.resize(2 * filled, 0);
+            }
+            match self.file.read_at(&mut bytes[filled..], self.left.start + filled as u64) {
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes.into())
     }
 

@@ -158,6 +158,42 @@ fn what_is_no_stretch_of_a_regular_file_is_an_error() {
     assert_eq!(Body::file_range(file.open(), 100..100).unwrap().len(), Some(0));
 }
 
+/// Files that the system makes when they are read, whose size is 0 or more than there is.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_whose_size_says_nothing_is_sent_whole() {
+    let paths = [
+        "/proc/cpuinfo",
+        "/proc/self/limits",
+        "/sys/class/net/lo/mtu",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+    ];
+    let app = Router::new().get("/file/{*path}", async |req: Request| {
+        let path = format!("/{}", req.param("path"));
+        File::open(path).and_then(Body::file).map(octets).map_err(|error| error.to_string())
+    });
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    for path in paths.iter().filter(|path| fs::exists(path).unwrap()) {
+        let answer = client.get(&format!("/file{path}"));
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.body.is_empty(), "{path}");
+        let is_same = *path == "/proc/cpuinfo" || answer.body == fs::read(path).unwrap();
+        assert!(is_same, "{path}: {} bytes", answer.body.len());
+    }
+    // Of a part of one, the end cannot be told.
+    let part = Body::file_range(File::open("/proc/self/limits").unwrap(), 0..5);
+    assert_eq!(part.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_without_a_size_has_a_limit() {
+    // Its content is as long as its memory has mappings: eight bytes for each page.
+    let endless = Body::file(File::open("/proc/self/pagemap").unwrap());
+    assert_eq!(endless.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+}
+
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_before_its_length() {
     const SIZE: usize = 30_000_000;

@@ -14,7 +14,8 @@ use crate::status::transom_status;
 const TO_END: u64 = u64::MAX;
 
 /// As transom_responder_send, but the body is `length` bytes of an open regular
-/// file, from `offset` on; with TRANSOM_TO_END all that there are from there. The
+/// file, from `offset` on; with TRANSOM_TO_END all that there are from there (of a
+/// file of /proc or /sys, whose size says nothing, up to 4 MiB from 0). The
 /// system sends them from its cache, without a copy. The descriptor is the library's
 /// from this call on, whatever comes of it: it is closed when the file was sent or
 /// cannot be. Its file position does not matter and does not change. If the file is
@@ -65,6 +66,7 @@ unsafe fn take(descriptor: RawFd) -> Result<File, transom_status> {
 
 fn part(file: File, offset: u64, length: u64) -> io::Result<Body> {
     let end = match length {
+        TO_END if offset == 0 => return Body::file(file),
         TO_END => file.metadata()?.len().max(offset),
         _ => offset.saturating_add(length),
     };

@@ -43,6 +43,16 @@ static void rest(void *user_data UNUSED, const transom_request *request UNUSED, 
     OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END));
 }
 
+/* A file that the system makes when it is read: its size is 0. */
+static void made(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    /* Without end, or nearly so. */
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END), TRANSOM_IO);
+    fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
+    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END));
+}
+
 static struct stat status_of(int fd)
 {
     struct stat its;
@@ -147,12 +157,14 @@ static void serve(const char *model)
     OK(transom_server_route_inline(server, NULL, "/whole/inline", whole, NULL, NULL));
     OK(transom_server_route(server, NULL, "/part", part, NULL, NULL));
     OK(transom_server_route(server, NULL, "/rest", rest, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/made", made, NULL, NULL));
     OK(transom_server_route(server, NULL, "/refused", refused, NULL, NULL));
     port = start(server);
     expect_part(port, "/whole", 0, SIZE);
     expect_part(port, "/whole/inline", 0, SIZE);
     expect_part(port, "/part", 1000, 5000);
     expect_part(port, "/rest", SIZE - 7, 7);
+    CHECK(get(port, "/made", &reply) == 200 && strncmp(reply.body, "Linux version ", 14) == 0);
     CHECK(get(port, "/refused", &reply) == 200);
     CHECK(strcmp(reply.body, "after all") == 0);
     /* Nobody else may open the file before it is through. */

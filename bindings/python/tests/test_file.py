@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 import unittest
 import warnings
@@ -105,6 +106,18 @@ class TestFiles(Quiet, unittest.TestCase):
             with self.subTest(path=path.name, **options), self.assertRaises(error):
                 Response.file(path, **options)
         self.assertEqual(self.descriptors(), 0)
+
+    @unittest.skipUnless(sys.platform == "linux", "such files are Linux's")
+    def test_a_file_whose_size_says_nothing(self):
+        app = Server()
+        app.get("/{*path}")(lambda request: Response.file("/" + request.params["path"]))
+        with app.start("127.0.0.1:0") as running:
+            for path in ("/proc/version", "/proc/self/limits", "/sys/class/net/lo/mtu"):
+                if os.path.exists(path):
+                    with open(path) as file:
+                        self.assertEqual(fetch(running, path).text, file.read(), path)
+            # It has no end that could be told.
+            self.assertEqual(fetch(running, "/proc/self/pagemap").status, 500)
 
     def test_content_types(self):
         for name, given, expected in (

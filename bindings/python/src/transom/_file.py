@@ -21,7 +21,7 @@ class FilePart:
     reach that far.
     """
 
-    __slots__ = ("_file", "_offset", "length")
+    __slots__ = ("_file", "_offset", "_to_end", "length")
 
     def __init__(self, path: str | os.PathLike[str], offset: int, length: int | None) -> None:
         self._file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - see __del__
@@ -33,7 +33,9 @@ class FilePart:
             wanted = "the rest" if length is None else f"{length} bytes"
             raise ValueError(f"{wanted} from {offset} on: the file has {about.st_size} bytes")
         self._offset = offset
-        #: How many bytes are sent.
+        # The size of a file that the system makes when it is read (/proc, /sys) says nothing.
+        self._to_end = length is None
+        #: How many bytes are sent, as far as the size of the file says.
         self.length = left if length is None else length
 
     def __del__(self) -> None:
@@ -52,7 +54,7 @@ class FilePart:
             len(headers),
             os.dup(self._file.fileno()),
             self._offset,
-            self.length,
+            native.TO_END if self._to_end else self.length,
         )
         if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
             raise make(code)

@@ -20,6 +20,8 @@ ABI_VERSION = 0
 
 #: A timeout that never comes, in milliseconds.
 FOREVER = -1
+#: The length of a file that is sent to its end.
+TO_END = 2**64 - 1
 
 OK = 0
 NULL_ARGUMENT = -1
