@@ -870,7 +870,12 @@ transom_status transom_responder_send_text(transom_responder *responder,
  * options of Connection, a Content-Length that is no number or in a 204);
  * TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
  * Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
- * answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
+ * answer any more (the timeout "handler" has passed, the server was stopped, or
+ * it has seen that the connection is broken), TRANSOM_ALREADY_ANSWERED if it was
+ * used up before.
+ *
+ * TRANSOM_OK says that the answer was taken and will be sent, not that it arrives:
+ * a client may leave meanwhile, or have left without the server having seen it.
  */
 transom_status transom_responder_send(transom_responder *responder,
                                       uint16_t status,
@@ -920,16 +925,26 @@ void transom_responder_free(transom_responder *responder);
 /*
  * Whether the client has left, or closed its sending side, or nobody waits for
  * the answer any more for another reason. Also true of a used-up responder and
- * NULL. Ask during long work; there is no need to before answering.
+ * NULL. Ask during long work; there is no need to before answering: a client that
+ * has only closed its sending side gets its answer.
  */
 bool transom_responder_is_gone(const transom_responder *responder);
 
 /*
- * Calls `function` if the client leaves before the request is answered; at once, in
- * this call, if it has left already. It runs on a thread that serves other
- * connections and must not block. The request must be answered or freed all
- * the same. Of a deadline that passes, and of a stop, only
- * transom_responder_is_gone tells.
+ * Calls `function`, once, if the client leaves before it was given the whole answer;
+ * at once, in this call, if it has left already. That is:
+ *
+ * - before the answer: the client closes its sending side, or the connection breaks.
+ *   A client that closes both ways looks like one that only closes its sending side
+ *   and reads on, until something is sent; so answer all the same.
+ * - after transom_responder_start, until the writer is finished or freed and all is
+ *   sent: the same. Whether such a client still reads, transom_writer_on_gone tells.
+ * - when the server is stopped: if the request is cut off at the deadline of the stop,
+ *   not when the stop begins.
+ *
+ * It is not called when the timeout "handler" passes; transom_responder_is_gone and
+ * transom_events_watch_request tell of that. It runs on a thread that serves other
+ * connections and must not block. The request must be answered or freed all the same.
  *
  * Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
  */
@@ -1156,7 +1171,8 @@ int32_t transom_events_fd(transom_events *events);
  * writer that was finished or freed, and of NULL.
  *
  * A client that leaves is noticed within a second, though nothing is written. One that
- * only closes its sending side, and reads on, has not left.
+ * only closes its sending side, and reads on, has not left. Also true of a body that is
+ * not sent (see transom_responder_start), of which pieces are taken all the same.
  */
 bool transom_writer_is_gone(const transom_writer *writer);
 

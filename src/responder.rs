@@ -98,17 +98,22 @@ impl Responder {
     /// # Ok::<(), transom::Reject>(())
     /// ```
     ///
+    /// `Ok` says that the server has the answer to send, not that the client has it.
+    ///
     /// # Errors
     /// [`Gone`] if the exchange is over: its deadline passed, the server was
-    /// stopped, or the connection broke. The response is then dropped.
+    /// stopped, or the server has seen that the connection is broken.
     pub fn send(mut self, response: Response) -> Result<(), Gone> {
         announce_early(self.is_head, &response);
-        self.slot.take().map_or(Err(Gone), |slot| slot.put(response))
+        let is_lost = self.client.is_lost();
+        // It ends the exchange also where it cannot be sent.
+        self.slot.take().map_or(Err(Gone), |slot| slot.put(response))?;
+        if is_lost { Err(Gone) } else { Ok(()) }
     }
 
-    /// Whether nobody waits for the answer any more, or the client has closed
-    /// its side of the connection. In the second case an answer is still sent:
-    /// the client may have closed only one direction.
+    /// Returns `true` if nobody waits for the answer any more, or the client has
+    /// closed its sending side. In the second case an answer is still sent: the
+    /// client may have left, or read on, which looks the same to a server.
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -140,7 +145,8 @@ impl Responder {
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }
 
-    /// Whether the exchange is over: an answer would be [`Gone`].
+    /// Returns `true` if the exchange is over, by an answer or by its deadline, a
+    /// stop or the end of the connection: an answer would be [`Gone`].
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -154,9 +160,11 @@ impl Responder {
         self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
     }
 
-    /// Runs `watcher` if the client leaves before the exchange is over, at once
-    /// if it has left already. It runs on one of the server's threads and must
-    /// not block.
+    /// Runs `watcher`, once, if the client leaves before it was given the whole
+    /// answer, at once if it has left already: the client has closed its sending
+    /// side (which may be all that it closed, see [`is_gone`](Self::is_gone)), the
+    /// connection broke, or a stop cut it off. A deadline that passes is no client
+    /// that leaves. It runs on one of the server's threads and must not block.
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};

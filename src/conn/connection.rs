@@ -217,7 +217,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     pub fn give_up(&self, error: &io::Error) {
         let (peer, reason) = (self.session.client.peer, error.to_string());
         tell(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
-        self.session.client.mark_gone();
+        self.session.client.mark_lost();
     }
 }
 

@@ -252,7 +252,9 @@ impl<'a, T: Transport> Connection<'a, T> {
                     break;
                 }
             }
-            if broken || self.wire.has_ended() {
+            if broken {
+                self.session.client.mark_lost();
+            } else if self.wire.has_ended() {
                 self.session.client.mark_gone();
             }
             // A handler that reads the body is not late while the body comes.

@@ -44,7 +44,7 @@ async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
     })
     .await;
     run_host(|| run = None);
-    run_host(|| session.client.mark_gone());
+    run_host(|| session.client.mark_lost());
 }
 
 /// Runs what may run the host's code; `None` if it panicked.

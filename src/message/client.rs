@@ -41,7 +41,10 @@ impl fmt::Display for Peer {
 /// One connection's client: shared by the connection and what it hands out.
 pub(crate) struct Client {
     pub peer: Peer,
+    /// The client has closed its sending side, or more.
     gone: AtomicBool,
+    /// The connection is broken or over: nothing can be sent any more.
+    lost: AtomicBool,
     /// Something was left for the exchange under way: a watcher, a hint. Set
     /// before it is looked whether the exchange is over; most leave nothing.
     used: AtomicBool,
@@ -72,6 +75,7 @@ impl Client {
         Self {
             peer,
             gone: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
             exchange: AtomicU32::new(0),
             left: Mutex::default(),
@@ -118,7 +122,18 @@ impl Client {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Says that the client has closed; runs what waits for that, once.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Says that nothing can be sent any more; runs what waits for the client to leave.
+    pub fn mark_lost(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.mark_gone();
+    }
+
+    /// Says that the client has closed its sending side: it may have left, or read on. Runs
+    /// what waits for that, once.
     pub fn mark_gone(&self) {
         if !self.gone.swap(true, Ordering::AcqRel) {
             let watchers = self.left().as_mut().map(|left| std::mem::take(&mut left.watchers));

@@ -275,7 +275,7 @@ impl Request {
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }
 
-    /// Whether the client has closed its side of the connection or broken it.
+    /// Returns `true` if the client has closed its sending side, or the connection is broken.
     ///
     /// A client that only half-closed (`shutdown(SHUT_WR)`) looks the same and
     /// still reads the answer, so an answer is sent all the same.

@@ -107,7 +107,12 @@ pub unsafe extern "C" fn transom_responder_send_text(
 /// options of Connection, a Content-Length that is no number or in a 204);
 /// TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
 /// Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
-/// answer any more, TRANSOM_ALREADY_ANSWERED if it was used up before.
+/// answer any more (the timeout "handler" has passed, the server was stopped, or
+/// it has seen that the connection is broken), TRANSOM_ALREADY_ANSWERED if it was
+/// used up before.
+///
+/// TRANSOM_OK says that the answer was taken and will be sent, not that it arrives:
+/// a client may leave meanwhile, or have left without the server having seen it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send(
     responder: *mut transom_responder,
@@ -215,7 +220,8 @@ pub unsafe extern "C" fn transom_responder_free(responder: *mut transom_responde
 
 /// Whether the client has left, or closed its sending side, or nobody waits for
 /// the answer any more for another reason. Also true of a used-up responder and
-/// NULL. Ask during long work; there is no need to before answering.
+/// NULL. Ask during long work; there is no need to before answering: a client that
+/// has only closed its sending side gets its answer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_responder) -> bool {
     guard!(true, {
@@ -225,11 +231,20 @@ pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_res
     })
 }
 
-/// Calls `function` if the client leaves before the request is answered; at once, in
-/// this call, if it has left already. It runs on a thread that serves other
-/// connections and must not block. The request must be answered or freed all
-/// the same. Of a deadline that passes, and of a stop, only
-/// transom_responder_is_gone tells.
+/// Calls `function`, once, if the client leaves before it was given the whole answer;
+/// at once, in this call, if it has left already. That is:
+///
+/// - before the answer: the client closes its sending side, or the connection breaks.
+///   A client that closes both ways looks like one that only closes its sending side
+///   and reads on, until something is sent; so answer all the same.
+/// - after transom_responder_start, until the writer is finished or freed and all is
+///   sent: the same. Whether such a client still reads, transom_writer_on_gone tells.
+/// - when the server is stopped: if the request is cut off at the deadline of the stop,
+///   not when the stop begins.
+///
+/// It is not called when the timeout "handler" passes; transom_responder_is_gone and
+/// transom_events_watch_request tell of that. It runs on a thread that serves other
+/// connections and must not block. The request must be answered or freed all the same.
 ///
 /// Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
 #[unsafe(no_mangle)]

@@ -20,7 +20,8 @@ use crate::writer::{Open, find, transom_writer};
 /// writer that was finished or freed, and of NULL.
 ///
 /// A client that leaves is noticed within a second, though nothing is written. One that
-/// only closes its sending side, and reads on, has not left.
+/// only closes its sending side, and reads on, has not left. Also true of a body that is
+/// not sent (see transom_responder_start), of which pieces are taken all the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool {
     guard!(true, { find(writer).map_or(true, |open| open.is_gone()) })

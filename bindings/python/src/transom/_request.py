@@ -156,9 +156,10 @@ class Request:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has left, or the request was answered already.
+        """Whether the client has left or closed its sending side, or nobody waits for an answer any more.
 
-        A handler that works for long may ask now and then, and give up.
+        A handler that works for long may ask now and then, and give up. A client that has only
+        closed its sending side looks the same as one that left, and gets its answer.
         """
         return bool(quick.responder_is_gone(quick.token_responder(self.token)))
 
