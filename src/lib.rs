@@ -56,10 +56,17 @@
 //!
 //! # Logging
 //!
-//! Through the `log` crate, target `transom`: errors for faults of handlers
-//! (panics, responses that cannot be sent) and for what the system refuses
-//! (descriptors, threads), debug for requests refused. A logger that panics costs
-//! the line and nothing else.
+//! Through the `log` crate, target `transom`:
+//!
+//! - error: faults of handlers (a panic, a response that cannot be sent, a responder that
+//!   was dropped, a body of another length than announced), and what the system refuses
+//!   (descriptors, threads);
+//! - warn: a handler that did not answer in time, a response body that broke off, fields,
+//!   trailers and early hints that are not sent, a handler that still holds its thread
+//!   when the server has stopped;
+//! - debug: requests and connections that are refused, answers that were cut short.
+//!
+//! A logger that panics costs the line and nothing else.
 
 #![forbid(unsafe_code)]
 

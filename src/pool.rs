@@ -19,7 +19,10 @@ const JOB: &str = "a job on the blocking pool";
 /// bounded queue before them.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    /// Threads at most: `limits.pool_threads`, or `limits.connection_threads` in the pool
+    /// of the model that gives each connection a thread.
     limit: usize,
+    /// Jobs that may wait besides: `limits.pool_queue`.
     queue_limit: usize,
     /// Where its threads come from; `None` if jobs run where they are handed over.
     threads: Option<Arc<Threads>>,

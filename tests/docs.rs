@@ -64,6 +64,75 @@ fn the_table_of_limits_is_that_of_the_code() {
     assert_eq!(written, rows, "the README has rows that the code does not");
 }
 
+/// The settings of one group in `config.rs`: its name, each setting, and what its doc says.
+fn documented_settings() -> Vec<(&'static str, String, String)> {
+    let source = read("src/config.rs");
+    let (mut group, mut doc, mut found) = ("", String::new(), Vec::new());
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push_str(text);
+            continue;
+        }
+        if line.starts_with("pub(crate) struct ") {
+            break;
+        }
+        if line.starts_with("pub struct ") {
+            group = if line.contains("Limits") { "limits" } else { "timeouts" };
+        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|field| field.split_once(':')) {
+            found.push((group, name.to_owned(), doc.clone()));
+        }
+        if !line.starts_with('#') {
+            doc.clear();
+        }
+    }
+    found
+}
+
+#[test]
+fn what_a_setting_is_enforced_in_names_it() {
+    let mut checked = 0;
+    for (group, name, doc) in documented_settings() {
+        let setting = format!("{group}.{name}");
+        assert!(doc.contains("Enforced "), "{setting} does not say where it is enforced");
+        for place in doc.split("Enforced in `").skip(1) {
+            let module = place.split('`').next().unwrap_or_default().replace("::", "/");
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module);
+            let source = fs::read_to_string(file.with_extension("rs"))
+                .or_else(|_| fs::read_to_string(file.join("mod.rs")))
+                .unwrap_or_else(|error| panic!("{setting} is enforced in {}: {error}", file.display()));
+            let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let is_named = code.match_indices(&setting).any(|(at, _)| {
+                !code[at + setting.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+            });
+            assert!(is_named, "{} does not name {setting}", file.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 20, "only {checked} places are named");
+}
+
+#[test]
+fn the_levels_of_the_log_are_those_of_the_code() {
+    let docs = read("src/lib.rs");
+    let section = docs.split("//! # Logging").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let mut code = String::new();
+    for folder in ["src", "src/conn", "src/message", "src/proto", "src/reactor", "src/server"] {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                code.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    for level in ["Error", "Warn", "Info", "Debug", "Trace"] {
+        let (logged, named) = (
+            code.contains(&format!("Level::{level}")),
+            section.contains(&format!("//! - {}:", level.to_lowercase())),
+        );
+        assert_eq!(logged, named, "{level}: in the code, in the docs");
+    }
+}
+
 #[test]
 fn the_programs_of_the_readme_are_the_examples() {
     let readme = read("README.md");

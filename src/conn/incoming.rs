@@ -35,11 +35,11 @@ const BIG: usize = 8 * 1024;
 /// Where the body of the request being served stands.
 pub(super) struct Incoming<'a> {
     rest: Rest,
-    /// The bytes of it that are in memory.
+    /// The bytes of it that are in memory: a share of `limits.bodies`.
     share: Share<'a>,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
-    /// Octets that may still come, by the limit.
+    /// Octets that may still come, by `limits.body` or the route's own limit.
     allowance: u64,
     feed: Option<PipeFeed>,
     /// Octets of what nobody reads that may be dropped to keep the connection, once the

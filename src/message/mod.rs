@@ -1,7 +1,8 @@
 //! The vocabulary: what a request and a response are.
 //!
-//! No I/O but reading a body that is a file, no clock, no executor, and nothing about
-//! how a message looks on the wire beyond the form of a single field line.
+//! No I/O but reading a body that is a file, no executor, and nothing about how a message
+//! looks on the wire beyond the form of a single field line. No clock either, but for one
+//! that measures how long the writer of a body waits: `writer` and `pipe` read it.
 
 mod body;
 mod client;

@@ -35,8 +35,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request made by hand, without fields or body, to call a handler
-    /// without a server.
+    /// Returns a request made by hand, without fields or body: for a test, say, that calls
+    /// an async function of yours with it. (A [`Handler`](crate::Handler) is called by a
+    /// server alone, which has the [`Context`](crate::Context) that it needs.)
     ///
     /// ```
     /// use transom::{Body, Method, Request};
