@@ -129,6 +129,8 @@ pub struct Client<'a> {
     pub ends: bool,
     /// It takes at most so many bytes at a time, and is slow about it.
     pub takes: Option<usize>,
+    /// It takes nothing more after so many bytes, and stays.
+    pub takes_until: Option<usize>,
     /// The server is asked to stop when so many pieces have come.
     pub stop: Option<usize>,
 }
@@ -138,8 +140,19 @@ pub struct Client<'a> {
 pub struct Talk {
     /// All that the server has sent.
     pub output: Vec<u8>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
     /// The server left of its own accord, in the time its deadlines allow.
-    pub ended: bool,
+    Own,
+    /// Nothing was left that could wake it, and the server cut it at its stop.
+    Cut,
+    /// Not even that ended it.
+    Never,
 }
 
 impl Server {
@@ -158,21 +171,32 @@ impl Server {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&woken));
         let mut task = pin!(serve(world.clone(), &self.0, &session));
-        let ended = loop {
+        let mut end = End::Own;
+        loop {
             if woken.0.swap(false, Ordering::SeqCst) {
                 if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                    break true;
+                    break;
                 }
                 continue;
+            }
+            if end == End::Cut {
+                end = End::Never;
+                break;
             }
             if client.stop.is_some_and(|at| world.lock().sent >= at) {
                 session.advance(Stage::Draining);
             }
-            let Some(wakers) = world.lock().step() else { break false };
-            wakers.into_iter().for_each(Waker::wake);
-        };
+            let wakers = world.lock().step();
+            match wakers {
+                Some(wakers) => wakers.into_iter().for_each(Waker::wake),
+                None => {
+                    end = End::Cut;
+                    session.advance(Stage::Cut);
+                }
+            }
+        }
         let output = std::mem::take(&mut world.lock().output);
-        Talk { output, ended }
+        Talk { output, end }
     }
 }
 
@@ -199,6 +223,7 @@ struct State {
     ends: bool,
     has_ended: bool,
     takes: Option<usize>,
+    takes_until: usize,
     /// Whether the client takes more only in the next step.
     is_busy: bool,
     output: Vec<u8>,
@@ -224,6 +249,7 @@ impl State {
             ends: client.ends,
             has_ended: false,
             takes: client.takes,
+            takes_until: client.takes_until.unwrap_or(usize::MAX),
             is_busy: false,
             output: Vec::new(),
             closed: false,
@@ -236,7 +262,9 @@ impl State {
 
     /// Lets the next thing happen; whom it wakes, or `None` if nothing is left.
     fn step(&mut self) -> Option<Vec<Waker>> {
-        if let Some(writer) = self.writer.take() {
+        if self.output.len() < self.takes_until
+            && let Some(writer) = self.writer.take()
+        {
             self.is_busy = false;
             return Some(vec![writer]);
         }
@@ -246,7 +274,8 @@ impl State {
             return Some(self.reader.take().into_iter().collect());
         }
         // A client that has seen the connection close goes as well.
-        if (self.ends || self.closed) && !self.has_ended {
+        let has_seen = self.closed && self.output.len() < self.takes_until;
+        if (self.ends || has_seen) && !self.has_ended {
             self.has_ended = true;
             return Some(self.reader.take().into_iter().collect());
         }
@@ -295,11 +324,12 @@ impl AsyncWrite for World {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.lock();
         assert!(!state.closed, "written after the close");
-        if state.is_busy {
+        let left = state.takes_until - state.output.len();
+        if state.is_busy || left == 0 {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let length = bytes.len().min(state.takes.unwrap_or(usize::MAX));
+        let length = bytes.len().min(state.takes.unwrap_or(usize::MAX)).min(left);
         state.is_busy = state.takes.is_some();
         state.output.extend_from_slice(&bytes[..length]);
         Poll::Ready(Ok(length))

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use transom::fuzzing::{Client, Server};
+use transom::fuzzing::{Client, End, Server};
 use transom_fuzz::choices::{Choices, cuts, pieces};
 use transom_fuzz::{limits, shown, site};
 
@@ -24,10 +24,18 @@ fuzz_target!(|input: &[u8]| {
     let pieces = pieces(bytes, &cuts(bytes.len(), seed));
     // Once in a while the server is asked to stop in the middle.
     let stop = (manner >> 3 == 31).then_some(pieces.len() / 2);
-    let talk = server.talk(Client { pieces: &pieces, ends, takes, stop });
+    if manner >> 3 == 30 {
+        // It takes no more after a while, and stays: the deadlines for what is written end it.
+        let takes_until = Some(usize::from(seed) * 2);
+        let talk = server.talk(Client { pieces: &pieces, ends, takes, takes_until, stop: None });
+        let is_quiet = talk.end == End::Cut && !ends && site::is_upgraded(&talk);
+        assert!(talk.end == End::Own || is_quiet, "it hangs, {:?}: {}", talk.end, shown(bytes));
+        return;
+    }
+    let talk = server.talk(Client { pieces: &pieces, ends, takes, takes_until: None, stop });
     let answers = site::judge(bytes, &talk, &limits, stop.is_some());
     if stop.is_none() {
-        let whole = server.talk(Client { pieces: &[bytes], ends, takes: None, stop: None });
+        let whole = server.talk(Client { pieces: &[bytes], ends, takes: None, takes_until: None, stop: None });
         let other = site::judge(bytes, &whole, &limits, false);
         let (cut, whole) = (site::essence(&answers), site::essence(&other));
         assert_eq!(cut, whole, "it matters how it arrives: {}", shown(bytes));

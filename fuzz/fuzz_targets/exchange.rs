@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use futures_lite::stream;
 use libfuzzer_sys::fuzz_target;
-use transom::fuzzing::{Client, Server};
+use transom::fuzzing::{Client, End, Server};
 use transom::{Body, Bytes, Headers, Limits, Request, Response, Router, StatusCode};
 use transom_fuzz::choices::Choices;
 use transom_fuzz::response::{self, Body as Sent};
@@ -214,12 +214,12 @@ fuzz_target!(|input: &[u8]| {
         format!("{method} / HTTP/{version}\r\nHost: h\r\nConnection: {connection}\r\nUpgrade: a, c\r\n\r\n");
     let second = "GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
     let pieces = [first.as_bytes(), second.as_bytes()];
-    let talk = server.talk(Client { pieces: &pieces, ends: true, takes, stop: None });
+    let talk = server.talk(Client { pieces: &pieces, ends: true, takes, takes_until: None, stop: None });
     let output = &talk.output[..];
     let fail = |why: &str| -> ! {
         panic!("{why}\nasked {first:?}\nfields {own:?}\nbody {}\ngot {}", shown(&data), shown(output))
     };
-    if !talk.ended {
+    if talk.end != End::Own {
         fail("it hangs");
     }
     let mut at = 0;

@@ -28,6 +28,12 @@ impl Least {
         (self.timeout != FOREVER).then(|| Duration::from_millis(self.timeout.into()))
     }
 
+    /// Returns the same pace with so much more time.
+    pub fn with(self, more: Duration) -> Self {
+        let more = u32::try_from(more.as_millis()).unwrap_or(FOREVER);
+        Self { timeout: self.timeout.saturating_add(more), ..self }
+    }
+
     /// Bytes that buy the peer another `timeout` of waiting.
     fn quota(self) -> u64 {
         u64::from(self.timeout) * u64::from(self.rate) / 1000
@@ -67,6 +73,11 @@ impl Pace {
         if let Some(since) = self.since.take() {
             self.waited += now.saturating_duration_since(since);
         }
+    }
+
+    /// So much of the time waited does not count.
+    pub fn allow(&mut self, time: Duration) {
+        self.waited = self.waited.saturating_sub(time);
     }
 
     /// The peer has moved some bytes.

@@ -80,6 +80,8 @@ impl<T: Transport> AsyncWrite for PacedStream<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.transport).poll_flush(cx);
         if polled.is_ready() {
+            let Self { transport, pace, unflushed } = &mut *self;
+            pace.flushed(transport, *unflushed);
             self.unflushed = 0;
         }
         self.hold(cx, polled)

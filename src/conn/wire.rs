@@ -191,6 +191,7 @@ impl<T: Transport> Wire<T> {
         }
         if self.unflushed > 0 {
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+            self.pace.flushed(&self.transport, self.unflushed);
             self.unflushed = 0;
         }
         self.output.release();

@@ -45,9 +45,20 @@ impl WritePace {
         let stall = self.stall.get_or_insert_with(begun);
         // Of what the transport held back, some may have gone out.
         stall.note(transport, 0, self.least);
-        let deadline = stall.pace.wait(transport.now(), self.least)?;
         let hidden = if held.is_none() { unflushed.min(HELD) } else { 0 };
-        deadline.checked_add(self.least.time_for(hidden))
+        // Once for each quota, not for each wait: else each byte would start it again.
+        stall.pace.wait(transport.now(), self.least.with(self.least.time_for(hidden)))
+    }
+
+    /// So many bytes have gone out that the transport may have held back unseen: the
+    /// client had time for them as well.
+    pub fn flushed(&mut self, transport: &impl Transport, bytes: usize) {
+        if let Some(stall) = &mut self.stall
+            && transport.held().is_none()
+        {
+            stall.pace.pause(transport.now());
+            stall.pace.allow(self.least.time_for(bytes.min(HELD)));
+        }
     }
 
     /// All is written; more may follow.

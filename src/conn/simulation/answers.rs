@@ -1,6 +1,7 @@
 //! Judging what the client received.
 
-use super::script::{Expected, Script};
+use super::requests::Expected;
+use super::script::{End, Script};
 
 /// A response, as a strict client reads it.
 struct Answer {
@@ -15,12 +16,22 @@ enum Read {
     Partial,
 }
 
+/// What is known of a client, besides what it has received.
+#[derive(Clone, Copy)]
+pub struct Fate {
+    /// It may have been served late, and refused for that: its server is in a hurry.
+    pub is_hurried: bool,
+    /// It lost something that it would have read.
+    pub has_lost: bool,
+}
+
 /// Checks the bytes received against what was asked.
-pub fn check(script: &Script, received: &[u8], was_reset: bool) -> Result<(), String> {
+pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String> {
     let mut rest = received;
     let mut answered = 0;
     let mut cut = false;
     let mut closed = false;
+    let (whole, _) = script.whole();
     while !rest.is_empty() {
         if closed {
             return Err(format!(
@@ -50,7 +61,7 @@ pub fn check(script: &Script, received: &[u8], was_reset: bool) -> Result<(), St
                 if answer.status == *status && answer.body == *body => {}
             Expected::Refused if refused => {}
             // It came too late, or not whole.
-            _ if refused && !script.is_peaceful() => {}
+            _ if refused && (answered >= whole || fate.is_hurried) => {}
             expected => {
                 return Err(format!(
                     "request {answered} was answered {} with {} bytes, expected {expected:?}",
@@ -62,37 +73,32 @@ pub fn check(script: &Script, received: &[u8], was_reset: bool) -> Result<(), St
         closed = answer.closes;
         answered += 1;
     }
-    complete(script, answered, cut, closed, was_reset)
-}
-
-/// Whether all was answered that must be.
-fn complete(
-    script: &Script,
-    answered: usize,
-    cut: bool,
-    closed: bool,
-    was_reset: bool,
-) -> Result<(), String> {
-    if was_reset || closed || script.reads_until != usize::MAX {
+    if fate.is_hurried || fate.has_lost || closed || script.end == End::Reset || !script.reads_on() {
         return Ok(());
     }
-    let mut due = 0;
-    for request in &script.requests[..script.whole()] {
-        if request.expected == Expected::CutOff {
-            let is_cut = cut && answered == due;
-            let earlier = script.stalls && answered <= due;
-            return if is_cut || earlier {
-                Ok(())
-            } else {
-                Err("an answer that broke off looks whole".into())
-            };
-        }
-        due += 1;
+    complete(script, answered, cut)
+}
+
+/// Checks that every answer has arrived that must.
+fn complete(script: &Script, answered: usize, cut: bool) -> Result<(), String> {
+    let (whole, is_begun) = script.whole();
+    let broken = script.requests[..whole].iter().position(|request| request.expected == Expected::CutOff);
+    if let Some(due) = broken {
+        return if answered == due && cut {
+            Ok(())
+        } else if answered < due {
+            Err(format!("{answered} whole answers before the {due} that breaks off"))
+        } else {
+            Err("an answer that broke off looks whole".into())
+        };
     }
-    if answered < due && !script.stalls {
-        return Err(format!("{answered} whole answers to {due} whole requests"));
+    if cut && answered < whole {
+        return Err(format!("answer {answered} breaks off"));
     }
-    Ok(())
+    // Half a request is answered as well, unless its client seems to have gone.
+    let due = whole + usize::from(is_begun && script.end == End::Wait);
+    let got = answered + usize::from(cut);
+    if got < due { Err(format!("{got} answers to {due} requests")) } else { Ok(()) }
 }
 
 /// Reads one response; an error if it is malformed.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_lite::{StreamExt, stream};
 
-use super::world::{HELD, World};
+use super::script::Script;
+use super::world::{HELD, WINDOW, World};
 use crate::config::Config;
 use crate::conn::App;
 use crate::message::{Body, Request, Response};
@@ -18,9 +19,16 @@ use http::Method;
 const CHUNK: usize = 3000;
 const CHUNKS: usize = 40;
 
+/// Bytes of an unread body that are dropped to keep the connection.
+pub const DRAIN: usize = 256 * 1024;
+/// Bytes of the largest body that is taken.
+pub const BODY: u64 = 200_000;
+/// How long `/sleep` takes.
+pub const SLEEP: Duration = Duration::from_millis(300);
+
 /// The limit on waiting output, one chunk, what the transport holds and what the
 /// client's side does.
-pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + 8 * 1024 + 1024;
+pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + WINDOW + 1024;
 
 /// Where the handlers run.
 pub(super) trait Place: Clone + Send + Sync + 'static {
@@ -38,7 +46,7 @@ impl Place for World {
     }
 
     fn taken(&self) -> Option<(usize, usize)> {
-        Some((self.written(), self.unread()))
+        Some((self.delivered(), self.unread()))
     }
 }
 
@@ -80,10 +88,13 @@ fn chunk(number: usize) -> Vec<u8> {
     vec![b'a' + u8::try_from(number % 26).unwrap_or(0); CHUNK]
 }
 
-pub(super) fn app(world: &World) -> SimApp {
+pub(super) fn app(world: &World, script: &Script) -> SimApp {
     let counts = Arc::new(Counts::default());
     let mut config = Config::default();
     config.limits.output = 16 * 1024;
+    config.limits.drain = DRAIN as u64;
+    config.limits.body = BODY;
+    config.limits.write_rate = script.write_rate;
     let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
     let app = App::new(router(world, &counts), config, pool, Box::new(|_| ()));
     SimApp { app, counts }
@@ -113,7 +124,7 @@ pub(super) fn router<P: Place>(place: &P, counts: &Arc<Counts>) -> Router {
             "/sleep",
             handler(Box::new(move |req, place: P, _| {
                 Box::pin(async move {
-                    place.sleep(Duration::from_millis(300)).await;
+                    place.sleep(SLEEP).await;
                     numbered(&req, "slept")
                 })
             })),
@@ -123,6 +134,15 @@ pub(super) fn router<P: Place>(place: &P, counts: &Arc<Counts>) -> Router {
         .get(
             "/stream",
             handler(Box::new(|_, place: P, counts| Box::pin(async move { streamed(&place, &counts) }))),
+        )
+        .route(
+            Route::new(
+                Method::POST,
+                "/unread",
+                handler(Box::new(|_, place: P, counts| Box::pin(async move { streamed(&place, &counts) }))),
+            )
+            .streaming()
+            .body_limit(u64::MAX),
         )
         .get("/broken", handler(Box::new(|_, _, _| Box::pin(async { broken() }))))
         .post(

@@ -3,53 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A small generator of numbers (`SplitMix64`), enough to be unpredictable.
-#[derive(Clone)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `bound`, which is not 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap_or(0)
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// One request and what must become of it.
-#[derive(Clone)]
-pub struct Request {
-    pub method: &'static str,
-    pub bytes: Vec<u8>,
-    pub expected: Expected,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// This status and body, and then the next request is served.
-    Answer(u16, Vec<u8>),
-    /// The same, and then the connection closes.
-    Last(u16, Vec<u8>),
-    /// Refused with a 4xx or 5xx, and then the connection closes.
-    Refused,
-    /// A body that is cut off after a proper head.
-    CutOff,
-}
+use super::moves::{self, Tail};
+use super::random::Random;
+use super::requests::{self, Expected, Request, shown};
 
 /// A step of the client's.
 #[derive(Clone)]
@@ -58,32 +14,9 @@ pub struct Piece {
     pub bytes: Vec<u8>,
 }
 
-/// The start of some bytes, for a person to read.
-pub fn shown(bytes: &[u8]) -> String {
-    let more = if bytes.len() > 200 { format!(" and so on, {} in all", bytes.len()) } else { String::new() };
-    format!("\"{}\"{more}", bytes[..bytes.len().min(200)].escape_ascii())
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {:?}", shown(&self.bytes), self.expected)
-    }
-}
-
 impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "after {:?} {}", self.wait, shown(&self.bytes))
-    }
-}
-
-impl fmt::Debug for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answer(status, body) => write!(f, "{status} with {} bytes", body.len()),
-            Self::Last(status, body) => write!(f, "{status} with {} bytes, and a close", body.len()),
-            Self::Refused => f.write_str("a refusal, and a close"),
-            Self::CutOff => f.write_str("an answer that breaks off"),
-        }
     }
 }
 
@@ -98,164 +31,212 @@ pub enum End {
     Reset,
 }
 
+/// What the transport does with bytes that are written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffering {
+    /// It hands them on at once, as a socket does.
+    None,
+    /// It holds them back until it is flushed, as TLS does, and can tell how many
+    /// of them the client's side has taken.
+    Told,
+    /// The same, and it cannot tell.
+    Silent,
+}
+
 #[derive(Clone, Debug)]
 pub struct Script {
     pub seed: u64,
     pub requests: Vec<Request>,
     pub pieces: Vec<Piece>,
+    /// What it sends after the pieces, for ever.
+    pub tail: Option<Tail>,
     pub end: End,
     /// How long after the last piece the end comes.
     pub end_wait: Duration,
     /// The client never sends what comes after this place in the stream.
     pub sent: usize,
-    /// It waits longer somewhere than any deadline allows.
-    pub stalls: bool,
+    /// Where in the stream it waits longer than any deadline allows, if it does.
+    pub stall: Option<usize>,
     /// Bytes it takes at a time, and how long it waits in between.
     pub reads: usize,
     pub read_wait: Duration,
     /// It stops reading for good after so many bytes.
     pub reads_until: usize,
+    /// It reads nothing before it has sent all its pieces.
+    pub sends_first: bool,
+    /// It goes on sending though it has seen the connection close.
+    pub is_stubborn: bool,
+    pub buffering: Buffering,
+    /// Another client waits for the connection to end.
+    pub is_waited_for: bool,
+    /// The server's least rate for a client that takes its answers, bytes a second.
+    pub write_rate: u32,
 }
 
 impl Script {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let count = 1 + random.below(6);
-        let requests: Vec<_> = (0..count).map(|number| request(&mut random, number)).collect();
-        let stream: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
-        let end = match random.below(4) {
-            0 => End::HalfClose,
-            1 => End::Reset,
-            _ => End::Wait,
-        };
-        // Now and then the client stops in the middle.
-        let sent = if random.once_in(4) { random.below(stream.len() + 1) } else { stream.len() };
-        let mut stalls = false;
-        let mut pieces = Vec::new();
-        let mut rest = &stream[..sent];
-        let largest = [1, 7, 100, 5000, 100_000][random.below(5)];
-        while !rest.is_empty() {
-            let length = (1 + random.below(largest)).min(rest.len());
-            let wait = match random.below(400) {
-                0 => {
-                    stalls = true;
-                    Duration::from_secs(3600)
-                }
-                1..=60 => Duration::from_millis(random.next() % 8),
-                _ => Duration::ZERO,
-            };
-            pieces.push(Piece { wait, bytes: rest[..length].to_vec() });
-            rest = &rest[length..];
+        if random.once_in(16) {
+            return Self::upload(seed, &mut random);
         }
-        let slow = random.once_in(4);
+        let count = 1 + random.below(6);
+        let mut requests: Vec<_> = (0..count).map(|number| Request::of(&mut random, number)).collect();
+        let tail = random.once_in(3).then(|| {
+            let (request, tail) = moves::last(&mut random, count);
+            requests.push(request);
+            tail
+        });
+        let mut script = Self::new(seed, requests);
+        if tail.is_some() {
+            script.tail = tail;
+        } else {
+            script.end = random.of(&[End::HalfClose, End::Reset, End::Wait, End::Wait]);
+            if script.end == End::Reset {
+                script.end_wait = Duration::from_millis(random.next() % 2000);
+            }
+            // Now and then the client stops in the middle.
+            if random.once_in(4) {
+                script.sent = random.below(script.sent + 1);
+            }
+            if random.once_in(8) {
+                script.reads_until = random.below(20_000);
+            }
+        }
+        script.cut(&mut random);
+        script.is_stubborn = random.once_in(2);
+        script.is_waited_for = random.once_in(8);
+        if random.once_in(4) {
+            script.reads = 1 + random.below(random.clone().of(&[10, 100, 3000, 3000]));
+            script.read_wait = Duration::from_millis(1 + random.next() % 50);
+        }
+        script.write_rate = random.of(&[500, 500, 500, 50]);
+        script.buffering = random.of(&[
+            Buffering::None,
+            Buffering::None,
+            Buffering::None,
+            Buffering::None,
+            Buffering::Told,
+            Buffering::Silent,
+        ]);
+        script
+    }
+
+    /// A large body that nobody reads, whole, by a client that reads nothing
+    /// before it has sent it.
+    fn upload(seed: u64, random: &mut Random) -> Self {
+        let (path, answer) = match random.below(3) {
+            0 => ("/nowhere", Expected::plain(404, "Not Found")),
+            1 => ("/plain", Expected::plain(405, "Method Not Allowed")),
+            _ => ("/unread", Expected::Answer(200, super::app::stream_text())),
+        };
+        let size = random.of(&[1000, 100_000, 300_000, 600_000]);
+        let expected = if size > super::app::DRAIN { answer.and_close() } else { answer };
+        let request = requests::sized(path, 0, &requests::body(size, 0), expected);
+        let mut script = Self::new(seed, vec![request]);
+        script.sends_first = random.once_in(2);
+        script.end = random.of(&[End::HalfClose, End::Wait]);
+        script.pieces = script.requests[0]
+            .bytes
+            .chunks(1000 + random.below(60_000))
+            .map(|bytes| Piece { wait: Duration::from_millis(random.next() % 4), bytes: bytes.to_vec() })
+            .collect();
+        script.buffering = random.of(&[Buffering::None, Buffering::None, Buffering::Told, Buffering::Silent]);
+        script
+    }
+
+    /// A client that sends these requests at once, reads all, and waits for the end.
+    pub fn new(seed: u64, requests: Vec<Request>) -> Self {
+        let bytes: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
         Self {
             seed,
             requests,
-            pieces,
-            end,
-            end_wait: Duration::from_millis(if end == End::Reset { random.next() % 2000 } else { 0 }),
-            sent,
-            stalls,
-            reads: if slow { 1 + random.below(3000) } else { usize::MAX },
-            read_wait: if slow { Duration::from_millis(1 + random.next() % 50) } else { Duration::ZERO },
-            reads_until: if random.once_in(8) { random.below(20_000) } else { usize::MAX },
+            sent: bytes.len(),
+            pieces: vec![Piece { wait: Duration::ZERO, bytes }],
+            tail: None,
+            end: End::Wait,
+            end_wait: Duration::ZERO,
+            stall: None,
+            reads: usize::MAX,
+            read_wait: Duration::ZERO,
+            reads_until: usize::MAX,
+            sends_first: false,
+            is_stubborn: false,
+            buffering: Buffering::None,
+            is_waited_for: false,
+            write_rate: 500,
         }
     }
 
-    /// How long the client takes to send it all.
+    /// Cuts what is sent into pieces, with waits in between. Once in a while, one of
+    /// them is longer than any deadline.
+    fn cut(&mut self, random: &mut Random) {
+        let stream: Vec<u8> = self.requests.iter().flat_map(|request| request.bytes.clone()).collect();
+        // A large body in single bytes takes longer than it is worth.
+        let largest = random.of(&[1, 7, 100, 5000, 100_000]).max(self.sent / 500);
+        let often = 7.max(2 * self.sent / largest / 60);
+        let stall = (self.tail.is_none() && random.once_in(10)).then(|| random.below(self.sent.max(1)));
+        let mut at = 0;
+        self.pieces.clear();
+        while at < self.sent {
+            let length = (1 + random.below(largest)).min(self.sent - at);
+            let wait = if stall.is_some_and(|stall| (at..at + length).contains(&stall)) {
+                self.stall = Some(at);
+                Duration::from_secs(3600)
+            } else if random.once_in(often) {
+                Duration::from_millis(random.next() % 8)
+            } else {
+                Duration::ZERO
+            };
+            self.pieces.push(Piece { wait, bytes: stream[at..at + length].to_vec() });
+            at += length;
+        }
+    }
+
+    /// Returns how long the client takes to send its pieces.
     pub fn length(&self) -> Duration {
         self.pieces.iter().map(|piece| piece.wait).sum::<Duration>() + self.end_wait
     }
 
-    /// Whether every request comes whole and in time, and every answer is read.
+    /// Returns `true` if every request comes whole and in time, and every answer is read.
     pub fn is_peaceful(&self) -> bool {
-        let all: usize = self.requests.iter().map(|request| request.bytes.len()).sum();
-        self.sent == all && !self.stalls && self.end != End::Reset && self.reads_until == usize::MAX
+        self.in_time() == self.all() && self.end != End::Reset && self.reads_on()
     }
 
-    /// How many bytes of that request come.
+    /// Returns the length of all requests.
+    pub fn all(&self) -> usize {
+        self.requests.iter().map(|request| request.bytes.len()).sum()
+    }
+
+    /// Returns how many bytes of the requests come without a stall.
+    pub fn in_time(&self) -> usize {
+        self.stall.map_or(self.sent, |stall| stall.min(self.sent))
+    }
+
+    /// Returns `true` if the client takes each answer, and faster than the server demands.
+    pub fn reads_on(&self) -> bool {
+        // A tenth more, as it does not take them evenly.
+        let least = self.read_wait.as_micros() * u128::from(self.write_rate) * 11;
+        self.reads_until == usize::MAX && self.reads as u128 * 10_000_000 >= least
+    }
+
+    /// Returns how many bytes of that request come.
     pub fn sent_of(&self, number: usize) -> usize {
         let before: usize = self.requests[..number].iter().map(|request| request.bytes.len()).sum();
         self.sent.saturating_sub(before)
     }
 
-    /// How many requests come whole.
-    pub fn whole(&self) -> usize {
-        let mut end = 0;
-        self.requests
+    /// Returns how many requests come whole and in time, and whether one follows that begins and does not.
+    pub fn whole(&self) -> (usize, bool) {
+        let (mut end, in_time) = (0, self.in_time());
+        let count = self
+            .requests
             .iter()
             .take_while(|request| {
                 end += request.bytes.len();
-                end <= self.sent
+                end <= in_time
             })
-            .count()
+            .count();
+        let whole: usize = self.requests[..count].iter().map(|request| request.bytes.len()).sum();
+        (count, in_time > whole)
     }
-}
-
-fn request(random: &mut Random, number: usize) -> Request {
-    let simple = |method, path: &str, expected| Request {
-        method,
-        bytes: format!("{method} {path}?{number} HTTP/1.1\r\nHost: h\r\nX-Number: {number}\r\n\r\n")
-            .into_bytes(),
-        expected,
-    };
-    let text = |what: &str| format!("{what} {number}").into_bytes();
-    let size = [0, 1, 100, 5000, 70_000][random.below(5)];
-    let body: Vec<u8> = (0..size).map(|at| b"abcdefgh\r\n"[(at + number) % 10]).collect();
-    match random.below(16) {
-        0 | 1 => simple("GET", "/plain", Expected::Answer(200, text("plain"))),
-        2 => simple("HEAD", "/plain", Expected::Answer(200, Vec::new())),
-        3 => simple("GET", "/sleep", Expected::Answer(200, text("slept"))),
-        4 => simple("GET", "/nowhere", Expected::Answer(404, b"404 Not Found\n".to_vec())),
-        5 => simple("GET", "/panic", Expected::Answer(500, b"500 Internal Server Error\n".to_vec())),
-        6 => simple("GET", "/never", Expected::Refused),
-        7 => simple("GET", "/stream", Expected::Answer(200, super::app::stream_text())),
-        8 => simple("GET", "/broken", Expected::CutOff),
-        9 | 10 => sized("/echo", &body, number, Expected::Answer(200, body.clone())),
-        11 => chunked(random, "/echo", &body, number, Expected::Answer(200, body.clone())),
-        12 => chunked(random, "/through", &body, number, Expected::Answer(200, body.clone())),
-        13 => {
-            let mut request = simple("GET", "/plain", Expected::Last(200, text("plain")));
-            let close = b"Connection: close\r\n\r\n";
-            request.bytes.truncate(request.bytes.len() - 2);
-            request.bytes.extend_from_slice(close);
-            request
-        }
-        14 => {
-            let faults: [&[u8]; 6] = [
-                b"GET / HTTP/1.1\r\n\r\n",
-                b"GET /\r\n\r\n",
-                b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-                b"GET / HTTP/2.0\r\n\r\n",
-                b"\x16\x03\x01\x00\x00",
-                b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
-            ];
-            Request { method: "GET", bytes: faults[random.below(6)].to_vec(), expected: Expected::Refused }
-        }
-        // A body that nobody reads.
-        _ => sized("/nowhere", &body, number, Expected::Answer(404, b"404 Not Found\n".to_vec())),
-    }
-}
-
-fn sized(path: &str, body: &[u8], number: usize, expected: Expected) -> Request {
-    let mut bytes =
-        format!("POST {path}?{number} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len())
-            .into_bytes();
-    bytes.extend_from_slice(body);
-    Request { method: "POST", bytes, expected }
-}
-
-fn chunked(random: &mut Random, path: &str, body: &[u8], number: usize, expected: Expected) -> Request {
-    let mut bytes = format!("POST {path}?{number} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .into_bytes();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let length = (1 + random.below(9000)).min(rest.len());
-        bytes.extend_from_slice(format!("{length:x}\r\n").as_bytes());
-        bytes.extend_from_slice(&rest[..length]);
-        bytes.extend_from_slice(b"\r\n");
-        rest = &rest[length..];
-    }
-    bytes.extend_from_slice(b"0\r\nX-Trailer: t\r\n\r\n");
-    Request { method: "POST", bytes, expected }
 }

@@ -14,15 +14,16 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::answers;
+use super::answers::{self, Fate};
 use super::app::{Counts, Place, router};
-use super::script::{self, End, Script};
+use super::requests::shown;
+use super::script::{End, Script};
 use crate::{Handle, Limits, Model, Server, Timeouts};
 
 /// Seeds of a usual run, for each model.
@@ -34,6 +35,8 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// Each deadline of a server that is not. Nothing takes longer, though one has to
 /// wait for others.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait between two stretches of what a client sends for ever.
+const DRIBBLE: Duration = Duration::from_millis(10);
 /// Writes of a script at most; a byte each would be more than its worth.
 const PIECES: usize = 1000;
 
@@ -61,7 +64,12 @@ struct Site {
 impl Site {
     fn new(model: Model, number: usize, deadline: Duration) -> Self {
         let counts = Arc::new(Counts::default());
-        let limits = Limits { output: 16 * 1024, connection_threads: TESTERS / 2, ..Limits::default() };
+        let limits = Limits {
+            output: 16 * 1024,
+            connection_threads: TESTERS / 2,
+            body: super::app::BODY,
+            ..Limits::default()
+        };
         let mut timeouts = Timeouts::default();
         for timeout in [
             &mut timeouts.head,
@@ -70,6 +78,8 @@ impl Site {
             &mut timeouts.write,
             &mut timeouts.handler,
             &mut timeouts.drain,
+            &mut timeouts.linger,
+            &mut timeouts.linger_idle,
         ] {
             *timeout = Some(deadline);
         }
@@ -101,46 +111,53 @@ struct Sites {
     hasty: Site,
 }
 
-/// Whether nothing but a deadline of the server's ends it.
+/// Returns `true` if nothing but a deadline of the server's ends it.
 fn needs_deadlines(script: &Script) -> bool {
-    let all: usize = script.requests.iter().map(|request| request.bytes.len()).sum();
-    let stops = script.stalls || (script.end == End::Wait && script.sent < all);
+    let stops = script.stall.is_some() || (script.end == End::Wait && script.sent < script.all());
     let hangs = script.requests.iter().any(|request| request.bytes.starts_with(b"GET /never"));
-    stops || hangs || script.reads_until != usize::MAX
+    let dribbles = script.tail.as_ref().is_some_and(|tail| tail.bytes.len() == 1);
+    stops || hangs || dribbles || script.reads_until != usize::MAX
 }
 
 /// Plays one seed; says what was wrong.
 fn play(seed: u64, sites: &Sites) -> Result<(), String> {
     let mut script = Script::of(seed);
+    script.read_wait = Duration::ZERO;
     if needs_deadlines(&script) {
         // Here and there it may be slower than any deadline allows.
-        script.stalls = true;
-        return play_at(&script, &sites.hasty.path);
+        return play_at(&script, &sites.hasty.path, true);
     }
-    if script.end == End::Wait {
+    script.is_stubborn = false;
+    if script.end == End::Wait && script.tail.is_none() {
         // It need not wait for an idle connection to be closed.
         script.end = End::HalfClose;
     }
-    play_at(&script, &sites.patient.path)
+    play_at(&script, &sites.patient.path, false)
 }
 
-fn play_at(script: &Script, path: &Path) -> Result<(), String> {
+fn play_at(script: &Script, path: &Path, is_hurried: bool) -> Result<(), String> {
     let stream = UnixStream::connect(path).map_err(|error| format!("it does not connect: {error}"))?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let has_seen_end = AtomicBool::new(false);
     let (received, ended) = thread::scope(|scope| {
-        scope.spawn(|| send(script, &stream));
-        receive(script, &stream)
+        let sender = scope.spawn(|| send(script, &stream, &has_seen_end));
+        if script.sends_first {
+            sender.join().unwrap();
+        }
+        let received = receive(script, &stream);
+        has_seen_end.store(true, Ordering::Relaxed);
+        received
     });
     if !ended {
-        return Err(format!("it hangs; received {}", script::shown(&received)));
+        return Err(format!("it hangs; received {}", shown(&received)));
     }
-    answers::check(script, &received, script.end == End::Reset)
-        .map_err(|fault| format!("{fault}\nreceived {}", script::shown(&received)))
+    answers::check(script, &received, Fate { is_hurried, has_lost: false })
+        .map_err(|fault| format!("{fault}\nreceived {}", shown(&received)))
 }
 
 /// Sends what the script says, until the server wants no more.
-fn send(script: &Script, mut stream: &UnixStream) {
+fn send(script: &Script, mut stream: &UnixStream, has_seen_end: &AtomicBool) {
     let together = script.pieces.len() / PIECES + 1;
     for pieces in script.pieces.chunks(together) {
         let stall = pieces.iter().position(|piece| piece.wait > Duration::from_secs(60));
@@ -153,6 +170,16 @@ fn send(script: &Script, mut stream: &UnixStream) {
         if pieces[0].wait > Duration::ZERO {
             thread::yield_now();
         }
+    }
+    if let Some(tail) = &script.tail {
+        while script.is_stubborn || !has_seen_end.load(Ordering::Relaxed) {
+            if stream.write_all(&tail.bytes).is_err() {
+                return;
+            }
+            thread::sleep(tail.every.min(DRIBBLE));
+        }
+        let _ = stream.shutdown(Shutdown::Write);
+        return;
     }
     let _ = match script.end {
         End::Wait => Ok(()),
@@ -180,11 +207,7 @@ fn receive(script: &Script, mut stream: &UnixStream) -> (Vec<u8>, bool) {
 }
 
 fn hold(model: Model) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("TRANSOM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TRANSOM_SOCKET_SEEDS").unwrap_or(SEEDS),
-    };
+    let seeds = super::seeds_or(SEEDS, "TRANSOM_SOCKET_SEEDS");
     super::quiet_panics();
     // One at a time, two testers are too many for a server already.
     let sites = if model == Model::Sequential { TESTERS / 2 } else { 1 };

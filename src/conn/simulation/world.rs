@@ -1,7 +1,7 @@
 //! A transport without a socket, a clock without time, and an executor of one
 //! task that jumps from event to event.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,45 +11,57 @@ use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use super::script::{End, Piece, Random, Script};
+use super::client::Client;
+use super::random::Random;
+use super::script::{Buffering, Script};
 use crate::conn::Transport;
 
+/// Bytes that the server's side holds unread: a client that sends more has to wait.
+const INBOX: usize = 16 * 1024;
 /// Bytes that the client's side holds unread: a socket buffer.
-const WINDOW: usize = 8 * 1024;
+pub const WINDOW: usize = 8 * 1024;
 /// Bytes that a transport holds back until it is flushed, if it is of that kind.
 pub const HELD: usize = 4 * 1024;
 
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the connection")]
 struct State {
     start: Instant,
     now: Instant,
     random: Random,
-    /// What the client is still to send, and when.
-    pieces: VecDeque<Piece>,
-    next_piece: Instant,
-    end: End,
-    end_wait: Duration,
+    client: Client,
     /// Sent and not yet read by the server.
     inbox: VecDeque<u8>,
-    half_closed: bool,
-    reset: bool,
-    /// Whether what is written is held back until it is flushed, as by TLS.
-    holds: bool,
+    buffering: Buffering,
+    /// Written and not yet handed on by the transport.
     held: VecDeque<u8>,
-    /// On its way and not yet read by the client.
-    outbox: usize,
-    received: Vec<u8>,
-    reads: usize,
-    read_wait: Duration,
-    reads_until: usize,
-    next_read: Option<Instant>,
-    closed: bool,
+    /// Whether the server's close is to be a reset.
+    resets: bool,
+    is_waited_for: bool,
+    outcome: Outcome,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    alarms: Vec<(Instant, Waker)>,
+    alarms: BTreeMap<Instant, Waker>,
+}
+
+/// What became of a connection, as its client sees it. Times count from the start.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// All that the client has read.
+    pub received: Vec<u8>,
+    /// Bytes that reached the client's side.
+    pub delivered: usize,
+    /// Bytes that the client has sent and the server's side has taken in.
+    pub came: usize,
+    /// When the last of them came.
+    pub last_came: Duration,
+    /// When the server ended its sending side.
+    pub closed: Option<Duration>,
+    /// When the server let go of the connection.
+    pub dropped: Duration,
+    /// Bytes that the client would have read, but for a reset.
+    pub lost: usize,
 }
 
 /// Whether the task was woken.
@@ -64,30 +76,20 @@ impl Wake for Flag {
 impl World {
     pub fn new(script: &Script) -> Self {
         let start = Instant::now();
-        let mut random = Random::new(!script.seed);
         Self(Arc::new(Mutex::new(State {
             start,
             now: start,
-            holds: random.once_in(3),
-            held: VecDeque::new(),
-            random,
-            next_piece: start + script.pieces.first().map_or(script.end_wait, |piece| piece.wait),
-            pieces: script.pieces.iter().cloned().collect(),
-            end: script.end,
-            end_wait: script.end_wait,
+            random: Random::new(!script.seed),
+            client: Client::new(script, start),
             inbox: VecDeque::new(),
-            half_closed: false,
-            reset: false,
-            outbox: 0,
-            received: Vec::new(),
-            reads: script.reads,
-            read_wait: script.read_wait,
-            reads_until: script.reads_until,
-            next_read: None,
-            closed: false,
+            buffering: script.buffering,
+            held: VecDeque::new(),
+            resets: false,
+            is_waited_for: script.is_waited_for,
+            outcome: Outcome::default(),
             reader: None,
             writer: None,
-            alarms: Vec::new(),
+            alarms: BTreeMap::new(),
         })))
     }
 
@@ -96,26 +98,22 @@ impl World {
     }
 
     pub fn elapsed(&self) -> Duration {
+        self.lock().elapsed()
+    }
+
+    pub fn outcome(&self) -> Outcome {
         let state = self.lock();
-        state.now - state.start
+        Outcome { received: state.client.received.clone(), ..state.outcome.clone() }
     }
 
-    pub fn unsent(&self) -> usize {
-        self.lock().pieces.len()
-    }
-
-    pub fn received(&self) -> Vec<u8> {
-        self.lock().received.clone()
-    }
-
-    /// Bytes that were written and that the client has not taken.
+    /// Returns how many bytes the client has not taken of those on its side.
     pub fn unread(&self) -> usize {
-        self.lock().outbox
+        self.lock().client.outbox.len()
     }
 
-    /// Bytes that the server has written so far.
-    pub fn written(&self) -> usize {
-        self.lock().received.len()
+    /// Returns how many bytes have reached the client's side.
+    pub fn delivered(&self) -> usize {
+        self.lock().outcome.delivered
     }
 
     /// Ready at that time.
@@ -124,7 +122,7 @@ impl World {
         if state.now >= at {
             return Poll::Ready(());
         }
-        state.alarms.push((at, cx.waker().clone()));
+        state.alarms.insert(at, cx.waker().clone());
         Poll::Pending
     }
 
@@ -133,20 +131,26 @@ impl World {
         std::future::poll_fn(|cx| self.poll_until(cx, at)).await;
     }
 
-    /// Runs the task; false if nothing is left that could wake it.
-    pub fn drive(&self, mut task: Pin<Box<dyn Future<Output = ()> + '_>>) -> bool {
+    /// Runs the task, and lets the client read what is left for it; false if nothing
+    /// is left that could wake the task, or it takes longer than that.
+    pub fn drive(&self, mut task: Pin<Box<dyn Future<Output = ()> + '_>>, most: Duration) -> bool {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
         let mut cx = Context::from_waker(&waker);
         loop {
             while flag.0.swap(false, Ordering::SeqCst) {
                 if task.as_mut().poll(&mut cx).is_ready() {
+                    drop(task);
+                    self.lock().settle();
                     return true;
                 }
             }
             let wakers = self.lock().step();
             let Some(wakers) = wakers else { return false };
             wakers.into_iter().for_each(Waker::wake);
+            if self.elapsed() > most {
+                return false;
+            }
         }
     }
 
@@ -156,57 +160,60 @@ impl World {
 }
 
 impl State {
+    fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
     /// Goes to the next event and lets it happen; `None` if there is none.
     fn step(&mut self) -> Option<Vec<Waker>> {
-        let sends = !self.pieces.is_empty() || (self.end != End::Wait && !self.half_closed && !self.reset);
-        let times = [sends.then_some(self.next_piece), self.next_read];
-        let alarm = self.alarms.iter().map(|(at, _)| *at).min();
-        let next = times.into_iter().chain([alarm]).flatten().min()?;
+        let alarm = self.alarms.keys().next().copied();
+        let next = [self.client.next_send, self.client.next_read, alarm].into_iter().flatten().min()?;
         self.now = self.now.max(next);
+        let now = self.now;
         let mut wakers = Vec::new();
-        if sends && self.next_piece <= self.now {
-            self.send();
+        if self.client.next_send.is_some_and(|at| at <= now) {
+            let before = self.inbox.len();
+            self.client.send(now, &mut self.inbox, INBOX);
+            if self.inbox.len() > before {
+                self.outcome.came += self.inbox.len() - before;
+                self.outcome.last_came = self.elapsed();
+            }
             wakers.extend(self.reader.take());
-            if self.reset {
+            if self.client.has_reset {
                 wakers.extend(self.writer.take());
             }
         }
-        if self.next_read.is_some_and(|at| at <= self.now) {
-            self.outbox -= self.outbox.min(self.reads);
-            self.next_read = (self.outbox > 0).then(|| self.now + self.read_wait);
+        if self.client.next_read.is_some_and(|at| at <= now) {
+            self.client.read(now);
             wakers.extend(self.writer.take());
         }
-        let now = self.now;
-        self.alarms.retain(|(at, waker)| {
-            let due = *at <= now;
-            if due {
-                wakers.push(waker.clone());
-            }
-            !due
-        });
+        if self.outcome.closed.is_some() && self.client.leaves() {
+            wakers.extend(self.reader.take());
+        }
+        let later = self.alarms.split_off(&(now + Duration::from_nanos(1)));
+        wakers.extend(std::mem::replace(&mut self.alarms, later).into_values());
         Some(wakers)
     }
 
     /// Lets bytes go to the client, as far as there is room.
     fn deliver(&mut self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(WINDOW - self.outbox);
+        let most = bytes.len().min(WINDOW - self.client.outbox.len());
         let length = if most > 0 && self.random.once_in(3) { 1 + self.random.below(most) } else { most };
-        self.received.extend_from_slice(&bytes[..length]);
-        self.outbox += length;
-        if length > 0 && self.next_read.is_none() && self.received.len() < self.reads_until {
-            self.next_read = Some(self.now + self.read_wait);
-        }
+        self.client.outbox.extend(&bytes[..length]);
+        self.outcome.delivered += length;
+        self.client.read_soon(self.now);
         length
     }
 
     /// Lets go what is held back.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.reset {
+        if self.client.has_reset {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         while !self.held.is_empty() {
-            let held: Vec<u8> = self.held.iter().copied().collect();
-            let length = self.deliver(&held);
+            let room = WINDOW - self.client.outbox.len();
+            let next: Vec<u8> = self.held.iter().copied().take(room).collect();
+            let length = self.deliver(&next);
             self.held.drain(..length);
             if length == 0 {
                 self.writer = Some(cx.waker().clone());
@@ -216,22 +223,38 @@ impl State {
         Poll::Ready(Ok(()))
     }
 
-    fn send(&mut self) {
-        if let Some(piece) = self.pieces.pop_front() {
-            self.inbox.extend(piece.bytes);
-            let wait = self.pieces.front().map_or(self.end_wait, |next| next.wait);
-            self.next_piece = self.now + wait;
-        } else {
-            match self.end {
-                End::HalfClose => self.half_closed = true,
-                End::Reset => self.reset = true,
-                End::Wait => {}
+    /// The server has let go: what it left unread, or what the client sends from now
+    /// on, is answered with a reset, and the client loses what it has not read.
+    fn settle(&mut self) {
+        if self.resets || !self.inbox.is_empty() {
+            self.outcome.lost = self.client.outbox.len();
+            return;
+        }
+        self.now = self.now.max(self.start + self.outcome.dropped);
+        while !self.client.outbox.is_empty() {
+            match (self.client.next_read, self.client.next_bytes()) {
+                (Some(read), send) if send.is_none_or(|send| read <= send) => {
+                    self.now = self.now.max(read);
+                    self.client.read(self.now);
+                }
+                (_, Some(_)) => {
+                    self.outcome.lost = self.client.outbox.len();
+                    return;
+                }
+                _ => return,
             }
         }
     }
 }
 
 pub struct SimTransport(World);
+
+impl Drop for SimTransport {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.outcome.dropped = state.elapsed();
+    }
+}
 
 impl Transport for SimTransport {
     fn now(&self) -> Instant {
@@ -241,18 +264,30 @@ impl Transport for SimTransport {
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.0.poll_until(cx, at)
     }
+
+    fn is_waited_for(&self) -> bool {
+        self.0.lock().is_waited_for
+    }
+
+    fn held(&self) -> Option<usize> {
+        let state = self.0.lock();
+        (state.buffering != Buffering::Silent).then(|| state.held.len())
+    }
+
+    fn reset_on_close(&mut self, reset: bool) {
+        self.0.lock().resets = reset;
+    }
 }
 
 impl AsyncRead for SimTransport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.0.lock();
         assert!(!buffer.is_empty(), "a read into no room looks like the end");
-        if state.reset {
+        if state.client.has_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         if state.inbox.is_empty() {
-            // A client that has seen the connection close goes as well.
-            if state.half_closed || state.closed {
+            if state.client.has_ended {
                 return Poll::Ready(Ok(0));
             }
             state.reader = Some(cx.waker().clone());
@@ -263,6 +298,8 @@ impl AsyncRead for SimTransport {
         for (place, byte) in buffer.iter_mut().zip(state.inbox.drain(..length)) {
             *place = byte;
         }
+        let now = state.now;
+        state.client.make_room(now);
         Poll::Ready(Ok(length))
     }
 }
@@ -270,11 +307,11 @@ impl AsyncRead for SimTransport {
 impl AsyncWrite for SimTransport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.0.lock();
-        assert!(!state.closed, "written after the close");
-        if state.reset {
+        assert!(state.outcome.closed.is_none(), "written after the close");
+        if state.client.has_reset {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if state.holds {
+        if state.buffering != Buffering::None {
             if state.held.len() >= HELD {
                 ready!(state.poll_held(cx))?;
             }
@@ -297,7 +334,8 @@ impl AsyncWrite for SimTransport {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.lock();
         ready!(state.poll_held(cx))?;
-        state.closed = true;
+        state.outcome.closed = Some(state.elapsed());
+        state.client.leaves();
         Poll::Ready(Ok(()))
     }
 }

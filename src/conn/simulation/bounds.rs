@@ -1,0 +1,158 @@
+//! How long a script may keep the server, and what its client may lose.
+
+use std::time::Duration;
+
+use super::moves::{Phase, Tail};
+use super::requests::{Expected, Request};
+use super::script::{Buffering, End, Script};
+use super::world::Outcome;
+use crate::config::Config;
+
+/// More than rounding makes of any deadline.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// Bytes that a transport which cannot tell may hold back unseen, as the server has it.
+const HIDDEN: u64 = 64 * 1024;
+
+/// The deadlines of the server that are looked at.
+pub struct Bounds<'a> {
+    script: &'a Script,
+    config: &'a Config,
+}
+
+impl<'a> Bounds<'a> {
+    pub fn new(script: &'a Script, config: &'a Config) -> Self {
+        Self { script, config }
+    }
+
+    fn of(timeout: Option<Duration>) -> Duration {
+        timeout.unwrap_or(Duration::MAX)
+    }
+
+    /// Returns the longest linger: in all, and without a byte.
+    fn linger(&self) -> (Duration, Duration) {
+        let timeouts = &self.config.timeouts;
+        let idle = if self.script.is_waited_for { timeouts.drain } else { timeouts.linger_idle };
+        (Self::of(timeouts.linger), Self::of(idle))
+    }
+
+    /// Returns the time that moving so many bytes may take at the least rate, in so many
+    /// waits: `timeout` for each of them and for each `rate` x `timeout` bytes, and
+    /// `hidden` besides.
+    fn moving(
+        timeout: Option<Duration>,
+        hidden: Duration,
+        rate: u32,
+        waits: usize,
+        bytes: usize,
+    ) -> Duration {
+        let timeout = Self::of(timeout);
+        let quota = timeout.as_millis() * u128::from(rate) / 1000;
+        let waits = (waits + 1) as u128 + bytes as u128 / quota.max(1);
+        (timeout + hidden) * u32::try_from(waits).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the time that the whole connection may take, by its deadlines and least
+    /// rates, in which so many bytes came and went.
+    pub fn whole(&self, came: usize, delivered: usize) -> Duration {
+        let Config { limits, timeouts, .. } = self.config;
+        // What comes after the last request may look like one more.
+        let count = self.script.requests.len() + 1;
+        let each = [timeouts.idle, timeouts.head, timeouts.handler, timeouts.drain];
+        let each: Duration = each.into_iter().map(Self::of).sum();
+        let hidden = match self.script.buffering {
+            Buffering::Silent => Duration::from_secs(HIDDEN) / self.script.write_rate,
+            _ => Duration::ZERO,
+        };
+        each * u32::try_from(count).unwrap_or(u32::MAX)
+            + Self::moving(timeouts.body, Duration::ZERO, limits.body_rate, count, came)
+            + Self::moving(timeouts.write, hidden, limits.write_rate, count, delivered)
+            + Self::of(timeouts.idle)
+            + Self::of(timeouts.linger)
+            + Self::of(timeouts.drain)
+    }
+
+    /// Returns when the server must have ended its sending side, if its client reads
+    /// at once and never stops to send.
+    fn close_of(&self, tail: &Tail) -> Option<Duration> {
+        let Config { limits, timeouts, .. } = self.config;
+        let is_quick = |request: &Request| !request.bytes.starts_with(b"GET /never");
+        if self.script.reads != usize::MAX || !self.script.requests.iter().all(is_quick) {
+            return None;
+        }
+        let sleeps = super::app::SLEEP * u32::try_from(self.script.requests.len()).unwrap_or(1);
+        let phase = match tail.phase {
+            Phase::Head => Self::of(timeouts.head),
+            Phase::Body => {
+                let millis = tail.every.as_millis().max(1);
+                let rate = tail.bytes.len() as u128 * 1000 / millis;
+                // Who keeps the rate goes on until the limit.
+                let pieces = limits.body / tail.bytes.len() as u64 + 1;
+                let by_limit = tail.every * u32::try_from(pieces).unwrap_or(u32::MAX);
+                if rate < u128::from(limits.body_rate) { Self::of(timeouts.body) } else { by_limit }
+            }
+            Phase::Drain => Self::of(timeouts.drain),
+            Phase::Linger => Duration::ZERO,
+        };
+        Some(self.script.length() + sleeps + phase + SLACK)
+    }
+
+    /// Checks that no phase has outlasted its bound, and that nothing was lost that
+    /// the client would have read.
+    pub fn check(&self, outcome: &Outcome) -> Result<(), String> {
+        let bound = self.whole(outcome.came, outcome.delivered);
+        if outcome.dropped > bound {
+            return Err(format!("it took {:?}, with {bound:?} at most", outcome.dropped));
+        }
+        let end = outcome.closed.unwrap_or(outcome.dropped);
+        if let Some(tail) = &self.script.tail
+            && let Some(due) = self.close_of(tail)
+            && end > due
+        {
+            return Err(format!("it ended after {end:?}, with {due:?} at most"));
+        }
+        self.check_linger(outcome)
+    }
+
+    fn check_linger(&self, outcome: &Outcome) -> Result<(), String> {
+        let Outcome { closed, dropped, last_came, lost, .. } = *outcome;
+        let (whole, idle) = self.linger();
+        let Some(closed) = closed else {
+            return self.check_broken(outcome);
+        };
+        let lasted = dropped.saturating_sub(closed);
+        let quiet = dropped.saturating_sub(closed.max(last_came));
+        if lasted > whole + SLACK || quiet > idle + SLACK {
+            return Err(format!("it lingered for {lasted:?}, {quiet:?} without a byte"));
+        }
+        let is_over = lasted + SLACK > whole || quiet + SLACK > idle;
+        let is_excused = self.script.end == End::Reset || !self.script.reads_on() || self.sends_on();
+        if lost > 0 && !is_over && !is_excused {
+            return Err(format!("the client lost {lost} bytes, {lasted:?} after the last of them"));
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if the client has asked for the close, and so must not send
+    /// anything after that (RFC 9112 9.6), or another client waits: then the server
+    /// does not wait for more.
+    fn sends_on(&self) -> bool {
+        let closes = |request: &&Request| !matches!(request.expected, Expected::Answer(..));
+        let last = self.script.requests.iter().find(closes);
+        self.script.is_waited_for || last.is_some_and(Request::asks_for_close)
+    }
+
+    /// Checks a connection that was ended without a close.
+    fn check_broken(&self, outcome: &Outcome) -> Result<(), String> {
+        let script = self.script;
+        let may_break = script.end == End::Reset
+            || !script.reads_on()
+            || script.requests.iter().any(|request| request.expected == Expected::CutOff)
+            || script.tail.is_none() && script.sent < script.all();
+        if may_break || outcome.lost == 0 {
+            Ok(())
+        } else {
+            Err(format!("the connection was broken, and {} bytes lost", outcome.lost))
+        }
+    }
+}

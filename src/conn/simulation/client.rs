@@ -1,0 +1,137 @@
+//! The client of a script, as it acts in virtual time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::moves::Tail;
+use super::script::{End, Piece, Script};
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the connection")]
+pub struct Client {
+    /// What it is still to send after what it is sending.
+    pieces: VecDeque<Piece>,
+    tail: Option<Tail>,
+    end: End,
+    end_wait: Duration,
+    /// What it is sending, which may have to wait for room.
+    sending: VecDeque<u8>,
+    is_blocked: bool,
+    /// When it sends next, if that is known.
+    pub next_send: Option<Instant>,
+    /// It has closed its sending side.
+    pub has_ended: bool,
+    /// It has broken the connection.
+    pub has_reset: bool,
+    /// On its side, and not read.
+    pub outbox: VecDeque<u8>,
+    pub received: Vec<u8>,
+    pub next_read: Option<Instant>,
+    reads: usize,
+    read_wait: Duration,
+    reads_until: usize,
+    sends_first: bool,
+    is_stubborn: bool,
+}
+
+impl Client {
+    pub fn new(script: &Script, now: Instant) -> Self {
+        let mut client = Self {
+            pieces: script.pieces.iter().cloned().collect(),
+            tail: script.tail.clone(),
+            end: script.end,
+            end_wait: script.end_wait,
+            sending: VecDeque::new(),
+            is_blocked: false,
+            next_send: None,
+            has_ended: false,
+            has_reset: false,
+            outbox: VecDeque::new(),
+            received: Vec::new(),
+            next_read: None,
+            reads: script.reads,
+            read_wait: script.read_wait,
+            reads_until: script.reads_until,
+            sends_first: script.sends_first,
+            is_stubborn: script.is_stubborn,
+        };
+        client.send_next(now);
+        client
+    }
+
+    /// Sets the time at which it does something next, after all that it was sending has gone.
+    fn send_next(&mut self, now: Instant) {
+        let wait = match (self.pieces.front(), &self.tail, self.end) {
+            (Some(piece), ..) => Some(piece.wait),
+            (None, Some(tail), _) => Some(tail.every),
+            (None, None, End::Wait) => None,
+            (None, None, _) => Some(self.end_wait),
+        };
+        self.next_send = wait.map(|wait| now + wait);
+    }
+
+    /// Sends as much as there is room for, or ends.
+    pub fn send(&mut self, now: Instant, inbox: &mut VecDeque<u8>, most: usize) {
+        if self.sending.is_empty() {
+            if let Some(piece) = self.pieces.pop_front() {
+                self.sending.extend(piece.bytes);
+            } else if let Some(tail) = &self.tail {
+                self.sending.extend(&tail.bytes);
+            } else {
+                (self.has_ended, self.has_reset) = (self.end == End::HalfClose, self.end == End::Reset);
+                self.next_send = None;
+                return;
+            }
+        }
+        let length = self.sending.len().min(most.saturating_sub(inbox.len()));
+        inbox.extend(self.sending.drain(..length));
+        self.is_blocked = !self.sending.is_empty();
+        if self.is_blocked {
+            self.next_send = None;
+        } else {
+            self.send_next(now);
+            self.read_soon(now);
+        }
+    }
+
+    /// Returns when it sends bytes next, if it does: to close its side is none.
+    pub fn next_bytes(&self) -> Option<Instant> {
+        let has_more = !self.sending.is_empty() || !self.pieces.is_empty() || self.tail.is_some();
+        self.next_send.filter(|_| has_more)
+    }
+
+    /// The server has read: there is room for more.
+    pub fn make_room(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_blocked) {
+            self.next_send = Some(now);
+        }
+    }
+
+    /// Reads next in its time, if there is something and it wants to.
+    pub fn read_soon(&mut self, now: Instant) {
+        let has_sent = self.pieces.is_empty() && self.sending.is_empty();
+        let reads = self.received.len() < self.reads_until && (has_sent || !self.sends_first);
+        if reads && self.next_read.is_none() && !self.outbox.is_empty() {
+            self.next_read = Some(now + self.read_wait);
+        }
+    }
+
+    pub fn read(&mut self, now: Instant) {
+        let length = self.outbox.len().min(self.reads);
+        self.received.extend(self.outbox.drain(..length));
+        self.next_read = None;
+        self.read_soon(now);
+    }
+
+    /// The server has closed: the client goes as well once it has read everything,
+    /// unless it is of the kind that does not care. Says whether it has gone.
+    pub fn leaves(&mut self) -> bool {
+        let has_read = self.outbox.is_empty() && self.received.len() < self.reads_until && !self.sends_first;
+        let goes = has_read && !self.is_stubborn && !self.has_ended;
+        if goes {
+            self.has_ended = true;
+            (self.next_send, self.is_blocked) = (None, false);
+            self.sending.clear();
+        }
+        goes
+    }
+}
