@@ -1,7 +1,10 @@
 """Builds the native library with cargo and puts it into the wheel, as `transom/_lib`."""
 
 import json
+import os
+import re
 import shutil
+import struct
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -9,27 +12,93 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+NO_CARGO = (
+    "transom is built with Rust, and cargo was not found. Install Rust 1.88 or newer, for example as "
+    "https://rustup.rs says, and a C linker (gcc or clang); then run the same command again."
+)
+FAILED = (
+    "transom could not be built: what cargo says stands above. It needs Rust 1.88 or newer, a C linker "
+    "(gcc or clang), and access to crates.io or its crates in cargo's cache."
+)
+
 
 class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         here = Path(self.root)
         workspace = here / "rust" if (here / "rust").is_dir() else here.parents[1]
-        command = ["cargo", "build", "--release", "--locked", "-p", "transom-capi"]
-        output = subprocess.run(
-            [*command, "--message-format=json-render-diagnostics"],
-            cwd=workspace, check=True, stdout=subprocess.PIPE, text=True,
-        ).stdout  # fmt: skip
-        built = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        files = [Path(file) for message in built for file in _cdylib_files(message)]
-        library = next(file for file in files if file.suffix in (".so", ".dylib", ".dll"))
+        library = self._build(workspace)
         if version == "editable":
             place = here / "src" / "transom" / "_lib"
             place.mkdir(exist_ok=True)
             shutil.copy2(library, place / library.name)
         build_data["force_include"][str(library)] = f"transom/_lib/{library.name}"
         build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"py3-none-{platform_tag(library)}"
+        self.app.display_info(f"{library.name}: {library.stat().st_size / 1e6:.2f} MB, {build_data['tag']}")
+
+    def _build(self, workspace: Path) -> Path:
+        """Runs cargo; the library that it has made. Ends with a sentence if there is none."""
+        command = ["cargo", "build", "--profile", "wheel", "--locked", "-p", "transom-capi"]
+        try:
+            output = subprocess.run(
+                [*command, "--message-format=json-render-diagnostics"],
+                cwd=workspace, check=True, stdout=subprocess.PIPE, text=True, env=environment(workspace),
+            ).stdout  # fmt: skip
+        except FileNotFoundError:
+            self.app.abort(NO_CARGO)
+        except (OSError, subprocess.CalledProcessError):
+            self.app.abort(FAILED)
+        built = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        files = [Path(file) for message in built for file in _cdylib_files(message)]
+        return next(file for file in files if file.suffix in (".so", ".dylib", ".dll"))
+
+
+def environment(workspace: Path) -> dict[str, str]:
+    """That of cargo: nothing in the library names folders of this machine."""
+    cargo_home = os.environ.get("CARGO_HOME") or str(Path.home() / ".cargo")
+    flags = [f"--remap-path-prefix={workspace}=transom", f"--remap-path-prefix={cargo_home}=cargo"]
+    given = os.environ.get("CARGO_ENCODED_RUSTFLAGS")
+    before = given.split("\x1f") if given else os.environ.get("RUSTFLAGS", "").split()
+    return {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*before, *flags])}
+
+
+def platform_tag(library: Path) -> str:
+    """The systems that the library runs on: with glibc, by the newest symbol that it needs (PEP 600)."""
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    if not platform.startswith("linux_"):
+        return platform
+    versions = [re.fullmatch(r"GLIBC_(\d+)\.(\d+)(\.\d+)?", name) for name in needed_versions(library)]
+    found = [(int(match[1]), int(match[2])) for match in versions if match]
+    if not found:
+        return platform
+    # Older ones have no tag that installers know.
+    major, minor = max([*found, (2, 17)])
+    return f"manylinux_{major}_{minor}_{platform.removeprefix('linux_')}"
+
+
+def needed_versions(library: Path) -> list[str]:
+    """The symbol versions that an ELF file needs of others, such as `GLIBC_2.34` (gABI, .gnu.version_r)."""
+    data = library.read_bytes()
+    wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
+    at = struct.unpack_from(order + ("Q" if wide else "I"), data, 40 if wide else 32)[0]
+    size, count = struct.unpack_from(order + "HH", data, 58 if wide else 46)
+    section = struct.Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
+    # Of each: its type, where it lies, and which section and how many entries belong to it.
+    sections = [section.unpack_from(data, at + number * size) for number in range(count)]
+    names = []
+    for _, kind, _, _, start, _, linked, entries, *_ in sections:
+        if kind != 0x6FFFFFFE:
+            continue
+        texts, need = sections[linked][4], start
+        for _ in range(entries):
+            _, versions, _, first, next_need = struct.unpack_from(order + "HHIII", data, need)
+            version = need + first
+            for _ in range(versions):
+                _, _, _, name, next_version = struct.unpack_from(order + "IHHII", data, version)
+                names.append(data[texts + name : data.index(b"\0", texts + name)].decode())
+                version += next_version
+            need += next_need
+    return names
 
 
 def _cdylib_files(message: dict[str, Any]) -> list[str]:

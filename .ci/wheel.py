@@ -1,0 +1,22 @@
+"""Checks a wheel: its tag, its licences, and that the library is stripped and names no folder of here."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+path = Path(sys.argv[1])
+with zipfile.ZipFile(path) as wheel:
+    names = wheel.namelist()
+    library = wheel.read("transom/_lib/libtransom.so")
+assert "-py3-none-manylinux_2_" in path.name, path.name
+for licence in ("LICENSE-APACHE", "LICENSE-MIT"):
+    assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names), names
+for folder in {os.getcwd(), os.path.expanduser("~"), os.environ.get("CARGO_HOME", os.getcwd())}:
+    assert folder.encode() not in library, f"the library names {folder}"
+assert b".symtab" not in library, "the library is not stripped"
+tag = path.stem.split("-none-")[1]
+said = subprocess.run(["auditwheel", "show", path], capture_output=True, text=True, check=True).stdout
+assert f'"{tag}"' in said, said
+print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, its library {len(library) / 1e6:.2f} MB")

@@ -1,0 +1,75 @@
+"""The package: what its build says when it cannot be, and what is in it."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from transom import _native as native
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parents[1]
+
+
+@unittest.skipUnless(importlib.util.find_spec("hatchling"), "needs hatchling: pip install hatchling")
+class TestBuild(unittest.TestCase):
+    def build(self, folder):
+        """What a build prints that finds only the programs of a folder."""
+        with tempfile.TemporaryDirectory() as place:
+            result = subprocess.run(
+                [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place],
+                cwd=PACKAGE,
+                env={"PATH": folder, "HOME": os.environ.get("HOME", "/")},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual((result.returncode, os.listdir(place)), (1, []))
+        return result.stdout + result.stderr
+
+    def test_without_cargo_it_says_what_to_install(self):
+        with tempfile.TemporaryDirectory() as folder:
+            said = self.build(folder)
+        self.assertRegex(said, r"^transom is built with Rust, and cargo was not found\. Install Rust .*\n$")
+
+    def test_when_cargo_fails_it_says_what_is_needed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cargo = Path(folder) / "cargo"
+            cargo.write_text("#!/bin/sh\necho 'error: too old' >&2\nexit 101\n")
+            cargo.chmod(0o755)
+            said = self.build(folder)
+        self.assertRegex(said, r"^error: too old\ntransom could not be built: .* Rust 1\.\d+ .*\n$")
+
+    def test_it_names_the_rust_that_is_needed(self):
+        needed = re.search(r'^rust-version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+        self.assertEqual(self.hook().NO_CARGO.count(f"Rust {needed} or newer"), 1)
+        self.assertEqual(self.hook().FAILED.count(f"Rust {needed} or newer"), 1)
+
+    def hook(self):
+        spec = importlib.util.spec_from_file_location("hatch_build", PACKAGE / "hatch_build.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    @unittest.skipUnless(sys.platform == "linux" and shutil.which("readelf"), "compares with readelf")
+    def test_the_tag_is_that_of_the_newest_symbol(self):
+        told = subprocess.run(
+            ["readelf", "--version-info", "--wide", native.path], capture_output=True, text=True, check=True
+        ).stdout
+        needs = told[told.index("Version needs section") :]
+        names = re.findall(r"Name: (\S+)  Flags", needs)
+        self.assertEqual(sorted(self.hook().needed_versions(native.path)), sorted(names))
+        newest = max(tuple(map(int, name.split(".")[1:2])) for name in names if name.startswith("GLIBC_2."))
+        self.assertRegex(self.hook().platform_tag(native.path), rf"^manylinux_2_{newest[0]}_\w+$")
+
+
+@unittest.skipUnless((ROOT / "Cargo.toml").is_file(), "in the source tree")
+class TestFiles(unittest.TestCase):
+    def test_the_licences_are_those_of_the_project(self):
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            self.assertEqual((PACKAGE / name).read_bytes(), (ROOT / name).read_bytes())
