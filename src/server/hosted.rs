@@ -319,3 +319,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener as Listening, TcpStream as Client};
+
+    use super::*;
+
+    /// A connection's transport, a descriptor as a child has that was forked, and the client.
+    fn connection() -> (Timed<TcpStream>, Client, Client) {
+        let listening = Listening::bind("127.0.0.1:0").unwrap();
+        let client = Client::connect(listening.local_addr().unwrap()).unwrap();
+        let (ours, _) = listening.accept().unwrap();
+        let held = ours.try_clone().unwrap();
+        (Timed::socket(TcpStream::try_from(ours).unwrap()), held, client)
+    }
+
+    #[test]
+    fn a_hosted_connection_ends_for_its_client_though_another_process_has_its_descriptor() {
+        let (ours, held, mut client) = connection();
+        drop(ours);
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        drop(held);
+        let (mut ours, held, mut client) = connection();
+        ours.reset_on_close(true);
+        drop(ours);
+        let end = client.read(&mut [0; 8]);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        drop(held);
+    }
+}

@@ -154,6 +154,7 @@ programs! {
     listening
     logging
     models
+    overload
     ownership
     pull
     restarts
