@@ -96,7 +96,14 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
             parts.push(Part::Param(name));
             rest = after;
         } else {
-            return Err("a brace has no other: a parameter is `{name}`, a literal brace `{{` or `}}`".into());
+            // Braces within a parameter, as those of an expression.
+            let within = parts.iter().rev().find_map(|part| match part {
+                Part::Param(name) => check_name("", name).err(),
+                Part::Text(_) => None,
+            });
+            return Err(within.unwrap_or_else(|| {
+                "a brace has no other: a parameter is `{name}`, a literal brace `{{` or `}}`".into()
+            }));
         }
     }
     literal.push_str(rest);
@@ -209,6 +216,7 @@ mod tests {
             ("/{id}/{*id}", "name `id`"),
             ("/{id:int}", "`{id}`"),
             ("/{id:[0-9]+}", "`{id}`"),
+            ("/{id:[a-z]{2}}", "`{id}`"),
             ("/{id?}", "`{id}`"),
             ("/{ id }", "`{name}`"),
             ("/{path:path}", "`{*path}`"),

@@ -15,10 +15,10 @@ use crate::pattern::Pattern;
 /// Routes of a server.
 ///
 /// A pattern is a path in which `{name}` stands for one segment, or for a part of
-/// it, and `{*name}`, at the end, for all that is left, which may be empty. Fixed
-/// segments win over `{name}`, and that over `{*name}`. GET answers HEAD too. A path
-/// that no pattern matches gets 404, one that matches but not for the method 405
-/// with Allow.
+/// it, and `{*name}`, at the end, for all that is left, which may be empty. A fixed
+/// segment wins over either; `{name}` and `{*name}` in the same place are refused. GET
+/// answers HEAD too. A path that no pattern matches gets 404, one that matches but not
+/// for the method 405 with Allow.
 ///
 /// Paths are matched decoded, except for `%2F` and `%25`. A pattern may be written
 /// either way: `/café` and `/caf%C3%A9` are the same. A literal brace is doubled,
