@@ -140,7 +140,7 @@ impl<'h, 'b> Usual<'h, 'b> {
     ) -> Option<Self> {
         // What is searched is bounded by what is allowed.
         let find_space = |from: usize, most: usize| {
-            let end = buffer.len().min(from + most + 1);
+            let end = buffer.len().min((from + 1).saturating_add(most));
             buffer.get(from..end)?.iter().position(|&b| b == b' ').map(|at| from + at)
         };
         let method = find_space(0, LONGEST_METHOD)?;

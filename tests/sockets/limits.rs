@@ -169,6 +169,34 @@ fn a_target_has_a_limit() {
 }
 
 #[test]
+fn limits_may_be_as_large_as_numbers_are() {
+    let app = Router::new().post("/", async |request: Request| request.bytes().len().to_string());
+    let server = start_with(app, |limits, _| {
+        limits.target = usize::MAX;
+        limits.head = usize::MAX;
+        limits.headers = usize::MAX;
+        limits.body = u64::MAX;
+        limits.chunk_extensions = usize::MAX;
+        limits.trailers = usize::MAX;
+        limits.connections = usize::MAX;
+        limits.connections_per_address = Some(usize::MAX);
+        limits.bodies = u64::MAX;
+        limits.output = usize::MAX;
+        limits.drain = u64::MAX;
+        limits.pool_queue = usize::MAX;
+    });
+    let mut client = Client::connect(&server);
+    client.send(format!("{}abc", post_length("/", 3)));
+    client.answer().expect(200, "3");
+    client.send(format!("{}3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n", post_chunked("/")));
+    client.answer().expect(200, "3");
+    // In pieces, so that it is not found whole.
+    client.send("GET");
+    client.send(" / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.answer().status, 405);
+}
+
+#[test]
 fn header_fields_have_a_limit() {
     let server =
         start_with(Router::new().get("/", async |_: Request| "found"), |limits, _| limits.headers = 10);
