@@ -10,9 +10,12 @@ path = Path(sys.argv[1])
 with zipfile.ZipFile(path) as wheel:
     names = wheel.namelist()
     library = wheel.read("transom/_lib/libtransom.so")
+    crates = wheel.read("transom/_lib/THIRD-PARTY-LICENSES.txt").decode()
 assert "-py3-none-manylinux_2_" in path.name, path.name
 for licence in ("LICENSE-APACHE", "LICENSE-MIT"):
     assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names), names
+for crate in ("httparse", "matchit", "rustix"):
+    assert crate in crates, f"the licence of {crate} is missing"
 for folder in {os.getcwd(), os.path.expanduser("~"), os.environ.get("CARGO_HOME", os.getcwd())}:
     assert folder.encode() not in library, f"the library names {folder}"
 assert b".symtab" not in library, "the library is not stripped"

@@ -26,18 +26,23 @@ class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         here = Path(self.root)
         workspace = here / "rust" if (here / "rust").is_dir() else here.parents[1]
-        library = self._build(workspace)
+        messages = self._build(workspace)
+        files = [Path(file) for message in messages for file in _cdylib_files(message)]
+        library = next(file for file in files if file.suffix in (".so", ".dylib", ".dll"))
+        licences = library.with_name("THIRD-PARTY-LICENSES.txt")
+        licences.write_text(third_party(messages, workspace), encoding="utf-8")
         if version == "editable":
             place = here / "src" / "transom" / "_lib"
             place.mkdir(exist_ok=True)
             shutil.copy2(library, place / library.name)
-        build_data["force_include"][str(library)] = f"transom/_lib/{library.name}"
+        for file in (library, licences):
+            build_data["force_include"][str(file)] = f"transom/_lib/{file.name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag(library)}"
         self.app.display_info(f"{library.name}: {library.stat().st_size / 1e6:.2f} MB, {build_data['tag']}")
 
-    def _build(self, workspace: Path) -> Path:
-        """Runs cargo; the library that it has made. Ends with a sentence if there is none."""
+    def _build(self, workspace: Path) -> list[dict[str, Any]]:
+        """Runs cargo; its messages about what it has built. Ends with a sentence if that fails."""
         command = ["cargo", "build", "--profile", "wheel", "--locked", "-p", "transom-capi"]
         try:
             output = subprocess.run(
@@ -48,9 +53,8 @@ class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.abort(NO_CARGO)
         except (OSError, subprocess.CalledProcessError):
             self.app.abort(FAILED)
-        built = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        files = [Path(file) for message in built for file in _cdylib_files(message)]
-        return next(file for file in files if file.suffix in (".so", ".dylib", ".dll"))
+        messages = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        return [message for message in messages if message.get("reason") == "compiler-artifact"]
 
 
 def environment(workspace: Path) -> dict[str, str]:
@@ -60,6 +64,21 @@ def environment(workspace: Path) -> dict[str, str]:
     given = os.environ.get("CARGO_ENCODED_RUSTFLAGS")
     before = given.split("\x1f") if given else os.environ.get("RUSTFLAGS", "").split()
     return {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*before, *flags])}
+
+
+def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
+    """The licences of the crates that the library is built of, each text once."""
+    crates: dict[str, list[str]] = {}
+    folders = {Path(message["manifest_path"]).parent for message in messages}
+    for folder in sorted(folders, key=lambda folder: folder.name):
+        if not folder.is_relative_to(workspace):
+            for file in sorted(
+                [*folder.glob("LICEN[CS]E*"), *folder.glob("COPYING*"), *folder.glob("NOTICE*")]
+            ):
+                if file.is_file():
+                    crates.setdefault(file.read_text("utf-8", "replace").strip(), []).append(folder.name)
+    line = "=" * 79
+    return "".join(f"{line}\n{', '.join(names)}\n{line}\n\n{text}\n\n" for text, names in crates.items())
 
 
 def platform_tag(library: Path) -> str:
