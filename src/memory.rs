@@ -1,11 +1,13 @@
 //! Memory that clients can size: how much of it a server keeps, and refusing more
 //! when the system has none, where an allocation that fails would end the process.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Memory that must be left for everything else, bytes.
-const HEADROOM: usize = 4 * 1024 * 1024;
+const HEADROOM: usize = 8 * 1024 * 1024;
 /// For each so many bytes of bodies it is looked whether the headroom is there: two
 /// system calls for a mebibyte.
 const STEP: u64 = 1024 * 1024;
@@ -18,27 +20,18 @@ const AT_ONCE: usize = 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoMemory;
 
-/// Makes room for `more` bytes of a body behind which `announced` more are to come:
-/// not for each stretch anew, and for no more than that where memory is short.
-pub(crate) fn make_room(body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
-    if body.capacity() - body.len() >= more {
-        return Ok(());
-    }
-    let ahead = body.len().max(AT_ONCE).min(announced);
-    let wanted = more.saturating_add(ahead);
-    body.try_reserve_exact(wanted).or_else(|_| body.try_reserve_exact(more)).map_err(|_| NoMemory)
-}
-
 /// The bytes that all connections of a server may keep together.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// Held while a body grows: two that grow at once must not take the same memory for theirs.
+    growth: Mutex<()>,
 }
 
 impl Budget {
     pub const fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0) }
+        Self { limit, used: AtomicU64::new(0), growth: Mutex::new(()) }
     }
 
     /// A share of it, empty at first.
@@ -49,7 +42,7 @@ impl Budget {
     fn take(&self, more: u64) -> Result<(), NoMemory> {
         let before = self.used.fetch_add(more, Ordering::Relaxed);
         let after = before.saturating_add(more);
-        if after > self.limit || (before / STEP != after / STEP && !has_headroom()) {
+        if after > self.limit || (before / STEP != after / STEP && !has_headroom(0)) {
             self.give(more);
             return Err(NoMemory);
         }
@@ -80,6 +73,24 @@ impl Share<'_> {
         Ok(())
     }
 
+    /// Makes room for `more` bytes of a body behind which `announced` more are to come:
+    /// not for each stretch anew, and for no more than that where memory is short.
+    pub fn make_room(&self, body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
+        if body.capacity() - body.len() >= more {
+            return Ok(());
+        }
+        let ahead = body.len().max(AT_ONCE).min(announced);
+        let _alone = self.budget.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        for wanted in [more.saturating_add(ahead), more] {
+            // The old bytes stay until they have been moved.
+            let moved = body.len().saturating_add(wanted);
+            if has_headroom(moved) && body.try_reserve_exact(wanted).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(NoMemory)
+    }
+
     /// Keeps `more` bytes beside those it has.
     pub fn add(&mut self, more: u64) -> Result<(), NoMemory> {
         self.set(self.bytes.saturating_add(more))
@@ -94,10 +105,49 @@ impl Drop for Share<'_> {
     }
 }
 
-/// Whether the system would give the headroom. It is asked and given back, untouched.
-pub(crate) fn has_headroom() -> bool {
+/// Whether the headroom is left beside `more` bytes.
+pub(crate) fn has_headroom(more: usize) -> bool {
+    let wanted = more.saturating_add(HEADROOM);
+    match address_space_left() {
+        // What has been freed within the heap does not count: only one thread may get it.
+        Some(left) => left >= wanted as u64,
+        None => can_be_had(wanted),
+    }
+}
+
+/// As [`has_headroom`], looked at once for each 64 KiB that this thread asks for.
+pub(crate) fn has_headroom_for(more: usize) -> bool {
+    const STEP: usize = 64 * 1024;
+    thread_local! {
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+    let asked = ASKED.get().saturating_add(more);
+    ASKED.set(asked % STEP);
+    asked < STEP || has_headroom(more)
+}
+
+/// What is left of the address space of this process, if that has a limit. It is looked
+/// up where a trial would take what another thread needs meanwhile.
+#[cfg(target_os = "linux")]
+fn address_space_left() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::As).current?;
+    let (mut text, mut file) = ([0; 128], std::fs::File::open("/proc/self/statm").ok()?);
+    let length = std::io::Read::read(&mut file, &mut text).ok()?;
+    // In pages, the first is the size of the whole (proc_pid_statm(5)).
+    let pages: u64 = std::str::from_utf8(&text[..length]).ok()?.split(' ').next()?.parse().ok()?;
+    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address_space_left() -> Option<u64> {
+    None
+}
+
+/// Whether the system would give so many bytes. It is asked and given back, untouched.
+fn can_be_had(bytes: usize) -> bool {
     let mut room = Vec::<u8>::new();
-    let has = room.try_reserve_exact(HEADROOM).is_ok();
+    let has = room.try_reserve_exact(bytes).is_ok();
     // A pair of calls that is of no use would be left out.
     black_box(&room);
     has
@@ -125,15 +175,16 @@ mod tests {
 
     #[test]
     fn room_grows_with_the_body_and_not_beyond_it() {
-        let mut body = Vec::new();
-        make_room(&mut body, 10, 100_000).unwrap();
+        let budget = Budget::new(0);
+        let (share, mut body) = (budget.share(), Vec::new());
+        share.make_room(&mut body, 10, 100_000).unwrap();
         assert!((100_010..101_000).contains(&body.capacity()), "{}", body.capacity());
         let before = body.capacity();
         body.resize(before - 1, 0);
-        make_room(&mut body, 1, 0).unwrap();
+        share.make_room(&mut body, 1, 0).unwrap();
         assert_eq!(body.capacity(), before);
-        make_room(&mut body, 2, usize::MAX).unwrap();
+        share.make_room(&mut body, 2, usize::MAX).unwrap();
         assert!(body.capacity() > AT_ONCE);
-        assert_eq!(make_room(&mut body, usize::MAX / 2, usize::MAX), Err(NoMemory));
+        assert_eq!(share.make_room(&mut body, usize::MAX / 2, usize::MAX), Err(NoMemory));
     }
 }

@@ -7,6 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
+use crate::memory::has_headroom;
+
+/// Stack that the standard library gives a thread, bytes.
+const USUAL_STACK: usize = 2 * 1024 * 1024;
+
 /// What each thread runs first; what it returns is dropped when the thread ends.
 pub(crate) type ThreadHook = Box<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 
@@ -39,6 +44,10 @@ impl Threads {
         stack_size: Option<usize>,
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
+        // What a thread needs before it runs cannot be refused any more.
+        if !has_headroom(stack_size.unwrap_or(USUAL_STACK)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         self.lock().alive += 1;
         let alive = Alive(Arc::clone(self));
         let builder = Builder::new().name(name.to_owned());

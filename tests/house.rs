@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each part of `src` and what it may name of the others.
 const LAYERS: &[(&str, &[&str])] = &[
     ("guard", &[]),
-    ("threads", &[]),
+    ("threads", &["memory"]),
     ("descriptor", &[]),
     ("reactor", &["descriptor", "guard"]),
     ("spare", &[]),

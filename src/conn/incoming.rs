@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::pace::{Least, Pace};
 use super::wire::Wire;
 use crate::config::{Config, Limits};
 use crate::error::Reject;
-use crate::memory::{Share, make_room};
+use crate::memory::Share;
 use crate::message::{Body, Headers, PipeFeed, Space, pipe};
 use crate::proto::{CONTINUE, Chunked, Facts, Framing};
 
@@ -126,7 +127,7 @@ impl<'a> Incoming<'a> {
                 Rest::Chunked(_) => body.len(),
                 Rest::Done => 0,
             };
-            make_room(&mut body, chunk.len(), announced).map_err(|_| Reject::NoMemory)?;
+            self.share.make_room(&mut body, chunk.len(), announced).map_err(|_| Reject::NoMemory)?;
             body.extend_from_slice(&chunk);
         }
         Ok(self.with_trailers(body.into()))
@@ -198,8 +199,12 @@ impl<'a> Incoming<'a> {
             self.drop_some(cx, wire, config);
         }
         while !wire.has_ended() && wire.input.len() < READ_AHEAD {
-            if wire.poll_fill(cx)?.is_pending() {
-                break;
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(_)) => {}
+                // It is not needed yet.
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::OutOfMemory => break,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
             }
         }
         Ok(has_fed)
@@ -334,6 +339,9 @@ impl<'a> Incoming<'a> {
                 return Poll::Ready(Err(Reject::BodyCutShort));
             }
             match wire.poll_fill(cx) {
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::OutOfMemory => {
+                    return Poll::Ready(Err(Reject::NoMemory));
+                }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Reject::BodyCutShort)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::memory::has_headroom_for;
 use crate::spare::{LARGEST, Spares};
 
 thread_local! {
@@ -65,19 +66,27 @@ impl Input {
                 SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
             self.bytes = spare.unwrap_or_default();
             if self.bytes.len() < wanted {
-                self.grow(wanted)?;
+                // Where memory is short, little room does.
+                self.grow(wanted).or_else(|| self.grow(FIRST.max(self.bytes.len())))?;
             }
         }
         let full = self.end == self.bytes.len();
         let eager = self.filled_up && self.bytes.len() < LARGE;
-        if full || eager {
+        if full {
             self.grow(self.bytes.len() * 2)?;
+        } else if eager {
+            // There is room as it is.
+            let _ = self.grow(self.bytes.len() * 2);
         }
         Some(&mut self.bytes[self.end..])
     }
 
     fn grow(&mut self, length: usize) -> Option<()> {
-        self.bytes.try_reserve_exact(length - self.bytes.len()).ok()?;
+        let more = length - self.bytes.len();
+        if more > 0 && !has_headroom_for(more) {
+            return None;
+        }
+        self.bytes.try_reserve_exact(more).ok()?;
         self.bytes.resize(length, 0);
         Some(())
     }

@@ -106,7 +106,13 @@ impl<T: Transport> Wire<T> {
     /// Reads and drops what the client sends, if it does; says whether it still may.
     pub fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.consume(self.input.len());
-        let polled = self.poll_fill(cx);
+        let mut polled = self.poll_fill(cx);
+        if matches!(&polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::OutOfMemory) {
+            // A client that was refused for that reason reads its answer too.
+            let length = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut [0; 1024]))?;
+            self.ended = length == 0;
+            polled = Poll::Ready(Ok(length));
+        }
         self.input.consume(self.input.len());
         polled
     }

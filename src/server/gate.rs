@@ -70,7 +70,7 @@ impl Gate {
         if state.sessions.len() >= self.limit {
             return Err(Reject::TooManyConnections);
         }
-        if state.sessions.len() % MEMORY_CHECK == MEMORY_CHECK - 1 && !has_headroom() {
+        if state.sessions.len() % MEMORY_CHECK == MEMORY_CHECK - 1 && !has_headroom(0) {
             return Err(Reject::NoMemory);
         }
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {

@@ -1,92 +1,37 @@
 #!/usr/bin/env python3
 """What clients do to servers, done to a conformance program on loopback.
 
-    tests/abuse/run.py [--only NAME] -- target/release/examples/conformance
+    tests/abuse/run.py [--only NAME] [--test-server PATH] [--library PATH]
+        -- target/release/examples/conformance
 
 Slow heads, slow bodies, slow readers and range floods (with slowhttptest(1), left out
 and said so where it is not installed), a flood past the connection cap, ten thousand
 idle connections, clients that leave at every byte of a request, a reader that stops in
-the middle of a large answer, a descriptor limit of 64. After each, the server must answer
-a health request within 100 ms, and its descriptors must be back. Each is done three
-times, and memory must be where it was after the second: an allocator that has seen a crowd
-keeps pages for the next one, but nothing may be lost with each.
+the middle of a large answer, a descriptor limit of 64, an address space of 256 MiB and
+clients that send more. After each, the server must answer a health request within 100 ms,
+and its descriptors must be back. Each is done three times, and memory must be where it was
+after the second: an allocator that has seen a crowd keeps pages for the next one, but nothing
+may be lost with each.
+
+With the example test-server also clients that dribble, in each model; with the shared library
+a Python host that forks while it serves.
 """
 
 import argparse
-import os
-import re
 import resource
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-HEALTH = 0.1
+from dribble import dribbles
+from forking import fork_and_stop
+from memory import ADDRESS_SPACE, is_offered, more_than_there_is_memory_for
+from server import HEALTH, Server, reset
+
 CAP = 10_000
-ALLOWANCE = 8 << 20
 REQUEST = b"POST /echo HTTP/1.1\r\nHost: abuse\r\nContent-Length: 5\r\n\r\nhello"
-
-
-class Server:
-    """A conformance program on a free port, in a process of its own."""
-
-    def __init__(self, command, descriptors=None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
-        def limit():
-            if descriptors:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-
-        arguments = [*command, "--port", str(self.port), "--workers", "2"]
-        # Large blocks go back to the system when they are freed, so that what is resident
-        # is what the server holds: glibc would keep some for later (mallopt(3)).
-        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, preexec_fn=limit, env=environment)
-        if b"listening" not in self.process.stdout.readline():
-            raise SystemExit(f"{command[0]} does not start")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        if self.process.wait(timeout=30) != 0:
-            raise SystemExit(f"it ended with status {self.process.returncode}")
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-
-    def health(self):
-        """Seconds to an answer on a new connection."""
-        begun = time.monotonic()
-        with self.connect() as client:
-            client.sendall(b"GET /plain HTTP/1.1\r\nHost: abuse\r\nConnection: close\r\n\r\n")
-            answer = b"".join(iter(lambda: client.recv(4096), b""))
-        if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"hello"):
-            raise SystemExit(f"not healthy: {answer[:80]!r}")
-        return time.monotonic() - begun
-
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def resident(self):
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
-
-    def cpu(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def reset(client):
-    """Closes with a reset."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 def slowhttptest(server, *options):
@@ -192,51 +137,60 @@ ABUSES = [
     flood_past_the_cap,
     idle_connections,
     few_descriptors,
+    more_than_there_is_memory_for,
 ]
 
+LIMITS = {
+    few_descriptors: {"descriptors": 64},
+    more_than_there_is_memory_for: {"address_space": ADDRESS_SPACE},
+}
 
-def recover(server, descriptors, resident=None):
-    """Waits until the server is as it was; says what is not."""
-    for _ in range(100):
-        grown = 0 if resident is None else server.resident() - resident
-        if server.descriptors() <= descriptors and grown < ALLOWANCE:
-            break
-        time.sleep(0.1)
-    else:
-        return f"{server.descriptors() - descriptors} descriptors and {grown >> 10} KiB are not back"
-    fastest = min(server.health() for _ in range(3))
-    print(f"    health in {fastest * 1000:.1f} ms, {grown >> 10:+} KiB", flush=True)
-    return None if fastest <= HEALTH else f"health takes {fastest:.3f} s"
+
+def commit(abuse, command):
+    """Three times to one server; says what is not as it was."""
+    with Server(command, **LIMITS.get(abuse, {})) as server:
+        for _ in range(20):
+            server.health()
+            is_offered(server, "/hold/1")  # What a worker makes when it first has to sleep stays.
+        time.sleep(0.2)
+        descriptors = server.descriptors()
+        resident = fault = None
+        for last in (False, False, True):
+            abuse(server)
+            fault = fault or server.recovered(descriptors, resident if last else None)
+            resident = server.resident()
+        return fault
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="abuses whose name holds this")
+    parser.add_argument("--test-server", help="the example test-server, for clients that dribble")
+    parser.add_argument("--library", help="the shared library, for a host that forks")
     parser.add_argument("command", nargs="+", help="the program, behind --")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    failed = 0
-    for abuse in [abuse for abuse in ABUSES if options.only in abuse.__name__]:
+    faults = []
+    for abuse in ABUSES:
         name = abuse.__name__.replace("_", " ")
+        if options.only not in name:
+            continue
         if abuse in (slow_head, slow_body, slow_read, range_flood) and not shutil.which("slowhttptest"):
             print(f"{name}: left out, slowhttptest is not installed", flush=True)
             continue
-        print(f"{name}", flush=True)
-        with Server(options.command, descriptors=64 if abuse is few_descriptors else None) as server:
-            for _ in range(20):
-                server.health()
-            time.sleep(0.2)
-            descriptors = server.descriptors()
-            resident = fault = None
-            for last in (False, False, True):
-                abuse(server)
-                fault = fault or recover(server, descriptors, resident if last else None)
-                resident = server.resident()
-            if fault:
-                failed += 1
-                print(f"    FAILED: {fault}", flush=True)
-    print(f"{failed} abuses left a trace" if failed else "no abuse left a trace")
-    sys.exit(failed > 0)
+        print(name, flush=True)
+        fault = commit(abuse, options.command)
+        faults += [f"{name}: {fault}"] if fault else []
+    if options.test_server and options.only in "dribble":
+        print("dribble", flush=True)
+        faults += dribbles([options.test_server])
+    if options.library and options.only in "fork and stop":
+        print("fork and stop", flush=True)
+        faults += fork_and_stop(options.library)
+    for fault in faults:
+        print(f"FAILED: {fault}", flush=True)
+    print(f"{len(faults)} abuses left a trace" if faults else "no abuse left a trace")
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":

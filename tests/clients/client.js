@@ -18,7 +18,7 @@ function* pieces() {
 async function byFetch(url, verb, upload) {
   const options = { method: verb };
   if (upload) {
-    options.body = framing === 'length' ? body : ReadableStream.from(pieces());
+    options.body = framing === 'length' ? body : (async function* () { yield* pieces(); })();
     options.duplex = 'half';
   }
   const answer = await fetch(url, options);

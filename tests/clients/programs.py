@@ -30,7 +30,10 @@ class Program:
     def __init__(self, command: list[str], port: int, log: Path | None = None) -> None:
         self.name, self.port = Path(command[0]).name, port
         with open(log or os.devnull, "wb") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output if log else None)
+            # A handler that fails on purpose says so in a line.
+            environment = {**os.environ, "RUST_BACKTRACE": "0"}
+            errors = output if log else None
+            self.process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment)
 
     def __enter__(self) -> "Program":
         deadline = time.monotonic() + PATIENCE

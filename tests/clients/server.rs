@@ -55,6 +55,13 @@ async fn late(_: Request) -> &'static str {
     std::future::pending().await
 }
 
+/// Answers after that many milliseconds, and does not read meanwhile.
+async fn hold(req: Request) -> Result<&'static str, StatusCode> {
+    let millis = req.param("millis").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+    transom::sleep(Duration::from_millis(millis)).await;
+    Ok("held")
+}
+
 async fn fail(_: Request) -> &'static str {
     panic!("a handler that fails, as it should")
 }
@@ -74,6 +81,7 @@ fn app() -> Router {
         .route(streaming("/unread/stream/{bytes}", unread_stream))
         .route(streaming("/partly", partly))
         .route(streaming("/count", count))
+        .route(streaming("/hold/{millis}", hold))
         .route(streaming("/fail", fail))
         .route(streaming("/late", late).timeout(Duration::from_millis(100)))
 }
@@ -86,12 +94,13 @@ fn set(limits: &mut Limits, timeouts: &mut Timeouts, setting: &str) -> Result<()
     match name {
         "limits.body" => limits.body = value.into(),
         "limits.connections" => limits.connections = value as usize,
-        "limits.head_rate" => limits.head_rate = value,
         "timeouts.head" => timeouts.head = time,
         "timeouts.idle" => timeouts.idle = time,
         "timeouts.body" => timeouts.body = time,
         "timeouts.write" => timeouts.write = time,
         "timeouts.drain" => timeouts.drain = time,
+        "timeouts.linger" => timeouts.linger = time,
+        "timeouts.linger_idle" => timeouts.linger_idle = time,
         _ => return Err(format!("unknown setting {name}").into()),
     }
     Ok(())

@@ -153,6 +153,7 @@ programs! {
     lengths
     listening
     logging
+    memory
     models
     overload
     ownership

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from contextlib import suppress
 from ctypes import byref, c_int32, c_size_t, c_uint32, create_string_buffer, string_at
 from types import SimpleNamespace
 
@@ -50,7 +51,12 @@ class Inbox:
             self._handle.pointer, buffer, len(buffer), MOST, timeout, self._count_at, self._length_at
         )
         if status == native.OK:
-            data = string_at(buffer, self._length.value)
+            try:
+                data = string_at(buffer, self._length.value)
+            except MemoryError:
+                self._give_up()
+                self.status = native.TIMEOUT
+                return []
             requests = []
             at = 0
             for _ in range(self._count.value):
@@ -58,12 +64,28 @@ class Inbox:
                 requests.append(Request(data, at, head))
                 at += head[0]
             if len(buffer) > _CAPACITY:
-                self._buffer = create_string_buffer(_CAPACITY)
+                with suppress(MemoryError):
+                    self._buffer = create_string_buffer(_CAPACITY)
             return requests
         if status == native.BUFFER_TOO_SMALL:
-            self._buffer = create_string_buffer(max(self._length.value, _CAPACITY))
+            try:
+                self._buffer = create_string_buffer(max(self._length.value, _CAPACITY))
+            except MemoryError:
+                _log.error("there is no memory to take a request of %d bytes", self._length.value)
+                quick.server_refuse_larger(self._handle.pointer, len(buffer))
+                self.status = native.TIMEOUT
+                return []
             return self.pull(timeout)
         return []
+
+    def _give_up(self) -> None:
+        """Answers what was pulled with a 500, where it lies: there is no memory to look at it."""
+        _log.error("there is no memory to take %d requests", self._count.value)
+        at = 0
+        for _ in range(self._count.value):
+            head = REQUEST.unpack_from(self._buffer, at)
+            answer(self._handle, head[2], SERVER_ERROR)
+            at += head[0]
 
 
 class Outbox:

@@ -106,6 +106,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (c_void_p, c_void_p, c_size_t, c_uint32, c_int64, c_void_p, c_void_p),
     ),
+    "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_server_respond_batch": (
         c_int32,
         (c_void_p, c_char_p, c_size_t, c_void_p, c_uint32, c_void_p),

@@ -156,7 +156,11 @@ class Pullers:
                     return
                 lead.request = None
                 lead.since = 0.0
-            requests = inbox.pull(_PULL)
+            try:
+                requests = inbox.pull(_PULL)
+            except MemoryError:
+                # Nobody would pull any more if the leader ended here.
+                continue
             if not requests and inbox.status != native.TIMEOUT:
                 if inbox.status != native.STOPPED:
                     _log.error("requests can no longer be pulled: %s", make(inbox.status))

@@ -1,0 +1,140 @@
+/* A server with little memory refuses requests that it has none for, lives, and serves again. */
+#include "common.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* Their bodies together are more than the address space of the server. */
+#define CLIENTS 32
+#define BODY (9 << 20)
+#define PIECE (64 << 10)
+
+static const rlim_t space = 256 << 20;
+
+/* A copy of the body, if there is memory for one. */
+static void echo(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    transom_bytes body = transom_request_body(request);
+    transom_header type = {"content-type", "application/octet-stream"};
+    transom_responder_send(responder, 200, &type, 1, body.data, body.len);
+}
+
+/* Whether all was sent: a client that waits in the backlog gives up. */
+static int send_all(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return 0;
+        bytes += sent;
+        length -= (size_t)sent;
+    }
+    return 1;
+}
+
+static uint16_t port;
+static int chunked;
+static pthread_barrier_t full;
+static atomic_int served, refused;
+
+/* Sends most of a body, waits until all have done so, and sends the rest. */
+static void *visit(void *unused UNUSED)
+{
+    static const char piece[PIECE];
+    struct timeval patience = {1, 0};
+    char head[256], answer[16];
+    int left, has_sent, fd = connect_to(port);
+    size_t length = 0;
+    if (chunked)
+        snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", BODY);
+    else
+        snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", BODY);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    has_sent = send_all(fd, head, strlen(head));
+    for (left = BODY; has_sent && left > PIECE; left -= PIECE)
+        has_sent = send_all(fd, piece, PIECE);
+    pthread_barrier_wait(&full);
+    if (has_sent && send_all(fd, piece, PIECE) && chunked)
+        send_all(fd, "\r\n0\r\n\r\n", 7);
+    while (has_sent && length < 12) {
+        ssize_t n = recv(fd, answer + length, 12 - length, 0);
+        if (n <= 0)
+            break;
+        length += (size_t)n;
+    }
+    answer[length] = '\0';
+    /* A connection that ended is a refusal too, in need. */
+    CHECK(length < 12 || strcmp(answer + 9, "200") == 0 || strcmp(answer + 9, "503") == 0);
+    atomic_fetch_add(length == 12 && strcmp(answer + 9, "200") == 0 ? &served : &refused, 1);
+    slam(fd);
+    return NULL;
+}
+
+static void crowd(void)
+{
+    pthread_t clients[CLIENTS];
+    static struct reply reply;
+    int i;
+    atomic_store(&served, 0);
+    atomic_store(&refused, 0);
+    CHECK(pthread_barrier_init(&full, NULL, CLIENTS) == 0);
+    for (i = 0; i < CLIENTS; i++)
+        CHECK(pthread_create(&clients[i], NULL, visit, NULL) == 0);
+    for (i = 0; i < CLIENTS; i++)
+        CHECK(pthread_join(clients[i], NULL) == 0);
+    CHECK(pthread_barrier_destroy(&full) == 0);
+    CHECK(atomic_load(&served) + atomic_load(&refused) == CLIENTS);
+    CHECK(atomic_load(&refused) > 0);
+    EVENTUALLY(get(port, "/hello", &reply) == 200);
+}
+
+/* The process of the server, until the other side of the pipe is closed. */
+static int serve(const char *model, int ports, int end)
+{
+    struct rlimit limit = {space, space};
+    transom_server *server;
+    char byte;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    server = transom_server_new();
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(server, "POST", "/echo", echo, NULL, NULL));
+    OK(transom_server_set_model(server, model));
+    port = start(server);
+    CHECK(write(ports, &port, sizeof port) == sizeof port);
+    CHECK(read(end, &byte, 1) == 0);
+    OK(transom_server_stop(server, 5000));
+    transom_server_free(server);
+    return 0;
+}
+
+static void run(const char *model)
+{
+    int ports[2], end[2], status;
+    pid_t child;
+    CHECK(pipe(ports) == 0 && pipe(end) == 0);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(end[1]);
+        exit(serve(model, ports[1], end[0]));
+    }
+    close(ports[1]);
+    close(end[0]);
+    CHECK(read(ports[0], &port, sizeof port) == sizeof port);
+    for (chunked = 0; chunked < 2; chunked++)
+        crowd();
+    close(end[1]);
+    close(ports[0]);
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void)
+{
+    /* A tool that watches the memory needs more of it itself. */
+    if (getenv("TRANSOM_TEST_WRAPPER") != NULL || getenv("TRANSOM_TEST_CFLAGS") != NULL)
+        return 0;
+    run("event");
+    run("threads");
+    return 0;
+}
