@@ -40,7 +40,7 @@ use task::Tasks;
 pub(crate) use watch::Watch;
 
 use crate::descriptor::apart;
-use crate::guard::tell;
+use crate::guard::{Seldom, tell};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -69,6 +69,8 @@ struct Inner {
     generation: AtomicU32,
     alarms: Alarms,
     tasks: Arc<Tasks>,
+    /// That a descriptor cannot be registered.
+    told: Seldom,
 }
 
 impl Reactor {
@@ -80,7 +82,7 @@ impl Reactor {
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
         let (watched, generation) = (Mutex::default(), AtomicU32::new(0));
-        Ok(Self(Arc::new(Inner { epoll, bell, watched, generation, alarms, tasks })))
+        Ok(Self(Arc::new(Inner { epoll, bell, watched, generation, alarms, tasks, told: Seldom::default() })))
     }
 
     /// That of this thread, while it runs a future or a task.

@@ -16,7 +16,6 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use super::ready::Way;
 use super::signal::would_signal;
 use super::{Reactor, Watch};
-use crate::guard::tell;
 
 /// A stream socket, TCP or Unix. Writing to one that is closed is an error and
 /// never a signal.
@@ -67,7 +66,8 @@ impl Stream {
             && let Err(error) =
                 self.watch.register(&self.socket, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
         {
-            tell(Level::Error, format_args!("cannot register a connection: {error}"));
+            let line = format_args!("cannot register a connection: {error}");
+            self.reactor().0.told.tell(Level::Error, line);
             return Poll::Ready(Err(error));
         }
         polled

@@ -14,7 +14,7 @@ use log::Level;
 
 use super::address::Bound;
 use crate::descriptor::apart;
-use crate::guard::tell;
+use crate::guard::Seldom;
 use crate::message::Peer;
 
 /// How long accepting rests when the system is out of descriptors or memory.
@@ -85,10 +85,13 @@ pub(super) trait Acceptor: Send {
 
     /// Ready at that time.
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+
+    /// Tells that there is no room for a connection.
+    fn told(&self) -> &Seldom;
 }
 
 /// The next connection, whatever it takes: when the system has no room for one,
-/// it says so once and tries on. Before each try it calls `make_room`.
+/// it says so once, and no more than once a second for all that come, and tries on. Before each try it calls `make_room`.
 pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnMut()) -> (Socket, Peer) {
     let mut failing = false;
     loop {
@@ -104,7 +107,8 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tell(Level::Error, format_args!("cannot accept connections: {error}; trying on"));
+                    let line = format_args!("cannot accept connections: {error}; trying on");
+                    acceptor.told().tell(Level::Error, line);
                 }
                 make_room();
                 let until = Instant::now() + PAUSE;

@@ -26,7 +26,7 @@ use super::drain::{drain, end, stop_asked};
 use crate::conn::{Transport, refuse_busy, serve};
 use crate::descriptor::hold_standard;
 use crate::error::{Error, Result};
-use crate::guard::{guarded, tell};
+use crate::guard::{Seldom, guarded};
 use crate::message::Peer;
 
 /// Connections accepted in a row before those there are have their turn.
@@ -84,6 +84,7 @@ where
 struct Registered {
     socket: Async<Bound>,
     alarm: Alarm,
+    told: Seldom,
     binder: Option<u32>,
     #[expect(dead_code, reason = "goes when the listener goes")]
     file: Option<SocketFile>,
@@ -98,7 +99,8 @@ impl Drop for Registered {
 fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
     let register = |listener: Listener| {
         let Listener { socket, file, binder, .. } = listener;
-        Ok(Registered { socket: Async::new_nonblocking(socket)?, alarm: Alarm::default(), binder, file })
+        let (socket, alarm, told) = (Async::new_nonblocking(socket)?, Alarm::default(), Seldom::default());
+        Ok(Registered { socket, alarm, told, binder, file })
     };
     // Those of async-io are not to be these.
     let _held = hold_standard();
@@ -122,6 +124,10 @@ impl Acceptor for Registered {
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.alarm.poll(cx, at)
+    }
+
+    fn told(&self) -> &Seldom {
+        &self.told
     }
 }
 
@@ -169,7 +175,7 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
                 .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
         };
         if let Err(error) = admitted {
-            tell(Level::Error, format_args!("cannot register a connection: {error}"));
+            listener.told.tell(Level::Error, format_args!("cannot register a connection: {error}"));
         }
     }
 }

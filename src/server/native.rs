@@ -16,6 +16,7 @@ use super::accept::{Acceptor, Refusals, Socket, accept};
 use super::address::Listener;
 use crate::conn::{Transport, refuse_busy};
 use crate::error::Reject;
+use crate::guard::Seldom;
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
 
@@ -206,6 +207,7 @@ fn is_readable(descriptor: &impl AsFd) -> bool {
 pub(super) struct Listeners {
     watched: Vec<Watched>,
     alarm: Alarm,
+    told: Seldom,
     /// Who is asked first, in turn, so that none is passed over.
     turn: usize,
 }
@@ -213,7 +215,8 @@ pub(super) struct Listeners {
 impl Listeners {
     pub fn new(reactor: &Reactor, doors: &[Door]) -> io::Result<Self> {
         let watched = doors.iter().map(|door| Watched::new(reactor, door));
-        Ok(Self { watched: watched.collect::<io::Result<_>>()?, alarm: Alarm::new(reactor), turn: 0 })
+        let watched = watched.collect::<io::Result<_>>()?;
+        Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), turn: 0 })
     }
 
     /// The next connection of any of them; `make_room` is called when the system has
@@ -261,5 +264,9 @@ impl Acceptor for Listeners {
 
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.alarm.poll(cx, at)
+    }
+
+    fn told(&self) -> &Seldom {
+        &self.told
     }
 }
