@@ -50,6 +50,22 @@ class TestBuild(unittest.TestCase):
         self.assertEqual(self.hook().NO_CARGO.count(f"Rust {needed} or newer"), 1)
         self.assertEqual(self.hook().FAILED.count(f"Rust {needed} or newer"), 1)
 
+    @unittest.skipUnless(shutil.which("cargo"), "asks cargo")
+    def test_the_source_archive_has_all_that_its_manifest_names(self):
+        with tempfile.TemporaryDirectory() as place:
+            build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", place]
+            subprocess.run(build, cwd=PACKAGE, check=True, capture_output=True, timeout=60)
+            shutil.unpack_archive(next(Path(place).glob("*.tar.gz")), place)
+            rust = next(Path(place).glob("*/rust"))
+            told = subprocess.run(
+                ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"],
+                cwd=rust,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        self.assertEqual(told.returncode, 0, told.stderr)
+
     def hook(self):
         spec = importlib.util.spec_from_file_location("hatch_build", PACKAGE / "hatch_build.py")
         module = importlib.util.module_from_spec(spec)
