@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How much of everything. Each limit is on by default.
+/// How much of everything. Each limit is on by default. A start refuses values
+/// that make no sense ([`Limits::check`]).
 ///
 /// ```
 /// let mut limits = transom::Limits::default();
@@ -68,8 +69,9 @@ pub struct Limits {
     /// count; default 512. Beyond: clients wait in the backlog. Enforced in
     /// `server::threaded`.
     pub connection_threads: usize,
-    /// Stack of each such thread, bytes; default 2 MiB, of which the system keeps
-    /// in memory what is used. A handler that needs more ends the process.
+    /// Stack of each such thread, bytes; default 2 MiB, at least 64 KiB, of which
+    /// the system keeps in memory what is used. A handler that needs more ends the
+    /// process.
     /// Enforced by the system.
     pub thread_stack: usize,
     /// Connections that the kernel holds until they are accepted, count; default
@@ -106,7 +108,9 @@ impl Default for Limits {
     }
 }
 
-/// How long for everything. `None` turns one off; all are on by default.
+/// How long for everything. `None` turns one off; all are on by default. Zero
+/// would end everything at once: a start refuses it for `head`, `idle`, `body`,
+/// `write` and `handler` ([`Timeouts::check`]).
 ///
 /// ```
 /// use std::time::Duration;

@@ -150,8 +150,8 @@ impl Server {
         self
     }
 
-    /// How many threads drive connections in the event-driven model; one for
-    /// each core by default.
+    /// How many threads drive connections in the event-driven model, 1 to 1024; one
+    /// for each core by default.
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).workers(2);
