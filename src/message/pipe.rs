@@ -179,6 +179,11 @@ impl PipeFeed {
         self.0.lock().queued as u64
     }
 
+    /// Whether there is something to do without waiting: room, or no reader any more.
+    pub fn has_space(&self) -> bool {
+        self.0.lock().space(self.0.capacity).is_some()
+    }
+
     /// Ready when the reader is gone.
     pub fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();

@@ -177,6 +177,20 @@ impl BodyWriter {
         if self.0.push(chunk) { Ok(()) } else { Err(WriteError::TooLong) }
     }
 
+    /// Returns `true` if a chunk would be taken now, or none ever will: whether it is
+    /// worth making one.
+    ///
+    /// ```
+    /// let (writer, _body) = transom::Body::channel();
+    /// assert!(writer.is_ready());
+    /// writer.try_write(vec![0; 64 * 1024])?;
+    /// assert!(!writer.is_ready());
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    pub fn is_ready(&self) -> bool {
+        self.0.has_space()
+    }
+
     /// Ready when a chunk would be taken, or none ever will. Until then the
     /// task is woken once there is room, or nobody reads any more.
     ///

@@ -63,6 +63,14 @@ impl Unclaimed {
         !matches!(over, Some(Ok(false)))
     }
 
+    /// Answers it with the response to that verdict.
+    pub fn refuse(mut self, reject: Reject) {
+        if let Some(exchange) = self.0.take().and_then(|handle| EXCHANGES.take(handle).ok()) {
+            // If nobody waits any more, all the better.
+            let _ = exchange.send(reject.into_response());
+        }
+    }
+
     /// Hands it to the host.
     pub fn claim(mut self) -> Option<Handle> {
         self.0.take()

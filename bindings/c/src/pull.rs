@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use transom::{Headers, Response, StatusCode};
+use transom::{Headers, Reject, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room};
 use crate::exchange::EXCHANGES;
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
             let needed = Packer::new(&mut []).push(0, 0, &pending.request).err().unwrap_or_default();
             if needed > cap {
                 log::error!(target: "transom", "a request was refused: there is no memory for its {needed} bytes");
-                drop(pending);
+                pending.exchange.refuse(Reject::NoMemory);
             } else {
                 taken.push_front(pending);
             }

@@ -201,7 +201,11 @@ pub unsafe extern "C" fn transom_responder_start(
         let head = unsafe { head(status, headers, header_count) }?;
         let exchange = EXCHANGES.take(handle)?;
         let (body_writer, body) = Body::channel();
-        exchange.send(head.body(body))?;
+        if let Err(status) = exchange.send(head.body(body)) {
+            // Nobody reads it, so it is no body that breaks off.
+            let _ = body_writer.finish();
+            return Err(status);
+        }
         *out = writer::register(body_writer)?.to_pointer();
     })
 }

@@ -133,6 +133,10 @@ pub unsafe extern "C" fn transom_writer_write(
 }
 
 fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
+    if timeout == Some(Duration::ZERO) && !writer.is_ready() {
+        // Before it is copied: who is told of room tries each piece twice.
+        return Err(transom_status::TRANSOM_WOULD_BLOCK);
+    }
     let data = copied(data)?;
     match writer.try_write(data.clone()) {
         Err(WriteError::WouldBlock) if timeout != Some(Duration::ZERO) => {}

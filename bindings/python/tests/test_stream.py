@@ -11,6 +11,10 @@ from transom import HTTPError, Response, Server
 
 
 class TestStreams(Quiet, unittest.TestCase):
+    def reports(self):
+        """What the log says of handlers; the library says there how it sees the answer."""
+        return [line for line in self.log if line.startswith("handler ")]
+
     def test_what_is_streamed(self):
         app = Server()
 
@@ -105,12 +109,12 @@ class TestStreams(Quiet, unittest.TestCase):
                         self.assertEqual(answer.partition(b"\r\n\r\n")[2], b"012345678"[:sent])
                         self.assertTrue(until(lambda path=path: path in ended))
                         wrong = int(announced != total)
-                        self.assertTrue(until(lambda wrong=wrong: len(self.log) == wrong), self.log)
-                        self.assertTrue(all("the length of the body" in line for line in self.log))
+                        self.assertTrue(until(lambda wrong=wrong: len(self.reports()) == wrong), self.log)
+                        self.assertTrue(all("the length of the body" in line for line in self.reports()))
                 for method, path in (("HEAD", f"/{kind}/8/8"), ("HEAD", f"/{kind}/9/7")):
                     self.log.clear()
                     self.assertEqual(fetch(running, path, method).body, b"")
-        self.assertEqual(self.log, [])
+        self.assertEqual(self.reports(), [])
 
     def test_an_empty_stream(self):
         app = Server()
@@ -187,8 +191,7 @@ class TestStreams(Quiet, unittest.TestCase):
                 answer = exchange(running, b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode(), end=False)
                 self.assertIn(b"part", answer)
                 self.assertFalse(answer.endswith(b"0\r\n\r\n"))
-                self.assertTrue(until(lambda: self.log))
-                self.assertIn(error, self.log[0])
+                self.assertTrue(until(lambda error=error: any(error in line for line in self.log)), self.log)
 
     def test_a_client_that_leaves_ends_the_iterator(self):
         for asynchronous in (False, True):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import struct
 from contextlib import suppress
-from ctypes import byref, c_int32, c_size_t, c_uint32, create_string_buffer, string_at
+from ctypes import byref, c_char, c_int32, c_size_t, c_uint32, create_string_buffer, string_at
 from types import SimpleNamespace
 
 from transom import _native as native
 from transom._errors import make
+from transom._events import Events
 from transom._handle import Handle
 from transom._native import quick
 from transom._packed import REQUEST, RESPONSE, Pieces, encode
 from transom._request import Request
-from transom._response import SERVER_ERROR, Parts
+from transom._response import OVERLOADED, SERVER_ERROR, Parts
 
 #: The most requests in a batch, and the most answers sent in one call.
 MOST = 32
 
 _CAPACITY = 256 * 1024
+#: Stands for a buffer while there is none.
+_EMPTY = create_string_buffer(1)
 _ALL_OK = bytes(MOST * 4)
 _join = b"".join
 _log = logging.getLogger("transom")
@@ -28,10 +32,21 @@ _log = logging.getLogger("transom")
 class Inbox:
     """Pulls batches of requests. One thread uses it."""
 
-    __slots__ = ("_buffer", "_count", "_count_at", "_handle", "_length", "_length_at", "_pull", "status")
+    __slots__ = (
+        "_buffer",
+        "_count",
+        "_count_at",
+        "_events",
+        "_handle",
+        "_length",
+        "_length_at",
+        "_pull",
+        "status",
+    )
 
-    def __init__(self, handle: Handle, view: SimpleNamespace) -> None:
+    def __init__(self, handle: Handle, events: Events, view: SimpleNamespace) -> None:
         self._handle = handle
+        self._events = events
         self._pull = view.server_next_batch
         self._buffer = create_string_buffer(_CAPACITY)
         self._count = c_uint32()
@@ -46,46 +61,65 @@ class Inbox:
 
         An empty list means that none came; `status` says why.
         """
-        buffer = self._buffer
-        self.status = status = self._pull(
-            self._handle.pointer, buffer, len(buffer), MOST, timeout, self._count_at, self._length_at
-        )
-        if status == native.OK:
-            try:
-                data = string_at(buffer, self._length.value)
-            except MemoryError:
-                self._give_up()
-                self.status = native.TIMEOUT
+        while True:
+            buffer = self._buffer
+            self.status = status = self._pull(
+                self._handle.pointer, buffer, len(buffer), MOST, timeout, self._count_at, self._length_at
+            )
+            if status == native.OK:
+                try:
+                    requests = self._unpack(string_at(buffer, self._length.value))
+                except MemoryError:
+                    # Each for itself, those may have memory that need little.
+                    requests = self._copy_one_by_one(buffer)
+                del buffer
+                self._shrink()
+                if requests:
+                    return requests
+            elif status == native.BUFFER_TOO_SMALL:
+                del buffer
+                self._grow(self._length.value)
+            else:
                 return []
-            requests = []
-            at = 0
-            for _ in range(self._count.value):
-                head = REQUEST.unpack_from(data, at)
-                requests.append(Request(data, at, head))
-                at += head[0]
-            if len(buffer) > _CAPACITY:
-                with suppress(MemoryError):
-                    self._buffer = create_string_buffer(_CAPACITY)
-            return requests
-        if status == native.BUFFER_TOO_SMALL:
-            try:
-                self._buffer = create_string_buffer(max(self._length.value, _CAPACITY))
-            except MemoryError:
-                _log.error("there is no memory to take a request of %d bytes", self._length.value)
-                quick.server_refuse_larger(self._handle.pointer, len(buffer))
-                self.status = native.TIMEOUT
-                return []
-            return self.pull(timeout)
-        return []
 
-    def _give_up(self) -> None:
-        """Answers what was pulled with a 500, where it lies: there is no memory to look at it."""
-        _log.error("there is no memory to take %d requests", self._count.value)
+    def _unpack(self, data: bytes) -> list[Request]:
+        requests = []
+        events = self._events
         at = 0
         for _ in range(self._count.value):
-            head = REQUEST.unpack_from(self._buffer, at)
-            answer(self._handle, head[2], SERVER_ERROR)
+            head = REQUEST.unpack_from(data, at)
+            requests.append(Request(data, at, head, events))
             at += head[0]
+        return requests
+
+    def _copy_one_by_one(self, buffer: ctypes.Array[c_char]) -> list[Request]:
+        """The requests in the buffer, but for those that there is no memory to copy: they are refused."""
+        requests = []
+        at = 0
+        for _ in range(self._count.value):
+            head = REQUEST.unpack_from(buffer, at)
+            try:
+                data = string_at(ctypes.addressof(buffer) + at, head[0])
+                requests.append(Request(data, 0, head, self._events))
+            except MemoryError:
+                _log.error("a request was refused: there is no memory for its %d bytes", head[0])
+                answer(self._handle, head[2], OVERLOADED)
+            at += head[0]
+        return requests
+
+    def _grow(self, size: int) -> None:
+        """Makes room for the first request that waits, or refuses it if there is no memory."""
+        try:
+            self._buffer = create_string_buffer(max(size, _CAPACITY))
+        except (MemoryError, OverflowError):
+            quick.server_refuse_larger(self._handle.pointer, len(self._buffer))
+
+    def _shrink(self) -> None:
+        """Gives a large buffer back: what is in it has been copied."""
+        if len(self._buffer) > _CAPACITY:
+            self._buffer = _EMPTY
+            with suppress(MemoryError):
+                self._buffer = create_string_buffer(_CAPACITY)
 
 
 class Outbox:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transom._batch import answer
 from transom._errors import HTTPError
+from transom._events import Events
 from transom._file import FilePart
 from transom._handle import Handle
 from transom._pool import Pool
@@ -47,6 +48,8 @@ class Dispatcher:
         alone: bool = False,
     ) -> None:
         self.handle = handle
+        #: What the library tells of requests that are on no event loop, and of the log.
+        self.events = Events()
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
@@ -67,6 +70,12 @@ class Dispatcher:
             if self._loop_side is None:
                 self._loop_side = self._make_loop_side(self)
             return self._loop_side
+
+    def free(self) -> None:
+        """Frees what tells of events: all threads that used it have ended."""
+        self.events.free()
+        if self._loop_side is not None:
+            self._loop_side.events.free()
 
     def submit(self, route: Route, request: Request) -> None:
         """Runs a plain handler on the pool; if that cannot be, the client is told so."""
@@ -152,13 +161,19 @@ class Dispatcher:
             self.stream_failed(route, request, error, None)
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
+        """Sends a response whose chunks come from a plain iterator, on a thread of the pool."""
         chunks: Any = response.chunks
         if self.turn is not None:
             chunks = _in_turn(chunks, self.turn)
-        writer = None
+        writer = Writer(request, response, self.events)
         try:
+            if response.prompt:
+                writer.begin()
+            # Code of its own that waits cannot be interrupted when the client has left. Until
+            # it returns, its thread is not one of the pool's.
+            request.presence.set_hook(self.pool.seat().lend)
             first = b"" if response.prompt else as_bytes(next(chunks, b""))
-            writer = Writer(request.token, response)
+            writer.begin()
             if not first or writer.write(first):
                 for chunk in chunks:
                     data = as_bytes(chunk)
@@ -169,15 +184,14 @@ class Dispatcher:
         except BaseException as error:
             self.stream_failed(route, request, error, writer)
         finally:
-            if writer is not None:
-                writer.abort()
+            writer.abort()
             _close(chunks)
 
     def stream_failed(
         self, route: Route, request: Request, error: BaseException, writer: Writer | None
     ) -> None:
         """Answers a request whose stream failed; if that has begun, there is only the log to tell."""
-        if writer is None:
+        if writer is None or not writer.has_begun:
             answer(self.handle, request.token, self.failure(route, request, error))
         else:
             self._report(route, request, error)

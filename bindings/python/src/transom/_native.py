@@ -106,11 +106,11 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (c_void_p, c_void_p, c_size_t, c_uint32, c_int64, c_void_p, c_void_p),
     ),
-    "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_server_respond_batch": (
         c_int32,
         (c_void_p, c_char_p, c_size_t, c_void_p, c_uint32, c_void_p),
     ),
+    "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_token_responder": (c_void_p, (c_uint64,)),
     "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p)),
     "transom_responder_send_file": (
@@ -120,7 +120,18 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
     "transom_writer_finish": (c_int32, (c_void_p,)),
+    "transom_writer_is_gone": (c_bool, (c_void_p,)),
     "transom_writer_free": (None, (c_void_p,)),
+    "transom_events_new": (c_void_p, ()),
+    "transom_events_free": (None, (c_void_p,)),
+    "transom_events_close": (c_int32, (c_void_p,)),
+    "transom_events_fd": (c_int32, (c_void_p,)),
+    "transom_events_next": (c_int32, (c_void_p, c_void_p, c_uint32, c_int64, c_void_p)),
+    "transom_events_watch_request": (c_int32, (c_void_p, c_uint64)),
+    "transom_events_watch_writer": (c_int32, (c_void_p, c_void_p)),
+    "transom_events_await_room": (c_int32, (c_void_p, c_void_p)),
+    "transom_log_to_events": (c_int32, (c_void_p, c_int32)),
+    "transom_log_next": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
 }
 
 WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -128,6 +139,7 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_wait": (c_int32, (c_void_p, c_int64)),
     "transom_server_free": (None, (c_void_p,)),
     "transom_server_next_batch": QUICK["transom_server_next_batch"],
+    "transom_events_next": QUICK["transom_events_next"],
     "transom_writer_write": QUICK["transom_writer_write"],
 }
 

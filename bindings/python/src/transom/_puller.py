@@ -70,14 +70,24 @@ class Pullers:
         self._asleep = False
         self._grow = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the leader and the watcher.
+        """Starts the leader, the watcher, and the thread that is told of events.
 
-        Raises `SystemCallError` unless both run; one that runs all the same ends with the library.
+        Raises `SystemCallError` unless all run; one that runs all the same ends with the library.
         """
         self._add_thread()
         self._add_thread()
+        self._dispatcher.events.follow_log()
+        self._listener = threading.Thread(target=self._listen, name="transom-events", daemon=True)
+        start_thread(self._listener)
+
+    def _listen(self) -> None:
+        """Passes on what the library tells, until the end."""
+        self._on_thread()
+        while self._dispatcher.events.deliver(native.FOREVER, waiting):
+            pass
 
     def _add_thread(self) -> None:
         with self._grow:
@@ -95,8 +105,10 @@ class Pullers:
 
     def join(self, timeout: float) -> bool:
         """Waits for the threads once the library has stopped; `False` if a handler keeps one."""
+        self._dispatcher.events.close()
         end = perf_counter() + timeout
-        return all(join_thread(thread, max(0.0, end - perf_counter())) for thread in list(self._threads))
+        threads = [*self._threads, *([self._listener] if self._listener is not None else [])]
+        return all(join_thread(thread, max(0.0, end - perf_counter())) for thread in threads)
 
     def _run(self) -> None:
         self._on_thread()
@@ -106,6 +118,9 @@ class Pullers:
             if lead is None:
                 return
             self._lead_on(lead)
+            # It keeps no request while it watches: what was answered is freed.
+            lead.request = None
+            lead.rest = iter(())
 
     def _take_over(self) -> Lead | None:
         """Watches until there is a lead to take; `None` at the end."""
@@ -149,7 +164,7 @@ class Pullers:
 
     def _lead_on(self, lead: Lead) -> None:
         """Leads, until the end or until another has taken over."""
-        inbox = Inbox(self._dispatcher.handle, waiting)
+        inbox = Inbox(self._dispatcher.handle, self._dispatcher.events, waiting)
         while self._work_safely(lead):
             with self._turn:
                 if self._lead is not lead:
@@ -168,6 +183,7 @@ class Pullers:
                 self._bell.put(None)
                 return
             lead.rest = iter(requests)
+            del requests
             lead.since = perf_counter()
             if self._asleep:
                 self._asleep = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from transom._errors import BodyError
+from transom._events import Events, Presence
 from transom._multi import Headers, MultiDict
-from transom._native import quick
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
 
 
@@ -26,7 +27,9 @@ class Request:
         "_head",
         "_headers",
         "_params",
+        "_presence",
         "_query",
+        "events",
         "route_id",
         "token",
     )
@@ -35,14 +38,17 @@ class Request:
     _cookies: dict[str, str]
     _headers: Headers
     _params: dict[str, str]
+    _presence: Presence
     _query: MultiDict
 
-    def __init__(self, data: bytes, at: int, head: RequestHead) -> None:
+    def __init__(self, data: bytes, at: int, head: RequestHead, events: Events) -> None:
         self._data = data
         self._at = at
         self._head = head
         self.route_id = head[1]
         self.token = head[2]
+        #: Where it is told what becomes of the client.
+        self.events = events
 
     def _part(self, index: int) -> bytes:
         """The part whose length is the head's field `index`."""
@@ -155,13 +161,54 @@ class Request:
         return "1.0" if self._head[10] == 10 else "1.1"
 
     @property
+    def presence(self) -> Presence:
+        """Who waits for the answer, or reads it."""
+        try:
+            return self._presence
+        except AttributeError:
+            self._presence = Presence(self.events, self.token)
+            return self._presence
+
+    @property
     def is_gone(self) -> bool:
         """Whether the client has left or closed its sending side, or nobody waits for an answer any more.
 
         A handler that works for long may ask now and then, and give up. A client that has only
-        closed its sending side looks the same as one that left, and gets its answer.
+        closed its sending side looks the same as one that left, and gets its answer. In a
+        stream, this says whether somebody still reads it.
         """
-        return bool(quick.responder_is_gone(quick.token_responder(self.token)))
+        return self.presence.is_gone
+
+    def on_gone(self, function: Callable[[], object]) -> None:
+        """Calls `function` once, when `is_gone` has become true; at once if it is.
+
+        A plain generator that waits in code of its own cannot be interrupted. This wakes it:
+        `request.on_gone(lambda: news.put(None))`. The function runs on a thread of the
+        server and must not block. It is not called after the answer, unless that is a stream.
+        """
+        if not callable(function):
+            raise TypeError(f"on_gone takes a function, got {type(function).__name__}")
+        self.presence.on_gone(function)
+
+    async def gone(self) -> None:
+        """Waits until `is_gone` is true: for `async def` handlers that end with their client."""
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        future = loop.create_future()
+
+        def tell() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        def tell_from_anywhere() -> None:
+            try:
+                loop.call_soon_threadsafe(tell)
+            except RuntimeError:
+                pass  # The loop is closed.
+
+        self.on_gone(tell_from_anywhere)
+        await future
 
     @property
     def content_type(self) -> str:

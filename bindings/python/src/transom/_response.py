@@ -185,8 +185,11 @@ class Response:
 
         The header section leaves at once, before the first chunk. A plain iterator is
         run on the thread pool and keeps one of its threads as long as it lasts, an
-        asynchronous one on the event loop. A chunk leaves when it is yielded. If the
-        client leaves, the iterator is closed.
+        asynchronous one on the event loop. A chunk leaves when it is yielded.
+
+        When the client leaves, the iterator is closed, and an asynchronous one that waits
+        for something is cancelled there. A plain one that waits in code of its own cannot
+        be interrupted: let `Request.on_gone` wake it.
         """
         if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
             chunks, (Iterable, AsyncIterable)

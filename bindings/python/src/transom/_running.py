@@ -119,6 +119,7 @@ class Running:
         except Error:
             # It does not even listen.
             self._handle.free()
+            self._dispatcher.free()
         else:
             self._reap(0)
 
@@ -250,6 +251,7 @@ class Running:
             self._report = report
             if clean:
                 self._handle.free()
+                self._dispatcher.free()
         _runnings.discard(self)
         self._on_end()
         self._ended.set()

@@ -7,32 +7,45 @@ from typing import Any
 
 from transom import _native as native
 from transom._errors import make
+from transom._events import Events
 from transom._native import quick, waiting
+from transom._request import Request
 from transom._response import Response
-
-#: How long an asynchronous stream waits before it tries again to write to a
-#: client that is slow to read, in seconds: at first, and at most.
-_FIRST_WAIT = 0.001
-_LONGEST_WAIT = 0.05
 
 
 class Writer:
-    """A body under way. Aborted unless finished, so that a part is not taken for the whole."""
+    """A body in chunks. Aborted unless finished, so that a part is not taken for the whole."""
 
-    __slots__ = ("_pointer",)
+    __slots__ = ("_events", "_pointer", "_request", "_response", "has_begun")
 
-    def __init__(self, token: int, response: Response) -> None:
+    def __init__(self, request: Request, response: Response, events: Events) -> None:
+        self._request = request
+        self._response = response
+        self._events = events
+        self._pointer: int | None = None
+        #: Whether the answer is under way, or cannot be given any more.
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """Sends status and header fields, unless that is done. Raises if they cannot be sent."""
+        if self.has_begun:
+            return
+        response = self._response
         headers = native.header_array(response.headers)
         pointer = c_void_p()
-        code = quick.responder_start(
-            quick.token_responder(token), response.status, headers, len(headers), byref(pointer)
-        )
-        if code == native.OK:
+        token = quick.token_responder(self._request.token)
+        code = quick.responder_start(token, response.status, headers, len(headers), byref(pointer))
+        if code == native.OK and pointer.value is not None:
             self._pointer = pointer.value
-        elif code in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
-            self._pointer = None
-        else:
+            self._request.presence.begin(pointer.value, self._events)
+        elif code not in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
             raise make(code)
+        self.has_begun = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has begun, and it is known that nobody reads it."""
+        return self.has_begun and self._pointer is None
 
     def write(self, data: bytes) -> bool:
         """Writes, waiting for room without the GIL; `False` if nobody reads any more."""
@@ -41,16 +54,14 @@ class Writer:
         return _is_taken(waiting.writer_write(self._pointer, data, len(data), native.FOREVER))
 
     async def write_async(self, data: bytes) -> bool:
-        """Writes, waiting for room in the loop; `False` if nobody reads any more."""
-        from asyncio import sleep
-
-        wait = _FIRST_WAIT
+        """Writes, waiting in the loop until there is room; `False` if nobody reads any more."""
         while self._pointer is not None:
             code = quick.writer_write(self._pointer, data, len(data), 0)
             if code != native.WOULD_BLOCK:
                 return _is_taken(code)
-            await sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+            from asyncio import get_running_loop
+
+            await self._events.room(self._pointer, get_running_loop().create_future())
         return False
 
     def finish(self) -> None:
@@ -67,7 +78,12 @@ class Writer:
 
 
 def _is_taken(code: int) -> bool:
-    """Whether somebody reads what was written; raises if it is not as long as announced."""
+    """Whether somebody reads what was written.
+
+    Raises if it is not as long as announced, or there is no memory to copy it.
+    """
+    if code == native.NO_MEMORY:
+        raise MemoryError("no memory for a chunk of a stream")
     if code in (native.BODY_TOO_LONG, native.BODY_TOO_SHORT):
         raise make(code)
     return code == native.OK

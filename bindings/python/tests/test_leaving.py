@@ -1,0 +1,420 @@
+"""Clients that leave, and deadlines that pass: streams and handlers end with them."""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import resource
+import socket
+import struct
+import threading
+import time
+import unittest
+
+from support import LIMIT, Quiet, connect, exchange, fetch, read_all, until
+
+from transom import Response, Server
+
+#: What must be noticed soon is noticed before any deadline that there might be.
+SOON = 10.0
+NO_DEADLINES = {"write": None, "handler": None, "body": None, "idle": None}
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def plain_route(app):
+    """With one, requests come by way of a thread instead of right into the loop."""
+    app.get("/plain")(lambda request: "plain")
+
+
+@contextlib.contextmanager
+def served(app):
+    """A server in an event loop of the host's."""
+    there = threading.Event()
+    running = []
+
+    def ready(it):
+        running.append(it)
+        there.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(app.serve("127.0.0.1:0", ready=ready)))
+    thread.start()
+    there.wait(LIMIT)
+    try:
+        yield running[0]
+    finally:
+        running[0].stop(0)
+        thread.join(LIMIT)
+
+
+def ways(**settings):
+    """Every way to run a server: how it is called, the application, what starts it."""
+    for model in ("event", "threads", "sequential"):
+        app = Server(model=model, **settings)
+        yield f"all asynchronous, {model}", app, lambda app=app: app.start("127.0.0.1:0")
+        app = Server(model=model, **settings)
+        plain_route(app)
+        yield f"mixed, {model}", app, lambda app=app: app.start("127.0.0.1:0")
+    app = Server(**settings)
+    yield "in a loop of the host's", app, lambda app=app: served(app)
+
+
+def leave(connection, orderly=True):
+    """Closes the connection, in order or by a reset."""
+    if not orderly:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def receive(connection, text):
+    """Reads up to `text`."""
+    received = b""
+    while text not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            raise AssertionError(f"the end came after {received!r}")
+        received += chunk
+    return received
+
+
+class TestAsynchronousStreams(Quiet, unittest.TestCase):
+    def test_one_that_waits_for_news_is_closed_when_its_client_leaves(self):
+        for way, app, start in ways(timeouts=NO_DEADLINES):
+            ends = queue.SimpleQueue()
+
+            @app.get("/")
+            async def handler(request, ends=ends):
+                try:
+                    yield "first"
+                    await asyncio.Event().wait()
+                finally:
+                    # What it does at its end may take its time.
+                    await asyncio.sleep(0.01)
+                    ends.put(request.is_gone)
+
+            with start() as running:
+                for orderly in (True, False):
+                    with self.subTest(way=way, orderly=orderly):
+                        connection = connect(running)
+                        connection.sendall(GET)
+                        receive(connection, b"first")
+                        leave(connection, orderly)
+                        self.assertTrue(ends.get(timeout=SOON))
+        self.assertEqual(self.log, [])
+
+    def test_one_without_a_first_chunk_is_closed_too(self):
+        for way, app, start in ways(timeouts=NO_DEADLINES):
+            begun, ended = queue.SimpleQueue(), queue.SimpleQueue()
+
+            @app.get("/")
+            async def handler(request, begun=begun, ended=ended):
+                try:
+                    begun.put(None)
+                    await asyncio.Event().wait()
+                    yield "never"
+                finally:
+                    ended.put(None)
+
+            with start() as running:
+                for orderly in (True, False):
+                    with self.subTest(way=way, orderly=orderly):
+                        connection = connect(running)
+                        connection.sendall(GET)
+                        begun.get(timeout=LIMIT)
+                        leave(connection, orderly)
+                        ended.get(timeout=SOON)
+        self.assertEqual(self.log, [])
+
+    def test_a_client_that_only_closes_its_sending_side_gets_all_of_it(self):
+        for way, app, start in ways(timeouts=NO_DEADLINES):
+
+            @app.get("/")
+            async def handler(request):
+                for _ in range(3):
+                    await asyncio.sleep(0.4)
+                    yield "news"
+
+            with start() as running, self.subTest(way=way):
+                answer = exchange(running, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                self.assertEqual(answer.count(b"news"), 3)
+                self.assertTrue(answer.endswith(b"0\r\n\r\n"), answer)
+        self.assertEqual(self.log, [])
+
+    def test_an_iterator_and_a_prompt_response_end_with_their_client(self):
+        ended = queue.SimpleQueue()
+
+        class News:
+            def __aiter__(self):
+                return self
+
+            async def __anext__(self):
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.put(None)
+
+        app = Server(timeouts=NO_DEADLINES)
+        app.get("/")(lambda request: Response.stream(News(), content_type="text/event-stream"))
+        with app.start("127.0.0.1:0") as running:
+            with connect(running) as connection:
+                connection.sendall(GET)
+                receive(connection, b"text/event-stream")
+            ended.get(timeout=SOON)
+
+    def test_a_stream_that_is_cut_by_a_stop_is_closed(self):
+        for way, app, start in ways():
+            ended = threading.Event()
+
+            @app.get("/")
+            async def handler(request, ended=ended):
+                try:
+                    yield "first"
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+
+            with self.subTest(way=way), start() as running, connect(running) as connection:
+                connection.sendall(GET)
+                receive(connection, b"first")
+                running.stop(0.1)
+                self.assertTrue(ended.wait(SOON))
+
+
+class TestPlainStreams(Quiet, unittest.TestCase):
+    def test_those_that_wait_in_code_of_their_own_hold_up_no_other_handler(self):
+        for model in ("event", "threads"):
+            app = Server(model=model, threads=2, timeouts=NO_DEADLINES)
+            go, ended = threading.Event(), queue.SimpleQueue()
+            self.addCleanup(go.set)
+
+            @app.get("/{when}")
+            def stream(request, go=go, ended=ended):
+                try:
+                    if request.params["when"] == "late":
+                        go.wait(LIMIT)
+                    yield "first"
+                    go.wait(LIMIT)
+                    yield "second"
+                finally:
+                    ended.put(None)
+
+            @app.post("/", blocking=True)
+            def other(request):
+                time.sleep(0.01)
+                return "other"
+
+            with app.start("127.0.0.1:0") as running, self.subTest(model=model):
+                threads = threading.active_count()
+                for when in (b"late", b"early"):
+                    connection = connect(running)
+                    connection.sendall(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % when)
+                    if when == b"early":
+                        receive(connection, b"first")
+                    connection.close()
+                for _ in range(3):
+                    self.assertEqual(fetch(running, "/", "POST").text, "other")
+                go.set()
+                for _ in range(2):
+                    ended.get(timeout=LIMIT)
+                self.assertTrue(until(lambda threads=threads: threading.active_count() <= threads + 2))
+                self.assertEqual(fetch(running, "/early").text, "firstsecond")
+        self.assertEqual(self.log, [])
+
+    def test_one_is_woken_by_its_own_news(self):
+        app = Server(threads=2, timeouts=NO_DEADLINES)
+        ended = queue.SimpleQueue()
+
+        @app.get("/")
+        def handler(request):
+            news = queue.SimpleQueue()
+            news.put("first")
+            request.on_gone(lambda: news.put(None))
+            while (item := news.get()) is not None:
+                yield item
+            ended.put(request.is_gone)
+
+        with app.start("127.0.0.1:0") as running:
+            for orderly in (True, False):
+                connection = connect(running)
+                connection.sendall(GET)
+                receive(connection, b"first")
+                leave(connection, orderly)
+                self.assertTrue(ended.get(timeout=SOON))
+        self.assertEqual(self.log, [])
+
+    def test_one_may_ask_whether_its_client_is_there(self):
+        app = Server(timeouts=NO_DEADLINES)
+        answers = queue.SimpleQueue()
+
+        @app.get("/")
+        def handler(request):
+            yield "first"
+            answers.put(request.is_gone)
+            while not request.is_gone:
+                time.sleep(0.01)
+            answers.put(True)
+
+        with app.start("127.0.0.1:0") as running:
+            with connect(running) as connection:
+                connection.sendall(GET)
+                receive(connection, b"first")
+                self.assertFalse(answers.get(timeout=LIMIT))
+            self.assertTrue(answers.get(timeout=SOON))
+
+
+class TestHandlers(Quiet, unittest.TestCase):
+    def test_an_asynchronous_one_is_cancelled_at_its_deadline_and_not_before(self):
+        for way, app, start in ways(timeouts={"handler": 0.5}):
+            ends = queue.SimpleQueue()
+
+            @app.get("/")
+            async def handler(request, ends=ends):
+                try:
+                    await asyncio.sleep(LIMIT)
+                except asyncio.CancelledError:
+                    ends.put("cancelled")
+                    raise
+
+            @app.get("/leaves")
+            async def leaves(request, ends=ends):
+                await request.gone()
+                ends.put(request.is_gone)
+                await asyncio.sleep(0.05)
+                ends.put("not cancelled")
+
+            with self.subTest(way=way), start() as running:
+                self.assertEqual(fetch(running, "/").status, 503)
+                self.assertEqual(ends.get(timeout=SOON), "cancelled")
+                with connect(running) as connection:
+                    connection.sendall(b"GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n")
+                    connection.shutdown(socket.SHUT_WR)
+                    self.assertIs(ends.get(timeout=SOON), True)
+                    self.assertEqual(ends.get(timeout=SOON), "not cancelled")
+                    self.assertIn(b" 204 ", read_all(connection))
+        self.assertEqual([line for line in self.log if "Traceback" in line], [])
+
+    def test_functions_for_a_client_that_left(self):
+        app = Server()
+        told = queue.SimpleQueue()
+        kept = []
+
+        @app.get("/", blocking=True)
+        def handler(request):
+            kept.append(request)
+            request.on_gone(lambda: told.put("first"))
+            request.on_gone(lambda: 1 / 0)
+            request.on_gone(lambda: told.put("last"))
+            self.assertEqual([told.get(timeout=SOON) for _ in range(2)], ["first", "last"])
+            request.on_gone(lambda: told.put("at once"))
+            told.put(told.get_nowait())
+            return "late"
+
+        with app.start("127.0.0.1:0") as running:
+            answer = exchange(running, GET)
+            self.assertTrue(answer.endswith(b"late"))
+            self.assertEqual(told.get_nowait(), "at once")
+            with self.assertRaises(TypeError):
+                kept[0].on_gone(7)
+            kept[0].on_gone(lambda: told.put("answered"))
+        self.assertIn("ZeroDivisionError", self.log[0])
+        self.assertTrue(told.empty() or told.get() == "answered")
+
+
+class TestRoom(Quiet, unittest.TestCase):
+    def test_readers_that_stop_cost_nothing(self):
+        def spent():
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            return usage.ru_utime + usage.ru_stime
+
+        def is_quiet():
+            before = spent()
+            time.sleep(0.5)
+            return spent() - before < 0.01
+
+        for way, app, start in ways(timeouts=NO_DEADLINES):
+            if "sequential" in way:
+                continue
+
+            @app.get("/")
+            async def handler(request):
+                while True:
+                    yield b"x" * 1_000_000
+
+            with self.subTest(way=way), start() as running, contextlib.ExitStack() as clients:
+                for _ in range(100):
+                    client = clients.enter_context(connect(running))
+                    client.sendall(GET)
+                    receive(client, b"x")
+                # Once the kernel takes no more, nothing happens.
+                self.assertTrue(until(is_quiet))
+
+    def test_a_reader_that_goes_on_gets_the_rest(self):
+        for way, app, start in ways():
+            chunk = bytes(range(256)) * 1024
+
+            @app.get("/")
+            async def handler(request, chunk=chunk):
+                for _ in range(64):
+                    yield chunk
+
+            with self.subTest(way=way), start() as running, connect(running) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                received = b""
+                while len(received) < 64 * len(chunk):
+                    time.sleep(0.005)
+                    received += connection.recv(1 << 20)
+                self.assertEqual(received.partition(b"\r\n\r\n")[2], chunk * 64)
+
+    def test_chunks_that_are_all_at_hand_keep_no_other_handler_from_the_loop(self):
+        app = Server(timeouts=NO_DEADLINES)
+
+        @app.get("/")
+        async def endless(request):
+            while True:
+                yield "x"
+
+        @app.get("/other")
+        async def other(request):
+            return "other"
+
+        with app.start("127.0.0.1:0") as running, connect(running) as connection:
+            connection.sendall(GET)
+            read = threading.Thread(target=read_all, args=(connection,))
+            read.start()
+            self.assertEqual(fetch(running, "/other").text, "other")
+            running.stop(0)
+            read.join(LIMIT)
+
+
+class TestLog(Quiet, unittest.TestCase):
+    def test_messages_of_the_library_arrive_in_order_at_the_logger(self):
+        logger = logging.getLogger("transom")
+        level = logger.level
+        self.addCleanup(logger.setLevel, level)
+        for way, app, start in ways():
+
+            @app.get("/")
+            async def handler(request):
+                return "hello"
+
+            with self.subTest(way=way), start() as running:
+                self.log.clear()
+                logger.setLevel(logging.DEBUG)
+                for version in (b"HTTP/1.1", b"HTTP/1.1", b"HTTP/3.0"):
+                    exchange(running, b"GET / %s\r\n\r\n" % version)
+                self.assertTrue(until(lambda: len(self.log) >= 3), self.log)
+                self.assertEqual(len(self.log), 3, self.log)
+                self.assertTrue(all("refused a request of 127.0.0.1" in line for line in self.log))
+                self.assertEqual(self.log[0].split()[-1], self.log[1].split()[-1])
+                self.assertNotEqual(self.log[0].split()[-1], self.log[2].split()[-1])
+                logger.setLevel(level)
+
+    def test_a_percent_sign_is_no_format(self):
+        app = Server()
+
+        @app.get("/{name}")
+        def handler(request):
+            return Response("x", headers={"content-length": "%s"})
+
+        with app.start("127.0.0.1:0") as running:
+            fetch(running, "/%25s")
+        self.assertTrue(all("Logging error" not in line for line in self.log))
