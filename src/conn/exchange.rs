@@ -25,7 +25,8 @@ use crate::router::{Endpoint, Found, Timeout};
 
 /// What of a request its answer depends on.
 pub(super) struct Asked<'a> {
-    label: Label<'a>,
+    /// Who answers, if it is not the router itself.
+    endpoint: Option<&'a Endpoint>,
     is_head: bool,
     version: Version,
     facts: Facts,
@@ -42,6 +43,7 @@ pub(super) enum Begun<'a> {
 /// An exchange that waits.
 pub(super) struct Waiting<'a> {
     asked: Asked<'a>,
+    label: Label<'a>,
     incoming: Incoming<'a>,
     state: State<'a>,
 }
@@ -56,13 +58,6 @@ pub(super) enum State<'a> {
     Answer(Response),
 }
 
-impl<'a> Begun<'a> {
-    #[cold]
-    fn waits(asked: Asked<'a>, incoming: Incoming<'a>, state: State<'a>) -> Self {
-        Self::Waits(Box::new(Waiting { asked, incoming, state }))
-    }
-}
-
 impl<'a, T: Transport> Connection<'a, T> {
     /// An exchange, as far as it goes without waiting. A handler that waits is polled
     /// again at once, by what waits for it.
@@ -74,11 +69,8 @@ impl<'a, T: Transport> Connection<'a, T> {
         {
             return Begun::Done(self.refuse(is_head, Reject::ForeignHost));
         }
-        let found = app.router.find(&mut head);
-        let endpoint = if let Found::Endpoint(endpoint) = &found { Some(*endpoint) } else { None };
-        let label = Label::new(&head, endpoint);
-        let mut asked = Asked { label, is_head, version: head.version, facts, upgrade: None };
-        let endpoint = match found {
+        let mut asked = Asked { endpoint: None, is_head, version: head.version, facts, upgrade: None };
+        let endpoint = match app.router.find(&mut head) {
             Found::Endpoint(endpoint) => endpoint,
             Found::Answer(mut response) => {
                 return match Incoming::new(asked.facts, u64::MAX, app.bodies.share()) {
@@ -87,6 +79,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                 };
             }
         };
+        asked.endpoint = Some(endpoint);
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
         let mut incoming = match Incoming::new(asked.facts, limit, app.bodies.share()) {
             Ok(incoming) => incoming,
@@ -99,21 +92,35 @@ impl<'a, T: Transport> Connection<'a, T> {
         if endpoint.streaming {
             request.body = incoming.stream();
         } else if !incoming.is_done() {
-            return Begun::waits(asked, incoming, State::Body(endpoint, request));
+            return self.put_aside(asked, incoming, State::Body(endpoint, request));
         }
         let mut reply = self.call(endpoint, request);
         let mut polled = reply.poll(cx);
         let Poll::Ready(response) = &mut polled else {
-            return Begun::waits(asked, incoming, State::Reply(endpoint, reply));
+            return self.put_aside(asked, incoming, State::Reply(endpoint, reply));
         };
         self.answer(asked, incoming, response)
     }
 
+    /// Puts an exchange aside that has to wait.
+    #[cold]
+    fn put_aside(&self, asked: Asked<'a>, incoming: Incoming<'a>, state: State<'a>) -> Begun<'a> {
+        let label = self.label(&asked);
+        Begun::Waits(Box::new(Waiting { asked, label, incoming, state }))
+    }
+
+    /// The label of the request whose head was read last.
+    fn label(&self, asked: &Asked<'a>) -> Label<'a> {
+        let length = asked.facts.head();
+        Label::new(self.wire.input.behind(length), length, asked.endpoint)
+    }
+
     /// The rest of an exchange that has to wait.
     pub async fn finish(&mut self, waiting: Box<Waiting<'a>>) -> Next {
-        let Waiting { asked, mut incoming, state } = *waiting;
-        let (endpoint, reply) = match state {
-            State::Answer(response) => return self.respond(&asked, incoming, response).await,
+        // The label stays where it lies.
+        let (asked, mut incoming, label) = (waiting.asked, waiting.incoming, &waiting.label);
+        let (endpoint, reply) = match waiting.state {
+            State::Answer(response) => return self.respond(&asked, label, incoming, response).await,
             State::Reply(endpoint, reply) => (endpoint, reply),
             State::Body(endpoint, mut request) => {
                 match incoming.whole(&mut self.wire, &self.app.config).await {
@@ -124,9 +131,9 @@ impl<'a, T: Transport> Connection<'a, T> {
             }
         };
         match self.wait(reply, endpoint, &asked, &mut incoming).await {
-            Ok(response) => self.respond(&asked, incoming, response).await,
+            Ok(response) => self.respond(&asked, label, incoming, response).await,
             Err(reject) => {
-                tell(Level::Warn, format_args!("a handler did not answer in time {}", asked.label));
+                tell(Level::Warn, format_args!("a handler did not answer in time {label}"));
                 self.refuse(asked.is_head, reject)
             }
         }
@@ -140,18 +147,19 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// only if not.
     #[inline]
     fn answer(&mut self, asked: Asked<'a>, incoming: Incoming<'a>, response: &mut Response) -> Begun<'a> {
-        if let Some(next) = self.answer_whole(&asked, &incoming, response) {
+        if let Some(next) = self.answer_whole(&asked, None, &incoming, response) {
             return Begun::Done(next);
         }
         let response = std::mem::replace(response, Response::new(StatusCode::OK));
-        Begun::waits(asked, incoming, State::Answer(response))
+        self.put_aside(asked, incoming, State::Answer(response))
     }
 
     /// Writes an answer whose body is at hand, to a request that has been read, if it
     /// is one and whole.
     fn answer_whole(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &Asked<'a>,
+        label: Option<&Label<'a>>,
         incoming: &Incoming<'_>,
         response: &mut Response,
     ) -> Option<Next> {
@@ -163,7 +171,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         {
             return None;
         }
-        self.check(response, asked, true);
+        self.check(response, asked, label, true);
         let plan = self.plan(asked, incoming, response);
         if matches!(plan.payload, Payload::Length(announced) if Some(announced) > response.body.len()) {
             return None;
@@ -181,17 +189,47 @@ impl<'a, T: Transport> Connection<'a, T> {
         })
     }
 
-    /// Sees to a response that a handler gave: one that cannot be sent becomes a 500, and
-    /// of one that refuses the request the host is told.
-    fn check(&self, response: &mut Response, asked: &Asked<'_>, is_read: bool) {
-        check(response, asked, is_read);
+    /// Sees to a response that a handler gave.
+    #[inline]
+    fn check(&self, response: &mut Response, asked: &Asked<'a>, label: Option<&Label<'a>>, is_read: bool) {
+        let has_trouble =
+            response.failure.is_some() || response.fault.is_some() || response.refusal.is_some();
+        let is_final = (200..600).contains(&response.status.as_u16());
+        if has_trouble || response.upgrade.is_some() || !is_final {
+            self.check_well(response, asked, label, is_read);
+        }
+    }
+
+    /// Puts a 500 in place of a response that cannot be sent, and tells the host of one
+    /// that refuses the request.
+    #[cold]
+    fn check_well(
+        &self,
+        response: &mut Response,
+        asked: &Asked<'a>,
+        label: Option<&Label<'a>>,
+        is_read: bool,
+    ) {
+        if let Some(fault) = take_fault(response, asked, is_read) {
+            self.tell_of(asked, label, |label| tell(Level::Error, format_args!("{fault} {label}")));
+        }
         if let Some(reject) = response.refusal.take() {
             if matches!(reject, Reject::PoolFull | Reject::NoThread) {
                 let reason = reject.reason();
-                let line = format_args!("a handler had no thread: {reason} {}", asked.label);
-                self.app.overload.tell(Level::Warn, line);
+                self.tell_of(asked, label, |label| {
+                    let line = format_args!("a handler had no thread: {reason} {label}");
+                    self.app.overload.tell(Level::Warn, line);
+                });
             }
             self.app.tell(reject, self.session.client.peer);
+        }
+    }
+
+    /// Tells of a request, which has its label if it was put aside.
+    fn tell_of(&self, asked: &Asked<'a>, label: Option<&Label<'a>>, tell: impl FnOnce(&Label<'a>)) {
+        match label {
+            Some(label) => tell(label),
+            None => tell(&self.label(asked)),
         }
     }
 
@@ -269,23 +307,24 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Writes an answer and sees what the connection is still good for.
     async fn respond(
         &mut self,
-        asked: &Asked<'_>,
+        asked: &Asked<'a>,
+        label: &Label<'a>,
         mut incoming: Incoming<'_>,
         mut response: Response,
     ) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
             if response.failure.is_some() {
-                self.check(&mut response, asked, true);
+                self.check(&mut response, asked, Some(label), true);
             }
             return self.refuse(asked.is_head, reject);
         }
-        if let Some(next) = self.answer_whole(asked, &incoming, &mut response) {
+        if let Some(next) = self.answer_whole(asked, Some(label), &incoming, &mut response) {
             return next;
         }
         self.write_hints(asked, None);
         let config = &self.app.config;
-        self.check(&mut response, asked, incoming.is_done());
+        self.check(&mut response, asked, Some(label), incoming.is_done());
         if response.upgrade.is_some() {
             tell_unsent(&response, false);
         }
@@ -355,29 +394,26 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 }
 
-/// Puts a 500 in place of a handler's response that cannot be sent.
-fn check(response: &mut Response, asked: &Asked<'_>, is_read: bool) {
-    let label = &asked.label;
+/// Puts a 500 in place of a handler's response that cannot be sent, and says why.
+fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Option<String> {
     if let Some(failure) = response.failure.take() {
-        tell(Level::Error, format_args!("{failure} {label}"));
-        return;
-    } else if let Some(fault) = &response.fault {
-        tell(Level::Error, format_args!("a handler's response was not sent: {fault} {label}"));
+        return Some(failure.to_string());
+    }
+    let why = if let Some(fault) = &response.fault {
+        format!("response was not sent: {fault}")
     } else if let Some(upgrade) = &response.upgrade {
         let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
         if is_asked && is_read {
-            return;
+            return None;
         }
-        let why = "not asked for, or a body is unread";
-        tell(Level::Error, format_args!("a handler's upgrade was not sent: {why} {label}"));
+        "upgrade was not sent: not asked for, or a body is unread".into()
     } else if !(200..600).contains(&response.status.as_u16()) {
-        let status = response.status.as_u16();
-        let why = format_args!("{status} is no final status");
-        tell(Level::Error, format_args!("a handler's response was not sent: {why} {label}"));
+        format!("response was not sent: {} is no final status", response.status.as_u16())
     } else {
-        return;
-    }
+        return None;
+    };
     *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
+    Some(format!("a handler's {why}"))
 }
 
 /// Tells of the fields that are not sent as the handler set them.

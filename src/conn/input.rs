@@ -46,15 +46,20 @@ impl Input {
     /// Takes `length` bytes off the front.
     pub fn consume(&mut self, length: usize) {
         self.start += length;
-        if self.start >= self.end {
-            (self.start, self.end) = (0, 0);
-        }
+    }
+
+    /// The last so many bytes that were taken off, and whatever lies behind them in the
+    /// buffer; nothing once more were read.
+    pub fn behind(&self, length: usize) -> &[u8] {
+        self.start.checked_sub(length).map_or(&[], |from| &self.bytes[from..])
     }
 
     /// Room to read into: never empty; the buffer doubles as it must. `None` if there is
     /// no memory for that.
     pub fn room(&mut self) -> Option<&mut [u8]> {
-        if self.start > 0 && self.end == self.bytes.len() {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 && self.end == self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -126,6 +131,7 @@ impl Input {
     /// Gives the buffer up if there is nothing in it.
     pub fn release(&mut self) {
         if self.is_empty() {
+            (self.start, self.end) = (0, 0);
             give(std::mem::take(&mut self.bytes));
         }
     }

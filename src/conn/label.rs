@@ -2,43 +2,45 @@
 
 use std::fmt;
 
-use crate::message::HeadParts;
 use crate::router::Endpoint;
 
-/// Bytes of a method and a path that the log shows; what is longer is cut off.
+/// Bytes of a request line that are kept; a longer method and path is cut off.
 const LONGEST: usize = 96;
 
-/// A request's method and path, and the pattern of its route. Made for each request before
-/// its handler is called, which takes the request; so it is no more than a copy of a few bytes.
+/// A request's method and path, and the pattern of its route. Made from the head's bytes
+/// when something has gone wrong, or when the exchange waits, since they are overwritten
+/// then: most requests need none.
 pub(super) struct Label<'a> {
-    text: [u8; LONGEST],
+    /// The start of the head, read when it is shown.
+    head: [u8; LONGEST],
     length: usize,
     /// `None` if the router answers by itself.
     pattern: Option<&'a str>,
 }
 
 impl<'a> Label<'a> {
-    pub fn new(head: &HeadParts, endpoint: Option<&'a Endpoint>) -> Self {
-        let mut label = Self { text: [0; LONGEST], length: 0, pattern: None };
-        label.push(head.method.as_str().as_bytes());
-        label.push(b" ");
-        label.push(head.target.path().as_bytes());
-        label.pattern = endpoint.map(|endpoint| &*endpoint.pattern);
-        label
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        let room = &mut self.text[self.length..];
-        let length = text.len().min(room.len());
-        room[..length].copy_from_slice(&text[..length]);
-        self.length += length;
+    /// Keeps the start of a well-formed request head, which is so many bytes long and in
+    /// front of a buffer: to copy always as much costs least.
+    pub fn new(buffer: &[u8], length: usize, endpoint: Option<&'a Endpoint>) -> Self {
+        let head = buffer.first_chunk().copied().unwrap_or_else(|| {
+            let mut head = [0; LONGEST];
+            head[..buffer.len()].copy_from_slice(buffer);
+            head
+        });
+        Self { head, length: length.min(LONGEST), pattern: endpoint.map(|endpoint| &*endpoint.pattern) }
     }
 }
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({}", self.text[..self.length].escape_ascii())?;
-        if self.length == LONGEST {
+        let head = &self.head[..self.length];
+        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+        let words = |byte: &u8| *byte == b' ';
+        let method = head.split(words).next().unwrap_or_default();
+        let target = head.split(words).nth(1).unwrap_or_default();
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        write!(f, "({} {}", method.escape_ascii(), path.escape_ascii())?;
+        if method.len() + 1 + path.len() == head.len() {
             f.write_str("...")?;
         }
         match self.pattern {
@@ -52,14 +54,15 @@ impl fmt::Display for Label<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::RequestHead;
 
     #[test]
-    fn a_long_path_is_cut_off() {
-        let mut head = RequestHead::new();
-        assert!(head.target.assign("/a?b"));
-        assert_eq!(Label::new(&head, None).to_string(), "(GET /a, no route)");
-        assert!(head.target.assign(&format!("/{}", "a".repeat(200))));
-        assert_eq!(Label::new(&head, None).to_string(), format!("(GET /{}..., no route)", "a".repeat(91)));
+    fn a_label_is_the_method_and_the_path_and_a_long_one_is_cut_off() {
+        let label = |target: &str| {
+            let head = format!("\r\nGET {target} HTTP/1.1\r\nhost: h\r\n\r\n");
+            Label::new(head.as_bytes(), head.len(), None).to_string()
+        };
+        assert_eq!(label("/a?b"), "(GET /a, no route)");
+        let long = format!("/{}", "a".repeat(200));
+        assert_eq!(label(&long), format!("(GET /{}..., no route)", "a".repeat(89)));
     }
 }

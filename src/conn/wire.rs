@@ -26,13 +26,6 @@ const WRITES: usize = 16;
 /// Reads that are dropped in a row before other connections have their turn.
 const DROPS: usize = 16;
 
-/// How much of what waits was written.
-enum Written {
-    All,
-    /// As much as one connection may in its turn.
-    Turn,
-}
-
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
     transport: T,
@@ -147,22 +140,15 @@ impl<T: Transport> Wire<T> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
-        match self.poll_write(cx, file) {
-            Poll::Ready(Ok(Written::Turn)) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(written) => {
-                self.pace.pause(&self.transport);
-                Poll::Ready(written.map(|_| ()))
-            }
-            Poll::Pending => {
-                let deadline = self.pace.wait(&self.transport, self.unflushed);
-                ready!(self.poll_deadline(cx, deadline));
-                self.transport.reset_on_close(true);
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+        let polled = self.poll_write(cx, file);
+        if polled.is_pending() {
+            let deadline = self.pace.wait(&self.transport, self.unflushed);
+            ready!(self.poll_deadline(cx, deadline));
+            self.transport.reset_on_close(true);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        self.pace.pause(&self.transport);
+        polled
     }
 
     /// All is written, and the client has not asked for more.
@@ -170,11 +156,7 @@ impl<T: Transport> Wire<T> {
         self.pace.forget();
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut file: Option<&mut FilePart>,
-    ) -> Poll<io::Result<Written>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
         let mut left = TURN;
         for write in 0.. {
             let file = file.as_deref_mut().filter(|file| file.len() > 0);
@@ -182,7 +164,8 @@ impl<T: Transport> Wire<T> {
                 break;
             }
             if left == 0 || write == WRITES {
-                return Poll::Ready(Ok(Written::Turn));
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let length;
             (length, left) = match file {
@@ -201,7 +184,7 @@ impl<T: Transport> Wire<T> {
             self.unflushed = 0;
         }
         self.output.release();
-        Poll::Ready(Ok(Written::All))
+        Poll::Ready(Ok(()))
     }
 
     /// Writes some of what waits, and says how much.

@@ -54,27 +54,27 @@ impl Target {
     /// Reads a target, in place of what there is. If it is none, nothing of what
     /// this one says counts.
     pub(crate) fn assign(&mut self, text: &str) -> bool {
-        let Some(parts) = Parts::of(text.as_bytes()) else { return false };
+        if !self.parts.read(text.as_bytes()) {
+            return false;
+        }
         self.text.clear();
-        if parts.foreign {
-            return self.assign_encoded(text, &parts.authority);
+        if self.parts.foreign {
+            return self.assign_encoded(text);
         }
         self.text.push_str(text);
-        self.parts = parts;
         true
     }
 
     /// Reads a target with characters beyond ASCII. They may stand in path and query
     /// only: the authority names a host, which has an encoding of its own.
     #[cold]
-    fn assign_encoded(&mut self, text: &str, authority: &Range<u32>) -> bool {
+    fn assign_encoded(&mut self, text: &str) -> bool {
+        let authority = &self.parts.authority;
         if !text[authority.start as usize..authority.end as usize].is_ascii() {
             return false;
         }
         self.text.extend(utf8_percent_encode(text, CONTROLS));
-        let Some(parts) = Parts::of(self.text.as_bytes()) else { return false };
-        self.parts = parts;
-        true
+        self.parts.read(self.text.as_bytes())
     }
 
     pub(crate) fn clear(&mut self) {
@@ -128,21 +128,24 @@ impl Target {
     /// and `%25` left, so that a slash inside a segment does not split it and
     /// decoding the rest later is unambiguous. Escapes that are not UTF-8 are
     /// left too.
+    #[inline]
     pub(crate) fn routing_path(&self) -> Cow<'_, str> {
         let path = self.path();
-        if !self.parts.escaped {
-            return path.into();
-        }
-        let mut decoded = Vec::with_capacity(path.len());
-        let mut rest = path;
-        while let Some(at) = find_reserved(rest) {
-            decoded.extend(percent_decode_str(&rest[..at]));
-            decoded.extend_from_slice(rest[at..at + 3].to_ascii_uppercase().as_bytes());
-            rest = &rest[at + 3..];
-        }
-        decoded.extend(percent_decode_str(rest));
-        String::from_utf8(decoded).unwrap_or_else(|error| escape_again(error.as_bytes())).into()
+        if self.parts.escaped { decoded(path).into() } else { path.into() }
     }
+}
+
+/// A path with its escapes decoded, but `%2F` and `%25`.
+fn decoded(path: &str) -> String {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = find_reserved(rest) {
+        decoded.extend(percent_decode_str(&rest[..at]));
+        decoded.extend_from_slice(rest[at..at + 3].to_ascii_uppercase().as_bytes());
+        rest = &rest[at + 3..];
+    }
+    decoded.extend(percent_decode_str(rest));
+    String::from_utf8(decoded).unwrap_or_else(|error| escape_again(error.as_bytes()))
 }
 
 /// Text out of decoded bytes; those that are not UTF-8 are escaped again.
@@ -157,36 +160,37 @@ fn escape_again(decoded: &[u8]) -> String {
 }
 
 impl Parts {
-    /// `None` if it is no target.
-    fn of(text: &[u8]) -> Option<Self> {
-        let (mut escaped, mut foreign) = (false, false);
-        // The first `?`.
-        let mut query = text.len();
-        for (at, &byte) in text.iter().enumerate() {
-            match KINDS[byte as usize] {
-                Kind::Plain => {}
-                Kind::Percent => escaped = true,
-                Kind::Foreign => foreign = true,
-                Kind::Question => query = query.min(at),
-                Kind::Forbidden => return None,
-            }
+    /// Reads a target; `false` if it is none.
+    fn read(&mut self, text: &[u8]) -> bool {
+        let kinds = text.iter().fold(0, |kinds, &byte| kinds | KINDS[byte as usize]);
+        if kinds & FORBIDDEN != 0 {
+            return false;
         }
-        let (authority, start) = match text {
-            [b'/', ..] | b"*" => (0..0, 0),
-            _ => {
-                let start = scheme_end(text)?;
-                let rest = &text[start..];
-                let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
-                if length == 0 || rest[..length].contains(&b'@') {
-                    return None;
-                }
-                (start..start + length, start + length)
-            }
+        let has_query = kinds & QUESTION != 0;
+        let query = if has_query { memchr::memchr(b'?', text) } else { None }.unwrap_or(text.len());
+        let authority = match text {
+            [b'/', ..] | b"*" => 0..0,
+            _ => match authority(text) {
+                Some(authority) => authority,
+                None => return false,
+            },
         };
-        let narrow =
-            |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        Some(Self { authority: narrow(authority)?, path: narrow(start..query)?, escaped, foreign })
+        let Ok(end) = u32::try_from(query) else { return false };
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(end);
+        self.authority = narrow(authority.start)..narrow(authority.end);
+        self.path = self.authority.end..end;
+        (self.escaped, self.foreign) = (kinds & PERCENT != 0, kinds & FOREIGN != 0);
+        true
     }
+}
+
+/// Where the authority of an absolute-form lies.
+#[cold]
+fn authority(text: &[u8]) -> Option<Range<usize>> {
+    let start = scheme_end(text)?;
+    let rest = &text[start..];
+    let length = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+    (length > 0 && !rest[..length].contains(&b'@')).then_some(start..start + length)
 }
 
 /// The first `%2F` or `%25`.
@@ -203,32 +207,30 @@ fn scheme_end(text: &[u8]) -> Option<usize> {
     schemes.iter().find(starts).map(|scheme| scheme.len())
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Plain,
-    Percent,
-    Foreign,
-    Question,
-    Forbidden,
-}
+// The bytes of a target that are not plain, a bit for each kind: what kinds there are is
+// known after one look at each byte.
+const PERCENT: u8 = 1;
+const FOREIGN: u8 = 2;
+const QUESTION: u8 = 4;
+const FORBIDDEN: u8 = 8;
 
 /// Visible ASCII but `#`, which never is part of a target. Bytes above 0x7f are those of
 /// UTF-8, as a target is read from a `str`.
-static KINDS: [Kind; 256] = {
-    let mut table = [Kind::Forbidden; 256];
+static KINDS: [u8; 256] = {
+    let mut table = [FORBIDDEN; 256];
     let mut b = 0x21;
     while b < 0x7f {
-        table[b] = Kind::Plain;
+        table[b] = 0;
         b += 1;
     }
     b = 0x80;
     while b < table.len() {
-        table[b] = Kind::Foreign;
+        table[b] = FOREIGN;
         b += 1;
     }
-    table[b'#' as usize] = Kind::Forbidden;
-    table[b'%' as usize] = Kind::Percent;
-    table[b'?' as usize] = Kind::Question;
+    table[b'#' as usize] = FORBIDDEN;
+    table[b'%' as usize] = PERCENT;
+    table[b'?' as usize] = QUESTION;
     table
 };
 

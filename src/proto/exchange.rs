@@ -79,10 +79,11 @@ pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: 
     // A body that ends before the length its handler set can only be cut short.
     let short = matches!(payload, Payload::Length(length) if body.is_some_and(|body| body < length));
     let close = !persistent || own.close || short || payload == Payload::UntilClose;
-    let has_no_content = matches!(
-        response.status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-    );
+    let has_no_content = matches!(payload, Payload::None { .. })
+        && matches!(
+            response.status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        );
     Plan {
         payload,
         close,

@@ -21,6 +21,8 @@ pub(crate) enum Framing {
 pub(crate) struct Facts {
     /// The body's length, if it is not chunked.
     length: u64,
+    /// The head's own length.
+    head: u32,
     flags: u8,
 }
 
@@ -36,6 +38,16 @@ impl Facts {
             0 => Framing::None,
             length => Framing::Length(length),
         }
+    }
+
+    /// Adds how long the head was.
+    pub fn with_head(self, length: usize) -> Self {
+        Self { head: u32::try_from(length).unwrap_or(u32::MAX), ..self }
+    }
+
+    /// The length of the head.
+    pub fn head(self) -> usize {
+        self.head as usize
     }
 
     /// The client lets the connection last (RFC 9112 9.3).
@@ -116,7 +128,7 @@ impl Facts {
             | flag(persistent, PERSISTENT)
             | flag(expects_continue && (chunked || length > 0), EXPECTS_CONTINUE)
             | flag(upgrade && version == Version::HTTP_11, UPGRADE);
-        Ok(Self { length, flags })
+        Ok(Self { length, head: 0, flags })
     }
 }
 
