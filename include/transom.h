@@ -1,5 +1,5 @@
 /*
- * transom.h - an HTTP server that you set into your own program.
+ * transom.h - an HTTP server to embed in your own program.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
@@ -20,18 +20,20 @@
  * errors are negative. Starting and binding fill in a transom_error besides.
  * A comment names the errors that are particular to a function. These are
  * common: TRANSOM_NULL_ARGUMENT (a pointer that must not be NULL is; functions
- * that return no status give NULL, 0, absent bytes or false instead),
+ * that return no status give NULL, 0, absent bytes or false instead, unless their
+ * comment says otherwise),
  * TRANSOM_NOT_UTF8 (of a text that must be), TRANSOM_FORKED (below),
  * TRANSOM_PANIC (a defect in the library; it is caught and nothing is harmed).
  * There is no error state that hides in a thread.
  *
  * OWNERSHIP. What comes from a _new function, or through a pointer to a
- * pointer, is yours until you give it to its _free function, which takes NULL
- * and does nothing. What you pass in is copied, unless the comment says
- * otherwise. What a function gives you to read (const) belongs to the library.
- * Each callback is registered with a user_data pointer and a free function for
- * it, which may be NULL. It runs exactly once, after the last call has
- * returned; if the registration fails, right then.
+ * pointer, is yours until you give it to its _free function, which does nothing
+ * with NULL. What you pass in is copied, unless the comment says otherwise. What a
+ * function gives you to read (const) belongs to the library. Each callback, but that
+ * of transom_set_logger, is registered with a user_data pointer and a free function
+ * for it, which may be NULL. The free function runs exactly once, on any thread,
+ * after the last call of the callback has returned; if the registration fails, right
+ * then.
  *
  * BYTES go out as transom_bytes, and come in as a pointer and a length. Text
  * on the wire is not NUL-terminated and may hold anything. Where the length may
@@ -43,7 +45,7 @@
  * all of them (transom_server_set_model). Every function may be called on any
  * thread, in any callback, at any time; only _free must be the last use of what
  * it frees. No lock is held while a callback runs. A callback may be called by
- * several threads at once (unless the model is "sequential"), and must not leave
+ * several threads at once (handlers not if the model is "sequential"), and must not leave
  * by longjmp, by a C++ exception, or by ending the thread.
  *
  * ANSWERS. A handler gets a request to read and a responder to answer with,
@@ -225,8 +227,8 @@ typedef struct transom_events transom_events;
 /*
  * A request: read it with the functions below. It belongs to the library and
  * is valid until both have happened: the handler has returned, and the request
- * has been answered (`transom_responder_send`, `_send_text`, `_send_owned`,
- * `_start` or `_free`). What the functions give is valid as long, and may be
+ * has been answered (transom_responder_send, _send_text, _send_owned,
+ * _send_file, _start or _free). What the functions give is valid as long, and may be
  * read by several threads at once.
  */
 typedef struct transom_request transom_request;
@@ -270,7 +272,7 @@ typedef void (*transom_handler)(void *user_data,
                                 transom_responder *responder);
 
 /*
- * Frees what was handed over as `user_data` (for `transom_responder_send_owned`:
+ * Frees what was handed over as `user_data` (for transom_responder_send_owned:
  * the bytes). It runs exactly once: after the last use, at once when the
  * registration fails, on whatever thread that happens. May be NULL.
  */

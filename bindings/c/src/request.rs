@@ -10,8 +10,8 @@ use crate::status::transom_status;
 
 /// A request: read it with the functions below. It belongs to the library and
 /// is valid until both have happened: the handler has returned, and the request
-/// has been answered (`transom_responder_send`, `_send_text`, `_send_owned`,
-/// `_start` or `_free`). What the functions give is valid as long, and may be
+/// has been answered (transom_responder_send, _send_text, _send_owned,
+/// _send_file, _start or _free). What the functions give is valid as long, and may be
 /// read by several threads at once.
 pub struct transom_request {
     request: Request,
