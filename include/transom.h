@@ -554,7 +554,8 @@ transom_status transom_server_set_workers(transom_server *server, size_t workers
  * from the start of the server on. Sockets that the server was given, and
  * abstract names ("unix:@name"), have none.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of more than 0777, TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT of more than 0777
+ * (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_unix_mode(transom_server *server, uint32_t mode);
 

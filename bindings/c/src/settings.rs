@@ -93,7 +93,8 @@ pub unsafe extern "C" fn transom_server_set_workers(
 /// from the start of the server on. Sockets that the server was given, and
 /// abstract names ("unix:@name"), have none.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of more than 0777, TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT of more than 0777
+/// (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_unix_mode(
     server: *mut transom_server,
@@ -103,7 +104,7 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         if mode > 0o777 {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+            return Err(refuse(server, &format!("unix_mode is 0 to 0777, got {mode:#o}")));
         }
         server.set_up(|setup| setup.unix_mode = Some(mode))?;
     })

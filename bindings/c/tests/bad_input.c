@@ -40,6 +40,7 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_set_model(NULL, "event"), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_model(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_workers(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_unix_mode(NULL, 0600), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(NULL, "body", 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, NULL, 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_timeout(NULL, "body", 1), TRANSOM_NULL_ARGUMENT);
@@ -250,6 +251,8 @@ static void settings(transom_server *server)
     OK(transom_server_set_model(server, "threads"));
     OK(transom_server_set_model(server, "event"));
     OK(transom_server_set_workers(server, 1));
+    CHECK_STATUS(transom_server_set_unix_mode(server, 01000), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_server_set_unix_mode(server, 0777));
     OK(transom_server_set_limit(server, "target", 8192));
     OK(transom_server_set_limit(server, "head", 32768));
     OK(transom_server_set_limit(server, "headers", 100));
@@ -322,7 +325,6 @@ static void addresses(transom_server *server)
     OK(transom_server_set_model(server, "threads"));
     OK(transom_server_set_limit(server, "thread_stack", (uint64_t)1 << 60));
     CHECK_STATUS(transom_server_start(server, "127.0.0.1:0", &error), TRANSOM_IO);
-    CHECK(transom_error_errno(error) == EAGAIN);
     CHECK(strstr(transom_error_message(error), "cannot start a thread") != NULL);
     transom_error_free(error);
     OK(transom_server_set_limit(server, "thread_stack", 1 << 20));
@@ -343,6 +345,7 @@ static void addresses(transom_server *server)
     CHECK_STATUS(transom_server_fallback_pull(server, 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_model(server, "event"), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_workers(server, 1), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_unix_mode(server, 0600), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_limit(server, "body", 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_timeout(server, "body", 1), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_thread_hooks(server, NULL, NULL, NULL, NULL), TRANSOM_ALREADY_STARTED);

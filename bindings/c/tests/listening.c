@@ -2,6 +2,7 @@
 #include "common.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static int listening_socket(uint16_t *port)
@@ -29,16 +30,20 @@ int main(void)
     static struct reply reply;
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "listening.sock"};
     transom_server *server = transom_server_new();
+    struct stat its;
     uint16_t inherited_port, first_port;
     char text[64], expected[64];
     int fd;
 
     unlink(address.sun_path);
     OK(transom_server_route(server, "GET", "/", who, NULL, NULL));
+    OK(transom_server_set_unix_mode(server, 0602));
     OK(transom_server_bind(server, "unix:listening.sock", NULL));
+    CHECK(stat("listening.sock", &its) == 0 && (its.st_mode & 07777) == 0602);
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
     fd = listening_socket(&inherited_port);
     OK(transom_server_listen_fd(server, fd, NULL));
+    OK(transom_server_bind(server, "unix:@transom-listening", NULL));
     CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     /* One can connect before the start, and is served after it. */
     fd = connect_to(inherited_port);
@@ -56,7 +61,8 @@ int main(void)
     snprintf(expected, sizeof expected, "127.0.0.1:%u", first_port);
     CHECK(transom_server_address(server, 1, text, sizeof text) == strlen(expected) && strcmp(text, expected) == 0);
     CHECK(transom_server_address(server, 2, text, sizeof text) > 0 && strcmp(text, expected) != 0);
-    CHECK(transom_server_address(server, 3, text, sizeof text) == 0 && *text == '\0');
+    CHECK(transom_server_address(server, 3, text, sizeof text) > 0 && strcmp(text, "unix:@transom-listening") == 0);
+    CHECK(transom_server_address(server, 4, text, sizeof text) == 0 && *text == '\0');
     CHECK(transom_server_address(server, 1, text, 5) == strlen(expected) && strcmp(text, "127.") == 0);
     CHECK(transom_server_address(server, 1, text, 1) == strlen(expected) && *text == '\0');
     CHECK(transom_server_address(server, 1, text, 0) == strlen(expected));
