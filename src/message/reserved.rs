@@ -8,6 +8,7 @@ use super::field::{content_length, tokens};
 use super::headers::Headers;
 
 /// Returns `true` if a field frames the message or speaks of one connection.
+#[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     match name.len() {
         2 => name.eq_ignore_ascii_case(b"te"),

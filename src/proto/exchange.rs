@@ -79,25 +79,39 @@ pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: 
     // A body that ends before the length its handler set can only be cut short.
     let short = matches!(payload, Payload::Length(length) if body.is_some_and(|body| body < length));
     let close = !persistent || own.close || short || payload == Payload::UntilClose;
-    let has_no_content = matches!(payload, Payload::None { .. })
-        && matches!(
-            response.status,
-            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    Plan {
+    let mut plan = Plan {
         payload,
         close,
         say_keep_alive: !close && version == Version::HTTP_10,
-        filter: own.filter || has_no_content,
+        filter: own.filter,
         has_date: own.date,
-        announces_trailers: own.filter
-            && (payload == Payload::Chunked || (is_head && length.is_none() && version == Version::HTTP_11))
-            && response.body.has_trailers(),
-        offers_upgrade: own.filter
-            && response.status == StatusCode::UPGRADE_REQUIRED
-            && version == Version::HTTP_11
-            && response.headers.contains("upgrade"),
-        drops_type: has_no_content && response.has_usual_type,
+        announces_trailers: false,
+        offers_upgrade: false,
+        drops_type: false,
+    };
+    // Most answers have content, and no field of the connection's.
+    if own.filter || matches!(payload, Payload::None { .. }) {
+        plan.look_at_fields(response, version, is_head && length.is_none());
+    }
+    plan
+}
+
+impl Plan {
+    /// Decides on fields that depend on the rest of the answer. `is_open` says that the answer
+    /// to GET would have had no length.
+    #[cold]
+    fn look_at_fields(&mut self, response: &Response, version: Version, is_open: bool) {
+        let status = response.status;
+        let has_no_content = status == StatusCode::NO_CONTENT
+            || status == StatusCode::RESET_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        let is_current = version == Version::HTTP_11;
+        let ends_in_trailers = self.payload == Payload::Chunked || (is_open && !has_no_content && is_current);
+        self.filter |= has_no_content;
+        self.drops_type = has_no_content && response.has_usual_type;
+        self.announces_trailers = ends_in_trailers && response.body.has_trailers();
+        self.offers_upgrade =
+            is_current && status == StatusCode::UPGRADE_REQUIRED && response.headers.contains("upgrade");
     }
 }
 

@@ -111,16 +111,8 @@ impl Facts {
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        if let Some(fault @ Reject::BadContentLength) = fault {
-            return Err(fault);
-        }
-        if codings.listed && length.is_some() {
-            return Err(Reject::BothFramings);
-        }
-        let chunked = codings.are_chunked(version)?;
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
+        let chunked = (codings != Codings::default() || fault.is_some())
+            && codings.are_chunked_without(fault, length.is_some(), version)?;
         let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
@@ -138,41 +130,60 @@ pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
 }
 
 /// The transfer codings of a request: the members of one list, however many field
-/// lines it is spread over (RFC 9110 5.3).
-#[derive(Default)]
-struct Codings {
-    /// A field line was there, if only an empty one.
-    listed: bool,
-    /// How often `chunked` is in the list.
-    chunked: usize,
-    others: usize,
-    ends_in_chunked: bool,
-}
+/// lines it is spread over (RFC 9110 5.3). Flags in one byte, as every request has one.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Codings(u8);
 
 impl Codings {
+    /// There is a field line, if only an empty one.
+    const LISTED: u8 = 1;
+    /// `chunked` is in the list; and once more.
+    const CHUNKED: u8 = 2;
+    const CHUNKED_TWICE: u8 = 4;
+    const OTHER: u8 = 8;
+    const ENDS_IN_CHUNKED: u8 = 16;
+
     fn add(&mut self, value: &[u8]) {
-        self.listed = true;
+        self.0 |= Self::LISTED;
         for coding in tokens(value) {
-            self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            if self.ends_in_chunked {
-                self.chunked += 1;
+            if coding.eq_ignore_ascii_case(b"chunked") {
+                let twice = if self.has(Self::CHUNKED) { Self::CHUNKED_TWICE } else { 0 };
+                self.0 |= Self::CHUNKED | Self::ENDS_IN_CHUNKED | twice;
             } else {
-                self.others += 1;
+                self.0 = (self.0 | Self::OTHER) & !Self::ENDS_IN_CHUNKED;
             }
         }
     }
 
+    fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
     /// Returns `true` if the body is chunked and nothing else, `false` if there is no
-    /// transfer coding. A list that does not end in `chunked`, once, leaves the length of
-    /// the body open (RFC 9112 6.3).
-    fn are_chunked(&self, version: Version) -> Result<bool, Reject> {
-        if !self.listed {
-            return Ok(false);
+    /// transfer coding. What is wrong with the framing is told before another fault of the
+    /// head. A list that does not end in `chunked`, once, leaves the length of the body
+    /// open (RFC 9112 6.3).
+    fn are_chunked_without(
+        self,
+        fault: Option<Reject>,
+        has_length: bool,
+        version: Version,
+    ) -> Result<bool, Reject> {
+        if let Some(fault @ Reject::BadContentLength) = fault {
+            return Err(fault);
         }
-        if version != Version::HTTP_11 || !self.ends_in_chunked || self.chunked > 1 {
+        if self.has(Self::LISTED) && has_length {
+            return Err(Reject::BothFramings);
+        }
+        let chunked = self.has(Self::LISTED) && self.are_chunked(version)?;
+        fault.map_or(Ok(chunked), Err)
+    }
+
+    fn are_chunked(self, version: Version) -> Result<bool, Reject> {
+        if version != Version::HTTP_11 || !self.has(Self::ENDS_IN_CHUNKED) || self.has(Self::CHUNKED_TWICE) {
             return Err(Reject::BadTransferEncoding);
         }
-        if self.others > 0 { Err(Reject::UnknownCoding) } else { Ok(true) }
+        if self.has(Self::OTHER) { Err(Reject::UnknownCoding) } else { Ok(true) }
     }
 }
 
