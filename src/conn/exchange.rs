@@ -179,6 +179,9 @@ impl<'a, T: Transport> Connection<'a, T> {
         if self.session.client.is_used() {
             self.write_hints(asked, None);
         }
+        if plan.filter {
+            self.tell_unsent(asked, label, response, &plan);
+        }
         self.write_head(response, &plan);
         outgoing::put(&mut self.wire, &mut response.body, plan.payload);
         // After an exchange that left nothing unread, closing sends no reset.
@@ -233,12 +236,20 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
     }
 
-    fn write_head(&mut self, response: &Response, plan: &Plan) {
-        if plan.filter {
-            // HTTP/1.0 has no trailers, which is no fault of the handler's.
-            let is_old = plan.payload == Payload::UntilClose && response.body.has_trailers();
-            tell_unsent(response, plan.announces_trailers || is_old);
+    /// Tells of the fields that are not sent as the handler set them.
+    #[cold]
+    fn tell_unsent(&self, asked: &Asked<'a>, label: Option<&Label<'a>>, response: &Response, plan: &Plan) {
+        // HTTP/1.0 has no trailers, which is no fault of the handler's.
+        let is_old = plan.payload == Payload::UntilClose && response.body.has_trailers();
+        for fault in response.unsent(plan.announces_trailers || is_old) {
+            let status = response.status.as_str();
+            self.tell_of(asked, label, |label| {
+                tell(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
+            });
         }
+    }
+
+    fn write_head(&mut self, response: &Response, plan: &Plan) {
         let now = self.wire.now();
         write_head(self.wire.output.buffer(), response, plan, now);
     }
@@ -326,7 +337,8 @@ impl<'a, T: Transport> Connection<'a, T> {
         let config = &self.app.config;
         self.check(&mut response, asked, Some(label), incoming.is_done());
         if response.upgrade.is_some() {
-            tell_unsent(&response, false);
+            let plan = self.plan(asked, &incoming, &response);
+            self.tell_unsent(asked, Some(label), &response, &plan);
         }
         if let Some(upgrade) = response.upgrade.take() {
             encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
@@ -339,6 +351,9 @@ impl<'a, T: Transport> Connection<'a, T> {
             incoming.ask_early(&mut self.wire);
         }
         let plan = self.plan(asked, &incoming, &response);
+        if plan.filter {
+            self.tell_unsent(asked, Some(label), &response, &plan);
+        }
         self.write_head(&response, &plan);
         announce(&response.body, plan.payload);
         let open_end = plan.payload == Payload::UntilClose;
@@ -414,14 +429,6 @@ fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Opti
     };
     *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
     Some(format!("a handler's {why}"))
-}
-
-/// Tells of the fields that are not sent as the handler set them.
-#[cold]
-fn tell_unsent(response: &Response, trailers_follow: bool) {
-    for fault in response.unsent(trailers_follow) {
-        tell(Level::Warn, format_args!("a handler's {} response: {fault}", response.status.as_str()));
-    }
 }
 
 /// Writes the head of an answer that is given now.

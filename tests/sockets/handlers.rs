@@ -640,6 +640,9 @@ fn a_field_that_a_handler_cannot_set_is_left_out_with_a_log_line() {
     for name in names {
         Logs::expect(&format!("WARN a handler's 231 response: header {name:?} is not sent: "));
     }
+    Logs::expect(
+        "a handler's 231 response: header \"te\" is not sent: it is a field of requests (GET /fields, route /fields)",
+    );
     assert_eq!(client.get("/none").header("content-length"), None);
     Logs::expect("WARN a handler's 204 response: header \"content-length\" is not sent: ");
     client.request("/hints");
