@@ -864,7 +864,9 @@ transom_status transom_responder_send_text(transom_responder *responder,
  *
  * The server adds Date, unless it is among the fields, and the fields that
  * frame the response. Of those a host may set Content-Length, to the length
- * that the body has; "Connection: close"; and Upgrade in a 426. With 304,
+ * that the body has (a longer body is cut off there, a shorter one ends the
+ * connection, and the log says so; to HEAD it is the length GET would have);
+ * "Connection: close"; and Upgrade in a 426. With 304,
  * Content-Encoding, Content-Language and Content-Range are left out.
  *
  * Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
