@@ -365,11 +365,14 @@ impl<'a> Incoming<'a> {
                     self.rest = Rest::Done;
                 }
                 let all = if length == before { wire.input.take_all() } else { None };
-                let chunk = all.unwrap_or_else(|| {
-                    let chunk = Bytes::copy_from_slice(&wire.input.as_slice()[..length]);
+                let chunk = if let Some(all) = all {
+                    all
+                } else {
+                    let mut chunk = Vec::new();
+                    append(&mut chunk, &wire.input.as_slice()[..length])?;
                     wire.input.consume(length);
-                    chunk
-                });
+                    chunk.into()
+                };
                 (chunk, length as u64)
             }
             Rest::Chunked(chunks) => {
@@ -429,17 +432,24 @@ impl Chunks {
                     }
                     ready.push_back(lent.slice(data));
                 }
-                Some(lent) => small.extend_from_slice(&lent[data]),
-                None => small.extend_from_slice(&input.as_slice()[data]),
+                Some(lent) => append(&mut small, &lent[data])?,
+                None => append(&mut small, &input.as_slice()[data])?,
             }
         }
         if !small.is_empty() {
             ready.push_back(small.into());
         }
         match lent {
-            Some(lent) => input.put_back(&lent[consumed..]),
+            Some(lent) => input.put_back(&lent[consumed..]).ok_or(Reject::NoMemory)?,
             None => input.consume(consumed),
         }
         Ok(length)
     }
+}
+
+/// Copies a stretch of a body, if there is memory for it.
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Reject> {
+    to.try_reserve(bytes.len()).map_err(|_| Reject::NoMemory)?;
+    to.extend_from_slice(bytes);
+    Ok(())
 }

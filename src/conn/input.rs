@@ -114,18 +114,20 @@ impl Input {
         Some(all)
     }
 
-    /// Puts back the end of what was taken, if nothing has come since.
-    pub fn put_back(&mut self, rest: &[u8]) {
+    /// Puts back the end of what was taken, if nothing has come since. `None` if there is
+    /// no memory for it.
+    pub fn put_back(&mut self, rest: &[u8]) -> Option<()> {
         debug_assert!(self.is_empty(), "it would go in front of what has come since");
         if !rest.is_empty() {
             // A spare buffer, most often.
-            let _ = self.room();
+            self.room()?;
             if self.bytes.len() < rest.len() {
-                self.bytes.resize(rest.len(), 0);
+                self.grow(rest.len())?;
             }
             self.bytes[..rest.len()].copy_from_slice(rest);
             (self.start, self.end) = (0, rest.len());
         }
+        Some(())
     }
 
     /// Gives the buffer up if there is nothing in it.
@@ -229,7 +231,7 @@ mod tests {
             input.filled(length);
         }
         let all = input.take_all().unwrap();
-        input.put_back(&all[10..]);
+        input.put_back(&all[10..]).unwrap();
         assert_eq!(input.as_slice(), &all[10..]);
         input.consume(LARGE - 11);
         let room = input.room().unwrap();

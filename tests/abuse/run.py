@@ -27,7 +27,7 @@ import time
 
 from dribble import dribbles
 from forking import fork_and_stop
-from memory import ADDRESS_SPACE, is_offered, more_than_there_is_memory_for
+from memory import ADDRESS_SPACE, more_than_there_is_memory_for
 from server import HEALTH, Server, reset
 
 CAP = 10_000
@@ -146,13 +146,23 @@ LIMITS = {
 }
 
 
+def warm_up(server):
+    """Has the server make what it then keeps: each worker a timer, when it first has to sleep."""
+    for _ in range(20):
+        server.health()
+    clients = [server.connect() for _ in range(20)]
+    for client in clients:
+        client.sendall(b"POST /hold/100 HTTP/1.1\r\nHost: abuse\r\nContent-Length: 0\r\n\r\n")
+    for client in clients:
+        client.recv(4096)
+        client.close()
+    time.sleep(0.2)
+
+
 def commit(abuse, command):
     """Three times to one server; says what is not as it was."""
     with Server(command, **LIMITS.get(abuse, {})) as server:
-        for _ in range(20):
-            server.health()
-            is_offered(server, "/hold/1")  # What a worker makes when it first has to sleep stays.
-        time.sleep(0.2)
+        warm_up(server)
         descriptors = server.descriptors()
         resident = fault = None
         for last in (False, False, True):

@@ -29,7 +29,12 @@ function byHttp(url, verb, upload) {
   return new Promise((resolve, reject) => {
     const headers = upload && framing === 'length' ? { 'content-length': body.length } : {};
     const request = http.request(url, { method: verb, headers, agent });
-    request.on('error', reject);
+    request.on('error', (error) => {
+      // A server may close a connection at any time while it is reused: a GET is asked for once
+      // more, as the documentation of `request.reusedSocket` says.
+      if (!upload && request.reusedSocket && error.code === 'ECONNRESET') resolve(byHttp(url, verb, upload));
+      else reject(error);
+    });
     request.on('response', (answer) => {
       let length = 0;
       answer.on('data', (data) => { length += data.length; });

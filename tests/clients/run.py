@@ -246,7 +246,7 @@ def main() -> int:
             if it not in scenarios:
                 print(f"left out, the server has no such route: {it.name}")
         targets = [*servers, *(proxy for behind in servers for proxy in proxies(behind))]
-        pools = [stack.enter_context(ThreadPoolExecutor(size)) for size in (3, 8, 1)]
+        pools = [stack.enter_context(ThreadPoolExecutor(size)) for size in (3, 12, 1)]
         todo = [
             # Those that send slowly wait most of their time.
             (int("slowly" in job.name), job)
