@@ -139,7 +139,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                 let read = reading.reader.read(self.wire.input.as_slice(), limits, &mut head)?;
                 if let Some((facts, length)) = read {
                     self.wire.input.consume(length);
-                    return Poll::Ready(Ok(Some((head, facts.with_head(length)))));
+                    return Poll::Ready(Ok(Some((head, facts.with_taken(length)))));
                 }
             }
             // No whole request waits: now the answers given so far go out together.

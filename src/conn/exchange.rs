@@ -92,7 +92,14 @@ impl<'a, T: Transport> Connection<'a, T> {
         if endpoint.streaming {
             request.body = incoming.stream();
         } else if !incoming.is_done() {
-            return self.put_aside(asked, incoming, State::Body(endpoint, request));
+            match incoming.at_hand(&mut self.wire, &app.config.limits) {
+                Ok(Some(body)) => {
+                    asked.facts = facts.with_taken(facts.taken() + body.len());
+                    request.body = body.into();
+                }
+                Ok(None) => return self.put_aside(asked, incoming, State::Body(endpoint, request)),
+                Err(reject) => return Begun::Done(self.refuse(is_head, reject)),
+            }
         }
         let mut reply = self.call(endpoint, request);
         let mut polled = reply.poll(cx);
@@ -111,8 +118,8 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// The label of the request whose head was read last.
     fn label(&self, asked: &Asked<'a>) -> Label<'a> {
-        let length = asked.facts.head();
-        Label::new(self.wire.input.behind(length), length, asked.endpoint)
+        let taken = asked.facts.taken();
+        Label::new(self.wire.input.behind(taken), taken, asked.endpoint)
     }
 
     /// The rest of an exchange that has to wait.

@@ -108,6 +108,23 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// The whole body, if it is small and has come with its head: most bodies of requests
+    /// have, and then the exchange need not be put aside.
+    pub fn at_hand<T: Transport>(
+        &mut self,
+        wire: &mut Wire<T>,
+        limits: &Limits,
+    ) -> Result<Option<Bytes>, Reject> {
+        let is_at_hand = matches!(self.rest, Rest::Length(length)
+            if length < BIG as u64 && length <= wire.input.len() as u64);
+        if !is_at_hand {
+            return Ok(None);
+        }
+        let body = self.take(wire, limits)?;
+        self.share.add(body.len() as u64).map_err(|_| Reject::NoMemory)?;
+        Ok(Some(body))
+    }
+
     /// The whole body.
     pub async fn whole<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> Result<Body, Reject> {
         let mut body = Vec::new();

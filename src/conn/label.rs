@@ -19,8 +19,8 @@ pub(super) struct Label<'a> {
 }
 
 impl<'a> Label<'a> {
-    /// Keeps the start of a well-formed request head, which is so many bytes long and in
-    /// front of a buffer: to copy always as much costs least.
+    /// Keeps the start of a well-formed request, which is so many bytes long and in front
+    /// of a buffer: to copy always as much costs least.
     pub fn new(buffer: &[u8], length: usize, endpoint: Option<&'a Endpoint>) -> Self {
         let head = buffer.first_chunk().copied().unwrap_or_else(|| {
             let mut head = [0; LONGEST];

@@ -21,8 +21,8 @@ pub(crate) enum Framing {
 pub(crate) struct Facts {
     /// The body's length, if it is not chunked.
     length: u64,
-    /// The head's own length.
-    head: u32,
+    /// Bytes of the request that were taken from the input so far.
+    taken: u32,
     flags: u8,
 }
 
@@ -40,14 +40,14 @@ impl Facts {
         }
     }
 
-    /// Adds how long the head was.
-    pub fn with_head(self, length: usize) -> Self {
-        Self { head: u32::try_from(length).unwrap_or(u32::MAX), ..self }
+    /// Notes how many bytes of the request were taken from the input.
+    pub fn with_taken(self, taken: usize) -> Self {
+        Self { taken: u32::try_from(taken).unwrap_or(u32::MAX), ..self }
     }
 
-    /// The length of the head.
-    pub fn head(self) -> usize {
-        self.head as usize
+    /// The bytes of the request that were taken from the input.
+    pub fn taken(self) -> usize {
+        self.taken as usize
     }
 
     /// The client lets the connection last (RFC 9112 9.3).
@@ -120,7 +120,7 @@ impl Facts {
             | flag(persistent, PERSISTENT)
             | flag(expects_continue && (chunked || length > 0), EXPECTS_CONTINUE)
             | flag(upgrade && version == Version::HTTP_11, UPGRADE);
-        Ok(Self { length, head: 0, flags })
+        Ok(Self { length, taken: 0, flags })
     }
 }
 
