@@ -1,7 +1,10 @@
 """Large bodies leave nothing behind, and one that there is no memory for costs nobody else."""
 
+import asyncio
 import ctypes
+import gc
 import unittest
+import weakref
 from pathlib import Path
 from unittest import mock
 
@@ -93,6 +96,51 @@ class TestLargeBodies(unittest.TestCase):
                 self.assertEqual(sizes, "[1000, 100000000]")
                 # What the body was moved through while it grew, the allocator may keep to use again.
                 self.assertLess(int(left), 40_000_000)
+
+
+class TestCycles(Quiet, unittest.TestCase):
+    def test_who_wants_to_know_of_a_client_keeps_no_request_after_its_answer(self):
+        class Marker:
+            """Lives as long as the function that refers to it."""
+
+        kept = []
+        app = Server()
+
+        def watch(request):
+            marker = Marker()
+            kept.append(weakref.ref(marker))
+            request.on_gone(lambda: (request, marker))
+
+        @app.get("/plain")
+        def plain(request):
+            watch(request)
+            return "plain"
+
+        @app.get("/stream")
+        def stream(request):
+            watch(request)
+            yield "chunk"
+
+        @app.get("/async")
+        async def asynchronous(request):
+            watch(request)
+            await asyncio.sleep(0.01)
+            return "async"
+
+        @app.get("/async-stream")
+        async def asynchronous_stream(request):
+            watch(request)
+            await asyncio.sleep(0.01)
+            yield "chunk"
+
+        with app.start("127.0.0.1:0") as running:
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            for path in ("/plain", "/stream", "/async", "/async-stream"):
+                with self.subTest(path=path):
+                    self.assertEqual(fetch(running, path).status, 200)
+                    self.assertTrue(until(lambda: kept[-1]() is None, 5))
 
 
 class TestNoMemory(Quiet, unittest.TestCase):

@@ -104,12 +104,14 @@ class Dispatcher:
             value = self._call(route, request, context)
             response = from_value(value)
             if response.chunks is None:
+                request.end()
                 answer(self.handle, request.token, response.parts)
             elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending)):
                 self.stream(route, request, response, context)
             else:
                 context.run(self._send, route, request, response)
         except BaseException as error:
+            request.end()
             # A log of the host's may read the request's context.
             answer(self.handle, request.token, context.run(self.failure, route, request, error))
 
@@ -184,6 +186,7 @@ class Dispatcher:
         except BaseException as error:
             self.stream_failed(route, request, error, writer)
         finally:
+            request.end()
             writer.abort()
             _close(chunks)
 

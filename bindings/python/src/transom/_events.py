@@ -214,6 +214,12 @@ class Presence:
         if wanted:
             events.watch(self)
 
+    def end(self) -> None:
+        """The handler is done, and its answer given: nobody is told any more, nor kept."""
+        with self._lock:
+            self.probe = self._hook = None
+            self._functions = []
+
     def left(self) -> None:
         """The client has left, or closed its sending side."""
         probe, self.probe = self.probe, None

@@ -224,6 +224,7 @@ class LoopSide:
                 _log.debug("a handler was cancelled: nobody waits for the answer to %r any more", request)
                 return
             parts = dispatcher.failure(route, request, error)
+        request.end()
         self._outbox.pieces.extend(record(request.token, parts))
         if not self._flushing:
             self._flushing = True
@@ -275,6 +276,7 @@ class LoopSide:
         finally:
             # What it does at its end is not interrupted.
             ended = True
+            request.end()
             writer.abort()
             await _close(chunks, task if left else None)
 

@@ -169,6 +169,14 @@ class Request:
             self._presence = Presence(self.events, self.token)
             return self._presence
 
+    def end(self) -> None:
+        """Lets go of those who wanted to know when the client leaves; they may refer to the request."""
+        try:
+            presence = self._presence
+        except AttributeError:
+            return
+        presence.end()
+
     @property
     def is_gone(self) -> bool:
         """Whether the client has left or closed its sending side, or nobody waits for an answer any more.
