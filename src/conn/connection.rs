@@ -149,7 +149,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             self.session.settle();
             self.wire.forget_pace();
             match self.wire.poll_fill(cx) {
-                Poll::Ready(Ok(_)) => (reading.ending, reading.soon) = (Stage::Running, None),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
                     return Poll::Ready(Err(Reject::NoMemory));
                 }
@@ -167,6 +167,10 @@ impl<'a, T: Transport> Connection<'a, T> {
         let Config { timeouts, .. } = &self.app.config;
         // Empty lines are no request yet (RFC 9112 2.2).
         let idle = self.wire.input.as_slice().iter().all(|byte| b"\r\n".contains(byte));
+        if !idle && !std::mem::replace(&mut reading.begun, true) {
+            // A head begins, with all of its time; no later byte gives it more.
+            (reading.since, reading.ending, reading.soon) = (None, Stage::Running, None);
+        }
         while let Some(next) = following(reading.ending, idle)
             && self.session.has_reached(next)
         {
@@ -174,9 +178,6 @@ impl<'a, T: Transport> Connection<'a, T> {
                 return Poll::Ready(Ok(()));
             }
             (reading.ending, reading.soon) = (next, self.wire.deadline(timeouts.drain));
-        }
-        if !idle && !std::mem::replace(&mut reading.begun, true) {
-            reading.since = None;
         }
         let since = *reading.since.get_or_insert_with(|| self.wire.now());
         let deadline = if idle {

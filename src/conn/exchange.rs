@@ -191,12 +191,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
         self.write_head(response, &plan);
         outgoing::put(&mut self.wire, &mut response.body, plan.payload);
-        // After an exchange that left nothing unread, closing sends no reset.
-        Some(match plan.close {
-            false => Next::Again,
-            true if self.wire.input.is_empty() => Next::Close,
-            true => Next::Linger,
-        })
+        Some(if plan.close { self.last(incoming) } else { Next::Again })
     }
 
     /// Sees to a response that a handler gave.
@@ -254,6 +249,13 @@ impl<'a, T: Transport> Connection<'a, T> {
                 tell(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
             });
         }
+    }
+
+    /// After an exchange that left nothing unread, closing sends no reset, unless the
+    /// client sends more: it may, if a server that stops or needs room closes.
+    fn last(&self, incoming: &Incoming<'_>) -> Next {
+        let is_clean = self.wire.input.is_empty() && incoming.is_done();
+        if is_clean && !self.session.has_reached(Stage::Leaving) { Next::Close } else { Next::Linger }
     }
 
     fn write_head(&mut self, response: &Response, plan: &Plan) {
@@ -380,8 +382,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             if open_end {
                 self.wire.finish_open_end();
             }
-            let clean = self.wire.input.is_empty() && incoming.is_done();
-            return if clean { Next::Close } else { Next::Linger };
+            return self.last(&incoming);
         }
         if incoming.drain(&mut self.wire, config).await { Next::Again } else { Next::Linger }
     }

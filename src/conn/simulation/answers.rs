@@ -2,6 +2,7 @@
 
 use super::requests::Expected;
 use super::script::{End, Script};
+use crate::conn::Stage;
 
 /// A response, as a strict client reads it.
 struct Answer {
@@ -76,7 +77,15 @@ pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String>
     if fate.is_hurried || fate.has_lost || closed || script.end == End::Reset || !script.reads_on() {
         return Ok(());
     }
-    complete(script, answered, cut)
+    match script.stop {
+        Some((_, Stage::Cut)) => Ok(()),
+        // The others are not served any more, but what was begun is whole.
+        Some(_) if cut && answered < whole && script.requests[answered].expected != Expected::CutOff => {
+            Err(format!("answer {answered} breaks off"))
+        }
+        Some(_) => Ok(()),
+        None => complete(script, answered, cut),
+    }
 }
 
 /// Checks that every answer has arrived that must.

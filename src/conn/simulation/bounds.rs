@@ -7,9 +7,13 @@ use super::requests::{Expected, Request};
 use super::script::{Buffering, End, Script};
 use super::world::Outcome;
 use crate::config::Config;
+use crate::conn::Stage;
 
 /// More than rounding makes of any deadline.
 const SLACK: Duration = Duration::from_millis(50);
+
+/// An answer says that it is the last.
+const CLOSES: &[u8] = b"\r\nconnection: close\r\n";
 
 /// Bytes that a transport which cannot tell may hold back unseen, as the server has it.
 const HIDDEN: u64 = 64 * 1024;
@@ -81,8 +85,16 @@ impl<'a> Bounds<'a> {
             return None;
         }
         let sleeps = super::app::SLEEP * u32::try_from(self.script.requests.len()).unwrap_or(1);
+        let begun = self.script.length() + sleeps;
         let phase = match tail.phase {
-            Phase::Head => Self::of(timeouts.head),
+            Phase::Head => match self.script.stop {
+                // A stop leaves it less.
+                Some((at, Stage::Draining)) => {
+                    let left = at.saturating_sub(begun) + Self::of(timeouts.drain);
+                    left.min(Self::of(timeouts.head))
+                }
+                _ => Self::of(timeouts.head),
+            },
             Phase::Body => {
                 let millis = tail.every.as_millis().max(1);
                 let rate = tail.bytes.len() as u128 * 1000 / millis;
@@ -94,7 +106,7 @@ impl<'a> Bounds<'a> {
             Phase::Drain => Self::of(timeouts.drain),
             Phase::Linger => Duration::ZERO,
         };
-        Some(self.script.length() + sleeps + phase + SLACK)
+        Some(begun + phase + SLACK)
     }
 
     /// Checks that no phase has outlasted its bound, and that nothing was lost that
@@ -103,6 +115,11 @@ impl<'a> Bounds<'a> {
         let bound = self.whole(outcome.came, outcome.delivered);
         if outcome.dropped > bound {
             return Err(format!("it took {:?}, with {bound:?} at most", outcome.dropped));
+        }
+        if let Some((at, Stage::Cut)) = self.script.stop
+            && outcome.dropped > at + SLACK
+        {
+            return Err(format!("it lasted until {:?}, cut at {at:?}", outcome.dropped));
         }
         let end = outcome.closed.unwrap_or(outcome.dropped);
         if let Some(tail) = &self.script.tail
@@ -115,22 +132,39 @@ impl<'a> Bounds<'a> {
     }
 
     fn check_linger(&self, outcome: &Outcome) -> Result<(), String> {
-        let Outcome { closed, dropped, last_came, lost, .. } = *outcome;
+        let (dropped, lost) = (outcome.dropped, outcome.lost.len());
         let (whole, idle) = self.linger();
-        let Some(closed) = closed else {
+        let Some(closed) = outcome.closed else {
             return self.check_broken(outcome);
         };
         let lasted = dropped.saturating_sub(closed);
-        let quiet = dropped.saturating_sub(closed.max(last_came));
-        if lasted > whole + SLACK || quiet > idle + SLACK {
+        let quiet = dropped.saturating_sub(closed.max(outcome.last_came));
+        // A server that stops or needs room lingers less.
+        let hurried =
+            self.script.stop.map_or(Duration::ZERO, |(at, _)| dropped.saturating_sub(closed.max(at)));
+        let hurry = Self::of(self.config.timeouts.drain);
+        if lasted > whole + SLACK || quiet > idle + SLACK || hurried > hurry + SLACK {
             return Err(format!("it lingered for {lasted:?}, {quiet:?} without a byte"));
         }
-        let is_over = lasted + SLACK > whole || quiet + SLACK > idle;
-        let is_excused = self.script.end == End::Reset || !self.script.reads_on() || self.sends_on();
-        if lost > 0 && !is_over && !is_excused {
+        let is_over = lasted + SLACK > whole || quiet + SLACK > idle || hurried + SLACK > hurry;
+        if lost > 0 && !is_over && !self.is_excused(outcome) {
             return Err(format!("the client lost {lost} bytes, {lasted:?} after the last of them"));
         }
         Ok(())
+    }
+
+    /// Returns `true` if the client may lose what it would have read.
+    fn is_excused(&self, outcome: &Outcome) -> bool {
+        let was_idle = match self.script.stop {
+            Some((_, Stage::Cut)) => true,
+            // An idle connection ends at once: no answer has announced that.
+            Some(_) => {
+                let all = [&outcome.received[..], &outcome.lost].concat();
+                !all.windows(CLOSES.len()).any(|window| window == CLOSES)
+            }
+            None => false,
+        };
+        was_idle || self.script.end == End::Reset || !self.script.reads_on() || self.sends_on()
     }
 
     /// Returns `true` if the client has asked for the close, and so must not send
@@ -145,14 +179,16 @@ impl<'a> Bounds<'a> {
     /// Checks a connection that was ended without a close.
     fn check_broken(&self, outcome: &Outcome) -> Result<(), String> {
         let script = self.script;
-        let may_break = script.end == End::Reset
+        let is_cut = matches!(script.stop, Some((_, Stage::Cut)));
+        let may_break = is_cut
+            || script.end == End::Reset
             || !script.reads_on()
             || script.requests.iter().any(|request| request.expected == Expected::CutOff)
             || script.tail.is_none() && script.sent < script.all();
-        if may_break || outcome.lost == 0 {
+        if may_break || outcome.lost.is_empty() {
             Ok(())
         } else {
-            Err(format!("the connection was broken, and {} bytes lost", outcome.lost))
+            Err(format!("the connection was broken, and {} bytes lost", outcome.lost.len()))
         }
     }
 }

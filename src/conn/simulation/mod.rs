@@ -93,7 +93,7 @@ fn play(script: &Script) -> Result<Outcome, String> {
     let bounds = Bounds::new(script, &sim.app.config);
     let session = super::Session::new(crate::message::Peer::Unknown, std::sync::Arc::default());
     let most = MOST + script.length();
-    let ended = world.drive(Box::pin(super::serve(world.transport(), &sim.app, &session)), most);
+    let ended = world.drive(Box::pin(super::serve(world.transport(), &sim.app, &session)), &session, most);
     let outcome = world.outcome();
     let shown = shown(&outcome.received);
     if !ended {
@@ -109,7 +109,7 @@ fn play(script: &Script) -> Result<Outcome, String> {
     if ahead > app::MOST_AHEAD {
         return Err(format!("{ahead} bytes were made ahead of a client that does not read"));
     }
-    let fate = Fate { is_hurried: false, has_lost: outcome.lost > 0 };
+    let fate = Fate { is_hurried: false, has_lost: !outcome.lost.is_empty() };
     bounds
         .check(&outcome)
         .and_then(|()| answers::check(script, &outcome.received, fate))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::moves::{self, Tail};
 use super::random::Random;
 use super::requests::{self, Expected, Request, shown};
+use crate::conn::Stage;
 
 /// A step of the client's.
 #[derive(Clone)]
@@ -69,6 +70,8 @@ pub struct Script {
     pub buffering: Buffering,
     /// Another client waits for the connection to end.
     pub is_waited_for: bool,
+    /// When the server asks the connection to go on to that stage of its end.
+    pub stop: Option<(Duration, Stage)>,
     /// The server's least rate for a client that takes its answers, bytes a second.
     pub write_rate: u32,
 }
@@ -105,6 +108,12 @@ impl Script {
         script.cut(&mut random);
         script.is_stubborn = random.once_in(2);
         script.is_waited_for = random.once_in(8);
+        if random.once_in(8) {
+            let most = random.of(&[100, 1000, 60_000]);
+            let at = Duration::from_millis(random.next() % most);
+            script.stop =
+                Some((at, random.of(&[Stage::Leaving, Stage::Draining, Stage::Draining, Stage::Cut])));
+        }
         if random.once_in(4) {
             script.reads = 1 + random.below(random.clone().of(&[10, 100, 3000, 3000]));
             script.read_wait = Duration::from_millis(1 + random.next() % 50);
@@ -163,6 +172,7 @@ impl Script {
             is_stubborn: false,
             buffering: Buffering::None,
             is_waited_for: false,
+            stop: None,
             write_rate: 500,
         }
     }

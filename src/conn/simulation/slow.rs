@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::moves::{Phase, Tail};
 use super::requests::{self, Expected, Request};
-use super::script::{Buffering, End, Script};
+use super::script::{Buffering, End, Piece, Script};
 use super::{app, play};
+use crate::conn::Stage;
 
 /// The transports on which progress must mean the same.
 const TRANSPORTS: [Buffering; 3] = [Buffering::None, Buffering::Told, Buffering::Silent];
@@ -123,5 +124,44 @@ fn a_dribbled_body_is_given_up_in_time_in_each_part_of_its_framing() {
             script.tail = Some(Tail { bytes: vec![byte], every, phase: Phase::Body });
             play(&script).unwrap_or_else(|fault| panic!("{path}, {framing}, {start}: {fault}"));
         }
+    }
+}
+
+#[test]
+fn a_head_that_dribbles_into_a_stop_has_the_time_of_a_drain_once() {
+    let request = Request { method: "GET", bytes: b"GET /pl".into(), expected: Expected::Refused };
+    let mut script = Script::new(3, vec![request]);
+    let every = Duration::from_millis(100);
+    script.tail = Some(Tail { bytes: b"a".into(), every, phase: Phase::Head });
+    script.stop = Some((Duration::from_millis(500), Stage::Draining));
+    let closed = play(&script).unwrap().closed.unwrap();
+    assert!(closed >= Duration::from_millis(1500) && closed < Duration::from_millis(1600), "{closed:?}");
+}
+
+#[test]
+fn empty_lines_do_not_keep_an_idle_connection_that_is_to_make_room() {
+    let mut script = Script::new(4, Vec::new());
+    let every = Duration::from_millis(500);
+    script.tail = Some(Tail { bytes: b"\r\n".into(), every, phase: Phase::Head });
+    script.stop = Some((Duration::from_millis(700), Stage::Leaving));
+    let closed = play(&script).unwrap().closed.unwrap();
+    assert!(closed >= Duration::from_millis(1700) && closed < Duration::from_millis(1800), "{closed:?}");
+}
+
+#[test]
+fn an_answer_of_a_server_that_stops_arrives_though_the_next_request_is_under_way() {
+    for stage in [Stage::Leaving, Stage::Draining] {
+        let requests = vec![get("/sleep", 0), get("/plain", 1)];
+        let mut script = Script::new(5, requests.clone());
+        let piece = |millis, request: &Request| Piece {
+            wait: Duration::from_millis(millis),
+            bytes: request.bytes.clone(),
+        };
+        // The second request comes just after the answer, which its client has not read.
+        script.pieces = vec![piece(0, &requests[0]), piece(305, &requests[1])];
+        script.read_wait = Duration::from_millis(20);
+        script.stop = Some((Duration::from_millis(100), stage));
+        let outcome = play(&script).unwrap_or_else(|fault| panic!("{stage:?}: {fault}"));
+        assert!(outcome.lost.is_empty() && outcome.received.ends_with(b"slept 0"), "{stage:?}");
     }
 }

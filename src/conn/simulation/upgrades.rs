@@ -43,7 +43,7 @@ fn played(script: &Script) -> Option<Outcome> {
     let app = App::new(router, Config::default(), Pool::in_place(), Box::new(|_| ()));
     let session = Session::new(Peer::Unknown, std::sync::Arc::default());
     let world = World::new(script);
-    let ended = world.drive(Box::pin(serve(world.transport(), &app, &session)), LONG);
+    let ended = world.drive(Box::pin(serve(world.transport(), &app, &session)), &session, LONG);
     ended.then(|| world.outcome())
 }
 

@@ -14,7 +14,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use super::client::Client;
 use super::random::Random;
 use super::script::{Buffering, Script};
-use crate::conn::Transport;
+use crate::conn::{Session, Stage, Transport};
 
 /// Bytes that the server's side holds unread: a client that sends more has to wait.
 const INBOX: usize = 16 * 1024;
@@ -39,6 +39,8 @@ struct State {
     /// Whether the server's close is to be a reset.
     resets: bool,
     is_waited_for: bool,
+    /// When the server asks the connection to end.
+    stop: Option<(Instant, Stage)>,
     outcome: Outcome,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -61,7 +63,7 @@ pub struct Outcome {
     /// When the server let go of the connection.
     pub dropped: Duration,
     /// Bytes that the client would have read, but for a reset.
-    pub lost: usize,
+    pub lost: Vec<u8>,
 }
 
 /// Whether the task was woken.
@@ -86,6 +88,7 @@ impl World {
             held: VecDeque::new(),
             resets: false,
             is_waited_for: script.is_waited_for,
+            stop: script.stop.map(|(at, stage)| (start + at, stage)),
             outcome: Outcome::default(),
             reader: None,
             writer: None,
@@ -133,7 +136,12 @@ impl World {
 
     /// Runs the task, and lets the client read what is left for it; false if nothing
     /// is left that could wake the task, or it takes longer than that.
-    pub fn drive(&self, mut task: Pin<Box<dyn Future<Output = ()> + '_>>, most: Duration) -> bool {
+    pub fn drive(
+        &self,
+        mut task: Pin<Box<dyn Future<Output = ()> + '_>>,
+        session: &Session,
+        most: Duration,
+    ) -> bool {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
         let mut cx = Context::from_waker(&waker);
@@ -148,6 +156,10 @@ impl World {
             let wakers = self.lock().step();
             let Some(wakers) = wakers else { return false };
             wakers.into_iter().for_each(Waker::wake);
+            let stage = self.lock().stops();
+            if let Some(stage) = stage {
+                session.advance(stage);
+            }
             if self.elapsed() > most {
                 return false;
             }
@@ -167,7 +179,8 @@ impl State {
     /// Goes to the next event and lets it happen; `None` if there is none.
     fn step(&mut self) -> Option<Vec<Waker>> {
         let alarm = self.alarms.keys().next().copied();
-        let next = [self.client.next_send, self.client.next_read, alarm].into_iter().flatten().min()?;
+        let stop = self.stop.map(|(at, _)| at);
+        let next = [self.client.next_send, self.client.next_read, alarm, stop].into_iter().flatten().min()?;
         self.now = self.now.max(next);
         let now = self.now;
         let mut wakers = Vec::new();
@@ -193,6 +206,16 @@ impl State {
         let later = self.alarms.split_off(&(now + Duration::from_nanos(1)));
         wakers.extend(std::mem::replace(&mut self.alarms, later).into_values());
         Some(wakers)
+    }
+
+    /// Returns the stage that the server asks for at this time.
+    fn stops(&mut self) -> Option<Stage> {
+        let (at, stage) = self.stop?;
+        if at > self.now {
+            return None;
+        }
+        self.stop = None;
+        Some(stage)
     }
 
     /// Lets bytes go to the client, as far as there is room.
@@ -227,7 +250,7 @@ impl State {
     /// on, is answered with a reset, and the client loses what it has not read.
     fn settle(&mut self) {
         if self.resets || !self.inbox.is_empty() {
-            self.outcome.lost = self.client.outbox.len();
+            self.outcome.lost = self.client.outbox.drain(..).collect();
             return;
         }
         self.now = self.now.max(self.start + self.outcome.dropped);
@@ -238,7 +261,7 @@ impl State {
                     self.client.read(self.now);
                 }
                 (_, Some(_)) => {
-                    self.outcome.lost = self.client.outbox.len();
+                    self.outcome.lost = self.client.outbox.drain(..).collect();
                     return;
                 }
                 _ => return,
