@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from support import LIMIT, Quiet, at_once, exchange, fetch, until
+from support import LIMIT, Quiet, at_once, connect, exchange, fetch, until
 
 from transom import HTTPError, Server
 
@@ -482,3 +482,25 @@ class TestOneThread(Quiet, unittest.TestCase):
                 self.assertEqual(fetch(running, "/async").text, "async")
                 self.assertLess(time.perf_counter() - begun, 1.0)
                 slow.join(LIMIT)
+
+    def test_a_stream_whose_client_has_left_keeps_nobody_from_a_turn(self):
+        app = self.app()
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        @app.get("/news")
+        def news(request):
+            yield "begun"
+            release.wait(LIMIT)
+            yield "end"
+
+        with app.start("127.0.0.1:0") as running:
+            with connect(running) as connection:
+                connection.sendall(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertIn(b"200 OK", connection.recv(4096))
+            begun = time.perf_counter()
+            for place in ("pool", "in-place", "adaptive"):
+                self.assertEqual(fetch(running, f"/{place}/1").text, "done")
+            self.assertLess(time.perf_counter() - begun, 5.0)
+            release.set()
+            self.ask(running)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from contextvars import Context, copy_context
 from time import monotonic, perf_counter
@@ -27,6 +27,7 @@ from transom._response import (
     from_value,
 )
 from transom._route import Route, name_of
+from transom._turn import InTurn
 from transom._writer import Writer, as_bytes
 
 if TYPE_CHECKING:
@@ -165,15 +166,17 @@ class Dispatcher:
     def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends a response whose chunks come from a plain iterator, on a thread of the pool."""
         chunks: Any = response.chunks
+        leave: list[Callable[[], object]] = [self.pool.seat().lend]
         if self.turn is not None:
-            chunks = _in_turn(chunks, self.turn)
+            chunks = InTurn(chunks, self.turn, _close)
+            leave.append(chunks.leave)
         writer = Writer(request, response, self.events)
         try:
             if response.prompt:
                 writer.begin()
             # Code of its own that waits cannot be interrupted when the client has left. Until
             # it returns, its thread is not one of the pool's.
-            request.presence.set_hook(self.pool.seat().lend)
+            request.presence.set_hook(lambda: [left() for left in leave])
             first = b"" if response.prompt else as_bytes(next(chunks, b""))
             writer.begin()
             if not first or writer.write(first):
@@ -225,21 +228,6 @@ class Dispatcher:
             pass
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.on_fatal(error)
-
-
-def _in_turn(chunks: Iterator[Any], turn: threading.Lock) -> Iterator[Any]:
-    """The chunks, each made while no plain handler runs, and so is the end."""
-    try:
-        while True:
-            with turn:
-                try:
-                    chunk = next(chunks)
-                except StopIteration:
-                    return
-            yield chunk
-    finally:
-        with turn:
-            _close(chunks)
 
 
 def _close(chunks: Any) -> None:
