@@ -55,8 +55,7 @@ impl Head {
 
     /// Host and port of the target, if it is in absolute form.
     pub fn authority(&self) -> Option<&str> {
-        let rest = after_scheme(&self.target)?;
-        Some(&rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
+        authority(&self.target)
     }
 
     /// The path as routes see it: escapes decoded, but those of `/` and `%`.
@@ -132,11 +131,12 @@ fn read(lines: &[&[u8]], limits: &Limits) -> Result<Head, &'static str> {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => true,
         _ => return Err("version"),
     };
-    let is_visible = target.iter().all(|b| b.is_ascii_graphic() && *b != b'#');
-    if !is_visible || target.len() > limits.target {
+    let is_visible = target.iter().all(|b| (b.is_ascii_graphic() && *b != b'#') || !b.is_ascii());
+    let sent = std::str::from_utf8(target).map_err(|_| "target")?;
+    if !is_visible || sent.len() > limits.target || !authority(sent).unwrap_or_default().is_ascii() {
         return Err("target");
     }
-    let target = String::from_utf8_lossy(target).into_owned();
+    let target = encoded(sent);
     let is_asterisk = target == "*" && method == b"OPTIONS";
     if !target.starts_with('/') && after_scheme(&target).is_none() && !is_asterisk {
         return Err("form of the target");
@@ -149,11 +149,12 @@ fn read(lines: &[&[u8]], limits: &Limits) -> Result<Head, &'static str> {
         return Err("number of fields");
     }
     let hosts: Vec<_> = values(&fields, "host").collect();
-    let authority = after_scheme(&target).map(|rest| &rest[..rest.find(['/', '?']).unwrap_or(rest.len())]);
     if hosts.len() > 1 || (hosts.is_empty() && is_11) || !hosts.iter().all(|value| host::is_valid(value)) {
         return Err("host");
     }
-    if authority.is_some_and(|authority| authority.is_empty() || !host::is_valid(authority.as_bytes())) {
+    if authority(&target)
+        .is_some_and(|authority| authority.is_empty() || !host::is_valid(authority.as_bytes()))
+    {
         return Err("authority");
     }
     let expectations = members(&fields, "expect");
@@ -180,12 +181,13 @@ fn read(lines: &[&[u8]], limits: &Limits) -> Result<Head, &'static str> {
 fn framing(fields: &[(String, Vec<u8>)], is_11: bool) -> Result<Framing, &'static str> {
     let lengths: Vec<_> =
         values(fields, "content-length").flat_map(|value| value.split(|&b| b == b',')).collect();
-    let codings: Vec<_> = values(fields, "transfer-encoding").collect();
-    match (lengths.split_first(), &codings[..]) {
-        (None, []) => Ok(Framing::Length(0)),
-        (None, [coding]) if is_11 && coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+    // `None` without a field line; an empty one lists nothing.
+    let codings = values(fields, "transfer-encoding").next().map(|_| members(fields, "transfer-encoding"));
+    match (lengths.split_first(), codings.as_deref()) {
+        (None, None) => Ok(Framing::Length(0)),
+        (None, Some([coding])) if is_11 && coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, _) => Err("transfer coding"),
-        (Some((first, others)), []) => {
+        (Some((first, others)), None) => {
             let number = |text: &[u8]| {
                 let text = trim(text);
                 let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
@@ -298,6 +300,17 @@ fn values<'a>(fields: &'a [(String, Vec<u8>)], name: &str) -> impl Iterator<Item
 fn members(fields: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
     let members = values(fields, name).flat_map(|value| value.split(|&b| b == b','));
     members.map(|member| trim(member).to_vec()).filter(|member| !member.is_empty()).collect()
+}
+
+/// A target with its percent-encoding for what is not ASCII.
+fn encoded(target: &str) -> String {
+    let encode = |byte: u8| if byte.is_ascii() { char::from(byte).into() } else { format!("%{byte:02X}") };
+    target.bytes().map(encode).collect()
+}
+
+fn authority(target: &str) -> Option<&str> {
+    let rest = after_scheme(target)?;
+    Some(&rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
 }
 
 fn after_scheme(target: &str) -> Option<&str> {
