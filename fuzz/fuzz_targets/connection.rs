@@ -35,7 +35,8 @@ fuzz_target!(|input: &[u8]| {
     let talk = server.talk(Client { pieces: &pieces, ends, takes, takes_until: None, stop });
     let answers = site::judge(bytes, &talk, &limits, stop.is_some());
     if stop.is_none() {
-        let whole = server.talk(Client { pieces: &[bytes], ends, takes: None, takes_until: None, stop: None });
+        let whole =
+            server.talk(Client { pieces: &[bytes], ends, takes: None, takes_until: None, stop: None });
         let other = site::judge(bytes, &whole, &limits, false);
         let (cut, whole) = (site::essence(&answers), site::essence(&other));
         assert_eq!(cut, whole, "it matters how it arrives: {}", shown(bytes));
