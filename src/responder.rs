@@ -243,7 +243,9 @@ impl Drop for Answer {
         let response = state.response.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
-        if let Some(failure) = response.as_ref().and_then(|response| response.failure.as_ref()) {
+        if let Some(failure) =
+            response.as_ref().and_then(|response| response.extra.as_ref()?.failure.as_ref())
+        {
             tell(Level::Error, format_args!("{failure}"));
         }
         drop(response);

@@ -173,7 +173,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         response.body.as_bytes()?;
         if !incoming.is_done()
             || incoming.fault.is_some()
-            || response.upgrade.is_some()
+            || response.upgrade_to().is_some()
             || response.body.has_trailers()
         {
             return None;
@@ -197,10 +197,8 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Sees to a response that a handler gave.
     #[inline]
     fn check(&self, response: &mut Response, asked: &Asked<'a>, label: Option<&Label<'a>>, is_read: bool) {
-        let has_trouble =
-            response.failure.is_some() || response.fault.is_some() || response.refusal.is_some();
         let is_final = (200..600).contains(&response.status.as_u16());
-        if has_trouble || response.upgrade.is_some() || !is_final {
+        if response.extra.is_some() || !is_final {
             self.check_well(response, asked, label, is_read);
         }
     }
@@ -218,7 +216,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         if let Some(fault) = take_fault(response, asked, is_read) {
             self.tell_of(asked, label, |label| tell(Level::Error, format_args!("{fault} {label}")));
         }
-        if let Some(reject) = response.refusal.take() {
+        if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
             if matches!(reject, Reject::PoolFull | Reject::NoThread) {
                 let reason = reject.reason();
                 self.tell_of(asked, label, |label| {
@@ -334,7 +332,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     ) -> Next {
         if let Some(reject) = incoming.fault {
             // The request was not a whole one, whatever the handler made of it.
-            if response.failure.is_some() {
+            if response.extra.as_ref().is_some_and(|extra| extra.failure.is_some()) {
                 self.check(&mut response, asked, Some(label), true);
             }
             return self.refuse(asked.is_head, reject);
@@ -345,11 +343,11 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.write_hints(asked, None);
         let config = &self.app.config;
         self.check(&mut response, asked, Some(label), incoming.is_done());
-        if response.upgrade.is_some() {
+        if response.upgrade_to().is_some() {
             let plan = self.plan(asked, &incoming, &response);
             self.tell_unsent(asked, Some(label), &response, &plan);
         }
-        if let Some(upgrade) = response.upgrade.take() {
+        if let Some(upgrade) = response.extra.as_mut().and_then(|extra| extra.upgrade.take()) {
             encode_switch(self.wire.output.buffer(), &response.headers, &upgrade.protocol);
             return match self.wire.flush().await {
                 Ok(()) => Next::Upgrade(upgrade),
@@ -419,12 +417,12 @@ impl<'a, T: Transport> Connection<'a, T> {
 
 /// Puts a 500 in place of a handler's response that cannot be sent, and says why.
 fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Option<String> {
-    if let Some(failure) = response.failure.take() {
-        return Some(failure.to_string());
+    if let Some(failure) = response.extra.as_mut().and_then(|extra| extra.failure.take()) {
+        return Some(failure);
     }
-    let why = if let Some(fault) = &response.fault {
+    let why = if let Some(fault) = response.fault() {
         format!("response was not sent: {fault}")
-    } else if let Some(upgrade) = &response.upgrade {
+    } else if let Some(upgrade) = response.upgrade_to() {
         let is_asked = asked.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol));
         if is_asked && is_read {
             return None;

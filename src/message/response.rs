@@ -28,14 +28,20 @@ pub struct Response {
     pub(crate) has_usual_type: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
-    /// Boxed, as the next one: they are rare, and a response is moved often.
-    pub(crate) fault: Option<Box<InvalidHeader>>,
-    pub(crate) upgrade: Option<Box<Upgrade>>,
+    /// What few responses have, on the heap: a response is moved often.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What makes a response more than status, fields and body.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    /// The first field that cannot be sent.
+    pub fault: Option<InvalidHeader>,
+    pub upgrade: Option<Box<Upgrade>>,
     /// Why the request is refused, if it is: the host is told when this is sent.
-    pub(crate) refusal: Option<Reject>,
+    pub refusal: Option<Reject>,
     /// What went wrong, if it is a 500 for that: a line for the log, when this is sent.
-    #[expect(clippy::box_collection, reason = "boxed as the others")]
-    pub(crate) failure: Option<Box<String>>,
+    pub failure: Option<String>,
 }
 
 impl Response {
@@ -46,22 +52,23 @@ impl Response {
     /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
     /// ```
     pub const fn new(status: StatusCode) -> Self {
-        Self {
-            status,
-            has_usual_type: false,
-            headers: Headers::new(),
-            body: Body::empty(),
-            fault: None,
-            upgrade: None,
-            refusal: None,
-            failure: None,
-        }
+        Self { status, has_usual_type: false, headers: Headers::new(), body: Body::empty(), extra: None }
+    }
+
+    /// What few responses have, made if it is not there.
+    pub(crate) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// The protocol that the connection leaves HTTP for, and what follows then.
+    pub(crate) fn upgrade_to(&self) -> Option<&Upgrade> {
+        self.extra.as_ref()?.upgrade.as_deref()
     }
 
     /// The answer to a request whose handler failed: a 500, and a line for the log.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         let mut response = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
-        response.failure = Some(Box::new(why.into()));
+        response.extra().failure = Some(why.into());
         response
     }
 
@@ -100,17 +107,8 @@ impl Response {
     pub fn bytes(content_type: impl AsRef<str>, body: impl Into<Body>) -> Self {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
-        let fault = named.err().map(Box::new);
-        Self {
-            status: StatusCode::OK,
-            has_usual_type: true,
-            headers,
-            body: body.into(),
-            fault,
-            upgrade: None,
-            refusal: None,
-            failure: None,
-        }
+        let extra = named.err().map(|fault| Box::new(Extra { fault: Some(fault), ..Extra::default() }));
+        Self { status: StatusCode::OK, has_usual_type: true, headers, body: body.into(), extra }
     }
 
     /// 200 with a body that comes in chunks.
@@ -129,16 +127,7 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        Self {
-            status: StatusCode::OK,
-            has_usual_type: true,
-            headers,
-            body,
-            fault: None,
-            upgrade: None,
-            refusal: None,
-            failure: None,
-        }
+        Self { status: StatusCode::OK, has_usual_type: true, headers, body, extra: None }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
@@ -163,7 +152,7 @@ impl Response {
     {
         let mut response = Self::new(StatusCode::SWITCHING_PROTOCOLS);
         let run = Box::new(|stream| Box::pin(then(stream)) as _);
-        response.upgrade = Some(Box::new(Upgrade { protocol: protocol.to_owned(), run }));
+        response.extra().upgrade = Some(Box::new(Upgrade { protocol: protocol.to_owned(), run }));
         response
     }
 
@@ -237,7 +226,7 @@ impl Response {
 
     fn keep_fault(mut self, outcome: Result<(), InvalidHeader>) -> Self {
         if let Err(fault) = outcome {
-            self.fault.get_or_insert(Box::new(fault));
+            self.extra().fault.get_or_insert(fault);
         }
         self
     }
@@ -308,7 +297,7 @@ impl Response {
 
     /// Returns the header fields that will not be sent as they were set.
     pub(crate) fn unsent(&self, trailers_follow: bool) -> impl Iterator<Item = InvalidHeader> {
-        let protocol = self.upgrade.as_ref().map(|upgrade| &*upgrade.protocol);
+        let protocol = self.upgrade_to().map(|upgrade| &*upgrade.protocol);
         unsent(self.status, &self.headers, protocol, trailers_follow)
     }
 
@@ -336,7 +325,7 @@ impl Response {
     /// assert!(transom::Response::text("").header("bad name", "").fault().is_some());
     /// ```
     pub fn fault(&self) -> Option<&InvalidHeader> {
-        self.fault.as_deref()
+        self.extra.as_ref()?.fault.as_ref()
     }
 }
 
@@ -392,7 +381,7 @@ impl IntoResponse for Reject {
                 Response::text(text).status(status)
             }
         };
-        response.refusal = Some(self);
+        response.extra().refusal = Some(self);
         response
     }
 }
@@ -441,10 +430,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
             has_usual_type: false,
             headers: (&parts.headers).into(),
             body: body.into(),
-            fault: None,
-            upgrade: None,
-            refusal: None,
-            failure: None,
+            extra: None,
         }
     }
 }
