@@ -19,7 +19,8 @@ use crate::guard::tell;
 use crate::handler::{self, Context, Reply};
 use crate::message::{Body, DateLine, Headers, IntoResponse as _, Request, RequestHead, Response};
 use crate::proto::{
-    Facts, Payload, Plan, announce, encode_head, encode_interim, encode_switch, is_allowed_host, offers, plan,
+    Facts, Framing, Payload, Plan, announce, encode_head, encode_interim, encode_switch, is_allowed_host,
+    offers, plan,
 };
 use crate::router::{Endpoint, Found, Timeout};
 
@@ -73,7 +74,8 @@ impl<'a, T: Transport> Connection<'a, T> {
         let endpoint = match app.router.find(&mut head) {
             Found::Endpoint(endpoint) => endpoint,
             Found::Answer(mut response) => {
-                return match Incoming::new(asked.facts, u64::MAX, app.bodies.share()) {
+                // Whatever its length, it is not taken.
+                return match self.incoming(facts, u64::MAX) {
                     Ok(incoming) => self.answer(asked, incoming, &mut response),
                     Err(reject) => Begun::Done(self.refuse(is_head, reject)),
                 };
@@ -81,7 +83,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         };
         asked.endpoint = Some(endpoint);
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
-        let mut incoming = match Incoming::new(asked.facts, limit, app.bodies.share()) {
+        let mut incoming = match self.incoming(facts, limit) {
             Ok(incoming) => incoming,
             Err(reject) => return Begun::Done(self.refuse(is_head, reject)),
         };
@@ -89,10 +91,12 @@ impl<'a, T: Transport> Connection<'a, T> {
         let client = Arc::clone(&self.session.client);
         let exchange = client.exchange();
         let mut request = Request { head, client, exchange, body: Body::empty() };
-        if endpoint.streaming {
+        if let Some(incoming) = &mut incoming
+            && endpoint.streaming
+        {
             request.body = incoming.stream();
-        } else if !incoming.is_done() {
-            match incoming.at_hand(&mut self.wire, &app.config.limits) {
+        } else if let Some(body) = &mut incoming {
+            match body.at_hand(&mut self.wire, &app.config.limits) {
                 Ok(Some(body)) => {
                     asked.facts = facts.with_taken(facts.taken() + body.len());
                     request.body = body.into();
@@ -109,10 +113,20 @@ impl<'a, T: Transport> Connection<'a, T> {
         self.answer(asked, incoming, response)
     }
 
+    /// The body of a request, if it has one: most have none, and do without.
+    #[inline]
+    fn incoming(&self, facts: Facts, limit: u64) -> Result<Option<Incoming<'a>>, Reject> {
+        match facts.framing() {
+            Framing::None => Ok(None),
+            framing => Incoming::new(facts, framing, limit, self.app.bodies.share()).map(Some),
+        }
+    }
+
     /// Puts an exchange aside that has to wait.
     #[cold]
-    fn put_aside(&self, asked: Asked<'a>, incoming: Incoming<'a>, state: State<'a>) -> Begun<'a> {
+    fn put_aside(&self, asked: Asked<'a>, incoming: Option<Incoming<'a>>, state: State<'a>) -> Begun<'a> {
         let label = self.label(&asked);
+        let incoming = incoming.unwrap_or_else(|| Incoming::none(self.app.bodies.share()));
         Begun::Waits(Box::new(Waiting { asked, label, incoming, state }))
     }
 
@@ -153,8 +167,13 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Writes an answer, if that is all there is to do. It is taken from where it lies
     /// only if not.
     #[inline]
-    fn answer(&mut self, asked: Asked<'a>, incoming: Incoming<'a>, response: &mut Response) -> Begun<'a> {
-        if let Some(next) = self.answer_whole(&asked, None, &incoming, response) {
+    fn answer(
+        &mut self,
+        asked: Asked<'a>,
+        incoming: Option<Incoming<'a>>,
+        response: &mut Response,
+    ) -> Begun<'a> {
+        if let Some(next) = self.answer_whole(&asked, None, incoming.as_ref(), response) {
             return Begun::Done(next);
         }
         let response = std::mem::replace(response, Response::new(StatusCode::OK));
@@ -167,12 +186,11 @@ impl<'a, T: Transport> Connection<'a, T> {
         &mut self,
         asked: &Asked<'a>,
         label: Option<&Label<'a>>,
-        incoming: &Incoming<'_>,
+        incoming: Option<&Incoming<'_>>,
         response: &mut Response,
     ) -> Option<Next> {
         response.body.as_bytes()?;
-        if !incoming.is_done()
-            || incoming.fault.is_some()
+        if incoming.is_some_and(|incoming| !incoming.is_done() || incoming.fault.is_some())
             || response.upgrade_to().is_some()
             || response.body.has_trailers()
         {
@@ -251,8 +269,8 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// After an exchange that left nothing unread, closing sends no reset, unless the
     /// client sends more: it may, if a server that stops or needs room closes.
-    fn last(&self, incoming: &Incoming<'_>) -> Next {
-        let is_clean = self.wire.input.is_empty() && incoming.is_done();
+    fn last(&self, incoming: Option<&Incoming<'_>>) -> Next {
+        let is_clean = self.wire.input.is_empty() && incoming.is_none_or(Incoming::is_done);
         if is_clean && !self.session.has_reached(Stage::Leaving) { Next::Close } else { Next::Linger }
     }
 
@@ -261,9 +279,9 @@ impl<'a, T: Transport> Connection<'a, T> {
         write_head(self.wire.output.buffer(), response, plan, now);
     }
 
-    fn plan(&self, asked: &Asked<'_>, incoming: &Incoming<'_>, response: &Response) -> Plan {
+    fn plan(&self, asked: &Asked<'_>, incoming: Option<&Incoming<'_>>, response: &Response) -> Plan {
         let persistent = asked.facts.is_persistent()
-            && incoming.is_drainable(self.app.config.limits.drain)
+            && incoming.is_none_or(|incoming| incoming.is_drainable(self.app.config.limits.drain))
             && !self.session.has_reached(Stage::Leaving)
             && !self.wire.is_waited_for();
         plan(asked.is_head, asked.version, persistent, response)
@@ -337,14 +355,14 @@ impl<'a, T: Transport> Connection<'a, T> {
             }
             return self.refuse(asked.is_head, reject);
         }
-        if let Some(next) = self.answer_whole(asked, Some(label), &incoming, &mut response) {
+        if let Some(next) = self.answer_whole(asked, Some(label), Some(&incoming), &mut response) {
             return next;
         }
         self.write_hints(asked, None);
         let config = &self.app.config;
         self.check(&mut response, asked, Some(label), incoming.is_done());
         if response.upgrade_to().is_some() {
-            let plan = self.plan(asked, &incoming, &response);
+            let plan = self.plan(asked, Some(&incoming), &response);
             self.tell_unsent(asked, Some(label), &response, &plan);
         }
         if let Some(upgrade) = response.extra.as_mut().and_then(|extra| extra.upgrade.take()) {
@@ -357,7 +375,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         if response.body.as_bytes().is_none() {
             incoming.ask_early(&mut self.wire);
         }
-        let plan = self.plan(asked, &incoming, &response);
+        let plan = self.plan(asked, Some(&incoming), &response);
         if plan.filter {
             self.tell_unsent(asked, Some(label), &response, &plan);
         }
@@ -380,7 +398,7 @@ impl<'a, T: Transport> Connection<'a, T> {
             if open_end {
                 self.wire.finish_open_end();
             }
-            return self.last(&incoming);
+            return self.last(Some(&incoming));
         }
         if incoming.drain(&mut self.wire, config).await { Next::Again } else { Next::Linger }
     }

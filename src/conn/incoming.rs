@@ -72,25 +72,31 @@ struct Chunks {
 
 impl<'a> Incoming<'a> {
     /// A body of which nothing has been read. `limit` is in octets.
-    pub fn new(facts: Facts, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
-        let rest = match facts.framing() {
+    pub fn new(facts: Facts, framing: Framing, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
+        let rest = match framing {
             Framing::None => Rest::Done,
             Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(Box::default()),
         };
-        Ok(Self {
-            rest,
+        let expects_continue = facts.expects_continue();
+        Ok(Self { rest, expects_continue, allowance: limit, ..Self::none(share) })
+    }
+
+    /// No body.
+    pub fn none(share: Share<'a>) -> Self {
+        Self {
+            rest: Rest::Done,
             share,
-            expects_continue: facts.expects_continue(),
-            allowance: limit,
+            expects_continue: false,
+            allowance: 0,
             feed: None,
             droppable: None,
             trailers: Headers::new(),
             pace: None,
             progress: None,
             fault: None,
-        })
+        }
     }
 
     pub fn is_done(&self) -> bool {
