@@ -268,10 +268,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// After an exchange that left nothing unread, closing sends no reset, unless the
-    /// client sends more: it may, if a server that stops or needs room closes.
+    /// client sends more: it may, if it is the server that closes, since it stops. Who only
+    /// makes room for others is not waited for: they would wait behind each.
     fn last(&self, incoming: Option<&Incoming<'_>>) -> Next {
         let is_clean = self.wire.input.is_empty() && incoming.is_none_or(Incoming::is_done);
-        if is_clean && !self.session.has_reached(Stage::Leaving) { Next::Close } else { Next::Linger }
+        if is_clean && !self.session.has_reached(Stage::Draining) { Next::Close } else { Next::Linger }
     }
 
     fn write_head(&mut self, response: &Response, plan: &Plan) {

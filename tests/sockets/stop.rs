@@ -684,6 +684,8 @@ fn the_answer_of_a_handler_that_stops_its_server_counts_as_finished() {
         let answer = client.get("/");
         answer.expect(200, "stopping");
         assert!(answer.closes(), "the connection is not kept");
+        // A client that keeps its side open is waited for, for `timeouts.drain`.
+        drop(client);
         let report = server.wait().unwrap();
         assert_eq!((report.finished, report.cut, report.pending), (1, 0, 0));
     }

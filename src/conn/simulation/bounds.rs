@@ -156,7 +156,8 @@ impl<'a> Bounds<'a> {
     /// Returns `true` if the client may lose what it would have read.
     fn is_excused(&self, outcome: &Outcome) -> bool {
         let was_idle = match self.script.stop {
-            Some((_, Stage::Cut)) => true,
+            // Who makes room for others is not waited for.
+            Some((_, Stage::Leaving | Stage::Cut)) => true,
             // An idle connection ends at once: no answer has announced that.
             Some(_) => {
                 let all = [&outcome.received[..], &outcome.lost].concat();
