@@ -73,13 +73,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         let mut asked = Asked { endpoint: None, is_head, version: head.version, facts, upgrade: None };
         let endpoint = match app.router.find(&mut head) {
             Found::Endpoint(endpoint) => endpoint,
-            Found::Answer(mut response) => {
-                // Whatever its length, it is not taken.
-                return match self.incoming(facts, u64::MAX) {
-                    Ok(incoming) => self.answer(asked, incoming, &mut response),
-                    Err(reject) => Begun::Done(self.refuse(is_head, reject)),
-                };
-            }
+            Found::Answer(response) => return self.answer_unrouted(asked, response),
         };
         asked.endpoint = Some(endpoint);
         let limit = endpoint.body_limit.unwrap_or(app.config.limits.body);
@@ -111,6 +105,16 @@ impl<'a, T: Transport> Connection<'a, T> {
             return self.put_aside(asked, incoming, State::Reply(endpoint, reply));
         };
         self.answer(asked, incoming, response)
+    }
+
+    /// Writes the router's own answer.
+    #[cold]
+    fn answer_unrouted(&mut self, asked: Asked<'a>, mut response: Response) -> Begun<'a> {
+        // However long the body is, it is not taken.
+        match self.incoming(asked.facts, u64::MAX) {
+            Ok(incoming) => self.answer(asked, incoming, &mut response),
+            Err(reject) => Begun::Done(self.refuse(asked.is_head, reject)),
+        }
     }
 
     /// The body of a request, if it has one: most have none, and do without.
@@ -280,6 +284,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         write_head(self.wire.output.buffer(), response, plan, now);
     }
 
+    #[inline]
     fn plan(&self, asked: &Asked<'_>, incoming: Option<&Incoming<'_>>, response: &Response) -> Plan {
         let persistent = asked.facts.is_persistent()
             && incoming.is_none_or(|incoming| incoming.is_drainable(self.app.config.limits.drain))

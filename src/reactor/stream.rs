@@ -61,16 +61,25 @@ impl Stream {
     }
 
     /// What has to wait is registered; many a connection is served without.
+    #[inline]
     fn waiting<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending()
-            && let Err(error) =
-                self.watch.register(&self.socket, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP)
+            && let Err(error) = self.register()
         {
+            Poll::Ready(Err(error))
+        } else {
+            polled
+        }
+    }
+
+    /// Has the kernel tell of the socket.
+    #[cold]
+    fn register(&self) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
+        self.watch.register(&self.socket, flags).inspect_err(|error| {
             let line = format_args!("cannot register a connection: {error}");
             self.reactor().0.told.tell(Level::Error, line);
-            return Poll::Ready(Err(error));
-        }
-        polled
+        })
     }
 
     /// Has the kernel send up to so many octets of a file from that place on, and says how
