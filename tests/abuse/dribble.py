@@ -121,8 +121,12 @@ def serves_meanwhile(server):
 
 
 def warm_up(server):
-    """Has the server make what it keeps: a thread for each of two clients is the most."""
+    """Has the server make what it keeps: a thread for each of several clients at once."""
     clients = [server.connect() for _ in range(4)]
+    for client in clients:
+        # Served, and not only connected, all four are there together.
+        client.sendall(b"GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
     for client in clients:
         client.close()
     for _ in range(3):
