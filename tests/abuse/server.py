@@ -17,23 +17,29 @@ class Server:
     """A conformance program on a free port, in a process of its own."""
 
     def __init__(self, command, descriptors=None, address_space=None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
         def limit():
             if descriptors:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
             if address_space:
                 resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
 
-        arguments = [*command, "--port", str(self.port), "--workers", "2"]
         # Large blocks go back to the system when they are freed, so that what is resident
         # is what the server holds: glibc would keep some for later (mallopt(3)).
         environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, preexec_fn=limit, env=environment)
-        if b"listening" not in self.process.stdout.readline():
-            raise SystemExit(f"{command[0]} does not start")
+        # A port that is free may be somebody else's a moment later.
+        for _ in range(5):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            arguments = [*command, "--port", str(self.port), "--workers", "2"]
+            self.process = subprocess.Popen(
+                arguments, stdout=subprocess.PIPE, preexec_fn=limit, env=environment
+            )
+            if b"listening" in self.process.stdout.readline():
+                return
+            self.process.kill()
+            self.process.wait()
+        raise SystemExit(f"{command[0]} does not start")
 
     def __enter__(self):
         return self
