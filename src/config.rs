@@ -13,18 +13,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Request target, bytes; default 8 KiB. Beyond: 414. Enforced in `proto::head`.
+    /// Request target, bytes; default 8 KiB. Beyond: 414. Enforced in `http1::head`.
     pub target: usize,
-    /// Request head, bytes, request line and all; default 32 KiB. Beyond: 431. Enforced in `proto::head`.
+    /// Request head, bytes, request line and all; default 32 KiB. Beyond: 431. Enforced in `http1::head`.
     pub head: usize,
-    /// Header fields, count; default 100. Beyond: 431. Enforced in `proto::head`.
+    /// Header fields, count; default 100. Beyond: 431. Enforced in `http1::head`.
     pub headers: usize,
     /// Request body, bytes after decoding; default 10 MiB. Beyond: 413.
     /// A route may set its own. Enforced in `conn::incoming`.
     pub body: u64,
-    /// Extensions of one chunk, bytes; default 4 KiB. Beyond: 400. Enforced in `proto::chunked`.
+    /// Extensions of one chunk, bytes; default 4 KiB. Beyond: 400. Enforced in `http1::chunked`.
     pub chunk_extensions: usize,
-    /// Trailer section, bytes; default 8 KiB. Beyond: 400. Enforced in `proto::chunked`.
+    /// Trailer section, bytes; default 8 KiB. Beyond: 400. Enforced in `http1::chunked`.
     pub trailers: usize,
     /// Connections at once; default 10,000. Beyond: 503 with Retry-After, and
     /// close. Enforced in `server::gate`.
@@ -60,14 +60,14 @@ pub struct Limits {
     /// bytes; default 256 KiB. Beyond: close. Enforced in `conn::incoming`.
     pub drain: u64,
     /// Threads of the blocking pool, count; default two for each core, at
-    /// least 8. Enforced in `pool`.
+    /// least 8. Enforced in `base::pool`.
     pub pool_threads: usize,
     /// Jobs that wait for the blocking pool, count; default 1024. Beyond: 503.
-    /// Enforced in `pool`.
+    /// Enforced in `base::pool`.
     pub pool_queue: usize,
     /// Threads that serve connections in the model of a thread per connection,
     /// count; default 512. Beyond: clients wait in the backlog. Enforced in
-    /// `server::threaded`.
+    /// `server::models::threads`.
     pub connection_threads: usize,
     /// Stack of each such thread, bytes; default 2 MiB, at least 64 KiB, of which
     /// the system keeps in memory what is used. A handler that needs more ends the

@@ -12,14 +12,14 @@ use std::time::Instant;
 use futures_lite::{AsyncRead, AsyncWrite};
 use http::Version;
 
+use crate::base::pool::Pool;
+use crate::base::threads::Threads;
 use crate::config::{Config, Limits};
 use crate::conn::{App, Session, Stage, Transport, serve};
 use crate::error::Reject;
+use crate::handler::Router;
+use crate::http1::{Chunked, Framing, HeadReader};
 use crate::message::{Peer, RequestHead};
-use crate::pool::Pool;
-use crate::proto::{Chunked, Framing, HeadReader};
-use crate::router::Router;
-use crate::threads::Threads;
 
 /// A request head and what was made of its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]

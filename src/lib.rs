@@ -37,9 +37,9 @@
 //! ```text
 //!   listener   accepts; the gate admits it, or answers 503
 //!      |
-//!   head       proto::head: more | a head | a Reject (status, orderly close)
+//!   head       http1::head: more | a head | a Reject (status, orderly close)
 //!      |
-//!   framing    proto::framing: no body | a length | chunked | a Reject
+//!   framing    http1::framing: no body | a length | chunked | a Reject
 //!      |
 //!   route      Router: a handler, or 404, or 405 with Allow
 //!      |
@@ -47,7 +47,7 @@
 //!      |
 //!   handler    in place, on the blocking pool, or answered later from anywhere
 //!      |
-//!   answer     proto::exchange: framing, keep-alive, whether there is a body
+//!   answer     http1::plan: framing, keep-alive, whether there is a body
 //!      |
 //!   write      pipelined answers leave together
 //!      |
@@ -80,42 +80,32 @@ struct Readme;
 #[doc = include_str!("../docs/three-models.md")]
 struct ThreeModels;
 
-mod answering;
+mod base;
+mod body;
 mod bounds;
 mod config;
 mod conn;
-mod descriptor;
 mod error;
+mod fields;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
 mod handler;
-mod memory;
+mod http1;
 mod message;
-mod pattern;
-mod pool;
-mod proto;
 #[cfg(target_os = "linux")]
 mod reactor;
-mod responder;
-mod router;
 mod server;
-mod spare;
-mod threads;
 
 pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
 
+pub use base::pool::PoolFull;
+pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::Refusal;
 pub use error::{Error, Gone, Reject, Result};
-pub use handler::{Blocking, Context, Handler, Reply, blocking};
-pub use message::{
-    Body, BodyWriter, Headers, IntoResponse, InvalidHeader, Params, Peer, Request, Response, Target,
-    Upgraded, WriteError,
-};
-pub use pool::PoolFull;
-pub use responder::Responder;
-pub use router::{Route, Router};
+pub use fields::{Headers, InvalidHeader};
+pub use handler::{Blocking, Context, Handler, Reply, Responder, Route, Router, blocking};
+pub use message::{IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
 pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};

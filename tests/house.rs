@@ -1,55 +1,18 @@
 //! The house rules that a machine can check: which way imports run, how long
 //! files are, what may not be left in them.
 
-use std::collections::BTreeSet;
+#[path = "support/imports.rs"]
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each part of `src` and what it may name of the others.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("guard", &[]),
-    ("threads", &["memory"]),
-    ("descriptor", &[]),
-    ("reactor", &["descriptor", "guard"]),
-    ("spare", &[]),
-    ("memory", &[]),
-    ("pool", &["guard", "threads"]),
-    ("error", &[]),
-    ("config", &[]),
-    ("bounds", &["config", "error"]),
-    ("message", &["descriptor", "error", "guard", "spare"]),
-    ("proto", &["message", "config", "error"]),
-    ("responder", &["message", "proto", "error", "guard"]),
-    ("answering", &["message", "spare"]),
-    ("handler", &["answering", "error", "guard", "message", "pool", "responder"]),
-    ("pattern", &["message"]),
-    ("router", &["message", "error", "handler", "pattern"]),
-    (
-        "conn",
-        &["message", "proto", "config", "error", "guard", "memory", "pool", "router", "handler", "spare"],
-    ),
-    (
-        "server",
-        &[
-            "message",
-            "conn",
-            "config",
-            "descriptor",
-            "error",
-            "guard",
-            "memory",
-            "pool",
-            "reactor",
-            "router",
-            "threads",
-        ],
-    ),
-    ("fuzzing", &["message", "proto", "conn", "config", "error", "pool", "router", "threads"]),
-];
+use imports::{Graph, circle, code, graph};
 
 /// Names of executors and reactors, which one file may use.
 const RUNTIMES: &[&str] = &["async_executor", "async_io", "async_net", "async_channel", "smol", "polling"];
-const RUNTIME_FILE: &str = "src/server/hosted.rs";
+const RUNTIME_FILE: &str = "src/server/models/hosted.rs";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -73,12 +36,6 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The code without comments and without unit tests.
-fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
 /// The parts of the crate that a file names after `crate::`, in `use` or in place.
 fn named(code: &str) -> BTreeSet<String> {
     code.match_indices("crate::")
@@ -95,32 +52,138 @@ fn part(file: &str) -> &str {
     name.split_once('/').map_or(name.trim_end_matches(".rs"), |(folder, _)| folder)
 }
 
-/// Imports that run the wrong way, as sentences.
-fn forbidden_imports(file: &str, text: &str) -> Vec<String> {
-    let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == part(file)) else {
-        return vec![format!("{file} belongs to no layer: add it to the table in tests/house.rs")];
+/// A row of the map in ARCHITECTURE.md.
+struct Part {
+    name: String,
+    imports: BTreeSet<String>,
+    files: BTreeSet<String>,
+}
+
+/// Returns the map of ARCHITECTURE.md, from the bottom up.
+fn map() -> Vec<Part> {
+    fn words(cell: &str) -> impl Iterator<Item = String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned)
+    }
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = text.split("|---|---|---|---|\n").nth(1).expect("the map is a table of four columns");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').collect();
+        Part {
+            name: words(cells[1]).next().expect("a row begins with the name of a part"),
+            imports: words(cells[2]).collect(),
+            files: words(cells[3]).collect(),
+        }
+    })
+    .collect()
+}
+
+/// Returns the imports of a file that its row in the map does not name, as sentences.
+fn forbidden_imports(map: &[Part], file: &str, text: &str) -> Vec<String> {
+    let Some(here) = map.iter().find(|here| here.name == part(file)) else {
+        return vec![format!("{file} is in no part: add it to the map in ARCHITECTURE.md")];
     };
     named(&code(text))
         .into_iter()
-        .filter(|name| name != part(file) && !allowed.contains(&name.as_str()))
-        .map(|name| format!("{file} names {name}, which lies above it or beside it"))
+        .filter(|name| *name != here.name && !here.imports.contains(name))
+        .map(|name| format!("{file} imports from {name}, which the map does not allow"))
         .collect()
 }
 
+/// The simulation is a test, in files of its own: it builds what a server would.
+fn is_test(file: &str) -> bool {
+    file.starts_with("src/conn/simulation/")
+}
+
 #[test]
-fn imports_run_one_way() {
-    // The simulation is a test, in files of its own: it builds what a server would.
-    let is_test = |file: &str| file.starts_with("src/conn/simulation/");
+fn imports_run_down_the_map() {
+    let map = map();
+    let mut above = BTreeSet::new();
+    for part in &map {
+        assert!(
+            part.imports.is_subset(&above),
+            "{} imports from a part that is not above it in the map",
+            part.name
+        );
+        above.insert(part.name.clone());
+    }
     let files = sources("src").into_iter().filter(|(file, _)| file != "src/lib.rs" && !is_test(file));
-    let faults: Vec<_> = files.flat_map(|(file, text)| forbidden_imports(&file, &text)).collect();
+    let faults: Vec<_> = files.flat_map(|(file, text)| forbidden_imports(&map, &file, &text)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
+fn the_map_names_every_file_and_no_other() {
+    let mut files = BTreeMap::<String, BTreeSet<String>>::new();
+    for (file, _) in sources("src").iter().filter(|(file, _)| file != "src/lib.rs" && !is_test(file)) {
+        let inside = file.trim_start_matches("src/").trim_end_matches(".rs").split_once('/');
+        let names = files.entry(part(file).to_owned()).or_default();
+        names.extend(inside.map(|(_, name)| name.to_owned()).filter(|name| !name.ends_with("mod")));
+    }
+    let map: BTreeMap<_, _> = map().into_iter().map(|part| (part.name, part.files)).collect();
+    assert_eq!(files, map);
+}
+
+#[test]
+fn the_map_names_every_import() {
+    let files = sources("src");
+    for here in map() {
+        let named: BTreeSet<_> = files
+            .iter()
+            .filter(|(file, _)| part(file) == here.name && !is_test(file))
+            .flat_map(|(_, text)| named(&code(text)))
+            .collect();
+        let unused: Vec<_> = here.imports.difference(&named).collect();
+        assert!(unused.is_empty(), "the map lets {} import from {unused:?}, and it does not", here.name);
+    }
+}
+
+#[test]
 fn a_forbidden_import_is_found() {
-    let bad = "use crate::message::Headers;\nuse crate::conn::Session;\n";
-    assert_eq!(forbidden_imports("src/proto/head.rs", bad).len(), 1);
-    assert_eq!(forbidden_imports("src/nowhere.rs", "").len(), 1);
+    let bad = "use crate::message::Request;\nuse crate::conn::Session;\n";
+    assert_eq!(forbidden_imports(&map(), "src/http1/head.rs", bad).len(), 1);
+    assert_eq!(forbidden_imports(&map(), "src/nowhere.rs", "").len(), 1);
+}
+
+/// Returns the imports between the files of a folder, tests aside.
+fn imports_in(folder: &str) -> Graph {
+    let strip = |file: String| file.trim_start_matches(folder).trim_start_matches('/').to_owned();
+    let files: Vec<_> = sources(folder)
+        .into_iter()
+        .filter(|(file, _)| !is_test(file))
+        .map(|(file, text)| (strip(file), text))
+        .collect();
+    graph(&files)
+}
+
+#[test]
+fn no_files_import_from_each_other() {
+    let mut graph = imports_in("src");
+    assert!(
+        graph["conn/exchange.rs"].contains("message/request.rs"),
+        "the graph sees through a folder's list"
+    );
+    // These two are one type in two files.
+    graph.get_mut("conn/exchange.rs").unwrap().remove("conn/connection.rs");
+    assert_eq!(circle(&graph), None);
+}
+
+#[test]
+fn a_circle_is_found() {
+    let files = [
+        ("lib.rs", "mod one;\nmod two;\npub use one::{A, b};"),
+        ("one/mod.rs", "mod a;\nmod b;\npub use a::A;\npub(crate) use b::b;"),
+        ("one/a.rs", "use std::fmt;\nuse super::{b, other};\n"),
+        ("one/b.rs", "fn b() { crate::two::go() }"),
+        ("two.rs", "use crate::{\n    one::A as First,\n};\n#[cfg(test)]\nmod tests {}"),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let circle_of = |files: &[(String, String)]| circle(&graph(files)).map(|circle| circle.join(" "));
+    assert_eq!(circle_of(&files).as_deref(), Some("one/a.rs one/b.rs two.rs one/a.rs"));
+    let mut mended = files.clone();
+    mended[4].1 =
+        "use std::fmt;\n// use crate::one::A;\n#[cfg(test)]\nmod tests { use crate::one::A; }".to_owned();
+    assert_eq!(circle_of(&mended), None);
 }
 
 #[test]
@@ -163,9 +226,8 @@ const CLOCKS: &[&str] = &[
     "timerfd_create",
     "gettimeofday",
 ];
-/// The files of `message` and `proto` that may: `date` writes a time that it is given, and
-/// the writer of a body may wait for room until a deadline.
-const TIMED: &[&str] = &["src/message/date.rs", "src/message/pipe.rs", "src/message/writer.rs"];
+/// The folders that know no socket and no clock.
+const PURE: &[&str] = &["src/fields", "src/message", "src/http1"];
 
 /// The names that code uses, in paths and imports alike.
 fn words(code: &str) -> BTreeSet<&str> {
@@ -181,25 +243,17 @@ fn imports_time(code: &str) -> bool {
     })
 }
 
-/// The clocks and sockets that code of `message` or `proto` names and may not.
-fn forbidden_words<'a>(file: &str, code: &'a str) -> Vec<&'a str> {
-    let may_wait = TIMED.contains(&file);
-    let is_forbidden = |word: &&str| SOCKETS.contains(word) || (!may_wait && CLOCKS.contains(word));
-    let module = (!may_wait && imports_time(code)).then_some("time");
-    words(code).into_iter().filter(is_forbidden).chain(module).collect()
+/// The clocks and sockets that code names.
+fn forbidden_words(code: &str) -> Vec<&str> {
+    let is_forbidden = |word: &&str| SOCKETS.contains(word) || CLOCKS.contains(word);
+    words(code).into_iter().filter(is_forbidden).chain(imports_time(code).then_some("time")).collect()
 }
 
 #[test]
-fn messages_and_protocol_know_no_socket_and_no_clock() {
-    let mut waiting = BTreeSet::new();
-    for (file, text) in sources("src/message").into_iter().chain(sources("src/proto")) {
-        let code = code(&text);
-        assert_eq!(forbidden_words(&file, &code), Vec::<&str>::new(), "{file}");
-        if words(&code).iter().any(|word| CLOCKS.contains(word)) {
-            waiting.insert(file);
-        }
+fn fields_messages_and_protocol_know_no_socket_and_no_clock() {
+    for (file, text) in PURE.iter().flat_map(|folder| sources(folder)) {
+        assert_eq!(forbidden_words(&code(&text)), Vec::<&str>::new(), "{file}");
     }
-    assert!(waiting.iter().eq(TIMED), "files that are allowed a clock and have none: {TIMED:?}, {waiting:?}");
 }
 
 #[test]
@@ -216,11 +270,11 @@ fn a_clock_is_found_however_it_is_spelled() {
         "std::thread::sleep(pause)",
         "since.elapsed()",
         "rustix::time::clock_gettime(id)",
+        "use std::net::TcpStream;",
     ] {
-        assert_ne!(forbidden_words("src/message/body.rs", code), Vec::<&str>::new(), "{code}");
+        assert_ne!(forbidden_words(code), Vec::<&str>::new(), "{code}");
     }
-    assert_eq!(forbidden_words("src/message/body.rs", "use std::time::Duration;"), Vec::<&str>::new());
-    assert_ne!(forbidden_words("src/message/pipe.rs", "use std::net::TcpStream;"), Vec::<&str>::new());
+    assert_eq!(forbidden_words("use std::time::Duration;"), Vec::<&str>::new());
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use log::Level;
 
+use crate::base::guard::{Seldom, guarded, tell};
+use crate::base::memory::Budget;
+use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::error::Reject;
-use crate::guard::{Seldom, guarded, tell};
-use crate::memory::Budget;
+use crate::handler::Router;
 use crate::message::Peer;
-use crate::pool::Pool;
-use crate::router::Router;
 
 /// Routes, settings, threads that may block, and who is told of refusals.
 pub(crate) struct App {

@@ -12,11 +12,11 @@ use super::exchange::Begun;
 use super::paced::PacedStream;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
+use crate::base::guard::tell;
 use crate::config::Config;
 use crate::error::Reject;
-use crate::guard::tell;
+use crate::http1::{Facts, HeadReader, asks_for_head};
 use crate::message::{RequestHead, Upgrade, Upgraded};
-use crate::proto::{Facts, HeadReader, asks_for_head};
 
 /// From its first byte on, a head may take this long whatever its rate: a person types
 /// one by hand.

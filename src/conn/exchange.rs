@@ -11,18 +11,21 @@ use http::{Method, StatusCode, Version};
 use log::Level;
 
 use super::connection::{Connection, Next};
+use super::date::DateLine;
 use super::incoming::Incoming;
 use super::label::Label;
 use super::{Stage, Transport, incoming, outgoing};
+use crate::base::guard::tell;
+use crate::body::Body;
 use crate::error::Reject;
-use crate::guard::tell;
+use crate::fields::Headers;
 use crate::handler::{self, Context, Reply};
-use crate::message::{Body, DateLine, Headers, IntoResponse as _, Request, RequestHead, Response};
-use crate::proto::{
+use crate::handler::{Endpoint, Found, Timeout};
+use crate::http1::{
     Facts, Framing, Payload, Plan, announce, encode_head, encode_interim, encode_switch, is_allowed_host,
     offers, plan,
 };
-use crate::router::{Endpoint, Found, Timeout};
+use crate::message::{IntoResponse as _, Request, RequestHead, Response};
 
 /// What of a request its answer depends on.
 pub(super) struct Asked<'a> {

@@ -14,11 +14,12 @@ use super::Transport;
 use super::input::Input;
 use super::pace::{Least, Pace};
 use super::wire::Wire;
+use crate::base::memory::Share;
+use crate::body::{Body, PipeFeed, Space, pipe};
 use crate::config::{Config, Limits};
 use crate::error::Reject;
-use crate::memory::Share;
-use crate::message::{Body, Headers, PipeFeed, Space, pipe};
-use crate::proto::{CONTINUE, Chunked, Facts, Framing};
+use crate::fields::Headers;
+use crate::http1::{CONTINUE, Chunked, Facts, Framing};
 
 /// How much of a streamed body waits for its reader.
 const PIPE: usize = 64 * 1024;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::memory::has_headroom_for;
-use crate::spare::{LARGEST, Spares};
+use crate::base::memory::has_headroom_for;
+use crate::base::spare::{LARGEST, Spares};
 
 thread_local! {
     /// They keep their length, which was paid for with zeros.

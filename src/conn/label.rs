@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::router::Endpoint;
+use crate::handler::Endpoint;
 
 /// Bytes of a request line that are kept; a longer method and path is cut off.
 const LONGEST: usize = 96;

@@ -5,6 +5,7 @@
 
 mod app;
 mod connection;
+mod date;
 mod exchange;
 mod incoming;
 mod input;

@@ -11,10 +11,12 @@ use log::Level;
 use super::Transport;
 use super::incoming::Incoming;
 use super::wire::{self, Wire};
+use crate::base::guard::{guarded, tell};
+use crate::body::Body;
 use crate::config::Config;
-use crate::guard::{guarded, tell};
-use crate::message::{Body, Client, Headers};
-use crate::proto::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
+use crate::fields::Headers;
+use crate::http1::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
+use crate::message::Client;
 
 /// Chunks that a body may give before other connections of the thread have their turn,
 /// though it has more and the client takes them, unless their bytes fill a turn before.

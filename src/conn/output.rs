@@ -4,8 +4,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::message::Body;
-use crate::spare::{LARGEST, Spares};
+use crate::base::spare::{LARGEST, Spares};
+use crate::body::Body;
 
 thread_local! {
     static SPARES: Spares<Vec<u8>> = const { Spares::new() };

@@ -11,11 +11,12 @@ use super::connection::Connection;
 use super::exchange::write_head;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
+use crate::base::driving::driving;
+use crate::base::guard::guarded;
 use crate::config::Config;
 use crate::error::Reject;
-use crate::guard::guarded;
-use crate::message::{IntoResponse as _, driving};
-use crate::proto::plan;
+use crate::http1::plan;
+use crate::message::IntoResponse as _;
 
 /// Serves a connection until it ends, or the server cuts it.
 ///

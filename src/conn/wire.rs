@@ -11,8 +11,8 @@ use super::input::Input;
 use super::output::Output;
 use super::pace::Least;
 use super::write_pace::WritePace;
+use crate::body::FilePart;
 use crate::config::Config;
-use crate::message::FilePart;
 
 /// How long a close may take if the host sets no limit.
 pub(super) const CLOSE: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::Headers;
-use crate::guard::guarded;
+use crate::base::guard::guarded;
+use crate::fields::Headers;
 
 /// Where a connection comes from: a fact of the socket, never of a header.
 ///

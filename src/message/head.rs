@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use http::{Method, Version};
 
-use super::{Headers, Params, Target};
-use crate::spare::{LARGEST, Spares};
+use super::{Params, Target};
+use crate::base::spare::{LARGEST, Spares};
+use crate::fields::Headers;
 
 /// The longest method taken, bytes; the longest registered one has 17 letters.
 pub(crate) const LONGEST_METHOD: usize = 32;

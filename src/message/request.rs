@@ -6,10 +6,11 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 use log::Level;
 
-use super::reserved;
-use super::{Body, Client, Headers, Params, Peer, RequestHead, Target};
+use super::{Client, Params, Peer, RequestHead, Target};
+use crate::base::guard::tell;
+use crate::body::Body;
 use crate::error::{Gone, Reject};
-use crate::guard::tell;
+use crate::fields::{Headers, unsent};
 
 /// A request: head, path parameters, body, and who sent it.
 ///
@@ -269,7 +270,7 @@ impl Request {
     /// # Errors
     /// [`Gone`] if the exchange is over.
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
-        for fault in reserved::unsent(StatusCode::EARLY_HINTS, &fields, None, false) {
+        for fault in unsent(StatusCode::EARLY_HINTS, &fields, None, false) {
             let (method, path) = (self.method(), self.path());
             tell(Level::Warn, format_args!("early hints of {method} {path}: {fault}"));
         }

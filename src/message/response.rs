@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use super::reserved::unsent;
-use super::{Body, Headers, InvalidHeader, Upgrade, Upgraded, reason};
+use super::{Upgrade, Upgraded, reason};
+use crate::body::Body;
 use crate::error::Reject;
+use crate::fields::unsent;
+use crate::fields::{Headers, InvalidHeader};
 
 /// A response: status, header fields, body.
 ///

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
-use crate::descriptor::apart;
+use crate::base::descriptor::apart;
 
 /// The thread is at work, and looks for more before it sleeps.
 const AWAKE: u8 = 0;

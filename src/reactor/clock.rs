@@ -12,7 +12,7 @@ use rustix::time::{
 };
 
 use super::alarm::Next;
-use crate::descriptor::apart;
+use crate::base::descriptor::apart;
 
 const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 

@@ -39,8 +39,8 @@ pub(crate) use stream::Stream;
 use task::Tasks;
 pub(crate) use watch::Watch;
 
-use crate::descriptor::apart;
-use crate::guard::{Seldom, tell};
+use crate::base::descriptor::apart;
+use crate::base::guard::{Seldom, tell};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;

@@ -14,7 +14,7 @@ use std::task::{Context, Wake, Waker};
 use slab::Slab;
 
 use super::bell::Bell;
-use crate::guard::guarded;
+use crate::base::guard::guarded;
 
 type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::address::Bound;
-use crate::descriptor::apart;
-use crate::guard::Seldom;
+use crate::base::descriptor::apart;
+use crate::base::guard::Seldom;
 use crate::message::Peer;
 
 /// How long accepting rests when the system is out of descriptors or memory.

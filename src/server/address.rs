@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::descriptor::apart;
+use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 
 /// Connections the kernel holds until they are accepted, unless the server sets

@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::stop::Report;
+use crate::base::memory::has_headroom;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::error::Reject;
-use crate::memory::has_headroom;
 use crate::message::Peer;
 
 /// For each so many connections it is looked whether the system has memory left.

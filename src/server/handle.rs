@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::Shared;
 use super::address::Address;
+use super::shared::Shared;
 use super::stop::{Report, Stopper};
+use crate::base::guard::tell;
 use crate::error::{Error, Result};
-use crate::guard::tell;
 
 /// How long past the deadline of a stop its threads are waited for.
 const JOIN_GRACE: Duration = Duration::from_millis(200);

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
 use super::accept::Refusals;
-use super::hosted;
+use super::models::hosted;
+use super::shared::Shared;
 use super::stop::Report;
 use crate::message::Peer;
 use futures_lite::{AsyncRead, AsyncWrite};

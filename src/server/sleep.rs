@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::hosted;
+use super::models::hosted;
 #[cfg(target_os = "linux")]
-use crate::message::is_held;
+use crate::base::driving::is_held;
 #[cfg(target_os = "linux")]
 use crate::reactor::{self, Reactor};
 

@@ -8,12 +8,13 @@ use futures_lite::{StreamExt, stream};
 
 use super::script::Script;
 use super::world::{HELD, WINDOW, World};
+use crate::base::pool::Pool;
+use crate::base::threads::Threads;
+use crate::body::Body;
 use crate::config::Config;
 use crate::conn::App;
-use crate::message::{Body, Request, Response};
-use crate::pool::Pool;
-use crate::router::{Route, Router};
-use crate::threads::Threads;
+use crate::handler::{Route, Router};
+use crate::message::{Request, Response};
 use http::Method;
 
 const CHUNK: usize = 3000;

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncWrite};
 use http::Method;
 
+use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::conn::{App, Session, Transport, serve};
+use crate::handler::{Route, Router};
 use crate::message::{Peer, Request, Response};
-use crate::pool::Pool;
-use crate::router::{Route, Router};
 
 /// A client that has sent all it will, and takes all it gets.
 #[derive(Clone, Default)]

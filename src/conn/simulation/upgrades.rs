@@ -9,11 +9,11 @@ use super::moves::{Phase, Tail};
 use super::requests::{Expected, Request};
 use super::script::Script;
 use super::world::{Outcome, World};
+use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::conn::{App, Session, serve};
+use crate::handler::Router;
 use crate::message::{Peer, Response, Upgraded};
-use crate::pool::Pool;
-use crate::router::Router;
 
 /// Longer than any deadline.
 const LONG: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,9 @@
+//! Tools that know nothing of HTTP: guarding against panics, threads, memory, descriptors.
+
+pub(crate) mod descriptor;
+pub(crate) mod driving;
+pub(crate) mod guard;
+pub(crate) mod memory;
+pub(crate) mod pool;
+pub(crate) mod spare;
+pub(crate) mod threads;

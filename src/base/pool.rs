@@ -1,0 +1,396 @@
+//! A bounded pool of threads for work that may block. It knows nothing of HTTP.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use log::Level;
+
+use crate::base::guard::{Seldom, guarded};
+use crate::base::threads::Threads;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// What a job is called when it panics: that costs the job, never the thread.
+const JOB: &str = "a job on the blocking pool";
+
+/// Threads that run what may block, started when needed, up to a limit, with a
+/// bounded queue before them.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    /// Threads at most: `limits.pool_threads`, or `limits.connection_threads` in the pool
+    /// of the model that gives each connection a thread.
+    limit: usize,
+    /// Jobs that may wait besides: `limits.pool_queue`.
+    queue_limit: usize,
+    /// Where its threads come from; `None` if jobs run where they are handed over.
+    threads: Option<Arc<Threads>>,
+    name: &'static str,
+    stack_size: Option<usize>,
+    /// That there is no thread to be had.
+    told: Seldom,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    /// Threads that are not at a job, those about to start among them.
+    idle: usize,
+    threads: usize,
+    /// Threads that sleep until there is work.
+    asleep: usize,
+    /// One of them was called and is not up yet. It calls the next if there is work
+    /// for two: so short jobs do not wake everybody, and long ones nobody in vain.
+    called: bool,
+    closed: bool,
+}
+
+impl State {
+    /// Whether one job more would wait though there may be a thread for it.
+    fn is_short(&self, limit: usize) -> bool {
+        self.queue.len() >= self.idle && self.threads < limit && !self.closed
+    }
+
+    /// Whether a thread is to be called; it is as good as done.
+    fn call(&mut self) -> bool {
+        let call = !self.called && self.asleep > 0 && !self.queue.is_empty();
+        self.called |= call;
+        call
+    }
+}
+
+/// The pool took no job: as many are waiting as may wait, it has no thread and can
+/// start none, or it is closed. As a response it is the plain 503; see
+/// [`Context::run_blocking`](crate::Context::run_blocking).
+#[non_exhaustive]
+pub struct PoolFull<F> {
+    /// The job, handed back.
+    pub job: F,
+    /// The pool has no thread, and the system gives it none.
+    pub without_threads: bool,
+}
+
+impl<F> fmt::Debug for PoolFull<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolFull").field("without_threads", &self.without_threads).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for PoolFull<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.without_threads {
+            "the blocking pool has no thread, and none can be started"
+        } else {
+            "the blocking pool and its queue are full"
+        })
+    }
+}
+
+impl<F> std::error::Error for PoolFull<F> {}
+
+impl Pool {
+    pub fn new(name: &'static str, limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
+        let mut pool = Self::in_place();
+        (pool.name, pool.limit, pool.queue_limit) = (name, limit, queue_limit);
+        pool.threads = Some(threads);
+        pool
+    }
+
+    /// A pool without threads: whoever hands a job over runs it, there and then.
+    pub fn in_place() -> Self {
+        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+        Self {
+            shared,
+            limit: 0,
+            queue_limit: 0,
+            threads: None,
+            name: "",
+            stack_size: None,
+            told: Seldom::default(),
+        }
+    }
+
+    /// With this much stack for each thread, bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Runs `job` on one of the pool's threads, soon.
+    pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
+        if self.threads.is_none() {
+            guarded(JOB, job);
+            return Ok(());
+        }
+        let mut state = self.shared.lock();
+        let mut startable = self.limit - state.threads;
+        if state.is_short(self.limit) {
+            drop(state);
+            let started = self.prepare();
+            state = self.shared.lock();
+            startable = self.limit - state.threads;
+            if let Err(error) = started {
+                self.told.tell(Level::Error, format_args!("cannot start a pool thread: {error}; trying on"));
+                startable = 0;
+            }
+        }
+        // Jobs that a thread takes at once do not count as waiting.
+        let taken = state.idle + startable;
+        let is_full = state.queue.len() >= self.queue_limit.saturating_add(taken);
+        if is_full || state.closed || state.threads == 0 {
+            return Err(PoolFull { job, without_threads: state.threads == 0 && !state.closed });
+        }
+        state.queue.push_back(Box::new(job));
+        let call = state.call();
+        drop(state);
+        if call {
+            self.shared.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Whether one job more would wait for a thread that may be started.
+    pub fn is_short(&self) -> bool {
+        self.shared.lock().is_short(self.limit)
+    }
+
+    /// Starts a thread if one job more needs one, and there may be one more.
+    pub fn prepare(&self) -> io::Result<()> {
+        let Some(threads) = &self.threads else { return Ok(()) };
+        let mut state = self.shared.lock();
+        if !state.is_short(self.limit) {
+            return Ok(());
+        }
+        state.threads += 1;
+        state.idle += 1;
+        drop(state);
+        let place = Place(Arc::clone(&self.shared));
+        threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
+    }
+
+    /// Takes no more jobs and drops those that wait; threads end after the job
+    /// they are at.
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.queue);
+        drop(state);
+        self.shared.work.notify_all();
+        drop(dropped);
+    }
+}
+
+/// So that no thread waits for jobs that can no longer come.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A thread's place in the pool, given up when the thread ends, or if it could
+/// not be started.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.threads -= 1;
+        state.idle -= 1;
+        // Jobs wait for the threads there are; without any they would for ever.
+        let dropped = if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        drop(state);
+        drop(dropped);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_until_closed(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                state.idle -= 1;
+                let call = state.call();
+                drop(state);
+                if call {
+                    self.work.notify_one();
+                }
+                guarded(JOB, job);
+                state = self.lock();
+                state.idle += 1;
+            } else if state.closed {
+                return;
+            } else {
+                state.asleep += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep -= 1;
+                state.called = false;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("limit", &self.limit)
+            .field("queue_limit", &self.queue_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn pool(limit: usize, queue_limit: usize) -> Pool {
+        Pool::new("test", limit, queue_limit, Threads::new(Box::new(|| Box::new(()))))
+    }
+
+    fn ends(pool: &Pool) -> bool {
+        pool.threads.as_ref().unwrap().wait(None)
+    }
+
+    #[test]
+    fn without_threads_a_job_is_done_when_it_was_handed_over() {
+        let pool = Pool::in_place();
+        let (sender, receiver) = mpsc::channel();
+        let here = std::thread::current().id();
+        pool.run(move || sender.send(std::thread::current().id()).unwrap()).unwrap();
+        assert_eq!(receiver.try_recv(), Ok(here));
+        pool.run(|| panic!("on purpose")).unwrap();
+    }
+
+    #[test]
+    fn runs_at_most_limit_at_once_and_refuses_beyond_the_queue() {
+        let pool = pool(2, 1);
+        let (started, starts) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for _ in 0..2 {
+            let (started, gate) = (started.clone(), Arc::clone(&gate));
+            pool.run(move || {
+                started.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+            })
+            .unwrap();
+            starts.recv().unwrap();
+        }
+        let late = started.clone();
+        pool.run(move || late.send(()).unwrap()).unwrap();
+        assert!(pool.run(|| ()).is_err());
+        drop(release);
+        starts.recv().unwrap();
+        pool.close();
+        assert!(pool.run(|| ()).is_err());
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn jobs_that_need_each_other_all_get_a_thread() {
+        const COUNT: usize = 4;
+        let pool = pool(COUNT, COUNT);
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..200 {
+            let all = Arc::new(std::sync::Barrier::new(COUNT));
+            for _ in 0..COUNT {
+                let (all, sender) = (Arc::clone(&all), sender.clone());
+                pool.run(move || {
+                    all.wait();
+                    sender.send(()).unwrap();
+                })
+                .unwrap();
+            }
+            let patience = std::time::Duration::from_secs(20);
+            (0..COUNT)
+                .for_each(|_| receiver.recv_timeout(patience).expect("a job that nobody was called for"));
+        }
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn every_job_is_done_however_they_come() {
+        const JOBS: usize = 5_000;
+        let pool = pool(3, 4 * JOBS);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for producer in 0..4 {
+                let (pool, sender) = (&pool, sender.clone());
+                scope.spawn(move || {
+                    for job in 0..JOBS {
+                        let sender = sender.clone();
+                        pool.run(move || sender.send(()).unwrap()).unwrap();
+                        (0..(job * 7 + producer) % 401).for_each(|_| std::hint::spin_loop());
+                    }
+                });
+            }
+        });
+        let patience = std::time::Duration::from_secs(20);
+        let done = (0..4 * JOBS).take_while(|_| receiver.recv_timeout(patience).is_ok()).count();
+        assert_eq!(done, 4 * JOBS);
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_to_work_leaves_no_job_waiting() {
+        let broken = Threads::new(Box::new(|| panic!("on purpose")));
+        let pool = Pool::new("test", 1, 8, broken);
+        for _ in 0..3 {
+            let (sender, receiver) = mpsc::channel::<()>();
+            drop(pool.run(move || sender.send(()).unwrap()));
+            assert!(receiver.recv().is_err(), "the job was run");
+        }
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn a_job_that_no_thread_can_be_started_for_waits_for_one_or_is_handed_back() {
+        let mut pool = pool(2, 1);
+        // More than there are addresses.
+        pool.stack_size = Some(1 << 60);
+        pool.prepare().unwrap_err();
+        assert!(pool.run(|| ()).is_err(), "nobody would ever do it");
+        pool.stack_size = None;
+        let (started, starts) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let late = started.clone();
+        pool.run(move || {
+            started.send(()).unwrap();
+            let _ = gate.recv();
+        })
+        .unwrap();
+        starts.recv().unwrap();
+        pool.stack_size = Some(1 << 60);
+        pool.prepare().unwrap_err();
+        pool.run(move || late.send(()).unwrap()).unwrap();
+        assert!(pool.run(|| ()).is_err(), "one waits already");
+        drop(release);
+        starts.recv().unwrap();
+        pool.close();
+        assert!(ends(&pool));
+    }
+
+    #[test]
+    fn a_panic_costs_no_thread() {
+        let pool = pool(1, 8);
+        let (sender, receiver) = mpsc::channel();
+        pool.run(|| panic!("on purpose")).unwrap();
+        pool.run(move || sender.send(7).unwrap()).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 7);
+        pool.close();
+        assert!(ends(&pool));
+    }
+}

@@ -1,0 +1,127 @@
+//! A stretch of a file on its way out.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use bytes::Bytes;
+
+use crate::base::descriptor::apart;
+
+/// What is left to send of a file. The file's own position is not used.
+pub(crate) struct FilePart {
+    file: File,
+    left: Range<u64>,
+}
+
+impl FilePart {
+    /// The most that is read at once.
+    pub const CHUNK: u64 = 64 * 1024;
+    /// The most that is read of a file whose size says nothing.
+    const UNSIZED: usize = 4 * 1024 * 1024;
+
+    /// The octets `range` of a regular file; up to its end without one.
+    pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "only a regular file has a length to send",
+            ));
+        }
+        let left = range.unwrap_or(0..about.len());
+        if left.start > left.end || left.end > about.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("octets {} to {} are not all in a file of {}", left.start, left.end, about.len()),
+            ));
+        }
+        Ok(Self { file: apart(file)?, left })
+    }
+
+    pub fn len(&self) -> u64 {
+        self.left.end - self.left.start
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where in the file the next octet is.
+    pub fn at(&self) -> u64 {
+        self.left.start
+    }
+
+    /// Says that `length` of them were sent.
+    pub fn advance(&mut self, length: usize) {
+        self.left.start += length as u64;
+    }
+
+    /// The next octets, empty at the end. An error if the file has become shorter.
+    pub fn read(&mut self) -> io::Result<Bytes> {
+        let mut bytes = self.room();
+        let length = loop {
+            match self.file.read_at(&mut bytes, self.left.start) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if length == 0 && !bytes.is_empty() {
+            return Err(shorter());
+        }
+        bytes.truncate(length);
+        self.advance(length);
+        Ok(bytes.into())
+    }
+
+    /// All octets, of which there are no more than [`CHUNK`](Self::CHUNK).
+    pub fn read_all(self) -> io::Result<Bytes> {
+        let mut bytes = self.room();
+        self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => shorter(),
+            _ => error,
+        })?;
+        Ok(bytes.into())
+    }
+
+    /// All octets up to the end of the file, whose size says that they are no more than
+    /// [`CHUNK`](Self::CHUNK). The system makes the files of `/proc` and `/sys` when they
+    /// are read: the size of one is 0, or more than there is (proc(5), sysfs(5)).
+    pub fn read_to_end(self) -> io::Result<Bytes> {
+        let sized = self.len() > 0;
+        let mut bytes = if sized { self.room() } else { vec![0; 4096] };
+        let mut filled = 0;
+        loop {
+            if filled == bytes.len() {
+                if sized {
+                    break;
+                }
+                if filled >= Self::UNSIZED {
+                    return Err(io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        format!("a file whose size is not known holds more than {} octets", Self::UNSIZED),
+                    ));
+                }
+                bytes.try_reserve_exact(filled)?;
+                bytes.resize(2 * filled, 0);
+            }
+            match self.file.read_at(&mut bytes[filled..], self.left.start + filled as u64) {
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes.into())
+    }
+
+    fn room(&self) -> Vec<u8> {
+        vec![0; usize::try_from(self.len().min(Self::CHUNK)).unwrap_or_default()]
+    }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")
+}

@@ -1,0 +1,14 @@
+//! Bodies: bytes on their way in and out, at hand, in a file, or through a bounded pipe.
+//! A writer may wait for room; nothing else here waits or reads a clock.
+
+#[expect(clippy::module_inception, reason = "the folder is named after its main type")]
+mod body;
+mod file;
+mod pipe;
+mod writer;
+
+pub use body::Body;
+pub use writer::{BodyWriter, WriteError};
+
+pub(crate) use file::FilePart;
+pub(crate) use pipe::{PipeFeed, Space, pipe};

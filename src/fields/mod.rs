@@ -1,0 +1,13 @@
+//! Header and trailer fields (RFC 9110 5): their form, their order, the names with a meaning
+//! to the server. No I/O, no clock, no threads.
+
+mod field;
+mod headers;
+mod reserved;
+
+pub use field::InvalidHeader;
+pub use headers::Headers;
+
+pub(crate) use field::{content_length, is_token, tokens};
+pub(crate) use headers::Field;
+pub(crate) use reserved::{is_reserved, unsent};

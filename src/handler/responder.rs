@@ -1,0 +1,257 @@
+//! Answering later: a one-shot slot between whoever answers and the connection.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
+
+use http::Method;
+use log::Level;
+
+use crate::base::guard::{guarded, tell};
+use crate::error::Gone;
+use crate::fields::Headers;
+use crate::http1::announce_early;
+use crate::message::{Client, Request, Response};
+
+/// The right to answer one request, once, from any task or thread, now or later.
+///
+/// Dropped without an answer, the client gets a 500 and the log a line.
+///
+/// ```
+/// use transom::{Context, Handler, Reply, Request, Response, Router};
+///
+/// struct Later;
+/// impl Handler for Later {
+///     fn call(&self, request: Request, _: &Context) -> Reply {
+///         let (responder, reply) = Reply::later(&request);
+///         std::thread::spawn(move || responder.send(Response::text("later")));
+///         reply
+///     }
+/// }
+/// Router::new().get("/", Later);
+/// ```
+pub struct Responder {
+    /// `None` once it has answered.
+    slot: Option<Arc<Slot>>,
+    client: Arc<Client>,
+    exchange: u32,
+    is_head: bool,
+}
+
+/// The connection's end of the slot.
+pub(crate) struct Answer(Arc<Slot>);
+
+#[derive(Default)]
+struct Slot(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    response: Option<Response>,
+    /// The connection no longer waits: deadline, stop, or a broken connection.
+    abandoned: bool,
+    waker: Option<Waker>,
+    /// Run if the connection no longer waits.
+    watchers: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, response: Response) -> Result<(), Gone> {
+        let mut state = self.lock();
+        if state.abandoned {
+            return Err(Gone);
+        }
+        state.response = Some(response);
+        let waker = state.waker.take();
+        let watchers = mem::take(&mut state.watchers);
+        drop(state);
+        drop(watchers);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+}
+
+impl Responder {
+    pub(crate) fn new(request: &Request) -> (Self, Answer) {
+        let slot = Arc::<Slot>::default();
+        (
+            Self {
+                slot: Some(Arc::clone(&slot)),
+                client: Arc::clone(&request.client),
+                exchange: request.exchange,
+                is_head: request.head.method == Method::HEAD,
+            },
+            Answer(slot),
+        )
+    }
+
+    /// Answers.
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// drop(reply); // as when the deadline has passed
+    /// assert_eq!(responder.send(Response::text("late")), Err(Gone));
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    ///
+    /// `Ok` says that the server has the answer to send, not that the client has it.
+    ///
+    /// # Errors
+    /// [`Gone`] if the exchange is over: its deadline passed, the server was
+    /// stopped, or the server has seen that the connection is broken.
+    pub fn send(mut self, response: Response) -> Result<(), Gone> {
+        announce_early(self.is_head, &response);
+        let is_lost = self.client.is_lost();
+        // It ends the exchange also where it cannot be sent.
+        self.slot.take().map_or(Err(Gone), |slot| slot.put(response))?;
+        if is_lost { Err(Gone) } else { Ok(()) }
+    }
+
+    /// Returns `true` if nobody waits for the answer any more, or the client has
+    /// closed its sending side. In the second case an answer is still sent: the
+    /// client may have left, or read on, which looks the same to a server.
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// assert!(!responder.is_gone());
+    /// # drop(reply);
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn is_gone(&self) -> bool {
+        self.client.is_gone() || self.is_over()
+    }
+
+    /// Sends `103 Early Hints`; see
+    /// [`Request::early_hints`](crate::Request::early_hints).
+    ///
+    /// ```
+    /// use transom::{Headers, Method, Reply, Request};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// responder.early_hints(Headers::parse(b"link: </a.css>; rel=preload\n")?)?;
+    /// # drop(reply);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Gone`] if the exchange is over.
+    pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
+        self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
+    }
+
+    /// Returns `true` if the exchange is over, by an answer or by its deadline, a
+    /// stop or the end of the connection: an answer would be [`Gone`].
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// drop(reply);
+    /// assert!(responder.is_over());
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn is_over(&self) -> bool {
+        self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
+    }
+
+    /// Runs `watcher`, once, if the client leaves before it was given the whole
+    /// answer, at once if it has left already: the client has closed its sending
+    /// side (which may be all that it closed, see [`is_gone`](Self::is_gone)), the
+    /// connection broke, or a stop cut it off. A deadline that passes is no client
+    /// that leaves. It runs on one of the server's threads and must not block.
+    ///
+    /// ```
+    /// use transom::{Gone, Method, Reply, Request, Response};
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// responder.on_gone(|| println!("never mind"));
+    /// # drop(reply);
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
+        if !self.is_over() {
+            self.client.on_gone(self.exchange, Box::new(watcher));
+        }
+    }
+
+    /// Runs `watcher` if the exchange ends without an answer: its deadline has
+    /// passed, the server was stopped, or the connection is closed; at once if
+    /// that has happened already. It runs on one of the server's threads and
+    /// must not block. An answer drops it.
+    ///
+    /// ```
+    /// use transom::{Method, Reply, Request, Response};
+    /// # use std::sync::mpsc;
+    /// let request = Request::new(Method::GET, "/")?;
+    /// let (responder, reply) = Reply::later(&request);
+    /// let (sender, receiver) = mpsc::channel();
+    /// responder.on_over(move || sender.send("too late").unwrap());
+    /// drop(reply); // as when the deadline has passed
+    /// assert_eq!(receiver.try_recv(), Ok("too late"));
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn on_over(&self, watcher: impl FnOnce() + Send + 'static) {
+        let Some(slot) = &self.slot else { return };
+        let mut state = slot.lock();
+        if state.abandoned {
+            drop(state);
+            watcher();
+        } else {
+            state.watchers.push(Box::new(watcher));
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            // Unless nobody waits any more: the log says why already.
+            let _ = slot.put(Response::failed("a request was never answered: its responder was dropped"));
+        }
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder").field("gone", &self.is_gone()).finish()
+    }
+}
+
+impl Answer {
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut state = self.0.lock();
+        if let Some(response) = state.response.take() {
+            return Poll::Ready(response);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.abandoned = true;
+        let response = state.response.take();
+        let watchers = mem::take(&mut state.watchers);
+        drop(state);
+        if let Some(failure) =
+            response.as_ref().and_then(|response| response.extra.as_ref()?.failure.as_ref())
+        {
+            tell(Level::Error, format_args!("{failure}"));
+        }
+        drop(response);
+        for watcher in watchers {
+            guarded("a callback for an exchange that is over", watcher);
+        }
+    }
+}

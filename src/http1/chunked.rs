@@ -1,0 +1,238 @@
+//! Decoding the chunked transfer coding (RFC 9112 7.1), over slices.
+
+use std::ops::Range;
+
+use super::trailers;
+use crate::config::Limits;
+use crate::error::Reject;
+use crate::fields::{Headers, is_token};
+
+/// Hex digits of the largest chunk size taken.
+const SIZE_DIGITS: u8 = 16;
+
+/// Where a decoder stands in a chunked body.
+#[derive(Debug, Default)]
+pub(crate) struct Chunked {
+    state: State,
+    /// Octets left of this chunk; its size while that is being read.
+    left: u64,
+    /// Octets of data decoded so far.
+    data: u64,
+    /// Octets of extensions so far.
+    extensions: u64,
+    /// The trailer section so far, as it came.
+    trailers: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    SizeStart,
+    Size(u8),
+    /// White space behind the size, which only an extension may follow.
+    Gap,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    End,
+}
+
+/// What one step found: how far it got, and where in that there is data.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub consumed: usize,
+    pub data: Range<usize>,
+}
+
+impl Chunked {
+    /// Whether the body has ended.
+    pub fn is_done(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// The trailer fields, once the body has ended.
+    pub fn trailers(&self) -> Headers {
+        trailers::received(&self.trailers)
+    }
+
+    /// Decodes up to the end of the first stretch of data in `input`, or all of
+    /// it if there is none.
+    pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Step, Reject> {
+        let mut at = 0;
+        while let Some(&b) = input.get(at) {
+            if self.state == State::Data {
+                let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
+                self.left -= length as u64;
+                self.data += length as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                return Ok(Step { consumed: at + length, data: at..at + length });
+            }
+            if self.state == State::End {
+                break;
+            }
+            self.state = self.next(b, limits)?;
+            at += 1;
+        }
+        Ok(Step { consumed: at, data: 0..0 })
+    }
+
+    fn next(&mut self, b: u8, limits: &Limits) -> Result<State, Reject> {
+        match (self.state, b) {
+            (State::SizeStart, _) => {
+                self.left = hex(b).ok_or(Reject::BadChunk)?;
+                Ok(State::Size(1))
+            }
+            (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_DIGITS => {
+                // Sixteen digits fit.
+                self.left = self.left << 4 | hex(b).unwrap_or_default();
+                Ok(State::Size(digits + 1))
+            }
+            (State::Size(_) | State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Size(_) | State::Gap, b' ' | b'\t') => self.extension(State::Gap, limits),
+            (State::Size(_) | State::Gap, b';') => self.extension(State::Extension, limits),
+            (State::Extension, b) if is_text(b) => self.extension(State::Extension, limits),
+            (State::SizeLf, b'\n') => Ok(if self.left == 0 { State::TrailerStart } else { State::Data }),
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => Ok(State::SizeStart),
+            (State::TrailerStart, b'\r') => Ok(State::EndLf),
+            (State::TrailerStart | State::TrailerName, b) if is_token(b) => {
+                self.trailer(b, State::TrailerName, limits)
+            }
+            (State::TrailerName, b':') => self.trailer(b, State::TrailerValue, limits),
+            (State::TrailerValue, b'\r') => self.trailer(b, State::TrailerLf, limits),
+            (State::TrailerValue, b) if is_text(b) => self.trailer(b, State::TrailerValue, limits),
+            (State::TrailerLf, b'\n') => self.trailer(b, State::TrailerStart, limits),
+            (State::EndLf, b'\n') => Ok(State::End),
+            (
+                State::TrailerStart
+                | State::TrailerName
+                | State::TrailerValue
+                | State::TrailerLf
+                | State::EndLf,
+                _,
+            ) => Err(Reject::BadTrailer),
+            _ => Err(Reject::BadChunk),
+        }
+    }
+
+    /// Counts an octet of an extension. As much is let through as there is
+    /// data, and the limit on top, so that long bodies may have one a chunk.
+    fn extension(&mut self, next: State, limits: &Limits) -> Result<State, Reject> {
+        self.extensions += 1;
+        if self.extensions > self.data.saturating_add(limits.chunk_extensions as u64) {
+            return Err(Reject::ChunkExtensionsTooLarge);
+        }
+        Ok(next)
+    }
+
+    fn trailer(&mut self, b: u8, next: State, limits: &Limits) -> Result<State, Reject> {
+        self.trailers.push(b);
+        if self.trailers.len() > limits.trailers { Err(Reject::TrailersTooLarge) } else { Ok(next) }
+    }
+}
+
+fn hex(b: u8) -> Option<u64> {
+    (b as char).to_digit(16).map(u64::from)
+}
+
+/// What may stand in an extension or a trailer's value: no control but HTAB.
+const fn is_text(b: u8) -> bool {
+    b == b'\t' || (b >= 0x20 && b != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `input` in pieces of `size`: the data and what was consumed.
+    fn decode(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>, Reject> {
+        let (mut decoder, mut data, mut consumed) = (Chunked::default(), Vec::new(), 0);
+        for piece in input.chunks(size) {
+            let mut rest = piece;
+            while !rest.is_empty() && !decoder.is_done() {
+                let step = decoder.decode(rest, &Limits::default())?;
+                data.extend_from_slice(&rest[step.data]);
+                rest = &rest[step.consumed..];
+                consumed += step.consumed;
+            }
+        }
+        Ok(decoder.is_done().then_some((data, consumed)))
+    }
+
+    #[test]
+    fn rfc9112_7_1_decodes_at_every_split() {
+        let input = b"4;a=\"b c\"\r\nWiki\r\n5 ;x\r\npedia\r\n000\r\nX-T: v \r\nY:\r\n\r\nGET";
+        for size in 1..=input.len() {
+            assert_eq!(
+                decode(input, size),
+                Ok(Some((b"Wikipedia".to_vec(), input.len() - 3))),
+                "pieces of {size}"
+            );
+        }
+    }
+
+    #[test]
+    fn rfc9112_7_1_malformed_is_refused_at_every_split() {
+        let bad: &[&[u8]] = &[
+            b"\r\n",
+            b"+1\r\na",
+            b"-1\r\n",
+            b"0x1\r\na",
+            b" 1\r\na",
+            b"1 \r\na",
+            b"1\na",
+            b"1\r\nab\r\n",
+            b"1\r\na\n",
+            b"g\r\n",
+            b"10000000000000005\r\n",
+            b"1;\x00\r\na",
+            b"1;a\na",
+            b"1\rXa",
+            b"0\r\n\n",
+            b"0\r\nGET / HTTP/1.1\r\n",
+            b"0\r\n a: b\r\n",
+            b"0\r\n: b\r\n",
+            b"0\r\na\r\n",
+            b"0\r\na: b\n",
+            b"0\r\n\rX",
+        ];
+        for input in bad {
+            for size in 1..=input.len() {
+                let refused = decode(input, size);
+                assert!(
+                    matches!(refused, Err(Reject::BadChunk | Reject::BadTrailer)),
+                    "{} in pieces of {size}: {refused:?}",
+                    input.escape_ascii()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_size_does_not_wrap() {
+        let mut decoder = Chunked::default();
+        decoder.decode(b"ffffffffffffffff\r\n", &Limits::default()).unwrap();
+        let step = decoder.decode(b"abc", &Limits::default()).unwrap();
+        assert_eq!(step, Step { consumed: 3, data: 0..3 });
+        assert_eq!(decoder.left, u64::MAX - 3);
+    }
+
+    #[test]
+    fn limits_of_extensions_and_trailers() {
+        let limits = Limits { chunk_extensions: 4, trailers: 8, ..Limits::default() };
+        let decode = |input: &[u8]| Chunked::default().decode(input, &limits).map(|_| ());
+        assert_eq!(decode(b"1;abc\r\n"), Ok(()));
+        assert_eq!(decode(b"1;abcd\r\n"), Err(Reject::ChunkExtensionsTooLarge));
+        assert_eq!(decode(b"0\r\na: bcd\r\n\r\n"), Ok(()));
+        assert_eq!(decode(b"0\r\na: bcde\r\n\r\n"), Err(Reject::TrailersTooLarge));
+    }
+}

@@ -1,0 +1,156 @@
+//! The event-driven model: workers, each a thread with a reactor of its own that
+//! drives many connections. A connection stays with the worker it was given to.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+
+use super::native::{Line, Listeners, doors, refuse};
+use crate::conn::serve;
+use crate::error::{Error, Result};
+use crate::message::Peer;
+use crate::reactor::{Alarm, Reactor};
+use crate::server::accept::{Refusals, Socket};
+use crate::server::address::Listener;
+use crate::server::drain::{drain, end, stop_asked};
+use crate::server::shared::Shared;
+
+/// Connections accepted in a row before those there are have their turn.
+const ACCEPT_TURN: usize = 32;
+/// Connections taken from the backlog when the server stops: about as many as it
+/// holds.
+const LAST: usize = 1024;
+
+/// The workers of a server.
+struct Crew {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    refusals: Refusals,
+    /// Workers that have not ended.
+    working: AtomicUsize,
+}
+
+struct Worker {
+    reactor: Reactor,
+    /// Connections it drives; so many that it gets no more once it has ended.
+    load: Arc<AtomicUsize>,
+}
+
+/// A connection's part in its worker's load, until dropped.
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Drops what a worker has when it ends, however it ends.
+struct Ending {
+    crew: Arc<Crew>,
+    index: usize,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let worker = &self.crew.workers[self.index];
+        worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
+        worker.reactor.close();
+        // What another has just accepted may need it.
+        if self.crew.working.fetch_sub(1, Ordering::AcqRel) == 1 {
+            end(&self.crew.shared);
+        }
+    }
+}
+
+/// Starts the workers. They end when the server has stopped.
+pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
+    let doors = doors(listeners);
+    let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
+    let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
+    let (refusals, working) = (Refusals::default(), AtomicUsize::new(workers.len()));
+    let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals, working });
+    // All of them before the first worker runs: it may be told to stop at once, and
+    // then it closes the doors.
+    let ready = crew.workers.iter().enumerate().map(|(index, worker)| {
+        Ok((Ending { crew: Arc::clone(&crew), index }, Listeners::new(&worker.reactor, &doors)?))
+    });
+    for (ending, listeners) in ready.collect::<io::Result<Vec<_>>>()? {
+        let work = move || {
+            let (crew, index) = (&ending.crew, ending.index);
+            crew.workers[index].reactor.block_on(crew.work(index, listeners));
+        };
+        if let Err(error) = shared.threads.spawn("transom-worker", None, work) {
+            shared.stopper.stop(Duration::ZERO);
+            return Err(Error::Thread(error));
+        }
+    }
+    Ok(())
+}
+
+impl Crew {
+    /// A worker's life: accept until the server is asked to stop, drain until the
+    /// deadline, then cut. All do the same, so that none waits for one that a
+    /// handler holds.
+    async fn work(&self, index: usize, mut listeners: Listeners) {
+        future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
+        // They have connected in good faith: those that have asked get an answer.
+        for _ in 0..LAST {
+            let Some((socket, peer)) = listeners.accept_waiting() else { break };
+            self.admit(index, socket, peer);
+        }
+        listeners.close();
+        let mut alarm = Alarm::new(&self.workers[index].reactor);
+        drain(&self.shared, |cx, at| alarm.poll(cx, at)).await;
+    }
+
+    async fn accept_all(&self, index: usize, listeners: &mut Listeners) {
+        for turn in 1_usize.. {
+            if turn % ACCEPT_TURN == 0 {
+                future::yield_now().await;
+            }
+            let (socket, peer) = listeners.accept(|| self.shared.gate.make_room()).await;
+            self.admit(index, socket, peer);
+        }
+    }
+
+    /// Gives a connection that this worker accepted to one that has few.
+    fn admit(&self, index: usize, socket: Socket, peer: Peer) {
+        let worker = self.choose(index);
+        let admission = match self.shared.gate.admit(peer) {
+            Ok(admission) => admission,
+            Err(reject) => {
+                let connection = (socket, peer);
+                return refuse(&self.refusals, &worker.reactor, connection, reject, &self.shared);
+            }
+        };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let (load, shared) = (Load(Arc::clone(&worker.load)), Arc::clone(&self.shared));
+        let reactor = worker.reactor.clone();
+        worker.reactor.spawn(async move {
+            // A line is made within the task: what a task is given it keeps.
+            serve(Line::new(&reactor, socket), &shared.app, &admission.session).await;
+            drop(load);
+        });
+    }
+
+    /// The worker that accepted, unless another has clearly fewer connections:
+    /// handing over costs a wake. And only if that one is at hand: what is given to
+    /// a worker that a handler holds would wait as long.
+    fn choose(&self, index: usize) -> &Worker {
+        let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
+        let own = &self.workers[index];
+        match self.workers.iter().min_by_key(|worker| load(worker)) {
+            Some(least)
+                if load(own) > load(least) + 1 + load(least) / 8
+                    && least.reactor.is_at_hand(Instant::now()) =>
+            {
+                least
+            }
+            _ => own,
+        }
+    }
+}

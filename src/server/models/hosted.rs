@@ -1,0 +1,358 @@
+//! Serving within an executor of the host's, on the process-wide reactor of
+//! async-io; and, where there is no reactor of our own, the event-driven model.
+//!
+//! The only file that knows that executor and that reactor.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_executor::{Executor, Task};
+use async_io::{Async, Timer};
+use async_net::TcpStream;
+use async_net::unix::UnixStream;
+use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
+use log::Level;
+use socket2::SockRef;
+
+use crate::base::descriptor::hold_standard;
+use crate::base::guard::{Seldom, guarded};
+use crate::conn::{Transport, refuse_busy, serve};
+use crate::error::{Error, Result};
+use crate::message::Peer;
+use crate::server::accept::{Acceptor, Refusals, Socket, accept};
+use crate::server::address::{Bound, Listener, SocketFile};
+use crate::server::drain::{drain, end, stop_asked};
+use crate::server::shared::Shared;
+
+/// Connections accepted in a row before those there are have their turn.
+const ACCEPT_TURN: usize = 32;
+
+/// Starts the workers. They end when the server has stopped.
+#[cfg(any(not(target_os = "linux"), transom_portable))]
+pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, stop) = async_channel::bounded::<()>(1);
+    let main = executor.spawn(run(Arc::clone(shared), Arc::downgrade(&executor), listeners, stopped));
+    main.detach();
+    for _ in 0..workers {
+        let (executor, stop) = (Arc::clone(&executor), stop.clone());
+        let worker = move || {
+            // The channel closes when the server has stopped.
+            let _ = async_io::block_on(executor.run(stop.recv()));
+        };
+        if let Err(error) = shared.threads.spawn("transom-worker", None, worker) {
+            shared.stopper.stop(Duration::ZERO);
+            return Err(Error::Thread(error));
+        }
+    }
+    Ok(())
+}
+
+/// Serves within the caller's executor, whichever it is.
+pub(in crate::server) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
+    let executor = Arc::new(Executor::new());
+    let listeners = register(listeners)?;
+    let (stopped, _stop) = async_channel::bounded::<()>(1);
+    executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
+    Ok(())
+}
+
+/// Serves one connection within the caller's executor.
+pub(in crate::server) async fn serve_stream<S>(shared: &Shared, refusals: &Refusals, stream: S, peer: Peer)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let stream = Timed::new(stream);
+    match shared.gate.admit(peer) {
+        Ok(admission) => serve(stream, &shared.app, &admission.session).await,
+        Err(reject) => {
+            shared.app.tell(reject, peer);
+            if let Some(_refusal) = refusals.begin() {
+                refuse_busy(stream, reject, &shared.app.config).await;
+            }
+        }
+    }
+}
+
+/// A listener in the process-wide reactor.
+struct Registered {
+    socket: Async<Bound>,
+    alarm: Alarm,
+    told: Seldom,
+    binder: Option<u32>,
+    #[expect(dead_code, reason = "goes when the listener goes")]
+    file: Option<SocketFile>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.socket.get_ref().shut(self.binder);
+    }
+}
+
+fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
+    let register = |listener: Listener| {
+        let Listener { socket, file, binder, .. } = listener;
+        let (socket, alarm, told) = (Async::new_nonblocking(socket)?, Alarm::default(), Seldom::default());
+        Ok(Registered { socket, alarm, told, binder, file })
+    };
+    // Those of async-io are not to be these.
+    let _held = hold_standard();
+    // The first registration of a process starts the thread of async-io, which panics if
+    // there is none to be had.
+    let registered = guarded("the reactor of async-io", || listeners.into_iter().map(register).collect());
+    registered.unwrap_or_else(|| Err(Error::Thread(io::ErrorKind::WouldBlock.into())))
+}
+
+impl Acceptor for Registered {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        loop {
+            match self.socket.get_ref().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_readable(cx))?;
+                }
+                accepted => return Poll::Ready(accepted),
+            }
+        }
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn told(&self) -> &Seldom {
+        &self.told
+    }
+}
+
+/// A server's life: accept until it is asked to stop, drain until the deadline,
+/// then cut. `_stopped` is dropped at the end, which ends the workers.
+///
+/// An executor owns its tasks until they end: if they owned it too, one that is
+/// abandoned would never be dropped, nor would listeners and connections.
+async fn run(
+    shared: Arc<Shared>,
+    executor: Weak<Executor<'static>>,
+    listeners: Vec<Registered>,
+    _stopped: async_channel::Sender<()>,
+) {
+    let accepting: Vec<Task<()>> = listeners
+        .into_iter()
+        .filter_map(|listener| {
+            let accepting = accept_all(listener, Arc::clone(&shared), executor.clone());
+            Some(executor.upgrade()?.spawn(accepting))
+        })
+        .collect();
+    stop_asked(&shared).await;
+    drop(accepting);
+    drain_here(&shared).await;
+}
+
+/// Drains within whatever executor this runs in; that is the server's end.
+pub(in crate::server) async fn drain_here(shared: &Shared) {
+    let mut alarm = Alarm::default();
+    drain(shared, |cx, at| alarm.poll(cx, at)).await;
+    end(shared);
+}
+
+async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
+    let refusals = Refusals::default();
+    for turn in 1_usize.. {
+        if turn % ACCEPT_TURN == 0 {
+            future::yield_now().await;
+        }
+        let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
+        let admitted = match socket {
+            Socket::Tcp(stream) => TcpStream::try_from(stream)
+                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
+            Socket::Unix(stream) => UnixStream::try_from(stream)
+                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
+        };
+        if let Err(error) = admitted {
+            listener.told.tell(Level::Error, format_args!("cannot register a connection: {error}"));
+        }
+    }
+}
+
+fn admit<S>(
+    stream: Timed<S>,
+    peer: Peer,
+    shared: &Arc<Shared>,
+    executor: &Weak<Executor<'static>>,
+    refusals: &Refusals,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(executor) = executor.upgrade() else { return };
+    let shared = Arc::clone(shared);
+    match shared.gate.admit(peer) {
+        Ok(admission) => {
+            executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
+        }
+        Err(reject) => {
+            shared.app.tell(reject, peer);
+            if let Some(refusal) = refusals.begin() {
+                let refuse = async move {
+                    refuse_busy(stream, reject, &shared.app.config).await;
+                    drop(refusal);
+                };
+                executor.spawn(refuse).detach();
+            }
+        }
+    }
+}
+
+/// A stream with the reactor's timer: the transport of this model.
+struct Timed<S> {
+    stream: S,
+    alarm: Alarm,
+    /// The socket, if it is one of the server's own.
+    socket: Option<fn(&S) -> SockRef<'_>>,
+    reset: bool,
+}
+
+impl<S> Timed<S> {
+    /// Of a stream of the host's, which knows no reset and may hold back what is written.
+    fn new(stream: S) -> Self {
+        Self { stream, alarm: Alarm::default(), socket: None, reset: false }
+    }
+
+    /// Of a socket, which hands all that is written to the system.
+    fn socket(stream: S) -> Self
+    where
+        S: AsFd,
+    {
+        Self { stream, alarm: Alarm::default(), socket: Some(|stream| SockRef::from(stream)), reset: false }
+    }
+}
+
+/// Ends the connection, whoever else has its descriptor, as the reactor of our own does.
+impl<S> Drop for Timed<S> {
+    fn drop(&mut self) {
+        let Some(socket) = self.socket.map(|socket| socket(&self.stream)) else { return };
+        #[cfg(target_os = "linux")]
+        if self.reset && rustix::net::connect_unspec(&*socket).is_ok() {
+            return;
+        }
+        // If the other end was faster, all the better.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn held(&self) -> Option<usize> {
+        self.socket.map(|_| 0)
+    }
+
+    fn reset_on_close(&mut self, reset: bool) {
+        self.reset = reset;
+        if let Some(socket) = self.socket {
+            // Also that of a process that ends meanwhile (socket(7), `SO_LINGER`).
+            let _ = socket(&self.stream).set_linger(reset.then_some(Duration::ZERO));
+        }
+    }
+}
+
+/// One timer for many deadlines. It is only ever set earlier: a deadline that
+/// moves away, as most do with each request, costs nothing until the timer
+/// fires and is set anew.
+#[derive(Default)]
+pub(in crate::server) struct Alarm(Option<(Instant, Timer)>);
+
+impl Alarm {
+    pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        loop {
+            let (set, timer) = match &mut self.0 {
+                Some((set, timer)) if *set <= at => (*set, timer),
+                _ => {
+                    let (_, timer) = self.0.insert((at, Timer::at(at)));
+                    (at, timer)
+                }
+            };
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+            if set >= at {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener as Listening, TcpStream as Client};
+
+    use super::*;
+
+    /// A connection's transport, a descriptor as a child has that was forked, and the client.
+    fn connection() -> (Timed<TcpStream>, Client, Client) {
+        let listening = Listening::bind("127.0.0.1:0").unwrap();
+        let client = Client::connect(listening.local_addr().unwrap()).unwrap();
+        let (ours, _) = listening.accept().unwrap();
+        let held = ours.try_clone().unwrap();
+        (Timed::socket(TcpStream::try_from(ours).unwrap()), held, client)
+    }
+
+    #[test]
+    fn a_hosted_connection_ends_for_its_client_though_another_process_has_its_descriptor() {
+        let (ours, held, mut client) = connection();
+        drop(ours);
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        drop(held);
+        let (mut ours, held, mut client) = connection();
+        ours.reset_on_close(true);
+        drop(ours);
+        let end = client.read(&mut [0; 8]);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        drop(held);
+    }
+}

@@ -1,0 +1,272 @@
+//! The thread's own reactor, as connections and listeners see it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::base::guard::Seldom;
+use crate::conn::{Transport, refuse_busy};
+use crate::error::Reject;
+use crate::message::Peer;
+use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
+use crate::server::accept::{Acceptor, Refusals, Socket, accept};
+use crate::server::address::Listener;
+use crate::server::shared::Shared;
+
+/// A connection on a thread's reactor: the transport of the models that have one.
+pub(in crate::server) struct Line {
+    stream: Stream,
+    alarm: Alarm,
+    is_tcp: bool,
+    /// A handler may hold the thread, in between two looks at the clock.
+    may_be_held: bool,
+    /// Where others wait for it to end, if they do.
+    doors: Option<Arc<Vec<Door>>>,
+}
+
+impl Line {
+    pub fn new(reactor: &Reactor, socket: Socket) -> Self {
+        let (socket, is_tcp): (OwnedFd, _) = match socket {
+            Socket::Tcp(socket) => (socket.into(), true),
+            Socket::Unix(socket) => (socket.into(), false),
+        };
+        let (stream, alarm) = (Stream::new(reactor, socket), Alarm::new(reactor));
+        Self { stream, alarm, is_tcp, may_be_held: false, doors: None }
+    }
+
+    /// On a thread of its own, which its handlers may hold.
+    pub fn alone(self) -> Self {
+        Self { may_be_held: true, ..self }
+    }
+
+    /// The same, with others waiting behind these doors for as long as it lives: of
+    /// those who came while a handler held the thread no event has told.
+    pub fn before(self, doors: &Arc<Vec<Door>>) -> Self {
+        Self { doors: Some(Arc::clone(doors)), ..self.alone() }
+    }
+}
+
+impl Transport for Line {
+    /// The time of the thread's turn, as good as now if nothing holds it.
+    fn now(&self) -> Instant {
+        if self.may_be_held { Instant::now() } else { self.stream.reactor().now() }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_readable(cx)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: &File,
+        at: u64,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_send_file(cx, file, at, most)
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.doors.as_ref().is_some_and(|doors| doors.iter().any(is_waited_at))
+    }
+
+    fn is_closed_by_drop(&self) -> bool {
+        true
+    }
+
+    fn reset_on_close(&mut self, reset: bool) {
+        if self.is_tcp {
+            self.stream.reset_on_close(reset);
+        }
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// Tells the host of a connection that there is no room for, and the client, beside
+/// what the reactor's thread does.
+pub(in crate::server) fn refuse(
+    refusals: &Refusals,
+    reactor: &Reactor,
+    (socket, peer): (Socket, Peer),
+    reject: Reject,
+    shared: &Arc<Shared>,
+) {
+    shared.app.tell(reject, peer);
+    if let Some(refusal) = refusals.begin() {
+        let (line, shared) = (Line::new(reactor, socket), Arc::clone(shared));
+        reactor.spawn(async move {
+            refuse_busy(line, reject, &shared.app.config).await;
+            drop(refusal);
+        });
+    }
+}
+
+/// A listener that any number of threads accept from. Closed by one of them, it
+/// is closed.
+pub(in crate::server) type Door = Arc<Mutex<Option<Listener>>>;
+
+/// What doors there are to a server.
+pub(in crate::server) fn doors(listeners: Vec<Listener>) -> Vec<Door> {
+    listeners.into_iter().map(|listener| Arc::new(Mutex::new(Some(listener)))).collect()
+}
+
+/// A door on a thread's reactor.
+struct Watched {
+    watch: Watch,
+    door: Door,
+}
+
+impl Watched {
+    fn new(reactor: &Reactor, door: &Door) -> io::Result<Self> {
+        let watch = match &*lock(door) {
+            Some(listener) => reactor.watch_shared(&listener.socket)?,
+            None => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok(Self { watch, door: Arc::clone(door) })
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.door) {
+            Some(listener) => listener.socket.accept(),
+            // As if nobody ever came again.
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        })
+    }
+
+    /// Ready when a client waits in the backlog.
+    fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let tick = ready!(self.watch.poll_ready(cx, Way::Read));
+            if is_waited_at(&self.door) {
+                return Poll::Ready(());
+            }
+            self.watch.clear(Way::Read, tick);
+        }
+    }
+}
+
+fn lock(door: &Door) -> MutexGuard<'_, Option<Listener>> {
+    door.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a client waits in the backlog.
+fn is_waited_at(door: &Door) -> bool {
+    lock(door).as_ref().is_some_and(|listener| is_readable(&listener.socket))
+}
+
+/// Whether there is something to read, or to accept, now.
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// All doors of a server, on the reactor of a thread that accepts.
+pub(in crate::server) struct Listeners {
+    watched: Vec<Watched>,
+    alarm: Alarm,
+    told: Seldom,
+    /// Who is asked first, in turn, so that none is passed over.
+    turn: usize,
+}
+
+impl Listeners {
+    pub fn new(reactor: &Reactor, doors: &[Door]) -> io::Result<Self> {
+        let watched = doors.iter().map(|door| Watched::new(reactor, door));
+        let watched = watched.collect::<io::Result<_>>()?;
+        Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), turn: 0 })
+    }
+
+    /// The next connection of any of them; `make_room` is called when the system has
+    /// none for it.
+    pub async fn accept(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
+        accept(self, make_room).await
+    }
+
+    /// A connection that is there already.
+    pub fn accept_waiting(&mut self) -> Option<(Socket, Peer)> {
+        match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Ready when a client waits in the backlog of one.
+    pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waiting = self.watched.iter().any(|listener| listener.poll_waiting(cx).is_ready());
+        if waiting { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Listens no more, on any thread: clients are refused.
+    pub fn close(&mut self) {
+        for listener in self.watched.drain(..) {
+            if let Some(listener) = lock(&listener.door).take() {
+                listener.socket.shut(listener.binder);
+            }
+        }
+    }
+}
+
+impl Acceptor for Listeners {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        let count = self.watched.len();
+        self.turn = self.turn.wrapping_add(1);
+        for place in 0..count {
+            let listener = &self.watched[(self.turn + place) % count];
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        self.alarm.poll(cx, at)
+    }
+
+    fn told(&self) -> &Seldom {
+        &self.told
+    }
+}

@@ -1,0 +1,76 @@
+//! The sequential model: one thread accepts a connection, serves it to its end,
+//! and only then accepts the next.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_lite::future;
+
+use super::native::{Door, Line, Listeners, doors};
+use crate::conn::{Stage, serve};
+use crate::error::{Error, Result};
+use crate::message::Peer;
+use crate::reactor::{Alarm, Reactor};
+use crate::server::address::Listener;
+use crate::server::drain::{drain, end, stop_asked};
+use crate::server::shared::Shared;
+
+/// Starts the thread. It ends when the server has stopped.
+pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
+    let reactor = Reactor::new()?;
+    let doors = Arc::new(doors(listeners));
+    let listeners = Listeners::new(&reactor, &doors)?;
+    let shared = Arc::clone(shared);
+    let threads = Arc::clone(&shared.threads);
+    let serving = threads.spawn("transom-sequential", None, move || {
+        let serving = serve_all(&shared, &reactor, &doors, listeners);
+        let stopping = async {
+            stop_asked(&shared).await;
+            let mut alarm = Alarm::new(&reactor);
+            drain(&shared, |cx, at| alarm.poll(cx, at)).await;
+            end(&shared);
+        };
+        reactor.block_on(future::zip(serving, stopping));
+    });
+    serving.map_err(Error::Thread)
+}
+
+/// Serves one connection after another, until the server is asked to stop.
+async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, mut listeners: Listeners) {
+    while let Some((socket, peer)) = future::or(
+        async {
+            stop_asked(shared).await;
+            None
+        },
+        // Nobody else is inside.
+        async { Some(listeners.accept(|| ()).await) },
+    )
+    .await
+    {
+        serve_one(shared, Line::new(reactor, socket).before(doors), peer, &mut listeners).await;
+    }
+    // An upgraded connection that the host keeps still knows of them.
+    listeners.close();
+}
+
+/// Serves a connection; when others wait, it is asked to make room for them.
+async fn serve_one(shared: &Shared, line: Line, peer: Peer, listeners: &mut Listeners) {
+    // There is room for one, always.
+    let Ok(admission) = shared.gate.admit(peer) else { return };
+    let session = &admission.session;
+    let mut serving = pin!(serve(line, &shared.app, session));
+    let mut alone = true;
+    poll_fn(|cx| {
+        if shared.stopper.is_stopping() {
+            // So that clients are refused, rather than kept waiting for nothing.
+            listeners.close();
+        }
+        if alone && listeners.poll_waiting(cx).is_ready() {
+            alone = false;
+            session.advance(Stage::Leaving);
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
+}
