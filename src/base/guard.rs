@@ -13,7 +13,7 @@ use log::Level;
 /// Runs what may run the host's code. If that panics it tells the host, with `what`
 /// for a subject, and the result is `None`.
 pub(crate) fn guarded<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
-    caught(what, run).map_err(|fault| tell(Level::Error, format_args!("{fault}"))).ok()
+    caught(what, run).map_err(|fault| log_event(Level::Error, format_args!("{fault}"))).ok()
 }
 
 /// Runs what may run the host's code. If that panics the error is the line for the log,
@@ -29,7 +29,7 @@ pub(crate) fn caught<R>(what: &str, run: impl FnOnce() -> R) -> Result<R, String
 
 /// Tells the host. A logger that panics, as one does that prints to a full disk, costs
 /// the line.
-pub(crate) fn tell(level: Level, line: fmt::Arguments<'_>) {
+pub(crate) fn log_event(level: Level, line: fmt::Arguments<'_>) {
     let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{line}")));
     if let Err(panic) = told {
         mem::forget(panic);
@@ -50,7 +50,7 @@ impl Seldom {
         if last.is_none_or(|last| now.saturating_duration_since(last) >= Self::PAUSE) {
             *last = Some(now);
             drop(last);
-            tell(level, line);
+            log_event(level, line);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use log::Level;
 
-use crate::base::guard::{Seldom, guarded, tell};
+use crate::base::guard::{Seldom, guarded, log_event};
 use crate::base::memory::Budget;
 use crate::base::pool::Pool;
 use crate::config::Config;
@@ -33,7 +33,7 @@ impl App {
     /// Tells the host of a refusal: the log and the hook. If the hook panics, the client
     /// still gets its answer.
     pub fn tell(&self, reject: Reject, peer: Peer) {
-        tell(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
+        log_event(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
         guarded("the hook for refusals", || (self.on_refusal)(&Refusal { reject, peer }));
     }
 }

@@ -12,7 +12,7 @@ use super::exchange::Begun;
 use super::paced::PacedStream;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport};
-use crate::base::guard::tell;
+use crate::base::guard::log_event;
 use crate::config::Config;
 use crate::error::Reject;
 use crate::http1::{Facts, HeadReader, asks_for_head};
@@ -217,7 +217,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// An answer does not reach the client.
     pub fn give_up(&self, error: &io::Error) {
         let (peer, reason) = (self.session.client.peer, error.to_string());
-        tell(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
+        log_event(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
         self.session.client.mark_lost();
     }
 }

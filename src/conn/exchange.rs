@@ -15,7 +15,7 @@ use super::date::DateLine;
 use super::incoming::Incoming;
 use super::label::Label;
 use super::{Stage, Transport, incoming, outgoing};
-use crate::base::guard::tell;
+use crate::base::guard::log_event;
 use crate::body::Body;
 use crate::error::Reject;
 use crate::fields::Headers;
@@ -161,7 +161,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         match self.wait(reply, endpoint, &asked, &mut incoming).await {
             Ok(response) => self.respond(&asked, label, incoming, response).await,
             Err(reject) => {
-                tell(Level::Warn, format_args!("a handler did not answer in time {label}"));
+                log_event(Level::Warn, format_args!("a handler did not answer in time {label}"));
                 self.refuse(asked.is_head, reject)
             }
         }
@@ -239,7 +239,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         is_read: bool,
     ) {
         if let Some(fault) = take_fault(response, asked, is_read) {
-            self.tell_of(asked, label, |label| tell(Level::Error, format_args!("{fault} {label}")));
+            self.tell_of(asked, label, |label| log_event(Level::Error, format_args!("{fault} {label}")));
         }
         if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
             if matches!(reject, Reject::PoolFull | Reject::NoThread) {
@@ -269,7 +269,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         for fault in response.unsent(plan.announces_trailers || is_old) {
             let status = response.status.as_str();
             self.tell_of(asked, label, |label| {
-                tell(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
+                log_event(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
             });
         }
     }

@@ -11,7 +11,7 @@ use log::Level;
 use super::Transport;
 use super::incoming::Incoming;
 use super::wire::{self, Wire};
-use crate::base::guard::{guarded, tell};
+use crate::base::guard::{guarded, log_event};
 use crate::body::Body;
 use crate::config::Config;
 use crate::fields::Headers;
@@ -85,7 +85,10 @@ pub(super) async fn send<T: Transport>(
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let reason = error.to_string();
-                    tell(Level::Warn, format_args!("a response body broke off: {}", reason.escape_debug()));
+                    log_event(
+                        Level::Warn,
+                        format_args!("a response body broke off: {}", reason.escape_debug()),
+                    );
                     return Poll::Ready(Err(error));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -217,7 +220,10 @@ impl Framer {
 
     fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) {
         if self.left < bytes.len() as u64 {
-            tell(Level::Error, format_args!("a response body is longer than its Content-Length: cut off"));
+            log_event(
+                Level::Error,
+                format_args!("a response body is longer than its Content-Length: cut off"),
+            );
             bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         }
         if bytes.is_empty() {
@@ -248,7 +254,7 @@ impl Framer {
                 out.extend_from_slice(b"\r\n");
             }
             Payload::Length(_) if self.left > 0 => {
-                tell(Level::Error, format_args!("a response body is shorter than its Content-Length"));
+                log_event(Level::Error, format_args!("a response body is shorter than its Content-Length"));
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             Payload::Length(_) => {
@@ -263,6 +269,6 @@ impl Framer {
 /// Tells of the trailer fields that are not sent.
 fn tell_unsent(trailers: &Headers, is_unsent: impl Fn(&str) -> bool, why: &str) {
     for (name, _) in trailers.iter().filter(|(name, _)| is_unsent(name)) {
-        tell(Level::Warn, format_args!("trailer {name:?} is not sent: {why}"));
+        log_event(Level::Warn, format_args!("trailer {name:?} is not sent: {why}"));
     }
 }

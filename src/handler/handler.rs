@@ -8,7 +8,7 @@ use log::Level;
 use super::answering::Answering;
 use super::responder::{Answer, Responder};
 use crate::base::driving;
-use crate::base::guard::{caught, tell};
+use crate::base::guard::{caught, log_event};
 use crate::base::pool::{Pool, PoolFull};
 use crate::error::Reject;
 use crate::message::{IntoResponse, Request, Response};
@@ -233,7 +233,7 @@ where
             let Some(responder) = queued.begin() else { return };
             let response = caught(HANDLER, || function(request).into_response()).unwrap_or_else(|fault| {
                 if responder.is_over() {
-                    tell(Level::Error, format_args!("{fault}"));
+                    log_event(Level::Error, format_args!("{fault}"));
                 }
                 Response::failed(fault)
             });

@@ -7,7 +7,7 @@ use std::{fmt, mem};
 use http::Method;
 use log::Level;
 
-use crate::base::guard::{guarded, tell};
+use crate::base::guard::{guarded, log_event};
 use crate::error::Gone;
 use crate::fields::Headers;
 use crate::http1::announce_early;
@@ -247,7 +247,7 @@ impl Drop for Answer {
         if let Some(failure) =
             response.as_ref().and_then(|response| response.extra.as_ref()?.failure.as_ref())
         {
-            tell(Level::Error, format_args!("{failure}"));
+            log_event(Level::Error, format_args!("{failure}"));
         }
         drop(response);
         for watcher in watchers {

@@ -7,7 +7,7 @@ use http::{Method, StatusCode, Version};
 use log::Level;
 
 use super::{Client, Params, Peer, RequestHead, Target};
-use crate::base::guard::tell;
+use crate::base::guard::log_event;
 use crate::body::Body;
 use crate::error::{Gone, Reject};
 use crate::fields::{Headers, unsent};
@@ -272,7 +272,7 @@ impl Request {
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
         for fault in unsent(StatusCode::EARLY_HINTS, &fields, None, false) {
             let (method, path) = (self.method(), self.path());
-            tell(Level::Warn, format_args!("early hints of {method} {path}: {fault}"));
+            log_event(Level::Warn, format_args!("early hints of {method} {path}: {fault}"));
         }
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }

@@ -40,7 +40,7 @@ use task::Tasks;
 pub(crate) use watch::Watch;
 
 use crate::base::descriptor::apart;
-use crate::base::guard::{Seldom, tell};
+use crate::base::guard::{Seldom, log_event};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
@@ -168,7 +168,7 @@ impl Reactor {
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             // Nothing that a program can bring about: the descriptors are ours.
-            Err(error) => tell(Level::Error, format_args!("epoll_wait failed: {error}")),
+            Err(error) => log_event(Level::Error, format_args!("epoll_wait failed: {error}")),
         }
         self.0.bell.awake();
         let watched = self.0.watched();

@@ -9,7 +9,7 @@ use log::Level;
 use super::address::Address;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
-use crate::base::guard::tell;
+use crate::base::guard::log_event;
 use crate::error::{Error, Result};
 
 /// How long past the deadline of a stop its threads are waited for.
@@ -94,7 +94,7 @@ impl Handle {
         if !self.shared.threads.is_current() {
             let until = Instant::now().checked_add(deadline.saturating_add(JOIN_GRACE));
             if !self.shared.threads.wait(until) {
-                tell(Level::Warn, format_args!("stopped, but a handler still holds a thread"));
+                log_event(Level::Warn, format_args!("stopped, but a handler still holds a thread"));
             }
         }
         self.report()
