@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::callback::transom_callback;
-use crate::user_data::UserData;
+use crate::user_data::{UserData, transom_callback};
 
 /// The host's functions for a thread's start and end.
 pub(crate) struct Hooks {

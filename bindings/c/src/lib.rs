@@ -23,11 +23,11 @@ mod guard;
 
 mod bell;
 mod bytes;
-mod callback;
 mod error;
 mod events;
 mod exchange;
 mod file;
+mod handler;
 mod hooks;
 mod library;
 mod listeners;

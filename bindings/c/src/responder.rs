@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use transom::{Body, Bytes, InvalidHeader, Response, StatusCode};
 
 use crate::bytes::{array, copied, input, place, text};
-use crate::callback::transom_callback;
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
-use crate::user_data::{UserData, transom_free_fn};
+use crate::user_data::{UserData, transom_callback, transom_free_fn};
 use crate::writer::{self, transom_writer};
 
 /// The right to answer one request, once. It is yours: answer with it, or free

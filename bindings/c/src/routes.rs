@@ -7,8 +7,8 @@ use std::sync::Arc;
 use transom::Method;
 
 use crate::bytes::text;
-use crate::callback::{Callback, transom_handler};
 use crate::error::{status_of, transom_error};
+use crate::handler::{Callback, transom_handler};
 use crate::server::transom_server;
 use crate::setup::Endpoint;
 use crate::status::transom_status;

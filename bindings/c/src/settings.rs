@@ -9,13 +9,12 @@ use std::time::Duration;
 use transom::{Limits, Model, Timeouts};
 
 use crate::bytes::text;
-use crate::callback::transom_callback;
 use crate::error::transom_error;
 use crate::hooks::Hooks;
 use crate::names::unknown;
 use crate::server::transom_server;
 use crate::status::transom_status;
-use crate::user_data::{UserData, transom_free_fn};
+use crate::user_data::{UserData, transom_callback, transom_free_fn};
 
 /// How the server drives its connections, by name: "event" (the default),
 /// "threads" or "sequential". Handlers, limits, timeouts and stops are the same

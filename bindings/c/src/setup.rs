@@ -7,7 +7,7 @@ use transom::{
     Timeouts,
 };
 
-use crate::callback::Callback;
+use crate::handler::Callback;
 use crate::hooks::Hooks;
 use crate::process;
 use crate::queue::Queue;

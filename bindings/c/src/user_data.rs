@@ -2,6 +2,9 @@
 
 use std::ffi::c_void;
 
+/// Something the host wants to be told.
+pub type transom_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
 /// Frees what was handed over as `user_data` (for transom_responder_send_owned:
 /// the bytes). It runs exactly once: after the last use, at once when the
 /// registration fails, on whatever thread that happens. May be NULL.

@@ -4,7 +4,6 @@ use std::ffi::c_void;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Wake, Waker};
 
-use crate::callback::transom_callback;
 use crate::events::transom_event_kind::{
     TRANSOM_EVENT_GONE, TRANSOM_EVENT_OVER, TRANSOM_EVENT_WRITABLE, TRANSOM_EVENT_WRITER_GONE,
 };
@@ -12,7 +11,7 @@ use crate::events::{Notice, transom_events};
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
-use crate::user_data::{UserData, transom_free_fn};
+use crate::user_data::{UserData, transom_callback, transom_free_fn};
 use crate::writer::{Open, find, transom_writer};
 
 /// Whether nobody reads any more: the client has left, or the answer was cut off. What is

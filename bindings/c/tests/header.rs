@@ -22,7 +22,7 @@ const FILES: [(&str, &str); 18] = [
     ("error", ""),
     ("bytes", ""),
     ("user_data", ""),
-    ("callback", ""),
+    ("handler", ""),
     ("server", "A server: made and freed"),
     ("routes", "A server: who answers what"),
     ("settings", "A server: settings, before it is started"),

@@ -22,9 +22,6 @@ pub type transom_handler = Option<
     ),
 >;
 
-/// Something the host wants to be told.
-pub type transom_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
-
 /// A route's handler.
 pub(crate) struct Callback {
     pub function: unsafe extern "C" fn(*mut c_void, *const transom_request, *mut transom_responder),
