@@ -11,8 +11,8 @@ use std::{io, mem, ptr};
 use crate::bell::Bell;
 use crate::bytes::{borrow, place, room};
 use crate::process::Process;
-use crate::settings::duration;
 use crate::status::transom_status;
+use crate::timeout::duration;
 
 /// What an event says. More will follow: pass over those that you do not know.
 #[repr(C)]

@@ -48,6 +48,7 @@ mod settings;
 mod setup;
 mod slots;
 mod status;
+mod timeout;
 mod user_data;
 mod watch;
 mod writer;

@@ -10,9 +10,9 @@ use crate::packed::{Answer, Packer};
 use crate::queue::Queue;
 use crate::responder::{bad_header, status_code, transom_responder};
 use crate::server::transom_server;
-use crate::settings::duration;
 use crate::slots::Handle;
 use crate::status::transom_status;
+use crate::timeout::duration;
 
 /// Fetches requests of pull routes: waits until one is queued, and fills `buf`
 /// with the records of up to `max` that are queued then; it never waits for

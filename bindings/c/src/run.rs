@@ -11,9 +11,9 @@ use crate::listeners::inherit;
 use crate::process;
 use crate::running::Running;
 use crate::server::transom_server;
-use crate::settings::{FOREVER, duration};
 use crate::setup::bind;
 use crate::status::transom_status;
+use crate::timeout::{FOREVER, duration};
 
 /// Listens on an address, before the server is started: clients can connect,
 /// and are served from the start on. May be called several times.

@@ -10,8 +10,8 @@ use crate::error::status_of;
 use crate::hooks::Hooks;
 use crate::process;
 use crate::queue::Queue;
-use crate::settings::FOREVER;
 use crate::status::transom_status;
+use crate::timeout::FOREVER;
 
 #[derive(Default)]
 struct Stop {

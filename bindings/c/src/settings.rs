@@ -4,7 +4,6 @@ use std::ffi::{c_char, c_void};
 use std::ops::RangeInclusive;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use transom::{Limits, Model, Timeouts};
 
@@ -14,6 +13,7 @@ use crate::hooks::Hooks;
 use crate::names::unknown;
 use crate::server::transom_server;
 use crate::status::transom_status;
+use crate::timeout::{FOREVER, duration};
 use crate::user_data::{UserData, transom_callback, transom_free_fn};
 
 /// How the server drives its connections, by name: "event" (the default),
@@ -330,20 +330,6 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
         _ => return Err(unknown("timeout", name, Timeouts::names())),
     }
     Ok(())
-}
-
-/// For ever, as a deadline that overflows no clock.
-pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
-
-/// A time in milliseconds; `None` is for ever.
-pub(crate) fn duration(ms: i64) -> Result<Option<Duration>, transom_status> {
-    match ms {
-        -1 => Ok(None),
-        _ => match u64::try_from(ms) {
-            Ok(ms) => Ok(Some(Duration::from_millis(ms))),
-            Err(_) => Err(transom_status::TRANSOM_INVALID_ARGUMENT),
-        },
-    }
 }
 
 /// Runs `start` first and `stop` last on every thread of the library that runs

@@ -9,9 +9,9 @@ use transom::{BodyWriter, WriteError};
 
 use crate::bytes::{copied, input};
 use crate::events::{EventQueue, Notice, transom_event_kind};
-use crate::settings::duration;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
+use crate::timeout::duration;
 
 /// Fills the body of an answer under way. It is yours: finish it, or free it.
 /// It may be used from any thread. Like a responder it is a number in the shape
