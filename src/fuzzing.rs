@@ -2,20 +2,19 @@
 //! out. Compiled with `--cfg fuzzing` only, and no part of the API.
 
 use std::collections::VecDeque;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use http::Version;
 
 use crate::base::pool::Pool;
 use crate::base::threads::Threads;
 use crate::config::{Config, Limits};
 use crate::conn::{App, Session, Stage, Transport, serve};
+use crate::duplex::{DuplexStream, Link, Wire};
 use crate::error::Reject;
 use crate::handler::Router;
 use crate::http1::{Chunked, Framing, HeadReader};
@@ -167,10 +166,11 @@ impl Server {
     /// clock jumps to the next deadline.
     pub fn talk(&self, client: Client) -> Talk {
         let session = Session::new(Peer::Unknown, Arc::default());
-        let world = World(Arc::new(Mutex::new(State::new(client))));
+        let world = Arc::new(Mutex::new(World::new(client)));
+        let lock = || -> MutexGuard<'_, World> { world.lock().unwrap_or_else(PoisonError::into_inner) };
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&woken));
-        let mut task = pin!(serve(world.clone(), &self.0, &session));
+        let mut task = pin!(serve(DuplexStream::new(&world), &self.0, &session));
         let mut end = End::Own;
         loop {
             if woken.0.swap(false, Ordering::SeqCst) {
@@ -183,10 +183,10 @@ impl Server {
                 end = End::Never;
                 break;
             }
-            if client.stop.is_some_and(|at| world.lock().sent >= at) {
+            if client.stop.is_some_and(|at| lock().sent >= at) {
                 session.advance(Stage::Draining);
             }
-            let wakers = world.lock().step();
+            let wakers = lock().step();
             match wakers {
                 Some(wakers) => wakers.into_iter().for_each(Waker::wake),
                 None => {
@@ -195,7 +195,7 @@ impl Server {
                 }
             }
         }
-        let output = std::mem::take(&mut world.lock().output);
+        let output = std::mem::take(&mut lock().wire.outbox).into();
         Talk { output, end }
     }
 }
@@ -209,75 +209,56 @@ impl Wake for Woken {
     }
 }
 
-/// The client's end, and the clock.
-#[derive(Clone)]
-struct World(Arc<Mutex<State>>);
-
+/// A connection, its client, and a clock that jumps from deadline to deadline.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct State {
+struct World {
+    wire: Wire,
     pieces: VecDeque<Vec<u8>>,
     /// Pieces that have been sent.
     sent: usize,
-    /// Sent, not yet read.
-    inbox: VecDeque<u8>,
+    /// The client closes its sending side after the last piece.
     ends: bool,
-    has_ended: bool,
     takes: Option<usize>,
     takes_until: usize,
-    /// Whether the client takes more only in the next step.
+    /// The client takes more only in the next step.
     is_busy: bool,
-    output: Vec<u8>,
-    closed: bool,
     now: Instant,
     alarms: Vec<(Instant, Waker)>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
 }
 
 impl World {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     fn new(client: Client) -> Self {
         Self {
+            wire: Wire::default(),
             pieces: client.pieces.iter().map(|piece| piece.to_vec()).collect(),
             sent: 0,
-            inbox: VecDeque::new(),
             ends: client.ends,
-            has_ended: false,
             takes: client.takes,
             takes_until: client.takes_until.unwrap_or(usize::MAX),
             is_busy: false,
-            output: Vec::new(),
-            closed: false,
             now: Instant::now(),
             alarms: Vec::new(),
-            reader: None,
-            writer: None,
         }
     }
 
-    /// Lets the next thing happen; whom it wakes, or `None` if nothing is left.
+    /// Lets the next event happen. Returns the wakers to wake, or `None` if no event is left.
     fn step(&mut self) -> Option<Vec<Waker>> {
-        if self.output.len() < self.takes_until
-            && let Some(writer) = self.writer.take()
+        if self.wire.outbox.len() < self.takes_until
+            && let Some(writer) = self.wire.writer.take()
         {
             self.is_busy = false;
             return Some(vec![writer]);
         }
         if let Some(piece) = self.pieces.pop_front() {
-            self.inbox.extend(piece);
+            self.wire.inbox.extend(piece);
             self.sent += 1;
-            return Some(self.reader.take().into_iter().collect());
+            return Some(self.wire.reader.take().into_iter().collect());
         }
-        // A client that has seen the connection close goes as well.
-        let has_seen = self.closed && self.output.len() < self.takes_until;
-        if (self.ends || has_seen) && !self.has_ended {
-            self.has_ended = true;
-            return Some(self.reader.take().into_iter().collect());
+        // A client that has seen the server close its side closes its own.
+        let has_seen = self.wire.is_closed && self.wire.outbox.len() < self.takes_until;
+        if (self.ends || has_seen) && !self.wire.has_ended {
+            self.wire.has_ended = true;
+            return Some(self.wire.reader.take().into_iter().collect());
         }
         self.now = self.alarms.iter().map(|(at, _)| *at).min()?;
         let (due, later) = self.alarms.drain(..).partition(|(at, _)| *at <= self.now);
@@ -287,60 +268,34 @@ impl State {
     }
 }
 
-impl Transport for World {
+impl Link for World {
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    fn write_size(&mut self, offered: usize) -> usize {
+        let left = self.takes_until - self.wire.outbox.len();
+        if self.is_busy || left == 0 {
+            return 0;
+        }
+        self.is_busy = self.takes.is_some();
+        offered.min(self.takes.unwrap_or(usize::MAX)).min(left)
+    }
+}
+
+impl Transport for DuplexStream<World> {
     fn now(&self) -> Instant {
-        self.lock().now
+        self.link().now
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let mut state = self.lock();
-        if state.now >= at {
+        let mut world = self.link();
+        if world.now >= at {
             return Poll::Ready(());
         }
-        if !state.alarms.iter().any(|(other, _)| *other == at) {
-            state.alarms.push((at, cx.waker().clone()));
+        if !world.alarms.iter().any(|(other, _)| *other == at) {
+            world.alarms.push((at, cx.waker().clone()));
         }
         Poll::Pending
-    }
-}
-
-impl AsyncRead for World {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.lock();
-        assert!(!buffer.is_empty(), "a read into no room looks like the end");
-        if state.inbox.is_empty() && !state.has_ended {
-            state.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let length = state.inbox.len().min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(state.inbox.drain(..length)) {
-            *place = byte;
-        }
-        Poll::Ready(Ok(length))
-    }
-}
-
-impl AsyncWrite for World {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.lock();
-        assert!(!state.closed, "written after the close");
-        let left = state.takes_until - state.output.len();
-        if state.is_busy || left == 0 {
-            state.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let length = bytes.len().min(state.takes.unwrap_or(usize::MAX)).min(left);
-        state.is_busy = state.takes.is_some();
-        state.output.extend_from_slice(&bytes[..length]);
-        Poll::Ready(Ok(length))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().closed = true;
-        Poll::Ready(Ok(()))
     }
 }

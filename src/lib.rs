@@ -85,6 +85,8 @@ mod body;
 mod bounds;
 mod config;
 mod conn;
+#[cfg(any(test, fuzzing))]
+mod duplex;
 mod error;
 mod fields;
 #[cfg(fuzzing)]

@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod app;
+pub mod client;
 pub mod corpus;
+#[path = "../../src/duplex.rs"]
 pub mod duplex;
 pub mod escape;
 pub mod judge;

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use transom::{Peer, Service};
 
+use super::client::{Client, connect};
 use super::corpus::{Case, Stage, Then};
-use super::duplex::{Client, duplex};
 use super::escape::DATE;
 
 /// What is sent behind a case, and the answer if the connection is in step.
@@ -77,7 +77,7 @@ pub fn pieces(stage: &Stage, number: usize, cut: Cut) -> Vec<&[u8]> {
 
 /// Plays `case` once.
 pub fn play(service: &Service, case: &Case, cut: Cut) -> Outcome {
-    let (client, stream) = duplex(if cut == Cut::Bytes { 1 } else { usize::MAX });
+    let (client, stream) = connect(if cut == Cut::Bytes { 1 } else { usize::MAX });
     let serving = Box::pin(service.serve_connection(stream, Peer::Unknown));
     let mut player = Player { client, serving: Some(serving), woken: Arc::default() };
     player.settle();

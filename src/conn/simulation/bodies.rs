@@ -1,79 +1,47 @@
 //! Large bodies through the whole loop, over a transport in memory: what comes
 //! out, in which stretches, and how often the task is woken for it.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_lite::{AsyncRead, AsyncWrite};
 use http::Method;
 
 use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::conn::{App, Session, Transport, serve};
+use crate::duplex::{DuplexStream, Link, Wire};
 use crate::handler::{Route, Router};
 use crate::message::{Peer, Request, Response};
 
-/// A client that has sent all it will, and takes all it gets.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    /// What is left to read, and how much of it comes at once.
-    input: VecDeque<u8>,
+/// A client that has sent all it will, and takes all it gets. The clock stands still.
+struct Upload {
+    wire: Wire,
+    /// Bytes that one read takes.
     piece: usize,
-    /// What was written, each time.
-    writes: Vec<Vec<u8>>,
+    now: Instant,
 }
 
-impl Transport for Memory {
+impl Link for Upload {
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    fn read_size(&mut self, ready: usize) -> usize {
+        ready.min(self.piece)
+    }
+}
+
+impl Transport for DuplexStream<Upload> {
     fn now(&self) -> Instant {
-        Instant::now()
+        self.link().now
     }
 
     fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
         Poll::Pending
-    }
-}
-
-impl AsyncRead for Memory {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock().unwrap();
-        let length = state.piece.min(state.input.len()).min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(state.input.drain(..length)) {
-            *place = byte;
-        }
-        Poll::Ready(Ok(length))
-    }
-}
-
-impl AsyncWrite for Memory {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().unwrap().writes.push(bytes.to_vec());
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        self.poll_write(cx, &all)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -88,25 +56,26 @@ impl Wake for Flag {
 
 /// What became of what a client sent.
 struct Outcome {
-    writes: Vec<Vec<u8>>,
+    answers: Vec<u8>,
     /// How often the connection's task ran.
     polls: usize,
 }
 
 /// Serves a client that sends that much at once.
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
-    let client = Memory(Arc::new(Mutex::new(State { input: input.into(), piece, writes: Vec::new() })));
+    let wire = Wire { inbox: input.into(), has_ended: true, ..Wire::default() };
+    let client = Arc::new(Mutex::new(Upload { wire, piece, now: Instant::now() }));
     let app = App::new(router, Config::default(), Pool::in_place(), Box::new(|_| ()));
     let session = Session::new(Peer::Unknown, Arc::default());
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));
-    let mut connection = pin!(serve(client.clone(), &app, &session));
+    let mut connection = pin!(serve(DuplexStream::new(&client), &app, &session));
     let mut polls = 0;
     while flag.0.swap(false, Ordering::SeqCst) {
         polls += 1;
         if connection.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            let writes = std::mem::take(&mut client.0.lock().unwrap().writes);
-            return Outcome { writes, polls };
+            let answers = std::mem::take(&mut client.lock().unwrap().wire.outbox).into();
+            return Outcome { answers, polls };
         }
     }
     panic!("it hangs");
@@ -164,7 +133,7 @@ fn a_chunked_body_is_the_same_whatever_its_chunks_and_pieces() {
             let outcome = served(router, input.clone(), piece);
             let stretches = stretches.lock().unwrap();
             assert!(stretches.concat() == sent, "chunks of {size}, pieces of {piece}");
-            let answers = String::from_utf8(outcome.writes.concat()).unwrap();
+            let answers = String::from_utf8(outcome.answers).unwrap();
             assert!(answers.ends_with("next"), "chunks of {size}, pieces of {piece}: {answers}");
             if piece == usize::MAX {
                 assert!(stretches.len() < 50, "chunks of {size}: {} stretches", stretches.len());

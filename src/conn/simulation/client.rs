@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::moves::Tail;
 use super::script::{End, Piece, Script};
+use crate::duplex::Wire;
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the connection")]
 pub struct Client {
     /// What it is still to send after what it is sending.
     pieces: VecDeque<Piece>,
@@ -18,12 +18,6 @@ pub struct Client {
     is_blocked: bool,
     /// When it sends next, if that is known.
     pub next_send: Option<Instant>,
-    /// It has closed its sending side.
-    pub has_ended: bool,
-    /// It has broken the connection.
-    pub has_reset: bool,
-    /// On its side, and not read.
-    pub outbox: VecDeque<u8>,
     pub received: Vec<u8>,
     pub next_read: Option<Instant>,
     reads: usize,
@@ -43,9 +37,6 @@ impl Client {
             sending: VecDeque::new(),
             is_blocked: false,
             next_send: None,
-            has_ended: false,
-            has_reset: false,
-            outbox: VecDeque::new(),
             received: Vec::new(),
             next_read: None,
             reads: script.reads,
@@ -70,26 +61,26 @@ impl Client {
     }
 
     /// Sends as much as there is room for, or ends.
-    pub fn send(&mut self, now: Instant, inbox: &mut VecDeque<u8>, most: usize) {
+    pub fn send(&mut self, now: Instant, wire: &mut Wire, most: usize) {
         if self.sending.is_empty() {
             if let Some(piece) = self.pieces.pop_front() {
                 self.sending.extend(piece.bytes);
             } else if let Some(tail) = &self.tail {
                 self.sending.extend(&tail.bytes);
             } else {
-                (self.has_ended, self.has_reset) = (self.end == End::HalfClose, self.end == End::Reset);
+                (wire.has_ended, wire.has_reset) = (self.end == End::HalfClose, self.end == End::Reset);
                 self.next_send = None;
                 return;
             }
         }
-        let length = self.sending.len().min(most.saturating_sub(inbox.len()));
-        inbox.extend(self.sending.drain(..length));
+        let length = self.sending.len().min(most.saturating_sub(wire.inbox.len()));
+        wire.inbox.extend(self.sending.drain(..length));
         self.is_blocked = !self.sending.is_empty();
         if self.is_blocked {
             self.next_send = None;
         } else {
             self.send_next(now);
-            self.read_soon(now);
+            self.read_soon(now, wire);
         }
     }
 
@@ -107,28 +98,28 @@ impl Client {
     }
 
     /// Reads next in its time, if there is something and it wants to.
-    pub fn read_soon(&mut self, now: Instant) {
+    pub fn read_soon(&mut self, now: Instant, wire: &Wire) {
         let has_sent = self.pieces.is_empty() && self.sending.is_empty();
         let reads = self.received.len() < self.reads_until && (has_sent || !self.sends_first);
-        if reads && self.next_read.is_none() && !self.outbox.is_empty() {
+        if reads && self.next_read.is_none() && !wire.outbox.is_empty() {
             self.next_read = Some(now + self.read_wait);
         }
     }
 
-    pub fn read(&mut self, now: Instant) {
-        let length = self.outbox.len().min(self.reads);
-        self.received.extend(self.outbox.drain(..length));
+    pub fn read(&mut self, now: Instant, wire: &mut Wire) {
+        let length = wire.outbox.len().min(self.reads);
+        self.received.extend(wire.outbox.drain(..length));
         self.next_read = None;
-        self.read_soon(now);
+        self.read_soon(now, wire);
     }
 
     /// The server has closed: the client goes as well once it has read everything,
     /// unless it is of the kind that does not care. Says whether it has gone.
-    pub fn leaves(&mut self) -> bool {
-        let has_read = self.outbox.is_empty() && self.received.len() < self.reads_until && !self.sends_first;
-        let goes = has_read && !self.is_stubborn && !self.has_ended;
+    pub fn leaves(&mut self, wire: &mut Wire) -> bool {
+        let has_read = wire.outbox.is_empty() && self.received.len() < self.reads_until && !self.sends_first;
+        let goes = has_read && !self.is_stubborn && !wire.has_ended;
         if goes {
-            self.has_ended = true;
+            wire.has_ended = true;
             (self.next_send, self.is_blocked) = (None, false);
             self.sending.clear();
         }

@@ -1,20 +1,18 @@
-//! A transport without a socket, a clock without time, and an executor of one
-//! task that jumps from event to event.
+//! The world of a simulated connection: its client, its network, a virtual clock, and an
+//! executor of one task that jumps from event to event.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
-
-use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::client::Client;
 use super::random::Random;
 use super::script::{Buffering, Script};
 use crate::conn::{Session, Stage, Transport};
+use crate::duplex::{DuplexStream, Link, Wire};
 
 /// Bytes that the server's side holds unread: a client that sends more has to wait.
 const INBOX: usize = 16 * 1024;
@@ -26,24 +24,19 @@ pub const HELD: usize = 4 * 1024;
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
 
-struct State {
+pub struct State {
     start: Instant,
     now: Instant,
     random: Random,
     client: Client,
-    /// Sent and not yet read by the server.
-    inbox: VecDeque<u8>,
+    wire: Wire,
     buffering: Buffering,
-    /// Written and not yet handed on by the transport.
-    held: VecDeque<u8>,
     /// Whether the server's close is to be a reset.
     resets: bool,
     is_waited_for: bool,
     /// When the server asks the connection to end.
     stop: Option<(Instant, Stage)>,
     outcome: Outcome,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
     alarms: BTreeMap<Instant, Waker>,
 }
 
@@ -83,21 +76,18 @@ impl World {
             now: start,
             random: Random::new(!script.seed),
             client: Client::new(script, start),
-            inbox: VecDeque::new(),
+            wire: Wire::default(),
             buffering: script.buffering,
-            held: VecDeque::new(),
             resets: false,
             is_waited_for: script.is_waited_for,
             stop: script.stop.map(|(at, stage)| (start + at, stage)),
             outcome: Outcome::default(),
-            reader: None,
-            writer: None,
             alarms: BTreeMap::new(),
         })))
     }
 
-    pub fn transport(&self) -> SimTransport {
-        SimTransport(self.clone())
+    pub fn transport(&self) -> DuplexStream<State> {
+        DuplexStream::new(&self.0)
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -111,7 +101,7 @@ impl World {
 
     /// Returns how many bytes the client has not taken of those on its side.
     pub fn unread(&self) -> usize {
-        self.lock().client.outbox.len()
+        self.lock().wire.outbox.len()
     }
 
     /// Returns how many bytes have reached the client's side.
@@ -121,12 +111,7 @@ impl World {
 
     /// Ready at that time.
     pub fn poll_until(&self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let mut state = self.lock();
-        if state.now >= at {
-            return Poll::Ready(());
-        }
-        state.alarms.insert(at, cx.waker().clone());
-        Poll::Pending
+        self.lock().poll_until(cx, at)
     }
 
     pub async fn sleep(&self, length: Duration) {
@@ -185,23 +170,23 @@ impl State {
         let now = self.now;
         let mut wakers = Vec::new();
         if self.client.next_send.is_some_and(|at| at <= now) {
-            let before = self.inbox.len();
-            self.client.send(now, &mut self.inbox, INBOX);
-            if self.inbox.len() > before {
-                self.outcome.came += self.inbox.len() - before;
+            let before = self.wire.inbox.len();
+            self.client.send(now, &mut self.wire, INBOX);
+            if self.wire.inbox.len() > before {
+                self.outcome.came += self.wire.inbox.len() - before;
                 self.outcome.last_came = self.elapsed();
             }
-            wakers.extend(self.reader.take());
-            if self.client.has_reset {
-                wakers.extend(self.writer.take());
+            wakers.extend(self.wire.reader.take());
+            if self.wire.has_reset {
+                wakers.extend(self.wire.writer.take());
             }
         }
         if self.client.next_read.is_some_and(|at| at <= now) {
-            self.client.read(now);
-            wakers.extend(self.writer.take());
+            self.client.read(now, &mut self.wire);
+            wakers.extend(self.wire.writer.take());
         }
-        if self.outcome.closed.is_some() && self.client.leaves() {
-            wakers.extend(self.reader.take());
+        if self.outcome.closed.is_some() && self.client.leaves(&mut self.wire) {
+            wakers.extend(self.wire.reader.take());
         }
         let later = self.alarms.split_off(&(now + Duration::from_nanos(1)));
         wakers.extend(std::mem::replace(&mut self.alarms, later).into_values());
@@ -218,50 +203,35 @@ impl State {
         Some(stage)
     }
 
-    /// Lets bytes go to the client, as far as there is room.
-    fn deliver(&mut self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(WINDOW - self.client.outbox.len());
-        let length = if most > 0 && self.random.once_in(3) { 1 + self.random.below(most) } else { most };
-        self.client.outbox.extend(&bytes[..length]);
-        self.outcome.delivered += length;
-        self.client.read_soon(self.now);
-        length
+    fn poll_until(&mut self, cx: &Context<'_>, at: Instant) -> Poll<()> {
+        if self.now >= at {
+            return Poll::Ready(());
+        }
+        self.alarms.insert(at, cx.waker().clone());
+        Poll::Pending
     }
 
-    /// Lets go what is held back.
-    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.client.has_reset {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        while !self.held.is_empty() {
-            let room = WINDOW - self.client.outbox.len();
-            let next: Vec<u8> = self.held.iter().copied().take(room).collect();
-            let length = self.deliver(&next);
-            self.held.drain(..length);
-            if length == 0 {
-                self.writer = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Ok(()))
+    /// Returns a length that is shorter now and then, as of a read or a write.
+    fn shortened(&mut self, most: usize) -> usize {
+        if most > 0 && self.random.once_in(3) { 1 + self.random.below(most) } else { most }
     }
 
     /// The server has let go: what it left unread, or what the client sends from now
     /// on, is answered with a reset, and the client loses what it has not read.
     fn settle(&mut self) {
-        if self.resets || !self.inbox.is_empty() {
-            self.outcome.lost = self.client.outbox.drain(..).collect();
+        if self.resets || !self.wire.inbox.is_empty() {
+            self.outcome.lost = self.wire.outbox.drain(..).collect();
             return;
         }
         self.now = self.now.max(self.start + self.outcome.dropped);
-        while !self.client.outbox.is_empty() {
+        while !self.wire.outbox.is_empty() {
             match (self.client.next_read, self.client.next_bytes()) {
                 (Some(read), send) if send.is_none_or(|send| read <= send) => {
                     self.now = self.now.max(read);
-                    self.client.read(self.now);
+                    self.client.read(self.now, &mut self.wire);
                 }
                 (_, Some(_)) => {
-                    self.outcome.lost = self.client.outbox.drain(..).collect();
+                    self.outcome.lost = self.wire.outbox.drain(..).collect();
                     return;
                 }
                 _ => return,
@@ -270,95 +240,61 @@ impl State {
     }
 }
 
-pub struct SimTransport(World);
+impl Link for State {
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
 
-impl Drop for SimTransport {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.outcome.dropped = state.elapsed();
+    fn read_size(&mut self, ready: usize) -> usize {
+        self.shortened(ready)
+    }
+
+    fn write_size(&mut self, offered: usize) -> usize {
+        self.shortened(offered.min(WINDOW - self.wire.outbox.len()))
+    }
+
+    fn holds(&self) -> usize {
+        if self.buffering == Buffering::None { 0 } else { HELD }
+    }
+
+    fn on_read(&mut self) {
+        self.client.make_room(self.now);
+    }
+
+    fn on_write(&mut self, length: usize) {
+        self.outcome.delivered += length;
+        self.client.read_soon(self.now, &self.wire);
+    }
+
+    fn on_close(&mut self) {
+        self.outcome.closed = Some(self.elapsed());
+        self.client.leaves(&mut self.wire);
+    }
+
+    fn on_drop(&mut self) {
+        self.outcome.dropped = self.elapsed();
     }
 }
 
-impl Transport for SimTransport {
+impl Transport for DuplexStream<State> {
     fn now(&self) -> Instant {
-        self.0.lock().now
+        self.link().now
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        self.0.poll_until(cx, at)
+        self.link().poll_until(cx, at)
     }
 
     fn is_waited_for(&self) -> bool {
-        self.0.lock().is_waited_for
+        self.link().is_waited_for
     }
 
     fn held(&self) -> Option<usize> {
-        let state = self.0.lock();
-        (state.buffering != Buffering::Silent).then(|| state.held.len())
+        let state = self.link();
+        (state.buffering != Buffering::Silent).then(|| state.wire.held.len())
     }
 
     fn reset_on_close(&mut self, reset: bool) {
-        self.0.lock().resets = reset;
-    }
-}
-
-impl AsyncRead for SimTransport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        assert!(!buffer.is_empty(), "a read into no room looks like the end");
-        if state.client.has_reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if state.inbox.is_empty() {
-            if state.client.has_ended {
-                return Poll::Ready(Ok(0));
-            }
-            state.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let most = state.inbox.len().min(buffer.len());
-        let length = if state.random.once_in(3) { 1 + state.random.below(most) } else { most };
-        for (place, byte) in buffer.iter_mut().zip(state.inbox.drain(..length)) {
-            *place = byte;
-        }
-        let now = state.now;
-        state.client.make_room(now);
-        Poll::Ready(Ok(length))
-    }
-}
-
-impl AsyncWrite for SimTransport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        assert!(state.outcome.closed.is_none(), "written after the close");
-        if state.client.has_reset {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if state.buffering != Buffering::None {
-            if state.held.len() >= HELD {
-                ready!(state.poll_held(cx))?;
-            }
-            let length = bytes.len().min(HELD - state.held.len());
-            state.held.extend(&bytes[..length]);
-            return Poll::Ready(Ok(length));
-        }
-        let length = state.deliver(bytes);
-        if length == 0 {
-            state.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(length))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().poll_held(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
-        ready!(state.poll_held(cx))?;
-        state.outcome.closed = Some(state.elapsed());
-        state.client.leaves();
-        Poll::Ready(Ok(()))
+        self.link().resets = reset;
     }
 }
