@@ -305,7 +305,7 @@ int main(void)
         uint16_t port;
         events = transom_events_new();
         OK(transom_server_set_model(server, models[i]));
-        OK(transom_server_set_timeout(server, "handler", 1000));
+        OK(transom_server_set_timeout(server, "handler", 4000));
         OK(transom_server_set_timeout(server, "write", TRANSOM_FOREVER));
         OK(transom_server_set_timeout(server, "stop", 100));
         OK(transom_server_fallback_pull(server, 1));
