@@ -18,7 +18,7 @@ use crate::base::guard::Seldom;
 use crate::message::Peer;
 
 /// How long accepting rests when the system is out of descriptors or memory.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// An accepted connection, which does not block.
 pub(super) enum Socket {
@@ -70,11 +70,11 @@ pub(super) struct Refusals(Arc<()>);
 
 impl Refusals {
     /// Beyond so many, connections are just closed.
-    const MOST: usize = 64;
+    const MAX: usize = 64;
 
     /// One more, until it is dropped, if there may be one.
     pub fn begin(&self) -> Option<Self> {
-        (Arc::strong_count(&self.0) <= Self::MOST).then(|| self.clone())
+        (Arc::strong_count(&self.0) <= Self::MAX).then(|| self.clone())
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
                     acceptor.told().tell(Level::Error, line);
                 }
                 make_room();
-                let until = Instant::now() + PAUSE;
+                let until = Instant::now() + RETRY_AFTER_ERROR;
                 poll_fn(|cx| acceptor.poll_at(cx, until)).await;
             }
         }

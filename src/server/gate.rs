@@ -18,17 +18,17 @@ use crate::error::Reject;
 use crate::message::Peer;
 
 /// For each so many connections it is looked whether the system has memory left.
-const MEMORY_CHECK: usize = 64;
+const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
     /// Set when stopping is asked for.
     stopping: Arc<AtomicBool>,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
-struct State {
+struct GateState {
     stage: Stage,
     sessions: Slab<Arc<Session>>,
     /// Connections of each address; kept only if there is a limit on them.
@@ -48,7 +48,7 @@ pub(crate) struct Admission {
 
 impl Gate {
     pub fn new(limits: &Limits, stopping: Arc<AtomicBool>) -> Arc<Self> {
-        let state = State {
+        let state = GateState {
             stage: Stage::Running,
             sessions: Slab::new(),
             addresses: HashMap::new(),
@@ -70,7 +70,9 @@ impl Gate {
         if state.sessions.len() >= self.limit {
             return Err(Reject::TooManyConnections);
         }
-        if state.sessions.len() % MEMORY_CHECK == MEMORY_CHECK - 1 && !has_headroom(0) {
+        if state.sessions.len() % CONNECTIONS_PER_MEMORY_CHECK == CONNECTIONS_PER_MEMORY_CHECK - 1
+            && !has_headroom(0)
+        {
             return Err(Reject::NoMemory);
         }
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
@@ -137,7 +139,7 @@ impl Gate {
         report
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,13 +30,13 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone, Default)]
 pub struct Stopper {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<StopState>>,
     /// Seen by every connection at once, before it is told.
     asked: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-struct State {
+struct StopState {
     deadline: Option<Instant>,
     wakers: Vec<Waker>,
 }
@@ -97,7 +97,7 @@ impl Stopper {
         state.deadline.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StopState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future;
 
-use super::native::{Line, Listeners, doors, refuse};
+use super::native::{Listeners, NativeStream, refuse, share_listeners};
 use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::message::Peer;
@@ -19,18 +19,18 @@ use crate::server::drain::{drain, end, stop_asked};
 use crate::server::shared::Shared;
 
 /// Connections accepted in a row before those there are have their turn.
-const ACCEPT_TURN: usize = 32;
+const ACCEPTS_PER_TURN: usize = 32;
 /// Connections taken from the backlog when the server stops: about as many as it
 /// holds.
-const LAST: usize = 1024;
+const ACCEPTS_AT_STOP: usize = 1024;
 
 /// The workers of a server.
-struct Crew {
+struct Workers {
     shared: Arc<Shared>,
-    workers: Vec<Worker>,
+    list: Vec<Worker>,
     refusals: Refusals,
     /// Workers that have not ended.
-    working: AtomicUsize,
+    running: AtomicUsize,
 }
 
 struct Worker {
@@ -49,39 +49,42 @@ impl Drop for Load {
 }
 
 /// Drops what a worker has when it ends, however it ends.
-struct Ending {
-    crew: Arc<Crew>,
+struct WorkerGuard {
+    all: Arc<Workers>,
     index: usize,
 }
 
-impl Drop for Ending {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
-        let worker = &self.crew.workers[self.index];
+        let worker = &self.all.list[self.index];
         worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
         worker.reactor.close();
         // What another has just accepted may need it.
-        if self.crew.working.fetch_sub(1, Ordering::AcqRel) == 1 {
-            end(&self.crew.shared);
+        if self.all.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            end(&self.all.shared);
         }
     }
 }
 
 /// Starts the workers. They end when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
-    let doors = doors(listeners);
+    let shared_listeners = share_listeners(listeners);
     let worker = |_| Ok(Worker { reactor: Reactor::new()?, load: Arc::default() });
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
-    let (refusals, working) = (Refusals::default(), AtomicUsize::new(workers.len()));
-    let crew = Arc::new(Crew { shared: Arc::clone(shared), workers, refusals, working });
+    let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));
+    let all = Arc::new(Workers { shared: Arc::clone(shared), list: workers, refusals, running });
     // All of them before the first worker runs: it may be told to stop at once, and
-    // then it closes the doors.
-    let ready = crew.workers.iter().enumerate().map(|(index, worker)| {
-        Ok((Ending { crew: Arc::clone(&crew), index }, Listeners::new(&worker.reactor, &doors)?))
+    // then it closes the listeners.
+    let ready = all.list.iter().enumerate().map(|(index, worker)| {
+        Ok((
+            WorkerGuard { all: Arc::clone(&all), index },
+            Listeners::new(&worker.reactor, &shared_listeners)?,
+        ))
     });
-    for (ending, listeners) in ready.collect::<io::Result<Vec<_>>>()? {
+    for (guard, listeners) in ready.collect::<io::Result<Vec<_>>>()? {
         let work = move || {
-            let (crew, index) = (&ending.crew, ending.index);
-            crew.workers[index].reactor.block_on(crew.work(index, listeners));
+            let (all, index) = (&guard.all, guard.index);
+            all.list[index].reactor.block_on(all.work(index, listeners));
         };
         if let Err(error) = shared.threads.spawn("transom-worker", None, work) {
             shared.stopper.stop(Duration::ZERO);
@@ -91,25 +94,25 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     Ok(())
 }
 
-impl Crew {
+impl Workers {
     /// A worker's life: accept until the server is asked to stop, drain until the
     /// deadline, then cut. All do the same, so that none waits for one that a
     /// handler holds.
     async fn work(&self, index: usize, mut listeners: Listeners) {
         future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
         // They have connected in good faith: those that have asked get an answer.
-        for _ in 0..LAST {
+        for _ in 0..ACCEPTS_AT_STOP {
             let Some((socket, peer)) = listeners.accept_waiting() else { break };
             self.admit(index, socket, peer);
         }
         listeners.close();
-        let mut alarm = Alarm::new(&self.workers[index].reactor);
+        let mut alarm = Alarm::new(&self.list[index].reactor);
         drain(&self.shared, |cx, at| alarm.poll(cx, at)).await;
     }
 
     async fn accept_all(&self, index: usize, listeners: &mut Listeners) {
         for turn in 1_usize.. {
-            if turn % ACCEPT_TURN == 0 {
+            if turn % ACCEPTS_PER_TURN == 0 {
                 future::yield_now().await;
             }
             let (socket, peer) = listeners.accept(|| self.shared.gate.make_room()).await;
@@ -132,7 +135,7 @@ impl Crew {
         let reactor = worker.reactor.clone();
         worker.reactor.spawn(async move {
             // A line is made within the task: what a task is given it keeps.
-            serve(Line::new(&reactor, socket), &shared.app, &admission.session).await;
+            serve(NativeStream::new(&reactor, socket), &shared.app, &admission.session).await;
             drop(load);
         });
     }
@@ -142,8 +145,8 @@ impl Crew {
     /// a worker that a handler holds would wait as long.
     fn choose(&self, index: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
-        let own = &self.workers[index];
-        match self.workers.iter().min_by_key(|worker| load(worker)) {
+        let own = &self.list[index];
+        match self.list.iter().min_by_key(|worker| load(worker)) {
             Some(least)
                 if load(own) > load(least) + 1 + load(least) / 8
                     && least.reactor.is_at_hand(Instant::now()) =>

@@ -30,7 +30,7 @@ use crate::server::drain::{drain, end, stop_asked};
 use crate::server::shared::Shared;
 
 /// Connections accepted in a row before those there are have their turn.
-const ACCEPT_TURN: usize = 32;
+const ACCEPTS_PER_TURN: usize = 32;
 
 /// Starts the workers. They end when the server has stopped.
 #[cfg(any(not(target_os = "linux"), transom_portable))]
@@ -68,7 +68,7 @@ pub(in crate::server) async fn serve_stream<S>(shared: &Shared, refusals: &Refus
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let stream = Timed::new(stream);
+    let stream = HostedStream::new(stream);
     match shared.gate.admit(peer) {
         Ok(admission) => serve(stream, &shared.app, &admission.session).await,
         Err(reject) => {
@@ -81,7 +81,7 @@ where
 }
 
 /// A listener in the process-wide reactor.
-struct Registered {
+struct RegisteredListener {
     socket: Async<Bound>,
     alarm: Alarm,
     told: Seldom,
@@ -90,17 +90,17 @@ struct Registered {
     file: Option<SocketFile>,
 }
 
-impl Drop for Registered {
+impl Drop for RegisteredListener {
     fn drop(&mut self) {
         self.socket.get_ref().shut(self.binder);
     }
 }
 
-fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
+fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
         let Listener { socket, file, binder, .. } = listener;
         let (socket, alarm, told) = (Async::new_nonblocking(socket)?, Alarm::default(), Seldom::default());
-        Ok(Registered { socket, alarm, told, binder, file })
+        Ok(RegisteredListener { socket, alarm, told, binder, file })
     };
     // Those of async-io are not to be these.
     let _held = hold_standard();
@@ -110,7 +110,7 @@ fn register(listeners: Vec<Listener>) -> Result<Vec<Registered>> {
     registered.unwrap_or_else(|| Err(Error::Thread(io::ErrorKind::WouldBlock.into())))
 }
 
-impl Acceptor for Registered {
+impl Acceptor for RegisteredListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         loop {
             match self.socket.get_ref().accept() {
@@ -139,7 +139,7 @@ impl Acceptor for Registered {
 async fn run(
     shared: Arc<Shared>,
     executor: Weak<Executor<'static>>,
-    listeners: Vec<Registered>,
+    listeners: Vec<RegisteredListener>,
     _stopped: async_channel::Sender<()>,
 ) {
     let accepting: Vec<Task<()>> = listeners
@@ -161,18 +161,22 @@ pub(in crate::server) async fn drain_here(shared: &Shared) {
     end(shared);
 }
 
-async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Weak<Executor<'static>>) {
+async fn accept_all(
+    mut listener: RegisteredListener,
+    shared: Arc<Shared>,
+    executor: Weak<Executor<'static>>,
+) {
     let refusals = Refusals::default();
     for turn in 1_usize.. {
-        if turn % ACCEPT_TURN == 0 {
+        if turn % ACCEPTS_PER_TURN == 0 {
             future::yield_now().await;
         }
         let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
         let admitted = match socket {
             Socket::Tcp(stream) => TcpStream::try_from(stream)
-                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
+                .map(|stream| admit(HostedStream::socket(stream), peer, &shared, &executor, &refusals)),
             Socket::Unix(stream) => UnixStream::try_from(stream)
-                .map(|stream| admit(Timed::socket(stream), peer, &shared, &executor, &refusals)),
+                .map(|stream| admit(HostedStream::socket(stream), peer, &shared, &executor, &refusals)),
         };
         if let Err(error) = admitted {
             listener.told.tell(Level::Error, format_args!("cannot register a connection: {error}"));
@@ -181,7 +185,7 @@ async fn accept_all(mut listener: Registered, shared: Arc<Shared>, executor: Wea
 }
 
 fn admit<S>(
-    stream: Timed<S>,
+    stream: HostedStream<S>,
     peer: Peer,
     shared: &Arc<Shared>,
     executor: &Weak<Executor<'static>>,
@@ -209,7 +213,7 @@ fn admit<S>(
 }
 
 /// A stream with the reactor's timer: the transport of this model.
-struct Timed<S> {
+struct HostedStream<S> {
     stream: S,
     alarm: Alarm,
     /// The socket, if it is one of the server's own.
@@ -217,7 +221,7 @@ struct Timed<S> {
     reset: bool,
 }
 
-impl<S> Timed<S> {
+impl<S> HostedStream<S> {
     /// Of a stream of the host's, which knows no reset and may hold back what is written.
     fn new(stream: S) -> Self {
         Self { stream, alarm: Alarm::default(), socket: None, reset: false }
@@ -233,7 +237,7 @@ impl<S> Timed<S> {
 }
 
 /// Ends the connection, whoever else has its descriptor, as the reactor of our own does.
-impl<S> Drop for Timed<S> {
+impl<S> Drop for HostedStream<S> {
     fn drop(&mut self) {
         let Some(socket) = self.socket.map(|socket| socket(&self.stream)) else { return };
         #[cfg(target_os = "linux")]
@@ -245,7 +249,7 @@ impl<S> Drop for Timed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for HostedStream<S> {
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -294,7 +298,7 @@ impl Alarm {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HostedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -304,7 +308,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HostedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -334,12 +338,12 @@ mod tests {
     use super::*;
 
     /// A connection's transport, a descriptor as a child has that was forked, and the client.
-    fn connection() -> (Timed<TcpStream>, Client, Client) {
+    fn connection() -> (HostedStream<TcpStream>, Client, Client) {
         let listening = Listening::bind("127.0.0.1:0").unwrap();
         let client = Client::connect(listening.local_addr().unwrap()).unwrap();
         let (ours, _) = listening.accept().unwrap();
         let held = ours.try_clone().unwrap();
-        (Timed::socket(TcpStream::try_from(ours).unwrap()), held, client)
+        (HostedStream::socket(TcpStream::try_from(ours).unwrap()), held, client)
     }
 
     #[test]

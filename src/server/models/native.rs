@@ -21,24 +21,24 @@ use crate::server::address::Listener;
 use crate::server::shared::Shared;
 
 /// A connection on a thread's reactor: the transport of the models that have one.
-pub(in crate::server) struct Line {
+pub(in crate::server) struct NativeStream {
     stream: Stream,
     alarm: Alarm,
     is_tcp: bool,
     /// A handler may hold the thread, in between two looks at the clock.
     may_be_held: bool,
     /// Where others wait for it to end, if they do.
-    doors: Option<Arc<Vec<Door>>>,
+    waited_at: Option<Arc<Vec<SharedListener>>>,
 }
 
-impl Line {
+impl NativeStream {
     pub fn new(reactor: &Reactor, socket: Socket) -> Self {
         let (socket, is_tcp): (OwnedFd, _) = match socket {
             Socket::Tcp(socket) => (socket.into(), true),
             Socket::Unix(socket) => (socket.into(), false),
         };
         let (stream, alarm) = (Stream::new(reactor, socket), Alarm::new(reactor));
-        Self { stream, alarm, is_tcp, may_be_held: false, doors: None }
+        Self { stream, alarm, is_tcp, may_be_held: false, waited_at: None }
     }
 
     /// On a thread of its own, which its handlers may hold.
@@ -46,14 +46,14 @@ impl Line {
         Self { may_be_held: true, ..self }
     }
 
-    /// The same, with others waiting behind these doors for as long as it lives: of
+    /// The same, with others waiting at these listeners for as long as it lives: of
     /// those who came while a handler held the thread no event has told.
-    pub fn before(self, doors: &Arc<Vec<Door>>) -> Self {
-        Self { doors: Some(Arc::clone(doors)), ..self.alone() }
+    pub fn waited_at(self, listeners: &Arc<Vec<SharedListener>>) -> Self {
+        Self { waited_at: Some(Arc::clone(listeners)), ..self.alone() }
     }
 }
 
-impl Transport for Line {
+impl Transport for NativeStream {
     /// The time of the thread's turn, as good as now if nothing holds it.
     fn now(&self) -> Instant {
         if self.may_be_held { Instant::now() } else { self.stream.reactor().now() }
@@ -78,7 +78,7 @@ impl Transport for Line {
     }
 
     fn is_waited_for(&self) -> bool {
-        self.doors.as_ref().is_some_and(|doors| doors.iter().any(is_waited_at))
+        self.waited_at.as_ref().is_some_and(|listeners| listeners.iter().any(has_waiting_client))
     }
 
     fn is_closed_by_drop(&self) -> bool {
@@ -92,7 +92,7 @@ impl Transport for Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for NativeStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -102,7 +102,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for NativeStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -135,9 +135,9 @@ pub(in crate::server) fn refuse(
 ) {
     shared.app.tell(reject, peer);
     if let Some(refusal) = refusals.begin() {
-        let (line, shared) = (Line::new(reactor, socket), Arc::clone(shared));
+        let (stream, shared) = (NativeStream::new(reactor, socket), Arc::clone(shared));
         reactor.spawn(async move {
-            refuse_busy(line, reject, &shared.app.config).await;
+            refuse_busy(stream, reject, &shared.app.config).await;
             drop(refusal);
         });
     }
@@ -145,30 +145,30 @@ pub(in crate::server) fn refuse(
 
 /// A listener that any number of threads accept from. Closed by one of them, it
 /// is closed.
-pub(in crate::server) type Door = Arc<Mutex<Option<Listener>>>;
+pub(in crate::server) type SharedListener = Arc<Mutex<Option<Listener>>>;
 
-/// What doors there are to a server.
-pub(in crate::server) fn doors(listeners: Vec<Listener>) -> Vec<Door> {
+/// The listeners of a server, for its threads to share.
+pub(in crate::server) fn share_listeners(listeners: Vec<Listener>) -> Vec<SharedListener> {
     listeners.into_iter().map(|listener| Arc::new(Mutex::new(Some(listener)))).collect()
 }
 
-/// A door on a thread's reactor.
-struct Watched {
+/// A listener on a thread's reactor.
+struct WatchedListener {
     watch: Watch,
-    door: Door,
+    listener: SharedListener,
 }
 
-impl Watched {
-    fn new(reactor: &Reactor, door: &Door) -> io::Result<Self> {
-        let watch = match &*lock(door) {
+impl WatchedListener {
+    fn new(reactor: &Reactor, listener: &SharedListener) -> io::Result<Self> {
+        let watch = match &*lock(listener) {
             Some(listener) => reactor.watch_shared(&listener.socket)?,
             None => return Err(io::ErrorKind::NotConnected.into()),
         };
-        Ok(Self { watch, door: Arc::clone(door) })
+        Ok(Self { watch, listener: Arc::clone(listener) })
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.door) {
+        self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.listener) {
             Some(listener) => listener.socket.accept(),
             // As if nobody ever came again.
             None => Err(io::ErrorKind::WouldBlock.into()),
@@ -179,7 +179,7 @@ impl Watched {
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let tick = ready!(self.watch.poll_ready(cx, Way::Read));
-            if is_waited_at(&self.door) {
+            if has_waiting_client(&self.listener) {
                 return Poll::Ready(());
             }
             self.watch.clear(Way::Read, tick);
@@ -187,13 +187,13 @@ impl Watched {
     }
 }
 
-fn lock(door: &Door) -> MutexGuard<'_, Option<Listener>> {
-    door.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(listener: &SharedListener) -> MutexGuard<'_, Option<Listener>> {
+    listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a client waits in the backlog.
-fn is_waited_at(door: &Door) -> bool {
-    lock(door).as_ref().is_some_and(|listener| is_readable(&listener.socket))
+fn has_waiting_client(listener: &SharedListener) -> bool {
+    lock(listener).as_ref().is_some_and(|listener| is_readable(&listener.socket))
 }
 
 /// Whether there is something to read, or to accept, now.
@@ -203,20 +203,20 @@ fn is_readable(descriptor: &impl AsFd) -> bool {
     rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
 }
 
-/// All doors of a server, on the reactor of a thread that accepts.
+/// All listeners of a server, on the reactor of a thread that accepts.
 pub(in crate::server) struct Listeners {
-    watched: Vec<Watched>,
+    watched: Vec<WatchedListener>,
     alarm: Alarm,
     told: Seldom,
     /// Who is asked first, in turn, so that none is passed over.
-    turn: usize,
+    next: usize,
 }
 
 impl Listeners {
-    pub fn new(reactor: &Reactor, doors: &[Door]) -> io::Result<Self> {
-        let watched = doors.iter().map(|door| Watched::new(reactor, door));
+    pub fn new(reactor: &Reactor, listeners: &[SharedListener]) -> io::Result<Self> {
+        let watched = listeners.iter().map(|listener| WatchedListener::new(reactor, listener));
         let watched = watched.collect::<io::Result<_>>()?;
-        Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), turn: 0 })
+        Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), next: 0 })
     }
 
     /// The next connection of any of them; `make_room` is called when the system has
@@ -241,8 +241,8 @@ impl Listeners {
 
     /// Listens no more, on any thread: clients are refused.
     pub fn close(&mut self) {
-        for listener in self.watched.drain(..) {
-            if let Some(listener) = lock(&listener.door).take() {
+        for watched in self.watched.drain(..) {
+            if let Some(listener) = lock(&watched.listener).take() {
                 listener.socket.shut(listener.binder);
             }
         }
@@ -252,9 +252,9 @@ impl Listeners {
 impl Acceptor for Listeners {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         let count = self.watched.len();
-        self.turn = self.turn.wrapping_add(1);
-        for place in 0..count {
-            let listener = &self.watched[(self.turn + place) % count];
+        self.next = self.next.wrapping_add(1);
+        for offset in 0..count {
+            let listener = &self.watched[(self.next + offset) % count];
             if let Poll::Ready(accepted) = listener.poll_accept(cx) {
                 return Poll::Ready(accepted);
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_lite::future;
 
-use super::native::{Door, Line, Listeners, doors};
+use super::native::{Listeners, NativeStream, SharedListener, share_listeners};
 use crate::conn::{Stage, serve};
 use crate::error::{Error, Result};
 use crate::message::Peer;
@@ -19,12 +19,12 @@ use crate::server::shared::Shared;
 /// Starts the thread. It ends when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
-    let doors = Arc::new(doors(listeners));
-    let listeners = Listeners::new(&reactor, &doors)?;
+    let shared_listeners = Arc::new(share_listeners(listeners));
+    let listeners = Listeners::new(&reactor, &shared_listeners)?;
     let shared = Arc::clone(shared);
     let threads = Arc::clone(&shared.threads);
     let serving = threads.spawn("transom-sequential", None, move || {
-        let serving = serve_all(&shared, &reactor, &doors, listeners);
+        let serving = serve_all(&shared, &reactor, &shared_listeners, listeners);
         let stopping = async {
             stop_asked(&shared).await;
             let mut alarm = Alarm::new(&reactor);
@@ -37,7 +37,12 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
 }
 
 /// Serves one connection after another, until the server is asked to stop.
-async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, mut listeners: Listeners) {
+async fn serve_all(
+    shared: &Shared,
+    reactor: &Reactor,
+    shared_listeners: &Arc<Vec<SharedListener>>,
+    mut listeners: Listeners,
+) {
     while let Some((socket, peer)) = future::or(
         async {
             stop_asked(shared).await;
@@ -48,18 +53,24 @@ async fn serve_all(shared: &Shared, reactor: &Reactor, doors: &Arc<Vec<Door>>, m
     )
     .await
     {
-        serve_one(shared, Line::new(reactor, socket).before(doors), peer, &mut listeners).await;
+        serve_one(
+            shared,
+            NativeStream::new(reactor, socket).waited_at(shared_listeners),
+            peer,
+            &mut listeners,
+        )
+        .await;
     }
     // An upgraded connection that the host keeps still knows of them.
     listeners.close();
 }
 
 /// Serves a connection; when others wait, it is asked to make room for them.
-async fn serve_one(shared: &Shared, line: Line, peer: Peer, listeners: &mut Listeners) {
+async fn serve_one(shared: &Shared, stream: NativeStream, peer: Peer, listeners: &mut Listeners) {
     // There is room for one, always.
     let Ok(admission) = shared.gate.admit(peer) else { return };
     let session = &admission.session;
-    let mut serving = pin!(serve(line, &shared.app, session));
+    let mut serving = pin!(serve(stream, &shared.app, session));
     let mut alone = true;
     poll_fn(|cx| {
         if shared.stopper.is_stopping() {

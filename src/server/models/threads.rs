@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future;
 use log::Level;
 
-use super::native::{Line, Listeners, doors, refuse};
+use super::native::{Listeners, NativeStream, refuse, share_listeners};
 use crate::base::guard::Seldom;
 use crate::base::pool::Pool;
 use crate::conn::serve;
@@ -22,15 +22,15 @@ use crate::server::shared::Shared;
 
 /// With all threads taken and clients waiting, one more connection is asked to
 /// make room so often.
-const ASK: Duration = Duration::from_millis(10);
+const MAKE_ROOM_INTERVAL: Duration = Duration::from_millis(10);
 /// Reactors that are kept for connections to come; each has two descriptors.
-const SPARE: usize = 64;
+const SPARE_REACTORS: usize = 64;
 
 /// Starts the thread that accepts; it starts the others when they are needed.
 /// All end when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
-    let listeners = Listeners::new(&reactor, &doors(listeners))?;
+    let listeners = Listeners::new(&reactor, &share_listeners(listeners))?;
     let (shared, limits) = (Arc::clone(shared), &shared.app.config.limits);
     let threads = Arc::clone(&shared.threads);
     let pool = Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&threads))
@@ -64,14 +64,14 @@ async fn accept_all(
     listeners: &mut Listeners,
     alarm: &mut Alarm,
 ) {
-    let places = Places::new(shared.app.config.limits.connection_threads);
+    let slots = Slots::new(shared.app.config.limits.connection_threads);
     let (refusals, told) = (Refusals::default(), Seldom::default());
     loop {
-        let place = wait_for_place(shared, pool, &places, &told, listeners, alarm).await;
+        let slot = wait_for_slot(shared, pool, &slots, &told, listeners, alarm).await;
         // What is kept for connections to come holds descriptors, and so do those who
         // stay on without a request.
         let make_room = || {
-            if !places.drop_spare() {
+            if !slots.drop_spare() {
                 shared.gate.make_room();
             }
         };
@@ -86,10 +86,10 @@ async fn accept_all(
         let shared = Arc::clone(shared);
         let job = move || {
             // Given up last, when the thread is as good as free.
-            let place = place;
+            let slot = slot;
             let admission = admission;
-            let line = Line::new(&place.reactor, socket).alone();
-            place.reactor.block_on(serve(line, &shared.app, &admission.session));
+            let stream = NativeStream::new(&slot.reactor, socket).alone();
+            slot.reactor.block_on(serve(stream, &shared.app, &admission.session));
         };
         // It has a thread for it, or one that is about to be free; and it is closed
         // only behind this loop.
@@ -97,27 +97,27 @@ async fn accept_all(
     }
 }
 
-/// A place for one more. With all taken and clients waiting, connections are
+/// A slot for one more. With all taken and clients waiting, connections are
 /// asked to leave, one after another, until one has.
-async fn wait_for_place(
+async fn wait_for_slot(
     shared: &Shared,
     pool: &Pool,
-    places: &Places,
+    slots: &Slots,
     told: &Seldom,
     listeners: &Listeners,
     alarm: &mut Alarm,
-) -> Place {
-    let mut ask_at = None;
+) -> Slot {
+    let mut next_request_at = None;
     poll_fn(|cx| {
         let taken = if pool.is_short() {
-            // A thread is started for a client, not for a place.
+            // A thread is started for a client, not for a slot.
             ready!(listeners.poll_waiting(cx));
-            pool.prepare().map_or_else(|error| Poll::Ready(Err(error)), |()| places.poll_take(cx))
+            pool.prepare().map_or_else(|error| Poll::Ready(Err(error)), |()| slots.poll_take(cx))
         } else {
-            places.poll_take(cx)
+            slots.poll_take(cx)
         };
         match taken {
-            Poll::Ready(Ok(place)) => return Poll::Ready(place),
+            Poll::Ready(Ok(slot)) => return Poll::Ready(slot),
             // Without a thread or descriptors to serve it with, a client waits in the backlog too.
             Poll::Ready(Err(error)) => {
                 told.tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
@@ -126,11 +126,11 @@ async fn wait_for_place(
         }
         ready!(listeners.poll_waiting(cx));
         loop {
-            if let Some(at) = ask_at {
+            if let Some(at) = next_request_at {
                 ready!(alarm.poll(cx, at));
             }
             shared.gate.make_room();
-            ask_at = Some(Instant::now() + ASK);
+            next_request_at = Some(Instant::now() + MAKE_ROOM_INTERVAL);
         }
     })
     .await
@@ -138,31 +138,31 @@ async fn wait_for_place(
 
 /// Counts the threads that are free.
 #[derive(Clone)]
-struct Places(Arc<Mutex<Free>>);
+struct Slots(Arc<Mutex<FreeSlots>>);
 
-struct Free {
+struct FreeSlots {
     count: usize,
     /// Reactors that were used before.
     reactors: Vec<Reactor>,
-    /// Waits for a place.
+    /// Waits for a slot.
     waker: Option<Waker>,
 }
 
-/// A thread's worth of place, with all it needs but the connection. Given up
+/// A free thread, with all it needs but the connection. Given up
 /// when dropped.
-struct Place {
+struct Slot {
     reactor: Reactor,
-    places: Places,
+    slots: Slots,
 }
 
-impl Places {
+impl Slots {
     fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Free { count, reactors: Vec::new(), waker: None })))
+        Self(Arc::new(Mutex::new(FreeSlots { count, reactors: Vec::new(), waker: None })))
     }
 
-    /// A place, if there is one, and descriptors for it. If not, the task is woken
+    /// A slot, if there is one, and descriptors for it. If not, the task is woken
     /// when one is given up.
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Place>> {
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
         let mut free = self.lock();
         free.waker = Some(cx.waker().clone());
         if free.count == 0 {
@@ -173,7 +173,7 @@ impl Places {
             None => Reactor::new()?,
         };
         (free.count, free.waker) = (free.count - 1, None);
-        Poll::Ready(Ok(Place { reactor, places: self.clone() }))
+        Poll::Ready(Ok(Slot { reactor, slots: self.clone() }))
     }
 
     /// Gives up what is kept for connections to come; false if there is nothing.
@@ -182,16 +182,16 @@ impl Places {
         !spare.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Free> {
+    fn lock(&self) -> MutexGuard<'_, FreeSlots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut free = self.places.lock();
+        let mut free = self.slots.lock();
         free.count += 1;
-        if free.reactors.len() < SPARE {
+        if free.reactors.len() < SPARE_REACTORS {
             free.reactors.push(self.reactor.clone());
         }
         let waker = free.waker.take();
