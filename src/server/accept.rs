@@ -1,4 +1,6 @@
-//! Accepting connections, in whatever way the model waits for them.
+//! Accepting connections: the system call, and what every model does when it fails.
+//!
+//! How a model waits for the next connection is the model's own affair ([`Acceptor`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -17,17 +19,17 @@ use crate::base::descriptor::apart;
 use crate::base::guard::Seldom;
 use crate::message::Peer;
 
-/// How long accepting rests when the system is out of descriptors or memory.
+/// The pause after an accept that failed because the system has no descriptors or no memory.
 const RETRY_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// An accepted connection, which does not block.
+/// An accepted, non-blocking socket.
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Bound {
-    /// Takes a connection from the backlog, if there is one; `WouldBlock` if not.
+    /// Takes one connection from the backlog. `WouldBlock` if there is none.
     #[cfg(target_os = "linux")]
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         use rustix::net::{SocketFlags, acceptfrom_with};
@@ -43,7 +45,7 @@ impl Bound {
         }
     }
 
-    /// The same in more system calls, where accept4(2) is not there.
+    /// Takes one connection from the backlog, on systems without accept4(2).
     #[cfg(not(target_os = "linux"))]
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
@@ -64,40 +66,42 @@ impl Bound {
     }
 }
 
-/// Connections that are being told that there is no room for them.
+/// Counts the connections that are being answered with a refusal.
 #[derive(Clone, Default)]
 pub(super) struct Refusals(Arc<()>);
 
 impl Refusals {
-    /// Beyond so many, connections are just closed.
+    /// With so many under way, the next refused connection is closed without an answer.
     const MAX: usize = 64;
 
-    /// One more, until it is dropped, if there may be one.
+    /// Counts one more refusal until the returned value is dropped; `None` at the maximum.
     pub fn begin(&self) -> Option<Self> {
         (Arc::strong_count(&self.0) <= Self::MAX).then(|| self.clone())
     }
 }
 
-/// A listener as a model waits for it.
+/// Listeners on the reactor of a model.
 pub(super) trait Acceptor: Send {
-    /// The next connection. The task is woken when one comes.
+    /// Returns the next connection, or wakes the task when one comes.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>;
 
-    /// Ready at that time.
+    /// Ready once `at` has passed.
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
-    /// Tells that there is no room for a connection.
+    /// The log for failed accepts, which writes at most once a second.
     fn told(&self) -> &Seldom;
 }
 
-/// The next connection, whatever it takes: when the system has no room for one,
-/// it says so once, and no more than once a second for all that come, and tries on. Before each try it calls `make_room`.
+/// Returns the next connection, however long that takes.
+///
+/// When the system has no descriptors or no memory for a connection, this logs an error,
+/// calls `make_room`, and tries again after a pause.
 pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnMut()) -> (Socket, Peer) {
     let mut failing = false;
     loop {
         let accepted = poll_fn(|cx| {
             let accepted = acceptor.poll_accept(cx);
-            // There is room again, though another thread took who waited.
+            // Pending means that the system has room again: another thread took the client.
             failing &= accepted.is_ready();
             accepted
         });

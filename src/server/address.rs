@@ -1,4 +1,4 @@
-//! Where a server listens: from text to a socket.
+//! Listening addresses: from text to a listening socket.
 
 use std::fmt;
 use std::io;
@@ -14,12 +14,11 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 
-/// Connections the kernel holds until they are accepted, unless the server sets
-/// another number; it may hold fewer (`net.core.somaxconn`, see listen(2)).
+/// The number of connections that the kernel holds until they are accepted, unless the server
+/// sets another. The kernel may hold fewer (`net.core.somaxconn`, see listen(2)).
 const BACKLOG: i32 = 1024;
-/// A connection that is silent for so long is asked whether there is somebody
-/// left: a stream that has nothing to send and an upgraded connection have no
-/// deadline that would tell.
+/// The silence after which the kernel probes a TCP connection. A quiet stream and an upgraded
+/// connection have no deadline of their own that would notice a vanished client.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// An address that a server listens on.
@@ -35,21 +34,15 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub enum Address {
     /// TCP over IPv4 or IPv6, with the real port.
     Tcp(SocketAddr),
-    /// A Unix socket; empty for one without a name.
+    /// A Unix socket, by the path of its file. The path is empty for a socket without a name.
     Unix(PathBuf),
-    /// A Unix socket in Linux's abstract namespace (unix(7)), by its name: it has no
-    /// file, and goes with its last descriptor.
+    /// A Unix socket in the abstract namespace of Linux (unix(7)), by its name. It has no file
+    /// and ends with its last descriptor.
     Abstract(Vec<u8>),
 }
 
 impl Address {
-    /// The port, for TCP.
-    ///
-    /// ```
-    /// let address = transom::Address::Tcp("[::1]:80".parse()?);
-    /// assert_eq!(address.port(), Some(80));
-    /// # Ok::<(), std::net::AddrParseError>(())
-    /// ```
+    /// Returns the port of a TCP address.
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp(address) => Some(address.port()),
@@ -62,7 +55,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            // A file with the name of an abstract address.
+            // `unix:@name` would be read back as an abstract name.
             Self::Unix(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@") => {
                 write!(f, "unix:./{}", path.display())
             }
@@ -72,10 +65,11 @@ impl fmt::Display for Address {
     }
 }
 
-/// A socket that listens. Clients may connect to it from when it is made; they
-/// are served when a server that has it is started. TCP connections on which
-/// nothing moves for a minute are probed (tcp(7), keepalive), so that one whose
-/// client has vanished ends.
+/// A listening socket.
+///
+/// Clients can connect as soon as the listener exists. They are served once a server that has
+/// the listener starts. The kernel probes TCP connections that are silent for a minute (tcp(7),
+/// keepalive), so that a connection ends when its client has vanished.
 ///
 /// ```
 /// use transom::{Listener, Router, Server};
@@ -90,9 +84,9 @@ impl fmt::Display for Address {
 pub struct Listener {
     pub(super) socket: Bound,
     address: Address,
-    /// The socket's file, which goes when the listener goes.
+    /// The file of a Unix socket, removed with the listener.
     pub(super) file: Option<SocketFile>,
-    /// The process that bound it, if it was not given.
+    /// The process that bound the socket; `None` if the socket was passed to this process.
     pub(super) binder: Option<u32>,
 }
 
@@ -112,19 +106,20 @@ impl AsFd for Bound {
 }
 
 impl Bound {
-    /// Ends listening, whoever else has the descriptor: in a process that was forked
-    /// meanwhile it stays open, and clients would be kept waiting there. A listener that
-    /// was given to this process, or inherited by it, others listen on.
+    /// Ends listening in every process that has the descriptor. A forked child keeps it open,
+    /// and without this clients would connect to a socket on which nobody accepts.
+    ///
+    /// A listener that was passed to this process is left alone: others may listen on it.
     pub fn shut(&self, binder: Option<u32>) {
         if binder == Some(std::process::id()) {
-            // If it has ended already, all the better.
+            // An error means that the socket no longer listens.
             let _ = SockRef::from(self).shutdown(Shutdown::Both);
         }
     }
 }
 
-/// The file of a Unix socket, removed when dropped by the process that made it, unless
-/// another has taken its place since.
+/// The file of a Unix socket. Dropping it removes the file, if this process made it and no
+/// other file has replaced it since.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -138,7 +133,7 @@ impl SocketFile {
         Self { path, id, maker: std::process::id() }
     }
 
-    /// Device and number of the file that is there.
+    /// Returns the device and inode of the file that exists at a path.
     fn id(path: &Path) -> Option<(u64, u64)> {
         let file = std::fs::symlink_metadata(path).ok()?;
         Some((file.dev(), file.ino()))
@@ -154,9 +149,13 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Listens on `host:port`, with port 0 for any that is free, `unix:path`, or on Linux
-    /// `unix:@name` for an abstract name (unix(7)); a file of such a name is `unix:./@name`.
-    /// A link-local IPv6 address has its interface: `[fe80::1%eth0]:8080`.
+    /// Listens on an address:
+    ///
+    /// - `host:port`; port 0 lets the system choose a free port. A link-local IPv6 address
+    ///   names its interface: `[fe80::1%eth0]:8080`.
+    /// - `unix:path`, a Unix socket with a file.
+    /// - `unix:@name`, an abstract name (unix(7), Linux only). A file of that name is
+    ///   `unix:./@name`.
     ///
     /// ```
     /// let error = transom::Listener::bind("127.0.0.1").unwrap_err();
@@ -169,8 +168,9 @@ impl Listener {
         Self::bind_as(address, None)
     }
 
-    /// The same, where the file of a Unix socket has that mode before any client can
-    /// connect, whatever the umask; see [`Server::unix_mode`](crate::Server::unix_mode).
+    /// Listens on an address, as [`bind`](Self::bind) does. The file of a Unix socket has this
+    /// mode before any client can connect, whatever the umask; see
+    /// [`Server::unix_mode`](crate::Server::unix_mode).
     ///
     /// ```
     /// let path = std::env::temp_dir().join(format!("transom-mode-{}", std::process::id()));
@@ -222,17 +222,12 @@ impl Listener {
         })
     }
 
-    /// Sets the mode of the socket's file, if it is one that this process made.
+    /// Sets the mode of the socket's file, if this process made the file.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), |file| set_mode(&file.path, mode))
     }
 
-    /// Where it listens, with the real port.
-    ///
-    /// ```
-    /// assert!(transom::Listener::bind("127.0.0.1:0")?.local_addr().port().unwrap() > 0);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns the address that the socket listens on, with the port that the system chose.
     pub fn local_addr(&self) -> &Address {
         &self.address
     }
@@ -240,20 +235,20 @@ impl Listener {
     /// Sets how many connections the kernel holds until they are accepted.
     pub(super) fn set_backlog(&self, length: u32) -> io::Result<()> {
         let length = i32::try_from(length).unwrap_or(i32::MAX);
-        // On a socket that listens already, this only changes the number (listen(2)).
+        // On a socket that listens already, this changes the number alone (listen(2)).
         SockRef::from(&self.socket).listen(length)
     }
 }
 
-/// Takes over a socket that listens already.
+/// Takes over a TCP socket that listens already.
 impl TryFrom<TcpListener> for Listener {
     type Error = Error;
 
     fn try_from(socket: TcpListener) -> Result<Self> {
         let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
-        // Connections inherit both (tcp(7)). Answers leave in one write: waiting to
-        // fill a segment gains nothing.
+        // Connections inherit both options (tcp(7)). A response leaves in one write, so that
+        // waiting to fill a segment gains nothing.
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);
@@ -261,7 +256,7 @@ impl TryFrom<TcpListener> for Listener {
     }
 }
 
-/// Takes over a socket that listens already; its file stays the caller's.
+/// Takes over a Unix socket that listens already. Its file is left to the caller.
 impl TryFrom<UnixListener> for Listener {
     type Error = Error;
 
@@ -295,7 +290,7 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
             "the host is missing, as in `127.0.0.1:8080`; all of IPv4 is `0.0.0.0`, all `[::]`",
         ));
     }
-    // The system knows interfaces by name too (getaddrinfo(3)), but no brackets.
+    // getaddrinfo(3) resolves interface names, but takes no brackets.
     let plain = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = (plain, port).to_socket_addrs().map_err(|error| match plain.split_once('%') {
         Some((ip, interface)) if ip.parse::<Ipv6Addr>().is_ok() => {
@@ -315,7 +310,7 @@ pub(super) fn check_mode(mode: u32) -> Result<()> {
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // So that a restart need not wait for the old connections' TIME_WAIT (socket(7)).
+    // Lets a restarted server bind while old connections are in TIME_WAIT (socket(7)).
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -335,7 +330,7 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
 fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // Nobody can connect before the socket listens.
+    // No client can connect before the socket listens, so the mode is set in time.
     if let Some(mode) = mode {
         set_mode(path, mode).inspect_err(|_| drop(std::fs::remove_file(path)))?;
     }
@@ -347,7 +342,7 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
-/// Listens on an abstract name, whose address begins with NUL (unix(7)).
+/// Listens on an abstract name. In the system call the name begins with NUL (unix(7)).
 fn bind_abstract(name: &str) -> io::Result<UnixListener> {
     if cfg!(not(target_os = "linux")) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract names"));
@@ -358,9 +353,9 @@ fn bind_abstract(name: &str) -> io::Result<UnixListener> {
     Ok(OwnedFd::from(socket).into())
 }
 
-/// Whether the file is a socket that nobody listens on any more.
+/// Returns `true` if the file is a socket on which no process listens.
 fn is_stale(path: &Path) -> bool {
-    // Not blocking: a server that is stuck, with a full backlog, would hold it up.
+    // Non-blocking: a server with a full backlog would otherwise block this call.
     let connect = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;

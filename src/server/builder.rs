@@ -1,4 +1,4 @@
-//! The builder of a server: routes, settings, addresses.
+//! The builder of a server.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::conn::{App, OnRefusal, Refusal};
 use crate::error::{Error, Result};
 use crate::handler::Router;
 
-/// A server to be: routes, settings, addresses.
+/// The builder of a server: routes, settings and addresses.
 ///
 /// ```no_run
 /// use transom::{Request, Router, Server};
@@ -41,19 +41,11 @@ pub struct Server {
     listeners: Vec<Listener>,
 }
 
-/// The names of this machine to itself, for [`Server::allow_hosts`].
-///
-/// ```
-/// assert!(transom::LOOPBACK_HOSTS.contains(&"localhost"));
-/// ```
+/// The names by which a machine reaches itself, for [`Server::allow_hosts`].
 pub const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 impl Server {
-    /// A server of these routes, with default settings.
-    ///
-    /// ```
-    /// transom::Server::new(transom::Router::new());
-    /// ```
+    /// Returns a server with these routes and default settings.
     pub fn new(app: Router) -> Self {
         Self {
             router: app,
@@ -68,37 +60,25 @@ impl Server {
         }
     }
 
-    /// Other limits.
-    ///
-    /// ```
-    /// let mut limits = transom::Limits::default();
-    /// limits.body = 1024;
-    /// transom::Server::new(transom::Router::new()).limits(limits);
-    /// ```
+    /// Sets the limits on sizes, rates and counts.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    /// Other timeouts.
-    ///
-    /// ```
-    /// let mut timeouts = transom::Timeouts::default();
-    /// timeouts.handler = None;
-    /// transom::Server::new(transom::Router::new()).timeouts(timeouts);
-    /// ```
+    /// Sets the timeouts.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.config.timeouts = timeouts;
         self
     }
 
-    /// Answers only for these hosts: a request with another Host is refused with
-    /// 421. A name with a port stands for that port, one without for any.
+    /// Answers requests for these hosts only. A request with another Host gets a 421. A name
+    /// with a port allows that port alone; a name without a port allows any.
     ///
-    /// For a server on the loopback this keeps web pages out that have their
-    /// name resolve to it (DNS rebinding): see [`LOOPBACK_HOSTS`].
+    /// On a loopback address, allow [`LOOPBACK_HOSTS`]: that refuses web pages whose own name
+    /// resolves to this machine (DNS rebinding).
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).allow_hosts(transom::LOOPBACK_HOSTS);
@@ -109,45 +89,30 @@ impl Server {
         self
     }
 
-    /// How it drives its connections; [`Model::EventDriven`] by default. The
-    /// others are there on Linux only.
-    ///
-    /// ```
-    /// use transom::{Model, Router, Server};
-    /// Server::new(Router::new()).model(Model::ThreadPerConnection);
-    /// ```
+    /// Sets the [`Model`]; [`Model::EventDriven`] by default. The other models need Linux.
     #[must_use]
     pub fn model(mut self, model: Model) -> Self {
         self.model = model;
         self
     }
 
-    /// How many threads drive connections in the event-driven model, 1 to 1024; one
-    /// for each core by default.
-    ///
-    /// ```
-    /// transom::Server::new(transom::Router::new()).workers(2);
-    /// ```
+    /// Sets how many threads drive connections in the event-driven model: 1 to 1024, by default
+    /// one for each core.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// What shall be able to stop it; see [`Stopper`].
-    ///
-    /// ```
-    /// let stopper = transom::Stopper::new();
-    /// transom::Server::new(transom::Router::new()).stopper(&stopper);
-    /// ```
+    /// Sets the [`Stopper`] that can stop the server.
     #[must_use]
     pub fn stopper(mut self, stopper: &Stopper) -> Self {
         self.stopper = stopper.clone();
         self
     }
 
-    /// Runs `hook` first on each of the server's threads, and drops what it
-    /// returns when the thread ends.
+    /// Calls `hook` on each of the server's threads before anything else runs there. The value
+    /// that the hook returns is dropped when the thread ends.
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).on_thread(|| println!("a thread starts"));
@@ -158,8 +123,8 @@ impl Server {
         self
     }
 
-    /// Calls `hook` for each request and each connection that is refused because it
-    /// breaks a rule or a limit: to count, or to log. It must not block.
+    /// Calls `hook` for each request and each connection that is refused because it breaks a
+    /// rule or a limit. The hook must not block.
     ///
     /// ```
     /// transom::Server::new(transom::Router::new()).on_refusal(|refusal| {
@@ -172,29 +137,23 @@ impl Server {
         self
     }
 
-    /// The mode of the files of Unix sockets that the server binds: who may connect, such
-    /// as `0o660` for the owner and the group (unix(7)). Without it, it is the umask's
-    /// affair. For sockets that are bound after this call the mode holds before any client
-    /// can connect; for those that were bound before, from the start of the server on.
-    /// Sockets that the server was given, and abstract names, have none.
+    /// Sets the mode of the files of Unix sockets that the server binds. The mode says who may
+    /// connect: `0o660` allows the owner and the group (unix(7)). Without this call, the umask
+    /// decides.
     ///
-    /// ```
-    /// transom::Server::new(transom::Router::new()).unix_mode(0o660);
-    /// ```
+    /// A socket that is bound after this call has the mode before any client can connect. A
+    /// socket that was bound before gets the mode when the server starts. Listeners that were
+    /// passed to the server keep their mode, and abstract names have none.
     #[must_use]
     pub fn unix_mode(mut self, mode: u32) -> Self {
         self.unix_mode = Some(mode);
         self
     }
 
-    /// Listens on an address: `host:port`, with port 0 for any that is free,
-    /// `unix:path`, or `unix:@name`; see [`Listener::bind`]. Called again, it listens there too. Clients may connect from
-    /// now on; they are served when the server is started.
+    /// Listens on an address: `host:port`, `unix:path` or `unix:@name`; see
+    /// [`Listener::bind`]. Call this again to listen on more addresses.
     ///
-    /// ```
-    /// transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.bind("localhost:0")?;
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Clients can connect from now on. They are served once the server has started.
     ///
     /// # Errors
     /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said;
@@ -205,26 +164,14 @@ impl Server {
         Ok(self.listen(listener))
     }
 
-    /// Serves a listener that was made before: see [`Listener`].
-    ///
-    /// ```
-    /// let listener = transom::Listener::bind("127.0.0.1:0")?;
-    /// transom::Server::new(transom::Router::new()).listen(listener);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Serves an existing [`Listener`] too.
     #[must_use]
     pub fn listen(mut self, listener: Listener) -> Self {
         self.listeners.push(listener);
         self
     }
 
-    /// Starts it on threads of its own and returns when it serves.
-    ///
-    /// ```
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// drop(server); // stops it
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Starts the server on its own threads. Returns once it serves.
     ///
     /// # Errors
     /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`],
@@ -239,7 +186,7 @@ impl Server {
         let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
         let handle = Handle::new(Arc::clone(&shared), addresses);
         let started = Self::start_threads(&shared, listeners, model, workers);
-        // What has been started ends without its threads.
+        // Threads that have started end by themselves; the pool must be told.
         started.inspect_err(|_| shared.app.pool.close())?;
         Ok(handle)
     }
@@ -256,15 +203,7 @@ impl Server {
         models::start(shared, listeners, model, workers)
     }
 
-    /// Starts it and waits until it has stopped, as [`Handle::wait`] does.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let stopper = transom::Stopper::new();
-    /// stopper.stop(Duration::ZERO); // elsewhere, later
-    /// transom::Server::new(transom::Router::new()).stopper(&stopper).bind("127.0.0.1:0")?.run()?;
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Starts the server and waits until it has stopped, as [`Handle::wait`] does.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -272,18 +211,10 @@ impl Server {
         self.start()?.wait()
     }
 
-    /// Serves within the caller's executor, whichever it is, until it is
-    /// stopped, and always event-driven. Only the blocking pool has threads of
-    /// its own.
+    /// Serves on the caller's executor until the server is stopped. Any executor will do.
     ///
-    /// ```
-    /// use std::time::Duration;
-    /// let stopper = transom::Stopper::new();
-    /// let server = transom::Server::new(transom::Router::new()).stopper(&stopper).bind("127.0.0.1:0")?;
-    /// stopper.stop(Duration::ZERO); // elsewhere, later
-    /// smol::block_on(server.serve())?;
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// The server is event-driven whatever [`model`](Self::model) says. Only the pool for
+    /// blocking handlers has threads of its own.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -299,13 +230,8 @@ impl Server {
         Ok(shared.gate.report())
     }
 
-    /// Makes a [`Service`], for a host that accepts connections itself. It is
-    /// stopped with [`Service::stop`]; a [`Stopper`] alone does not reach it.
-    ///
-    /// ```
-    /// let service = transom::Server::new(transom::Router::new()).service()?;
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns a [`Service`], for a program that accepts connections itself. Stop it with
+    /// [`Service::stop`]: a [`Stopper`] alone does not end its idle connections.
     ///
     /// # Errors
     /// [`Error::BadRoute`] or [`Error::BadSetting`].
@@ -342,7 +268,7 @@ impl Server {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
             }
-            // Whoever calls a handler has a thread to block.
+            // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
         let app = App::new(self.router, self.config, pool, self.on_refusal);

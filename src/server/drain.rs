@@ -1,5 +1,4 @@
-//! A server's end: exchanges are finished until the deadline of the stop, and
-//! what is left is cut.
+//! The end of a server: exchanges finish until the deadline of the stop, and the rest are cut.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -8,17 +7,18 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use crate::conn::Stage;
 
-/// How long connections have to end once they are cut. They need no more than a
-/// turn, unless a handler holds the worker.
+/// How long to wait for connections that were cut. Each needs one poll, and gets it unless a
+/// handler blocks the worker.
 const CUT_GRACE: Duration = Duration::from_millis(100);
 
-/// Waits until it is asked to stop.
+/// Waits until the server is asked to stop.
 pub(super) async fn stop_asked(shared: &Shared) {
     poll_fn(|cx| shared.stopper.poll_stop(cx).map(drop)).await;
 }
 
-/// Lets exchanges finish until the deadline of the stop, then cuts. `poll_at` is
-/// ready at a time, and wakes the task by then.
+/// Lets exchanges finish until the deadline of the stop, then cuts the rest.
+///
+/// `poll_at` is ready once a time has passed, and wakes the task by then.
 pub(super) async fn drain(
     shared: &Shared,
     mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
@@ -30,7 +30,8 @@ pub(super) async fn drain(
         Poll::Ready(deadline) => poll_at(cx, deadline).map(|()| false),
         Poll::Pending => Poll::Pending,
     });
-    // Nothing is cut before its time: another thread may just have accepted one.
+    // An empty server is not advanced to `Cut`: another thread may have accepted a connection
+    // just now, and that one may finish until the deadline.
     if is_empty.await {
         return;
     }
@@ -43,7 +44,7 @@ pub(super) async fn drain(
     .await;
 }
 
-/// Serves nobody any more. The last thread that drained says so.
+/// Cuts what is left and closes the pool. The last thread that drained calls this.
 pub(super) fn end(shared: &Shared) {
     shared.gate.advance(Stage::Cut);
     shared.app.pool.close();

@@ -1,5 +1,5 @@
-//! Who is inside: admits connections up to the limit, reaches all of them when
-//! the server stops, and counts what became of their exchanges.
+//! The gate: admits connections up to the limits, reaches all of them at a stop, and counts
+//! the exchanges that finished and that were cut.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,13 +17,13 @@ use crate::conn::{Session, Stage};
 use crate::error::Reject;
 use crate::message::Peer;
 
-/// For each so many connections it is looked whether the system has memory left.
+/// One connection in so many checks whether the system has memory left.
 const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
-    /// Set when stopping is asked for.
+    /// True once a stop was asked for.
     stopping: Arc<AtomicBool>,
     state: Mutex<GateState>,
 }
@@ -31,15 +31,15 @@ pub(crate) struct Gate {
 struct GateState {
     stage: Stage,
     sessions: Slab<Arc<Session>>,
-    /// Connections of each address; kept only if there is a limit on them.
+    /// Open connections by client address. Empty if there is no limit for one address.
     addresses: HashMap<IpAddr, usize>,
     finished: u64,
     cut: u64,
-    /// Wait for the last connection to end.
+    /// Woken when the last connection has ended.
     waiters: Vec<Waker>,
 }
 
-/// A connection's place inside, given up when dropped.
+/// The right of one connection to be open, given back when dropped.
 pub(crate) struct Admission {
     gate: Arc<Gate>,
     key: usize,
@@ -64,7 +64,7 @@ impl Gate {
         })
     }
 
-    /// Lets a connection in, if there is room.
+    /// Admits a connection if there is room for it.
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Admission, Reject> {
         let mut state = self.lock();
         if state.sessions.len() >= self.limit {
@@ -88,7 +88,7 @@ impl Gate {
         Ok(Admission { gate: Arc::clone(self), key, session })
     }
 
-    /// Takes every connection to that stage, and those to come.
+    /// Advances all connections to a stage, those that come later too.
     pub fn advance(&self, to: Stage) {
         let mut state = self.lock();
         state.stage = state.stage.max(to);
@@ -99,8 +99,8 @@ impl Gate {
         }
     }
 
-    /// Asks one connection to make room for another: one without an exchange
-    /// under way if there is such a one, and none twice.
+    /// Asks one connection to end soon: an idle one if there is one. No connection is asked
+    /// twice.
     pub fn make_room(&self) {
         let state = self.lock();
         let staying = || {
@@ -117,7 +117,7 @@ impl Gate {
         }
     }
 
-    /// Ready when nobody is inside.
+    /// Ready when no connection is open.
     pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.sessions.is_empty() {
@@ -144,7 +144,7 @@ impl Gate {
     }
 }
 
-/// A client's address: the same over IPv4 and over IPv6 sockets that take IPv4.
+/// The client's IP address. An IPv4 client of an IPv6 socket counts as an IPv4 client.
 fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Tcp(address) => Some(address.ip().to_canonical()),

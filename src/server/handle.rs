@@ -1,4 +1,4 @@
-//! A server that runs on its own threads, from where it was started.
+//! The handle of a running server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +12,13 @@ use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
 use crate::error::{Error, Result};
 
-/// How long past the deadline of a stop its threads are waited for.
+/// How long after the deadline of a stop to wait for the server's threads.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
 
-/// A running server. Dropped, it is stopped, with
-/// [`Timeouts::stop`](crate::Timeouts::stop) as the deadline.
+/// A running server.
+///
+/// Dropping the handle stops the server, with [`Timeouts::stop`](crate::Timeouts::stop) as
+/// the deadline.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,57 +40,31 @@ impl Handle {
         Self { shared, addresses }
     }
 
-    /// The first address it listens on, with the real port.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// assert!(server.local_addr().port().is_some());
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns the first address that the server listens on, with the port that the system
+    /// chose.
     pub fn local_addr(&self) -> &Address {
         // A server without a listener does not start.
         &self.addresses[0]
     }
 
-    /// All addresses it listens on, in the order they were bound.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// assert_eq!(server.local_addrs().len(), 1);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns all addresses that the server listens on, in the order in which they were bound.
     pub fn local_addrs(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// What asks it to stop, from anywhere.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// server.stopper().stop(Duration::ZERO);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns a [`Stopper`] for this server.
     pub fn stopper(&self) -> Stopper {
         self.shared.stopper.clone()
     }
 
-    /// Stops: takes no more connections, closes idle ones, finishes exchanges
-    /// under way, cuts what is not finished after `deadline`, and returns when
-    /// all threads have ended. A handler that blocks its thread for longer is
-    /// not waited for; its thread ends when it returns.
+    /// Stops the server and waits until its threads have ended.
     ///
-    /// Called on one of the server's own threads, in a handler for instance, it
-    /// begins to stop and returns at once.
+    /// The server accepts no more connections and closes idle ones. Exchanges under way may
+    /// finish until `deadline`; the rest are then cut. A handler that still blocks its thread
+    /// after the deadline is not waited for: the thread ends when the handler returns.
     ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// assert_eq!(server.stop(Duration::from_secs(10)).cut, 0);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// On one of the server's own threads, for example in a handler, the call begins the stop
+    /// and returns at once.
     pub fn stop(&self, deadline: Duration) -> Report {
         self.shared.stopper.stop(deadline);
         if !self.shared.threads.is_current() {
@@ -100,18 +76,10 @@ impl Handle {
         self.report()
     }
 
-    /// Waits until the server has stopped and all its threads have ended. A
-    /// handler that blocks its thread for ever holds that up for ever, past any
-    /// deadline; [`stop`](Self::stop) and [`wait_timeout`](Self::wait_timeout)
-    /// do not wait for it.
+    /// Waits until the server has stopped and all its threads have ended.
     ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// server.stopper().stop(Duration::ZERO); // elsewhere, later
-    /// server.wait()?;
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// The call has no deadline: a handler that blocks its thread for ever makes it wait for
+    /// ever. [`stop`](Self::stop) and [`wait_timeout`](Self::wait_timeout) have one.
     ///
     /// # Errors
     /// [`Error::WouldDeadlock`] on one of the server's own threads.
@@ -123,14 +91,8 @@ impl Handle {
         Ok(self.report())
     }
 
-    /// Waits until the server has stopped, at most `timeout`; `None` if it has not.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// assert!(server.wait_timeout(Duration::from_millis(1))?.is_none());
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Waits until the server has stopped, at most for `timeout`. Returns `None` if the server
+    /// still runs then.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -142,14 +104,7 @@ impl Handle {
         Ok(ended.then(|| self.report()))
     }
 
-    /// What became of the exchanges so far.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// let server = transom::Server::new(transom::Router::new()).bind("127.0.0.1:0")?.start()?;
-    /// assert_eq!(server.report().pending, 0);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns how many exchanges have finished, were cut, and are pending so far.
     pub fn report(&self) -> Report {
         self.shared.gate.report()
     }

@@ -1,15 +1,15 @@
-//! The ways to serve, and their names.
+//! The models of serving, and their names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// How a server drives its connections. The same handlers, limits, deadlines
-/// and stops hold in each; see `docs/three-models.md` for when to choose which.
+/// The way in which a server drives its connections.
 ///
-/// The names that `Display` and `FromStr` use are `sequential`, `threads` and
-/// `event`.
+/// Handlers, limits, deadlines and stops are the same in each model.
+/// `docs/three-models.md` says when to choose which. `Display` and `FromStr` use the names
+/// `sequential`, `threads` and `event`.
 ///
 /// ```
 /// use transom::{Model, Request, Router, Server};
@@ -24,20 +24,21 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Model {
-    /// One connection at a time on one thread, which runs the handlers too, those
-    /// that block among them: nothing of the host runs twice at once. Other
-    /// clients wait in the kernel's backlog ([`Limits::backlog`](crate::Limits::backlog)).
-    /// While one waits, the connection being served is closed after its answer, or
-    /// when it has asked nothing for [`Timeouts::drain`](crate::Timeouts::drain).
+    /// One thread serves one connection at a time. The thread also runs the handlers, blocking
+    /// ones too, so that no two handlers run at once.
+    ///
+    /// Other clients wait in the kernel's backlog ([`Limits::backlog`](crate::Limits::backlog)).
+    /// While a client waits, the connection being served closes after its current answer, or
+    /// after it has sent no request for [`Timeouts::drain`](crate::Timeouts::drain).
     Sequential,
-    /// Each connection has a thread, which runs its handlers too, those that
-    /// block among them. With all threads taken
-    /// ([`Limits::connection_threads`](crate::Limits::connection_threads)), new
-    /// clients wait in the kernel's backlog, and connections make room for them
-    /// as in `Sequential`.
+    /// Each connection has a thread. The thread also runs the handlers, blocking ones too.
+    ///
+    /// When all [`Limits::connection_threads`](crate::Limits::connection_threads) are in use,
+    /// new clients wait in the kernel's backlog, and connections make room for them as in
+    /// `Sequential`.
     ThreadPerConnection,
-    /// A few workers drive all connections; handlers that block have a pool of
-    /// threads. See [`Server::workers`](crate::Server::workers).
+    /// A few threads ([`Server::workers`](crate::Server::workers)) drive all connections.
+    /// Blocking handlers run on a pool of threads.
     #[default]
     EventDriven,
 }

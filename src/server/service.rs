@@ -1,4 +1,4 @@
-//! A server without listeners: the host brings each connection.
+//! A server without listeners: the embedding program brings each connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use super::stop::Report;
 use crate::message::Peer;
 use futures_lite::{AsyncRead, AsyncWrite};
 
-/// Serves connections that the host accepts, on the host's executor: over TLS,
-/// a pipe, a tunnel, anything that reads and writes.
+/// Serves connections that the embedding program accepts, on the executor of that program.
+///
+/// A connection can be anything that reads and writes: a TLS stream, a pipe, a tunnel.
 ///
 /// ```
 /// use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
@@ -44,8 +45,8 @@ impl Service {
         Self { shared, refusals: Refusals::default() }
     }
 
-    /// Serves a connection until it ends. With as many connections as a limit
-    /// allows, its client gets 503. See [`Service`] for an example.
+    /// Serves a connection until it ends. Beyond the limits on connections, the client gets a
+    /// 503. See [`Service`] for an example.
     pub async fn serve_connection<S>(&self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -53,30 +54,17 @@ impl Service {
         hosted::serve_stream(&self.shared, &self.refusals, stream, peer).await;
     }
 
-    /// Stops: idle connections close, exchanges under way are finished, and
-    /// what is not finished after `deadline` is cut. New connections are closed
-    /// at once.
+    /// Stops the service and waits until its connections have ended.
     ///
-    /// ```
-    /// use std::time::Duration;
-    /// let service = transom::Server::new(transom::Router::new()).service()?;
-    /// let report = smol::block_on(service.stop(Duration::from_secs(10)));
-    /// assert_eq!(report.cut, 0);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Idle connections close at once, and so do new ones. Exchanges under way may finish until
+    /// `deadline`; the rest are then cut.
     pub async fn stop(&self, deadline: Duration) -> Report {
         self.shared.stopper.stop(deadline);
         hosted::drain_here(&self.shared).await;
         self.report()
     }
 
-    /// What became of the exchanges so far.
-    ///
-    /// ```
-    /// let service = transom::Server::new(transom::Router::new()).service()?;
-    /// assert_eq!(service.report().pending, 0);
-    /// # Ok::<(), transom::Error>(())
-    /// ```
+    /// Returns how many exchanges have finished, were cut, and are pending so far.
     pub fn report(&self) -> Report {
         self.shared.gate.report()
     }

@@ -1,4 +1,4 @@
-//! What the parts of a running server share.
+//! The state that the parts of a running server share.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::stop::Stopper;
 use crate::base::threads::Threads;
 use crate::conn::App;
 
-/// The state of a running server that its models, its handle and its stop share.
+/// The state of a running server: shared by its model, its handle and its stop.
 pub(super) struct Shared {
     pub app: App,
     pub gate: Arc<Gate>,

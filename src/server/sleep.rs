@@ -1,4 +1,4 @@
-//! Waiting for a time, in a handler.
+//! Sleeping in a handler.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -10,11 +10,11 @@ use crate::base::driving::is_held;
 #[cfg(target_os = "linux")]
 use crate::reactor::{self, Reactor};
 
-/// Waits for that long, without holding a thread.
+/// Waits for a duration without blocking a thread.
 ///
-/// In a handler this is the least that waiting can cost: it is the worker itself
-/// that keeps the time. Elsewhere it works too, like the timers of `async-io`. It
-/// is exact to about a millisecond, and never early.
+/// In a handler, the worker that drives the connection keeps the time, which is cheaper than
+/// a timer of another runtime. Outside of a handler, this uses a timer of `async-io`. The
+/// wait is exact to about a millisecond and never ends early.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,9 +32,9 @@ pub async fn sleep(duration: Duration) {
     poll_fn(|cx| timer.poll(cx, until)).await;
 }
 
-/// Who keeps the time.
+/// The clock that a sleep waits on.
 enum Timer {
-    /// The worker itself.
+    /// The reactor of the worker that runs the handler.
     #[cfg(target_os = "linux")]
     Own(reactor::Alarm),
     Hosted(hosted::Alarm),
@@ -53,7 +53,8 @@ impl Timer {
         match self {
             #[cfg(target_os = "linux")]
             Self::Own(alarm) if alarm.is_here() && !is_held() => alarm.poll(cx, until),
-            // On another thread, or the worker waits for this and not for its alarms.
+            // The future moved to another thread, or a blocking handler holds the worker, so
+            // that the worker does not look at its alarms.
             #[cfg(target_os = "linux")]
             Self::Own(_) => {
                 *self = Self::Hosted(hosted::Alarm::default());

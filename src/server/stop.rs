@@ -1,4 +1,4 @@
-//! Asking a server to stop, and what became of what it was at.
+//! Stopping a server, and the report of what finished and what was cut.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Asks a server to stop, from anywhere: a handler, another thread, a thread
-/// that waits for signals.
+/// Stops a server from anywhere: from a handler, from another thread, or from a thread that
+/// waits for signals.
 ///
-/// Make one first and give it to the server with
-/// [`Server::stopper`](crate::Server::stopper), or take it from a
-/// [`Handle`](crate::Handle). Clones ask the same server.
+/// Give a stopper to the server with [`Server::stopper`](crate::Server::stopper), or take the
+/// server's own from [`Handle::stopper`](crate::Handle::stopper). Clones stop the same server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Default)]
 pub struct Stopper {
     state: Arc<Mutex<StopState>>,
-    /// Seen by every connection at once, before it is told.
+    /// True once a stop was asked for. Every connection sees this at once, before it is woken.
     asked: Arc<AtomicBool>,
 }
 
@@ -42,30 +41,21 @@ struct StopState {
 }
 
 impl Stopper {
-    /// A stopper for a server to come.
-    ///
-    /// ```
-    /// let stopper = transom::Stopper::new();
-    /// assert!(!stopper.is_stopping());
-    /// ```
+    /// Returns a stopper for a server that is built later.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins to stop, and returns at once: no more connections are taken, idle
-    /// ones close, exchanges under way are finished, and what is not finished
-    /// after `deadline` is cut. Asked again, the earlier deadline counts.
+    /// Begins to stop the server, and returns at once.
     ///
-    /// ```
-    /// let stopper = transom::Stopper::new();
-    /// stopper.stop(std::time::Duration::from_secs(10));
-    /// assert!(stopper.is_stopping());
-    /// ```
+    /// The server accepts no more connections and closes idle ones. Exchanges under way may
+    /// finish until `deadline`; the rest are then cut. If this is called more than once, the
+    /// earliest deadline counts.
     pub fn stop(&self, deadline: Duration) {
         let at = Instant::now().checked_add(deadline);
         self.asked.store(true, Ordering::Release);
         let mut state = self.lock();
-        // A deadline beyond all time is none, but it is still a stop.
+        // A deadline that the clock cannot express still begins a stop.
         let at = at.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
         state.deadline = Some(state.deadline.map_or(at, |earlier| earlier.min(at)));
         let wakers = std::mem::take(&mut state.wakers);
@@ -73,22 +63,18 @@ impl Stopper {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether it has been asked.
-    ///
-    /// ```
-    /// assert!(!transom::Stopper::new().is_stopping());
-    /// ```
+    /// Returns `true` once a stop has begun.
     pub fn is_stopping(&self) -> bool {
         self.lock().deadline.is_some()
     }
 
-    /// What is set as soon as it has been asked.
+    /// Returns the flag that is set when a stop begins.
     pub(super) fn asked(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.asked)
     }
 
-    /// Ready with the deadline once it has been asked. The task is woken again
-    /// when an earlier one is set.
+    /// Ready with the deadline once a stop has begun. Wakes the task again when an earlier
+    /// deadline is set.
     pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<Instant> {
         let mut state = self.lock();
         if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -108,7 +94,7 @@ impl fmt::Debug for Stopper {
     }
 }
 
-/// What became of the exchanges that were under way when a server was stopped.
+/// The exchanges that finished, were cut, and are pending when a server stops.
 ///
 /// ```
 /// use std::time::Duration;
@@ -120,11 +106,11 @@ impl fmt::Debug for Stopper {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Exchanges answered in full after stopping began.
+    /// Exchanges that were answered in full after the stop began.
     pub finished: u64,
-    /// Exchanges dropped at the deadline.
+    /// Exchanges that were cut at the deadline.
     pub cut: u64,
-    /// Exchanges still under way when the report was made: before the end, or
-    /// where a handler that never yields holds a thread.
+    /// Exchanges still under way when the report was made: before the end of the stop, or
+    /// because a handler blocks a thread.
     pub pending: u64,
 }

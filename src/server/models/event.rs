@@ -1,5 +1,5 @@
-//! The event-driven model: workers, each a thread with a reactor of its own that
-//! drives many connections. A connection stays with the worker it was given to.
+//! The event-driven model: a few workers, each a thread with its own reactor, drive many
+//! connections. A connection stays with one worker.
 
 use std::io;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::server::address::Listener;
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::shared::Shared;
 
-/// Connections accepted in a row before those there are have their turn.
+/// Connections that a worker accepts in a row before its other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 32;
-/// Connections taken from the backlog when the server stops: about as many as it
-/// holds.
+/// The most connections that a worker takes from the backlog when the server stops: about as
+/// many as the backlog holds.
 const ACCEPTS_AT_STOP: usize = 1024;
 
 /// The workers of a server.
@@ -29,17 +29,18 @@ struct Workers {
     shared: Arc<Shared>,
     list: Vec<Worker>,
     refusals: Refusals,
-    /// Workers that have not ended.
+    /// The number of workers that have not ended.
     running: AtomicUsize,
 }
 
 struct Worker {
     reactor: Reactor,
-    /// Connections it drives; so many that it gets no more once it has ended.
+    /// The number of connections that the worker drives. Once the worker has ended, the number
+    /// is so high that the worker gets no more.
     load: Arc<AtomicUsize>,
 }
 
-/// A connection's part in its worker's load, until dropped.
+/// Counts one connection in its worker's load, until dropped.
 struct Load(Arc<AtomicUsize>);
 
 impl Drop for Load {
@@ -48,7 +49,8 @@ impl Drop for Load {
     }
 }
 
-/// Drops what a worker has when it ends, however it ends.
+/// Closes a worker's reactor when the worker ends, also by a panic. The last one ends the
+/// server.
 struct WorkerGuard {
     all: Arc<Workers>,
     index: usize,
@@ -59,7 +61,7 @@ impl Drop for WorkerGuard {
         let worker = &self.all.list[self.index];
         worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
         worker.reactor.close();
-        // What another has just accepted may need it.
+        // The pool is closed last: another worker may have accepted a connection just now.
         if self.all.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             end(&self.all.shared);
         }
@@ -73,8 +75,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
     let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));
     let all = Arc::new(Workers { shared: Arc::clone(shared), list: workers, refusals, running });
-    // All of them before the first worker runs: it may be told to stop at once, and
-    // then it closes the listeners.
+    // Every worker registers the listeners before the first one runs: a worker that is told
+    // to stop at once closes them.
     let ready = all.list.iter().enumerate().map(|(index, worker)| {
         Ok((
             WorkerGuard { all: Arc::clone(&all), index },
@@ -95,12 +97,11 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
 }
 
 impl Workers {
-    /// A worker's life: accept until the server is asked to stop, drain until the
-    /// deadline, then cut. All do the same, so that none waits for one that a
-    /// handler holds.
+    /// Runs a worker: accepts until the server is asked to stop, drains until the deadline,
+    /// then cuts. All workers do the same, so that none waits for one that a handler blocks.
     async fn work(&self, index: usize, mut listeners: Listeners) {
         future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
-        // They have connected in good faith: those that have asked get an answer.
+        // These clients connected before the stop: those that sent a request get an answer.
         for _ in 0..ACCEPTS_AT_STOP {
             let Some((socket, peer)) = listeners.accept_waiting() else { break };
             self.admit(index, socket, peer);
@@ -120,7 +121,8 @@ impl Workers {
         }
     }
 
-    /// Gives a connection that this worker accepted to one that has few.
+    /// Admits a connection that this worker accepted, and gives it to a worker with few
+    /// connections.
     fn admit(&self, index: usize, socket: Socket, peer: Peer) {
         let worker = self.choose(index);
         let admission = match self.shared.gate.admit(peer) {
@@ -134,15 +136,15 @@ impl Workers {
         let (load, shared) = (Load(Arc::clone(&worker.load)), Arc::clone(&self.shared));
         let reactor = worker.reactor.clone();
         worker.reactor.spawn(async move {
-            // A line is made within the task: what a task is given it keeps.
+            // The stream is made inside the task: a task keeps the memory of its arguments.
             serve(NativeStream::new(&reactor, socket), &shared.app, &admission.session).await;
             drop(load);
         });
     }
 
-    /// The worker that accepted, unless another has clearly fewer connections:
-    /// handing over costs a wake. And only if that one is at hand: what is given to
-    /// a worker that a handler holds would wait as long.
+    /// Chooses the worker for a new connection: the one that accepted it, unless another has
+    /// clearly fewer connections, since handing over costs a wake. A worker that a handler
+    /// blocks is not chosen: the connection would wait for that handler.
     fn choose(&self, index: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let own = &self.list[index];

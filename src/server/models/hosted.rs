@@ -1,7 +1,7 @@
-//! Serving within an executor of the host's, on the process-wide reactor of
-//! async-io; and, where there is no reactor of our own, the event-driven model.
+//! Serving on an executor of the embedding program, with the reactor of async-io. On systems
+//! without a reactor of our own, this is also the event-driven model.
 //!
-//! The only file that knows that executor and that reactor.
+//! No other file names async-executor, async-io or async-net.
 
 use std::io;
 use std::net::Shutdown;
@@ -29,7 +29,7 @@ use crate::server::address::{Bound, Listener, SocketFile};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::shared::Shared;
 
-/// Connections accepted in a row before those there are have their turn.
+/// Connections that are accepted in a row before other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 32;
 
 /// Starts the workers. They end when the server has stopped.
@@ -54,7 +54,7 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     Ok(())
 }
 
-/// Serves within the caller's executor, whichever it is.
+/// Serves on the caller's executor until the server has stopped.
 pub(in crate::server) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
@@ -63,7 +63,7 @@ pub(in crate::server) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Li
     Ok(())
 }
 
-/// Serves one connection within the caller's executor.
+/// Serves one connection on the caller's executor.
 pub(in crate::server) async fn serve_stream<S>(shared: &Shared, refusals: &Refusals, stream: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -80,7 +80,7 @@ where
     }
 }
 
-/// A listener in the process-wide reactor.
+/// A listener on the reactor of async-io.
 struct RegisteredListener {
     socket: Async<Bound>,
     alarm: Alarm,
@@ -102,10 +102,10 @@ fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
         let (socket, alarm, told) = (Async::new_nonblocking(socket)?, Alarm::default(), Seldom::default());
         Ok(RegisteredListener { socket, alarm, told, binder, file })
     };
-    // Those of async-io are not to be these.
+    // Keeps descriptors 0 to 2 taken, so that async-io does not get them.
     let _held = hold_standard();
-    // The first registration of a process starts the thread of async-io, which panics if
-    // there is none to be had.
+    // The first registration of a process starts the thread of async-io, which panics if the
+    // system refuses a thread.
     let registered = guarded("the reactor of async-io", || listeners.into_iter().map(register).collect());
     registered.unwrap_or_else(|| Err(Error::Thread(io::ErrorKind::WouldBlock.into())))
 }
@@ -131,11 +131,11 @@ impl Acceptor for RegisteredListener {
     }
 }
 
-/// A server's life: accept until it is asked to stop, drain until the deadline,
-/// then cut. `_stopped` is dropped at the end, which ends the workers.
+/// Runs a server: accepts until it is asked to stop, drains until the deadline, then cuts.
+/// Dropping `_stopped` at the end ends the workers.
 ///
-/// An executor owns its tasks until they end: if they owned it too, one that is
-/// abandoned would never be dropped, nor would listeners and connections.
+/// The executor owns its tasks until they end. Tasks hold it weakly: if they owned it too, an
+/// abandoned executor would never be dropped, nor its listeners and connections.
 async fn run(
     shared: Arc<Shared>,
     executor: Weak<Executor<'static>>,
@@ -154,7 +154,7 @@ async fn run(
     drain_here(&shared).await;
 }
 
-/// Drains within whatever executor this runs in; that is the server's end.
+/// Drains on the caller's executor, then ends the server.
 pub(in crate::server) async fn drain_here(shared: &Shared) {
     let mut alarm = Alarm::default();
     drain(shared, |cx, at| alarm.poll(cx, at)).await;
@@ -212,22 +212,23 @@ fn admit<S>(
     }
 }
 
-/// A stream with the reactor's timer: the transport of this model.
+/// A stream with a timer of async-io: the transport of this model.
 struct HostedStream<S> {
     stream: S,
     alarm: Alarm,
-    /// The socket, if it is one of the server's own.
+    /// Returns the socket, if the stream is one that the server accepted.
     socket: Option<fn(&S) -> SockRef<'_>>,
     reset: bool,
 }
 
 impl<S> HostedStream<S> {
-    /// Of a stream of the host's, which knows no reset and may hold back what is written.
+    /// Wraps a stream of the embedding program. It has no reset, and may hold written bytes
+    /// back.
     fn new(stream: S) -> Self {
         Self { stream, alarm: Alarm::default(), socket: None, reset: false }
     }
 
-    /// Of a socket, which hands all that is written to the system.
+    /// Wraps a socket, which passes all written bytes to the system.
     fn socket(stream: S) -> Self
     where
         S: AsFd,
@@ -236,7 +237,8 @@ impl<S> HostedStream<S> {
     }
 }
 
-/// Ends the connection, whoever else has its descriptor, as the reactor of our own does.
+/// Ends the connection even if a forked process has the descriptor too, as the native stream
+/// does.
 impl<S> Drop for HostedStream<S> {
     fn drop(&mut self) {
         let Some(socket) = self.socket.map(|socket| socket(&self.stream)) else { return };
@@ -244,7 +246,7 @@ impl<S> Drop for HostedStream<S> {
         if self.reset && rustix::net::connect_unspec(&*socket).is_ok() {
             return;
         }
-        // If the other end was faster, all the better.
+        // An error means that the connection has ended already.
         let _ = socket.shutdown(Shutdown::Both);
     }
 }
@@ -265,15 +267,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for HostedStr
     fn reset_on_close(&mut self, reset: bool) {
         self.reset = reset;
         if let Some(socket) = self.socket {
-            // Also that of a process that ends meanwhile (socket(7), `SO_LINGER`).
+            // Also resets if the process ends before this value is dropped (socket(7),
+            // `SO_LINGER`).
             let _ = socket(&self.stream).set_linger(reset.then_some(Duration::ZERO));
         }
     }
 }
 
-/// One timer for many deadlines. It is only ever set earlier: a deadline that
-/// moves away, as most do with each request, costs nothing until the timer
-/// fires and is set anew.
+/// One timer for many deadlines. The timer is only ever set earlier: a deadline that moves
+/// later, as most do with each request, costs nothing until the timer fires and is set again.
 #[derive(Default)]
 pub(in crate::server) struct Alarm(Option<(Instant, Timer)>);
 
@@ -337,7 +339,8 @@ mod tests {
 
     use super::*;
 
-    /// A connection's transport, a descriptor as a child has that was forked, and the client.
+    /// Returns a connection's transport, a second descriptor as a forked child would have, and
+    /// the client.
     fn connection() -> (HostedStream<TcpStream>, Client, Client) {
         let listening = Listening::bind("127.0.0.1:0").unwrap();
         let client = Client::connect(listening.local_addr().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The thread's own reactor, as connections and listeners see it.
+//! Connections and listeners on a thread's own reactor, for the three native models.
 
 use std::fs::File;
 use std::io;
@@ -20,14 +20,14 @@ use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::address::Listener;
 use crate::server::shared::Shared;
 
-/// A connection on a thread's reactor: the transport of the models that have one.
+/// A connection on a thread's reactor: the transport of the native models.
 pub(in crate::server) struct NativeStream {
     stream: Stream,
     alarm: Alarm,
     is_tcp: bool,
-    /// A handler may hold the thread, in between two looks at the clock.
+    /// True if a handler may block the thread, so that the reactor's time may be old.
     may_be_held: bool,
-    /// Where others wait for it to end, if they do.
+    /// The listeners whose clients wait until this connection ends, in the sequential model.
     waited_at: Option<Arc<Vec<SharedListener>>>,
 }
 
@@ -41,20 +41,22 @@ impl NativeStream {
         Self { stream, alarm, is_tcp, may_be_held: false, waited_at: None }
     }
 
-    /// On a thread of its own, which its handlers may hold.
+    /// Marks a connection with its own thread, which its handlers may block.
     pub fn alone(self) -> Self {
         Self { may_be_held: true, ..self }
     }
 
-    /// The same, with others waiting at these listeners for as long as it lives: of
-    /// those who came while a handler held the thread no event has told.
+    /// Marks a connection that is served alone, while other clients wait at `listeners`. The
+    /// listeners are asked directly: while a handler blocks the thread, no event of a new
+    /// client arrives.
     pub fn waited_at(self, listeners: &Arc<Vec<SharedListener>>) -> Self {
         Self { waited_at: Some(Arc::clone(listeners)), ..self.alone() }
     }
 }
 
 impl Transport for NativeStream {
-    /// The time of the thread's turn, as good as now if nothing holds it.
+    /// Returns the time at which the reactor's turn began, if no handler can block the thread:
+    /// reading that time is no system call.
     fn now(&self) -> Instant {
         if self.may_be_held { Instant::now() } else { self.stream.reactor().now() }
     }
@@ -124,8 +126,8 @@ impl AsyncWrite for NativeStream {
     }
 }
 
-/// Tells the host of a connection that there is no room for, and the client, beside
-/// what the reactor's thread does.
+/// Refuses a connection for which there is no room: tells the embedding program, and answers
+/// the client in a task of its own.
 pub(in crate::server) fn refuse(
     refusals: &Refusals,
     reactor: &Reactor,
@@ -143,16 +145,16 @@ pub(in crate::server) fn refuse(
     }
 }
 
-/// A listener that any number of threads accept from. Closed by one of them, it
-/// is closed.
+/// A listener from which several threads accept. When one of them closes it, it is closed for
+/// all.
 pub(in crate::server) type SharedListener = Arc<Mutex<Option<Listener>>>;
 
-/// The listeners of a server, for its threads to share.
+/// Makes listeners that several threads can share.
 pub(in crate::server) fn share_listeners(listeners: Vec<Listener>) -> Vec<SharedListener> {
     listeners.into_iter().map(|listener| Arc::new(Mutex::new(Some(listener)))).collect()
 }
 
-/// A listener on a thread's reactor.
+/// A shared listener, registered with a thread's reactor.
 struct WatchedListener {
     watch: Watch,
     listener: SharedListener,
@@ -170,7 +172,7 @@ impl WatchedListener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.listener) {
             Some(listener) => listener.socket.accept(),
-            // As if nobody ever came again.
+            // The listener is closed: no client comes.
             None => Err(io::ErrorKind::WouldBlock.into()),
         })
     }
@@ -191,24 +193,25 @@ fn lock(listener: &SharedListener) -> MutexGuard<'_, Option<Listener>> {
     listener.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a client waits in the backlog.
+/// Returns `true` if a client waits in the backlog.
 fn has_waiting_client(listener: &SharedListener) -> bool {
     lock(listener).as_ref().is_some_and(|listener| is_readable(&listener.socket))
 }
 
-/// Whether there is something to read, or to accept, now.
+/// Returns `true` if there is something to read or to accept now.
 fn is_readable(descriptor: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
 }
 
-/// All listeners of a server, on the reactor of a thread that accepts.
+/// All listeners of a server, registered with the reactor of a thread that accepts.
 pub(in crate::server) struct Listeners {
     watched: Vec<WatchedListener>,
     alarm: Alarm,
     told: Seldom,
-    /// Who is asked first, in turn, so that none is passed over.
+    /// The listener that is asked first. It changes with each call, so that no listener
+    /// starves.
     next: usize,
 }
 
@@ -219,13 +222,13 @@ impl Listeners {
         Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), next: 0 })
     }
 
-    /// The next connection of any of them; `make_room` is called when the system has
-    /// none for it.
+    /// Returns the next connection of any listener. Calls `make_room` when the system has no
+    /// descriptors for it.
     pub async fn accept(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
         accept(self, make_room).await
     }
 
-    /// A connection that is there already.
+    /// Returns a connection that waits already, if there is one.
     pub fn accept_waiting(&mut self) -> Option<(Socket, Peer)> {
         match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(accepted) => accepted.ok(),
@@ -233,13 +236,13 @@ impl Listeners {
         }
     }
 
-    /// Ready when a client waits in the backlog of one.
+    /// Ready when a client waits in the backlog of any listener.
     pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.watched.iter().any(|listener| listener.poll_waiting(cx).is_ready());
         if waiting { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Listens no more, on any thread: clients are refused.
+    /// Closes the listeners for all threads: the system refuses new clients.
     pub fn close(&mut self) {
         for watched in self.watched.drain(..) {
             if let Some(listener) = lock(&watched.listener).take() {

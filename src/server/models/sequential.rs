@@ -1,5 +1,5 @@
-//! The sequential model: one thread accepts a connection, serves it to its end,
-//! and only then accepts the next.
+//! The sequential model: one thread accepts a connection, serves it to its end, and then
+//! accepts the next.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -48,7 +48,7 @@ async fn serve_all(
             stop_asked(shared).await;
             None
         },
-        // Nobody else is inside.
+        // No other connection is open that could make room.
         async { Some(listeners.accept(|| ()).await) },
     )
     .await
@@ -61,20 +61,21 @@ async fn serve_all(
         )
         .await;
     }
-    // An upgraded connection that the host keeps still knows of them.
+    // Dropping the listeners does not close them: an upgraded connection that a handler keeps
+    // still shares them.
     listeners.close();
 }
 
-/// Serves a connection; when others wait, it is asked to make room for them.
+/// Serves one connection, and asks it to make room once another client waits.
 async fn serve_one(shared: &Shared, stream: NativeStream, peer: Peer, listeners: &mut Listeners) {
-    // There is room for one, always.
+    // There is always room for one.
     let Ok(admission) = shared.gate.admit(peer) else { return };
     let session = &admission.session;
     let mut serving = pin!(serve(stream, &shared.app, session));
     let mut alone = true;
     poll_fn(|cx| {
         if shared.stopper.is_stopping() {
-            // So that clients are refused, rather than kept waiting for nothing.
+            // New clients are refused now instead of waiting until this connection ends.
             listeners.close();
         }
         if alone && listeners.poll_waiting(cx).is_ready() {

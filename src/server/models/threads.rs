@@ -1,4 +1,4 @@
-//! The model of a thread per connection, from a bounded set.
+//! The model with a thread for each connection, up to a limit.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,14 +20,14 @@ use crate::server::address::Listener;
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::shared::Shared;
 
-/// With all threads taken and clients waiting, one more connection is asked to
-/// make room so often.
+/// While all threads are in use and a client waits, one more connection is asked to make room
+/// after each such interval.
 const MAKE_ROOM_INTERVAL: Duration = Duration::from_millis(10);
-/// Reactors that are kept for connections to come; each has two descriptors.
+/// The number of unused reactors to keep for later connections. Each has two descriptors.
 const SPARE_REACTORS: usize = 64;
 
-/// Starts the thread that accepts; it starts the others when they are needed.
-/// All end when the server has stopped.
+/// Starts the thread that accepts. That thread starts the others when they are needed. All end
+/// when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
     let listeners = Listeners::new(&reactor, &share_listeners(listeners))?;
@@ -35,7 +35,7 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     let threads = Arc::clone(&shared.threads);
     let pool = Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&threads))
         .stack_size(limits.thread_stack);
-    // Without one, clients would wait for nothing.
+    // If the system gives no thread at all, the start fails.
     pool.prepare().map_err(Error::Thread)?;
     let accepting = threads.spawn("transom-accept", None, move || {
         reactor.block_on(run(shared, &reactor, &pool, listeners));
@@ -44,8 +44,7 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     accepting.map_err(Error::Thread)
 }
 
-/// A server's life: accept until it is asked to stop, drain until the deadline,
-/// then cut.
+/// Runs a server: accepts until it is asked to stop, drains until the deadline, then cuts.
 async fn run(shared: Arc<Shared>, reactor: &Reactor, pool: &Pool, mut listeners: Listeners) {
     let mut alarm = Alarm::new(reactor);
     let accepting = accept_all(&shared, reactor, pool, &mut listeners, &mut alarm);
@@ -55,8 +54,7 @@ async fn run(shared: Arc<Shared>, reactor: &Reactor, pool: &Pool, mut listeners:
     end(&shared);
 }
 
-/// Gives each connection a thread. With all taken, it stops accepting until one
-/// is free.
+/// Gives each connection a thread. While all are in use, it does not accept.
 async fn accept_all(
     shared: &Arc<Shared>,
     reactor: &Reactor,
@@ -68,8 +66,7 @@ async fn accept_all(
     let (refusals, told) = (Refusals::default(), Seldom::default());
     loop {
         let slot = wait_for_slot(shared, pool, &slots, &told, listeners, alarm).await;
-        // What is kept for connections to come holds descriptors, and so do those who
-        // stay on without a request.
+        // Spare reactors hold descriptors, and so do idle connections.
         let make_room = || {
             if !slots.drop_spare() {
                 shared.gate.make_room();
@@ -85,20 +82,20 @@ async fn accept_all(
         };
         let shared = Arc::clone(shared);
         let job = move || {
-            // Given up last, when the thread is as good as free.
+            // Variables drop in reverse: the slot is given back last, when the thread is free.
             let slot = slot;
             let admission = admission;
             let stream = NativeStream::new(&slot.reactor, socket).alone();
             slot.reactor.block_on(serve(stream, &shared.app, &admission.session));
         };
-        // It has a thread for it, or one that is about to be free; and it is closed
-        // only behind this loop.
+        // A slot stands for a thread that is free or about to be, and the pool is closed only
+        // after this loop: the job always runs.
         let _ = pool.run(job);
     }
 }
 
-/// A slot for one more. With all taken and clients waiting, connections are
-/// asked to leave, one after another, until one has.
+/// Waits for a free slot. While a client waits too, connections are asked to make room, one
+/// after another, until one has ended.
 async fn wait_for_slot(
     shared: &Shared,
     pool: &Pool,
@@ -110,7 +107,7 @@ async fn wait_for_slot(
     let mut next_request_at = None;
     poll_fn(|cx| {
         let taken = if pool.is_short() {
-            // A thread is started for a client, not for a slot.
+            // A thread is started only when a client waits for it.
             ready!(listeners.poll_waiting(cx));
             pool.prepare().map_or_else(|error| Poll::Ready(Err(error)), |()| slots.poll_take(cx))
         } else {
@@ -118,7 +115,7 @@ async fn wait_for_slot(
         };
         match taken {
             Poll::Ready(Ok(slot)) => return Poll::Ready(slot),
-            // Without a thread or descriptors to serve it with, a client waits in the backlog too.
+            // The system has no thread or no descriptors: the client waits in the backlog.
             Poll::Ready(Err(error)) => {
                 told.tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
             }
@@ -136,20 +133,19 @@ async fn wait_for_slot(
     .await
 }
 
-/// Counts the threads that are free.
+/// The free threads of a server.
 #[derive(Clone)]
 struct Slots(Arc<Mutex<FreeSlots>>);
 
 struct FreeSlots {
     count: usize,
-    /// Reactors that were used before.
+    /// Reactors of connections that have ended.
     reactors: Vec<Reactor>,
-    /// Waits for a slot.
+    /// Woken when a slot is given back.
     waker: Option<Waker>,
 }
 
-/// A free thread, with all it needs but the connection. Given up
-/// when dropped.
+/// The right to use one thread, with a reactor for it. Given back when dropped.
 struct Slot {
     reactor: Reactor,
     slots: Slots,
@@ -160,8 +156,8 @@ impl Slots {
         Self(Arc::new(Mutex::new(FreeSlots { count, reactors: Vec::new(), waker: None })))
     }
 
-    /// A slot, if there is one, and descriptors for it. If not, the task is woken
-    /// when one is given up.
+    /// Takes a slot, or wakes the task when one is given back. Fails if the system has no
+    /// descriptors for the slot's reactor.
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
         let mut free = self.lock();
         free.waker = Some(cx.waker().clone());
@@ -176,7 +172,7 @@ impl Slots {
         Poll::Ready(Ok(Slot { reactor, slots: self.clone() }))
     }
 
-    /// Gives up what is kept for connections to come; false if there is nothing.
+    /// Drops the spare reactors. Returns `false` if there were none.
     fn drop_spare(&self) -> bool {
         let spare = std::mem::take(&mut self.lock().reactors);
         !spare.is_empty()
