@@ -1,13 +1,17 @@
 //! Handlers and routes: what a program does with a request.
 
 mod answering;
+mod blocking;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod handler;
 mod pattern;
+mod reply;
 mod responder;
 mod router;
 
-pub use handler::{Blocking, Context, Handler, Reply, blocking};
+pub use blocking::{Blocking, blocking};
+pub use handler::{Context, Handler};
+pub use reply::Reply;
 pub use responder::Responder;
 pub use router::{Route, Router};
 
