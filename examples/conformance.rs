@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_lite::{StreamExt, stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use transom::{IntoResponse, Model, Request, Response, Router, Server, StatusCode};
+use transom::{HttpResult, IntoResponse, Model, OrStatus, Request, Response, Router, Server, StatusCode};
 
 async fn headers(req: Request) -> Response {
     let mut text = Vec::new();
@@ -25,8 +25,8 @@ async fn echo(req: Request) -> Response {
     Response::bytes(kind, req.into_body())
 }
 
-async fn sleep(req: Request) -> Result<Response, StatusCode> {
-    let millis = req.param("millis").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+async fn sleep(req: Request) -> HttpResult<Response> {
+    let millis = req.param("millis").parse().or_not_found("no number")?;
     transom::sleep(Duration::from_millis(millis)).await;
     Ok("slept".into_response())
 }

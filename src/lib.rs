@@ -108,6 +108,9 @@ pub use config::{Limits, Timeouts};
 pub use conn::Refusal;
 pub use error::{Error, Gone, Reject, Result};
 pub use fields::{Headers, InvalidHeader};
-pub use handler::{Blocking, Context, Handler, Reply, Responder, Route, Router, blocking};
+pub use handler::{
+    Blocking, Context, Handler, HttpError, HttpResult, OrStatus, Reply, Responder, Route, Router, Shared,
+    blocking, shared,
+};
 pub use message::{IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
 pub use server::{Address, Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};

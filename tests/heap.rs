@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use transom::{Request, Response, Router, StatusCode};
+use transom::{HttpError, Request, Response, Router, StatusCode};
 
 use common::{PATIENCE, start_single};
 
@@ -34,7 +34,7 @@ fn main() {
         .get("/plain", async |_: Request| "hello")
         .get("/users/{name}/{part}", async |req: Request| match req.param("name") {
             "ann" => Ok(Response::bytes("text/plain", "hello").header("x-part", req.param("part"))),
-            _ => Err(StatusCode::NOT_FOUND),
+            _ => Err(HttpError::respond(StatusCode::NOT_FOUND)),
         })
         .get("/twice", async |_: Request| {
             // It waits, and so is put aside.

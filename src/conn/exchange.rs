@@ -238,8 +238,8 @@ impl<'a, T: Transport> Connection<'a, T> {
         label: Option<&Label<'a>>,
         is_read: bool,
     ) {
-        if let Some(fault) = take_fault(response, asked, is_read) {
-            self.tell_of(asked, label, |label| log_event(Level::Error, format_args!("{fault} {label}")));
+        if let Some((level, fault)) = take_fault(response, asked, is_read) {
+            self.tell_of(asked, label, |label| log_event(level, format_args!("{fault} {label}")));
         }
         if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
             if matches!(reject, Reject::PoolFull | Reject::NoThread) {
@@ -443,9 +443,10 @@ impl<'a, T: Transport> Connection<'a, T> {
 }
 
 /// Puts a 500 in place of a handler's response that cannot be sent, and says why.
-fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Option<String> {
-    if let Some(failure) = response.extra.as_mut().and_then(|extra| extra.failure.take()) {
-        return Some(failure);
+fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Option<(Level, String)> {
+    let failure = response.extra.as_mut().and_then(|extra| extra.failure.take());
+    if let Some(line) = failure.and_then(|mut failure| failure.take_line()) {
+        return Some(line);
     }
     let why = if let Some(fault) = response.fault() {
         format!("response was not sent: {fault}")
@@ -461,7 +462,7 @@ fn take_fault(response: &mut Response, asked: &Asked<'_>, is_read: bool) -> Opti
         return None;
     };
     *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
-    Some(format!("a handler's {why}"))
+    Some((Level::Error, format!("a handler's {why}")))
 }
 
 /// Writes the head of an answer that is given now.

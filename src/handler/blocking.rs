@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use log::Level;
-
 use super::handler::{Context, Handler};
 use super::reply::{HANDLER, Reply};
 use super::responder::Responder;
-use crate::base::guard::{caught, log_event};
+use crate::base::guard::caught;
 use crate::base::pool::PoolFull;
 use crate::error::Reject;
 use crate::message::{IntoResponse, Request, Response};
@@ -58,12 +56,8 @@ where
         let queued = Queued(Some(responder));
         let queued = context.run_blocking(move || {
             let Some(responder) = queued.begin() else { return };
-            let response = caught(HANDLER, || function(request).into_response()).unwrap_or_else(|fault| {
-                if responder.is_over() {
-                    log_event(Level::Error, format_args!("{fault}"));
-                }
-                Response::failed(fault)
-            });
+            let response =
+                caught(HANDLER, || function(request).into_response()).unwrap_or_else(Response::failed);
             // Too late is no fault of the handler's.
             let _ = responder.send(response);
         });

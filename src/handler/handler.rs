@@ -1,5 +1,7 @@
 //! Handlers: what a program does with a request.
 
+use std::fmt;
+
 use super::reply::{HANDLER, Reply};
 use crate::base::driving;
 use crate::base::guard::caught;
@@ -8,38 +10,38 @@ use crate::message::{IntoResponse, Request, Response};
 
 /// Answers requests.
 ///
-/// An async function or closure from [`Request`] to anything that
-/// [`IntoResponse`] is one; [`blocking`] makes one of a function that may
-/// block. Implement it by hand to answer from elsewhere, with [`Reply::later`].
-///
-/// A closure that owns something hands a clone of it to each request's future:
+/// An async function or closure from [`Request`] to anything that [`IntoResponse`] is a
+/// handler; [`blocking`](crate::blocking) makes one of a function that may block.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use transom::{Request, Router};
-///
-/// let hits = Arc::new(AtomicU64::new(0));
-/// Router::new().get("/hits", move |_: Request| {
-///     let hits = Arc::clone(&hits);
-///     async move { (hits.fetch_add(1, Ordering::Relaxed) + 1).to_string() }
-/// });
-/// ```
-///
-/// A handler that panics costs its own request a 500 and nothing more.
-///
-/// ```
 /// use transom::{Request, Response, Router, blocking};
 ///
 /// async fn index(_: Request) -> Response {
 ///     Response::html("<p>hello</p>")
 /// }
 ///
+/// let hits = Arc::new(AtomicU64::new(0));
 /// let app = Router::new()
 ///     .get("/", index)
-///     .get("/now", async |_: Request| "now")
-///     .get("/file", blocking(|_: Request| std::fs::read("/etc/hostname").map_err(|_| "cannot read it")));
+///     .get("/hits", async move |_: Request| hits.fetch_add(1, Ordering::Relaxed).to_string())
+///     .get("/file", blocking(|_: Request| Ok(std::fs::read("/etc/hostname")?)));
 /// ```
+///
+/// Each request gets a clone of the closure, with clones of its captures: share them in an
+/// [`Arc`](std::sync::Arc), or by [`shared`] if they cannot be
+/// cloned. A closure that counts in a plain `let mut n` counts in a copy that each request
+/// throws away.
+///
+/// A handler that panics costs its own request a 500, and the server nothing more. Implement
+/// the trait by hand to answer from elsewhere, with [`Reply::later`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler",
+    label = "not a handler",
+    note = "a handler is an async function or closure from `Request` to a response, whose captures can be cloned and sent to other threads",
+    note = "captures that cannot be cloned are shared with `transom::shared(handler)`; a function that may block is `transom::blocking(function)`"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// Starts to answer. This runs on a thread that serves other connections
     /// too: what may block belongs on the pool of the [`Context`].
@@ -54,11 +56,50 @@ pub trait Handler: Send + Sync + 'static {
 
 impl<F, Fut> Handler for F
 where
+    F: FnOnce(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output: IntoResponse> + Send + 'static,
+{
+    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+        Reply::answering(self.clone()(request))
+    }
+}
+
+/// Makes a handler of a closure whose captures cannot be cloned: all its calls share them.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use transom::{Request, Router, shared};
+///
+/// let hits = AtomicU64::new(0);
+/// Router::new().get("/hits", shared(move |_: Request| {
+///     let hit = hits.fetch_add(1, Ordering::Relaxed) + 1;
+///     async move { hit.to_string() }
+/// }));
+/// ```
+pub fn shared<F, Fut>(handler: F) -> Shared<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: IntoResponse> + Send + 'static,
+{
+    Shared(handler)
+}
+
+/// The handler that [`shared`] makes.
+pub struct Shared<F>(F);
+
+impl<F, Fut> Handler for Shared<F>
+where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: IntoResponse> + Send + 'static,
 {
     fn call(&self, request: Request, _: &Context<'_>) -> Reply {
-        Reply::answering(self(request))
+        Reply::answering((self.0)(request))
+    }
+}
+
+impl<F> fmt::Debug for Shared<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
     }
 }
 

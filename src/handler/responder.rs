@@ -5,9 +5,8 @@ use std::task::{Context, Poll, Waker};
 use std::{fmt, mem};
 
 use http::Method;
-use log::Level;
 
-use crate::base::guard::{guarded, log_event};
+use crate::base::guard::guarded;
 use crate::error::Gone;
 use crate::fields::Headers;
 use crate::http1::announce_early;
@@ -59,12 +58,13 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, response: Response) -> Result<(), Gone> {
+    /// Puts a response in, which is made only if the connection still waits for it.
+    fn put(&self, response: impl FnOnce() -> Response) -> Result<(), Gone> {
         let mut state = self.lock();
         if state.abandoned {
             return Err(Gone);
         }
-        state.response = Some(response);
+        state.response = Some(response());
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
@@ -108,7 +108,7 @@ impl Responder {
         announce_early(self.is_head, &response);
         let is_lost = self.client.is_lost();
         // It ends the exchange also where it cannot be sent.
-        self.slot.take().map_or(Err(Gone), |slot| slot.put(response))?;
+        self.slot.take().map_or(Err(Gone), |slot| slot.put(|| response))?;
         if is_lost { Err(Gone) } else { Ok(()) }
     }
 
@@ -213,7 +213,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             // Unless nobody waits any more: the log says why already.
-            let _ = slot.put(Response::failed("a request was never answered: its responder was dropped"));
+            let _ = slot.put(|| Response::failed("a request was never answered: its responder was dropped"));
         }
     }
 }
@@ -244,11 +244,6 @@ impl Drop for Answer {
         let response = state.response.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
-        if let Some(failure) =
-            response.as_ref().and_then(|response| response.extra.as_ref()?.failure.as_ref())
-        {
-            log_event(Level::Error, format_args!("{failure}"));
-        }
         drop(response);
         for watcher in watchers {
             guarded("a callback for an exchange that is over", watcher);

@@ -98,9 +98,9 @@ pub(crate) enum Found<'a> {
 /// let upload = Route::new(Method::PUT, "/upload", async |mut req: Request| {
 ///     let mut total = 0;
 ///     while let Some(chunk) = req.body_mut().chunk().await {
-///         total += chunk.map_err(|error| error.to_string())?.len();
+///         total += chunk?.len();
 ///     }
-///     Ok::<_, String>(total.to_string())
+///     Ok(total.to_string())
 /// });
 /// let app = Router::new().route(upload.streaming().body_limit(1 << 30).timeout(None::<Duration>));
 /// ```

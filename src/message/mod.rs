@@ -2,6 +2,7 @@
 //! look on the wire. No I/O, no clock, no threads.
 
 mod client;
+mod failure;
 mod head;
 mod params;
 mod reason;
@@ -18,6 +19,7 @@ pub use target::Target;
 pub use upgrade::Upgraded;
 
 pub(crate) use client::Client;
+pub(crate) use failure::{BoxError, Failure};
 pub(crate) use head::{HeadParts, LONGEST_METHOD, RequestHead};
 pub(crate) use reason::reason;
 pub(crate) use upgrade::Upgrade;

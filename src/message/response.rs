@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{StatusCode, header};
 
-use super::{Upgrade, Upgraded, reason};
+use super::{Failure, Upgrade, Upgraded, reason};
 use crate::body::Body;
 use crate::error::Reject;
 use crate::fields::unsent;
@@ -42,8 +42,8 @@ pub(crate) struct Extra {
     pub upgrade: Option<Box<Upgrade>>,
     /// Why the request is refused, if it is: the host is told when this is sent.
     pub refusal: Option<Reject>,
-    /// What went wrong, if it is a 500 for that: a line for the log, when this is sent.
-    pub failure: Option<String>,
+    /// What went wrong when this was made: logged when this is sent, or dropped.
+    pub failure: Option<Failure>,
 }
 
 impl Response {
@@ -70,7 +70,7 @@ impl Response {
     /// The answer to a request whose handler failed: a 500, and a line for the log.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         let mut response = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
-        response.extra().failure = Some(why.into());
+        response.extra().failure = Some(Failure::new(why.into()));
         response
     }
 
@@ -346,8 +346,17 @@ impl Response {
 /// Router::new()
 ///     .get("/a", async |_: Request| "a text")
 ///     .get("/b", async |_: Request| (StatusCode::CREATED, "made"))
-///     .get("/c", async |_: Request| Err::<String, _>(NotFound("c".into())));
+///     .get("/c", async |_: Request| NotFound("c".into()));
 /// ```
+///
+/// A [`Result`] is a response if its error is an [`HttpError`](crate::HttpError), which `?`
+/// makes of every other error.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "no response",
+    note = "a handler returns a `Response`, text, bytes, `()`, a `StatusCode`, `(StatusCode, T)`, or an `HttpResult` of one of these",
+    note = "a `Result` has an `HttpError` for its error: use `?` on errors, `.or_status(status, \"why\")?` to choose a status, and `HttpError::respond(response)` for everything else"
+)]
 pub trait IntoResponse {
     /// Makes the response.
     fn into_response(self) -> Response;
@@ -415,12 +424,6 @@ impl IntoResponse for () {
 impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
     fn into_response(self) -> Response {
         self.1.into_response().status(self.0)
-    }
-}
-
-impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
-    fn into_response(self) -> Response {
-        self.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
     }
 }
 

@@ -12,21 +12,21 @@ use futures_lite::StreamExt;
 use futures_lite::stream;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use transom::{
-    Handler, Limits, Method, Model, Request, Response, Route, Router, Server, StatusCode, Timeouts,
+    Handler, HttpResult, Limits, Method, Model, OrStatus, Request, Response, Route, Router, Server, Timeouts,
 };
 
 /// The size of a chunk of `/stream/{bytes}`.
 const CHUNK: usize = 64 * 1024;
 
 /// Answers with that many bytes, and never looks at the request's body.
-async fn unread(req: Request) -> Result<Response, StatusCode> {
-    let size = req.param("bytes").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+async fn unread(req: Request) -> HttpResult<Response> {
+    let size = req.param("bytes").parse().or_not_found("no number")?;
     Ok(Response::bytes("text/plain", vec![b'x'; size]))
 }
 
 /// The same with a chunked response.
-async fn unread_stream(req: Request) -> Result<Response, StatusCode> {
-    let size: usize = req.param("bytes").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+async fn unread_stream(req: Request) -> HttpResult<Response> {
+    let size: usize = req.param("bytes").parse().or_not_found("no number")?;
     let sizes = (0..size).step_by(CHUNK).map(move |at| CHUNK.min(size - at));
     Ok(Response::stream("text/plain", stream::iter(sizes).map(|size| Ok(vec![b'x'; size].into()))))
 }
@@ -38,10 +38,10 @@ async fn partly(mut req: Request) -> &'static str {
 }
 
 /// Counts the bytes of a body, holding none of them.
-async fn count(mut req: Request) -> Result<String, StatusCode> {
+async fn count(mut req: Request) -> HttpResult<String> {
     let mut count = 0;
     while let Some(chunk) = req.body_mut().chunk().await {
-        count += chunk.map_err(|_| StatusCode::BAD_REQUEST)?.len();
+        count += chunk?.len();
     }
     Ok(count.to_string())
 }
@@ -56,8 +56,8 @@ async fn late(_: Request) -> &'static str {
 }
 
 /// Answers after that many milliseconds, and does not read meanwhile.
-async fn hold(req: Request) -> Result<&'static str, StatusCode> {
-    let millis = req.param("millis").parse().map_err(|_| StatusCode::NOT_FOUND)?;
+async fn hold(req: Request) -> HttpResult<&'static str> {
+    let millis = req.param("millis").parse().or_not_found("no number")?;
     transom::sleep(Duration::from_millis(millis)).await;
     Ok("held")
 }

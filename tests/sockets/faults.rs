@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_lite::stream;
-use transom::{Handle, Method, Request, Responder, Response, Route, Router, blocking};
+use transom::{Handle, Method, Request, Responder, Response, Route, Router, blocking, shared};
 
 use crate::common::{
     Bystander, Client, Later, OnDrop, PATIENCE, Signal, at_once, eventually, start, start_single,
@@ -249,10 +249,13 @@ fn a_reader_that_stops_in_the_middle_of_a_large_answer_holds_up_nobody() {
     not_in!(Sequential: "the others wait until it is given up, after `timeouts.write`");
     let dropped = Signal::new();
     let owned = OnDrop(dropped.clone());
-    let app = Router::new().get("/health", async |_: Request| "well").get("/large", move |_: Request| {
-        let _ = &owned;
-        async { Response::bytes("application/octet-stream", vec![b'x'; 100 << 20]) }
-    });
+    let app = Router::new().get("/health", async |_: Request| "well").get(
+        "/large",
+        shared(move |_: Request| {
+            let _ = &owned;
+            async { Response::bytes("application/octet-stream", vec![b'x'; 100 << 20]) }
+        }),
+    );
     let server = start_single(app);
     let mut stuck = Client::connect(&server);
     stuck.request("/large");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{Answer, Client, Logs, PATIENCE, SHORT, start, start_unix, start_with};
-use transom::{Body, Request, Response, Router};
+use transom::{Body, Request, Response, Router, shared};
 
 /// A file of that length, gone with the value.
 struct Scratch(PathBuf);
@@ -52,15 +52,21 @@ fn app(file: &Scratch) -> Router {
             let body = Body::file(File::open(&whole).unwrap()).unwrap();
             async { octets(body) }
         })
-        .get("/announced/{length}", move |req: Request| {
-            let body = Body::file(again.try_clone().unwrap()).unwrap();
-            async move { octets(body).header("content-length", req.param("length")) }
-        })
-        .get("/file/{from}/{to}", move |req: Request| {
-            let place = |name| req.param(name).parse().unwrap();
-            let body = Body::file_range(prefix.try_clone().unwrap(), place("from")..place("to"));
-            async { octets(body.unwrap()) }
-        })
+        .get(
+            "/announced/{length}",
+            shared(move |req: Request| {
+                let body = Body::file(again.try_clone().unwrap()).unwrap();
+                async move { octets(body).header("content-length", req.param("length")) }
+            }),
+        )
+        .get(
+            "/file/{from}/{to}",
+            shared(move |req: Request| {
+                let place = |name| req.param(name).parse().unwrap();
+                let body = Body::file_range(prefix.try_clone().unwrap(), place("from")..place("to"));
+                async { octets(body.unwrap()) }
+            }),
+        )
 }
 
 #[track_caller]
@@ -170,7 +176,7 @@ fn a_file_whose_size_says_nothing_is_sent_whole() {
     ];
     let app = Router::new().get("/file/{*path}", async |req: Request| {
         let path = format!("/{}", req.param("path"));
-        File::open(path).and_then(Body::file).map(octets).map_err(|error| error.to_string())
+        Ok(File::open(path).and_then(Body::file).map(octets)?)
     });
     let server = start(app);
     let mut client = Client::connect(&server);
@@ -199,11 +205,14 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_before_its_length() 
     const SIZE: usize = 30_000_000;
     let file = Scratch::new(SIZE);
     let opened = file.open();
-    let app = Router::new().get("/plain", async |_: Request| "plain").get("/file", move |_: Request| {
-        let body = Body::file(opened.try_clone().unwrap()).unwrap();
-        opened.set_len(10_000_000).unwrap();
-        async { octets(body) }
-    });
+    let app = Router::new().get("/plain", async |_: Request| "plain").get(
+        "/file",
+        shared(move |_: Request| {
+            let body = Body::file(opened.try_clone().unwrap()).unwrap();
+            opened.set_len(10_000_000).unwrap();
+            async { octets(body) }
+        }),
+    );
     let server = start(app);
     let mut client = Client::connect(&server);
     client.request("/file");
@@ -217,11 +226,13 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_before_its_length() 
 fn a_file_that_cannot_be_read_is_told_of_in_the_log() {
     let file = Scratch::new(200_000);
     let write_only = File::options().write(true).open(&file.0).unwrap();
-    let server =
-        start(Router::new().get("/plain", async |_: Request| "plain").get("/file", move |_: Request| {
+    let server = start(Router::new().get("/plain", async |_: Request| "plain").get(
+        "/file",
+        shared(move |_: Request| {
             let body = Body::file(write_only.try_clone().unwrap()).unwrap();
             async { octets(body) }
-        }));
+        }),
+    ));
     let mut client = Client::connect(&server);
     client.request("/file");
     assert_eq!(client.head().header("content-length"), Some("200000"));
@@ -234,11 +245,14 @@ fn a_file_that_cannot_be_read_is_told_of_in_the_log() {
 fn a_small_file_is_sent_as_it_was_when_the_answer_was_made() {
     let file = Scratch::new(65_536);
     let opened = file.open();
-    let server = start(Router::new().get("/", move |_: Request| {
-        let body = Body::file(opened.try_clone().unwrap()).unwrap();
-        opened.set_len(10).unwrap();
-        async { octets(body) }
-    }));
+    let server = start(Router::new().get(
+        "/",
+        shared(move |_: Request| {
+            let body = Body::file(opened.try_clone().unwrap()).unwrap();
+            opened.set_len(10).unwrap();
+            async { octets(body) }
+        }),
+    ));
     let mut client = Client::connect(&server);
     expect_octets(&client.get("/"), &pattern(65_536));
     assert_eq!(client.get("/").body.len(), 10);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_lite::{FutureExt as _, StreamExt as _, stream};
 use transom::{
-    Body, Context, Gone, Handler, Headers, IntoResponse, Method, Model, Reply, Request, Responder, Response,
-    Route, Router, StatusCode, blocking,
+    Body, Context, Gone, Handler, Headers, HttpError, IntoResponse, Method, Model, Reply, Request, Responder,
+    Response, Route, Router, StatusCode, blocking, shared,
 };
 
 use crate::MODEL;
@@ -560,9 +560,11 @@ fn whatever_a_handler_returns_becomes_a_response() {
         .get("/unit", async |_: Request| ())
         .get("/status", async |_: Request| StatusCode::ACCEPTED)
         .get("/pair", async |_: Request| (StatusCode::CREATED, "made"))
-        .get("/ok", async |_: Request| Ok::<_, Teapot>("fine"))
-        .get("/err", async |_: Request| Err::<String, _>(Teapot))
-        .get("/nested", async |_: Request| Err::<&str, _>((StatusCode::CONFLICT, Teapot)));
+        .get("/ok", async |_: Request| Ok("fine"))
+        .get("/err", async |_: Request| Err::<String, _>(HttpError::respond(Teapot)))
+        .get("/nested", async |_: Request| {
+            Err::<&str, _>(HttpError::respond((StatusCode::CONFLICT, Teapot)))
+        });
     let server = start(app);
     let mut client = Client::connect(&server);
     let plain = Some("text/plain; charset=utf-8");
@@ -684,17 +686,20 @@ fn rfc9112_6_3_a_body_shorter_than_its_length_ends_the_connection() {
 fn a_writer_learns_whether_its_body_is_as_long_as_announced() {
     let (sender, outcomes) = mpsc::channel();
     let sender = Mutex::new(sender);
-    let app = Router::new().get("/{announced}", move |request: Request| {
-        let (writer, body) = Body::channel();
-        let announced = request.params().get("announced").unwrap().to_owned();
-        let sender = sender.lock().unwrap().clone();
-        thread::spawn(move || {
-            let written = writer.write_blocking("0123", None);
-            // The connection may be done with it by then, or not have begun.
-            sender.send((written, writer.finish())).unwrap();
-        });
-        async move { Response::new(StatusCode::OK).header("content-length", announced).body(body) }
-    });
+    let app = Router::new().get(
+        "/{announced}",
+        shared(move |request: Request| {
+            let (writer, body) = Body::channel();
+            let announced = request.params().get("announced").unwrap().to_owned();
+            let sender = sender.lock().unwrap().clone();
+            thread::spawn(move || {
+                let written = writer.write_blocking("0123", None);
+                // The connection may be done with it by then, or not have begun.
+                sender.send((written, writer.finish())).unwrap();
+            });
+            async move { Response::new(StatusCode::OK).header("content-length", announced).body(body) }
+        }),
+    );
     let server = start(app);
     for _ in 0..20 {
         Client::connect(&server).get("/4").expect(200, "0123");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_lite::stream;
 use transom::{
     Body, Context, Handle, Handler, Method, Reject, Reply, Request, Responder, Response, Route, Router,
-    Server, StatusCode, WriteError, blocking,
+    Server, StatusCode, WriteError, blocking, shared,
 };
 
 use crate::common::{
@@ -84,14 +84,18 @@ fn a_whole_body_has_a_limit() {
 fn a_streamed_body_has_the_same_limit() {
     let (sender, results) = mpsc::channel();
     let sender = Mutex::new(sender);
-    let route = Route::new(Method::POST, "/", move |request| {
-        let sender = sender.lock().unwrap().clone();
-        async move {
-            let result = reading(request).await;
-            sender.send(result.clone()).unwrap();
-            result
-        }
-    });
+    let route = Route::new(
+        Method::POST,
+        "/",
+        shared(move |request| {
+            let sender = sender.lock().unwrap().clone();
+            async move {
+                let result = reading(request).await;
+                sender.send(result.clone()).unwrap();
+                result
+            }
+        }),
+    );
     let server = start_with(Router::new().route(route.streaming()), |limits, _| limits.body = 1000);
     let mut client = Client::connect(&server);
     client.post("/", vec![b'x'; 1000]).expect(200, "1000");

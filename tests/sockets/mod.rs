@@ -12,6 +12,7 @@ macro_rules! not_in {
     };
 }
 
+mod errors;
 mod exchange;
 mod faults;
 mod files;

@@ -13,7 +13,7 @@ use crate::base::threads::Threads;
 use crate::body::Body;
 use crate::config::Config;
 use crate::conn::App;
-use crate::handler::{Route, Router};
+use crate::handler::{Route, Router, shared};
 use crate::message::{Request, Response};
 use http::Method;
 
@@ -110,14 +110,14 @@ pub(super) fn router<P: Place>(place: &P, counts: &Arc<Counts>) -> Router {
     // Each handler is alive until its future is dropped.
     let handler = |run: Run<P>| {
         let (counts, place) = (Arc::clone(&counts), place.clone());
-        move |req: Request| {
+        shared(move |req: Request| {
             let alive = Alive::new(&counts);
             let answer = run(req, place.clone(), Arc::clone(&counts));
             async move {
                 let _alive = alive;
                 answer.await
             }
-        }
+        })
     };
     Router::new()
         .get("/plain", handler(Box::new(move |req, _, _| Box::pin(async move { numbered(&req, "plain") }))))

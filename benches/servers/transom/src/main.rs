@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_lite::stream;
 use options::option;
 use transom::{
-    Body, Bytes, Limits, Method, Model, Request, Response, Route, Router, Server, StatusCode, blocking,
+    Body, Bytes, HttpResult, Limits, Method, Model, Request, Response, Route, Router, Server, blocking,
 };
 
 const MIB: usize = 1 << 20;
@@ -38,7 +38,7 @@ fn main() -> transom::Result<()> {
         })
         .get("/file", move |_: Request| {
             let body = File::open(&file).and_then(Body::file);
-            async { body.map(octets).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR) }
+            async { Ok(body.map(octets)?) }
         })
         .route(Route::new(Method::POST, "/upload", upload).streaming().body_limit(1 << 30));
     // Whoever has a thread of its own may as well sleep on it.
@@ -65,10 +65,10 @@ fn main() -> transom::Result<()> {
     Ok(())
 }
 
-async fn upload(mut request: Request) -> Result<Response, StatusCode> {
+async fn upload(mut request: Request) -> HttpResult<Response> {
     let mut total = 0;
     while let Some(chunk) = request.body_mut().chunk().await {
-        total += chunk.map_err(|_| StatusCode::BAD_REQUEST)?.len();
+        total += chunk?.len();
     }
     Ok(text(total.to_string()))
 }

@@ -1,0 +1,94 @@
+//! The failure behind a response: a line for the log, and the error that caused it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use http::StatusCode;
+use log::Level;
+
+use crate::base::guard::log_event;
+
+/// An error that a host can hand over.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What went wrong when a response was made. The connection takes the line and logs it
+/// with the name of the request; a failure that is dropped before that logs it without.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// `None` once it is in the log.
+    line: Option<String>,
+    level: Level,
+}
+
+impl Failure {
+    /// The failure of a handler that has no error to show.
+    pub fn new(line: String) -> Self {
+        Self { line: Some(line), level: Level::Error }
+    }
+
+    /// A failure that an error caused. A response that blames the client is no fault of
+    /// the handler, so its line is for debugging.
+    pub fn of(status: StatusCode, error: &BoxError) -> Self {
+        let line = format!("a handler answered {}: {}", status.as_str(), chain(&**error));
+        let level = if status.is_server_error() { Level::Error } else { Level::Debug };
+        Self { line: Some(line), level }
+    }
+
+    /// Takes the line out, with its level: the caller logs it.
+    pub fn take_line(&mut self) -> Option<(Level, String)> {
+        self.line.take().map(|line| (self.level, line))
+    }
+}
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        if let Some((level, line)) = self.take_line() {
+            log_event(level, format_args!("{line}"));
+        }
+    }
+}
+
+/// Returns the text of an error and of its sources, each once: the text of many errors
+/// holds that of their sources already.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(io::Error, &'static str);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.1)
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn the_text_of_each_source_is_there_once() {
+        let inner = || io::Error::other("no space");
+        assert_eq!(chain(&Outer(inner(), "cannot save")), "cannot save: no space");
+        assert_eq!(chain(&Outer(inner(), "cannot save: no space")), "cannot save: no space");
+    }
+}
