@@ -18,15 +18,15 @@ thread_local! {
 }
 
 /// This thread is at that, until dropped.
-struct At(Work);
+struct WorkGuard(Work);
 
-impl At {
+impl WorkGuard {
     fn new(work: Work) -> Self {
         Self(WORK.replace(work))
     }
 }
 
-impl Drop for At {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         WORK.set(self.0);
     }
@@ -34,14 +34,14 @@ impl Drop for At {
 
 /// Drives a connection on this thread.
 pub(crate) fn driving<R>(drive: impl FnOnce() -> R) -> R {
-    let _at = At::new(Work::Driving);
+    let _guard = WorkGuard::new(Work::Driving);
     drive()
 }
 
 /// Does a job that may block, or hands it over.
 pub(crate) fn blocking<R>(job: impl FnOnce() -> R) -> R {
     let held = WORK.get() != Work::Elsewhere;
-    let _at = held.then(|| At::new(Work::Held));
+    let _guard = held.then(|| WorkGuard::new(Work::Held));
     job()
 }
 

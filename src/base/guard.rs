@@ -38,13 +38,13 @@ pub(crate) fn log_event(level: Level, line: fmt::Arguments<'_>) {
 
 /// A line of the log that is told once a second at most, however often there is reason to.
 #[derive(Default)]
-pub(crate) struct Seldom(Mutex<Option<Instant>>);
+pub(crate) struct RateLimitedLog(Mutex<Option<Instant>>);
 
-impl Seldom {
+impl RateLimitedLog {
     const PAUSE: Duration = Duration::from_secs(1);
 
     /// Tells the host, unless it was told a moment ago.
-    pub fn tell(&self, level: Level, line: fmt::Arguments<'_>) {
+    pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now.saturating_duration_since(last) >= Self::PAUSE) {

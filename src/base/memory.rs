@@ -111,7 +111,7 @@ pub(crate) fn has_headroom(more: usize) -> bool {
     match address_space_left() {
         // What has been freed within the heap does not count: only one thread may get it.
         Some(left) => left >= wanted as u64,
-        None => can_be_had(wanted),
+        None => can_allocate(wanted),
     }
 }
 
@@ -145,7 +145,7 @@ fn address_space_left() -> Option<u64> {
 }
 
 /// Whether the system would give so many bytes. It is asked and given back, untouched.
-fn can_be_had(bytes: usize) -> bool {
+fn can_allocate(bytes: usize) -> bool {
     let mut room = Vec::<u8>::new();
     let has = room.try_reserve_exact(bytes).is_ok();
     // A pair of calls that is of no use would be left out.

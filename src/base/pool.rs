@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use log::Level;
 
-use crate::base::guard::{Seldom, guarded};
+use crate::base::guard::{RateLimitedLog, guarded};
 use crate::base::threads::Threads;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -29,16 +29,16 @@ pub(crate) struct Pool {
     name: &'static str,
     stack_size: Option<usize>,
     /// That there is no thread to be had.
-    told: Seldom,
+    no_thread_log: RateLimitedLog,
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     queue: VecDeque<Job>,
     /// Threads that are not at a job, those about to start among them.
     idle: usize,
@@ -47,21 +47,21 @@ struct State {
     asleep: usize,
     /// One of them was called and is not up yet. It calls the next if there is work
     /// for two: so short jobs do not wake everybody, and long ones nobody in vain.
-    called: bool,
+    is_waking: bool,
     closed: bool,
 }
 
-impl State {
+impl PoolState {
     /// Whether one job more would wait though there may be a thread for it.
     fn is_short(&self, limit: usize) -> bool {
         self.queue.len() >= self.idle && self.threads < limit && !self.closed
     }
 
     /// Whether a thread is to be called; it is as good as done.
-    fn call(&mut self) -> bool {
-        let call = !self.called && self.asleep > 0 && !self.queue.is_empty();
-        self.called |= call;
-        call
+    fn claim_wake(&mut self) -> bool {
+        let wakes = !self.is_waking && self.asleep > 0 && !self.queue.is_empty();
+        self.is_waking |= wakes;
+        wakes
     }
 }
 
@@ -112,7 +112,7 @@ impl Pool {
             threads: None,
             name: "",
             stack_size: None,
-            told: Seldom::default(),
+            no_thread_log: RateLimitedLog::default(),
         }
     }
 
@@ -136,7 +136,8 @@ impl Pool {
             state = self.shared.lock();
             startable = self.limit - state.threads;
             if let Err(error) = started {
-                self.told.tell(Level::Error, format_args!("cannot start a pool thread: {error}; trying on"));
+                self.no_thread_log
+                    .log(Level::Error, format_args!("cannot start a pool thread: {error}; trying on"));
                 startable = 0;
             }
         }
@@ -147,9 +148,9 @@ impl Pool {
             return Err(PoolFull { job, without_threads: state.threads == 0 && !state.closed });
         }
         state.queue.push_back(Box::new(job));
-        let call = state.call();
+        let wakes = state.claim_wake();
         drop(state);
-        if call {
+        if wakes {
             self.shared.work.notify_one();
         }
         Ok(())
@@ -170,8 +171,8 @@ impl Pool {
         state.threads += 1;
         state.idle += 1;
         drop(state);
-        let place = Place(Arc::clone(&self.shared));
-        threads.spawn(self.name, self.stack_size, move || place.0.work_until_closed())
+        let slot = WorkerSlot(Arc::clone(&self.shared));
+        threads.spawn(self.name, self.stack_size, move || slot.0.work_until_closed())
     }
 
     /// Takes no more jobs and drops those that wait; threads end after the job
@@ -193,11 +194,11 @@ impl Drop for Pool {
     }
 }
 
-/// A thread's place in the pool, given up when the thread ends, or if it could
+/// A thread's slot in the pool, given up when the thread ends, or if it could
 /// not be started.
-struct Place(Arc<Shared>);
+struct WorkerSlot(Arc<Shared>);
 
-impl Drop for Place {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.threads -= 1;
@@ -210,7 +211,7 @@ impl Drop for Place {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,9 +220,9 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
-                let call = state.call();
+                let wakes = state.claim_wake();
                 drop(state);
-                if call {
+                if wakes {
                     self.work.notify_one();
                 }
                 guarded(JOB, job);
@@ -233,7 +234,7 @@ impl Shared {
                 state.asleep += 1;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.asleep -= 1;
-                state.called = false;
+                state.is_waking = false;
             }
         }
     }

@@ -4,9 +4,9 @@
 use std::cell::RefCell;
 
 /// Values of each kind that a thread keeps.
-const KEPT: usize = 32;
+const SPARES_PER_KIND: usize = 32;
 /// The largest buffer worth keeping, bytes.
-pub(crate) const LARGEST: usize = 64 * 1024;
+pub(crate) const LARGEST_SPARE: usize = 64 * 1024;
 
 /// A thread's spare values of one kind.
 pub(crate) struct Spares<T>(RefCell<Vec<T>>);
@@ -32,7 +32,7 @@ impl<T> Spares<T> {
     /// Gives one up. If there are many, the oldest goes.
     pub fn give(&self, value: T) {
         let mut kept = self.0.borrow_mut();
-        if kept.len() == KEPT {
+        if kept.len() == SPARES_PER_KIND {
             kept.remove(0);
         }
         kept.push(value);
@@ -47,8 +47,8 @@ mod tests {
     fn a_few_are_kept() {
         let spares = Spares::new();
         assert_eq!(spares.take(), None);
-        (0..KEPT + 5).for_each(|number| spares.give(number));
-        assert_eq!(std::iter::from_fn(|| spares.take()).count(), KEPT);
+        (0..SPARES_PER_KIND + 5).for_each(|number| spares.give(number));
+        assert_eq!(std::iter::from_fn(|| spares.take()).count(), SPARES_PER_KIND);
         spares.give(7);
         assert_eq!((spares.take(), spares.take()), (Some(7), None));
     }

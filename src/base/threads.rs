@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::base::memory::has_headroom;
 
 /// Stack that the standard library gives a thread, bytes.
-const USUAL_STACK: usize = 2 * 1024 * 1024;
+const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 
 /// What each thread runs first; what it returns is dropped when the thread ends.
 pub(crate) type ThreadHook = Box<dyn Fn() -> Box<dyn Any> + Send + Sync>;
@@ -22,12 +22,12 @@ thread_local! {
 
 pub(crate) struct Threads {
     hook: ThreadHook,
-    state: Mutex<State>,
+    state: Mutex<ThreadList>,
     ended: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct ThreadList {
     alive: usize,
     handles: Vec<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ impl Threads {
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         // What a thread needs before it runs cannot be refused any more.
-        if !has_headroom(stack_size.unwrap_or(USUAL_STACK)) {
+        if !has_headroom(stack_size.unwrap_or(DEFAULT_STACK)) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.lock().alive += 1;
@@ -95,7 +95,7 @@ impl Threads {
         std::ptr::from_ref(self) as usize
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ThreadList> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

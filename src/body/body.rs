@@ -71,7 +71,7 @@ enum Kind {
 }
 
 /// Bytes on their way from a writer, at most, while there is room for more.
-const CHANNEL: usize = 64 * 1024;
+const CHANNEL_BYTES: usize = 64 * 1024;
 
 impl Body {
     /// No body.
@@ -183,7 +183,7 @@ impl Body {
     /// let response = Response::new(transom::StatusCode::OK).body(body);
     /// ```
     pub fn channel() -> (BodyWriter, Self) {
-        let (feed, reader) = pipe(CHANNEL);
+        let (feed, reader) = pipe(CHANNEL_BYTES);
         let trailers = reader.trailers();
         let body = Self::from(Kind::Channel { reader, length: None });
         (BodyWriter::new(feed), body.with_trailers(trailers))
@@ -204,7 +204,7 @@ impl Body {
     /// # Ok::<(), WriteError>(())
     /// ```
     pub fn sized_channel(length: u64) -> (BodyWriter, Self) {
-        let (feed, reader) = pipe(CHANNEL);
+        let (feed, reader) = pipe(CHANNEL_BYTES);
         reader.expect(length);
         (BodyWriter::new(feed), Kind::Channel { reader, length: Some(length) }.into())
     }

@@ -15,13 +15,13 @@ use crate::base::driving::is_held;
 use crate::fields::Headers;
 
 /// How long a writer may go on writing a body that is not sent.
-const DISCARD: Duration = Duration::from_secs(30);
+const DISCARD_FOR: Duration = Duration::from_secs(30);
 
 /// A pipe that takes chunks while fewer than `capacity` bytes are inside.
 pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
     let pipe = Arc::new(Pipe {
         capacity,
-        state: Mutex::new(State {
+        state: Mutex::new(PipeState {
             chunks: VecDeque::new(),
             queued: 0,
             end: None,
@@ -31,7 +31,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             reader: None,
             feeders: Vec::new(),
             watchers: Vec::new(),
-            blocked: 0,
+            blocked_threads: 0,
             fed: 0,
             exact: None,
             unwanted: None,
@@ -43,12 +43,12 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
 
 struct Pipe {
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     /// For writers that block their thread.
     room: Condvar,
 }
 
-struct State {
+struct PipeState {
     chunks: VecDeque<Bytes>,
     queued: usize,
     end: Option<io::Result<()>>,
@@ -64,7 +64,7 @@ struct State {
     /// Tasks that wait for the reader's end.
     watchers: Vec<Waker>,
     /// Threads that wait for room: to tell them costs a system call.
-    blocked: usize,
+    blocked_threads: usize,
     /// Bytes put in so far, in all.
     fed: u64,
     /// The bytes there must be in all, if that is known.
@@ -104,12 +104,12 @@ pub(crate) struct PipeFeed(Arc<Pipe>);
 pub(crate) struct PipeReader(Arc<Pipe>);
 
 impl Pipe {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nobody reads from now on.
-    fn abandon(&self, mut state: MutexGuard<'_, State>) {
+    fn abandon(&self, mut state: MutexGuard<'_, PipeState>) {
         state.abandoned = true;
         let chunks = std::mem::take(&mut state.chunks);
         let (feeders, watchers) = (std::mem::take(&mut state.feeders), std::mem::take(&mut state.watchers));
@@ -120,7 +120,7 @@ impl Pipe {
     }
 }
 
-impl State {
+impl PipeState {
     fn space(&self, capacity: usize) -> Option<Space> {
         if self.abandoned {
             let dropped = self.unwanted.is_some_and(|until| Instant::now() < until);
@@ -240,12 +240,12 @@ impl PipeFeed {
             if left == Some(Duration::ZERO) {
                 return None;
             }
-            state.blocked += 1;
+            state.blocked_threads += 1;
             state = match left {
                 Some(left) => self.0.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.0.room.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.blocked -= 1;
+            state.blocked_threads -= 1;
         }
     }
 
@@ -305,7 +305,7 @@ impl PipeReader {
     pub fn discard(&self) {
         let mut state = self.0.lock();
         if state.unwanted.is_none() {
-            state.unwanted = Some(Instant::now() + DISCARD);
+            state.unwanted = Some(Instant::now() + DISCARD_FOR);
             self.0.abandon(state);
         }
     }
@@ -342,7 +342,7 @@ impl Stream for PipeReader {
         };
         let has_room = state.queued < self.0.capacity;
         let feeders = if has_room { std::mem::take(&mut state.feeders) } else { Vec::new() };
-        let blocked = state.blocked;
+        let blocked = state.blocked_threads;
         drop(state);
         if blocked > 0 {
             self.0.room.notify_all();
@@ -401,7 +401,7 @@ mod tests {
         feed.push("full".into());
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| feed.wait_space(None));
-            while feed.0.lock().blocked == 0 {
+            while feed.0.lock().blocked_threads == 0 {
                 std::thread::yield_now();
             }
             block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
@@ -409,6 +409,6 @@ mod tests {
         });
         feed.push("full".into());
         assert_eq!(feed.wait_space(Some(Instant::now())), None);
-        assert_eq!(feed.0.lock().blocked, 0);
+        assert_eq!(feed.0.lock().blocked_threads, 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use log::Level;
 
-use crate::base::guard::{Seldom, guarded, log_event};
+use crate::base::guard::{RateLimitedLog, guarded, log_event};
 use crate::base::memory::Budget;
 use crate::base::pool::Pool;
 use crate::config::Config;
@@ -19,7 +19,7 @@ pub(crate) struct App {
     pub bodies: Budget,
     pub on_refusal: OnRefusal,
     /// That handlers wait for threads, and too many.
-    pub overload: Seldom,
+    pub overload: RateLimitedLog,
 }
 
 impl App {
@@ -27,7 +27,7 @@ impl App {
         // One body must fit, if nothing else.
         let largest = router.largest_body(config.limits.body);
         let bodies = Budget::new(config.limits.bodies.max(largest));
-        Self { router, config, pool, bodies, on_refusal, overload: Seldom::default() }
+        Self { router, config, pool, bodies, on_refusal, overload: RateLimitedLog::default() }
     }
 
     /// Tells the host of a refusal: the log and the hook. If the hook panics, the client

@@ -246,7 +246,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                 let reason = reject.reason();
                 self.tell_of(asked, label, |label| {
                     let line = format_args!("a handler had no thread: {reason} {label}");
-                    self.app.overload.tell(Level::Warn, line);
+                    self.app.overload.log(Level::Warn, line);
                 });
             }
             self.app.tell(reject, self.session.client.peer);

@@ -122,9 +122,9 @@ impl<'a> Incoming<'a> {
         wire: &mut Wire<T>,
         limits: &Limits,
     ) -> Result<Option<Bytes>, Reject> {
-        let is_at_hand = matches!(self.rest, Rest::Length(length)
+        let is_responsive = matches!(self.rest, Rest::Length(length)
             if length < BIG as u64 && length <= wire.input.len() as u64);
-        if !is_at_hand {
+        if !is_responsive {
             return Ok(None);
         }
         let body = self.take(wire, limits)?;

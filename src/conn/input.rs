@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::memory::has_headroom_for;
-use crate::base::spare::{LARGEST, Spares};
+use crate::base::spare::{LARGEST_SPARE, Spares};
 
 thread_local! {
     /// They keep their length, which was paid for with zeros.
@@ -155,7 +155,7 @@ impl Drop for Lent {
 }
 
 fn give(buffer: Vec<u8>) {
-    if (1..=LARGEST).contains(&buffer.capacity()) {
+    if (1..=LARGEST_SPARE).contains(&buffer.capacity()) {
         // When a thread ends, its spares may be gone before its last connection.
         let _ = SPARES.try_with(|spares| spares.give(buffer));
     }

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::base::spare::{LARGEST, Spares};
+use crate::base::spare::{LARGEST_SPARE, Spares};
 use crate::body::Body;
 
 thread_local! {
@@ -108,7 +108,7 @@ impl Output {
 }
 
 fn give(mut buffer: Vec<u8>) {
-    if (1..=LARGEST).contains(&buffer.capacity()) {
+    if (1..=LARGEST_SPARE).contains(&buffer.capacity()) {
         buffer.clear();
         // When a thread ends, its spares may be gone before its last connection.
         let _ = SPARES.try_with(|spares| spares.give(buffer));

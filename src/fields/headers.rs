@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::field::{InvalidHeader, check, check_value, trim};
-use crate::base::spare::{LARGEST, Spares};
+use crate::base::spare::{LARGEST_SPARE, Spares};
 
 thread_local! {
     static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
@@ -319,7 +319,7 @@ impl Headers {
 impl Drop for Headers {
     fn drop(&mut self) {
         if let Some(mut section) = self.0.take()
-            && section.text.capacity() <= LARGEST
+            && section.text.capacity() <= LARGEST_SPARE
         {
             section.text.clear();
             section.fields.clear();

@@ -9,7 +9,7 @@ use crate::base::spare::Spares;
 use crate::message::{IntoResponse, Response};
 
 /// The largest future whose place is kept, bytes.
-const LARGEST: usize = 4 * 1024;
+const LARGEST_SPARE: usize = 4 * 1024;
 
 type Place = Pin<Box<dyn Seat>>;
 
@@ -70,7 +70,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(mut place) = self.0.take() {
             place.as_mut().clear();
-            if size_of_val(&*place) <= LARGEST {
+            if size_of_val(&*place) <= LARGEST_SPARE {
                 // When a thread ends, its spares may be gone before its last request.
                 let _ = PLACES.try_with(|places| places.give(place));
             }

@@ -13,7 +13,7 @@ const SIZE_DIGITS: u8 = 16;
 /// Where a decoder stands in a chunked body.
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
-    state: State,
+    state: ChunkState,
     /// Octets left of this chunk; its size while that is being read.
     left: u64,
     /// Octets of data decoded so far.
@@ -25,7 +25,7 @@ pub(crate) struct Chunked {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     #[default]
     SizeStart,
     Size(u8),
@@ -54,7 +54,7 @@ pub(crate) struct Step {
 impl Chunked {
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
-        self.state == State::End
+        self.state == ChunkState::End
     }
 
     /// The trailer fields, once the body has ended.
@@ -67,16 +67,16 @@ impl Chunked {
     pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Step, Reject> {
         let mut at = 0;
         while let Some(&b) = input.get(at) {
-            if self.state == State::Data {
+            if self.state == ChunkState::Data {
                 let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
                 self.left -= length as u64;
                 self.data += length as u64;
                 if self.left == 0 {
-                    self.state = State::DataCr;
+                    self.state = ChunkState::DataCr;
                 }
                 return Ok(Step { consumed: at + length, data: at..at + length });
             }
-            if self.state == State::End {
+            if self.state == ChunkState::End {
                 break;
             }
             self.state = self.next(b, limits)?;
@@ -85,39 +85,41 @@ impl Chunked {
         Ok(Step { consumed: at, data: 0..0 })
     }
 
-    fn next(&mut self, b: u8, limits: &Limits) -> Result<State, Reject> {
+    fn next(&mut self, b: u8, limits: &Limits) -> Result<ChunkState, Reject> {
         match (self.state, b) {
-            (State::SizeStart, _) => {
+            (ChunkState::SizeStart, _) => {
                 self.left = hex(b).ok_or(Reject::BadChunk)?;
-                Ok(State::Size(1))
+                Ok(ChunkState::Size(1))
             }
-            (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_DIGITS => {
+            (ChunkState::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_DIGITS => {
                 // Sixteen digits fit.
                 self.left = self.left << 4 | hex(b).unwrap_or_default();
-                Ok(State::Size(digits + 1))
+                Ok(ChunkState::Size(digits + 1))
             }
-            (State::Size(_) | State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Size(_) | State::Gap, b' ' | b'\t') => self.extension(State::Gap, limits),
-            (State::Size(_) | State::Gap, b';') => self.extension(State::Extension, limits),
-            (State::Extension, b) if is_text(b) => self.extension(State::Extension, limits),
-            (State::SizeLf, b'\n') => Ok(if self.left == 0 { State::TrailerStart } else { State::Data }),
-            (State::DataCr, b'\r') => Ok(State::DataLf),
-            (State::DataLf, b'\n') => Ok(State::SizeStart),
-            (State::TrailerStart, b'\r') => Ok(State::EndLf),
-            (State::TrailerStart | State::TrailerName, b) if is_token(b) => {
-                self.trailer(b, State::TrailerName, limits)
+            (ChunkState::Size(_) | ChunkState::Extension, b'\r') => Ok(ChunkState::SizeLf),
+            (ChunkState::Size(_) | ChunkState::Gap, b' ' | b'\t') => self.extension(ChunkState::Gap, limits),
+            (ChunkState::Size(_) | ChunkState::Gap, b';') => self.extension(ChunkState::Extension, limits),
+            (ChunkState::Extension, b) if is_text(b) => self.extension(ChunkState::Extension, limits),
+            (ChunkState::SizeLf, b'\n') => {
+                Ok(if self.left == 0 { ChunkState::TrailerStart } else { ChunkState::Data })
             }
-            (State::TrailerName, b':') => self.trailer(b, State::TrailerValue, limits),
-            (State::TrailerValue, b'\r') => self.trailer(b, State::TrailerLf, limits),
-            (State::TrailerValue, b) if is_text(b) => self.trailer(b, State::TrailerValue, limits),
-            (State::TrailerLf, b'\n') => self.trailer(b, State::TrailerStart, limits),
-            (State::EndLf, b'\n') => Ok(State::End),
+            (ChunkState::DataCr, b'\r') => Ok(ChunkState::DataLf),
+            (ChunkState::DataLf, b'\n') => Ok(ChunkState::SizeStart),
+            (ChunkState::TrailerStart, b'\r') => Ok(ChunkState::EndLf),
+            (ChunkState::TrailerStart | ChunkState::TrailerName, b) if is_token(b) => {
+                self.trailer(b, ChunkState::TrailerName, limits)
+            }
+            (ChunkState::TrailerName, b':') => self.trailer(b, ChunkState::TrailerValue, limits),
+            (ChunkState::TrailerValue, b'\r') => self.trailer(b, ChunkState::TrailerLf, limits),
+            (ChunkState::TrailerValue, b) if is_text(b) => self.trailer(b, ChunkState::TrailerValue, limits),
+            (ChunkState::TrailerLf, b'\n') => self.trailer(b, ChunkState::TrailerStart, limits),
+            (ChunkState::EndLf, b'\n') => Ok(ChunkState::End),
             (
-                State::TrailerStart
-                | State::TrailerName
-                | State::TrailerValue
-                | State::TrailerLf
-                | State::EndLf,
+                ChunkState::TrailerStart
+                | ChunkState::TrailerName
+                | ChunkState::TrailerValue
+                | ChunkState::TrailerLf
+                | ChunkState::EndLf,
                 _,
             ) => Err(Reject::BadTrailer),
             _ => Err(Reject::BadChunk),
@@ -126,7 +128,7 @@ impl Chunked {
 
     /// Counts an octet of an extension. As much is let through as there is
     /// data, and the limit on top, so that long bodies may have one a chunk.
-    fn extension(&mut self, next: State, limits: &Limits) -> Result<State, Reject> {
+    fn extension(&mut self, next: ChunkState, limits: &Limits) -> Result<ChunkState, Reject> {
         self.extensions += 1;
         if self.extensions > self.data.saturating_add(limits.chunk_extensions as u64) {
             return Err(Reject::ChunkExtensionsTooLarge);
@@ -134,7 +136,7 @@ impl Chunked {
         Ok(next)
     }
 
-    fn trailer(&mut self, b: u8, next: State, limits: &Limits) -> Result<State, Reject> {
+    fn trailer(&mut self, b: u8, next: ChunkState, limits: &Limits) -> Result<ChunkState, Reject> {
         self.trailers.push(b);
         if self.trailers.len() > limits.trailers { Err(Reject::TrailersTooLarge) } else { Ok(next) }
     }

@@ -48,11 +48,11 @@ impl HeadReader {
     ) -> Result<Option<(Facts, usize)>, Reject> {
         let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
         if self.scanned == 0
-            && let Some(usual) = Usual::of(buffer, &mut few, limits)
-            && set_line(head, usual.method, usual.target, usual.version) == Ok(None)
+            && let Some(fast) = FastHead::of(buffer, &mut few, limits)
+            && set_line(head, fast.method, fast.target, fast.version) == Ok(None)
         {
-            let section = &buffer[usual.fields..usual.length];
-            return Ok(Some((set_fields(head, section, usual.lines)?, usual.length)));
+            let section = &buffer[fast.fields..fast.length];
+            return Ok(Some((set_fields(head, section, fast.lines)?, fast.length)));
         }
         if self.fields == 0 && !self.find_request_line(buffer, limits)? {
             return line_parts(&buffer[self.start..], limits).map(|_| None);
@@ -123,7 +123,7 @@ pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
 
 /// A head that has come whole, is short and holds to the rules. Any other is
 /// looked at again, line by line, for what to say of it.
-struct Usual<'h, 'b> {
+struct FastHead<'h, 'b> {
     method: &'b [u8],
     target: &'b str,
     version: Version,
@@ -133,7 +133,7 @@ struct Usual<'h, 'b> {
     length: usize,
 }
 
-impl<'h, 'b> Usual<'h, 'b> {
+impl<'h, 'b> FastHead<'h, 'b> {
     fn of(
         buffer: &'b [u8],
         few: &'h mut [httparse::Header<'b>; FEW_FIELDS],

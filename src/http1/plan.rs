@@ -59,7 +59,7 @@ impl Plan {
 
 /// Decides. `persistent` says whether the connection could last.
 pub(crate) fn plan(is_head: bool, version: Version, persistent: bool, response: &Response) -> Plan {
-    let own = Own::of(&response.headers);
+    let own = HandlerFields::of(&response.headers);
     let body = response.body.len();
     let length = own.length.or(body);
     let payload = match response.status {
@@ -109,7 +109,7 @@ impl Plan {
         let is_current = version == Version::HTTP_11;
         let ends_in_trailers = self.payload == Payload::Chunked || (is_open && !has_no_content && is_current);
         self.filter |= has_no_content;
-        self.drops_type = has_no_content && response.has_usual_type;
+        self.drops_type = has_no_content && response.has_default_type;
         self.announces_trailers = ends_in_trailers && response.body.has_trailers();
         self.offers_upgrade =
             is_current && status == StatusCode::UPGRADE_REQUIRED && response.headers.contains("upgrade");
@@ -118,14 +118,14 @@ impl Plan {
 
 /// What a handler's own fields ask for.
 #[derive(Default)]
-struct Own {
+struct HandlerFields {
     length: Option<u64>,
     close: bool,
     date: bool,
     filter: bool,
 }
 
-impl Own {
+impl HandlerFields {
     fn of(headers: &Headers) -> Self {
         let mut own = Self::default();
         for (name, value) in headers.lines() {

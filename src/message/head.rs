@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use http::{Method, Version};
 
 use super::{Params, Target};
-use crate::base::spare::{LARGEST, Spares};
+use crate::base::spare::{LARGEST_SPARE, Spares};
 use crate::fields::Headers;
 
 /// The longest method taken, bytes; the longest registered one has 17 letters.
@@ -57,7 +57,7 @@ impl DerefMut for RequestHead {
 impl Drop for RequestHead {
     fn drop(&mut self) {
         if let Some(mut parts) = self.0.take()
-            && parts.headers.as_wire().len() + parts.target.as_str().len() <= LARGEST
+            && parts.headers.as_wire().len() + parts.target.as_str().len() <= LARGEST_SPARE
         {
             parts.method = Method::GET;
             parts.version = Version::HTTP_11;

@@ -27,7 +27,7 @@ use crate::fields::{Headers, InvalidHeader};
 pub struct Response {
     pub(crate) status: StatusCode,
     /// The content type comes from the constructor, and not from the handler by name.
-    pub(crate) has_usual_type: bool,
+    pub(crate) has_default_type: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     /// What few responses have, on the heap: a response is moved often.
@@ -54,7 +54,7 @@ impl Response {
     /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
     /// ```
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, has_usual_type: false, headers: Headers::new(), body: Body::empty(), extra: None }
+        Self { status, has_default_type: false, headers: Headers::new(), body: Body::empty(), extra: None }
     }
 
     /// What few responses have, made if it is not there.
@@ -110,7 +110,7 @@ impl Response {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
         let extra = named.err().map(|fault| Box::new(Extra { fault: Some(fault), ..Extra::default() }));
-        Self { status: StatusCode::OK, has_usual_type: true, headers, body: body.into(), extra }
+        Self { status: StatusCode::OK, has_default_type: true, headers, body: body.into(), extra }
     }
 
     /// 200 with a body that comes in chunks.
@@ -129,7 +129,7 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        Self { status: StatusCode::OK, has_usual_type: true, headers, body, extra: None }
+        Self { status: StatusCode::OK, has_default_type: true, headers, body, extra: None }
     }
 
     /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
@@ -222,7 +222,7 @@ impl Response {
 
     fn note_type(&mut self, name: &str) {
         if name.eq_ignore_ascii_case("content-type") {
-            self.has_usual_type = false;
+            self.has_default_type = false;
         }
     }
 
@@ -432,7 +432,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status,
-            has_usual_type: false,
+            has_default_type: false,
             headers: (&parts.headers).into(),
             body: body.into(),
             extra: None,

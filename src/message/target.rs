@@ -162,7 +162,7 @@ fn escape_again(decoded: &[u8]) -> String {
 impl Parts {
     /// Reads a target; `false` if it is none.
     fn read(&mut self, text: &[u8]) -> bool {
-        let kinds = text.iter().fold(0, |kinds, &byte| kinds | KINDS[byte as usize]);
+        let kinds = text.iter().fold(0, |kinds, &byte| kinds | BYTE_KINDS[byte as usize]);
         if kinds & FORBIDDEN != 0 {
             return false;
         }
@@ -216,7 +216,7 @@ const FORBIDDEN: u8 = 8;
 
 /// Visible ASCII but `#`, which never is part of a target. Bytes above 0x7f are those of
 /// UTF-8, as a target is read from a `str`.
-static KINDS: [u8; 256] = {
+static BYTE_KINDS: [u8; 256] = {
     let mut table = [FORBIDDEN; 256];
     let mut b = 0x21;
     while b < 0x7f {

@@ -16,15 +16,15 @@ use futures_lite::{AsyncRead, AsyncWrite};
 /// [`Timeouts::write`](crate::Timeouts::write) of waiting a write is `TimedOut`. A stop
 /// cuts the connection at its deadline.
 pub struct Upgraded {
-    stream: Box<dyn Duplex>,
+    stream: Box<dyn ByteStream>,
     early: Vec<u8>,
     taken: usize,
 }
 
 /// Bytes both ways.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -36,7 +36,7 @@ pub(crate) struct Upgrade {
 
 impl Upgraded {
     /// `early` is what was read of the stream already.
-    pub(crate) fn new(stream: Box<dyn Duplex>, early: Vec<u8>) -> Self {
+    pub(crate) fn new(stream: Box<dyn ByteStream>, early: Vec<u8>) -> Self {
         Self { stream, early, taken: 0 }
     }
 }

@@ -14,11 +14,11 @@ pub(super) struct Alarms {
     start: Instant,
     /// Nanoseconds from the start that have passed: what was due by then has rung.
     rung: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<AlarmQueue>,
 }
 
 #[derive(Default)]
-struct State {
+struct AlarmQueue {
     due: BTreeMap<(u64, u64), Entry>,
     next_id: u64,
 }
@@ -30,7 +30,7 @@ struct Entry {
 
 /// When a thread has to be awake next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextAlarm {
     /// Within that time, up to a millisecond later.
     Within(Duration),
     /// At that many nanoseconds from the start, and so long from now.
@@ -43,11 +43,11 @@ impl Alarms {
     }
 
     /// When the next is due; `None` if there is none.
-    pub fn next(&self, now: Instant) -> Option<Next> {
+    pub fn next(&self, now: Instant) -> Option<NextAlarm> {
         let state = self.lock();
         let (&(due, _), entry) = state.due.first_key_value()?;
         let left = Duration::from_nanos(due.saturating_sub(self.nanos(now)));
-        Some(if entry.exact { Next::Exactly(due, left) } else { Next::Within(left) })
+        Some(if entry.exact { NextAlarm::Exactly(due, left) } else { NextAlarm::Within(left) })
     }
 
     /// Wakes whoever has an alarm that is due.
@@ -79,7 +79,7 @@ impl Alarms {
         since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AlarmQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

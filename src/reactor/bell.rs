@@ -41,7 +41,7 @@ impl Bell {
     }
 
     /// Whether the thread is at nothing: it sleeps, or has just been called.
-    pub fn is_free(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.state.load(Ordering::Relaxed) != AWAKE
     }
 
@@ -146,15 +146,15 @@ mod tests {
     #[test]
     fn a_thread_is_free_until_it_is_awake() {
         let bell = Bell::new().unwrap();
-        assert!(bell.is_free(), "it has not begun");
+        assert!(bell.is_idle(), "it has not begun");
         bell.awake();
-        assert!(!bell.is_free());
+        assert!(!bell.is_idle());
         bell.sleep(|| false, || None);
-        assert!(bell.is_free());
+        assert!(bell.is_idle());
         bell.ring();
-        assert!(bell.is_free(), "it has not been let run yet");
+        assert!(bell.is_idle(), "it has not been let run yet");
         bell.awake();
-        assert!(!bell.is_free());
+        assert!(!bell.is_idle());
     }
 
     #[test]

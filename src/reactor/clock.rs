@@ -11,7 +11,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use super::alarm::Next;
+use super::alarm::NextAlarm;
 use crate::base::descriptor::apart;
 
 const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -33,14 +33,14 @@ impl<'a> Clock<'a> {
     }
 
     /// The timeout for the wait; `None` is for ever, or until the timer rings.
-    pub fn timeout(&self, next: Option<Next>) -> Option<Timespec> {
+    pub fn timeout(&self, next: Option<NextAlarm>) -> Option<Timespec> {
         match next? {
-            Next::Exactly(_, Duration::ZERO) => Some(NOTHING),
-            Next::Exactly(at, left) if self.set.get() == at || self.ring_after(left) => {
+            NextAlarm::Exactly(_, Duration::ZERO) => Some(NOTHING),
+            NextAlarm::Exactly(at, left) if self.set.get() == at || self.ring_after(left) => {
                 self.set.set(at);
                 None
             }
-            Next::Exactly(_, left) | Next::Within(left) => {
+            NextAlarm::Exactly(_, left) | NextAlarm::Within(left) => {
                 let millis = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
                 let up = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
                 Some(up.try_into().unwrap_or(NOTHING))

@@ -33,20 +33,20 @@ pub(crate) use alarm::Alarm;
 use alarm::Alarms;
 use bell::{Bell, Ringer};
 use clock::Clock;
+pub(crate) use ready::Direction;
 use ready::Readiness;
-pub(crate) use ready::Way;
 pub(crate) use stream::Stream;
 use task::Tasks;
 pub(crate) use watch::Watch;
 
 use crate::base::descriptor::apart;
-use crate::base::guard::{Seldom, log_event};
+use crate::base::guard::{RateLimitedLog, log_event};
 
 /// Events taken from the kernel at once.
-const EVENTS: usize = 256;
+const EVENTS_PER_WAIT: usize = 256;
 /// What a thread that nothing holds takes at most from one wait to the next, on a
 /// machine with other work to do.
-const MOMENT: Duration = Duration::from_millis(10);
+const RESPONSIVE_WITHIN: Duration = Duration::from_millis(10);
 /// What the events of the bell and the clock carry: no watch has such a key.
 const BELL: u64 = u64::MAX;
 const CLOCK: u64 = u64::MAX - 1;
@@ -70,7 +70,7 @@ struct Inner {
     alarms: Alarms,
     tasks: Arc<Tasks>,
     /// That a descriptor cannot be registered.
-    told: Seldom,
+    register_log: RateLimitedLog,
 }
 
 impl Reactor {
@@ -82,7 +82,15 @@ impl Reactor {
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
         let (watched, generation) = (Mutex::default(), AtomicU32::new(0));
-        Ok(Self(Arc::new(Inner { epoll, bell, watched, generation, alarms, tasks, told: Seldom::default() })))
+        Ok(Self(Arc::new(Inner {
+            epoll,
+            bell,
+            watched,
+            generation,
+            alarms,
+            tasks,
+            register_log: RateLimitedLog::default(),
+        })))
     }
 
     /// That of this thread, while it runs a future or a task.
@@ -108,8 +116,8 @@ impl Reactor {
 
     /// Whether what is spawned would be run soon: its thread waits, or did a moment
     /// ago. If not, something holds it.
-    pub fn is_at_hand(&self, now: Instant) -> bool {
-        self.0.bell.is_free() || self.0.alarms.has_rung_since(now, MOMENT)
+    pub fn is_responsive(&self, now: Instant) -> bool {
+        self.0.bell.is_idle() || self.0.alarms.has_rung_since(now, RESPONSIVE_WITHIN)
     }
 
     /// Drops the tasks that have not ended, and takes no more.
@@ -125,7 +133,7 @@ impl Reactor {
         let ringer = Arc::new(Ringer::new(&self.0.bell));
         let waker = Waker::from(Arc::clone(&ringer));
         let mut cx = Context::from_waker(&waker);
-        let (mut events, mut woken) = (Vec::with_capacity(EVENTS), Vec::new());
+        let (mut events, mut woken) = (Vec::with_capacity(EVENTS_PER_WAIT), Vec::new());
         let clock = Clock::new(&self.0.epoll, CLOCK);
         let tasks = self.0.tasks.enter();
         self.0.bell.awake();
@@ -411,14 +419,14 @@ mod tests {
     #[test]
     fn a_reactor_that_something_holds_is_not_at_hand() {
         let reactor = Reactor::new().unwrap();
-        let later = || Instant::now() + 2 * MOMENT;
-        assert!(reactor.is_at_hand(later()), "it has not begun");
-        let held = reactor.block_on(async { !reactor.is_at_hand(later()) });
+        let later = || Instant::now() + 2 * RESPONSIVE_WITHIN;
+        assert!(reactor.is_responsive(later()), "it has not begun");
+        let held = reactor.block_on(async { !reactor.is_responsive(later()) });
         assert!(held, "from the first on");
         reactor.block_on(async {
             let now = Instant::now();
             yield_now().await;
-            assert!(reactor.is_at_hand(now), "it has just looked");
+            assert!(reactor.is_responsive(now), "it has just looked");
         });
     }
 

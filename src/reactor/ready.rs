@@ -8,7 +8,7 @@ use rustix::event::epoll::EventFlags;
 
 /// Which way.
 #[derive(Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     Read,
     Write,
 }
@@ -90,28 +90,28 @@ impl Readiness {
 
     /// Ready, with the state and in it the count of events so far.
     #[inline]
-    pub fn poll(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
-        let side = &self.sides[way as usize];
+    pub fn poll(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
+        let side = &self.sides[direction as usize];
         let state = side.state.load(Ordering::SeqCst);
         if state & READY != 0 { Poll::Ready(state) } else { side.poll_event(cx) }
     }
 
     /// Nothing is left, by an operation begun in that state: the next event tells
     /// of more. What has hung up stays ready to say so.
-    pub fn clear(&self, way: Way, state: u32) {
+    pub fn clear(&self, direction: Direction, state: u32) {
         if state & HUNG_UP == 0 {
-            self.unset(way, state, READY);
+            self.unset(direction, state, READY);
         }
     }
 
     /// An operation begun in that state would block. So it has not hung up either,
     /// whatever was told.
-    pub fn would_block(&self, way: Way, state: u32) {
-        self.unset(way, state, READY | HUNG_UP);
+    pub fn would_block(&self, direction: Direction, state: u32) {
+        self.unset(direction, state, READY | HUNG_UP);
     }
 
-    fn unset(&self, way: Way, state: u32, bits: u32) {
-        let side = &self.sides[way as usize];
+    fn unset(&self, direction: Direction, state: u32, bits: u32) {
+        let side = &self.sides[direction as usize];
         // An event that has come since stands.
         let _ = side.state.compare_exchange(state, state & !bits, Ordering::SeqCst, Ordering::SeqCst);
     }

@@ -13,7 +13,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
-use super::ready::Way;
+use super::ready::Direction;
 use super::signal::would_signal;
 use super::{Reactor, Watch};
 
@@ -55,7 +55,7 @@ impl Stream {
 
     /// Ready if there may be something to read.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = self.watch.poll_ready(cx, Way::Read);
+        let ready = self.watch.poll_ready(cx, Direction::Read);
         // What cannot be waited for says so when it is read.
         self.waiting(ready.map(|_| Ok(()))).map(|_| ())
     }
@@ -78,7 +78,7 @@ impl Stream {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
         self.watch.register(&self.socket, flags).inspect_err(|error| {
             let line = format_args!("cannot register a connection: {error}");
-            self.reactor().0.told.tell(Level::Error, line);
+            self.reactor().0.register_log.log(Level::Error, line);
         })
     }
 
@@ -95,7 +95,7 @@ impl Stream {
         if would_signal() {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
-        let sent = self.watch.poll_io(cx, Way::Write, |_| {
+        let sent = self.watch.poll_io(cx, Direction::Write, |_| {
             match rustix::fs::sendfile(&self.socket, file, Some(&mut at), most) {
                 Err(
                     Errno::BADF | Errno::INVAL | Errno::IO | Errno::NOSYS | Errno::OVERFLOW | Errno::SPIPE,
@@ -115,7 +115,7 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buffer.len();
-        let read = self.watch.poll_some(cx, Way::Read, room, || {
+        let read = self.watch.poll_some(cx, Direction::Read, room, || {
             Ok(rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0)
         });
         self.waiting(read)
@@ -124,9 +124,9 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self
-            .watch
-            .poll_io(cx, Way::Write, |_| Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?));
+        let written = self.watch.poll_io(cx, Direction::Write, |_| {
+            Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?)
+        });
         self.waiting(written)
     }
 
@@ -139,7 +139,7 @@ impl AsyncWrite for Stream {
         if let (Some(only), None) = (filled.next(), filled.next()) {
             return self.poll_write(cx, only);
         }
-        let written = self.watch.poll_io(cx, Way::Write, |_| {
+        let written = self.watch.poll_io(cx, Direction::Write, |_| {
             let mut none = SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(&self.socket, slices, &mut none, SendFlags::NOSIGNAL)?)
         });

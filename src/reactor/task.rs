@@ -1,7 +1,7 @@
 //! What a thread runs besides its main future: tasks that stay on it.
 //!
 //! The thread has them to itself while it runs them, so what it does to them takes
-//! no lock. Other threads leave notes.
+//! no lock. Other threads leave mail.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,28 +21,28 @@ type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 thread_local! {
     /// Whose tasks this thread runs now. It is compared and nothing else.
     static OWNER: Cell<*const Tasks> = const { Cell::new(ptr::null()) };
-    static OWN: RefCell<Own> = const { RefCell::new(Own::new()) };
+    static TASKS: RefCell<TaskSet> = const { RefCell::new(TaskSet::new()) };
 }
 
 /// The tasks of a reactor.
 pub(super) struct Tasks {
     bell: Arc<Bell>,
     /// What they are while no thread runs them.
-    resting: Mutex<Own>,
+    at_rest: Mutex<TaskSet>,
     /// `None` once nothing will be run any more.
-    notes: Mutex<Option<Notes>>,
-    are_there_notes: AtomicBool,
+    mail: Mutex<Option<Mail>>,
+    has_mail: AtomicBool,
 }
 
 /// What other threads ask of the one that runs the tasks.
 #[derive(Default)]
-struct Notes {
+struct Mail {
     spawned: Vec<Future>,
     woken: Vec<Arc<Handle>>,
 }
 
 /// The tasks, as the thread has them that runs them.
-struct Own {
+struct TaskSet {
     /// `None` is one that is being polled.
     all: Slab<Option<Task>>,
     /// The keys of those that want to be polled.
@@ -62,26 +62,26 @@ struct Handle {
     key: usize,
     /// It is among those that are ready. Touched by the thread that runs it only.
     ready: AtomicBool,
-    /// It is among the notes.
-    noted: AtomicBool,
+    /// It is among the mail.
+    mailed: AtomicBool,
 }
 
 /// This thread runs the tasks, until dropped.
 pub(super) struct Running<'a> {
     tasks: &'a Arc<Tasks>,
     /// What it ran before, and whose that is.
-    before: (*const Tasks, Own),
+    before: (*const Tasks, TaskSet),
 }
 
-impl Own {
+impl TaskSet {
     const fn new() -> Self {
         Self { all: Slab::new(), ready: VecDeque::new() }
     }
 
     fn insert(&mut self, tasks: &Arc<Tasks>, future: Future) {
         let entry = self.all.vacant_entry();
-        let (ready, noted) = (AtomicBool::new(true), AtomicBool::new(false));
-        let handle = Arc::new(Handle { tasks: Arc::clone(tasks), key: entry.key(), ready, noted });
+        let (ready, mailed) = (AtomicBool::new(true), AtomicBool::new(false));
+        let handle = Arc::new(Handle { tasks: Arc::clone(tasks), key: entry.key(), ready, mailed });
         self.ready.push_back(entry.key());
         let waker = Waker::from(Arc::clone(&handle));
         entry.insert(Some(Task { future, handle, waker }));
@@ -98,9 +98,9 @@ impl Tasks {
     pub fn new(bell: &Arc<Bell>) -> Arc<Self> {
         Arc::new(Self {
             bell: Arc::clone(bell),
-            resting: Mutex::new(Own::new()),
-            notes: Mutex::new(Some(Notes::default())),
-            are_there_notes: AtomicBool::new(false),
+            at_rest: Mutex::new(TaskSet::new()),
+            mail: Mutex::new(Some(Mail::default())),
+            has_mail: AtomicBool::new(false),
         })
     }
 
@@ -112,59 +112,59 @@ impl Tasks {
     pub fn spawn(self: &Arc<Self>, future: impl std::future::Future<Output = ()> + Send + 'static) {
         let future = Box::pin(future);
         if self.are_run_here() {
-            OWN.with_borrow_mut(|own| own.insert(self, future));
+            TASKS.with_borrow_mut(|set| set.insert(self, future));
         } else {
-            self.note(|notes| notes.spawned.push(future));
+            self.send(|mail| mail.spawned.push(future));
         }
     }
 
     /// Leaves a note, if the tasks are run at all.
-    fn note(&self, write: impl FnOnce(&mut Notes)) {
-        if let Some(notes) = &mut *lock(&self.notes) {
-            write(notes);
-            self.are_there_notes.store(true, Ordering::SeqCst);
+    fn send(&self, write: impl FnOnce(&mut Mail)) {
+        if let Some(mail) = &mut *lock(&self.mail) {
+            write(mail);
+            self.has_mail.store(true, Ordering::SeqCst);
         }
         self.bell.ring();
     }
 
     /// From now on this thread runs them.
     pub fn enter(self: &Arc<Self>) -> Running<'_> {
-        let own = std::mem::replace(&mut *lock(&self.resting), Own::new());
-        let before = (OWNER.replace(Arc::as_ptr(self)), OWN.replace(own));
+        let set = std::mem::replace(&mut *lock(&self.at_rest), TaskSet::new());
+        let before = (OWNER.replace(Arc::as_ptr(self)), TASKS.replace(set));
         Running { tasks: self, before }
     }
 
     /// Drops what has not ended. Nothing is run any more.
     pub fn close(&self) {
-        let notes = lock(&self.notes).take();
-        drop(notes);
-        let resting = std::mem::replace(&mut *lock(&self.resting), Own::new());
-        drop(resting);
+        let mail = lock(&self.mail).take();
+        drop(mail);
+        let at_rest = std::mem::replace(&mut *lock(&self.at_rest), TaskSet::new());
+        drop(at_rest);
     }
 }
 
 impl Running<'_> {
     pub fn has_work(&self) -> bool {
-        OWN.with_borrow(|own| !own.ready.is_empty()) || self.tasks.are_there_notes.load(Ordering::SeqCst)
+        TASKS.with_borrow(|set| !set.ready.is_empty()) || self.tasks.has_mail.load(Ordering::SeqCst)
     }
 
     /// Polls each task that is ready, once.
     pub fn run(&self) {
-        if self.tasks.are_there_notes.load(Ordering::SeqCst) {
-            self.read_notes();
+        if self.tasks.has_mail.load(Ordering::SeqCst) {
+            self.read_mail();
         }
-        let mut left = OWN.with_borrow(|own| own.ready.len());
+        let mut left = TASKS.with_borrow(|set| set.ready.len());
         while left > 0 {
             left -= 1;
-            let Some(mut task) = OWN.with_borrow_mut(Own::next) else { continue };
+            let Some(mut task) = TASKS.with_borrow_mut(TaskSet::next) else { continue };
             let key = task.handle.key;
             task.handle.ready.store(false, Ordering::Relaxed);
             if task.poll() {
-                let place = OWN.with_borrow_mut(|own| own.all.try_remove(key));
+                let place = TASKS.with_borrow_mut(|set| set.all.try_remove(key));
                 drop((place, task));
             } else {
-                OWN.with_borrow_mut(|own| {
-                    if let Some(place) = own.all.get_mut(key) {
+                TASKS.with_borrow_mut(|set| {
+                    if let Some(place) = set.all.get_mut(key) {
                         *place = Some(task);
                     }
                 });
@@ -172,16 +172,16 @@ impl Running<'_> {
         }
     }
 
-    fn read_notes(&self) {
-        let notes = lock(&self.tasks.notes).as_mut().map(|notes| {
-            self.tasks.are_there_notes.store(false, Ordering::SeqCst);
-            std::mem::take(notes)
+    fn read_mail(&self) {
+        let mail = lock(&self.tasks.mail).as_mut().map(|mail| {
+            self.tasks.has_mail.store(false, Ordering::SeqCst);
+            std::mem::take(mail)
         });
-        let Notes { spawned, woken } = notes.unwrap_or_default();
-        OWN.with_borrow_mut(|own| spawned.into_iter().for_each(|future| own.insert(self.tasks, future)));
+        let Mail { spawned, woken } = mail.unwrap_or_default();
+        TASKS.with_borrow_mut(|set| spawned.into_iter().for_each(|future| set.insert(self.tasks, future)));
         for handle in woken {
             // What was done before it was woken is seen by its next poll.
-            handle.noted.swap(false, Ordering::AcqRel);
+            handle.mailed.swap(false, Ordering::AcqRel);
             handle.wake();
         }
     }
@@ -189,9 +189,9 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let (owner, own) = std::mem::replace(&mut self.before, (ptr::null(), Own::new()));
+        let (owner, set) = std::mem::replace(&mut self.before, (ptr::null(), TaskSet::new()));
         OWNER.set(owner);
-        *lock(&self.tasks.resting) = OWN.replace(own);
+        *lock(&self.tasks.at_rest) = TASKS.replace(set);
     }
 }
 
@@ -212,10 +212,10 @@ impl Wake for Handle {
         if self.tasks.are_run_here() {
             if !self.ready.load(Ordering::Relaxed) {
                 self.ready.store(true, Ordering::Relaxed);
-                OWN.with_borrow_mut(|own| own.ready.push_back(self.key));
+                TASKS.with_borrow_mut(|set| set.ready.push_back(self.key));
             }
-        } else if !self.noted.swap(true, Ordering::AcqRel) {
-            self.tasks.note(|notes| notes.woken.push(Arc::clone(self)));
+        } else if !self.mailed.swap(true, Ordering::AcqRel) {
+            self.tasks.send(|mail| mail.woken.push(Arc::clone(self)));
         }
     }
 }

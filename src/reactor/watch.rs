@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Reactor;
-use super::ready::{Readiness, Way};
+use super::ready::{Direction, Readiness};
 
 /// A descriptor that is waited for, once it is registered. Dropped, it is forgotten;
 /// closing the descriptor itself takes it off the kernel's list.
@@ -46,16 +46,18 @@ impl Watch {
     pub fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
-        way: Way,
+        direction: Direction,
         mut operation: impl FnMut(u32) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            let state = ready!(self.poll_ready(cx, way));
+            let state = ready!(self.poll_ready(cx, direction));
             if Readiness::is_abandoned(state) {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             }
             match operation(state) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.would_block(way, state),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready.would_block(direction, state);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
             }
@@ -67,33 +69,33 @@ impl Watch {
     pub fn poll_some(
         &self,
         cx: &mut Context<'_>,
-        way: Way,
+        direction: Direction,
         most: usize,
         mut operation: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let mut found = 0;
-        let polled = self.poll_io(cx, way, |state| {
+        let polled = self.poll_io(cx, direction, |state| {
             found = state;
             operation()
         });
         if let Poll::Ready(Ok(length)) = polled
             && (1..most).contains(&length)
         {
-            self.clear(way, found);
+            self.clear(direction, found);
         }
         polled
     }
 
     /// Ready, with the state that was found.
     #[inline]
-    pub fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<u32> {
-        self.ready.poll(cx, way)
+    pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
+        self.ready.poll(cx, direction)
     }
 
     /// Nothing is left, by an operation begun in that state: the next event tells
     /// of more. What has hung up stays ready to say so.
-    pub fn clear(&self, way: Way, state: u32) {
-        self.ready.clear(way, state);
+    pub fn clear(&self, direction: Direction, state: u32) {
+        self.ready.clear(direction, state);
     }
 }
 
@@ -132,13 +134,13 @@ mod tests {
         (Waker::from(Arc::clone(&count)), count)
     }
 
-    fn is_ready(watch: &Watch, waker: &Waker, way: Way) -> bool {
-        watch.poll_ready(&mut Context::from_waker(waker), way).is_ready()
+    fn is_ready(watch: &Watch, waker: &Waker, direction: Direction) -> bool {
+        watch.poll_ready(&mut Context::from_waker(waker), direction).is_ready()
     }
 
-    fn clear(watch: &Watch, way: Way) {
-        if let Poll::Ready(tick) = watch.poll_ready(&mut Context::from_waker(Waker::noop()), way) {
-            watch.clear(way, tick);
+    fn clear(watch: &Watch, direction: Direction) {
+        if let Poll::Ready(tick) = watch.poll_ready(&mut Context::from_waker(Waker::noop()), direction) {
+            watch.clear(direction, tick);
         }
     }
 
@@ -167,24 +169,24 @@ mod tests {
         let (reactor, watch, ours, mut theirs) = watched();
         reactor.block_on(async {
             turn().await;
-            clear(&watch, Way::Read);
+            clear(&watch, Direction::Read);
             let ((reader, read), (writer, written)) = (counted(), counted());
-            assert!(!is_ready(&watch, &reader, Way::Read));
-            assert!(is_ready(&watch, &writer, Way::Write), "there is room");
+            assert!(!is_ready(&watch, &reader, Direction::Read));
+            assert!(is_ready(&watch, &writer, Direction::Write), "there is room");
             // Full, so that the other way is told when there is room again.
             while (&ours).write(&[0; 4096]).is_ok() {}
-            clear(&watch, Way::Write);
-            assert!(!is_ready(&watch, &writer, Way::Write));
+            clear(&watch, Direction::Write);
+            assert!(!is_ready(&watch, &writer, Direction::Write));
             theirs.write_all(b"x").unwrap();
             turn().await;
             assert_eq!(read.0.load(Ordering::SeqCst), 1);
-            assert!(is_ready(&watch, &reader, Way::Read));
+            assert!(is_ready(&watch, &reader, Direction::Read));
             let mut rest = vec![0; 1 << 16];
             theirs.set_nonblocking(true).unwrap();
             while theirs.read(&mut rest).is_ok() {}
             turn().await;
             assert_eq!(written.0.load(Ordering::SeqCst), 1);
-            assert!(is_ready(&watch, &writer, Way::Write));
+            assert!(is_ready(&watch, &writer, Direction::Write));
         });
     }
 
@@ -193,10 +195,10 @@ mod tests {
         let (reactor, watch, _ours, mut theirs) = watched();
         reactor.block_on(async {
             turn().await;
-            clear(&watch, Way::Read);
+            clear(&watch, Direction::Read);
             let ((first, firsts), (second, seconds)) = (counted(), counted());
-            assert!(!is_ready(&watch, &first, Way::Read));
-            assert!(!is_ready(&watch, &second, Way::Read));
+            assert!(!is_ready(&watch, &first, Direction::Read));
+            assert!(!is_ready(&watch, &second, Direction::Read));
             for _ in 0..3 {
                 theirs.write_all(b"x").unwrap();
                 turn().await;
@@ -211,14 +213,16 @@ mod tests {
         reactor.block_on(async {
             turn().await;
             let noop = &mut Context::from_waker(Waker::noop());
-            let Poll::Ready(before) = watch.poll_ready(noop, Way::Read) else { panic!("not ready") };
+            let Poll::Ready(before) = watch.poll_ready(noop, Direction::Read) else { panic!("not ready") };
             // It found nothing, but by the time it says so something has come.
             theirs.write_all(b"x").unwrap();
             turn().await;
-            watch.clear(Way::Read, before);
-            let Poll::Ready(now) = watch.poll_ready(noop, Way::Read) else { panic!("it was forgotten") };
-            watch.clear(Way::Read, now);
-            assert!(watch.poll_ready(noop, Way::Read).is_pending());
+            watch.clear(Direction::Read, before);
+            let Poll::Ready(now) = watch.poll_ready(noop, Direction::Read) else {
+                panic!("it was forgotten")
+            };
+            watch.clear(Direction::Read, now);
+            assert!(watch.poll_ready(noop, Direction::Read).is_pending());
         });
     }
 
@@ -227,15 +231,15 @@ mod tests {
         let (reactor, watch, _ours, theirs) = watched();
         reactor.block_on(async {
             turn().await;
-            clear(&watch, Way::Read);
+            clear(&watch, Direction::Read);
             let (waker, count) = counted();
-            assert!(!is_ready(&watch, &waker, Way::Read));
+            assert!(!is_ready(&watch, &waker, Direction::Read));
             drop(theirs);
             turn().await;
             assert_eq!(count.0.load(Ordering::SeqCst), 1);
             for _ in 0..3 {
-                assert!(is_ready(&watch, &waker, Way::Read));
-                clear(&watch, Way::Read);
+                assert!(is_ready(&watch, &waker, Direction::Read));
+                clear(&watch, Direction::Read);
             }
         });
     }
@@ -245,9 +249,9 @@ mod tests {
         let (reactor, watch, ours, mut theirs) = watched();
         reactor.block_on(async {
             turn().await;
-            clear(&watch, Way::Read);
+            clear(&watch, Direction::Read);
             let (waker, count) = counted();
-            assert!(!is_ready(&watch, &waker, Way::Read));
+            assert!(!is_ready(&watch, &waker, Direction::Read));
             // An event that was on its way when the watch went, and another has its place.
             theirs.write_all(b"x").unwrap();
             drop(watch);
@@ -259,9 +263,9 @@ mod tests {
             turn().await;
             assert_eq!(count.0.load(Ordering::SeqCst), 0);
             assert_eq!(reactor.0.watched().len(), 1);
-            clear(&other_watch, Way::Read);
+            clear(&other_watch, Direction::Read);
             let (waker, count) = counted();
-            assert!(!is_ready(&other_watch, &waker, Way::Read));
+            assert!(!is_ready(&other_watch, &waker, Direction::Read));
             its_end.write_all(b"y").unwrap();
             turn().await;
             assert_eq!(count.0.load(Ordering::SeqCst), 1);
@@ -282,13 +286,13 @@ mod tests {
             assert_eq!(other_watch.key, key);
             reactor.block_on(async {
                 turn().await;
-                clear(&other_watch, Way::Read);
+                clear(&other_watch, Direction::Read);
                 let (waker, count) = counted();
-                assert!(!is_ready(&other_watch, &waker, Way::Read));
+                assert!(!is_ready(&other_watch, &waker, Direction::Read));
                 drop(theirs);
                 turn().await;
                 assert_eq!(count.0.load(Ordering::SeqCst), 0);
-                assert!(!is_ready(&other_watch, &waker, Way::Read));
+                assert!(!is_ready(&other_watch, &waker, Direction::Read));
             });
             drop(kept);
         });
@@ -299,7 +303,7 @@ mod tests {
         in_time(|| {
             let (_reactor, watch, ours, _theirs) = watched();
             watch.ready.set(EventFlags::RDHUP, &mut Vec::new());
-            let polled = watch.poll_io(&mut Context::from_waker(Waker::noop()), Way::Read, |_| {
+            let polled = watch.poll_io(&mut Context::from_waker(Waker::noop()), Direction::Read, |_| {
                 Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
             });
             assert!(polled.is_pending());
@@ -316,7 +320,7 @@ mod tests {
             let waiting = thread::spawn(move || {
                 loop {
                     let read = std::future::poll_fn(|cx| {
-                        watch.poll_io(cx, Way::Read, |_| {
+                        watch.poll_io(cx, Direction::Read, |_| {
                             Ok(rustix::net::recv(&ours, &mut [0], rustix::net::RecvFlags::empty())?.0)
                         })
                     });
@@ -350,7 +354,7 @@ mod tests {
     fn no_event_is_missed_by_a_task_that_is_about_to_wait() {
         in_time(|| {
             let (_reactor, watch, _ours, _theirs) = watched();
-            clear(&watch, Way::Read);
+            clear(&watch, Direction::Read);
             let (ready, taken) = (Arc::clone(&watch.ready), AtomicUsize::new(0));
             let over = AtomicBool::new(false);
             thread::scope(|scope| {
@@ -375,9 +379,9 @@ mod tests {
                     woken.drain(..).for_each(Waker::wake);
                 });
                 while !over.load(Ordering::SeqCst) {
-                    let told = std::future::poll_fn(|cx| watch.poll_ready(cx, Way::Read));
+                    let told = std::future::poll_fn(|cx| watch.poll_ready(cx, Direction::Read));
                     let tick = futures_lite::future::block_on(told);
-                    watch.clear(Way::Read, tick);
+                    watch.clear(Direction::Read, tick);
                     taken.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -390,11 +394,11 @@ mod tests {
         let (waker, count) = counted();
         reactor.block_on(async {
             turn().await;
-            clear(&watch, Way::Read);
-            assert!(!is_ready(&watch, &waker, Way::Read));
+            clear(&watch, Direction::Read);
+            assert!(!is_ready(&watch, &waker, Direction::Read));
         });
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        let polled = watch.poll_io(&mut Context::from_waker(&waker), Way::Read, |_| {
+        let polled = watch.poll_io(&mut Context::from_waker(&waker), Direction::Read, |_| {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });
         assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::WouldBlock));

@@ -16,7 +16,7 @@ use log::Level;
 
 use super::address::Bound;
 use crate::base::descriptor::apart;
-use crate::base::guard::Seldom;
+use crate::base::guard::RateLimitedLog;
 use crate::message::Peer;
 
 /// The pause after an accept that failed because the system has no descriptors or no memory.
@@ -89,7 +89,7 @@ pub(super) trait Acceptor: Send {
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
     /// The log for failed accepts, which writes at most once a second.
-    fn told(&self) -> &Seldom;
+    fn told(&self) -> &RateLimitedLog;
 }
 
 /// Returns the next connection, however long that takes.
@@ -112,7 +112,7 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     let line = format_args!("cannot accept connections: {error}; trying on");
-                    acceptor.told().tell(Level::Error, line);
+                    acceptor.told().log(Level::Error, line);
                 }
                 make_room();
                 let until = Instant::now() + RETRY_AFTER_ERROR;

@@ -19,7 +19,7 @@ pub const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const NEXT_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\ndate: {date}\r\n\r\nnext";
 /// A connection that is polled so often without coming to rest never will.
-const TURNS: usize = 1_000_000;
+const MAX_POLLS: usize = 1_000_000;
 
 /// How what the client sends is cut. Between two pieces the server is left to
 /// do all it can do.
@@ -116,7 +116,7 @@ impl Player<'_> {
     /// Lets the server do all it can do.
     fn settle(&mut self) {
         let waker = Waker::from(Arc::clone(&self.woken));
-        for _ in 0..TURNS {
+        for _ in 0..MAX_POLLS {
             let Some(serving) = &mut self.serving else { return };
             if !self.woken.0.swap(false, Ordering::AcqRel) {
                 return;

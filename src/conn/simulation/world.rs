@@ -22,9 +22,9 @@ pub const WINDOW: usize = 8 * 1024;
 pub const HELD: usize = 4 * 1024;
 
 #[derive(Clone)]
-pub struct World(Arc<Mutex<State>>);
+pub struct World(Arc<Mutex<WorldState>>);
 
-pub struct State {
+pub struct WorldState {
     start: Instant,
     now: Instant,
     random: Random,
@@ -71,7 +71,7 @@ impl Wake for Flag {
 impl World {
     pub fn new(script: &Script) -> Self {
         let start = Instant::now();
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(WorldState {
             start,
             now: start,
             random: Random::new(!script.seed),
@@ -86,7 +86,7 @@ impl World {
         })))
     }
 
-    pub fn transport(&self) -> DuplexStream<State> {
+    pub fn transport(&self) -> DuplexStream<WorldState> {
         DuplexStream::new(&self.0)
     }
 
@@ -151,12 +151,12 @@ impl World {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WorldState> {
         self.0.lock().unwrap()
     }
 }
 
-impl State {
+impl WorldState {
     fn elapsed(&self) -> Duration {
         self.now - self.start
     }
@@ -240,7 +240,7 @@ impl State {
     }
 }
 
-impl Link for State {
+impl Link for WorldState {
     fn wire(&mut self) -> &mut Wire {
         &mut self.wire
     }
@@ -276,7 +276,7 @@ impl Link for State {
     }
 }
 
-impl Transport for DuplexStream<State> {
+impl Transport for DuplexStream<WorldState> {
     fn now(&self) -> Instant {
         self.link().now
     }

@@ -151,7 +151,7 @@ impl Workers {
         match self.list.iter().min_by_key(|worker| load(worker)) {
             Some(least)
                 if load(own) > load(least) + 1 + load(least) / 8
-                    && least.reactor.is_at_hand(Instant::now()) =>
+                    && least.reactor.is_responsive(Instant::now()) =>
             {
                 least
             }

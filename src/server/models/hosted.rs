@@ -20,7 +20,7 @@ use log::Level;
 use socket2::SockRef;
 
 use crate::base::descriptor::hold_standard;
-use crate::base::guard::{Seldom, guarded};
+use crate::base::guard::{RateLimitedLog, guarded};
 use crate::conn::{Transport, refuse_busy, serve};
 use crate::error::{Error, Result};
 use crate::message::Peer;
@@ -84,7 +84,7 @@ where
 struct RegisteredListener {
     socket: Async<Bound>,
     alarm: Alarm,
-    told: Seldom,
+    told: RateLimitedLog,
     binder: Option<u32>,
     #[expect(dead_code, reason = "goes when the listener goes")]
     file: Option<SocketFile>,
@@ -99,7 +99,8 @@ impl Drop for RegisteredListener {
 fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
         let Listener { socket, file, binder, .. } = listener;
-        let (socket, alarm, told) = (Async::new_nonblocking(socket)?, Alarm::default(), Seldom::default());
+        let (socket, alarm, told) =
+            (Async::new_nonblocking(socket)?, Alarm::default(), RateLimitedLog::default());
         Ok(RegisteredListener { socket, alarm, told, binder, file })
     };
     // Keeps descriptors 0 to 2 taken, so that async-io does not get them.
@@ -126,7 +127,7 @@ impl Acceptor for RegisteredListener {
         self.alarm.poll(cx, at)
     }
 
-    fn told(&self) -> &Seldom {
+    fn told(&self) -> &RateLimitedLog {
         &self.told
     }
 }
@@ -179,7 +180,7 @@ async fn accept_all(
                 .map(|stream| admit(HostedStream::socket(stream), peer, &shared, &executor, &refusals)),
         };
         if let Err(error) = admitted {
-            listener.told.tell(Level::Error, format_args!("cannot register a connection: {error}"));
+            listener.told.log(Level::Error, format_args!("cannot register a connection: {error}"));
         }
     }
 }

@@ -11,11 +11,11 @@ use std::time::Instant;
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::base::guard::Seldom;
+use crate::base::guard::RateLimitedLog;
 use crate::conn::{Transport, refuse_busy};
 use crate::error::Reject;
 use crate::message::Peer;
-use crate::reactor::{Alarm, Reactor, Stream, Watch, Way};
+use crate::reactor::{Alarm, Direction, Reactor, Stream, Watch};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::address::Listener;
 use crate::server::shared::Shared;
@@ -170,7 +170,7 @@ impl WatchedListener {
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        self.watch.poll_io(cx, Way::Read, |_| match &*lock(&self.listener) {
+        self.watch.poll_io(cx, Direction::Read, |_| match &*lock(&self.listener) {
             Some(listener) => listener.socket.accept(),
             // The listener is closed: no client comes.
             None => Err(io::ErrorKind::WouldBlock.into()),
@@ -180,11 +180,11 @@ impl WatchedListener {
     /// Ready when a client waits in the backlog.
     fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let tick = ready!(self.watch.poll_ready(cx, Way::Read));
+            let tick = ready!(self.watch.poll_ready(cx, Direction::Read));
             if has_waiting_client(&self.listener) {
                 return Poll::Ready(());
             }
-            self.watch.clear(Way::Read, tick);
+            self.watch.clear(Direction::Read, tick);
         }
     }
 }
@@ -209,7 +209,7 @@ fn is_readable(descriptor: &impl AsFd) -> bool {
 pub(in crate::server) struct Listeners {
     watched: Vec<WatchedListener>,
     alarm: Alarm,
-    told: Seldom,
+    told: RateLimitedLog,
     /// The listener that is asked first. It changes with each call, so that no listener
     /// starves.
     next: usize,
@@ -219,7 +219,7 @@ impl Listeners {
     pub fn new(reactor: &Reactor, listeners: &[SharedListener]) -> io::Result<Self> {
         let watched = listeners.iter().map(|listener| WatchedListener::new(reactor, listener));
         let watched = watched.collect::<io::Result<_>>()?;
-        Ok(Self { watched, alarm: Alarm::new(reactor), told: Seldom::default(), next: 0 })
+        Ok(Self { watched, alarm: Alarm::new(reactor), told: RateLimitedLog::default(), next: 0 })
     }
 
     /// Returns the next connection of any listener. Calls `make_room` when the system has no
@@ -269,7 +269,7 @@ impl Acceptor for Listeners {
         self.alarm.poll(cx, at)
     }
 
-    fn told(&self) -> &Seldom {
+    fn told(&self) -> &RateLimitedLog {
         &self.told
     }
 }

@@ -10,7 +10,7 @@ use futures_lite::future;
 use log::Level;
 
 use super::native::{Listeners, NativeStream, refuse, share_listeners};
-use crate::base::guard::Seldom;
+use crate::base::guard::RateLimitedLog;
 use crate::base::pool::Pool;
 use crate::conn::serve;
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ async fn accept_all(
     alarm: &mut Alarm,
 ) {
     let slots = Slots::new(shared.app.config.limits.connection_threads);
-    let (refusals, told) = (Refusals::default(), Seldom::default());
+    let (refusals, told) = (Refusals::default(), RateLimitedLog::default());
     loop {
         let slot = wait_for_slot(shared, pool, &slots, &told, listeners, alarm).await;
         // Spare reactors hold descriptors, and so do idle connections.
@@ -100,7 +100,7 @@ async fn wait_for_slot(
     shared: &Shared,
     pool: &Pool,
     slots: &Slots,
-    told: &Seldom,
+    told: &RateLimitedLog,
     listeners: &Listeners,
     alarm: &mut Alarm,
 ) -> Slot {
@@ -117,7 +117,7 @@ async fn wait_for_slot(
             Poll::Ready(Ok(slot)) => return Poll::Ready(slot),
             // The system has no thread or no descriptors: the client waits in the backlog.
             Poll::Ready(Err(error)) => {
-                told.tell(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
+                told.log(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
             }
             Poll::Pending => {}
         }
