@@ -187,12 +187,11 @@ impl Server {
                 session.advance(Stage::Draining);
             }
             let wakers = lock().step();
-            match wakers {
-                Some(wakers) => wakers.into_iter().for_each(Waker::wake),
-                None => {
-                    end = End::Cut;
-                    session.advance(Stage::Cut);
-                }
+            if let Some(wakers) = wakers {
+                wakers.into_iter().for_each(Waker::wake);
+            } else {
+                end = End::Cut;
+                session.advance(Stage::Cut);
             }
         }
         let output = std::mem::take(&mut lock().wire.outbox).into();
@@ -210,7 +209,6 @@ impl Wake for Woken {
 }
 
 /// A connection, its client, and a clock that jumps from deadline to deadline.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     wire: Wire,
     pieces: VecDeque<Vec<u8>>,
