@@ -103,6 +103,7 @@ pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
 
 pub use base::pool::PoolFull;
+pub use base::stopping::Stopping;
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::Refusal;

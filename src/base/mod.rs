@@ -1,4 +1,4 @@
-//! Tools that know nothing of HTTP: guarding against panics, threads, memory, descriptors.
+//! Tools that know nothing of HTTP: guarding against panics, threads, memory, descriptors, the signal of a stop.
 
 pub(crate) mod descriptor;
 pub(crate) mod driving;
@@ -6,4 +6,5 @@ pub(crate) mod guard;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod spare;
+pub(crate) mod stopping;
 pub(crate) mod threads;

@@ -1,10 +1,11 @@
 //! A connection's line to its server: how far stopping has gone, and what
 //! became of the exchanges that were under way.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use crate::base::stopping::StopSignal;
 use crate::message::{Client, Peer};
 
 /// How far a connection has gone towards its end, as far as its server decides.
@@ -25,8 +26,8 @@ pub(crate) struct Session {
     pub client: Arc<Client>,
     stage: AtomicU8,
     waker: Mutex<Option<Waker>>,
-    /// Set when stopping is asked for, before all connections can be told.
-    stopping: Arc<AtomicBool>,
+    /// Given when a stop begins, before all connections can be told.
+    stopping: Arc<StopSignal>,
     /// Exchanges that have begun and whose answers are not all written.
     open: AtomicU32,
     /// Exchanges that ended well after stopping began.
@@ -34,10 +35,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(peer: Peer, stopping: Arc<AtomicBool>) -> Self {
+    pub fn new(peer: Peer, stopping: Arc<StopSignal>) -> Self {
         Self {
+            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)))),
             stopping,
-            client: Arc::new(Client::new(peer)),
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),
             open: AtomicU32::new(0),
@@ -53,7 +54,7 @@ impl Session {
     }
 
     pub fn has_reached(&self, stage: Stage) -> bool {
-        let asked = stage <= Stage::Draining && self.stopping.load(Ordering::Acquire);
+        let asked = stage <= Stage::Draining && self.stopping.is_given();
         asked || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::base::guard::guarded;
+use crate::base::stopping::{StopSignal, Stopping};
 use crate::fields::Headers;
 
 /// Where a connection comes from: a fact of the socket, never of a header.
@@ -41,6 +42,8 @@ impl fmt::Display for Peer {
 /// One connection's client: shared by the connection and what it hands out.
 pub(crate) struct Client {
     pub peer: Peer,
+    /// Given when the server begins to stop; `None` for a request made by hand.
+    stopping: Option<Arc<StopSignal>>,
     /// The client has closed its sending side, or more.
     gone: AtomicBool,
     /// The connection is broken or over: nothing can be sent any more.
@@ -71,15 +74,22 @@ struct Hints {
 }
 
 impl Client {
-    pub fn new(peer: Peer) -> Self {
+    pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>) -> Self {
         Self {
             peer,
+            stopping,
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
             exchange: AtomicU32::new(0),
             left: Mutex::default(),
         }
+    }
+
+    /// Returns a future that is ready when the server begins to stop. It outlives the exchange,
+    /// as upgraded connections and bodies do.
+    pub fn stopping(&self) -> Stopping {
+        Stopping::new(self.stopping.clone())
     }
 
     /// The number of the exchange under way.

@@ -8,6 +8,7 @@ use log::Level;
 
 use super::{Client, Params, Peer, RequestHead, Target};
 use crate::base::guard::log_event;
+use crate::base::stopping::Stopping;
 use crate::body::Body;
 use crate::error::{Gone, Reject};
 use crate::fields::{Headers, unsent};
@@ -58,7 +59,7 @@ impl Request {
             return Err(Reject::BadTarget);
         }
         head.method = method;
-        let client = Arc::new(Client::new(Peer::Unknown));
+        let client = Arc::new(Client::new(Peer::Unknown, None));
         Ok(Self { head, client, exchange: 0, body: Body::empty() })
     }
 
@@ -290,6 +291,12 @@ impl Request {
     /// ```
     pub fn is_client_gone(&self) -> bool {
         self.client.is_gone()
+    }
+
+    /// Returns a future that is ready when the server begins to stop, at once if the stop has
+    /// begun. In a request made by hand it never is. See [`Stopping`] for an example.
+    pub fn stopping(&self) -> Stopping {
+        self.client.stopping()
     }
 }
 

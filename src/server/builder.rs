@@ -263,7 +263,7 @@ impl Server {
             self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
         }
         let threads = Threads::new(self.hook);
-        let gate = Gate::new(limits, self.stopper.asked());
+        let gate = Gate::new(limits, self.stopper.signal());
         let pool = match model {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))

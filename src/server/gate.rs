@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -12,6 +11,7 @@ use slab::Slab;
 
 use super::stop::Report;
 use crate::base::memory::has_headroom;
+use crate::base::stopping::StopSignal;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::error::Reject;
@@ -23,8 +23,8 @@ const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
-    /// True once a stop was asked for.
-    stopping: Arc<AtomicBool>,
+    /// Given when a stop begins.
+    stopping: Arc<StopSignal>,
     state: Mutex<GateState>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Admission {
 }
 
 impl Gate {
-    pub fn new(limits: &Limits, stopping: Arc<AtomicBool>) -> Arc<Self> {
+    pub fn new(limits: &Limits, stopping: Arc<StopSignal>) -> Arc<Self> {
         let state = GateState {
             stage: Stage::Running,
             sessions: Slab::new(),

@@ -1,16 +1,19 @@
 //! Stopping a server, and the report of what finished and what was cut.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+use crate::base::stopping::StopSignal;
 
 /// Stops a server from anywhere: from a handler, from another thread, or from a thread that
 /// waits for signals.
 ///
 /// Give a stopper to the server with [`Server::stopper`](crate::Server::stopper), or take the
 /// server's own from [`Handle::stopper`](crate::Handle::stopper). Clones stop the same server.
+/// A handler, a body or an upgraded connection can wait for the stop to begin: see
+/// [`Stopping`](crate::Stopping).
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,8 +33,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Default)]
 pub struct Stopper {
     state: Arc<Mutex<StopState>>,
-    /// True once a stop was asked for. Every connection sees this at once, before it is woken.
-    asked: Arc<AtomicBool>,
+    /// Given when a stop begins. Every connection sees this at once, before it is woken.
+    signal: Arc<StopSignal>,
 }
 
 #[derive(Default)]
@@ -53,24 +56,26 @@ impl Stopper {
     /// earliest deadline counts.
     pub fn stop(&self, deadline: Duration) {
         let at = Instant::now().checked_add(deadline);
-        self.asked.store(true, Ordering::Release);
         let mut state = self.lock();
         // A deadline that the clock cannot express still begins a stop.
         let at = at.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
         state.deadline = Some(state.deadline.map_or(at, |earlier| earlier.min(at)));
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
+        // Given before the models are woken: from then on no connection begins an exchange that
+        // would keep it open.
+        self.signal.give();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Returns `true` once a stop has begun.
     pub fn is_stopping(&self) -> bool {
-        self.lock().deadline.is_some()
+        self.signal.is_given()
     }
 
-    /// Returns the flag that is set when a stop begins.
-    pub(super) fn asked(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.asked)
+    /// Returns the signal that is given when a stop begins.
+    pub(super) fn signal(&self) -> Arc<StopSignal> {
+        Arc::clone(&self.signal)
     }
 
     /// Ready with the deadline once a stop has begun. Wakes the task again when an earlier

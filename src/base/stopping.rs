@@ -1,0 +1,177 @@
+//! The signal that a server begins to stop, and the future that waits for it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use super::guard::guarded;
+
+/// A signal that is given once, and the tasks that wait for it.
+#[derive(Default)]
+pub(crate) struct StopSignal {
+    /// True once the signal was given. Connections read this on each exchange, without a lock.
+    given: AtomicBool,
+    /// The tasks of the [`Stopping`] futures that were polled and still wait.
+    waiting: Mutex<Slab<Waker>>,
+}
+
+impl StopSignal {
+    /// Returns `true` once the signal was given.
+    pub fn is_given(&self) -> bool {
+        self.given.load(Ordering::Acquire)
+    }
+
+    /// Gives the signal, and wakes all tasks that wait for it.
+    pub fn give(&self) {
+        // Set before the lock is taken: a future that is polled meanwhile either sees the
+        // flag, or has registered before the wakers are taken.
+        self.given.store(true, Ordering::SeqCst);
+        let waiting = std::mem::take(&mut *self.waiting());
+        for (_, waker) in waiting {
+            // A waker may be the embedding program's own: its panic must not keep others asleep.
+            let _ = guarded("a task that waits for a stop", || waker.wake());
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A future that is ready when the server begins to stop.
+///
+/// A handler, a response body or an upgraded connection that waits for news waits for this
+/// too, and then ends in order before the deadline of the stop. The future is ready at once
+/// if the stop has begun. It does not borrow from the request, it can be moved to another
+/// task or thread, and it can be waited for outside of async code with any `block_on`.
+///
+/// ```
+/// use futures_lite::{StreamExt as _, stream};
+/// use std::time::Duration;
+/// use transom::{Body, Request, Response, Router, StatusCode};
+///
+/// // One event each second, until the client leaves or the server stops.
+/// let events = async |req: Request| {
+///     let ticks = stream::repeat(()).then(async |()| {
+///         transom::sleep(Duration::from_secs(1)).await;
+///         Ok("data: tick\n\n".into())
+///     });
+///     let body = Body::stream(stream::stop_after_future(ticks, req.stopping()));
+///     Response::new(StatusCode::OK).header("content-type", "text/event-stream").body(body)
+/// };
+/// Router::new().get("/events", events);
+/// ```
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Stopping {
+    /// `None` if no server is there to stop.
+    signal: Option<Arc<StopSignal>>,
+    /// The place of this future among those that wait.
+    key: Option<usize>,
+}
+
+impl Stopping {
+    pub(crate) fn new(signal: Option<Arc<StopSignal>>) -> Self {
+        Self { signal, key: None }
+    }
+
+    /// Returns `true` if the stop has begun.
+    pub fn has_begun(&self) -> bool {
+        self.signal.as_ref().is_some_and(|signal| signal.is_given())
+    }
+}
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(signal) = &this.signal else { return Poll::Pending };
+        if signal.is_given() {
+            return Poll::Ready(());
+        }
+        let mut waiting = signal.waiting();
+        // The signal may have been given before the lock was taken.
+        if signal.is_given() {
+            return Poll::Ready(());
+        }
+        match this.key {
+            Some(key) => waiting[key].clone_from(cx.waker()),
+            None => this.key = Some(waiting.insert(cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        if let (Some(signal), Some(key)) = (&self.signal, self.key) {
+            // The wakers are gone once the signal was given.
+            let waker = signal.waiting().try_remove(key);
+            drop(waker);
+        }
+    }
+}
+
+impl fmt::Debug for Stopping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopping").field("has_begun", &self.has_begun()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_stop_wakes_all_that_wait_and_those_that_come_later_are_ready_at_once() {
+        let signal = Arc::new(StopSignal::default());
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let mut waiting: Vec<_> = (0..3).map(|_| Stopping::new(Some(Arc::clone(&signal)))).collect();
+        for stopping in &mut waiting {
+            assert!(Pin::new(&mut *stopping).poll(&mut cx).is_pending());
+            assert!(Pin::new(stopping).poll(&mut cx).is_pending(), "polled twice, it waits once");
+        }
+        drop(waiting.pop());
+        signal.give();
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        let mut late = Stopping::new(Some(Arc::clone(&signal)));
+        for stopping in waiting.iter_mut().chain([&mut late]) {
+            assert!(stopping.has_begun());
+            assert!(Pin::new(stopping).poll(&mut cx).is_ready());
+        }
+    }
+
+    #[test]
+    fn a_future_that_has_ended_leaves_nothing_behind() {
+        let signal = Arc::new(StopSignal::default());
+        for _ in 0..100 {
+            let mut stopping = Stopping::new(Some(Arc::clone(&signal)));
+            assert!(Pin::new(&mut stopping).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert!(signal.waiting().is_empty() && signal.waiting().capacity() < 100);
+        assert_eq!(Arc::strong_count(&signal), 1);
+    }
+
+    #[test]
+    fn without_a_server_no_stop_begins() {
+        let mut stopping = Stopping::new(None);
+        assert!(Pin::new(&mut stopping).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+}
