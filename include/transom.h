@@ -1,5 +1,5 @@
 /*
- * transom.h - an HTTP server to embed in your own program.
+ * transom.h - an embeddable HTTP server.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
@@ -14,71 +14,76 @@
  *         transom_server_wait(server, TRANSOM_FOREVER);
  *     transom_server_free(server);
  *
- * What holds for all of it:
+ * The program that embeds the library is called the host. These rules hold for every
+ * function:
  *
- * ERRORS. Functions that can fail return a transom_status: TRANSOM_OK is 0,
- * errors are negative. Starting and binding fill in a transom_error besides.
- * A comment names the errors that are particular to a function. These are
- * common: TRANSOM_NULL_ARGUMENT (a pointer that must not be NULL is; functions
- * that return no status give NULL, 0, absent bytes or false instead, unless their
- * comment says otherwise),
- * TRANSOM_NOT_UTF8 (of a text that must be), TRANSOM_FORKED (below),
- * TRANSOM_PANIC (a defect in the library; it is caught and nothing is harmed).
- * There is no error state that hides in a thread.
+ * ERRORS. A function that can fail returns a transom_status: TRANSOM_OK is 0, errors are
+ * negative. The functions that bind or start a server also store a transom_error. The
+ * comment of a function names the errors that are particular to it. Any function can also
+ * return these:
  *
- * OWNERSHIP. What comes from a _new function, or through a pointer to a
- * pointer, is yours until you give it to its _free function, which does nothing
- * with NULL. What you pass in is copied, unless the comment says otherwise. What a
- * function gives you to read (const) belongs to the library. Each callback, but that
- * of transom_set_logger, is registered with a user_data pointer and a free function
- * for it, which may be NULL. The free function runs exactly once, on any thread,
- * after the last call of the callback has returned; if the registration fails, right
- * then.
+ *     TRANSOM_NULL_ARGUMENT  a pointer that must not be NULL is NULL
+ *     TRANSOM_NOT_UTF8       a text that must be UTF-8 is not
+ *     TRANSOM_FORKED         see FORKING
+ *     TRANSOM_PANIC          a defect in the library; it was caught, and does no harm
  *
- * BYTES go out as transom_bytes, and come in as a pointer and a length. Text
- * on the wire is not NUL-terminated and may hold anything. Where the length may
- * be TRANSOM_NUL_TERMINATED, the comment says so. Without length the pointer
- * does not matter.
+ * In these cases a function that returns no status returns NULL, 0, absent bytes or false,
+ * unless its comment says otherwise. No thread keeps a "last error".
  *
- * THREADS. The library runs its own: workers for connections, and a pool for
- * handlers, so that they may block; or a thread for each connection; or one for
- * all of them (transom_server_set_model). Every function may be called on any
- * thread, in any callback, at any time; only _free must be the last use of what
- * it frees. No lock is held while a callback runs. A callback may be called by
- * several threads at once (handlers not if the model is "sequential"), and must not leave
- * by longjmp, by a C++ exception, or by ending the thread.
+ * OWNERSHIP. What a _new function returns, or a function stores through a pointer to a
+ * pointer, belongs to you. Give it to its _free function in the end, which does nothing
+ * with NULL. What you pass in is copied, unless the comment says otherwise. What a function
+ * returns as const belongs to the library.
  *
- * ANSWERS. A handler gets a request to read and a responder to answer with,
- * once: in the handler or later, on any thread. Answered twice, too late or
- * never is harmless: TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or a 500 for the
- * client when the responder is freed (or a 503 when the timeout "handler" has
- * passed). Free or answer each responder: one that is forgotten stays allocated.
+ * A callback is registered with a user_data pointer and a function that frees it, which may
+ * be NULL. (The log function of transom_set_logger has none.) The free function runs exactly
+ * once, on any thread, after the last call of the callback has returned. If the registration
+ * fails, it runs before the registering function returns.
  *
- * EVENTS. A host that wants no callbacks takes requests with
- * transom_server_next_batch, and with transom_events_next it is told what
- * becomes of them: a client that leaves, a deadline that passes, room for more
- * of a body. Both can be waited for in poll(2). A stream that waits for news
- * watches its writer, by transom_writer_on_gone or transom_events_watch_writer,
- * and is freed when its client has left.
+ * BYTES. The library returns bytes as a transom_bytes, and takes bytes as a pointer and a
+ * length. Bytes from the network are not NUL-terminated and may have any value. The comment
+ * of a function says if the length may be TRANSOM_NUL_TERMINATED. If the length is 0, the
+ * pointer is ignored.
  *
- * STOPPING. transom_server_stop begins to stop and never waits, so it can be
- * called in a handler. transom_server_wait waits. transom_server_free does both.
+ * THREADS. The library has its own threads. By default these are workers, which serve the
+ * connections, and a pool, on which handlers may block. transom_server_set_model chooses a
+ * thread for each connection instead, or one thread for all of them. Every function may be
+ * called on any thread, in any callback, at any time, except that a _free function must be
+ * the last use of what it frees. The library holds no lock while a callback runs. Several
+ * threads may run a callback at the same time (but not a handler, in the model "sequential").
+ * A callback must not leave by longjmp or by a C++ exception, and must not end its thread.
  *
- * SIGNALS. Every thread of the library blocks all signals but those of faults
- * of its own (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), so signal
- * handlers run on your own threads only. The library installs none and leaves
- * SIGPIPE as it is: it writes to sockets on its own threads only, where it does
- * not come through. Functions must not be called in a signal handler; let a
- * thread sigwait, or write to a pipe.
+ * RESPONSES. A handler gets a request, to read, and a responder, to send the response with:
+ * once, in the handler or later, on any thread. Mistakes do no harm. A second response
+ * returns TRANSOM_ALREADY_ANSWERED. A response that is too late returns TRANSOM_GONE. If a
+ * responder is freed without a response, the client gets a 500. If the timeout "handler"
+ * passes, the client gets a 503. Use or free every responder: one that is forgotten stays
+ * allocated.
  *
- * FORKING. A server belongs to the process that starts it. A server that was set up,
- * and listens, but was not started may be started in the children of a fork: they
- * share its listeners. (Ask for transom_server_event_fd after the fork, and fork
- * while no other thread uses the server.) Once a server was started, it runs in that
- * process only: in a child that is forked later its functions return TRANSOM_FORKED,
- * freeing it does nothing, and the child cannot start servers of its own.
+ * EVENTS. A host that wants no callbacks fetches requests with transom_server_next_batch,
+ * and learns from transom_events_next what happens to them: a client leaves, a deadline
+ * passes, there is room for more of a body. Both have a descriptor for poll(2). A stream
+ * that waits for news must watch its writer (transom_writer_on_gone,
+ * transom_events_watch_writer), and free it when the client has left.
  *
- * UNLOADING. The library stays loaded after dlclose: its threads need it.
+ * STOPPING. transom_server_stop begins to stop a server and never waits, so a handler can
+ * call it. transom_server_wait waits for the end. transom_server_free does both.
+ *
+ * SIGNALS. Every thread of the library blocks all signals except those that report a fault
+ * of the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS). So signal
+ * handlers run on your own threads only. The library installs no signal handler. It leaves
+ * SIGPIPE as it is: it writes to sockets on its own threads only, which block that signal.
+ * Do not call the library in a signal handler; call sigwait(3) on a thread instead, or write
+ * to a pipe.
+ *
+ * FORKING. A server belongs to the process that starts it. A server that listens but was not
+ * started may be started in the children of a fork, which then share its listeners. (Call
+ * transom_server_event_fd after the fork, and fork while no other thread uses the server.)
+ * A server that was started runs in that process only. In a child that is forked later, its
+ * functions return TRANSOM_FORKED, freeing it does nothing, and no other server can be
+ * started.
+ *
+ * UNLOADING. dlclose does not unload the library, because its threads need it.
  */
 
 
@@ -89,16 +94,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* For a size_t length: the bytes are up to the first NUL. */
+/* As a length of type size_t: up to the first NUL. */
 #define TRANSOM_NUL_TERMINATED SIZE_MAX
 
-/* For the length of a part of a file: up to its end. */
+/* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
-/* For a timeout in milliseconds: as long as it takes. */
+/* As a timeout in milliseconds: no limit. */
 #define TRANSOM_FOREVER INT64_C(-1)
 
-/* On functions whose status must not be ignored. */
+/* Marks a function whose status must not be ignored. */
 #if defined(__GNUC__)
 #define TRANSOM_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -107,218 +112,223 @@
 
 
 /*
- * The version of the binary interface this header describes. It changes only
- * when programs have to be compiled again.
+ * The version of the binary interface that this header describes. It changes only in
+ * releases for which programs must be compiled again.
  */
 #define TRANSOM_ABI_VERSION 0
 
-/* The version of the library this header came with: major. */
+/* The major version of the library that this header came with. */
 #define TRANSOM_VERSION_MAJOR 0
 
-/* The version of the library this header came with: minor. */
+/* The minor version of the library that this header came with. */
 #define TRANSOM_VERSION_MINOR 1
 
-/* The version of the library this header came with: patch. */
+/* The patch version of the library that this header came with. */
 #define TRANSOM_VERSION_PATCH 0
 
 /*
- * What a function returns. 0 is success, errors are negative, and a number is
- * never used for anything else.
+ * The result of a function. 0 is success, errors are negative. The meaning of a number
+ * never changes.
  */
 typedef enum transom_status {
-    /* Done. */
+    /* The call succeeded. */
     TRANSOM_OK = 0,
-    /* A pointer that must not be NULL was. */
+    /* A pointer that must not be NULL is NULL. */
     TRANSOM_NULL_ARGUMENT = -1,
-    /* An argument has a value that makes no sense here. */
+    /* An argument has a value that the function does not accept. */
     TRANSOM_INVALID_ARGUMENT = -2,
-    /* The address cannot be listened on: malformed, unknown, not of this host. */
+    /* The server cannot listen on the address: it is malformed, unknown, or not of this machine. */
     TRANSOM_BAD_ADDRESS = -3,
-    /* Somebody listens on the address already. */
+    /* Another socket listens on the address. */
     TRANSOM_ADDRESS_IN_USE = -4,
-    /* The system does not let this process do that. */
+    /* The process is not permitted to do this. */
     TRANSOM_PERMISSION_DENIED = -5,
     /* The system refused a thread, a descriptor or a socket operation. */
     TRANSOM_IO = -6,
-    /* The pattern is malformed, stands in the way of another, or has a handler for this method. */
+    /* The pattern is malformed, conflicts with another, or already has a handler for the method. */
     TRANSOM_BAD_ROUTE = -7,
-    /* A header field has a name or a value that must not go on the wire, or is the server's to set. */
+    /* A header field is malformed, or only the server may set it. */
     TRANSOM_BAD_HEADER = -8,
-    /* The response status is not 200 to 599. */
+    /* The status code of the response is not from 200 to 599. */
     TRANSOM_BAD_STATUS_CODE = -9,
-    /* Only possible before the server is started, or only once. */
+    /* The call is only allowed before the server is started, or only once. */
     TRANSOM_ALREADY_STARTED = -10,
-    /* Only possible once the server is started. */
+    /* The call is only allowed after the server is started. */
     TRANSOM_NOT_STARTED = -11,
-    /* Nobody waits for this any more: the client left, a deadline passed, or the server was stopped. */
+    /* Nobody waits for this any more: client gone, deadline passed, or server stopped. */
     TRANSOM_GONE = -12,
-    /* The handle was used up before: the request has its answer, the writer its end. */
+    /* The handle is used up: the request has its response, or the writer has ended. */
     TRANSOM_ALREADY_ANSWERED = -13,
-    /* No room for the bytes now, and the call was told not to wait. */
+    /* There is no room for the bytes now, and the call was told not to wait. */
     TRANSOM_WOULD_BLOCK = -14,
-    /* Waiting here would wait for this very thread. */
+    /* The call would wait for the thread that it runs on. */
     TRANSOM_WOULD_DEADLOCK = -15,
-    /* The time was over first. */
+    /* The timeout of the call has passed. */
     TRANSOM_TIMEOUT = -16,
-    /* The server has stopped; there will be no more. */
+    /* The server has stopped, or the event queue was closed: nothing more will come. */
     TRANSOM_STOPPED = -17,
-    /* The buffer is too small for even one. */
+    /* The buffer is too small for the first item. */
     TRANSOM_BUFFER_TOO_SMALL = -18,
-    /* This process is a fork of the one that the server runs in. */
+    /* The server runs in another process, of which this one is a fork. */
     TRANSOM_FORKED = -19,
-    /* A defect in the library, caught before it did harm. Please report it. */
+    /* The library has a defect, which was caught before it did harm. Please report it. */
     TRANSOM_PANIC = -20,
-    /* There is no element of that index. */
+    /* There is no element with this index. */
     TRANSOM_OUT_OF_RANGE = -21,
-    /* A packed record breaks the packing. */
+    /* A packed record does not have the documented layout. */
     TRANSOM_MALFORMED = -22,
     /* A text is not UTF-8. */
     TRANSOM_NOT_UTF8 = -23,
-    /* The piece goes beyond the length of the body that the header field Content-Length said. */
+    /* The bytes go beyond the Content-Length of the response. */
     TRANSOM_BODY_TOO_LONG = -24,
-    /* The body ended before the length that the header field Content-Length said. */
+    /* The body ended before the Content-Length of the response. */
     TRANSOM_BODY_TOO_SHORT = -25,
     /* There is no memory for a copy of the bytes. */
     TRANSOM_NO_MEMORY = -26,
 } transom_status;
 
-/* What an event says. More will follow: pass over those that you do not know. */
+/* The kinds of events. New kinds may be added: ignore those that you do not know. */
 typedef enum transom_event_kind {
     /*
-     * A watched request's client has left, or closed its sending side. An answer is
-     * still sent, and reaches a client that has closed only that side.
+     * The client of a watched request has left or closed its sending side. The response is
+     * still sent, and reaches a client that has only closed its sending side.
      */
     TRANSOM_EVENT_GONE = 1,
     /*
-     * Nobody waits for the answer to a watched request any more: the timeout "handler"
-     * has passed, the server was stopped, or the connection has ended.
+     * Nobody waits for the response to a watched request any more: the timeout "handler" has
+     * passed, the server was stopped, or the connection has ended.
      */
     TRANSOM_EVENT_OVER = 2,
-    /* A watched writer takes a piece again, or nobody reads any more. */
+    /* A watched writer has room again, or nobody reads its body any more. */
     TRANSOM_EVENT_WRITABLE = 3,
     /*
-     * Nobody reads what a watched writer writes any more: the client has left, or the
-     * answer was cut off.
+     * Nobody reads the body of a watched writer any more: the client has left, or the
+     * response was cut off.
      */
     TRANSOM_EVENT_WRITER_GONE = 4,
-    /* Log lines wait: take them with transom_log_next. */
+    /* Log messages wait: take them with transom_log_next. */
     TRANSOM_EVENT_LOG = 5,
 } transom_event_kind;
 
 /*
- * What went wrong, with more than a status says: the functions that take a
- * transom_error** store one there on failure and NULL otherwise; pass NULL if
- * you do not want it. It is yours: free it with transom_error_free. It may be
- * read from any thread.
+ * The details of an error: a status, a sentence and an errno. A function that takes a
+ * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
+ * NULL if you do not want the error. The error belongs to you: free it with
+ * transom_error_free. Any thread may read it.
  */
 typedef struct transom_error transom_error;
 
 /*
- * A queue of events. Nothing of the library calls the host for them: the host takes them
- * when it likes, on a thread of its own (transom_events_next), or in its own event loop
- * (transom_events_fd). One queue may watch requests and writers of several servers; a host
- * may have several queues, one for each of its loops, say.
+ * A queue of events. The library calls no function of the host for them. The host takes the
+ * events on a thread of its own (transom_events_next) or in its event loop
+ * (transom_events_fd). One queue may watch requests and writers of several servers, and a
+ * host may have several queues, for example one for each event loop.
  *
- * The queue holds each kind of event at most once for each thing that is watched, so it
- * is as long as the host has watches, at most.
+ * The queue holds each kind of event at most once for each request or writer. So it is never
+ * longer than the number of things that the host watches.
  */
 typedef struct transom_events transom_events;
 
 /*
- * A request: read it with the functions below. It belongs to the library and
- * is valid until both have happened: the handler has returned, and the request
- * has been answered (transom_responder_send, _send_text, _send_owned,
- * _send_file, _start or _free). What the functions give is valid as long, and may be
- * read by several threads at once.
+ * A request, to be read with the functions below. It belongs to the library. It is valid
+ * until the handler has returned and the request has been answered (by
+ * transom_responder_send, _send_text, _send_owned, _send_file, _start or _free), whichever
+ * is later. The bytes that the functions return are valid as long. Several threads may read
+ * a request at the same time.
  */
 typedef struct transom_request transom_request;
 
 /*
- * The right to answer one request, once. It is yours: answer with it, or free
- * it. It may be used from any thread, also long after the handler returned,
- * and outlives its server harmlessly. It is a number in the shape of a
- * pointer, so one that was used up is found out: TRANSOM_ALREADY_ANSWERED.
+ * The right to send the response to one request, once. It belongs to you: send a response
+ * with it, or free it. Any thread may use it, long after the handler has returned and even
+ * after the server was freed. The pointer is a number that the library looks up and never
+ * follows, so a responder that is used up is no danger: TRANSOM_ALREADY_ANSWERED.
  */
 typedef struct transom_responder transom_responder;
 
 /*
- * A server: routes and settings at first, then threads and sockets. All
- * functions may be called from any thread, also at the same time, but for
- * transom_server_free, which must be the last.
+ * A server. First it takes routes and settings; after the start it has threads and sockets.
+ * Any thread may call its functions, several at the same time. transom_server_free must be
+ * the last call.
  */
 typedef struct transom_server transom_server;
 
 /*
- * Fills the body of an answer under way. It is yours: finish it, or free it.
- * It may be used from any thread. Like a responder it is a number in the shape
- * of a pointer: one that was finished or freed is found out.
+ * Writes the body of a response that transom_responder_start has begun. It belongs to you:
+ * end it with transom_writer_finish or transom_writer_free. Any thread may use it. Like a
+ * responder, the pointer is a number that is looked up: a writer that has ended is no
+ * danger, TRANSOM_ALREADY_ANSWERED.
  */
 typedef struct transom_writer transom_writer;
 
 /*
- * Takes one log message: level 1 is error, 2 warning, 3 information, 4 debug,
- * 5 trace. `message` is valid during the call. It runs on any thread, several
- * at once, and must not block.
+ * A function that takes one log message. `level` is 1 for an error, 2 for a warning, 3 for
+ * information, 4 for debugging and 5 for tracing. `message` is NUL-terminated and valid
+ * during the call. The function runs on any thread, on several at the same time, and must
+ * not block.
  */
 typedef void (*transom_log_fn)(void *user_data, int32_t level, const char *message);
 
 /*
- * Answers requests. `request` is borrowed (see transom_request), `responder`
- * is owned: answer with it in here, or keep it and answer later from any
- * thread.
+ * A function that handles a request. `request` is borrowed (see transom_request).
+ * `responder` belongs to the handler, which sends the response in this call, or keeps the
+ * responder and sends the response later, on any thread.
  */
 typedef void (*transom_handler)(void *user_data,
                                 const transom_request *request,
                                 transom_responder *responder);
 
 /*
- * Frees what was handed over as `user_data` (for transom_responder_send_owned:
- * the bytes). It runs exactly once: after the last use, at once when the
- * registration fails, on whatever thread that happens. May be NULL.
+ * A function that frees `user_data`, or, in transom_responder_send_owned, the body. It runs
+ * exactly once, on any thread: after the last use, or at once if the registration fails.
+ * May be NULL.
  */
 typedef void (*transom_free_fn)(void *user_data);
 
-/* Something the host wants to be told. */
+/*
+ * A function that the library calls once something has happened, such as a client that has
+ * left. `user_data` is the pointer that was registered with it.
+ */
 typedef void (*transom_callback)(void *user_data);
 
-/* What became of a server's requests when it was stopped. */
+/* The requests that were in progress when a server was told to stop. */
 typedef struct transom_report {
-    /* Requests that were answered in full after stopping began. */
+    /* Requests that ended with their whole response after the stop began. */
     uint64_t finished;
     /* Requests that were cut off at the deadline. */
     uint64_t cut;
-    /* Requests under way now. */
+    /* Requests that are in progress now. */
     uint64_t pending;
 } transom_report;
 
 /*
- * Some bytes that belong to somebody else. Not NUL-terminated. What is absent
- * is {NULL, 0}; what is empty has a pointer that is not NULL.
+ * Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
+ * {NULL, 0}; empty bytes have a `data` that is not NULL.
  */
 typedef struct transom_bytes {
-    /* The first byte, or NULL. */
+    /* The first byte, or NULL if the bytes are absent. */
     const uint8_t *data;
-    /* How many bytes there are. */
+    /* The number of bytes. */
     size_t len;
 } transom_bytes;
 
-/* One header field of a response; both texts NUL-terminated. */
+/* One header field of a response. Both texts are NUL-terminated. */
 typedef struct transom_header {
-    /* For example "content-type". */
+    /* The name, such as "content-type". */
     const char *name;
-    /* Its value, for example "text/html". */
+    /* The value, such as "text/html". */
     const char *value;
 } transom_header;
 
-/* One event. */
+/* An event. */
 typedef struct transom_event {
     /* A transom_event_kind. */
     int32_t kind;
     /* 0. */
     uint32_t reserved;
     /*
-     * What the event is about: the token of a request (GONE, OVER), the writer as a number
-     * (WRITABLE, WRITER_GONE), 0 (LOG).
+     * The subject of the event: the token of a request (GONE, OVER), the writer as a number
+     * (WRITABLE, WRITER_GONE), or 0 (LOG).
      */
     uint64_t token;
 } transom_event;
@@ -331,57 +341,65 @@ extern "C" {
 /* ---- The library --------------------------------------------------------------------- */
 
 /*
- * TRANSOM_ABI_VERSION of the library that is loaded. If it is not the
- * header's, do not go on.
+ * Returns the TRANSOM_ABI_VERSION of the library that is loaded. If it differs from the
+ * header's, the program must not use the library.
  */
 uint32_t transom_abi_version(void);
 
-/* The version of the library that is loaded, "major.minor.patch". Static. */
+/*
+ * Returns the version of the library that is loaded, as "major.minor.patch". The text is
+ * static: do not free it.
+ */
 const char *transom_version(void);
 
 /*
- * Whether the library was built with that feature: "pull", "unix". False of
- * unknown names and NULL.
+ * Returns true if the library was built with the feature `name`, "pull" or "unix". Returns
+ * false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
 
 /*
- * Sends the library's log messages to `function`. Without it, and without
- * transom_log_to_events, they go nowhere.
+ * Sends the log messages of the library to `function`. Without this call and without
+ * transom_log_to_events, log messages are dropped.
  *
- * Errors: a responder that was freed without an answer, an answer that cannot be sent,
- * a thread that cannot be started. Warnings: a handler that did not answer before the
- * timeout "handler", a request for which there was no thread (once a second at most), a
- * body that broke off. Those about one request name its method, its path, of which they
- * show about 90 bytes, and the pattern of its route. Refused requests are level 4.
+ * Level 1 reports a responder that was freed without a response, a response that cannot be
+ * sent, and a thread that cannot be started. Level 2 reports a handler that did not respond
+ * before the timeout "handler", a request for which there was no thread (at most once a
+ * second), and a response body that broke off. Level 4 reports refused requests. A message
+ * about one request names its method, the first 90 bytes or so of its path, and the pattern
+ * of its route.
  *
- * This holds for the whole process and until it ends, so `user_data` is never freed. The
- * first call wins: TRANSOM_ALREADY_STARTED afterwards. It takes nothing from
- * transom_log_next, nor that from it.
+ * The logger is set for the whole process until it ends: `user_data` is never freed. It
+ * takes no messages away from transom_log_next.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if a logger was set before; the first one stays.
  */
 transom_status transom_set_logger(transom_log_fn function, void *user_data);
 
 /*
- * Keeps the library's log messages up to `level` (1 to 5, see transom_log_fn) for
- * transom_log_next, and tells `events` when there are some: TRANSOM_EVENT_LOG. `level` 0
- * ends that for these events. The messages are those of the whole process, and kept once:
- * of several events that are told of a message, whoever comes first takes it. The highest
- * level that was asked for counts.
+ * Keeps log messages for transom_log_next, and reports them to `events` as
+ * TRANSOM_EVENT_LOG. `level` is the highest level to keep, from 1 to 5 (see
+ * transom_log_fn); 0 ends the reports to `events`.
  *
- * Up to 1024 messages are kept. Beyond that new ones are lost, and a warning stands in
- * their place that says how many.
+ * The messages are those of the whole process, and they are kept in one queue. If several
+ * event queues are told of a message, the first caller of transom_log_next takes it. The
+ * highest level that any of them asked for counts.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of another level.
+ * At most 1024 messages are kept. If more come, the new ones are lost, and one warning that
+ * says how many takes their place.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 0 to 5.
  */
 transom_status transom_log_to_events(transom_events *events, int32_t level);
 
 /*
- * Takes the oldest log message that is kept: sets `level`, and writes its text to `buf`
- * and its length to `len`. The text is UTF-8 and not NUL-terminated; it may hold any
- * character but line ends and other controls, which are escaped.
+ * Takes the oldest message that transom_log_to_events keeps, without waiting. Stores its
+ * level in `*level`, copies its text to `buf`, which has room for `cap` bytes, and stores
+ * the length in `*len`. The text is one line of UTF-8, not NUL-terminated; control
+ * characters are escaped.
  *
- * Errors: TRANSOM_TIMEOUT if there is none; TRANSOM_BUFFER_TOO_SMALL, with `len` set to
- * what it needs, 4096 at most (it stays).
+ * Errors: TRANSOM_TIMEOUT if there is no message; TRANSOM_BUFFER_TOO_SMALL if `cap` is too
+ * small: `*len` is then the length that is needed, at most 4096, and the message stays.
  */
 TRANSOM_MUST_USE
 transom_status transom_log_next(int32_t *level,
@@ -393,43 +411,52 @@ transom_status transom_log_next(int32_t *level,
 /* ---- Errors -------------------------------------------------------------------------- */
 
 /*
- * The meaning of a status in a few English words, for messages and logs.
- * Takes any number; never NULL. The text is static: do not free it.
+ * Returns the meaning of a status in a few English words, for messages and logs. `status`
+ * may be any number. The text is static, do not free it; it is never NULL.
  */
 const char *transom_status_text(int32_t status);
 
-/* The status that the function returned with it; TRANSOM_OK of NULL. */
+/*
+ * Returns the status of an error: the one that the failed function returned. Returns
+ * TRANSOM_OK for NULL.
+ */
 transom_status transom_error_code(const transom_error *error);
 
 /*
- * One English sentence, with the address, pattern or setting it is about.
- * Valid until the error is freed; never NULL, and "" of NULL.
+ * Returns the message of an error: one English sentence that quotes the address, pattern or
+ * setting. The text is valid until the error is freed. Returns "" for NULL.
  */
 const char *transom_error_message(const transom_error *error);
 
-/* The errno behind it; 0 if the system was not involved. */
+/* Returns the errno of the system call that failed, or 0 if none did. */
 int32_t transom_error_errno(const transom_error *error);
 
-/* Frees an error. NULL is fine. */
+/* Frees an error. Does nothing with NULL. */
 void transom_error_free(transom_error *error);
 
 
 /* ---- A server: made and freed -------------------------------------------------------- */
 
-/* A server without routes. NULL only if the library has a defect. */
+/*
+ * Creates a server without routes. Free it with transom_server_free. Returns NULL only if
+ * the library has a defect.
+ */
 transom_server *transom_server_new(void);
 
 /*
- * Stops the server if it runs (as transom_server_stop, with the timeout "stop"
- * as the deadline, 10 s), waits for its threads, at most 200 ms past the
- * deadline, and frees it and all user data. NULL is fine.
+ * Stops a server, waits for its threads, and frees the server and all its user data. Does
+ * nothing with NULL.
  *
- * Nothing else may be using the server by then, its own handlers excepted:
- * threads that pull or wait must have ended. A handler that is not done when
- * the deadline has passed, or that calls this itself, is not waited for: the
- * rest happens when it has returned, on a thread of the library, which runs the
- * thread hooks. Of a server that was started before a fork this does nothing in the
- * child.
+ * A running server is stopped as by transom_server_stop; the deadline is the timeout "stop",
+ * 10 seconds by default. This function returns at most 200 ms after the deadline.
+ *
+ * Nothing else may use the server at the same time, except its own handlers: threads in
+ * transom_server_next_batch and transom_server_wait must have returned. This function does
+ * not wait for a handler that calls it, nor for one that is still running after the
+ * deadline. In these cases a thread of the library frees the server once the handler has
+ * returned, and runs the thread hooks.
+ *
+ * In a forked child, this does nothing to a server that was started before the fork.
  */
 void transom_server_free(transom_server *server);
 
@@ -437,19 +464,21 @@ void transom_server_free(transom_server *server);
 /* ---- A server: who answers what ------------------------------------------------------ */
 
 /*
- * Calls `handler` for requests of that method whose path matches the pattern.
- * It runs on the library's pool of blocking threads, so it may block; when as
- * many as the limits "pool_threads" and "pool_queue" allow are busy and
- * waiting, the answer is 503. In the models without a pool it runs on the
- * connection's own thread and may block too: see transom_server_set_model.
+ * Calls `handler` for requests with this method and with a path that matches `pattern`.
  *
- * `method` is case-sensitive; NULL or "*" is any without a route of its own.
- * GET answers HEAD too. In a pattern, {name} stands for one segment and, at
- * the end, {*name} for all that is left, which may be empty: "/users/{id}",
- * "/files/{*path}". Each method of a path may name its parameters otherwise.
+ * The handler runs on a pool of threads and may block. If all threads of the pool are busy
+ * (the limit "pool_threads") and its queue is full ("pool_queue"), the client gets a 503. In
+ * the models "threads" and "sequential", which have no pool, the handler runs on the thread
+ * of its connection and may block too: see transom_server_set_model.
  *
- * Errors: TRANSOM_BAD_ROUTE if no request could match, or if the route is there
- * already (transom_server_route_error says why, and shows the right form),
+ * `method` is case-sensitive; NULL or "*" is any method without a route of its own. A route
+ * for GET also gets HEAD requests. In a pattern, {name} matches one segment of the path, and
+ * {*name} at the end matches the rest of the path, which may be empty: "/users/{id}",
+ * "/files/{*path}". Routes of different methods may name the parameters of a path
+ * differently.
+ *
+ * Errors: TRANSOM_BAD_ROUTE if no request could match the pattern, or if the route exists
+ * already; transom_server_route_error tells why and shows the correct form.
  * TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_route(transom_server *server,
@@ -460,9 +489,9 @@ transom_status transom_server_route(transom_server *server,
                                     transom_free_fn free_fn);
 
 /*
- * As transom_server_route, but `handler` runs right on the thread that serves
- * the connection, in every model: the shortest way, for handlers that never
- * block. Everything else on that thread waits for it.
+ * Like transom_server_route, but runs `handler` on the thread that serves the connection, in
+ * every model. This is fastest. The handler must not block: everything else on that thread
+ * waits until it returns.
  */
 transom_status transom_server_route_inline(transom_server *server,
                                            const char *method,
@@ -472,8 +501,10 @@ transom_status transom_server_route_inline(transom_server *server,
                                            transom_free_fn free_fn);
 
 /*
- * Calls `handler`, where transom_server_route would, for requests whose path no
- * route matches. A second call replaces the first. Without it they get 404.
+ * Calls `handler` for requests whose path matches no route, which get a 404 otherwise. The
+ * handler runs where one of transom_server_route runs. A second call replaces the first.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_fallback(transom_server *server,
                                        transom_handler handler,
@@ -481,21 +512,29 @@ transom_status transom_server_fallback(transom_server *server,
                                        transom_free_fn free_fn);
 
 /*
- * Puts requests for that route into the server's queue, to be fetched with
- * transom_server_next_batch. `route_id` comes back in the record.
+ * Queues requests with this method and a path that matches `pattern` (see
+ * transom_server_route), for transom_server_next_batch to fetch. `route_id` is any number;
+ * the record of each request has it.
+ *
+ * Errors: as transom_server_route.
  */
 transom_status transom_server_route_pull(transom_server *server,
                                          const char *method,
                                          const char *pattern,
                                          uint32_t route_id);
 
-/* The same for requests whose path no route matches. */
+/*
+ * Queues requests whose path matches no route, for transom_server_next_batch to fetch.
+ * `route_id` is any number; the record of each request has it.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
 transom_status transom_server_fallback_pull(transom_server *server, uint32_t route_id);
 
 /*
- * Why a route of this server was last refused with TRANSOM_BAD_ROUTE, in a
- * sentence; NULL if none was, or it was told already. It is yours: free it
- * with transom_error_free.
+ * Returns the reason for which this server last refused a route with TRANSOM_BAD_ROUTE, or
+ * NULL if it has refused none since the last call. The error belongs to you: free it with
+ * transom_error_free.
  */
 transom_error *transom_server_route_error(transom_server *server);
 
@@ -503,161 +542,171 @@ transom_error *transom_server_route_error(transom_server *server);
 /* ---- A server: settings, before it is started ---------------------------------------- */
 
 /*
- * How the server drives its connections, by name: "event" (the default),
- * "threads" or "sequential". Handlers, limits, timeouts and stops are the same
- * in each. What differs is which thread runs handlers, and what clients wait for.
+ * Chooses how the server drives its connections: `name` is "event" (the default), "threads"
+ * or "sequential". Handlers, limits, timeouts and stops work the same way in each model. The
+ * models differ in the thread that runs a handler, and in what a client waits for.
  *
- * "event": a few workers drive all connections and run the inline handlers; the
- * other handlers run on a pool. A client waits for no other, unless an inline
- * handler holds its worker.
+ * "event": A few workers serve all connections and run the inline handlers. The other
+ * handlers run on a pool of threads. A client waits for no other client, unless an inline
+ * handler blocks its worker.
  *
- * "threads": each connection has a thread, which runs all its handlers, those
- * that may block among them. With as many connections as the limit
- * "connection_threads" allows, further clients wait in the kernel's backlog,
- * and one connection after another makes room for them: it is closed after its
- * answer, or when it has asked nothing for as long as the timeout "drain" says.
+ * "threads": Each connection has a thread, which runs all its handlers; they may block. When
+ * there are as many connections as the limit "connection_threads" allows, further clients
+ * wait in the backlog of the kernel. To make room for them, the server closes a connection
+ * after its response, or when it has sent no request for the timeout "drain".
  *
- * "sequential": one thread serves one connection at a time and runs all
- * handlers, those that may block among them, so that no two ever run at once.
- * All other clients wait in the kernel's backlog (the limit "backlog" is its
- * length), and the connection being served makes room for them in the same way.
+ * "sequential": One thread serves one connection at a time and runs all handlers, so that no
+ * two handlers ever run at the same time; they may block. All other clients wait in the
+ * backlog of the kernel, whose length is the limit "backlog". The connection that is served
+ * makes room for them as in "threads".
  *
- * In "threads" and "sequential", a handler that blocks keeps the connection's
- * thread from the connection: that the client has left, that the timeout
- * "handler" or the deadline of a stop has passed, is seen when it has returned.
- * That does not concern handlers that return, to answer later from a thread of
- * yours. Nor may a handler wait for room there: see transom_writer_write.
+ * In "threads" and "sequential", a handler that blocks also blocks its connection: the
+ * server notices only after the handler has returned that the client has left, or that the
+ * timeout "handler" or the deadline of a stop has passed. A handler that returns at once,
+ * and sends its response later from another thread, avoids this. A handler cannot wait for
+ * room in a writer in these models: see transom_writer_write.
  *
- * Both are there on Linux only; elsewhere the start fails with
+ * "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
  * TRANSOM_INVALID_ARGUMENT.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of any other name (transom_server_setting_error
- * says why), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT for any other name (transom_server_setting_error tells
+ * why), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_model(transom_server *server, const char *name);
 
 /*
- * How many threads serve connections in the model "event"; by default one for
- * each processor. Handlers that may block have threads of their own, see
+ * Sets the number of threads that serve connections in the model "event", from 1 to 1024.
+ * The default is one for each processor. Handlers that may block have other threads: see
  * transom_server_route.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT unless it is 1 to 1024
- * (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range
+ * (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_workers(transom_server *server, size_t workers);
 
 /*
- * The mode of the files of Unix sockets that the server binds, 0777 at most:
- * who may connect, such as 0660 for the owner and the group (unix(7)). Without
- * it, it is the umask's affair. For sockets that are bound after this call the
- * mode holds before any client can connect; for those that were bound before,
- * from the start of the server on. Sockets that the server was given, and
- * abstract names ("unix:@name"), have none.
+ * Sets the file mode of the Unix sockets that the server binds, at most 0777. The mode
+ * decides who may connect: 0660 is the owner and the group (see unix(7)). Without this call,
+ * the umask decides.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of more than 0777
- * (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
+ * A socket that is bound after this call has its mode before any client can connect. A
+ * socket that was bound before gets the mode when the server starts. Sockets from
+ * transom_server_listen_fd keep theirs, and abstract names ("unix:@name") have none.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777
+ * (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_unix_mode(transom_server *server, uint32_t mode);
 
 /*
- * Sets one limit on what clients can make the server do. Name, meaning,
- * default:
+ * Sets one limit on what clients can make the server do. The names, meanings and defaults:
  *
- *     "target"                   request target, bytes                    8192
- *     "head"                     request head, bytes                     32768
- *     "headers"                  header fields, count                      100
- *     "body"                     request body, bytes                  10485760
- *     "chunk_extensions"         extensions of one chunk, bytes           4096
- *     "trailers"                 trailer section, bytes                   8192
- *     "connections"              connections at once                     10000
- *     "connections_per_address"  of them from one IP address; 0: any         0
- *     "head_rate"                bytes a second that a head must come
- *                                with, after ten seconds; 0: any           100
- *     "body_rate"                bytes a second that a body must come
- *                                with, while it is waited for; 0: any      500
- *     "write_rate"               bytes a second of a response that a
- *                                client must take, while it is waited
- *                                for; 0: any                               500
- *     "bodies"                   bytes of request bodies in memory, in
- *                                all connections together            268435456
- *     "output"                   output waiting in a connection, bytes   65536
- *     "drain"                    unread body read to keep a
- *                                connection, bytes                      262144
- *     "pool_threads"             threads for handlers that may       2 for each processor,
- *                                block, in the model "event"         8 at least
- *     "pool_queue"               requests waiting for those threads,
- *                                and as many in the pull queue            1024
- *     "connection_threads"       threads that serve connections,
- *                                in the model "threads"                    512
- *     "thread_stack"             stack of each of those, bytes;
- *                                a handler that needs more ends
- *                                the process                           2097152
- *     "backlog"                  connections that the kernel holds
- *                                until they are accepted; 0: 1024
- *                                for sockets that the server binds,
- *                                as it was for those it was given            0
+ *     "target"                   bytes of a request target                    8192
+ *     "head"                     bytes of a request head                     32768
+ *     "headers"                  header fields of a request                    100
+ *     "body"                     bytes of a request body                  10485760
+ *     "chunk_extensions"         bytes of the extensions of one chunk         4096
+ *     "trailers"                 bytes of a trailer section                   8192
+ *     "connections"              open connections                            10000
+ *     "connections_per_address"  open connections from one IP address;
+ *                                0 is no limit                                   0
+ *     "head_rate"                least bytes per second of a request head,
+ *                                after ten seconds; 0 is no limit              100
+ *     "body_rate"                least bytes per second of a request body,
+ *                                while the server waits for it;
+ *                                0 is no limit                                 500
+ *     "write_rate"               least bytes per second of a response that
+ *                                a client must take, while the server
+ *                                waits for it; 0 is no limit                   500
+ *     "bodies"                   bytes of request bodies in memory, for
+ *                                all connections together                268435456
+ *     "output"                   bytes of output that wait in a
+ *                                connection                                  65536
+ *     "drain"                    bytes of an unread request body that are
+ *                                read to keep a connection                  262144
+ *     "pool_threads"             threads for handlers that may
+ *                                block, in the model "event"       2 for each processor,
+ *                                                                  at least 8
+ *     "pool_queue"               requests that wait for those threads,
+ *                                and requests in the pull queue               1024
+ *     "connection_threads"       threads that serve connections, in the
+ *                                model "threads"                               512
+ *     "thread_stack"             bytes of stack of each of those threads;
+ *                                a handler that needs more ends the
+ *                                process                                   2097152
+ *     "backlog"                  connections that the kernel holds until
+ *                                they are accepted; 0 is 1024 for sockets
+ *                                that the server binds, and no change
+ *                                for sockets that it was given                   0
  *
  * transom_limit_range tells which values a limit may have.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value that is out of
- * range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
+ * (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_limit(transom_server *server, const char *name, uint64_t value);
 
 /*
- * Tells which values the limit `name` may have. `least` and `most` may be NULL.
+ * Stores the smallest value that the limit `name` may have in `*least`, and the largest in
+ * `*most`. Either pointer may be NULL.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if there is no limit of that name.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit.
  */
 transom_status transom_limit_range(const char *name, uint64_t *least, uint64_t *most);
 
 /*
- * Tells which values the timeout `name` may have, in milliseconds, besides
- * TRANSOM_FOREVER. `least` and `most` may be NULL.
+ * Stores the smallest value that the timeout `name` may have in `*least`, and the largest in
+ * `*most`, in milliseconds. TRANSOM_FOREVER is allowed besides. Either pointer may be NULL.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if there is no timeout of that name.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout.
  */
 transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *most);
 
 /*
- * Why a model, a number of workers, a limit or a timeout of this server was last
- * refused with TRANSOM_INVALID_ARGUMENT, in a sentence that has the name, the
- * value and the range, or the names that there are; NULL if none was, or it was
- * told already. It is yours: free it with transom_error_free.
+ * Returns the reason for which this server last refused a setting with
+ * TRANSOM_INVALID_ARGUMENT, or NULL if it has refused none since the last call. The message
+ * has the name and the value of the setting, and the range or the names that are allowed.
+ * The error belongs to you: free it with transom_error_free.
  */
 transom_error *transom_server_setting_error(transom_server *server);
 
 /*
- * Sets one timeout, in milliseconds; TRANSOM_FOREVER turns it off:
+ * Sets one timeout, in milliseconds. TRANSOM_FOREVER turns the timeout off. The names,
+ * meanings and defaults:
  *
- *     "head"     a whole request head, from its first byte           10000
- *     "idle"     a connection without a request                      60000
- *     "body"     a request body that comes slower than "body_rate"   30000
- *     "write"    a response taken slower than "write_rate"           30000
- *     "handler"  an answer, from the call of the handler             60000
- *     "drain"    dropping the rest of a body to keep a connection     1000
- *     "linger"   closing so that the last answer is read, in all     30000
- *     "linger_idle"
- *                the same, without a byte from the client             5000
- *     "stop"     requests under way when the server is freed         10000
+ *     "head"         receiving a request head, from its first byte       10000
+ *     "idle"         a connection without a request                      60000
+ *     "body"         waiting for a request body that is slower than
+ *                    the limit "body_rate"                               30000
+ *     "write"        waiting for a client that takes its response more
+ *                    slowly than the limit "write_rate"                  30000
+ *     "handler"      the time from the call of a handler to its
+ *                    response                                            60000
+ *     "drain"        reading the rest of a request body to keep the
+ *                    connection                                           1000
+ *     "linger"       closing a connection so that the client can read
+ *                    the last response                                   30000
+ *     "linger_idle"  the same, without a byte from the client             5000
+ *     "stop"         requests in progress when the server is freed       10000
  *
- * 0 makes sense for "drain", "linger", "linger_idle" and "stop" only: the others
- * would end everything at once. transom_timeout_range tells which values a timeout may have.
+ * "drain", "linger", "linger_idle" and "stop" may be 0. The others may not, because 0 would
+ * end everything at once. transom_timeout_range tells which values a timeout may have.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a time that is out of
- * range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
+ * (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_timeout(transom_server *server,
                                           const char *name,
                                           int64_t timeout_ms);
 
 /*
- * Runs `start` first and `stop` last on every thread of the library that runs
- * handlers, callbacks or free functions of this server, for hosts that have to
- * register theirs (interpreters, virtual machines, allocators). Either may be NULL.
- * A second call replaces the first. `free_fn` itself runs after the last `stop`, so
- * perhaps on a thread that has ended for the host; and the log function, which is no
- * server's, on any thread.
+ * Runs `start` first and `stop` last on every thread of the library that runs handlers,
+ * callbacks or free functions of this server. Interpreters, virtual machines and allocators
+ * that must know each thread need this. Either function may be NULL. A second call replaces
+ * the first.
+ *
+ * `free_fn` runs after the last call of `stop`, so perhaps on a thread for which `stop` has
+ * run. The log function belongs to no server, and runs on any thread.
  *
  * Errors: TRANSOM_ALREADY_STARTED.
  */
@@ -671,17 +720,20 @@ transom_status transom_server_set_thread_hooks(transom_server *server,
 /* ---- A server: its life -------------------------------------------------------------- */
 
 /*
- * Listens on an address, before the server is started: clients can connect,
- * and are served from the start on. May be called several times.
+ * Listens on an address, before the server is started. Clients can connect at once, and are
+ * served once the server is started. May be called several times.
  *
- * "127.0.0.1:8080", "[::1]:0" (port 0: the system picks one, see
- * transom_server_port), "localhost:8080", "[fe80::1%eth0]:8080" (a link-local
- * address with its interface), "unix:/run/app.sock" (see
- * transom_server_set_unix_mode), or on Linux "unix:@name", an abstract name
- * (unix(7)); a file of such a name is "unix:./@name".
+ * `address` has one of these forms:
  *
- * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
- * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_ALREADY_STARTED.
+ *     "127.0.0.1:8080", "[::1]:8080", "localhost:8080"
+ *     "127.0.0.1:0"           the system picks a port: see transom_server_port
+ *     "[fe80::1%eth0]:8080"   a link-local address with its interface
+ *     "unix:/run/app.sock"    a Unix socket: see transom_server_set_unix_mode
+ *     "unix:@name"            an abstract name, on Linux (see unix(7)); a file
+ *                             of such a name is "unix:./@name"
+ *
+ * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE, TRANSOM_PERMISSION_DENIED,
+ * TRANSOM_IO, TRANSOM_ALREADY_STARTED.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_bind(transom_server *server,
@@ -689,11 +741,10 @@ transom_status transom_server_bind(transom_server *server,
                                    transom_error **error);
 
 /*
- * Adds a listening TCP or Unix socket that the program was started with. It
- * belongs to the server from then on; on failure it stays yours.
+ * Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
+ * belongs to the server if this succeeds, and stays yours if it fails.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if it is not a listening socket,
- * TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if `fd` is not such a socket, TRANSOM_ALREADY_STARTED.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_listen_fd(transom_server *server,
@@ -701,18 +752,18 @@ transom_status transom_server_listen_fd(transom_server *server,
                                         transom_error **error);
 
 /*
- * Listens on `address` (see transom_server_bind), and on what was added
- * before, and starts the server's threads. When it returns TRANSOM_OK, clients
- * can connect. `address` may be NULL if one was added before. Handlers may run
- * before it returns, and stop the server.
+ * Starts the server: listens on `address` (see transom_server_bind) and on every socket that
+ * was added before, and starts the threads. Clients can connect once this has returned
+ * TRANSOM_OK. `address` may be NULL if a socket was added before. Handlers may run before
+ * this function returns, and may stop the server.
  *
- * After a failure it may be tried again, with another address for example.
- * (After TRANSOM_IO, what was listened on before no longer is.)
+ * After a failure, the server may be started again, for example on another address. After
+ * TRANSOM_IO, the sockets that were added before are closed.
  *
- * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
- * TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_INVALID_ARGUMENT (nothing to
- * listen on, or a setting that makes no sense), TRANSOM_ALREADY_STARTED,
- * TRANSOM_FORKED in a fork of a process in which a server had been started.
+ * Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE, TRANSOM_PERMISSION_DENIED,
+ * TRANSOM_IO; TRANSOM_INVALID_ARGUMENT if there is nothing to listen on or a setting has an
+ * impossible value; TRANSOM_ALREADY_STARTED; TRANSOM_FORKED in a fork of a process in which
+ * a server was started.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_start(transom_server *server,
@@ -720,42 +771,46 @@ transom_status transom_server_start(transom_server *server,
                                     transom_error **error);
 
 /*
- * The TCP port the server listens on, the first if there are several. 0 if it
- * was not started, or only listens on Unix sockets.
+ * Returns the TCP port that the server listens on, the first if there are several. Returns 0
+ * if the server was not started, or listens on Unix sockets only.
  */
 uint16_t transom_server_port(const transom_server *server);
 
 /*
- * Writes the address at that place, counted from 0, as text to `buf`, in the
- * order they were added: "127.0.0.1:8080", "unix:/run/app.sock". As with
- * snprintf, at most `cap` bytes are written, the last of them a NUL, and the
- * length of the whole text is returned, without the NUL. 0 if there is no such
+ * Writes an address that the server listens on to `buf`, such as "127.0.0.1:8080" or
+ * "unix:/run/app.sock". `index` counts from 0 in the order in which the addresses were
+ * added.
+ *
+ * Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the
+ * length of the whole text without the NUL is returned. Returns 0 if there is no such
  * address or the server was not started.
  */
 size_t transom_server_address(const transom_server *server, size_t index, char *buf, size_t cap);
 
 /*
- * Begins to stop and returns at once: listening ends, idle connections are
- * closed, and requests under way have `deadline_ms` (or TRANSOM_FOREVER) until
- * they are cut off. May be called anywhere, also in handlers, but not in a
- * signal handler. A second call may only shorten the time.
+ * Begins to stop the server, and returns at once. The server stops listening and closes idle
+ * connections. Requests in progress have `deadline_ms` milliseconds to end, after which they
+ * are cut off; TRANSOM_FOREVER is no deadline. May be called in a handler, but not in a
+ * signal handler. A second call can only shorten the deadline.
  *
- * Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT of a negative time.
+ * Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT if the time is negative.
  */
 transom_status transom_server_stop(transom_server *server, int64_t deadline_ms);
 
 /*
- * Waits until the server has stopped and its threads have ended. It does not
- * stop it: that is for transom_server_stop, called elsewhere or before.
+ * Waits until the server has stopped and its threads have ended, at most `timeout_ms`
+ * milliseconds (TRANSOM_FOREVER: no limit). It does not stop the server: call
+ * transom_server_stop before, or on another thread.
  *
- * Errors: TRANSOM_TIMEOUT, TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on the
- * server's own threads, TRANSOM_INVALID_ARGUMENT of a negative time.
+ * Errors: TRANSOM_TIMEOUT, TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on a thread of the
+ * server, TRANSOM_INVALID_ARGUMENT if the time is negative.
  */
 transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
 
 /*
- * Says what became of requests under way when the server was asked to stop;
- * at any time, final once it has stopped.
+ * Stores in `*out` how many of the requests in progress have finished and how many were cut
+ * off since the server was told to stop. May be called at any time; the numbers are final
+ * once the server has stopped.
  *
  * Errors: TRANSOM_NOT_STARTED.
  */
@@ -764,60 +819,60 @@ transom_status transom_server_report(const transom_server *server, transom_repor
 
 /* ---- A request: to read, in a handler and until it is answered ----------------------- */
 
-/* The method, for example "GET". Case counts. */
+/* Returns the method, such as "GET". Methods are case-sensitive. */
 transom_bytes transom_request_method(const transom_request *request);
 
 /*
- * The path without the query, still percent-encoded. The path, the query and the
- * target are ASCII: characters beyond it, which must come as UTF-8, are
- * percent-encoded here.
+ * Returns the path of the request target without the query, percent-encoded. The path, the
+ * query and the target are ASCII: other characters, which a client must send as UTF-8, are
+ * percent-encoded in them.
  */
 transom_bytes transom_request_path(const transom_request *request);
 
 /*
- * The query: what follows the first '?' of the target, still percent-encoded;
- * absent without a '?'.
+ * Returns the query: the part of the request target after the first '?', percent-encoded.
+ * Absent if there is no '?'.
  */
 transom_bytes transom_request_query(const transom_request *request);
 
 /*
- * The whole request target, still percent-encoded: path and query, or the
- * absolute form that clients of proxies send.
+ * Returns the whole request target, percent-encoded: the path and the query, or the absolute
+ * form that clients send to a proxy.
  */
 transom_bytes transom_request_target(const transom_request *request);
 
-/* The whole body, decoded; empty without one. */
+/* Returns the whole body, without the framing of chunks. Empty if the request has no body. */
 transom_bytes transom_request_body(const transom_request *request);
 
 /*
- * All header fields as "name: value" lines, each ended by CR LF, in the order
- * they came.
+ * Returns all header fields in the order received, as "name: value" lines that each end in
+ * CR LF.
  */
 transom_bytes transom_request_raw_headers(const transom_request *request);
 
 /*
- * Who sent it, as text: "127.0.0.1:1234", "[::1]:1234", or "unix". This is the
- * other end of the connection, never something a header claims.
+ * Returns the address of the other end of the connection as text: "127.0.0.1:1234",
+ * "[::1]:1234" or "unix". Header fields have no influence on it.
  */
 transom_bytes transom_request_peer(const transom_request *request);
 
-/* 10 for HTTP/1.0, 11 for HTTP/1.1; 0 for NULL. */
+/* Returns the version of HTTP: 10 for HTTP/1.0, 11 for HTTP/1.1. Returns 0 for NULL. */
 int32_t transom_request_version(const transom_request *request);
 
 /*
- * The value of the first header field of that name; absent if there is none.
- * Names compare without regard to case.
+ * Returns the value of the first header field with this name, whose case does not matter.
+ * Absent if there is no such field.
  */
 transom_bytes transom_request_header(const transom_request *request, const char *name);
 
-/* How many header fields there are, repeated names counted each time. */
+/* Returns the number of header fields. A name that is repeated counts each time. */
 size_t transom_request_header_count(const transom_request *request);
 
 /*
- * The header field at that place, counted from 0, in the order they came: its
- * name as it was written, and its value.
+ * Stores the name of one header field, as it was written, in `*name`, and its value in
+ * `*value`. `index` counts from 0 in the order received.
  *
- * TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
  */
 transom_status transom_request_header_at(const transom_request *request,
                                          size_t index,
@@ -825,20 +880,20 @@ transom_status transom_request_header_at(const transom_request *request,
                                          transom_bytes *value);
 
 /*
- * What the {name} of the route's pattern stands for in this request,
- * percent-decoded byte for byte: it may hold a NUL or what is not UTF-8. Absent
- * if the pattern has no such name.
+ * Returns the part of the path that {name} in the pattern of the route matched,
+ * percent-decoded: it may contain a NUL, and may not be UTF-8. Absent if the pattern has no
+ * such name.
  */
 transom_bytes transom_request_param(const transom_request *request, const char *name);
 
-/* How many parameters the route's pattern has. */
+/* Returns the number of parameters in the pattern of the route. */
 size_t transom_request_param_count(const transom_request *request);
 
 /*
- * The parameter at that place, counted from 0, in the pattern's order: name
- * and value, as transom_request_param gives it.
+ * Stores the name of one parameter in `*name`, and its value (see transom_request_param) in
+ * `*value`. `index` counts from 0 in the order of the pattern.
  *
- * TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such parameter; name and value are then absent.
  */
 transom_status transom_request_param_at(const transom_request *request,
                                         size_t index,
@@ -849,38 +904,44 @@ transom_status transom_request_param_at(const transom_request *request,
 /* ---- A responder: to answer with, once, on any thread -------------------------------- */
 
 /*
- * Answers with a text, as "text/plain; charset=utf-8".
+ * Sends `text`, which is NUL-terminated UTF-8, as the response. Its content type is
+ * "text/plain; charset=utf-8".
  *
- * Errors: as transom_responder_send, and TRANSOM_NOT_UTF8.
+ * Errors: as transom_responder_send; TRANSOM_NOT_UTF8, after which the responder can still
+ * be used.
  */
 transom_status transom_responder_send_text(transom_responder *responder,
                                            uint16_t status,
                                            const char *text);
 
 /*
- * Answers: status (200 to 599), header fields, body. Everything is copied.
- * `len` may be TRANSOM_NUL_TERMINATED. Each field is a line of its own: two
- * "set-cookie" are both sent.
+ * Sends the response: a status code from 200 to 599, header fields, and a body of `len`
+ * bytes. Everything is copied. `len` may be TRANSOM_NUL_TERMINATED. Each header field is
+ * sent as a line of its own, so "set-cookie" may be given twice.
  *
- * The server adds Date, unless it is among the fields, and the fields that
- * frame the response. Of those a host may set Content-Length, to the length
- * that the body has (a longer body is cut off there, a shorter one ends the
- * connection, and the log says so; to HEAD it is the length GET would have);
- * "Connection: close"; and Upgrade in a 426. With 304,
- * Content-Encoding, Content-Language and Content-Range are left out.
+ * The server adds Date, unless you give it, and the fields that frame the body. You may set
+ * some of these yourself:
  *
- * Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
- * (the log says why) if a field is malformed or not the host's to set
- * (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection, other
- * options of Connection, a Content-Length that is no number or in a 204);
- * TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
- * Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
- * answer any more (the timeout "handler" has passed, the server was stopped, or
- * it has seen that the connection is broken), TRANSOM_ALREADY_ANSWERED if it was
- * used up before.
+ *     Content-Length     the length of the body; the connection is closed if
+ *                        the body is shorter, and a longer body is cut off,
+ *                        with a message in the log; in the response to HEAD,
+ *                        the length that the response to GET would have
+ *     Connection: close
+ *     Upgrade            with status 426
  *
- * TRANSOM_OK says that the answer was taken and will be sent, not that it arrives:
- * a client may leave meanwhile, or have left without the server having seen it.
+ * With status 304, Content-Encoding, Content-Language and Content-Range are left out.
+ *
+ * After these errors, the responder can still be used: TRANSOM_BAD_HEADER if a field is
+ * malformed or only the server may set it (Transfer-Encoding, Keep-Alive, TE, Trailer,
+ * Proxy-Connection, other options of Connection, a Content-Length that is not a number or
+ * comes with status 204), and the log says which; TRANSOM_BAD_STATUS_CODE;
+ * TRANSOM_NULL_ARGUMENT; TRANSOM_NO_MEMORY.
+ *
+ * After any other result, the responder is used up: TRANSOM_GONE if nobody waits for the
+ * response any more (the timeout "handler" has passed, the server was stopped, or the server
+ * has found the connection broken); TRANSOM_ALREADY_ANSWERED if it was used up before;
+ * TRANSOM_OK if the server has taken the response and will send it. TRANSOM_OK does not mean
+ * that the response arrives: the client may leave, or have left without any sign.
  */
 transom_status transom_responder_send(transom_responder *responder,
                                       uint16_t status,
@@ -890,9 +951,9 @@ transom_status transom_responder_send(transom_responder *responder,
                                       size_t len);
 
 /*
- * As transom_responder_send, but the body is not copied: it must stay as it is
- * until `free_fn` runs, on any thread, exactly once: when it was sent, or
- * cannot be, and on every error.
+ * Like transom_responder_send, but does not copy the body. The body must not change until
+ * the library calls `free_fn` with `user_data`. That happens exactly once, on any thread:
+ * when the body was sent or cannot be sent, and after every error.
  */
 transom_status transom_responder_send_owned(transom_responder *responder,
                                             uint16_t status,
@@ -904,15 +965,15 @@ transom_status transom_responder_send_owned(transom_responder *responder,
                                             void *user_data);
 
 /*
- * Answers with a body in pieces: sends status and header fields, and gives the
- * writer for the body, which is yours. With a header field Content-Length the
- * body has that many bytes, and the writer is held to it; without, the length
- * need not be known beforehand.
+ * Starts a response whose body you write piece by piece: sends the status and the header
+ * fields, and stores a writer for the body in `*out`. The writer belongs to you. If one of
+ * the fields is Content-Length, the body must have that length. Without it, the length need
+ * not be known in advance.
  *
- * To HEAD, and with the statuses 204, 205 and 304, no body is sent. The writer
- * takes what is written, for 30 seconds, and drops it; that is no error.
+ * The response to HEAD, and one with status 204, 205 or 304, is sent without a body. The
+ * writer then accepts data for 30 seconds and drops it, without an error.
  *
- * Errors: as transom_responder_send; `out` is then NULL.
+ * Errors: as transom_responder_send; `*out` is then NULL.
  */
 TRANSOM_MUST_USE
 transom_status transom_responder_start(transom_responder *responder,
@@ -922,36 +983,39 @@ transom_status transom_responder_start(transom_responder *responder,
                                        transom_writer **out);
 
 /*
- * Gives a request up. If it was not answered, the client gets a 500 and the
- * log a line; if it was, nothing happens. NULL is fine.
+ * Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
+ * nothing if it is used up or NULL.
  */
 void transom_responder_free(transom_responder *responder);
 
 /*
- * Whether the client has left, or closed its sending side, or nobody waits for
- * the answer any more for another reason. Also true of a used-up responder and
- * NULL. Ask during long work; there is no need to before answering: a client that
- * has only closed its sending side gets its answer.
+ * Returns true if the client has left or has closed its sending side, or if nobody waits for
+ * the response for another reason. Also returns true for NULL and for a responder that is
+ * used up.
+ *
+ * Call this to end long work early. Do not call it to decide whether to send the response: a
+ * client that has only closed its sending side still gets it.
  */
 bool transom_responder_is_gone(const transom_responder *responder);
 
 /*
- * Calls `function`, once, if the client leaves before it was given the whole answer;
- * at once, in this call, if it has left already. That is:
+ * Calls `function` once if the client leaves before it has got the whole response. If the
+ * client has left already, the call happens before this function returns. A client counts as
+ * gone:
  *
- * - before the answer: the client closes its sending side, or the connection breaks.
- *   A client that closes both ways looks like one that only closes its sending side
- *   and reads on, until something is sent; so answer all the same.
- * - after transom_responder_start, until the writer is finished or freed and all is
- *   sent: the same. Whether such a client still reads, transom_writer_on_gone tells.
- * - when the server is stopped: if the request is cut off at the deadline of the stop,
+ * - Before the response is sent: when it closes its sending side, or the connection breaks.
+ *   A client that closes both sides looks like one that only closes its sending side and
+ *   goes on reading, until something is sent. So send the response all the same.
+ * - After transom_responder_start, until the writer has ended and everything is sent: in the
+ *   same cases. transom_writer_on_gone tells whether such a client still reads.
+ * - When the server is stopped: if the request is cut off at the deadline of the stop, and
  *   not when the stop begins.
  *
- * It is not called when the timeout "handler" passes; transom_responder_is_gone and
- * transom_events_watch_request tell of that. It runs on a thread that serves other
- * connections and must not block. The request must be answered or freed all the same.
+ * It is not called when the timeout "handler" passes: transom_responder_is_gone and
+ * transom_events_watch_request tell that. `function` runs on a thread that serves other
+ * connections and must not block. The responder must still be used or freed.
  *
- * Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
+ * Errors: TRANSOM_ALREADY_ANSWERED if the responder is used up; `function` is not called.
  */
 transom_status transom_responder_on_gone(transom_responder *responder,
                                          transom_callback function,
@@ -959,17 +1023,19 @@ transom_status transom_responder_on_gone(transom_responder *responder,
                                          transom_free_fn free_fn);
 
 /*
- * As transom_responder_send, but the body is `length` bytes of an open regular
- * file, from `offset` on; with TRANSOM_TO_END all that there are from there (of a
- * file of /proc or /sys, whose size says nothing, up to 4 MiB from 0). The
- * system sends them from its cache, without a copy. The descriptor is the library's
- * from this call on, whatever comes of it: it is closed when the file was sent or
- * cannot be. Its file position does not matter and does not change. If the file is
- * found shorter while it is sent, the connection ends before the announced length.
+ * Like transom_responder_send, but the body is a part of a regular file: `length` bytes from
+ * `offset` on, or with TRANSOM_TO_END all that follow `offset`. The kernel sends the bytes
+ * from its cache, without a copy. (A file of /proc or /sys does not tell its size: with
+ * offset 0 and TRANSOM_TO_END, up to 4 MiB of it are sent.)
  *
- * Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is not an open descriptor of a
- * regular file or the file does not reach that far, TRANSOM_IO. After these too the
- * request may still be answered.
+ * The descriptor `fd` belongs to the library from this call on, also after an error. It is
+ * closed when the file was sent or cannot be sent. The file position is neither used nor
+ * changed. If the file is found to be shorter while it is sent, the connection is closed
+ * before the announced length.
+ *
+ * Errors: as transom_responder_send; TRANSOM_INVALID_ARGUMENT if `fd` is not an open
+ * descriptor of a regular file or the file ends before the part does; TRANSOM_IO. After the
+ * last two the responder can still be used.
  */
 transom_status transom_responder_send_file(transom_responder *responder,
                                            uint16_t status,
@@ -983,19 +1049,20 @@ transom_status transom_responder_send_file(transom_responder *responder,
 /* ---- A writer: for a body in pieces -------------------------------------------------- */
 
 /*
- * Sends a piece of the body; it is copied. If the client takes less than is
- * written, this waits for room, at most `timeout_ms`: 0 is not at all,
- * TRANSOM_FOREVER for as long as it takes (the timeout "write" ends it). On an
- * error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
+ * Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
+ * the client reads more slowly than you write, this waits for room for at most `timeout_ms`
+ * milliseconds. 0 does not wait. With TRANSOM_FOREVER only the timeout "write" of the server
+ * ends the wait. After an error, none of the bytes are sent.
  *
- * Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
- * again (transom_writer_on_writable tells when); TRANSOM_NO_MEMORY likewise;
- * TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the response,
- * after which less may be written; TRANSOM_GONE if nobody reads any more
- * (free the writer);
- * TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
- * the models "threads" and "sequential" in any, since what it waits for is that
- * very thread; TRANSOM_ALREADY_ANSWERED after the end.
+ * Errors after which you may write again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
+ * TRANSOM_TIMEOUT, when there is no room (transom_writer_on_writable tells when there is);
+ * TRANSOM_NO_MEMORY; TRANSOM_BODY_TOO_LONG if the bytes go beyond the Content-Length of the
+ * response.
+ *
+ * Other errors: TRANSOM_GONE if nobody reads the body any more (free the writer);
+ * TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler, or in any handler
+ * in the models "threads" and "sequential", because the thread that makes room is the one
+ * that would wait; TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 TRANSOM_MUST_USE
 transom_status transom_writer_write(transom_writer *writer,
@@ -1004,25 +1071,23 @@ transom_status transom_writer_write(transom_writer *writer,
                                     int64_t timeout_ms);
 
 /*
- * Ends the body: all of it has been written. The writer is freed, whatever this
- * returns.
+ * Ends the body after its last byte was written, and frees the writer, whatever it returns.
+ * If another thread is in transom_writer_write, the body ends after its bytes, and this
+ * returns TRANSOM_OK.
  *
- * TRANSOM_OK says that the library has the whole body to send, not that the client
- * has it.
+ * TRANSOM_OK means that the library has the whole body to send, not that the client has it.
  *
- * Errors: TRANSOM_BODY_TOO_SHORT if the response has a Content-Length and less was
- * written: the connection is then closed, so that the client can tell;
- * TRANSOM_GONE if the client left, or the answer was cut off, before all that was
- * written was sent; TRANSOM_ALREADY_ANSWERED. While another thread is still writing,
- * the body ends with its piece, and this returns TRANSOM_OK.
+ * Errors: TRANSOM_BODY_TOO_SHORT if less was written than the Content-Length of the response
+ * says: the connection is then closed, so that the client notices; TRANSOM_GONE if the
+ * client left or the response was cut off before everything was sent;
+ * TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_writer_finish(transom_writer *writer);
 
 /*
- * Gives a body up: unless it was finished, the answer is cut off, so that the
- * client does not take a part for the whole. A thread that waits in
- * transom_writer_write meanwhile waits on, and the end comes after its piece.
- * NULL is fine.
+ * Frees a writer. If the body was not finished, the response is cut off, so that the client
+ * does not take a part for the whole. If another thread waits in transom_writer_write, it
+ * goes on waiting, and the response is cut off after its bytes. Does nothing with NULL.
  */
 void transom_writer_free(transom_writer *writer);
 
@@ -1030,33 +1095,35 @@ void transom_writer_free(transom_writer *writer);
 /* ---- Pulling: requests in batches, on the host's own threads ------------------------- */
 
 /*
- * Fetches requests of pull routes: waits until one is queued, and fills `buf`
- * with the records of up to `max` that are queued then; it never waits for
- * more. `count` is set to their number, `len` to the bytes used. Several
- * threads may call it at the same time.
+ * Fetches requests from the queue of the pull routes. Waits until a request is queued, at
+ * most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then fills
+ * `buf`, which has room for `cap` bytes, with the records of up to `max` requests that are
+ * queued at that time. Stores the number of records in `*count` and their bytes in `*len`.
+ * Several threads may call this at the same time.
  *
- * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED when the server has stopped;
- * TRANSOM_BUFFER_TOO_SMALL, with `len` set to what the first request needs
- * (it stays queued); TRANSOM_INVALID_ARGUMENT if `max` is 0. `count` is 0
- * then.
+ * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED if the server has stopped;
+ * TRANSOM_BUFFER_TOO_SMALL if the first record does not fit: `*len` is then the room that it
+ * needs, and the request stays queued; TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is
+ * negative. `*count` is then 0.
  *
- * A record's header is 56 bytes in the machine's byte order:
+ * A record starts with a header of 56 bytes in the byte order of the machine:
  *
  *     uint32_t record_len    with header and padding; a multiple of 8
  *     uint32_t route_id      as registered
- *     uint64_t token         answer with it
+ *     uint64_t token         identifies the request in the response
  *     uint32_t method_len, target_len, path_len, query_len,
  *              headers_len, peer_len
  *     uint32_t param_count
  *     uint16_t version       10 or 11
- *     uint16_t flags         bit 0: there is a query, if only an empty one
+ *     uint16_t flags         bit 0: there is a query, which may be empty
  *     uint64_t body_len
  *
- * Behind it stand, without padding between: method; target, path and query,
- * still percent-encoded and in ASCII; headers ("name: value" lines, each ended by CR LF); peer;
- * `param_count` times { uint32_t name_len, value_len; name; value }; body.
- * Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
- * 2 GiB and more do not fit a record and get 413.
+ * These parts follow the header without padding between them: the method; the target, the
+ * path and the query, percent-encoded and ASCII; the header fields, as "name: value" lines
+ * that each end in CR LF; the peer; `param_count` times { uint32_t name_len, value_len;
+ * name; value }; the body. Padding makes the length a multiple of 8, so in a buffer that is
+ * aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
+ * 413.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_next_batch(transom_server *server,
@@ -1068,25 +1135,24 @@ transom_status transom_server_next_batch(transom_server *server,
                                          size_t *len);
 
 /*
- * Answers the first request that is queued with 503 if its record needs more than `cap`
- * bytes: for a host that has no memory for as large a buffer as next_batch asked for.
- * Without such a request nothing happens.
+ * Answers the first request in the queue with 503 if its record needs more than `cap` bytes.
+ * Otherwise does nothing. Call this if there is no memory for the buffer that
+ * transom_server_next_batch asks for.
  */
 transom_status transom_server_refuse_larger(transom_server *server, size_t cap);
 
 /*
- * Answers requests by their tokens, with the records in `buf`. Each record's
- * own outcome goes to `results`, in order, as far as `result_count` reaches;
- * `done` is set to the number of records dealt with.
+ * Sends the responses to requests that transom_server_next_batch returned, from the `len`
+ * bytes of records in `buf`. Stores the number of records that were processed in `*done`,
+ * and the outcome of each in `results`, in order, up to `result_count` of them.
  *
- * An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
- * TRANSOM_BAD_HEADER, TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which
- * cases the client got a 500 instead.
+ * An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED or TRANSOM_GONE; or TRANSOM_BAD_HEADER,
+ * TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which case the client gets a 500.
  *
- * Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
- * place are dealt with. TRANSOM_OK says nothing of the outcomes.
+ * Errors: TRANSOM_MALFORMED if a record has another layout; the records before it were
+ * processed. TRANSOM_OK says nothing about the outcomes.
  *
- * A record's header is 32 bytes in the machine's byte order:
+ * A record starts with a header of 32 bytes in the byte order of the machine:
  *
  *     uint32_t record_len    with header and padding; a multiple of 8
  *     uint16_t status
@@ -1096,10 +1162,10 @@ transom_status transom_server_refuse_larger(transom_server *server, size_t cap);
  *     uint32_t reserved      0
  *     uint64_t body_len
  *
- * Behind it stand, without padding between: headers ("name: value" lines,
- * each ended by CR LF; which fields they may be, transom_responder_send says);
- * body. Then padding to 8. What does not fit, in 4 GiB, is for
- * transom_token_responder.
+ * These parts follow the header without padding between them: the header fields, as "name:
+ * value" lines that each end in CR LF (transom_responder_send tells which are allowed); the
+ * body. Padding makes the length a multiple of 8. A response that does not fit in 4 GiB can
+ * be sent with transom_token_responder.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_respond_batch(transom_server *server,
@@ -1110,51 +1176,56 @@ transom_status transom_server_respond_batch(transom_server *server,
                                             uint32_t *done);
 
 /*
- * A descriptor for poll(2) and its kin: readable while requests are queued,
- * and from when the server has stopped. Only poll it: next_batch drains it.
- * With EPOLLET, call that until it gives TRANSOM_TIMEOUT: what was left in the
- * queue is no new edge. It belongs to the server and is closed with it. -1 if
- * it cannot be had.
+ * Returns a descriptor for poll(2) and similar calls. It is readable while requests are
+ * queued, and from the time when the server has stopped. Do not read it:
+ * transom_server_next_batch resets it. With EPOLLET, call that function until it returns
+ * TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
+ * belongs to the server and is closed with it. Returns -1 if it cannot be opened.
  */
 int32_t transom_server_event_fd(transom_server *server);
 
 /*
- * The responder of a pulled request, to stream the answer, to be told when
- * the client leaves, or to drop it. It and the token stand for the same: what
- * is answered by one cannot be answered by the other. NULL of 0.
+ * Returns the responder of a pulled request, with which the host can stream the response, be
+ * told when the client leaves, or free the request. The responder and the token identify the
+ * same request: it can be answered once, through either. Returns NULL if `token` is 0.
  */
 transom_responder *transom_token_responder(uint64_t token);
 
 
 /* ---- Events: what is told on the host's own threads ---------------------------------- */
 
-/* A queue of events that watches nothing yet. NULL only if the library has a defect. */
+/*
+ * Creates a queue of events that watches nothing yet. Free it with transom_events_free.
+ * Returns NULL only if the library has a defect.
+ */
 transom_events *transom_events_new(void);
 
 /*
- * Frees it; its events are told no more, and its descriptor is closed. Nobody else may be
- * using it: end the threads that wait in transom_events_next with transom_events_close.
- * What it watches may outlive it. NULL is fine, and in a forked child nothing happens.
+ * Frees a queue of events and closes its descriptor. No other thread may use the queue: call
+ * transom_events_close first to end the threads that wait in transom_events_next. The
+ * requests and writers that it watches are not affected. Does nothing with NULL and in a
+ * forked child.
  */
 void transom_events_free(transom_events *events);
 
 /*
- * Ends it: every transom_events_next returns TRANSOM_STOPPED, now and from now on, and
- * the descriptor is readable.
+ * Closes a queue of events: each call of transom_events_next returns TRANSOM_STOPPED from
+ * now on, those that wait included, and the descriptor is readable.
  */
 transom_status transom_events_close(transom_events *events);
 
 /*
- * Takes events: waits until there is one, at most `timeout_ms` (0 is not at all,
- * TRANSOM_FOREVER for as long as it takes), and writes up to `max` that are there then
- * to `out`, in the order in which they happened. `count` is set to their number. Several
- * threads may call it at the same time; each event is told to one of them.
+ * Takes events from the queue. Waits until there is an event, at most `timeout_ms`
+ * milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then writes the events that
+ * are there to `out`, at most `max`, in the order in which they happened, and stores their
+ * number in `*count`. Several threads may call this at the same time; each event goes to one
+ * of them.
  *
- * An event may be out of date when it is read: another thread may have answered the
- * request meanwhile. To act on it is harmless then, as it always is.
+ * An event may be out of date when you read it, for example because another thread has
+ * answered the request since. To act on such an event is harmless.
  *
  * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED after transom_events_close;
- * TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time negative. `count` is 0 then.
+ * TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is negative. `*count` is then 0.
  */
 TRANSOM_MUST_USE
 transom_status transom_events_next(transom_events *events,
@@ -1164,33 +1235,35 @@ transom_status transom_events_next(transom_events *events,
                                    uint32_t *count);
 
 /*
- * A descriptor for poll(2) and its kin: readable while events wait. Only poll it:
- * transom_events_next drains it. With EPOLLET, call that until it gives TRANSOM_TIMEOUT.
- * It belongs to the events and is closed with them. -1 if it cannot be had.
+ * Returns a descriptor for poll(2) and similar calls. It is readable while events wait. Do
+ * not read it: transom_events_next resets it. With EPOLLET, call that function until it
+ * returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
+ * Returns -1 if it cannot be opened.
  */
 int32_t transom_events_fd(transom_events *events);
 
 /*
- * Whether nobody reads any more: the client has left, or the answer was cut off. What is
- * written then goes nowhere (TRANSOM_GONE), and the writer is to be freed. Also true of a
- * writer that was finished or freed, and of NULL.
+ * Returns true if nobody reads the body any more: the client has left, or the response was
+ * cut off. Bytes that are written then are dropped (TRANSOM_GONE), and the writer should be
+ * freed. Also returns true for NULL and for a writer that has ended.
  *
- * A client that leaves is noticed within a second, though nothing is written. One that
- * only closes its sending side, and reads on, has not left. Also true of a body that is
- * not sent (see transom_responder_start), of which pieces are taken all the same.
+ * The server notices within a second that a client has left, even if nothing is written. A
+ * client that only closes its sending side and goes on reading has not left. This also
+ * returns true for a body that is not sent (see transom_responder_start), although the
+ * writer accepts data.
  */
 bool transom_writer_is_gone(const transom_writer *writer);
 
 /*
- * Calls `function` once, when the writer takes a piece again after TRANSOM_WOULD_BLOCK,
- * or nobody reads any more: write then. At once, in this call, if that is so now. A piece
- * of any size is taken whole while less than 64 KiB wait.
+ * Calls `function` once, when the writer has room again after TRANSOM_WOULD_BLOCK, or when
+ * nobody reads the body any more. If that is so already, the call happens before this
+ * function returns. There is room while less than 64 KiB wait to be sent; a write of any
+ * size is then taken whole.
  *
- * It runs on a thread that serves connections and must not block. It is not called for
- * a writer that was finished or freed meanwhile.
+ * `function` runs on a thread that serves connections and must not block. It is not called
+ * if the writer ends first.
  *
- * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed; `function` is
- * then not called.
+ * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended; `function` is not called.
  */
 transom_status transom_writer_on_writable(transom_writer *writer,
                                           transom_callback function,
@@ -1198,11 +1271,12 @@ transom_status transom_writer_on_writable(transom_writer *writer,
                                           transom_free_fn free_fn);
 
 /*
- * Calls `function` when nobody reads any more, once; at once, in this call, if that is so
- * now. A stream that waits for news ends with its client that way: free the writer.
+ * Calls `function` once, when nobody reads the body any more. If that is so already, the
+ * call happens before this function returns. A stream that waits for news needs this to
+ * learn that its client has left, and to free the writer.
  *
- * It runs on a thread that serves connections and must not block. It is not called for
- * a writer that was finished or freed meanwhile.
+ * `function` runs on a thread that serves connections and must not block. It is not called
+ * if the writer ends first.
  *
  * Errors: as transom_writer_on_writable.
  */
@@ -1212,30 +1286,33 @@ transom_status transom_writer_on_gone(transom_writer *writer,
                                       transom_free_fn free_fn);
 
 /*
- * Watches a request, pulled or not, by the token (a responder as a number is one too):
- * TRANSOM_EVENT_GONE comes when its client leaves or closes its sending side,
- * TRANSOM_EVENT_OVER when nobody waits for the answer any more; each at once if that is
- * so now. Neither comes once the request is answered; that an answer under way is cut off
- * is told by its writer. The first call for a request counts, others change nothing.
+ * Reports to `events` what happens to a request, pulled or not: TRANSOM_EVENT_GONE when its
+ * client leaves or closes its sending side, TRANSOM_EVENT_OVER when nobody waits for the
+ * response any more. Each comes at once if it has happened already. `token` is the token of
+ * a pulled request, or a responder as a number.
  *
- * Errors: TRANSOM_ALREADY_ANSWERED; no event comes then.
+ * No event comes once the request is answered. Watch the writer of a response that is still
+ * being sent. Only the first call for a request has an effect.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the request is answered; no event comes.
  */
 transom_status transom_events_watch_request(transom_events *events, uint64_t token);
 
 /*
- * Watches a writer: TRANSOM_EVENT_WRITER_GONE comes once, when nobody reads any more; at
- * once if that is so now. See transom_writer_is_gone.
+ * Reports TRANSOM_EVENT_WRITER_GONE to `events` once, when nobody reads the body of the
+ * writer any more (see transom_writer_is_gone), or at once if that is so already.
  *
- * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+ * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_events_watch_writer(transom_events *events, transom_writer *writer);
 
 /*
- * Asks to be told when a writer takes a piece again, after TRANSOM_WOULD_BLOCK:
- * TRANSOM_EVENT_WRITABLE comes once for each call that was not yet followed by it; at once
- * if there is room now, or nobody reads any more.
+ * Reports TRANSOM_EVENT_WRITABLE to `events` once, when a writer has room again after
+ * TRANSOM_WOULD_BLOCK or nobody reads its body any more, or at once if that is so already.
+ * Call this again after the event to be told again; a second call before the event adds
+ * nothing.
  *
- * Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+ * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_events_await_room(transom_events *events, transom_writer *writer);
 

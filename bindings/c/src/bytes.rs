@@ -9,14 +9,14 @@ use transom::Bytes;
 
 use crate::status::transom_status;
 
-/// Some bytes that belong to somebody else. Not NUL-terminated. What is absent
-/// is {NULL, 0}; what is empty has a pointer that is not NULL.
+/// Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
+/// {NULL, 0}; empty bytes have a `data` that is not NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct transom_bytes {
-    /// The first byte, or NULL.
+    /// The first byte, or NULL if the bytes are absent.
     pub data: *const u8,
-    /// How many bytes there are.
+    /// The number of bytes.
     pub len: usize,
 }
 

@@ -1,4 +1,4 @@
-//! An error with more to say than its code: of starting and binding.
+//! Errors with details: a status, a sentence and an errno.
 
 use std::ffi::{CString, c_char};
 use std::io;
@@ -9,10 +9,10 @@ use transom::Error;
 use crate::bytes::borrow;
 use crate::status::transom_status;
 
-/// What went wrong, with more than a status says: the functions that take a
-/// transom_error** store one there on failure and NULL otherwise; pass NULL if
-/// you do not want it. It is yours: free it with transom_error_free. It may be
-/// read from any thread.
+/// The details of an error: a status, a sentence and an errno. A function that takes a
+/// transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
+/// NULL if you do not want the error. The error belongs to you: free it with
+/// transom_error_free. Any thread may read it.
 #[derive(Debug)]
 pub struct transom_error {
     code: transom_status,
@@ -110,29 +110,30 @@ pub(crate) unsafe fn report(
     status
 }
 
-/// The status that the function returned with it; TRANSOM_OK of NULL.
+/// Returns the status of an error: the one that the failed function returned. Returns
+/// TRANSOM_OK for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_error_code(error: *const transom_error) -> transom_status {
     // SAFETY: NULL or valid, by the contract.
     unsafe { borrow(error) }.map_or(transom_status::TRANSOM_OK, transom_error::code)
 }
 
-/// One English sentence, with the address, pattern or setting it is about.
-/// Valid until the error is freed; never NULL, and "" of NULL.
+/// Returns the message of an error: one English sentence that quotes the address, pattern or
+/// setting. The text is valid until the error is freed. Returns "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_error_message(error: *const transom_error) -> *const c_char {
     // SAFETY: NULL or valid, by the contract.
     unsafe { borrow(error) }.map_or(c"".as_ptr(), |error| error.message.as_ptr())
 }
 
-/// The errno behind it; 0 if the system was not involved.
+/// Returns the errno of the system call that failed, or 0 if none did.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_error_errno(error: *const transom_error) -> i32 {
     // SAFETY: NULL or valid, by the contract.
     unsafe { borrow(error) }.map_or(0, |error| error.errno)
 }
 
-/// Frees an error. NULL is fine.
+/// Frees an error. Does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_error_free(error: *mut transom_error) {
     if !error.is_null() {

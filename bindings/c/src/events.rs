@@ -1,4 +1,4 @@
-//! Events: what a host is told on its own threads of what it watches.
+//! Events: a queue from which the host's own threads take what has happened.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,26 +14,26 @@ use crate::process::Process;
 use crate::status::transom_status;
 use crate::timeout::duration;
 
-/// What an event says. More will follow: pass over those that you do not know.
+/// The kinds of events. New kinds may be added: ignore those that you do not know.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum transom_event_kind {
-    /// A watched request's client has left, or closed its sending side. An answer is
-    /// still sent, and reaches a client that has closed only that side.
+    /// The client of a watched request has left or closed its sending side. The response is
+    /// still sent, and reaches a client that has only closed its sending side.
     TRANSOM_EVENT_GONE = 1,
-    /// Nobody waits for the answer to a watched request any more: the timeout "handler"
-    /// has passed, the server was stopped, or the connection has ended.
+    /// Nobody waits for the response to a watched request any more: the timeout "handler" has
+    /// passed, the server was stopped, or the connection has ended.
     TRANSOM_EVENT_OVER = 2,
-    /// A watched writer takes a piece again, or nobody reads any more.
+    /// A watched writer has room again, or nobody reads its body any more.
     TRANSOM_EVENT_WRITABLE = 3,
-    /// Nobody reads what a watched writer writes any more: the client has left, or the
-    /// answer was cut off.
+    /// Nobody reads the body of a watched writer any more: the client has left, or the
+    /// response was cut off.
     TRANSOM_EVENT_WRITER_GONE = 4,
-    /// Log lines wait: take them with transom_log_next.
+    /// Log messages wait: take them with transom_log_next.
     TRANSOM_EVENT_LOG = 5,
 }
 
-/// One event.
+/// An event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct transom_event {
@@ -41,18 +41,18 @@ pub struct transom_event {
     pub kind: i32,
     /// 0.
     pub reserved: u32,
-    /// What the event is about: the token of a request (GONE, OVER), the writer as a number
-    /// (WRITABLE, WRITER_GONE), 0 (LOG).
+    /// The subject of the event: the token of a request (GONE, OVER), the writer as a number
+    /// (WRITABLE, WRITER_GONE), or 0 (LOG).
     pub token: u64,
 }
 
-/// A queue of events. Nothing of the library calls the host for them: the host takes them
-/// when it likes, on a thread of its own (transom_events_next), or in its own event loop
-/// (transom_events_fd). One queue may watch requests and writers of several servers; a host
-/// may have several queues, one for each of its loops, say.
+/// A queue of events. The library calls no function of the host for them. The host takes the
+/// events on a thread of its own (transom_events_next) or in its event loop
+/// (transom_events_fd). One queue may watch requests and writers of several servers, and a
+/// host may have several queues, for example one for each event loop.
 ///
-/// The queue holds each kind of event at most once for each thing that is watched, so it
-/// is as long as the host has watches, at most.
+/// The queue holds each kind of event at most once for each request or writer. So it is never
+/// longer than the number of things that the host watches.
 pub struct transom_events {
     process: Process,
     pub(crate) queue: Arc<EventQueue>,
@@ -228,7 +228,8 @@ impl State {
     }
 }
 
-/// A queue of events that watches nothing yet. NULL only if the library has a defect.
+/// Creates a queue of events that watches nothing yet. Free it with transom_events_free.
+/// Returns NULL only if the library has a defect.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_events_new() -> *mut transom_events {
     guard!(ptr::null_mut(), {
@@ -236,9 +237,10 @@ pub extern "C" fn transom_events_new() -> *mut transom_events {
     })
 }
 
-/// Frees it; its events are told no more, and its descriptor is closed. Nobody else may be
-/// using it: end the threads that wait in transom_events_next with transom_events_close.
-/// What it watches may outlive it. NULL is fine, and in a forked child nothing happens.
+/// Frees a queue of events and closes its descriptor. No other thread may use the queue: call
+/// transom_events_close first to end the threads that wait in transom_events_next. The
+/// requests and writers that it watches are not affected. Does nothing with NULL and in a
+/// forked child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_free(events: *mut transom_events) {
     // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone may hold its lock.
@@ -253,8 +255,8 @@ pub unsafe extern "C" fn transom_events_free(events: *mut transom_events) {
     });
 }
 
-/// Ends it: every transom_events_next returns TRANSOM_STOPPED, now and from now on, and
-/// the descriptor is readable.
+/// Closes a queue of events: each call of transom_events_next returns TRANSOM_STOPPED from
+/// now on, those that wait included, and the descriptor is readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_close(events: *mut transom_events) -> transom_status {
     checked!({
@@ -263,16 +265,17 @@ pub unsafe extern "C" fn transom_events_close(events: *mut transom_events) -> tr
     })
 }
 
-/// Takes events: waits until there is one, at most `timeout_ms` (0 is not at all,
-/// TRANSOM_FOREVER for as long as it takes), and writes up to `max` that are there then
-/// to `out`, in the order in which they happened. `count` is set to their number. Several
-/// threads may call it at the same time; each event is told to one of them.
+/// Takes events from the queue. Waits until there is an event, at most `timeout_ms`
+/// milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then writes the events that
+/// are there to `out`, at most `max`, in the order in which they happened, and stores their
+/// number in `*count`. Several threads may call this at the same time; each event goes to one
+/// of them.
 ///
-/// An event may be out of date when it is read: another thread may have answered the
-/// request meanwhile. To act on it is harmless then, as it always is.
+/// An event may be out of date when you read it, for example because another thread has
+/// answered the request since. To act on such an event is harmless.
 ///
 /// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED after transom_events_close;
-/// TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time negative. `count` is 0 then.
+/// TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is negative. `*count` is then 0.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_next(
@@ -295,9 +298,10 @@ pub unsafe extern "C" fn transom_events_next(
     })
 }
 
-/// A descriptor for poll(2) and its kin: readable while events wait. Only poll it:
-/// transom_events_next drains it. With EPOLLET, call that until it gives TRANSOM_TIMEOUT.
-/// It belongs to the events and is closed with them. -1 if it cannot be had.
+/// Returns a descriptor for poll(2) and similar calls. It is readable while events wait. Do
+/// not read it: transom_events_next resets it. With EPOLLET, call that function until it
+/// returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
+/// Returns -1 if it cannot be opened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> i32 {
     guard!(-1, {

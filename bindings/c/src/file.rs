@@ -1,4 +1,4 @@
-//! Answering with a file.
+//! Files as responses.
 
 use std::fs::File;
 use std::io;
@@ -13,17 +13,19 @@ use crate::status::transom_status;
 /// The length that says "up to the end".
 const TO_END: u64 = u64::MAX;
 
-/// As transom_responder_send, but the body is `length` bytes of an open regular
-/// file, from `offset` on; with TRANSOM_TO_END all that there are from there (of a
-/// file of /proc or /sys, whose size says nothing, up to 4 MiB from 0). The
-/// system sends them from its cache, without a copy. The descriptor is the library's
-/// from this call on, whatever comes of it: it is closed when the file was sent or
-/// cannot be. Its file position does not matter and does not change. If the file is
-/// found shorter while it is sent, the connection ends before the announced length.
+/// Like transom_responder_send, but the body is a part of a regular file: `length` bytes from
+/// `offset` on, or with TRANSOM_TO_END all that follow `offset`. The kernel sends the bytes
+/// from its cache, without a copy. (A file of /proc or /sys does not tell its size: with
+/// offset 0 and TRANSOM_TO_END, up to 4 MiB of it are sent.)
 ///
-/// Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is not an open descriptor of a
-/// regular file or the file does not reach that far, TRANSOM_IO. After these too the
-/// request may still be answered.
+/// The descriptor `fd` belongs to the library from this call on, also after an error. It is
+/// closed when the file was sent or cannot be sent. The file position is neither used nor
+/// changed. If the file is found to be shorter while it is sent, the connection is closed
+/// before the announced length.
+///
+/// Errors: as transom_responder_send; TRANSOM_INVALID_ARGUMENT if `fd` is not an open
+/// descriptor of a regular file or the file ends before the part does; TRANSOM_IO. After the
+/// last two the responder can still be used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_file(
     responder: *mut transom_responder,

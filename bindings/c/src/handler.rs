@@ -1,4 +1,4 @@
-//! Calling the host: request handlers.
+//! Request handlers of the host, and the calls of them.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::responder::transom_responder;
 use crate::slots::Handle;
 use crate::user_data::UserData;
 
-/// Answers requests. `request` is borrowed (see transom_request), `responder`
-/// is owned: answer with it in here, or keep it and answer later from any
-/// thread.
+/// A function that handles a request. `request` is borrowed (see transom_request).
+/// `responder` belongs to the handler, which sends the response in this call, or keeps the
+/// responder and sends the response later, on any thread.
 pub type transom_handler = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,

@@ -1,28 +1,29 @@
-//! The library itself: its version and what it was built with.
+//! The library itself: its version and its features.
 
 use std::ffi::{CStr, c_char};
 
-/// The version of the binary interface this header describes. It changes only
-/// when programs have to be compiled again.
+/// The version of the binary interface that this header describes. It changes only in
+/// releases for which programs must be compiled again.
 pub const TRANSOM_ABI_VERSION: u32 = 0;
-/// The version of the library this header came with: major.
+/// The major version of the library that this header came with.
 #[allow(dead_code, reason = "for the header")]
 pub const TRANSOM_VERSION_MAJOR: u32 = 0;
-/// The version of the library this header came with: minor.
+/// The minor version of the library that this header came with.
 #[allow(dead_code, reason = "for the header")]
 pub const TRANSOM_VERSION_MINOR: u32 = 1;
-/// The version of the library this header came with: patch.
+/// The patch version of the library that this header came with.
 #[allow(dead_code, reason = "for the header")]
 pub const TRANSOM_VERSION_PATCH: u32 = 0;
 
-/// TRANSOM_ABI_VERSION of the library that is loaded. If it is not the
-/// header's, do not go on.
+/// Returns the TRANSOM_ABI_VERSION of the library that is loaded. If it differs from the
+/// header's, the program must not use the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_abi_version() -> u32 {
     TRANSOM_ABI_VERSION
 }
 
-/// The version of the library that is loaded, "major.minor.patch". Static.
+/// Returns the version of the library that is loaded, as "major.minor.patch". The text is
+/// static: do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_version() -> *const c_char {
     VERSION.as_ptr()
@@ -33,8 +34,8 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
     Err(_) => c"",
 };
 
-/// Whether the library was built with that feature: "pull", "unix". False of
-/// unknown names and NULL.
+/// Returns true if the library was built with the feature `name`, "pull" or "unix". Returns
+/// false for any other name and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
     // SAFETY: NULL or NUL-terminated, by the contract.

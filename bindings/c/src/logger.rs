@@ -1,5 +1,5 @@
-//! Log messages to the host, set for the whole process: to a callback, to a queue that the
-//! host takes them from, or to both.
+//! The logger of the process: it passes log messages to a callback of the host, to a queue
+//! that the host reads, or to both.
 
 use std::ffi::{CString, c_char, c_void};
 use std::sync::OnceLock;
@@ -12,14 +12,15 @@ use crate::log_queue::LogQueue;
 use crate::status::transom_status;
 use crate::user_data::UserData;
 
-/// Takes one log message: level 1 is error, 2 warning, 3 information, 4 debug,
-/// 5 trace. `message` is valid during the call. It runs on any thread, several
-/// at once, and must not block.
+/// A function that takes one log message. `level` is 1 for an error, 2 for a warning, 3 for
+/// information, 4 for debugging and 5 for tracing. `message` is NUL-terminated and valid
+/// during the call. The function runs on any thread, on several at the same time, and must
+/// not block.
 pub type transom_log_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char)>;
 
-/// The one logger of the library. The queue and the callback do not know each other: what
-/// one part of a process sets takes no message from another.
+/// The one logger of the library. The callback and the queue are independent: each gets all
+/// the messages that it asks for, because different parts of a program may use them.
 struct Logger {
     callback: OnceLock<Callback>,
     queue: LogQueue,
@@ -27,13 +28,14 @@ struct Logger {
 
 static LOGGER: Logger = Logger { callback: OnceLock::new(), queue: LogQueue::new() };
 
+/// The log function of the host.
 struct Callback {
     function: unsafe extern "C" fn(*mut c_void, i32, *const c_char),
     user_data: UserData,
 }
 
 impl Logger {
-    /// Has the messages of the library come here, those that anybody wants.
+    /// Installs the logger, and sets the highest level that the callback or the queue wants.
     fn listen(&'static self) -> Result<(), transom_status> {
         static INSTALLED: OnceLock<bool> = OnceLock::new();
         if !INSTALLED.get_or_init(|| log::set_logger(self).is_ok()) {
@@ -78,18 +80,20 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Sends the library's log messages to `function`. Without it, and without
-/// transom_log_to_events, they go nowhere.
+/// Sends the log messages of the library to `function`. Without this call and without
+/// transom_log_to_events, log messages are dropped.
 ///
-/// Errors: a responder that was freed without an answer, an answer that cannot be sent,
-/// a thread that cannot be started. Warnings: a handler that did not answer before the
-/// timeout "handler", a request for which there was no thread (once a second at most), a
-/// body that broke off. Those about one request name its method, its path, of which they
-/// show about 90 bytes, and the pattern of its route. Refused requests are level 4.
+/// Level 1 reports a responder that was freed without a response, a response that cannot be
+/// sent, and a thread that cannot be started. Level 2 reports a handler that did not respond
+/// before the timeout "handler", a request for which there was no thread (at most once a
+/// second), and a response body that broke off. Level 4 reports refused requests. A message
+/// about one request names its method, the first 90 bytes or so of its path, and the pattern
+/// of its route.
 ///
-/// This holds for the whole process and until it ends, so `user_data` is never freed. The
-/// first call wins: TRANSOM_ALREADY_STARTED afterwards. It takes nothing from
-/// transom_log_next, nor that from it.
+/// The logger is set for the whole process until it ends: `user_data` is never freed. It
+/// takes no messages away from transom_log_next.
+///
+/// Errors: TRANSOM_ALREADY_STARTED if a logger was set before; the first one stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_set_logger(
     function: transom_log_fn,
@@ -103,16 +107,18 @@ pub unsafe extern "C" fn transom_set_logger(
     })
 }
 
-/// Keeps the library's log messages up to `level` (1 to 5, see transom_log_fn) for
-/// transom_log_next, and tells `events` when there are some: TRANSOM_EVENT_LOG. `level` 0
-/// ends that for these events. The messages are those of the whole process, and kept once:
-/// of several events that are told of a message, whoever comes first takes it. The highest
-/// level that was asked for counts.
+/// Keeps log messages for transom_log_next, and reports them to `events` as
+/// TRANSOM_EVENT_LOG. `level` is the highest level to keep, from 1 to 5 (see
+/// transom_log_fn); 0 ends the reports to `events`.
 ///
-/// Up to 1024 messages are kept. Beyond that new ones are lost, and a warning stands in
-/// their place that says how many.
+/// The messages are those of the whole process, and they are kept in one queue. If several
+/// event queues are told of a message, the first caller of transom_log_next takes it. The
+/// highest level that any of them asked for counts.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of another level.
+/// At most 1024 messages are kept. If more come, the new ones are lost, and one warning that
+/// says how many takes their place.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 0 to 5.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_log_to_events(events: *mut transom_events, level: i32) -> transom_status {
     checked!({
@@ -128,12 +134,13 @@ fn level_filter(level: i32) -> Option<LevelFilter> {
     LevelFilter::iter().find(|filter| *filter as i32 == level)
 }
 
-/// Takes the oldest log message that is kept: sets `level`, and writes its text to `buf`
-/// and its length to `len`. The text is UTF-8 and not NUL-terminated; it may hold any
-/// character but line ends and other controls, which are escaped.
+/// Takes the oldest message that transom_log_to_events keeps, without waiting. Stores its
+/// level in `*level`, copies its text to `buf`, which has room for `cap` bytes, and stores
+/// the length in `*len`. The text is one line of UTF-8, not NUL-terminated; control
+/// characters are escaped.
 ///
-/// Errors: TRANSOM_TIMEOUT if there is none; TRANSOM_BUFFER_TOO_SMALL, with `len` set to
-/// what it needs, 4096 at most (it stays).
+/// Errors: TRANSOM_TIMEOUT if there is no message; TRANSOM_BUFFER_TOO_SMALL if `cap` is too
+/// small: `*len` is then the length that is needed, at most 4096, and the message stays.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_log_next(

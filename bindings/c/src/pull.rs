@@ -1,4 +1,4 @@
-//! The pull way in: requests in batches, answers in batches.
+//! Pulling requests: batches of requests to the host, batches of responses back.
 
 use std::time::{Duration, Instant};
 
@@ -14,33 +14,35 @@ use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::timeout::duration;
 
-/// Fetches requests of pull routes: waits until one is queued, and fills `buf`
-/// with the records of up to `max` that are queued then; it never waits for
-/// more. `count` is set to their number, `len` to the bytes used. Several
-/// threads may call it at the same time.
+/// Fetches requests from the queue of the pull routes. Waits until a request is queued, at
+/// most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then fills
+/// `buf`, which has room for `cap` bytes, with the records of up to `max` requests that are
+/// queued at that time. Stores the number of records in `*count` and their bytes in `*len`.
+/// Several threads may call this at the same time.
 ///
-/// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED when the server has stopped;
-/// TRANSOM_BUFFER_TOO_SMALL, with `len` set to what the first request needs
-/// (it stays queued); TRANSOM_INVALID_ARGUMENT if `max` is 0. `count` is 0
-/// then.
+/// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED if the server has stopped;
+/// TRANSOM_BUFFER_TOO_SMALL if the first record does not fit: `*len` is then the room that it
+/// needs, and the request stays queued; TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is
+/// negative. `*count` is then 0.
 ///
-/// A record's header is 56 bytes in the machine's byte order:
+/// A record starts with a header of 56 bytes in the byte order of the machine:
 ///
 ///     uint32_t record_len    with header and padding; a multiple of 8
 ///     uint32_t route_id      as registered
-///     uint64_t token         answer with it
+///     uint64_t token         identifies the request in the response
 ///     uint32_t method_len, target_len, path_len, query_len,
 ///              headers_len, peer_len
 ///     uint32_t param_count
 ///     uint16_t version       10 or 11
-///     uint16_t flags         bit 0: there is a query, if only an empty one
+///     uint16_t flags         bit 0: there is a query, which may be empty
 ///     uint64_t body_len
 ///
-/// Behind it stand, without padding between: method; target, path and query,
-/// still percent-encoded and in ASCII; headers ("name: value" lines, each ended by CR LF); peer;
-/// `param_count` times { uint32_t name_len, value_len; name; value }; body.
-/// Then padding to 8, so in a buffer aligned to 8 each record is. Requests of
-/// 2 GiB and more do not fit a record and get 413.
+/// These parts follow the header without padding between them: the method; the target, the
+/// path and the query, percent-encoded and ASCII; the header fields, as "name: value" lines
+/// that each end in CR LF; the peer; `param_count` times { uint32_t name_len, value_len;
+/// name; value }; the body. Padding makes the length a multiple of 8, so in a buffer that is
+/// aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
+/// 413.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_next_batch(
@@ -109,9 +111,9 @@ fn fetch(
     }
 }
 
-/// Answers the first request that is queued with 503 if its record needs more than `cap`
-/// bytes: for a host that has no memory for as large a buffer as next_batch asked for.
-/// Without such a request nothing happens.
+/// Answers the first request in the queue with 503 if its record needs more than `cap` bytes.
+/// Otherwise does nothing. Call this if there is no memory for the buffer that
+/// transom_server_next_batch asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_refuse_larger(
     server: *mut transom_server,
@@ -134,18 +136,17 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
     })
 }
 
-/// Answers requests by their tokens, with the records in `buf`. Each record's
-/// own outcome goes to `results`, in order, as far as `result_count` reaches;
-/// `done` is set to the number of records dealt with.
+/// Sends the responses to requests that transom_server_next_batch returned, from the `len`
+/// bytes of records in `buf`. Stores the number of records that were processed in `*done`,
+/// and the outcome of each in `results`, in order, up to `result_count` of them.
 ///
-/// An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED, TRANSOM_GONE, or
-/// TRANSOM_BAD_HEADER, TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which
-/// cases the client got a 500 instead.
+/// An outcome is TRANSOM_OK, TRANSOM_ALREADY_ANSWERED or TRANSOM_GONE; or TRANSOM_BAD_HEADER,
+/// TRANSOM_BAD_STATUS_CODE or TRANSOM_NO_MEMORY, in which case the client gets a 500.
 ///
-/// Errors: TRANSOM_MALFORMED if the packing is broken; the records before that
-/// place are dealt with. TRANSOM_OK says nothing of the outcomes.
+/// Errors: TRANSOM_MALFORMED if a record has another layout; the records before it were
+/// processed. TRANSOM_OK says nothing about the outcomes.
 ///
-/// A record's header is 32 bytes in the machine's byte order:
+/// A record starts with a header of 32 bytes in the byte order of the machine:
 ///
 ///     uint32_t record_len    with header and padding; a multiple of 8
 ///     uint16_t status
@@ -155,10 +156,10 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
 ///     uint32_t reserved      0
 ///     uint64_t body_len
 ///
-/// Behind it stand, without padding between: headers ("name: value" lines,
-/// each ended by CR LF; which fields they may be, transom_responder_send says);
-/// body. Then padding to 8. What does not fit, in 4 GiB, is for
-/// transom_token_responder.
+/// These parts follow the header without padding between them: the header fields, as "name:
+/// value" lines that each end in CR LF (transom_responder_send tells which are allowed); the
+/// body. Padding makes the length a multiple of 8. A response that does not fit in 4 GiB can
+/// be sent with transom_token_responder.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_respond_batch(
@@ -215,11 +216,11 @@ fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
     Ok(response.body(copied(answer.body)?))
 }
 
-/// A descriptor for poll(2) and its kin: readable while requests are queued,
-/// and from when the server has stopped. Only poll it: next_batch drains it.
-/// With EPOLLET, call that until it gives TRANSOM_TIMEOUT: what was left in the
-/// queue is no new edge. It belongs to the server and is closed with it. -1 if
-/// it cannot be had.
+/// Returns a descriptor for poll(2) and similar calls. It is readable while requests are
+/// queued, and from the time when the server has stopped. Do not read it:
+/// transom_server_next_batch resets it. With EPOLLET, call that function until it returns
+/// TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
+/// belongs to the server and is closed with it. Returns -1 if it cannot be opened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> i32 {
     guard!(-1, {
@@ -229,9 +230,9 @@ pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) ->
     })
 }
 
-/// The responder of a pulled request, to stream the answer, to be told when
-/// the client leaves, or to drop it. It and the token stand for the same: what
-/// is answered by one cannot be answered by the other. NULL of 0.
+/// Returns the responder of a pulled request, with which the host can stream the response, be
+/// told when the client leaves, or free the request. The responder and the token identify the
+/// same request: it can be answered once, through either. Returns NULL if `token` is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_token_responder(token: u64) -> *mut transom_responder {
     guard!(std::ptr::null_mut(), {

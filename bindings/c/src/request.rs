@@ -1,4 +1,4 @@
-//! A request as the host reads it: borrowed views of its parts.
+//! Requests as the host reads them: borrowed views of their parts.
 
 use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
@@ -8,11 +8,11 @@ use transom::{Request, Version};
 use crate::bytes::{borrow, transom_bytes};
 use crate::status::transom_status;
 
-/// A request: read it with the functions below. It belongs to the library and
-/// is valid until both have happened: the handler has returned, and the request
-/// has been answered (transom_responder_send, _send_text, _send_owned,
-/// _send_file, _start or _free). What the functions give is valid as long, and may be
-/// read by several threads at once.
+/// A request, to be read with the functions below. It belongs to the library. It is valid
+/// until the handler has returned and the request has been answered (by
+/// transom_responder_send, _send_text, _send_owned, _send_file, _start or _free), whichever
+/// is later. The bytes that the functions return are valid as long. Several threads may read
+/// a request at the same time.
 pub struct transom_request {
     request: Request,
     /// Its text, written when it is first asked for.
@@ -42,62 +42,62 @@ unsafe fn part(
     guard!(transom_bytes::ABSENT, { request.ok().and_then(get).into() })
 }
 
-/// The method, for example "GET". Case counts.
+/// Returns the method, such as "GET". Methods are case-sensitive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_method(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.method().as_str().as_bytes())) }
 }
 
-/// The path without the query, still percent-encoded. The path, the query and the
-/// target are ASCII: characters beyond it, which must come as UTF-8, are
-/// percent-encoded here.
+/// Returns the path of the request target without the query, percent-encoded. The path, the
+/// query and the target are ASCII: other characters, which a client must send as UTF-8, are
+/// percent-encoded in them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_path(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.path().as_bytes())) }
 }
 
-/// The query: what follows the first '?' of the target, still percent-encoded;
-/// absent without a '?'.
+/// Returns the query: the part of the request target after the first '?', percent-encoded.
+/// Absent if there is no '?'.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_query(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| it.request.query().map(str::as_bytes)) }
 }
 
-/// The whole request target, still percent-encoded: path and query, or the
-/// absolute form that clients of proxies send.
+/// Returns the whole request target, percent-encoded: the path and the query, or the absolute
+/// form that clients send to a proxy.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_target(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.target().as_str().as_bytes())) }
 }
 
-/// The whole body, decoded; empty without one.
+/// Returns the whole body, without the framing of chunks. Empty if the request has no body.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_body(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.bytes())) }
 }
 
-/// All header fields as "name: value" lines, each ended by CR LF, in the order
-/// they came.
+/// Returns all header fields in the order received, as "name: value" lines that each end in
+/// CR LF.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_raw_headers(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.headers().as_wire())) }
 }
 
-/// Who sent it, as text: "127.0.0.1:1234", "[::1]:1234", or "unix". This is the
-/// other end of the connection, never something a header claims.
+/// Returns the address of the other end of the connection as text: "127.0.0.1:1234",
+/// "[::1]:1234" or "unix". Header fields have no influence on it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_peer(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.peer().as_bytes())) }
 }
 
-/// 10 for HTTP/1.0, 11 for HTTP/1.1; 0 for NULL.
+/// Returns the version of HTTP: 10 for HTTP/1.0, 11 for HTTP/1.1. Returns 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_version(request: *const transom_request) -> i32 {
     guard!(0, {
@@ -113,8 +113,8 @@ pub(crate) fn version(request: &Request) -> u16 {
     if request.version() == Version::HTTP_10 { 10 } else { 11 }
 }
 
-/// The value of the first header field of that name; absent if there is none.
-/// Names compare without regard to case.
+/// Returns the value of the first header field with this name, whose case does not matter.
+/// Absent if there is no such field.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_header(
     request: *const transom_request,
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn transom_request_header(
     unsafe { part(request, |it| it.request.headers().get_bytes(name_of(name)?)) }
 }
 
-/// How many header fields there are, repeated names counted each time.
+/// Returns the number of header fields. A name that is repeated counts each time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_header_count(request: *const transom_request) -> usize {
     guard!(0, {
@@ -133,10 +133,10 @@ pub unsafe extern "C" fn transom_request_header_count(request: *const transom_re
     })
 }
 
-/// The header field at that place, counted from 0, in the order they came: its
-/// name as it was written, and its value.
+/// Stores the name of one header field, as it was written, in `*name`, and its value in
+/// `*value`. `index` counts from 0 in the order received.
 ///
-/// TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+/// Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_header_at(
     request: *const transom_request,
@@ -154,9 +154,9 @@ pub unsafe extern "C" fn transom_request_header_at(
     })
 }
 
-/// What the {name} of the route's pattern stands for in this request,
-/// percent-decoded byte for byte: it may hold a NUL or what is not UTF-8. Absent
-/// if the pattern has no such name.
+/// Returns the part of the path that {name} in the pattern of the route matched,
+/// percent-decoded: it may contain a NUL, and may not be UTF-8. Absent if the pattern has no
+/// such name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_param(
     request: *const transom_request,
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn transom_request_param(
     unsafe { part(request, |it| it.request.params().get_bytes(name_of(name)?)) }
 }
 
-/// How many parameters the route's pattern has.
+/// Returns the number of parameters in the pattern of the route.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_param_count(request: *const transom_request) -> usize {
     guard!(0, {
@@ -175,10 +175,10 @@ pub unsafe extern "C" fn transom_request_param_count(request: *const transom_req
     })
 }
 
-/// The parameter at that place, counted from 0, in the pattern's order: name
-/// and value, as transom_request_param gives it.
+/// Stores the name of one parameter in `*name`, and its value (see transom_request_param) in
+/// `*value`. `index` counts from 0 in the order of the pattern.
 ///
-/// TRANSOM_OUT_OF_RANGE beyond the last; name and value are then absent.
+/// Errors: TRANSOM_OUT_OF_RANGE if there is no such parameter; name and value are then absent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_param_at(
     request: *const transom_request,

@@ -1,4 +1,4 @@
-//! Answering a request: now or later, from any thread, once.
+//! Responders: sending the response to a request once, now or later, from any thread.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -15,21 +15,21 @@ use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback, transom_free_fn};
 use crate::writer::{self, transom_writer};
 
-/// The right to answer one request, once. It is yours: answer with it, or free
-/// it. It may be used from any thread, also long after the handler returned,
-/// and outlives its server harmlessly. It is a number in the shape of a
-/// pointer, so one that was used up is found out: TRANSOM_ALREADY_ANSWERED.
+/// The right to send the response to one request, once. It belongs to you: send a response
+/// with it, or free it. Any thread may use it, long after the handler has returned and even
+/// after the server was freed. The pointer is a number that the library looks up and never
+/// follows, so a responder that is used up is no danger: TRANSOM_ALREADY_ANSWERED.
 pub struct transom_responder {
     _nothing: [u8; 0],
 }
 
-/// One header field of a response; both texts NUL-terminated.
+/// One header field of a response. Both texts are NUL-terminated.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct transom_header {
-    /// For example "content-type".
+    /// The name, such as "content-type".
     pub name: *const c_char,
-    /// Its value, for example "text/html".
+    /// The value, such as "text/html".
     pub value: *const c_char,
 }
 
@@ -73,9 +73,11 @@ pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, tran
     Handle::from_pointer(responder).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
 
-/// Answers with a text, as "text/plain; charset=utf-8".
+/// Sends `text`, which is NUL-terminated UTF-8, as the response. Its content type is
+/// "text/plain; charset=utf-8".
 ///
-/// Errors: as transom_responder_send, and TRANSOM_NOT_UTF8.
+/// Errors: as transom_responder_send; TRANSOM_NOT_UTF8, after which the responder can still
+/// be used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_text(
     responder: *mut transom_responder,
@@ -91,29 +93,33 @@ pub unsafe extern "C" fn transom_responder_send_text(
     })
 }
 
-/// Answers: status (200 to 599), header fields, body. Everything is copied.
-/// `len` may be TRANSOM_NUL_TERMINATED. Each field is a line of its own: two
-/// "set-cookie" are both sent.
+/// Sends the response: a status code from 200 to 599, header fields, and a body of `len`
+/// bytes. Everything is copied. `len` may be TRANSOM_NUL_TERMINATED. Each header field is
+/// sent as a line of its own, so "set-cookie" may be given twice.
 ///
-/// The server adds Date, unless it is among the fields, and the fields that
-/// frame the response. Of those a host may set Content-Length, to the length
-/// that the body has (a longer body is cut off there, a shorter one ends the
-/// connection, and the log says so; to HEAD it is the length GET would have);
-/// "Connection: close"; and Upgrade in a 426. With 304,
-/// Content-Encoding, Content-Language and Content-Range are left out.
+/// The server adds Date, unless you give it, and the fields that frame the body. You may set
+/// some of these yourself:
 ///
-/// Errors, after which the request may still be answered: TRANSOM_BAD_HEADER
-/// (the log says why) if a field is malformed or not the host's to set
-/// (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection, other
-/// options of Connection, a Content-Length that is no number or in a 204);
-/// TRANSOM_BAD_STATUS_CODE, TRANSOM_NULL_ARGUMENT, TRANSOM_NO_MEMORY.
-/// Otherwise the responder is used up: TRANSOM_GONE if nobody waits for the
-/// answer any more (the timeout "handler" has passed, the server was stopped, or
-/// it has seen that the connection is broken), TRANSOM_ALREADY_ANSWERED if it was
-/// used up before.
+///     Content-Length     the length of the body; the connection is closed if
+///                        the body is shorter, and a longer body is cut off,
+///                        with a message in the log; in the response to HEAD,
+///                        the length that the response to GET would have
+///     Connection: close
+///     Upgrade            with status 426
 ///
-/// TRANSOM_OK says that the answer was taken and will be sent, not that it arrives:
-/// a client may leave meanwhile, or have left without the server having seen it.
+/// With status 304, Content-Encoding, Content-Language and Content-Range are left out.
+///
+/// After these errors, the responder can still be used: TRANSOM_BAD_HEADER if a field is
+/// malformed or only the server may set it (Transfer-Encoding, Keep-Alive, TE, Trailer,
+/// Proxy-Connection, other options of Connection, a Content-Length that is not a number or
+/// comes with status 204), and the log says which; TRANSOM_BAD_STATUS_CODE;
+/// TRANSOM_NULL_ARGUMENT; TRANSOM_NO_MEMORY.
+///
+/// After any other result, the responder is used up: TRANSOM_GONE if nobody waits for the
+/// response any more (the timeout "handler" has passed, the server was stopped, or the server
+/// has found the connection broken); TRANSOM_ALREADY_ANSWERED if it was used up before;
+/// TRANSOM_OK if the server has taken the response and will send it. TRANSOM_OK does not mean
+/// that the response arrives: the client may leave, or have left without any sign.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send(
     responder: *mut transom_responder,
@@ -151,9 +157,9 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-/// As transom_responder_send, but the body is not copied: it must stay as it is
-/// until `free_fn` runs, on any thread, exactly once: when it was sent, or
-/// cannot be, and on every error.
+/// Like transom_responder_send, but does not copy the body. The body must not change until
+/// the library calls `free_fn` with `user_data`. That happens exactly once, on any thread:
+/// when the body was sent or cannot be sent, and after every error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_owned(
     responder: *mut transom_responder,
@@ -175,15 +181,15 @@ pub unsafe extern "C" fn transom_responder_send_owned(
     })
 }
 
-/// Answers with a body in pieces: sends status and header fields, and gives the
-/// writer for the body, which is yours. With a header field Content-Length the
-/// body has that many bytes, and the writer is held to it; without, the length
-/// need not be known beforehand.
+/// Starts a response whose body you write piece by piece: sends the status and the header
+/// fields, and stores a writer for the body in `*out`. The writer belongs to you. If one of
+/// the fields is Content-Length, the body must have that length. Without it, the length need
+/// not be known in advance.
 ///
-/// To HEAD, and with the statuses 204, 205 and 304, no body is sent. The writer
-/// takes what is written, for 30 seconds, and drops it; that is no error.
+/// The response to HEAD, and one with status 204, 205 or 304, is sent without a body. The
+/// writer then accepts data for 30 seconds and drops it, without an error.
 ///
-/// Errors: as transom_responder_send; `out` is then NULL.
+/// Errors: as transom_responder_send; `*out` is then NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_start(
@@ -211,8 +217,8 @@ pub unsafe extern "C" fn transom_responder_start(
     })
 }
 
-/// Gives a request up. If it was not answered, the client gets a 500 and the
-/// log a line; if it was, nothing happens. NULL is fine.
+/// Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
+/// nothing if it is used up or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_free(responder: *mut transom_responder) {
     guard!((), {
@@ -223,10 +229,12 @@ pub unsafe extern "C" fn transom_responder_free(responder: *mut transom_responde
     });
 }
 
-/// Whether the client has left, or closed its sending side, or nobody waits for
-/// the answer any more for another reason. Also true of a used-up responder and
-/// NULL. Ask during long work; there is no need to before answering: a client that
-/// has only closed its sending side gets its answer.
+/// Returns true if the client has left or has closed its sending side, or if nobody waits for
+/// the response for another reason. Also returns true for NULL and for a responder that is
+/// used up.
+///
+/// Call this to end long work early. Do not call it to decide whether to send the response: a
+/// client that has only closed its sending side still gets it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_responder) -> bool {
     guard!(true, {
@@ -236,22 +244,23 @@ pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_res
     })
 }
 
-/// Calls `function`, once, if the client leaves before it was given the whole answer;
-/// at once, in this call, if it has left already. That is:
+/// Calls `function` once if the client leaves before it has got the whole response. If the
+/// client has left already, the call happens before this function returns. A client counts as
+/// gone:
 ///
-/// - before the answer: the client closes its sending side, or the connection breaks.
-///   A client that closes both ways looks like one that only closes its sending side
-///   and reads on, until something is sent; so answer all the same.
-/// - after transom_responder_start, until the writer is finished or freed and all is
-///   sent: the same. Whether such a client still reads, transom_writer_on_gone tells.
-/// - when the server is stopped: if the request is cut off at the deadline of the stop,
+/// - Before the response is sent: when it closes its sending side, or the connection breaks.
+///   A client that closes both sides looks like one that only closes its sending side and
+///   goes on reading, until something is sent. So send the response all the same.
+/// - After transom_responder_start, until the writer has ended and everything is sent: in the
+///   same cases. transom_writer_on_gone tells whether such a client still reads.
+/// - When the server is stopped: if the request is cut off at the deadline of the stop, and
 ///   not when the stop begins.
 ///
-/// It is not called when the timeout "handler" passes; transom_responder_is_gone and
-/// transom_events_watch_request tell of that. It runs on a thread that serves other
-/// connections and must not block. The request must be answered or freed all the same.
+/// It is not called when the timeout "handler" passes: transom_responder_is_gone and
+/// transom_events_watch_request tell that. `function` runs on a thread that serves other
+/// connections and must not block. The responder must still be used or freed.
 ///
-/// Errors: TRANSOM_ALREADY_ANSWERED; `function` is then not called.
+/// Errors: TRANSOM_ALREADY_ANSWERED if the responder is used up; `function` is not called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_on_gone(
     responder: *mut transom_responder,

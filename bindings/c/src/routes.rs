@@ -1,4 +1,4 @@
-//! Registering handlers.
+//! Routes: registering the handlers of a server.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -21,19 +21,21 @@ struct Place {
     pattern: *const c_char,
 }
 
-/// Calls `handler` for requests of that method whose path matches the pattern.
-/// It runs on the library's pool of blocking threads, so it may block; when as
-/// many as the limits "pool_threads" and "pool_queue" allow are busy and
-/// waiting, the answer is 503. In the models without a pool it runs on the
-/// connection's own thread and may block too: see transom_server_set_model.
+/// Calls `handler` for requests with this method and with a path that matches `pattern`.
 ///
-/// `method` is case-sensitive; NULL or "*" is any without a route of its own.
-/// GET answers HEAD too. In a pattern, {name} stands for one segment and, at
-/// the end, {*name} for all that is left, which may be empty: "/users/{id}",
-/// "/files/{*path}". Each method of a path may name its parameters otherwise.
+/// The handler runs on a pool of threads and may block. If all threads of the pool are busy
+/// (the limit "pool_threads") and its queue is full ("pool_queue"), the client gets a 503. In
+/// the models "threads" and "sequential", which have no pool, the handler runs on the thread
+/// of its connection and may block too: see transom_server_set_model.
 ///
-/// Errors: TRANSOM_BAD_ROUTE if no request could match, or if the route is there
-/// already (transom_server_route_error says why, and shows the right form),
+/// `method` is case-sensitive; NULL or "*" is any method without a route of its own. A route
+/// for GET also gets HEAD requests. In a pattern, {name} matches one segment of the path, and
+/// {*name} at the end matches the rest of the path, which may be empty: "/users/{id}",
+/// "/files/{*path}". Routes of different methods may name the parameters of a path
+/// differently.
+///
+/// Errors: TRANSOM_BAD_ROUTE if no request could match the pattern, or if the route exists
+/// already; transom_server_route_error tells why and shows the correct form.
 /// TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route(
@@ -49,9 +51,9 @@ pub unsafe extern "C" fn transom_server_route(
     unsafe { register(server, Some(Place { method, pattern }), handler, user_data, false) }
 }
 
-/// As transom_server_route, but `handler` runs right on the thread that serves
-/// the connection, in every model: the shortest way, for handlers that never
-/// block. Everything else on that thread waits for it.
+/// Like transom_server_route, but runs `handler` on the thread that serves the connection, in
+/// every model. This is fastest. The handler must not block: everything else on that thread
+/// waits until it returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route_inline(
     server: *mut transom_server,
@@ -66,8 +68,10 @@ pub unsafe extern "C" fn transom_server_route_inline(
     unsafe { register(server, Some(Place { method, pattern }), handler, user_data, true) }
 }
 
-/// Calls `handler`, where transom_server_route would, for requests whose path no
-/// route matches. A second call replaces the first. Without it they get 404.
+/// Calls `handler` for requests whose path matches no route, which get a 404 otherwise. The
+/// handler runs where one of transom_server_route runs. A second call replaces the first.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_fallback(
     server: *mut transom_server,
@@ -80,8 +84,11 @@ pub unsafe extern "C" fn transom_server_fallback(
     unsafe { register(server, None, handler, user_data, false) }
 }
 
-/// Puts requests for that route into the server's queue, to be fetched with
-/// transom_server_next_batch. `route_id` comes back in the record.
+/// Queues requests with this method and a path that matches `pattern` (see
+/// transom_server_route), for transom_server_next_batch to fetch. `route_id` is any number;
+/// the record of each request has it.
+///
+/// Errors: as transom_server_route.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route_pull(
     server: *mut transom_server,
@@ -98,7 +105,10 @@ pub unsafe extern "C" fn transom_server_route_pull(
     })
 }
 
-/// The same for requests whose path no route matches.
+/// Queues requests whose path matches no route, for transom_server_next_batch to fetch.
+/// `route_id` is any number; the record of each request has it.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_fallback_pull(
     server: *mut transom_server,
@@ -113,9 +123,9 @@ pub unsafe extern "C" fn transom_server_fallback_pull(
     })
 }
 
-/// Why a route of this server was last refused with TRANSOM_BAD_ROUTE, in a
-/// sentence; NULL if none was, or it was told already. It is yours: free it
-/// with transom_error_free.
+/// Returns the reason for which this server last refused a route with TRANSOM_BAD_ROUTE, or
+/// NULL if it has refused none since the last call. The error belongs to you: free it with
+/// transom_error_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_route_error(server: *mut transom_server) -> *mut transom_error {
     guard!(ptr::null_mut(), {

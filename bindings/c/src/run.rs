@@ -1,4 +1,4 @@
-//! A server's life: listen, start, stop, wait.
+//! The life of a server: listening, starting, stopping, waiting.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -15,17 +15,20 @@ use crate::setup::bind;
 use crate::status::transom_status;
 use crate::timeout::{FOREVER, duration};
 
-/// Listens on an address, before the server is started: clients can connect,
-/// and are served from the start on. May be called several times.
+/// Listens on an address, before the server is started. Clients can connect at once, and are
+/// served once the server is started. May be called several times.
 ///
-/// "127.0.0.1:8080", "[::1]:0" (port 0: the system picks one, see
-/// transom_server_port), "localhost:8080", "[fe80::1%eth0]:8080" (a link-local
-/// address with its interface), "unix:/run/app.sock" (see
-/// transom_server_set_unix_mode), or on Linux "unix:@name", an abstract name
-/// (unix(7)); a file of such a name is "unix:./@name".
+/// `address` has one of these forms:
 ///
-/// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
-/// TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_ALREADY_STARTED.
+///     "127.0.0.1:8080", "[::1]:8080", "localhost:8080"
+///     "127.0.0.1:0"           the system picks a port: see transom_server_port
+///     "[fe80::1%eth0]:8080"   a link-local address with its interface
+///     "unix:/run/app.sock"    a Unix socket: see transom_server_set_unix_mode
+///     "unix:@name"            an abstract name, on Linux (see unix(7)); a file
+///                             of such a name is "unix:./@name"
+///
+/// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE, TRANSOM_PERMISSION_DENIED,
+/// TRANSOM_IO, TRANSOM_ALREADY_STARTED.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_bind(
@@ -45,11 +48,10 @@ pub unsafe extern "C" fn transom_server_bind(
     unsafe { report(error, body) }
 }
 
-/// Adds a listening TCP or Unix socket that the program was started with. It
-/// belongs to the server from then on; on failure it stays yours.
+/// Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
+/// belongs to the server if this succeeds, and stays yours if it fails.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if it is not a listening socket,
-/// TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if `fd` is not such a socket, TRANSOM_ALREADY_STARTED.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_listen_fd(
@@ -70,18 +72,18 @@ pub unsafe extern "C" fn transom_server_listen_fd(
     unsafe { report(error, body) }
 }
 
-/// Listens on `address` (see transom_server_bind), and on what was added
-/// before, and starts the server's threads. When it returns TRANSOM_OK, clients
-/// can connect. `address` may be NULL if one was added before. Handlers may run
-/// before it returns, and stop the server.
+/// Starts the server: listens on `address` (see transom_server_bind) and on every socket that
+/// was added before, and starts the threads. Clients can connect once this has returned
+/// TRANSOM_OK. `address` may be NULL if a socket was added before. Handlers may run before
+/// this function returns, and may stop the server.
 ///
-/// After a failure it may be tried again, with another address for example.
-/// (After TRANSOM_IO, what was listened on before no longer is.)
+/// After a failure, the server may be started again, for example on another address. After
+/// TRANSOM_IO, the sockets that were added before are closed.
 ///
-/// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE,
-/// TRANSOM_PERMISSION_DENIED, TRANSOM_IO, TRANSOM_INVALID_ARGUMENT (nothing to
-/// listen on, or a setting that makes no sense), TRANSOM_ALREADY_STARTED,
-/// TRANSOM_FORKED in a fork of a process in which a server had been started.
+/// Errors: TRANSOM_BAD_ADDRESS, TRANSOM_ADDRESS_IN_USE, TRANSOM_PERMISSION_DENIED,
+/// TRANSOM_IO; TRANSOM_INVALID_ARGUMENT if there is nothing to listen on or a setting has an
+/// impossible value; TRANSOM_ALREADY_STARTED; TRANSOM_FORKED in a fork of a process in which
+/// a server was started.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_start(
@@ -113,8 +115,8 @@ fn start(server: &transom_server, address: Option<&str>) -> Result<(), transom_e
     Ok(())
 }
 
-/// The TCP port the server listens on, the first if there are several. 0 if it
-/// was not started, or only listens on Unix sockets.
+/// Returns the TCP port that the server listens on, the first if there are several. Returns 0
+/// if the server was not started, or listens on Unix sockets only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_port(server: *const transom_server) -> u16 {
     guard!(0, {
@@ -124,10 +126,12 @@ pub unsafe extern "C" fn transom_server_port(server: *const transom_server) -> u
     })
 }
 
-/// Writes the address at that place, counted from 0, as text to `buf`, in the
-/// order they were added: "127.0.0.1:8080", "unix:/run/app.sock". As with
-/// snprintf, at most `cap` bytes are written, the last of them a NUL, and the
-/// length of the whole text is returned, without the NUL. 0 if there is no such
+/// Writes an address that the server listens on to `buf`, such as "127.0.0.1:8080" or
+/// "unix:/run/app.sock". `index` counts from 0 in the order in which the addresses were
+/// added.
+///
+/// Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the
+/// length of the whole text without the NUL is returned. Returns 0 if there is no such
 /// address or the server was not started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_address(
@@ -152,12 +156,12 @@ pub unsafe extern "C" fn transom_server_address(
     })
 }
 
-/// Begins to stop and returns at once: listening ends, idle connections are
-/// closed, and requests under way have `deadline_ms` (or TRANSOM_FOREVER) until
-/// they are cut off. May be called anywhere, also in handlers, but not in a
-/// signal handler. A second call may only shorten the time.
+/// Begins to stop the server, and returns at once. The server stops listening and closes idle
+/// connections. Requests in progress have `deadline_ms` milliseconds to end, after which they
+/// are cut off; TRANSOM_FOREVER is no deadline. May be called in a handler, but not in a
+/// signal handler. A second call can only shorten the deadline.
 ///
-/// Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT of a negative time.
+/// Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT if the time is negative.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_stop(
     server: *mut transom_server,
@@ -170,11 +174,12 @@ pub unsafe extern "C" fn transom_server_stop(
     })
 }
 
-/// Waits until the server has stopped and its threads have ended. It does not
-/// stop it: that is for transom_server_stop, called elsewhere or before.
+/// Waits until the server has stopped and its threads have ended, at most `timeout_ms`
+/// milliseconds (TRANSOM_FOREVER: no limit). It does not stop the server: call
+/// transom_server_stop before, or on another thread.
 ///
-/// Errors: TRANSOM_TIMEOUT, TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on the
-/// server's own threads, TRANSOM_INVALID_ARGUMENT of a negative time.
+/// Errors: TRANSOM_TIMEOUT, TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on a thread of the
+/// server, TRANSOM_INVALID_ARGUMENT if the time is negative.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_wait(server: *mut transom_server, timeout_ms: i64) -> transom_status {
     checked!({
@@ -185,20 +190,21 @@ pub unsafe extern "C" fn transom_server_wait(server: *mut transom_server, timeou
     })
 }
 
-/// What became of a server's requests when it was stopped.
+/// The requests that were in progress when a server was told to stop.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct transom_report {
-    /// Requests that were answered in full after stopping began.
+    /// Requests that ended with their whole response after the stop began.
     pub finished: u64,
     /// Requests that were cut off at the deadline.
     pub cut: u64,
-    /// Requests under way now.
+    /// Requests that are in progress now.
     pub pending: u64,
 }
 
-/// Says what became of requests under way when the server was asked to stop;
-/// at any time, final once it has stopped.
+/// Stores in `*out` how many of the requests in progress have finished and how many were cut
+/// off since the server was told to stop. May be called at any time; the numbers are final
+/// once the server has stopped.
 ///
 /// Errors: TRANSOM_NOT_STARTED.
 #[unsafe(no_mangle)]

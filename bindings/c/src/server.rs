@@ -1,4 +1,4 @@
-//! The server handle: made, and freed.
+//! The server handle: creating a server, its phases, and freeing it.
 
 use std::mem::{self, ManuallyDrop};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,9 +17,9 @@ use crate::status::transom_status;
 /// more than they need, unless a handler holds one.
 const CUT_GRACE: Duration = Duration::from_millis(200);
 
-/// A server: routes and settings at first, then threads and sockets. All
-/// functions may be called from any thread, also at the same time, but for
-/// transom_server_free, which must be the last.
+/// A server. First it takes routes and settings; after the start it has threads and sockets.
+/// Any thread may call its functions, several at the same time. transom_server_free must be
+/// the last call.
 pub struct transom_server {
     /// The process that it was started in.
     owner: Owner,
@@ -164,22 +164,26 @@ impl transom_server {
     }
 }
 
-/// A server without routes. NULL only if the library has a defect.
+/// Creates a server without routes. Free it with transom_server_free. Returns NULL only if
+/// the library has a defect.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_server_new() -> *mut transom_server {
     guard!(std::ptr::null_mut(), { Box::into_raw(Box::new(transom_server::new())) })
 }
 
-/// Stops the server if it runs (as transom_server_stop, with the timeout "stop"
-/// as the deadline, 10 s), waits for its threads, at most 200 ms past the
-/// deadline, and frees it and all user data. NULL is fine.
+/// Stops a server, waits for its threads, and frees the server and all its user data. Does
+/// nothing with NULL.
 ///
-/// Nothing else may be using the server by then, its own handlers excepted:
-/// threads that pull or wait must have ended. A handler that is not done when
-/// the deadline has passed, or that calls this itself, is not waited for: the
-/// rest happens when it has returned, on a thread of the library, which runs the
-/// thread hooks. Of a server that was started before a fork this does nothing in the
-/// child.
+/// A running server is stopped as by transom_server_stop; the deadline is the timeout "stop",
+/// 10 seconds by default. This function returns at most 200 ms after the deadline.
+///
+/// Nothing else may use the server at the same time, except its own handlers: threads in
+/// transom_server_next_batch and transom_server_wait must have returned. This function does
+/// not wait for a handler that calls it, nor for one that is still running after the
+/// deadline. In these cases a thread of the library frees the server once the handler has
+/// returned, and runs the thread hooks.
+///
+/// In a forked child, this does nothing to a server that was started before the fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
     // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone

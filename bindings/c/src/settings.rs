@@ -16,36 +16,35 @@ use crate::status::transom_status;
 use crate::timeout::{FOREVER, duration};
 use crate::user_data::{UserData, transom_callback, transom_free_fn};
 
-/// How the server drives its connections, by name: "event" (the default),
-/// "threads" or "sequential". Handlers, limits, timeouts and stops are the same
-/// in each. What differs is which thread runs handlers, and what clients wait for.
+/// Chooses how the server drives its connections: `name` is "event" (the default), "threads"
+/// or "sequential". Handlers, limits, timeouts and stops work the same way in each model. The
+/// models differ in the thread that runs a handler, and in what a client waits for.
 ///
-/// "event": a few workers drive all connections and run the inline handlers; the
-/// other handlers run on a pool. A client waits for no other, unless an inline
-/// handler holds its worker.
+/// "event": A few workers serve all connections and run the inline handlers. The other
+/// handlers run on a pool of threads. A client waits for no other client, unless an inline
+/// handler blocks its worker.
 ///
-/// "threads": each connection has a thread, which runs all its handlers, those
-/// that may block among them. With as many connections as the limit
-/// "connection_threads" allows, further clients wait in the kernel's backlog,
-/// and one connection after another makes room for them: it is closed after its
-/// answer, or when it has asked nothing for as long as the timeout "drain" says.
+/// "threads": Each connection has a thread, which runs all its handlers; they may block. When
+/// there are as many connections as the limit "connection_threads" allows, further clients
+/// wait in the backlog of the kernel. To make room for them, the server closes a connection
+/// after its response, or when it has sent no request for the timeout "drain".
 ///
-/// "sequential": one thread serves one connection at a time and runs all
-/// handlers, those that may block among them, so that no two ever run at once.
-/// All other clients wait in the kernel's backlog (the limit "backlog" is its
-/// length), and the connection being served makes room for them in the same way.
+/// "sequential": One thread serves one connection at a time and runs all handlers, so that no
+/// two handlers ever run at the same time; they may block. All other clients wait in the
+/// backlog of the kernel, whose length is the limit "backlog". The connection that is served
+/// makes room for them as in "threads".
 ///
-/// In "threads" and "sequential", a handler that blocks keeps the connection's
-/// thread from the connection: that the client has left, that the timeout
-/// "handler" or the deadline of a stop has passed, is seen when it has returned.
-/// That does not concern handlers that return, to answer later from a thread of
-/// yours. Nor may a handler wait for room there: see transom_writer_write.
+/// In "threads" and "sequential", a handler that blocks also blocks its connection: the
+/// server notices only after the handler has returned that the client has left, or that the
+/// timeout "handler" or the deadline of a stop has passed. A handler that returns at once,
+/// and sends its response later from another thread, avoids this. A handler cannot wait for
+/// room in a writer in these models: see transom_writer_write.
 ///
-/// Both are there on Linux only; elsewhere the start fails with
+/// "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
 /// TRANSOM_INVALID_ARGUMENT.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of any other name (transom_server_setting_error
-/// says why), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT for any other name (transom_server_setting_error tells
+/// why), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_model(
     server: *mut transom_server,
@@ -64,12 +63,12 @@ pub unsafe extern "C" fn transom_server_set_model(
     })
 }
 
-/// How many threads serve connections in the model "event"; by default one for
-/// each processor. Handlers that may block have threads of their own, see
+/// Sets the number of threads that serve connections in the model "event", from 1 to 1024.
+/// The default is one for each processor. Handlers that may block have other threads: see
 /// transom_server_route.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT unless it is 1 to 1024
-/// (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range
+/// (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_workers(
     server: *mut transom_server,
@@ -85,15 +84,16 @@ pub unsafe extern "C" fn transom_server_set_workers(
     })
 }
 
-/// The mode of the files of Unix sockets that the server binds, 0777 at most:
-/// who may connect, such as 0660 for the owner and the group (unix(7)). Without
-/// it, it is the umask's affair. For sockets that are bound after this call the
-/// mode holds before any client can connect; for those that were bound before,
-/// from the start of the server on. Sockets that the server was given, and
-/// abstract names ("unix:@name"), have none.
+/// Sets the file mode of the Unix sockets that the server binds, at most 0777. The mode
+/// decides who may connect: 0660 is the owner and the group (see unix(7)). Without this call,
+/// the umask decides.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of more than 0777
-/// (transom_server_setting_error says so), TRANSOM_ALREADY_STARTED.
+/// A socket that is bound after this call has its mode before any client can connect. A
+/// socket that was bound before gets the mode when the server starts. Sockets from
+/// transom_server_listen_fd keep theirs, and abstract names ("unix:@name") have none.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777
+/// (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_unix_mode(
     server: *mut transom_server,
@@ -109,47 +109,50 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
     })
 }
 
-/// Sets one limit on what clients can make the server do. Name, meaning,
-/// default:
+/// Sets one limit on what clients can make the server do. The names, meanings and defaults:
 ///
-///     "target"                   request target, bytes                    8192
-///     "head"                     request head, bytes                     32768
-///     "headers"                  header fields, count                      100
-///     "body"                     request body, bytes                  10485760
-///     "chunk_extensions"         extensions of one chunk, bytes           4096
-///     "trailers"                 trailer section, bytes                   8192
-///     "connections"              connections at once                     10000
-///     "connections_per_address"  of them from one IP address; 0: any         0
-///     "head_rate"                bytes a second that a head must come
-///                                with, after ten seconds; 0: any           100
-///     "body_rate"                bytes a second that a body must come
-///                                with, while it is waited for; 0: any      500
-///     "write_rate"               bytes a second of a response that a
-///                                client must take, while it is waited
-///                                for; 0: any                               500
-///     "bodies"                   bytes of request bodies in memory, in
-///                                all connections together            268435456
-///     "output"                   output waiting in a connection, bytes   65536
-///     "drain"                    unread body read to keep a
-///                                connection, bytes                      262144
-///     "pool_threads"             threads for handlers that may       2 for each processor,
-///                                block, in the model "event"         8 at least
-///     "pool_queue"               requests waiting for those threads,
-///                                and as many in the pull queue            1024
-///     "connection_threads"       threads that serve connections,
-///                                in the model "threads"                    512
-///     "thread_stack"             stack of each of those, bytes;
-///                                a handler that needs more ends
-///                                the process                           2097152
-///     "backlog"                  connections that the kernel holds
-///                                until they are accepted; 0: 1024
-///                                for sockets that the server binds,
-///                                as it was for those it was given            0
+///     "target"                   bytes of a request target                    8192
+///     "head"                     bytes of a request head                     32768
+///     "headers"                  header fields of a request                    100
+///     "body"                     bytes of a request body                  10485760
+///     "chunk_extensions"         bytes of the extensions of one chunk         4096
+///     "trailers"                 bytes of a trailer section                   8192
+///     "connections"              open connections                            10000
+///     "connections_per_address"  open connections from one IP address;
+///                                0 is no limit                                   0
+///     "head_rate"                least bytes per second of a request head,
+///                                after ten seconds; 0 is no limit              100
+///     "body_rate"                least bytes per second of a request body,
+///                                while the server waits for it;
+///                                0 is no limit                                 500
+///     "write_rate"               least bytes per second of a response that
+///                                a client must take, while the server
+///                                waits for it; 0 is no limit                   500
+///     "bodies"                   bytes of request bodies in memory, for
+///                                all connections together                268435456
+///     "output"                   bytes of output that wait in a
+///                                connection                                  65536
+///     "drain"                    bytes of an unread request body that are
+///                                read to keep a connection                  262144
+///     "pool_threads"             threads for handlers that may
+///                                block, in the model "event"       2 for each processor,
+///                                                                  at least 8
+///     "pool_queue"               requests that wait for those threads,
+///                                and requests in the pull queue               1024
+///     "connection_threads"       threads that serve connections, in the
+///                                model "threads"                               512
+///     "thread_stack"             bytes of stack of each of those threads;
+///                                a handler that needs more ends the
+///                                process                                   2097152
+///     "backlog"                  connections that the kernel holds until
+///                                they are accepted; 0 is 1024 for sockets
+///                                that the server binds, and no change
+///                                for sockets that it was given                   0
 ///
 /// transom_limit_range tells which values a limit may have.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a value that is out of
-/// range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
+/// (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_limit(
     server: *mut transom_server,
@@ -206,9 +209,10 @@ fn limit_range(name: &str) -> Option<RangeInclusive<u64>> {
     Some(if name == "connections_per_address" { 0..=*range.end() } else { range })
 }
 
-/// Tells which values the limit `name` may have. `least` and `most` may be NULL.
+/// Stores the smallest value that the limit `name` may have in `*least`, and the largest in
+/// `*most`. Either pointer may be NULL.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if there is no limit of that name.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_limit_range(
     name: *const c_char,
@@ -233,10 +237,10 @@ fn least_timeout(name: &str) -> Option<i64> {
     Timeouts::least(name).map(|least| i64::from(!least.is_zero()))
 }
 
-/// Tells which values the timeout `name` may have, in milliseconds, besides
-/// TRANSOM_FOREVER. `least` and `most` may be NULL.
+/// Stores the smallest value that the timeout `name` may have in `*least`, and the largest in
+/// `*most`, in milliseconds. TRANSOM_FOREVER is allowed besides. Either pointer may be NULL.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if there is no timeout of that name.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_timeout_range(
     name: *const c_char,
@@ -256,10 +260,10 @@ pub unsafe extern "C" fn transom_timeout_range(
     })
 }
 
-/// Why a model, a number of workers, a limit or a timeout of this server was last
-/// refused with TRANSOM_INVALID_ARGUMENT, in a sentence that has the name, the
-/// value and the range, or the names that there are; NULL if none was, or it was
-/// told already. It is yours: free it with transom_error_free.
+/// Returns the reason for which this server last refused a setting with
+/// TRANSOM_INVALID_ARGUMENT, or NULL if it has refused none since the last call. The message
+/// has the name and the value of the setting, and the range or the names that are allowed.
+/// The error belongs to you: free it with transom_error_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_setting_error(server: *mut transom_server) -> *mut transom_error {
     guard!(ptr::null_mut(), {
@@ -279,24 +283,29 @@ fn refuse(server: &transom_server, why: &str) -> transom_status {
 /// More threads than any machine serves connections well with.
 const MOST_WORKERS: usize = 1024;
 
-/// Sets one timeout, in milliseconds; TRANSOM_FOREVER turns it off:
+/// Sets one timeout, in milliseconds. TRANSOM_FOREVER turns the timeout off. The names,
+/// meanings and defaults:
 ///
-///     "head"     a whole request head, from its first byte           10000
-///     "idle"     a connection without a request                      60000
-///     "body"     a request body that comes slower than "body_rate"   30000
-///     "write"    a response taken slower than "write_rate"           30000
-///     "handler"  an answer, from the call of the handler             60000
-///     "drain"    dropping the rest of a body to keep a connection     1000
-///     "linger"   closing so that the last answer is read, in all     30000
-///     "linger_idle"
-///                the same, without a byte from the client             5000
-///     "stop"     requests under way when the server is freed         10000
+///     "head"         receiving a request head, from its first byte       10000
+///     "idle"         a connection without a request                      60000
+///     "body"         waiting for a request body that is slower than
+///                    the limit "body_rate"                               30000
+///     "write"        waiting for a client that takes its response more
+///                    slowly than the limit "write_rate"                  30000
+///     "handler"      the time from the call of a handler to its
+///                    response                                            60000
+///     "drain"        reading the rest of a request body to keep the
+///                    connection                                           1000
+///     "linger"       closing a connection so that the client can read
+///                    the last response                                   30000
+///     "linger_idle"  the same, without a byte from the client             5000
+///     "stop"         requests in progress when the server is freed       10000
 ///
-/// 0 makes sense for "drain", "linger", "linger_idle" and "stop" only: the others
-/// would end everything at once. transom_timeout_range tells which values a timeout may have.
+/// "drain", "linger", "linger_idle" and "stop" may be 0. The others may not, because 0 would
+/// end everything at once. transom_timeout_range tells which values a timeout may have.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT of an unknown name or a time that is out of
-/// range (transom_server_setting_error says which there are), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
+/// (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_timeout(
     server: *mut transom_server,
@@ -332,12 +341,13 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
     Ok(())
 }
 
-/// Runs `start` first and `stop` last on every thread of the library that runs
-/// handlers, callbacks or free functions of this server, for hosts that have to
-/// register theirs (interpreters, virtual machines, allocators). Either may be NULL.
-/// A second call replaces the first. `free_fn` itself runs after the last `stop`, so
-/// perhaps on a thread that has ended for the host; and the log function, which is no
-/// server's, on any thread.
+/// Runs `start` first and `stop` last on every thread of the library that runs handlers,
+/// callbacks or free functions of this server. Interpreters, virtual machines and allocators
+/// that must know each thread need this. Either function may be NULL. A second call replaces
+/// the first.
+///
+/// `free_fn` runs after the last call of `stop`, so perhaps on a thread for which `stop` has
+/// run. The log function belongs to no server, and runs on any thread.
 ///
 /// Errors: TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]

@@ -1,69 +1,69 @@
-//! Status codes: what every fallible function returns.
+//! Status codes: the result of every function that can fail.
 
 use std::ffi::{CStr, c_char};
 
-/// What a function returns. 0 is success, errors are negative, and a number is
-/// never used for anything else.
+/// The result of a function. 0 is success, errors are negative. The meaning of a number
+/// never changes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum transom_status {
-    /// Done.
+    /// The call succeeded.
     TRANSOM_OK = 0,
-    /// A pointer that must not be NULL was.
+    /// A pointer that must not be NULL is NULL.
     TRANSOM_NULL_ARGUMENT = -1,
-    /// An argument has a value that makes no sense here.
+    /// An argument has a value that the function does not accept.
     TRANSOM_INVALID_ARGUMENT = -2,
-    /// The address cannot be listened on: malformed, unknown, not of this host.
+    /// The server cannot listen on the address: it is malformed, unknown, or not of this machine.
     TRANSOM_BAD_ADDRESS = -3,
-    /// Somebody listens on the address already.
+    /// Another socket listens on the address.
     TRANSOM_ADDRESS_IN_USE = -4,
-    /// The system does not let this process do that.
+    /// The process is not permitted to do this.
     TRANSOM_PERMISSION_DENIED = -5,
     /// The system refused a thread, a descriptor or a socket operation.
     TRANSOM_IO = -6,
-    /// The pattern is malformed, stands in the way of another, or has a handler for this method.
+    /// The pattern is malformed, conflicts with another, or already has a handler for the method.
     TRANSOM_BAD_ROUTE = -7,
-    /// A header field has a name or a value that must not go on the wire, or is the server's to set.
+    /// A header field is malformed, or only the server may set it.
     TRANSOM_BAD_HEADER = -8,
-    /// The response status is not 200 to 599.
+    /// The status code of the response is not from 200 to 599.
     TRANSOM_BAD_STATUS_CODE = -9,
-    /// Only possible before the server is started, or only once.
+    /// The call is only allowed before the server is started, or only once.
     TRANSOM_ALREADY_STARTED = -10,
-    /// Only possible once the server is started.
+    /// The call is only allowed after the server is started.
     TRANSOM_NOT_STARTED = -11,
-    /// Nobody waits for this any more: the client left, a deadline passed, or the server was stopped.
+    /// Nobody waits for this any more: client gone, deadline passed, or server stopped.
     TRANSOM_GONE = -12,
-    /// The handle was used up before: the request has its answer, the writer its end.
+    /// The handle is used up: the request has its response, or the writer has ended.
     TRANSOM_ALREADY_ANSWERED = -13,
-    /// No room for the bytes now, and the call was told not to wait.
+    /// There is no room for the bytes now, and the call was told not to wait.
     TRANSOM_WOULD_BLOCK = -14,
-    /// Waiting here would wait for this very thread.
+    /// The call would wait for the thread that it runs on.
     TRANSOM_WOULD_DEADLOCK = -15,
-    /// The time was over first.
+    /// The timeout of the call has passed.
     TRANSOM_TIMEOUT = -16,
-    /// The server has stopped; there will be no more.
+    /// The server has stopped, or the event queue was closed: nothing more will come.
     TRANSOM_STOPPED = -17,
-    /// The buffer is too small for even one.
+    /// The buffer is too small for the first item.
     TRANSOM_BUFFER_TOO_SMALL = -18,
-    /// This process is a fork of the one that the server runs in.
+    /// The server runs in another process, of which this one is a fork.
     TRANSOM_FORKED = -19,
-    /// A defect in the library, caught before it did harm. Please report it.
+    /// The library has a defect, which was caught before it did harm. Please report it.
     TRANSOM_PANIC = -20,
-    /// There is no element of that index.
+    /// There is no element with this index.
     TRANSOM_OUT_OF_RANGE = -21,
-    /// A packed record breaks the packing.
+    /// A packed record does not have the documented layout.
     TRANSOM_MALFORMED = -22,
     /// A text is not UTF-8.
     TRANSOM_NOT_UTF8 = -23,
-    /// The piece goes beyond the length of the body that the header field Content-Length said.
+    /// The bytes go beyond the Content-Length of the response.
     TRANSOM_BODY_TOO_LONG = -24,
-    /// The body ended before the length that the header field Content-Length said.
+    /// The body ended before the Content-Length of the response.
     TRANSOM_BODY_TOO_SHORT = -25,
     /// There is no memory for a copy of the bytes.
     TRANSOM_NO_MEMORY = -26,
 }
 
-/// By the number without its sign.
+/// The texts, indexed by the number without its sign.
 const TEXTS: [&CStr; 27] = [
     c"success",
     c"an argument is NULL",
@@ -94,8 +94,8 @@ const TEXTS: [&CStr; 27] = [
     c"out of memory",
 ];
 
-/// The meaning of a status in a few English words, for messages and logs.
-/// Takes any number; never NULL. The text is static: do not free it.
+/// Returns the meaning of a status in a few English words, for messages and logs. `status`
+/// may be any number. The text is static, do not free it; it is never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_status_text(status: i32) -> *const c_char {
     let text = status.checked_neg().and_then(|number| usize::try_from(number).ok());

@@ -1,17 +1,18 @@
-//! What a host hands over with a callback: a pointer and how to free it.
+//! Callbacks of the host, and the user data that is registered with each.
 
 use std::ffi::c_void;
 
-/// Something the host wants to be told.
+/// A function that the library calls once something has happened, such as a client that has
+/// left. `user_data` is the pointer that was registered with it.
 pub type transom_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Frees what was handed over as `user_data` (for transom_responder_send_owned:
-/// the bytes). It runs exactly once: after the last use, at once when the
-/// registration fails, on whatever thread that happens. May be NULL.
+/// A function that frees `user_data`, or, in transom_responder_send_owned, the body. It runs
+/// exactly once, on any thread: after the last use, or at once if the registration fails.
+/// May be NULL.
 pub type transom_free_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// The host's pointer. Dropping it frees it, so it is made before anything can
-/// fail and dropped only where no lock is held.
+/// The user data of one registration. Dropping it calls the free function of the host. So it
+/// is made before anything can fail, and dropped only where no lock is held.
 pub(crate) struct UserData {
     pointer: *mut c_void,
     free: transom_free_fn,

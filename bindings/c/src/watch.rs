@@ -14,27 +14,28 @@ use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback, transom_free_fn};
 use crate::writer::{Open, find, transom_writer};
 
-/// Whether nobody reads any more: the client has left, or the answer was cut off. What is
-/// written then goes nowhere (TRANSOM_GONE), and the writer is to be freed. Also true of a
-/// writer that was finished or freed, and of NULL.
+/// Returns true if nobody reads the body any more: the client has left, or the response was
+/// cut off. Bytes that are written then are dropped (TRANSOM_GONE), and the writer should be
+/// freed. Also returns true for NULL and for a writer that has ended.
 ///
-/// A client that leaves is noticed within a second, though nothing is written. One that
-/// only closes its sending side, and reads on, has not left. Also true of a body that is
-/// not sent (see transom_responder_start), of which pieces are taken all the same.
+/// The server notices within a second that a client has left, even if nothing is written. A
+/// client that only closes its sending side and goes on reading has not left. This also
+/// returns true for a body that is not sent (see transom_responder_start), although the
+/// writer accepts data.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool {
     guard!(true, { find(writer).map_or(true, |open| open.is_gone()) })
 }
 
-/// Calls `function` once, when the writer takes a piece again after TRANSOM_WOULD_BLOCK,
-/// or nobody reads any more: write then. At once, in this call, if that is so now. A piece
-/// of any size is taken whole while less than 64 KiB wait.
+/// Calls `function` once, when the writer has room again after TRANSOM_WOULD_BLOCK, or when
+/// nobody reads the body any more. If that is so already, the call happens before this
+/// function returns. There is room while less than 64 KiB wait to be sent; a write of any
+/// size is then taken whole.
 ///
-/// It runs on a thread that serves connections and must not block. It is not called for
-/// a writer that was finished or freed meanwhile.
+/// `function` runs on a thread that serves connections and must not block. It is not called
+/// if the writer ends first.
 ///
-/// Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed; `function` is
-/// then not called.
+/// Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended; `function` is not called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_on_writable(
     writer: *mut transom_writer,
@@ -52,11 +53,12 @@ pub unsafe extern "C" fn transom_writer_on_writable(
     })
 }
 
-/// Calls `function` when nobody reads any more, once; at once, in this call, if that is so
-/// now. A stream that waits for news ends with its client that way: free the writer.
+/// Calls `function` once, when nobody reads the body any more. If that is so already, the
+/// call happens before this function returns. A stream that waits for news needs this to
+/// learn that its client has left, and to free the writer.
 ///
-/// It runs on a thread that serves connections and must not block. It is not called for
-/// a writer that was finished or freed meanwhile.
+/// `function` runs on a thread that serves connections and must not block. It is not called
+/// if the writer ends first.
 ///
 /// Errors: as transom_writer_on_writable.
 #[unsafe(no_mangle)]
@@ -108,13 +110,15 @@ impl Wake for Callback {
     }
 }
 
-/// Watches a request, pulled or not, by the token (a responder as a number is one too):
-/// TRANSOM_EVENT_GONE comes when its client leaves or closes its sending side,
-/// TRANSOM_EVENT_OVER when nobody waits for the answer any more; each at once if that is
-/// so now. Neither comes once the request is answered; that an answer under way is cut off
-/// is told by its writer. The first call for a request counts, others change nothing.
+/// Reports to `events` what happens to a request, pulled or not: TRANSOM_EVENT_GONE when its
+/// client leaves or closes its sending side, TRANSOM_EVENT_OVER when nobody waits for the
+/// response any more. Each comes at once if it has happened already. `token` is the token of
+/// a pulled request, or a responder as a number.
 ///
-/// Errors: TRANSOM_ALREADY_ANSWERED; no event comes then.
+/// No event comes once the request is answered. Watch the writer of a response that is still
+/// being sent. Only the first call for a request has an effect.
+///
+/// Errors: TRANSOM_ALREADY_ANSWERED if the request is answered; no event comes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_watch_request(
     events: *mut transom_events,
@@ -135,10 +139,10 @@ pub unsafe extern "C" fn transom_events_watch_request(
     })
 }
 
-/// Watches a writer: TRANSOM_EVENT_WRITER_GONE comes once, when nobody reads any more; at
-/// once if that is so now. See transom_writer_is_gone.
+/// Reports TRANSOM_EVENT_WRITER_GONE to `events` once, when nobody reads the body of the
+/// writer any more (see transom_writer_is_gone), or at once if that is so already.
 ///
-/// Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+/// Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_watch_writer(
     events: *mut transom_events,
@@ -155,11 +159,12 @@ pub unsafe extern "C" fn transom_events_watch_writer(
     })
 }
 
-/// Asks to be told when a writer takes a piece again, after TRANSOM_WOULD_BLOCK:
-/// TRANSOM_EVENT_WRITABLE comes once for each call that was not yet followed by it; at once
-/// if there is room now, or nobody reads any more.
+/// Reports TRANSOM_EVENT_WRITABLE to `events` once, when a writer has room again after
+/// TRANSOM_WOULD_BLOCK or nobody reads its body any more, or at once if that is so already.
+/// Call this again after the event to be told again; a second call before the event adds
+/// nothing.
 ///
-/// Errors: TRANSOM_ALREADY_ANSWERED of a writer that was finished or freed.
+/// Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_await_room(
     events: *mut transom_events,

@@ -1,4 +1,4 @@
-//! The writer of a body that is sent in pieces.
+//! Writers: the bodies of responses that are sent piece by piece.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,10 @@ use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 use crate::timeout::duration;
 
-/// Fills the body of an answer under way. It is yours: finish it, or free it.
-/// It may be used from any thread. Like a responder it is a number in the shape
-/// of a pointer: one that was finished or freed is found out.
+/// Writes the body of a response that transom_responder_start has begun. It belongs to you:
+/// end it with transom_writer_finish or transom_writer_free. Any thread may use it. Like a
+/// responder, the pointer is a number that is looked up: a writer that has ended is no
+/// danger, TRANSOM_ALREADY_ANSWERED.
 pub struct transom_writer {
     _nothing: [u8; 0],
 }
@@ -98,19 +99,20 @@ pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<Open>, transom_s
     WRITERS.look(handle(writer)?, Arc::clone)
 }
 
-/// Sends a piece of the body; it is copied. If the client takes less than is
-/// written, this waits for room, at most `timeout_ms`: 0 is not at all,
-/// TRANSOM_FOREVER for as long as it takes (the timeout "write" ends it). On an
-/// error nothing of the piece is sent. `len` may be TRANSOM_NUL_TERMINATED.
+/// Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
+/// the client reads more slowly than you write, this waits for room for at most `timeout_ms`
+/// milliseconds. 0 does not wait. With TRANSOM_FOREVER only the timeout "write" of the server
+/// ends the wait. After an error, none of the bytes are sent.
 ///
-/// Errors: TRANSOM_WOULD_BLOCK and TRANSOM_TIMEOUT, after which it may be tried
-/// again (transom_writer_on_writable tells when); TRANSOM_NO_MEMORY likewise;
-/// TRANSOM_BODY_TOO_LONG if the piece goes beyond the Content-Length of the response,
-/// after which less may be written; TRANSOM_GONE if nobody reads any more
-/// (free the writer);
-/// TRANSOM_WOULD_DEADLOCK if it would have to wait in an inline handler, or in
-/// the models "threads" and "sequential" in any, since what it waits for is that
-/// very thread; TRANSOM_ALREADY_ANSWERED after the end.
+/// Errors after which you may write again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
+/// TRANSOM_TIMEOUT, when there is no room (transom_writer_on_writable tells when there is);
+/// TRANSOM_NO_MEMORY; TRANSOM_BODY_TOO_LONG if the bytes go beyond the Content-Length of the
+/// response.
+///
+/// Other errors: TRANSOM_GONE if nobody reads the body any more (free the writer);
+/// TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler, or in any handler
+/// in the models "threads" and "sequential", because the thread that makes room is the one
+/// that would wait; TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_write(
@@ -156,17 +158,16 @@ fn status_of(error: WriteError, without_room: transom_status) -> transom_status 
     }
 }
 
-/// Ends the body: all of it has been written. The writer is freed, whatever this
-/// returns.
+/// Ends the body after its last byte was written, and frees the writer, whatever it returns.
+/// If another thread is in transom_writer_write, the body ends after its bytes, and this
+/// returns TRANSOM_OK.
 ///
-/// TRANSOM_OK says that the library has the whole body to send, not that the client
-/// has it.
+/// TRANSOM_OK means that the library has the whole body to send, not that the client has it.
 ///
-/// Errors: TRANSOM_BODY_TOO_SHORT if the response has a Content-Length and less was
-/// written: the connection is then closed, so that the client can tell;
-/// TRANSOM_GONE if the client left, or the answer was cut off, before all that was
-/// written was sent; TRANSOM_ALREADY_ANSWERED. While another thread is still writing,
-/// the body ends with its piece, and this returns TRANSOM_OK.
+/// Errors: TRANSOM_BODY_TOO_SHORT if less was written than the Content-Length of the response
+/// says: the connection is then closed, so that the client notices; TRANSOM_GONE if the
+/// client left or the response was cut off before everything was sent;
+/// TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
     checked!({
@@ -178,10 +179,9 @@ pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> t
     })
 }
 
-/// Gives a body up: unless it was finished, the answer is cut off, so that the
-/// client does not take a part for the whole. A thread that waits in
-/// transom_writer_write meanwhile waits on, and the end comes after its piece.
-/// NULL is fine.
+/// Frees a writer. If the body was not finished, the response is cut off, so that the client
+/// does not take a part for the whole. If another thread waits in transom_writer_write, it
+/// goes on waiting, and the response is cut off after its bytes. Does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_free(writer: *mut transom_writer) {
     guard!((), {
