@@ -73,12 +73,12 @@ impl transom_events {
 
 #[derive(Default)]
 pub(crate) struct EventQueue {
-    state: Mutex<State>,
+    state: Mutex<EventState>,
     arrival: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct EventState {
     waiting: VecDeque<Arc<Notice>>,
     closed: bool,
     /// Threads that wait for an arrival.
@@ -215,12 +215,12 @@ impl EventQueue {
         Ok(state.bell.as_ref().map_or(-1, AsRawFd::as_raw_fd))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, EventState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl EventState {
     fn ring(&self) {
         if let Some(bell) = &self.bell {
             bell.ring();

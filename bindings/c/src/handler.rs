@@ -23,7 +23,7 @@ pub type transom_handler = Option<
 >;
 
 /// A route's handler.
-pub(crate) struct Callback {
+pub(crate) struct HostHandler {
     pub function: unsafe extern "C" fn(*mut c_void, *const transom_request, *mut transom_responder),
     pub user_data: UserData,
     /// It never blocks, so the thread that serves the connection may run it.
@@ -33,31 +33,31 @@ pub(crate) struct Callback {
 /// One call of it, ahead. Dropped before it was made, the request is answered
 /// with 503.
 struct Call {
-    callback: Arc<Callback>,
+    handler: Arc<HostHandler>,
     request: Arc<transom_request>,
     exchange: Unclaimed,
 }
 
 impl Call {
     fn make(self) {
-        let Self { callback, request, exchange } = self;
+        let Self { handler, request, exchange } = self;
         if let Some(handle) = exchange.claim() {
             let responder = Handle::to_pointer(handle);
             // SAFETY: the host's function with its user data, by the contract
             // callable on any thread; `request` is held until it has returned.
-            unsafe { (callback.function)(callback.user_data.pointer(), &raw const *request, responder) }
+            unsafe { (handler.function)(handler.user_data.pointer(), &raw const *request, responder) }
         }
     }
 }
 
-impl Callback {
+impl HostHandler {
     /// Calls it with that request.
     pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
         let (responder, reply) = Reply::later(&request);
         let request = Arc::new(transom_request::new(request));
         let exchange = Exchange::new(responder, Some(Arc::clone(&request)));
         if let Some(exchange) = Unclaimed::new(exchange) {
-            let call = Call { callback: Arc::clone(self), request, exchange };
+            let call = Call { handler: Arc::clone(self), request, exchange };
             if self.inline {
                 call.make();
             } else if let Err(full) = context.run_blocking(move || call.make()) {

@@ -12,19 +12,19 @@ pub(crate) struct Hooks {
 }
 
 /// A thread that has run the first and will run the second when it ends.
-pub(crate) struct Entered(Arc<Hooks>);
+pub(crate) struct HookedThread(Arc<Hooks>);
 
 impl Hooks {
-    pub fn enter(self: Arc<Self>) -> Entered {
+    pub fn enter(self: Arc<Self>) -> HookedThread {
         if let Some(start) = self.start {
             // SAFETY: the host's function with its user data, by the contract callable on any thread.
             unsafe { start(self.user_data.pointer()) }
         }
-        Entered(self)
+        HookedThread(self)
     }
 }
 
-impl Drop for Entered {
+impl Drop for HookedThread {
     fn drop(&mut self) {
         if let Some(stop) = self.0.stop {
             // SAFETY: as for the start.

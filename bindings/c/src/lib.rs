@@ -37,7 +37,7 @@ mod names;
 mod packed;
 mod process;
 mod pull;
-mod queue;
+mod pull_queue;
 mod request;
 mod responder;
 mod routes;

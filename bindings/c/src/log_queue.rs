@@ -18,10 +18,10 @@ const LONGEST: usize = 4096;
 pub(crate) struct LogQueue {
     /// The highest level that somebody wants; to look at before a lock is taken.
     level: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
 }
 
-struct State {
+struct LogState {
     messages: VecDeque<(Level, String)>,
     /// How many were lost behind the last of them.
     lost: u64,
@@ -31,7 +31,7 @@ struct State {
 
 impl LogQueue {
     pub const fn new() -> Self {
-        let state = State { messages: VecDeque::new(), lost: 0, listeners: Vec::new() };
+        let state = LogState { messages: VecDeque::new(), lost: 0, listeners: Vec::new() };
         Self { level: AtomicUsize::new(LevelFilter::Off as usize), state: Mutex::new(state) }
     }
 
@@ -102,12 +102,12 @@ impl LogQueue {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LogState {
     /// Puts a message in the place of those that were lost.
     fn account_for_lost(&mut self) {
         let lost = mem::take(&mut self.lost);

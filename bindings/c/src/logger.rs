@@ -22,14 +22,14 @@ pub type transom_log_fn =
 /// The one logger of the library. The callback and the queue are independent: each gets all
 /// the messages that it asks for, because different parts of a program may use them.
 struct Logger {
-    callback: OnceLock<Callback>,
+    callback: OnceLock<LogFunction>,
     queue: LogQueue,
 }
 
 static LOGGER: Logger = Logger { callback: OnceLock::new(), queue: LogQueue::new() };
 
 /// The log function of the host.
-struct Callback {
+struct LogFunction {
     function: unsafe extern "C" fn(*mut c_void, i32, *const c_char),
     user_data: UserData,
 }
@@ -66,7 +66,7 @@ impl Log for Logger {
             return;
         }
         let message = record.args().to_string();
-        if let Some(Callback { function, user_data }) = callback
+        if let Some(LogFunction { function, user_data }) = callback
             && let Ok(message) = CString::new(message.replace('\0', "\\0"))
         {
             // SAFETY: the host's function with its user data, by the contract callable on any thread.
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn transom_set_logger(
 ) -> transom_status {
     checked!({
         let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-        let callback = Callback { function, user_data: UserData::new(user_data, None) };
+        let callback = LogFunction { function, user_data: UserData::new(user_data, None) };
         LOGGER.callback.set(callback).map_err(|_| transom_status::TRANSOM_ALREADY_STARTED)?;
         LOGGER.listen()?;
     })

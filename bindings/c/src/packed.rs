@@ -107,7 +107,7 @@ fn narrow(length: usize) -> u32 {
 
 /// One answer out of a packed buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct ResponseRecord<'a> {
     pub token: u64,
     pub status: u16,
     /// "name: value" lines.
@@ -115,7 +115,7 @@ pub(crate) struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ResponseRecord<'a> {
     /// Takes the first record off the buffer.
     pub fn read(buffer: &mut &'a [u8]) -> Result<Self, transom_status> {
         Self::parse(buffer).ok_or(transom_status::TRANSOM_MALFORMED)
@@ -225,9 +225,12 @@ mod tests {
         let mut both = answer(48, 0, b"a: 1\r\n", 0, b"hello");
         both.extend(answer(32, 0, b"", 0, b""));
         let mut rest = &both[..];
-        let first = Answer { token: 9, status: 200, headers: b"a: 1\r\n", body: b"hello" };
-        assert_eq!(Answer::read(&mut rest), Ok(first));
-        assert_eq!(Answer::read(&mut rest), Ok(Answer { token: 9, status: 200, headers: b"", body: b"" }));
+        let first = ResponseRecord { token: 9, status: 200, headers: b"a: 1\r\n", body: b"hello" };
+        assert_eq!(ResponseRecord::read(&mut rest), Ok(first));
+        assert_eq!(
+            ResponseRecord::read(&mut rest),
+            Ok(ResponseRecord { token: 9, status: 200, headers: b"", body: b"" })
+        );
         assert!(rest.is_empty());
     }
 
@@ -235,7 +238,7 @@ mod tests {
     fn broken_records_are_refused() {
         let good = answer(40, 0, b"", 0, b"hello");
         for end in 0..good.len() {
-            assert!(Answer::read(&mut &good[..end]).is_err(), "{end} bytes");
+            assert!(ResponseRecord::read(&mut &good[..end]).is_err(), "{end} bytes");
         }
         for broken in [
             answer(0, 0, b"", 0, b"hello"),
@@ -245,10 +248,10 @@ mod tests {
             answer(40, 1, b"", 0, b"hello"),
             answer(40, 0, b"", 1, b"hello"),
         ] {
-            assert!(Answer::read(&mut &broken[..]).is_err());
+            assert!(ResponseRecord::read(&mut &broken[..]).is_err());
         }
         let mut huge = good;
         huge[24..32].copy_from_slice(&u64::MAX.to_ne_bytes());
-        assert!(Answer::read(&mut &huge[..]).is_err());
+        assert!(ResponseRecord::read(&mut &huge[..]).is_err());
     }
 }

@@ -6,8 +6,8 @@ use transom::{Headers, Reject, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room};
 use crate::exchange::EXCHANGES;
-use crate::packed::{Answer, Packer};
-use crate::queue::Queue;
+use crate::packed::{Packer, ResponseRecord};
+use crate::pull_queue::PullQueue;
 use crate::responder::{bad_header, status_code, transom_responder};
 use crate::server::transom_server;
 use crate::slots::Handle;
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn transom_server_next_batch(
 
 /// One try: all that was taken may turn out to have nobody waiting any more.
 fn fetch(
-    queue: &Queue,
+    queue: &PullQueue,
     buf: &mut [u8],
     max: usize,
     timeout: Option<Duration>,
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn transom_server_respond_batch(
         let mut buf = unsafe { input(buf, len) }?;
         let mut results = results.iter_mut();
         while !buf.is_empty() {
-            let outcome = answer(&Answer::read(&mut buf)?);
+            let outcome = answer(&ResponseRecord::read(&mut buf)?);
             *done += 1;
             if let Some(result) = results.next() {
                 *result = outcome as i32;
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn transom_server_respond_batch(
     })
 }
 
-fn answer(answer: &Answer<'_>) -> transom_status {
+fn answer(answer: &ResponseRecord<'_>) -> transom_status {
     let Some(handle) = Handle::from_token(answer.token) else {
         return transom_status::TRANSOM_ALREADY_ANSWERED;
     };
@@ -209,7 +209,7 @@ fn answer(answer: &Answer<'_>) -> transom_status {
     exchange.send(response).err().unwrap_or(fault)
 }
 
-fn response(answer: &Answer<'_>) -> Result<Response, transom_status> {
+fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
     let mut response = Response::new(status_code(answer.status)?);
     *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error))?;
     response.check_headers().map_err(|error| bad_header(&error))?;

@@ -272,7 +272,7 @@ pub unsafe extern "C" fn transom_responder_on_gone(
     checked!({
         let handle = handle(responder)?;
         let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-        let watch = Arc::new(Watch { function, user_data, state: AtomicU8::new(REGISTERING) });
+        let watch = Arc::new(GoneCallback { function, user_data, state: AtomicU8::new(REGISTERING) });
         let watcher = Arc::clone(&watch);
         EXCHANGES.look(handle, |exchange| exchange.responder.on_gone(move || watcher.fire()))?;
         watch.arm();
@@ -282,7 +282,7 @@ pub unsafe extern "C" fn transom_responder_on_gone(
 /// A watch for a client that leaves. While it is being registered a lock is
 /// held, under which the host must not be called: one that fires then leaves
 /// the call to who registers it.
-struct Watch {
+struct GoneCallback {
     function: unsafe extern "C" fn(*mut c_void),
     user_data: UserData,
     state: AtomicU8,
@@ -292,7 +292,7 @@ const REGISTERING: u8 = 0;
 const ARMED: u8 = 1;
 const FIRED: u8 = 2;
 
-impl Watch {
+impl GoneCallback {
     fn fire(&self) {
         if self.state.swap(FIRED, Ordering::AcqRel) == ARMED {
             self.call();

@@ -8,7 +8,7 @@ use transom::Method;
 
 use crate::bytes::text;
 use crate::error::{status_of, transom_error};
-use crate::handler::{Callback, transom_handler};
+use crate::handler::{HostHandler, transom_handler};
 use crate::server::transom_server;
 use crate::setup::Endpoint;
 use crate::status::transom_status;
@@ -16,7 +16,7 @@ use crate::user_data::{UserData, transom_free_fn};
 
 /// Where a route stands.
 #[derive(Clone, Copy)]
-struct Place {
+struct RouteTexts {
     method: *const c_char,
     pattern: *const c_char,
 }
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn transom_server_route(
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
     // SAFETY: passed on.
-    unsafe { register(server, Some(Place { method, pattern }), handler, user_data, false) }
+    unsafe { register(server, Some(RouteTexts { method, pattern }), handler, user_data, false) }
 }
 
 /// Like transom_server_route, but runs `handler` on the thread that serves the connection, in
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn transom_server_route_inline(
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
     // SAFETY: passed on.
-    unsafe { register(server, Some(Place { method, pattern }), handler, user_data, true) }
+    unsafe { register(server, Some(RouteTexts { method, pattern }), handler, user_data, true) }
 }
 
 /// Calls `handler` for requests whose path matches no route, which get a 404 otherwise. The
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn transom_server_route_pull(
         let server = unsafe { transom_server::get(server) }?;
         let endpoint = Endpoint::Pull { queue: Arc::clone(&server.queue), route_id };
         // SAFETY: passed on.
-        unsafe { add(server, Some(Place { method, pattern }), endpoint) }?;
+        unsafe { add(server, Some(RouteTexts { method, pattern }), endpoint) }?;
     })
 }
 
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn transom_server_route_error(server: *mut transom_server)
 /// The contract's, for each pointer.
 unsafe fn register(
     server: *mut transom_server,
-    place: Option<Place>,
+    texts: Option<RouteTexts>,
     handler: transom_handler,
     user_data: UserData,
     inline: bool,
@@ -151,9 +151,9 @@ unsafe fn register(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         let function = handler.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-        let callback = Arc::new(Callback { function, user_data, inline });
+        let handler = Arc::new(HostHandler { function, user_data, inline });
         // SAFETY: passed on.
-        unsafe { add(server, place, Endpoint::Callback(callback)) }?;
+        unsafe { add(server, texts, Endpoint::Handler(handler)) }?;
     })
 }
 
@@ -163,10 +163,10 @@ unsafe fn register(
 /// Texts are NULL or NUL-terminated.
 unsafe fn add(
     server: &transom_server,
-    place: Option<Place>,
+    texts: Option<RouteTexts>,
     endpoint: Endpoint,
 ) -> Result<(), transom_status> {
-    let Some(Place { method, pattern }) = place else {
+    let Some(RouteTexts { method, pattern }) = texts else {
         return server.set_up(|setup| setup.fallback(endpoint)).map(drop);
     };
     // SAFETY: passed on.

@@ -9,7 +9,7 @@ use transom::{Handle, Stopper};
 use crate::error::status_of;
 use crate::hooks::Hooks;
 use crate::process;
-use crate::queue::Queue;
+use crate::pull_queue::PullQueue;
 use crate::status::transom_status;
 use crate::timeout::FOREVER;
 
@@ -34,14 +34,14 @@ pub(crate) struct Running {
     /// What the host runs on the server's threads.
     pub hooks: Option<Arc<Hooks>>,
     stopper: Stopper,
-    queue: Arc<Queue>,
+    queue: Arc<PullQueue>,
     stop: Mutex<Stop>,
 }
 
 impl Running {
     pub fn new(
         handle: Handle,
-        queue: Arc<Queue>,
+        queue: Arc<PullQueue>,
         hooks: Option<Arc<Hooks>>,
         free_deadline: Duration,
     ) -> Arc<Self> {

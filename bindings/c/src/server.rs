@@ -8,7 +8,7 @@ use crate::bytes::borrow;
 use crate::error::transom_error;
 use crate::hooks::Hooks;
 use crate::process::{self, HOST, Owner};
-use crate::queue::Queue;
+use crate::pull_queue::PullQueue;
 use crate::running::Running;
 use crate::setup::Setup;
 use crate::status::transom_status;
@@ -24,7 +24,7 @@ pub struct transom_server {
     /// The process that it was started in.
     owner: Owner,
     phase: Mutex<Phase>,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<PullQueue>,
     running: OnceLock<Arc<Running>>,
     /// Why a route was refused last.
     route_error: Mutex<Option<transom_error>>,

@@ -7,10 +7,10 @@ use transom::{
     Timeouts,
 };
 
-use crate::handler::Callback;
+use crate::handler::HostHandler;
 use crate::hooks::Hooks;
 use crate::process;
-use crate::queue::Queue;
+use crate::pull_queue::PullQueue;
 
 /// Everything set so far. A start that fails leaves it, so that the host can
 /// try again, on another port for example.
@@ -32,8 +32,8 @@ pub(crate) struct Setup {
 /// Who answers.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
-    Callback(Arc<Callback>),
-    Pull { queue: Arc<Queue>, route_id: u32 },
+    Handler(Arc<HostHandler>),
+    Pull { queue: Arc<PullQueue>, route_id: u32 },
 }
 
 impl Setup {
@@ -103,12 +103,12 @@ fn route(method: Option<&Method>, pattern: &str, endpoint: Endpoint) -> Route {
 impl Handler for Endpoint {
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
         match self {
-            Self::Callback(callback) => callback.call(request, *context),
+            Self::Handler(handler) => handler.call(request, *context),
             Self::Pull { queue, route_id } => queue.call(*route_id, request),
         }
     }
 
     fn needs_pool(&self) -> bool {
-        matches!(self, Self::Callback(callback) if !callback.inline)
+        matches!(self, Self::Handler(handler) if !handler.inline)
     }
 }

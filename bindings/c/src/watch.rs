@@ -12,7 +12,7 @@ use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback, transom_free_fn};
-use crate::writer::{Open, find, transom_writer};
+use crate::writer::{OpenBody, find, transom_writer};
 
 /// Returns true if nobody reads the body any more: the client has left, or the response was
 /// cut off. Bytes that are written then are dropped (TRANSOM_GONE), and the writer should be
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn transom_writer_on_writable(
     let user_data = UserData::new(user_data, free_fn);
     checked!({
         let open = find(writer)?;
-        let callback = Callback::new(&open, function, user_data)?;
+        let callback = WriterCallback::new(&open, function, user_data)?;
         if open.poll_ready(&mut Context::from_waker(&Waker::from(Arc::clone(&callback)))).is_ready() {
             callback.call();
         }
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn transom_writer_on_gone(
     let user_data = UserData::new(user_data, free_fn);
     checked!({
         let open = find(writer)?;
-        let callback = Callback::new(&open, function, user_data)?;
+        let callback = WriterCallback::new(&open, function, user_data)?;
         if open.poll_gone(&mut Context::from_waker(&Waker::from(Arc::clone(&callback)))).is_ready() {
             callback.call();
         }
@@ -79,15 +79,15 @@ pub unsafe extern "C" fn transom_writer_on_gone(
 }
 
 /// The host's function for a writer, called while that is open.
-struct Callback {
-    open: Weak<Open>,
+struct WriterCallback {
+    open: Weak<OpenBody>,
     function: unsafe extern "C" fn(*mut c_void),
     user_data: UserData,
 }
 
-impl Callback {
+impl WriterCallback {
     fn new(
-        open: &Arc<Open>,
+        open: &Arc<OpenBody>,
         function: transom_callback,
         user_data: UserData,
     ) -> Result<Arc<Self>, transom_status> {
@@ -104,7 +104,7 @@ impl Callback {
     }
 }
 
-impl Wake for Callback {
+impl Wake for WriterCallback {
     fn wake(self: Arc<Self>) {
         self.call();
     }

@@ -21,18 +21,18 @@ pub struct transom_writer {
     _nothing: [u8; 0],
 }
 
-static WRITERS: Table<Arc<Open>> = Table::new();
+static WRITERS: Table<Arc<OpenBody>> = Table::new();
 
 /// A body that has not ended. It ends when the last thread that writes to it
 /// is done: well if it was finished, else cut off.
-pub(crate) struct Open {
+pub(crate) struct OpenBody {
     writer: Option<BodyWriter>,
     finished: AtomicBool,
     /// The events that were asked for, each at most once and of the queue that asked last.
     notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
 }
 
-impl Open {
+impl OpenBody {
     pub fn is_gone(&self) -> bool {
         self.writer.as_ref().is_none_or(BodyWriter::is_gone)
     }
@@ -66,7 +66,7 @@ impl Open {
     }
 }
 
-impl Open {
+impl OpenBody {
     /// Ends the body.
     fn finish(&mut self) -> Result<(), transom_status> {
         let finished = self.writer.take().map(BodyWriter::finish);
@@ -74,7 +74,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenBody {
     fn drop(&mut self) {
         if *self.finished.get_mut() {
             // Nobody is left to be told: other threads have the outcome of their pieces.
@@ -85,8 +85,11 @@ impl Drop for Open {
 
 /// A handle for a writer; with a full table the body is cut off.
 pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
-    let open =
-        Arc::new(Open { writer: Some(writer), finished: AtomicBool::new(false), notices: Mutex::default() });
+    let open = Arc::new(OpenBody {
+        writer: Some(writer),
+        finished: AtomicBool::new(false),
+        notices: Mutex::default(),
+    });
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
 }
 
@@ -95,7 +98,7 @@ fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
 }
 
 /// The body that a writer fills, while that is neither finished nor freed.
-pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<Open>, transom_status> {
+pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<OpenBody>, transom_status> {
     WRITERS.look(handle(writer)?, Arc::clone)
 }
 

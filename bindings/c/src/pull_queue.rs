@@ -21,12 +21,12 @@ pub(crate) struct Pending {
 }
 
 #[derive(Default)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct PullQueue {
+    state: Mutex<PullState>,
     arrival: Condvar,
 }
 
-struct State {
+struct PullState {
     waiting: VecDeque<Pending>,
     limit: usize,
     closed: bool,
@@ -36,14 +36,14 @@ struct State {
     event: Option<Bell>,
 }
 
-impl Default for State {
+impl Default for PullState {
     fn default() -> Self {
         let limit = Limits::default().pool_queue;
         Self { waiting: VecDeque::new(), limit, closed: false, pullers: 0, event: None }
     }
 }
 
-impl Queue {
+impl PullQueue {
     pub fn set_limit(&self, limit: usize) {
         self.lock().limit = limit;
     }
@@ -153,12 +153,12 @@ impl Queue {
         Ok(state.event.as_ref().map_or(-1, AsRawFd::as_raw_fd))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PullState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PullState {
     /// Makes the descriptor readable.
     fn signal(&self) {
         if let Some(event) = &self.event {
