@@ -1,10 +1,11 @@
 //! A descriptor that is readable from when it is rung until it is silenced.
 
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::{io, ptr};
 
 /// An eventfd (eventfd(2)); closed when dropped.
-pub(crate) struct Bell(OwnedFd);
+pub(crate) struct Bell(File);
 
 impl Bell {
     pub fn new() -> io::Result<Self> {
@@ -17,21 +18,20 @@ impl Bell {
         let event = unsafe { OwnedFd::from_raw_fd(descriptor) };
         // One with the number of a standard stream would get what the host prints. The
         // copy's number is above those.
-        Ok(Self(if descriptor > libc::STDERR_FILENO { event } else { event.try_clone()? }))
+        let event = if descriptor > libc::STDERR_FILENO { event } else { event.try_clone()? };
+        Ok(Self(event.into()))
     }
 
     /// Makes the descriptor readable.
     pub fn ring(&self) {
-        let one = 1_u64;
-        // SAFETY: eight bytes that are there; if the counter is full, it is readable already.
-        unsafe { libc::write(self.0.as_raw_fd(), ptr::from_ref(&one).cast(), size_of_val(&one)) };
+        // Fails only if the counter is full, and the descriptor is then readable already.
+        let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
     /// Makes it unreadable.
     pub fn silence(&self) {
-        let mut count = 0_u64;
-        // SAFETY: room for eight bytes; if it was not rung there is nothing to read, and that is fine.
-        unsafe { libc::read(self.0.as_raw_fd(), ptr::from_mut(&mut count).cast(), size_of_val(&count)) };
+        // Fails only if the counter is 0, and the descriptor is then unreadable already.
+        let _ = (&self.0).read(&mut [0; size_of::<u64>()]);
     }
 }
 

@@ -132,3 +132,14 @@ pub(crate) unsafe fn place<'a, T>(pointer: *mut T) -> Result<&'a mut T, transom_
     // SAFETY: passed on.
     unsafe { pointer.as_mut() }.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
+
+/// Stores a result, unless the host does not want it.
+///
+/// # Safety
+/// `pointer` is NULL or valid for writes.
+pub(crate) unsafe fn store<T>(pointer: *mut T, value: T) {
+    if !pointer.is_null() {
+        // SAFETY: not NULL; the caller promises the rest.
+        unsafe { pointer.write(value) }
+    }
+}

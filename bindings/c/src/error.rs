@@ -6,8 +6,8 @@ use std::ptr;
 
 use transom::Error;
 
-use crate::bytes::borrow;
-use crate::status::transom_status;
+use crate::bytes::{borrow, store};
+use crate::status::{self, transom_status};
 
 /// The details of an error: a status, a sentence and an errno. A function that takes a
 /// transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
@@ -52,9 +52,7 @@ impl transom_error {
 
 impl From<transom_status> for transom_error {
     fn from(status: transom_status) -> Self {
-        // SAFETY: a static text.
-        let text = unsafe { std::ffi::CStr::from_ptr(crate::status::transom_status_text(status as i32)) };
-        Self { code: status, message: text.to_owned(), errno: 0 }
+        Self { code: status, message: status::text(status as i32).to_owned(), errno: 0 }
     }
 }
 
@@ -103,10 +101,8 @@ pub(crate) unsafe fn report(
             (error.code(), if place.is_null() { ptr::null_mut() } else { Box::into_raw(Box::new(error)) })
         }
     };
-    if !place.is_null() {
-        // SAFETY: not NULL, and the caller's word.
-        unsafe { place.write(error) }
-    }
+    // SAFETY: the caller promises it.
+    unsafe { store(place, error) };
     status
 }
 

@@ -33,12 +33,12 @@ impl transom_request {
 ///
 /// # Safety
 /// `request` is NULL or valid.
-unsafe fn part(
+unsafe fn part<'a>(
     request: *const transom_request,
-    get: impl FnOnce(&'static transom_request) -> Option<&'static [u8]>,
+    get: impl FnOnce(&'a transom_request) -> Option<&'a [u8]>,
 ) -> transom_bytes {
-    // SAFETY: the lifetime is made up, and gone again when only a pointer is left.
-    let request = unsafe { borrow::<'static>(request) };
+    // SAFETY: the caller promises it.
+    let request = unsafe { borrow::<'a>(request) };
     guard!(transom_bytes::ABSENT, { request.ok().and_then(get).into() })
 }
 

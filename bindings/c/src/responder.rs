@@ -220,7 +220,7 @@ pub unsafe extern "C" fn transom_responder_start(
 /// Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
 /// nothing if it is used up or NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_responder_free(responder: *mut transom_responder) {
+pub extern "C" fn transom_responder_free(responder: *mut transom_responder) {
     guard!((), {
         if let Some(exchange) = Handle::from_pointer(responder).and_then(|handle| EXCHANGES.take(handle).ok())
         {
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn transom_responder_free(responder: *mut transom_responde
 /// Call this to end long work early. Do not call it to decide whether to send the response: a
 /// client that has only closed its sending side still gets it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_responder_is_gone(responder: *const transom_responder) -> bool {
+pub extern "C" fn transom_responder_is_gone(responder: *const transom_responder) -> bool {
     guard!(true, {
         let gone =
             handle(responder).and_then(|it| EXCHANGES.look(it, |exchange| exchange.responder.is_gone()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use transom::{Limits, Model, Timeouts};
 
-use crate::bytes::text;
+use crate::bytes::{store, text};
 use crate::error::transom_error;
 use crate::hooks::Hooks;
 use crate::names::unknown;
@@ -223,11 +223,10 @@ pub unsafe extern "C" fn transom_limit_range(
         // SAFETY: NULL or NUL-terminated, by the contract.
         let name = unsafe { text(name) }?;
         let range = limit_range(name).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
-        for (place, value) in [(least, *range.start()), (most, *range.end())] {
-            if !place.is_null() {
-                // SAFETY: not NULL, and valid for writes by the contract.
-                unsafe { place.write(value) }
-            }
+        // SAFETY: each NULL or valid for writes, by the contract.
+        unsafe {
+            store(least, *range.start());
+            store(most, *range.end());
         }
     })
 }
@@ -251,11 +250,10 @@ pub unsafe extern "C" fn transom_timeout_range(
         // SAFETY: NULL or NUL-terminated, by the contract.
         let name = unsafe { text(name) }?;
         let known = least_timeout(name).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
-        for (place, value) in [(least, known), (most, i64::MAX)] {
-            if !place.is_null() {
-                // SAFETY: not NULL, and valid for writes by the contract.
-                unsafe { place.write(value) }
-            }
+        // SAFETY: each NULL or valid for writes, by the contract.
+        unsafe {
+            store(least, known);
+            store(most, i64::MAX);
         }
     })
 }

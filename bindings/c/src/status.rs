@@ -98,6 +98,11 @@ const TEXTS: [&CStr; 27] = [
 /// may be any number. The text is static, do not free it; it is never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_status_text(status: i32) -> *const c_char {
-    let text = status.checked_neg().and_then(|number| usize::try_from(number).ok());
-    text.and_then(|number| TEXTS.get(number)).unwrap_or(&c"unknown status").as_ptr()
+    text(status).as_ptr()
+}
+
+/// Returns the text of a status; `status` may be any number.
+pub(crate) fn text(status: i32) -> &'static CStr {
+    let index = status.checked_neg().and_then(|number| usize::try_from(number).ok());
+    index.and_then(|index| TEXTS.get(index).copied()).unwrap_or(c"unknown status")
 }

@@ -23,7 +23,7 @@ use crate::writer::{OpenBody, find, transom_writer};
 /// returns true for a body that is not sent (see transom_responder_start), although the
 /// writer accepts data.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool {
+pub extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool {
     guard!(true, { find(writer).map_or(true, |open| open.is_gone()) })
 }
 

@@ -172,7 +172,7 @@ fn status_of(error: WriteError, without_room: transom_status) -> transom_status 
 /// client left or the response was cut off before everything was sent;
 /// TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
+pub extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
     checked!({
         let open = WRITERS.take(handle(writer)?)?;
         open.finished.store(true, Ordering::Release);
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> t
 /// does not take a part for the whole. If another thread waits in transom_writer_write, it
 /// goes on waiting, and the response is cut off after its bytes. Does nothing with NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_writer_free(writer: *mut transom_writer) {
+pub extern "C" fn transom_writer_free(writer: *mut transom_writer) {
     guard!((), {
         if let Some(open) = Handle::from_pointer(writer).and_then(|handle| WRITERS.take(handle).ok()) {
             drop(open);
