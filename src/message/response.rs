@@ -159,7 +159,8 @@ impl Response {
     }
 
     /// A short, plain answer that says no more than its status does.
-    pub(crate) fn plain(status: StatusCode) -> Self {
+    #[doc(hidden)]
+    pub fn plain(status: StatusCode) -> Self {
         Self::text(format!("{} {}\n", status.as_str(), reason(status))).status(status)
     }
 

@@ -34,10 +34,11 @@ impl transom_error {
         Self { errno: error.raw_os_error().unwrap_or(0), ..bare }
     }
 
-    /// A method that is no token.
-    pub fn bad_method(method: &str) -> Self {
-        let message = format!("bad route: {method:?} is no method (RFC 9110 9.1)");
-        Self::bare(transom_status::TRANSOM_BAD_ROUTE, &message)
+    /// The error of a route whose method is not a token.
+    pub fn bad_method(method: &str, pattern: &str) -> Self {
+        let reason = "the method is not a token (RFC 9110 9.1)".to_owned();
+        Error::BadRoute { method: method.escape_debug().to_string(), pattern: pattern.to_owned(), reason }
+            .into()
     }
 
     /// A setting that there is not, or a value that it cannot have.

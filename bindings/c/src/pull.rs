@@ -202,9 +202,7 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
     };
     let (response, fault) = match response(answer) {
         Ok(response) => (response, transom_status::TRANSOM_OK),
-        Err(status) => {
-            (Response::text("500 Internal Server Error\n").status(StatusCode::INTERNAL_SERVER_ERROR), status)
-        }
+        Err(status) => (Response::plain(StatusCode::INTERNAL_SERVER_ERROR), status),
     };
     exchange.send(response).err().unwrap_or(fault)
 }

@@ -51,9 +51,7 @@ impl PullQueue {
     /// Takes a request in, as a route's handler.
     pub fn call(&self, route_id: u32, request: Request) -> Reply {
         if !packed::fits(&request) {
-            return Reply::now(
-                Response::text("413 Content Too Large\n").status(StatusCode::PAYLOAD_TOO_LARGE),
-            );
+            return Reply::now(Response::plain(StatusCode::PAYLOAD_TOO_LARGE));
         }
         let (responder, reply) = Reply::later(&request);
         if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {

@@ -170,7 +170,9 @@ unsafe fn add(
         return server.set_up(|setup| setup.fallback(endpoint)).map(drop);
     };
     // SAFETY: passed on.
-    let (method, pattern) = unsafe { (parse_method(server, method)?, text(pattern)?) };
+    let pattern = unsafe { text(pattern) }?;
+    // SAFETY: passed on.
+    let method = unsafe { parse_method(server, method, pattern) }?;
     // What is left of it when it cannot be added goes when the lock is free.
     let added = server.set_up(|setup| setup.route(method, pattern, endpoint.clone()))?;
     added.map_err(|error| {
@@ -185,6 +187,7 @@ unsafe fn add(
 unsafe fn parse_method(
     server: &transom_server,
     method: *const c_char,
+    pattern: &str,
 ) -> Result<Option<Method>, transom_status> {
     if method.is_null() {
         return Ok(None);
@@ -193,7 +196,7 @@ unsafe fn parse_method(
     match unsafe { text(method) }? {
         "*" => Ok(None),
         method => Method::from_bytes(method.as_bytes()).map(Some).map_err(|_| {
-            drop(server.swap_route_error(Some(transom_error::bad_method(method))));
+            drop(server.swap_route_error(Some(transom_error::bad_method(method, pattern))));
             transom_status::TRANSOM_BAD_ROUTE
         }),
     }

@@ -53,12 +53,9 @@ pub unsafe extern "C" fn transom_server_set_model(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
-        let model = name.parse::<Model>().map_err(|_| {
-            refuse(
-                server,
-                &format!("model is 'sequential', 'threads' or 'event', got '{}'", name.escape_debug()),
-            )
-        })?;
+        let model = name
+            .parse::<Model>()
+            .map_err(|error| refuse(server, &format!("{error}, got '{}'", name.escape_debug())))?;
         server.set_up(|setup| setup.model = model)?;
     })
 }

@@ -106,3 +106,19 @@ pub(crate) fn text(status: i32) -> &'static CStr {
     let index = status.checked_neg().and_then(|number| usize::try_from(number).ok());
     index.and_then(|index| TEXTS.get(index).copied()).unwrap_or(c"unknown status")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transom::WriteError;
+
+    #[test]
+    fn a_text_that_the_core_has_too_is_the_same() {
+        for (status, error) in [
+            (transom_status::TRANSOM_BODY_TOO_LONG, WriteError::TooLong),
+            (transom_status::TRANSOM_BODY_TOO_SHORT, WriteError::TooShort),
+        ] {
+            assert_eq!(text(status as i32).to_str(), Ok(&*error.to_string()));
+        }
+    }
+}
