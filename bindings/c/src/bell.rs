@@ -1,23 +1,23 @@
-//! A descriptor that is readable from when it is rung until it is silenced.
+//! A descriptor for poll(2) that can be made readable and unreadable.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// An eventfd (eventfd(2)); closed when dropped.
+/// An eventfd (see eventfd(2)), closed when it is dropped.
 pub(crate) struct Bell(File);
 
 impl Bell {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers are involved.
+        // SAFETY: the call takes no pointers.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just opened, and nobody else's.
+        // SAFETY: it was just opened, and nothing else has it.
         let event = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        // One with the number of a standard stream would get what the host prints. The
-        // copy's number is above those.
+        // If the host has closed a standard stream, the descriptor may have its number, and
+        // would get what the host prints. A copy gets a higher number.
         let event = if descriptor > libc::STDERR_FILENO { event } else { event.try_clone()? };
         Ok(Self(event.into()))
     }
@@ -28,7 +28,7 @@ impl Bell {
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
-    /// Makes it unreadable.
+    /// Makes the descriptor unreadable.
     pub fn silence(&self) {
         // Fails only if the counter is 0, and the descriptor is then unreadable already.
         let _ = (&self.0).read(&mut [0; size_of::<u64>()]);

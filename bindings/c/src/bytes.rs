@@ -1,5 +1,5 @@
-//! Bytes across the border: what goes out as pointer and length, and the one
-//! place where what comes in that way is checked.
+//! Bytes, texts and places for results: the conversions between C pointers and Rust, and the
+//! checks of what the host passes in.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -34,15 +34,15 @@ impl From<Option<&[u8]>> for transom_bytes {
     }
 }
 
-/// The length that says "up to the NUL".
+/// `TRANSOM_NUL_TERMINATED`: the length is up to the first NUL.
 const NUL_TERMINATED: usize = usize::MAX;
 
-/// Bytes that came in as pointer and length. Without length the pointer does
-/// not matter.
+/// Returns the bytes that the host passed as a pointer and a length. If the length is 0, the
+/// pointer is ignored.
 ///
 /// # Safety
-/// `data` is NULL or points to `len` readable bytes, or to a NUL-terminated
-/// text if `len` is `NUL_TERMINATED`, that stay as they are during `'a`.
+/// `data` is NULL or points to `len` readable bytes (to a NUL-terminated text if `len` is
+/// `NUL_TERMINATED`) that do not change during `'a`.
 pub(crate) unsafe fn input<'a>(data: *const u8, len: usize) -> Result<&'a [u8], transom_status> {
     if len == 0 {
         return Ok(&[]);
@@ -51,14 +51,14 @@ pub(crate) unsafe fn input<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
         return Err(transom_status::TRANSOM_NULL_ARGUMENT);
     }
     if len == NUL_TERMINATED {
-        // SAFETY: not NULL, and NUL-terminated as the caller says.
+        // SAFETY: not NULL, and NUL-terminated as the caller promises.
         return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
     }
-    // SAFETY: for the length; the rest is the caller's word.
+    // SAFETY: the length is not NUL_TERMINATED; the caller promises the rest.
     unsafe { array(data, len) }
 }
 
-/// A copy, unless there is no memory for it.
+/// Returns a copy of the bytes, or `TRANSOM_NO_MEMORY`.
 pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, transom_status> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(bytes.len()).map_err(|_| transom_status::TRANSOM_NO_MEMORY)?;
@@ -66,11 +66,11 @@ pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, transom_status> {
     Ok(copy.into())
 }
 
-/// Elements that came in as pointer and count, under the same rule.
+/// Returns the elements that the host passed as a pointer and a count. If the count is 0, the
+/// pointer is ignored.
 ///
 /// # Safety
-/// `data` is NULL or points to `count` readable elements that stay as they are
-/// during `'a`.
+/// `data` is NULL or points to `count` readable elements that do not change during `'a`.
 pub(crate) unsafe fn array<'a, T>(data: *const T, count: usize) -> Result<&'a [T], transom_status> {
     if count == 0 {
         return Ok(&[]);
@@ -79,15 +79,16 @@ pub(crate) unsafe fn array<'a, T>(data: *const T, count: usize) -> Result<&'a [T
         return Err(transom_status::TRANSOM_NULL_ARGUMENT);
     }
     check_size::<T>(count)?;
-    // SAFETY: not NULL, no larger than an object can be, readable as the caller says.
+    // SAFETY: not NULL, no larger than an object can be, and readable as the caller promises.
     Ok(unsafe { slice::from_raw_parts(data, count) })
 }
 
-/// Room to write to, under the same rule.
+/// Returns the buffer that the host passed as a pointer and a count. If the count is 0, the
+/// pointer is ignored.
 ///
 /// # Safety
-/// `data` is NULL or points to `count` elements, initialized or of a type for
-/// which that does not matter, that nobody else touches during `'a`.
+/// `data` is NULL or points to `count` elements that nobody else uses during `'a`. They are
+/// initialized, or of a type that may hold any bits.
 pub(crate) unsafe fn room<'a, T>(data: *mut T, count: usize) -> Result<&'a mut [T], transom_status> {
     if count == 0 {
         return Ok(&mut []);
@@ -96,44 +97,45 @@ pub(crate) unsafe fn room<'a, T>(data: *mut T, count: usize) -> Result<&'a mut [
         return Err(transom_status::TRANSOM_NULL_ARGUMENT);
     }
     check_size::<T>(count)?;
-    // SAFETY: not NULL, no larger than an object can be, ours alone as the caller says.
+    // SAFETY: not NULL, no larger than an object can be, and used by nobody else as the caller promises.
     Ok(unsafe { slice::from_raw_parts_mut(data, count) })
 }
 
+/// Refuses an array that is larger than an object can be.
 fn check_size<T>(count: usize) -> Result<(), transom_status> {
     let size = count.checked_mul(size_of::<T>()).and_then(|size| isize::try_from(size).ok());
     size.map(drop).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)
 }
 
-/// A NUL-terminated text that must be UTF-8.
+/// Returns a NUL-terminated text, which must be UTF-8.
 ///
 /// # Safety
-/// `text` is NULL or NUL-terminated, and stays as it is during `'a`.
+/// `text` is NULL or NUL-terminated, and does not change during `'a`.
 pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, transom_status> {
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     let bytes = unsafe { input(text.cast(), NUL_TERMINATED) }?;
     std::str::from_utf8(bytes).map_err(|_| transom_status::TRANSOM_NOT_UTF8)
 }
 
-/// A reference from a pointer that must not be NULL.
+/// Returns a reference from a pointer that must not be NULL.
 ///
 /// # Safety
-/// `pointer` is NULL or valid during `'a`, and read only by others.
+/// `pointer` is NULL or valid during `'a`, and nobody writes through it.
 pub(crate) unsafe fn borrow<'a, T>(pointer: *const T) -> Result<&'a T, transom_status> {
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     unsafe { pointer.as_ref() }.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
 
-/// The place for a result.
+/// Returns the place for a result, which must not be NULL.
 ///
 /// # Safety
-/// `pointer` is NULL or valid for writes during `'a`, and nobody else's.
+/// `pointer` is NULL or valid for writes during `'a`, and nobody else uses it.
 pub(crate) unsafe fn place<'a, T>(pointer: *mut T) -> Result<&'a mut T, transom_status> {
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     unsafe { pointer.as_mut() }.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
 
-/// Stores a result, unless the host does not want it.
+/// Stores a result. With NULL, the host does not want the result.
 ///
 /// # Safety
 /// `pointer` is NULL or valid for writes.

@@ -21,13 +21,14 @@ pub struct transom_error {
 }
 
 impl transom_error {
+    /// Makes an error without an errno.
     fn bare(code: transom_status, message: &str) -> Self {
-        // Messages quote what the host passed in escaped: there is no NUL.
+        // A message quotes the host's texts escaped, so it has no NUL of theirs.
         let message = CString::new(message.replace('\0', "\\0")).unwrap_or_default();
         Self { code, message, errno: 0 }
     }
 
-    /// A descriptor that cannot be listened on.
+    /// The error of a descriptor that cannot be listened on.
     pub fn bad_descriptor(descriptor: i32, error: &io::Error) -> Self {
         let message = format!("descriptor {descriptor} is not a listening TCP or Unix socket: {error}");
         let bare = Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, &message);
@@ -41,7 +42,7 @@ impl transom_error {
             .into()
     }
 
-    /// A setting that there is not, or a value that it cannot have.
+    /// The error of a setting that does not exist or has an impossible value.
     pub fn bad_setting(message: &str) -> Self {
         Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, message)
     }
@@ -67,6 +68,7 @@ impl From<Error> for transom_error {
     }
 }
 
+/// Returns the status for an error of the core.
 pub(crate) fn status_of(error: &Error) -> transom_status {
     match error {
         Error::BadAddress { .. } => transom_status::TRANSOM_BAD_ADDRESS,
@@ -86,8 +88,8 @@ fn io_status(error: &io::Error) -> transom_status {
     }
 }
 
-/// Runs the body of a function that takes a `transom_error**`, with `checked!`'s
-/// manners.
+/// Runs the body of a function that takes a `transom_error **`: stores its error there, and
+/// returns the status. A panic becomes `TRANSOM_PANIC`, as with `checked!`.
 ///
 /// # Safety
 /// `place` is NULL or valid for writes.
@@ -134,7 +136,7 @@ pub unsafe extern "C" fn transom_error_errno(error: *const transom_error) -> i32
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_error_free(error: *mut transom_error) {
     if !error.is_null() {
-        // SAFETY: from `report`, and freed once, by the contract.
+        // SAFETY: it comes from a function of the library and is freed once, by the contract.
         drop(unsafe { Box::from_raw(error) });
     }
 }

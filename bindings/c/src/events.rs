@@ -59,18 +59,19 @@ pub struct transom_events {
 }
 
 impl transom_events {
-    /// The events that `pointer` is.
+    /// Returns the queue of events behind a pointer, unless this process is a fork.
     ///
     /// # Safety
-    /// It is NULL or valid during `'a`.
+    /// `pointer` is NULL or valid during `'a`.
     pub(crate) unsafe fn get<'a>(pointer: *const Self) -> Result<&'a Self, transom_status> {
-        // SAFETY: passed on.
+        // SAFETY: the caller promises it.
         let events = unsafe { borrow(pointer) }?;
         events.process.check()?;
         Ok(events)
     }
 }
 
+/// The queue behind a `transom_events`, shared with everything that it watches.
 #[derive(Default)]
 pub(crate) struct EventQueue {
     state: Mutex<EventState>,
@@ -81,13 +82,13 @@ pub(crate) struct EventQueue {
 struct EventState {
     waiting: VecDeque<Arc<Notice>>,
     closed: bool,
-    /// Threads that wait for an arrival.
+    /// The number of threads that wait for an event.
     waiters: usize,
-    /// Made when the host first asks for it.
+    /// Made when the host first asks for the descriptor.
     bell: Option<Bell>,
 }
 
-/// One event that may come, again and again, and is queued once at a time.
+/// One event that may happen several times, and is in its queue at most once.
 pub(crate) struct Notice {
     queue: Arc<EventQueue>,
     kind: transom_event_kind,
@@ -100,23 +101,24 @@ impl Notice {
         Arc::new(Self { queue: Arc::clone(queue), kind, token, queued: AtomicBool::new(false) })
     }
 
-    /// Puts the event into its queue, unless it is there.
+    /// Puts the event into its queue, unless it is there already.
     pub fn tell(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.queue.push(Arc::clone(self));
         }
     }
 
+    /// Returns `true` if the event goes to this queue.
     pub fn is_for(&self, queue: &Arc<EventQueue>) -> bool {
         Arc::ptr_eq(&self.queue, queue)
     }
 
-    /// Whether its queue has ended.
+    /// Returns `true` if the queue is closed.
     pub fn is_over(&self) -> bool {
         self.queue.lock().closed
     }
 
-    /// A waker that tells.
+    /// Returns a waker that tells the event.
     pub fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(Arc::clone(self))
     }
@@ -151,7 +153,7 @@ impl EventQueue {
         }
     }
 
-    /// Takes out events, at least one and as many as `out` has room for.
+    /// Takes events out of the queue: at least one, and as many as fit `out`.
     fn take(&self, out: &mut [transom_event], timeout: Option<Duration>) -> Result<u32, transom_status> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.lock();
@@ -161,7 +163,7 @@ impl EventQueue {
             }
             let mut count = 0;
             for (place, notice) in out.iter_mut().zip(state.waiting.iter()) {
-                // It may be queued again from here on, behind those that wait.
+                // From here on the event may be queued again, after those that wait.
                 notice.queued.store(false, Ordering::Release);
                 *place = transom_event { kind: notice.kind as i32, reserved: 0, token: notice.token };
                 count += 1;
@@ -192,18 +194,19 @@ impl EventQueue {
         }
     }
 
+    /// Ends the queue: waiting threads return, and no event comes any more.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.ring();
-        // They hold the queue, which holds them.
+        // The queue holds these, and they hold the queue: dropping them breaks the circle.
         let waiting = mem::take(&mut state.waiting);
         drop(state);
         drop(waiting);
         self.arrival.notify_all();
     }
 
-    /// A descriptor that is readable while there is something to take.
+    /// Returns a descriptor that is readable while events wait.
     fn descriptor(&self) -> io::Result<RawFd> {
         let mut state = self.lock();
         if state.bell.is_none() {
@@ -243,12 +246,13 @@ pub extern "C" fn transom_events_new() -> *mut transom_events {
 /// forked child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_events_free(events: *mut transom_events) {
-    // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone may hold its lock.
+    // SAFETY: NULL or valid, by the contract. In a forked child nothing is freed, because
+    // threads that only the parent has may hold the lock.
     if unsafe { transom_events::get(events) }.is_err() {
         return;
     }
     guard!((), {
-        // SAFETY: from `transom_events_new`, and freed once, by the contract.
+        // SAFETY: it comes from `transom_events_new` and is freed once, by the contract.
         let events = unsafe { Box::from_raw(events) };
         events.queue.close();
         drop(events);
@@ -287,7 +291,7 @@ pub unsafe extern "C" fn transom_events_next(
 ) -> transom_status {
     checked!({
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        // SAFETY: each NULL or valid, by the contract; numbers may hold anything.
+        // SAFETY: each NULL or valid, by the contract; numbers may have any value.
         let (events, out, count) = unsafe { (transom_events::get(events)?, room(out, max)?, place(count)?) };
         *count = 0;
         let timeout = duration(timeout_ms)?;

@@ -1,4 +1,4 @@
-//! A request under way, as the library keeps it while the host has a handle to it.
+//! A request that the host has not answered yet, kept in a table under its handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +9,17 @@ use crate::request::transom_request;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 
-/// Every request that the host may still answer. One table for all servers of
-/// the process, since a handle says nothing of the server it came from.
+/// Every request that the host may still answer. All servers of the process share the table,
+/// because a handle does not tell which server it came from.
 pub(crate) static EXCHANGES: Table<Exchange> = Table::new();
 
-/// The right to answer, and what the host may read until it has answered.
+/// The right to answer, and the request, which the host may read until it has answered.
 pub(crate) struct Exchange {
     pub responder: Responder,
-    /// `None` if the host has a packed copy.
+    /// `None` for a pulled request, of which the host has a packed copy.
     #[expect(dead_code, reason = "held for the pointer that the host has")]
     pub request: Option<Arc<transom_request>>,
-    /// Events tell of it.
+    /// True once events report on the request.
     watched: AtomicBool,
 }
 
@@ -28,55 +28,54 @@ impl Exchange {
         Self { responder, request, watched: AtomicBool::new(false) }
     }
 
-    /// Whether nobody has watched it yet.
+    /// Returns `true` in the first call only.
     pub fn begin_watch(&self) -> bool {
         !self.watched.swap(true, Ordering::AcqRel)
     }
 
-    /// Answers it.
+    /// Sends the response.
     pub fn send(self, response: Response) -> Result<(), transom_status> {
         self.responder.send(response).map_err(|_gone| transom_status::TRANSOM_GONE)
     }
 }
 
-/// An exchange that nobody in the host knows of yet. Dropped, it is answered
-/// with 503: it never got as far as the host.
+/// A request that the host has not been given yet. If it is dropped, the client gets a 503.
 pub(crate) struct Unclaimed(Option<Handle>);
 
 impl Unclaimed {
-    /// Puts it into the table; a full table answers it with 503 right away.
+    /// Puts the request into the table. If the table is full, sends a 503 and returns `None`.
     pub fn new(exchange: Exchange) -> Option<Self> {
         match EXCHANGES.insert(exchange) {
             Ok(handle) => Some(Self(Some(handle))),
             Err(exchange) => {
                 log::error!(target: "transom", "too many requests wait for an answer");
-                // An answer too late is what it is.
+                // If nobody waits for it any more, there is nobody to tell.
                 let _ = exchange.send(unavailable());
                 None
             }
         }
     }
 
-    /// Whether nobody waits for an answer any more.
+    /// Returns `true` if nobody waits for the response any more.
     pub fn is_over(&self) -> bool {
         let over = self.0.map(|handle| EXCHANGES.look(handle, |exchange| exchange.responder.is_over()));
         !matches!(over, Some(Ok(false)))
     }
 
-    /// Answers it with the response to that verdict.
+    /// Sends the response for `reject`.
     pub fn refuse(mut self, reject: Reject) {
         if let Some(exchange) = self.0.take().and_then(|handle| EXCHANGES.take(handle).ok()) {
-            // If nobody waits any more, all the better.
+            // If nobody waits for it any more, there is nobody to tell.
             let _ = exchange.send(reject.into_response());
         }
     }
 
-    /// Hands it to the host.
+    /// Gives the request to the host, which gets the handle.
     pub fn claim(mut self) -> Option<Handle> {
         self.0.take()
     }
 
-    /// What it will be to the host.
+    /// Returns the token of the request.
     pub fn token(&self) -> u64 {
         self.0.map_or(0, Handle::to_token)
     }
@@ -85,13 +84,13 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(exchange) = self.0.take().and_then(|handle| EXCHANGES.take(handle).ok()) {
-            // If nobody waits any more, all the better.
+            // If nobody waits for it any more, there is nobody to tell.
             let _ = exchange.send(unavailable());
         }
     }
 }
 
-/// The answer when the host cannot take more.
+/// The response when there is no room for another request.
 pub(crate) fn unavailable() -> Response {
     Reject::PoolFull.into_response()
 }

@@ -10,7 +10,7 @@ use crate::exchange::EXCHANGES;
 use crate::responder::{handle, head, transom_header, transom_responder};
 use crate::status::transom_status;
 
-/// The length that says "up to the end".
+/// `TRANSOM_TO_END`: the part reaches to the end of the file.
 const TO_END: u64 = u64::MAX;
 
 /// Like transom_responder_send, but the body is a part of a regular file: `length` bytes from
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn transom_responder_send_file(
     length: u64,
 ) -> transom_status {
     checked!({
-        // SAFETY: by the contract the host gives it up.
+        // SAFETY: the host gives the descriptor up, by the contract.
         let file = unsafe { take(fd) }?;
         let handle = handle(responder)?;
         // SAFETY: NULL or valid, by the contract.
@@ -53,19 +53,20 @@ pub unsafe extern "C" fn transom_responder_send_file(
     })
 }
 
-/// A descriptor as a file of ours.
+/// Takes a descriptor over as a file.
 ///
 /// # Safety
-/// If it is an open descriptor, the caller gives it up.
+/// If `descriptor` is open, the caller gives it up.
 unsafe fn take(descriptor: RawFd) -> Result<File, transom_status> {
-    // SAFETY: no pointers are involved, and a bad descriptor is an error.
+    // SAFETY: the call takes no pointers, and a bad descriptor is an error.
     if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
         return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
     }
-    // SAFETY: it is open, and the caller's to give.
+    // SAFETY: it is open, and the caller gives it up.
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
+/// Returns the part of the file as a body.
 fn part(file: File, offset: u64, length: u64) -> io::Result<Body> {
     let end = match length {
         TO_END if offset == 0 => return Body::file(file),

@@ -1,12 +1,12 @@
-//! The guards every entry point's body runs in: a panic never crosses into C.
+//! The guards around every exported function: they keep panics out of C.
 
-/// Runs the body; a panic in it becomes `$on_panic`.
+/// Runs the body, and returns `$on_panic` if it panics.
 macro_rules! guard {
     ($on_panic:expr, $body:block) => {
         match ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| $body)) {
             Ok(value) => value,
             Err(payload) => {
-                // Its destructor could panic again; a leak is the lesser evil.
+                // The destructor of the payload could panic again, so it is leaked.
                 ::std::mem::forget(payload);
                 $on_panic
             }
@@ -14,8 +14,8 @@ macro_rules! guard {
     };
 }
 
-/// Runs a body that may leave early with `?` and a status, and makes a status
-/// of it: `TRANSOM_OK` at its end, `TRANSOM_PANIC` after a panic.
+/// Runs a body in which `?` returns a status. Returns `TRANSOM_OK` at its end, and
+/// `TRANSOM_PANIC` if it panics.
 macro_rules! checked {
     ($body:block) => {
         guard!($crate::status::transom_status::TRANSOM_PANIC, {

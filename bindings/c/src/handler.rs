@@ -1,4 +1,4 @@
-//! Request handlers of the host, and the calls of them.
+//! Handlers of the host, and how they are called.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -22,16 +22,15 @@ pub type transom_handler = Option<
     ),
 >;
 
-/// A route's handler.
+/// A handler of the host with its user data.
 pub(crate) struct HostHandler {
     pub function: unsafe extern "C" fn(*mut c_void, *const transom_request, *mut transom_responder),
     pub user_data: UserData,
-    /// It never blocks, so the thread that serves the connection may run it.
+    /// True if the handler never blocks: the thread that serves the connection then runs it.
     pub inline: bool,
 }
 
-/// One call of it, ahead. Dropped before it was made, the request is answered
-/// with 503.
+/// A call of a handler that is to be made. If it is dropped before, the client gets a 503.
 struct Call {
     handler: Arc<HostHandler>,
     request: Arc<transom_request>,
@@ -43,15 +42,15 @@ impl Call {
         let Self { handler, request, exchange } = self;
         if let Some(handle) = exchange.claim() {
             let responder = Handle::to_pointer(handle);
-            // SAFETY: the host's function with its user data, by the contract
-            // callable on any thread; `request` is held until it has returned.
+            // SAFETY: the host's function with its user data; by the contract, any thread may
+            // call it. `request` is held until the function has returned.
             unsafe { (handler.function)(handler.user_data.pointer(), &raw const *request, responder) }
         }
     }
 }
 
 impl HostHandler {
-    /// Calls it with that request.
+    /// Calls the handler, on this thread or on the pool, and returns the reply that it will give.
     pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
         let (responder, reply) = Reply::later(&request);
         let request = Arc::new(transom_request::new(request));
@@ -61,7 +60,7 @@ impl HostHandler {
             if self.inline {
                 call.make();
             } else if let Err(full) = context.run_blocking(move || call.make()) {
-                // In this order, the call knows that nobody waits for it.
+                // Dropped before the call, which then finds that nobody waits for its response.
                 drop(reply);
                 return Reply::now(full);
             }

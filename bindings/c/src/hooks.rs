@@ -1,23 +1,24 @@
-//! What the host wants to run on each thread of a server.
+//! The thread hooks: functions of the host for the start and the end of a server's threads.
 
 use std::sync::Arc;
 
 use crate::user_data::{UserData, transom_callback};
 
-/// The host's functions for a thread's start and end.
+/// The two functions of the host, with their user data.
 pub(crate) struct Hooks {
     pub start: transom_callback,
     pub stop: transom_callback,
     pub user_data: UserData,
 }
 
-/// A thread that has run the first and will run the second when it ends.
+/// A thread that has run `start`. Dropping this runs `stop`.
 pub(crate) struct HookedThread(Arc<Hooks>);
 
 impl Hooks {
+    /// Runs `start` on this thread.
     pub fn enter(self: Arc<Self>) -> HookedThread {
         if let Some(start) = self.start {
-            // SAFETY: the host's function with its user data, by the contract callable on any thread.
+            // SAFETY: the host's function with its user data; by the contract, any thread may call it.
             unsafe { start(self.user_data.pointer()) }
         }
         HookedThread(self)
@@ -27,7 +28,7 @@ impl Hooks {
 impl Drop for HookedThread {
     fn drop(&mut self) {
         if let Some(stop) = self.0.stop {
-            // SAFETY: as for the start.
+            // SAFETY: as for `start`.
             unsafe { stop(self.0.user_data.pointer()) }
         }
     }

@@ -1,10 +1,10 @@
-//! The C face of Transom: every `extern "C"` function of `transom.h`, and all
-//! the unsafe code there is.
+//! The C interface of Transom: every `extern "C"` function of `transom.h`, and all unsafe
+//! code of the project.
 //!
-//! It knows the public API of the `transom` crate and nothing more. The
-//! contract that callers rely on (ownership, threads, errors, lifetime) is the
-//! comment at the top of the header; doc comments of public items here *are*
-//! the header's comments, written for the C programmer who reads them there.
+//! It uses the public API of the `transom` crate only. The comment at the top of the header
+//! (in `cbindgen.toml`) is the contract with the host: ownership, threads, errors, lifetimes.
+//! `SAFETY` comments call it "the contract". The doc comments of public items become the
+//! comments of the header, and are written for C programmers.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::undocumented_unsafe_blocks)]

@@ -1,4 +1,4 @@
-//! Log messages that wait until the host takes them.
+//! The queue of log messages that the host takes with `transom_log_next`.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -10,22 +10,23 @@ use log::{Level, LevelFilter};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::status::transom_status;
 
-/// Messages that are kept.
+/// The number of messages that are kept.
 const MOST: usize = 1024;
-/// Bytes of a message that are kept.
+/// The bytes of a message that are kept.
 const LONGEST: usize = 4096;
 
+/// The queue.
 pub(crate) struct LogQueue {
-    /// The highest level that somebody wants; to look at before a lock is taken.
+    /// The highest level that an event queue asked for, read without the lock.
     level: AtomicUsize,
     state: Mutex<LogState>,
 }
 
 struct LogState {
     messages: VecDeque<(Level, String)>,
-    /// How many were lost behind the last of them.
+    /// The number of messages that were lost since the last one in `messages`.
     lost: u64,
-    /// Who is told.
+    /// The events that are told of messages, each with the highest level that it is for.
     listeners: Vec<(LevelFilter, Arc<Notice>)>,
 }
 
@@ -35,15 +36,16 @@ impl LogQueue {
         Self { level: AtomicUsize::new(LevelFilter::Off as usize), state: Mutex::new(state) }
     }
 
+    /// Returns the highest level that an event queue asked for.
     pub fn level(&self) -> LevelFilter {
         let level = self.level.load(Ordering::Relaxed);
         LevelFilter::iter().find(|filter| *filter as usize == level).unwrap_or(LevelFilter::Off)
     }
 
-    /// Tells these events of messages up to that level from now on.
+    /// Tells `events` of messages up to `level` from now on; `Off` ends that.
     pub fn set_listener(&self, events: &Arc<EventQueue>, level: LevelFilter) {
         let mut state = self.lock();
-        // Those that have ended are let go too.
+        // Event queues that were closed are removed too.
         let (gone, mut rest): (Vec<_>, Vec<_>) = mem::take(&mut state.listeners)
             .into_iter()
             .partition(|(_, notice)| notice.is_for(events) || notice.is_over());
@@ -63,13 +65,13 @@ impl LogQueue {
         }
     }
 
-    /// Takes a message in.
+    /// Adds a message, and tells the events.
     pub fn push(&self, level: Level, message: String) {
         let message = presentable(message);
         let mut state = self.lock();
         state.listeners.retain(|(_, notice)| !notice.is_over());
         if state.listeners.is_empty() {
-            // Who freed the events may not have said so here.
+            // The last event queue was freed without turning its messages off.
             self.level.store(LevelFilter::Off as usize, Ordering::Relaxed);
         }
         if state.messages.len() >= MOST {
@@ -85,7 +87,7 @@ impl LogQueue {
         }
     }
 
-    /// Gives the oldest message to `take`, and drops it unless that is an error.
+    /// Passes the oldest message to `take`, and removes it if `take` succeeds.
     pub fn take(
         &self,
         take: impl FnOnce(Level, &str) -> Result<(), transom_status>,
@@ -108,7 +110,7 @@ impl LogQueue {
 }
 
 impl LogState {
-    /// Puts a message in the place of those that were lost.
+    /// Adds a message that says how many messages were lost.
     fn account_for_lost(&mut self) {
         let lost = mem::take(&mut self.lost);
         if lost > 0 {
@@ -118,7 +120,7 @@ impl LogState {
     }
 }
 
-/// The message as one line, of limited length.
+/// Returns the message as one line of limited length.
 fn presentable(mut message: String) -> String {
     if message.contains(|c: char| c.is_control()) {
         let mut escaped = String::with_capacity(message.len() + 16);

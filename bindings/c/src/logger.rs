@@ -39,7 +39,7 @@ impl Logger {
     fn listen(&'static self) -> Result<(), transom_status> {
         static INSTALLED: OnceLock<bool> = OnceLock::new();
         if !INSTALLED.get_or_init(|| log::set_logger(self).is_ok()) {
-            // Only another logger in this very library could stand in the way, and it has none.
+            // Only another logger in this library could have been set before, and it has none.
             return Err(transom_status::TRANSOM_PANIC);
         }
         log::set_max_level(if self.callback.get().is_some() {
@@ -69,7 +69,7 @@ impl Log for Logger {
         if let Some(LogFunction { function, user_data }) = callback
             && let Ok(message) = CString::new(message.replace('\0', "\\0"))
         {
-            // SAFETY: the host's function with its user data, by the contract callable on any thread.
+            // SAFETY: the host's function with its user data; by the contract, any thread may call it.
             unsafe { function(user_data.pointer(), record.level() as i32, message.as_ptr()) }
         }
         if queued {

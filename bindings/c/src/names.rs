@@ -1,6 +1,7 @@
-//! What is said of a name that there is not.
+//! The sentence about an unknown name.
 
-/// Says that there is no `kind` of that name, which names there are, and which may have been meant.
+/// Returns a sentence which says that there is no `kind` called `name`, suggests the closest
+/// of the known names, and lists them all.
 pub(crate) fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let known: Vec<_> = known.collect();
     let closest = known.iter().map(|known| (distance(name, known), *known)).min();
@@ -13,7 +14,8 @@ pub(crate) fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'stat
     format!("there is no {kind} '{}'.{meant} There are: {}", name.escape_debug(), known.join(", "))
 }
 
-/// How many letters are to be added, left out or changed to make one of the other.
+/// Returns the number of letters to insert, delete or replace to turn one text into the other
+/// (the Levenshtein distance).
 fn distance(one: &str, other: &str) -> usize {
     let other = other.as_bytes();
     let mut row: Vec<usize> = (0..=other.len()).collect();

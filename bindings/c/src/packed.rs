@@ -1,5 +1,5 @@
-//! Packed records: many requests, or many answers, in one buffer. Native byte
-//! order; each record starts at a multiple of 8 from the buffer's start.
+//! Packed records: many requests, or many responses, in one buffer. Numbers are in the byte
+//! order of the machine, and each record starts at a multiple of 8 bytes.
 
 use std::io::Write;
 
@@ -8,29 +8,30 @@ use transom::Request;
 use crate::request::version;
 use crate::status::transom_status;
 
-/// What a request may weigh to be sure of a place in a record with its 32-bit
-/// length: the rest of that is for parameters and their lengths, and padding.
+/// The most bytes of a request that surely fit a record, whose length has 32 bits. The other
+/// half is for the parameters, their lengths, and padding.
 const WEIGHT_LIMIT: usize = 1 << 31;
 
 const REQUEST_HEADER: usize = 56;
 const RESPONSE_HEADER: usize = 32;
 const ALIGNMENT: usize = 8;
 
-/// Set in a request record's flags if its target has a '?'.
+/// A flag of a request record: the target has a '?'.
 const HAS_QUERY: u16 = 1;
 
-/// Whether there is a record that can hold the request.
+/// Returns `true` if the request fits a record.
 pub(crate) fn fits(request: &Request) -> bool {
     let target = request.target().as_str().len();
     weighs_little(request.bytes().len(), request.headers().as_wire().len(), target)
 }
 
-/// A record holds the target in whole and in parts, parameters among them.
+/// Returns `true` if parts of these lengths fit a record. The target counts three times: as
+/// a whole, as path and query, and as parameters.
 fn weighs_little(body: usize, headers: usize, target: usize) -> bool {
     body.saturating_add(headers).saturating_add(target.saturating_mul(3)) <= WEIGHT_LIMIT
 }
 
-/// Writes request records one behind the other.
+/// Writes request records into a buffer, one after another.
 pub(crate) struct Packer<'a> {
     buffer: &'a mut [u8],
     used: usize,
@@ -41,12 +42,12 @@ impl<'a> Packer<'a> {
         Self { buffer, used: 0 }
     }
 
-    /// The bytes written so far.
+    /// Returns the number of bytes written so far.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// Writes a record; if there is no room for it, says how much it needs.
+    /// Writes a record. If there is no room, returns the length that the record needs.
     pub fn push(&mut self, token: u64, route_id: u32, request: &Request) -> Result<(), usize> {
         let peer = request.peer().to_string();
         let method = request.method().as_str();
@@ -71,7 +72,7 @@ impl<'a> Packer<'a> {
             return Err(length);
         };
         let mut put = |bytes: &[u8]| {
-            // A slice takes all there is room for, and never fails; it was measured.
+            // Writing to a slice never fails, and the room was computed from these parts.
             let _ = room.write(bytes);
         };
         put(&narrow(length).to_ne_bytes());
@@ -100,17 +101,17 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Lengths are bounded by `WEIGHT_LIMIT`.
+/// Converts a length, which `WEIGHT_LIMIT` bounds.
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// One answer out of a packed buffer.
+/// A response record in a packed buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResponseRecord<'a> {
     pub token: u64,
     pub status: u16,
-    /// "name: value" lines.
+    /// Lines of "name: value".
     pub headers: &'a [u8],
     pub body: &'a [u8],
 }
@@ -141,6 +142,7 @@ impl<'a> ResponseRecord<'a> {
     }
 }
 
+/// Returns the bytes of one header field of the record.
 fn field<const N: usize>(header: &[u8; RESPONSE_HEADER], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&header[at..at + N]);

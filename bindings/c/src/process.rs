@@ -1,4 +1,4 @@
-//! The process around the library: signals and forks.
+//! The process around the library: its signals and its forks.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -9,46 +9,48 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::status::transom_status;
 
-/// How many forks lie between the process that loaded the library and this one.
+/// The number of forks between the process that loaded the library and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
+/// Runs in the child of each fork.
 extern "C" fn count_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The process something belongs to. Asking costs one load: a process id would
-/// cost a system call at each entry point.
+/// The process that an object belongs to. The check costs one load; getpid(2) would cost a
+/// system call in every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
 impl Process {
-    /// This one.
+    /// Returns this process.
     pub fn current() -> Self {
         static WATCH: Once = Once::new();
         WATCH.call_once(|| {
-            // SAFETY: the handler is one atomic addition, which may run in a
-            // child of fork; the library is never unloaded (`-z nodelete`).
-            // Without memory for it forks would go unnoticed, nothing worse.
+            // SAFETY: the handler is one atomic addition, which is allowed in the child of a
+            // fork, and the library is never unloaded (`-z nodelete`). If there is no memory
+            // to register it, forks go unnoticed.
             unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
         });
         Self(GENERATION.load(Ordering::Relaxed))
     }
 
-    /// Whether this is the process.
+    /// Returns `TRANSOM_FORKED` unless this is the current process.
     pub fn check(self) -> Result<(), transom_status> {
         if self == Self::current() { Ok(()) } else { Err(transom_status::TRANSOM_FORKED) }
     }
 }
 
-/// The process that something belongs to while it is used: how often it is, and by which.
+/// The process that uses an object now, and how many uses there are.
 pub(crate) struct Owner(AtomicU64);
 
 impl Owner {
+    /// No process uses the object.
     pub const fn nobody() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Uses it, unless another process does.
+    /// Adds a use, unless another process uses the object.
     pub fn claim(&self) -> Result<(), transom_status> {
         let Process(own) = Process::current();
         let claimed = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
@@ -58,12 +60,12 @@ impl Owner {
         claimed.map(drop).map_err(|_| transom_status::TRANSOM_FORKED)
     }
 
-    /// Uses it no more.
+    /// Removes a use.
     pub fn give_up(&self) {
         self.0.fetch_sub(1 << 32, Ordering::AcqRel);
     }
 
-    /// Whether no other process uses it.
+    /// Returns `TRANSOM_FORKED` if another process uses the object.
     pub fn check(&self) -> Result<(), transom_status> {
         match Self::parts(self.0.load(Ordering::Acquire)) {
             (0, _) => Ok(()),
@@ -71,29 +73,30 @@ impl Owner {
         }
     }
 
+    /// Returns the number of uses, and the process.
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
     fn parts(state: u64) -> (u32, u32) {
         ((state >> 32) as u32, state as u32)
     }
 }
 
-/// The process that servers run in. What all servers share (the tables of requests and
-/// writers) has locks, which may be taken when the process is forked, and which nobody
-/// gives back in the child: a server that is started there could hang.
+/// The process in which servers run. All servers share the tables of requests and writers. A
+/// fork may happen while a thread holds one of their locks, and in the child nobody releases
+/// it: a server that is started there could hang.
 pub(crate) static HOST: Owner = Owner::nobody();
 
-/// What a thread raises by a fault of its own. Where these are blocked, the
-/// system ends the process without running the host's handler for them, which
-/// virtual machines and crash reporters live by.
+/// The signals that report a fault of the thread itself. If a thread blocks them, the system
+/// ends the process and does not run the host's handler, which virtual machines and crash
+/// reporters need.
 const FAULTS: [i32; 6] =
     [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
 
-/// Blocks every signal on this thread but its own faults; the mask from before.
+/// Blocks every signal on this thread except `FAULTS`, and returns the mask from before.
 pub(crate) fn block_signals() -> libc::sigset_t {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
-    // SAFETY: `sigfillset` initializes `all`; the empty set that
-    // `sigemptyset` makes of `before` stays if `pthread_sigmask` should fail.
+    // SAFETY: `sigfillset` initializes `all`, and `sigemptyset` initializes `before`, which
+    // stays empty if `pthread_sigmask` fails.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         for fault in FAULTS {
@@ -105,13 +108,13 @@ pub(crate) fn block_signals() -> libc::sigset_t {
     }
 }
 
-/// Runs something that may start threads: they inherit a mask that blocks
-/// signals, and this thread has its own back afterwards.
+/// Runs a function that may start threads, which inherit a mask that blocks signals. This
+/// thread then gets its own mask back.
 pub(crate) fn with_signals_blocked<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {
         fn drop(&mut self) {
-            // SAFETY: the mask is the one this thread had.
+            // SAFETY: the pointer is to the mask that this thread had.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
         }
     }
@@ -119,7 +122,7 @@ pub(crate) fn with_signals_blocked<R>(run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// Starts a thread of the library's own.
+/// Starts a thread of the library.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     with_signals_blocked(|| Builder::new().name(name.into()).spawn(run))
 }

@@ -72,7 +72,7 @@ pub unsafe extern "C" fn transom_server_next_batch(
     })
 }
 
-/// One try: all that was taken may turn out to have nobody waiting any more.
+/// Fetches requests once. Returns 0 if nobody waits any more for those that were queued.
 fn fetch(
     queue: &PullQueue,
     buf: &mut [u8],
@@ -192,6 +192,7 @@ pub unsafe extern "C" fn transom_server_respond_batch(
     })
 }
 
+/// Sends one response, and returns its outcome.
 fn answer(answer: &ResponseRecord<'_>) -> transom_status {
     let Some(handle) = Handle::from_token(answer.token) else {
         return transom_status::TRANSOM_ALREADY_ANSWERED;
@@ -207,6 +208,7 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
     exchange.send(response).err().unwrap_or(fault)
 }
 
+/// Makes the response of a record, without its body framing.
 fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
     let mut response = Response::new(status_code(answer.status)?);
     *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error))?;

@@ -13,13 +13,14 @@ use crate::exchange::{Exchange, Unclaimed};
 use crate::packed;
 use crate::status::transom_status;
 
-/// A request that waits.
+/// A request in the queue.
 pub(crate) struct Pending {
     pub exchange: Unclaimed,
     pub route_id: u32,
     pub request: Request,
 }
 
+/// The queue of one server.
 #[derive(Default)]
 pub(crate) struct PullQueue {
     state: Mutex<PullState>,
@@ -30,9 +31,9 @@ struct PullState {
     waiting: VecDeque<Pending>,
     limit: usize,
     closed: bool,
-    /// Threads that wait for an arrival.
+    /// The number of threads that wait for a request.
     pullers: usize,
-    /// Made when the host first asks for it.
+    /// Made when the host first asks for the descriptor.
     event: Option<Bell>,
 }
 
@@ -44,11 +45,12 @@ impl Default for PullState {
 }
 
 impl PullQueue {
+    /// Sets how many requests may wait.
     pub fn set_limit(&self, limit: usize) {
         self.lock().limit = limit;
     }
 
-    /// Takes a request in, as a route's handler.
+    /// Queues a request, as the handler of a pull route.
     pub fn call(&self, route_id: u32, request: Request) -> Reply {
         if !packed::fits(&request) {
             return Reply::now(Response::plain(StatusCode::PAYLOAD_TOO_LARGE));
@@ -60,7 +62,7 @@ impl PullQueue {
         reply
     }
 
-    /// Takes a request in; one that finds no room is dropped, which answers it.
+    /// Queues a request. If the queue is full or closed, the client gets a 503.
     fn push(&self, pending: Pending) {
         let mut state = self.lock();
         if state.closed || state.waiting.len() >= state.limit {
@@ -79,7 +81,7 @@ impl PullQueue {
         }
     }
 
-    /// Takes out up to `max` requests, at least one; waits for it if there is none.
+    /// Takes up to `max` requests. Waits until there is one.
     pub fn take(&self, max: usize, timeout: Option<Duration>) -> Result<VecDeque<Pending>, transom_status> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.lock();
@@ -108,14 +110,14 @@ impl PullQueue {
         }
     }
 
-    /// Puts back, in front, what was taken too much.
+    /// Puts requests that were taken back to the front.
     pub fn put_back(&self, mut rest: VecDeque<Pending>) {
         if rest.is_empty() {
             return;
         }
         let mut state = self.lock();
         if state.closed {
-            // Nobody waits for these any more.
+            // The server has stopped: nobody waits for these.
             drop(state);
             drop(rest);
             return;
@@ -127,8 +129,7 @@ impl PullQueue {
         self.arrival.notify_all();
     }
 
-    /// No requests any more: the server has stopped. Those still here have
-    /// nobody waiting for them.
+    /// Ends the queue when the server has stopped. Nobody waits for the requests that it holds.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -139,7 +140,7 @@ impl PullQueue {
         drop(left);
     }
 
-    /// A descriptor that is readable while there is something to take.
+    /// Returns a descriptor that is readable while requests wait.
     pub fn event(&self) -> io::Result<RawFd> {
         let mut state = self.lock();
         if state.event.is_none() {
@@ -164,7 +165,7 @@ impl PullState {
         }
     }
 
-    /// Makes it unreadable, if nothing is left to take.
+    /// Makes the descriptor unreadable, if no request is left.
     fn quiet(&self) {
         if let Some(event) = &self.event
             && self.waiting.is_empty()

@@ -15,7 +15,7 @@ use crate::status::transom_status;
 /// a request at the same time.
 pub struct transom_request {
     request: Request,
-    /// Its text, written when it is first asked for.
+    /// The address of the peer as text, made when the host first asks for it.
     peer: OnceLock<String>,
 }
 
@@ -29,10 +29,10 @@ impl transom_request {
     }
 }
 
-/// The part that `get` picks, or absent.
+/// Returns the part of a request that `get` picks.
 ///
 /// # Safety
-/// `request` is NULL or valid.
+/// `request` is NULL or valid during `'a`.
 unsafe fn part<'a>(
     request: *const transom_request,
     get: impl FnOnce(&'a transom_request) -> Option<&'a [u8]>,
@@ -109,6 +109,7 @@ pub unsafe extern "C" fn transom_request_version(request: *const transom_request
     })
 }
 
+/// Returns the version of HTTP as two digits.
 pub(crate) fn version(request: &Request) -> u16 {
     if request.version() == Version::HTTP_10 { 10 } else { 11 }
 }
@@ -120,7 +121,7 @@ pub unsafe extern "C" fn transom_request_header(
     request: *const transom_request,
     name: *const c_char,
 ) -> transom_bytes {
-    // SAFETY: both NULL or valid, by the contract.
+    // SAFETY: each NULL or valid, by the contract.
     unsafe { part(request, |it| it.request.headers().get_bytes(name_of(name)?)) }
 }
 
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn transom_request_param(
     request: *const transom_request,
     name: *const c_char,
 ) -> transom_bytes {
-    // SAFETY: both NULL or valid, by the contract.
+    // SAFETY: each NULL or valid, by the contract.
     unsafe { part(request, |it| it.request.params().get_bytes(name_of(name)?)) }
 }
 
@@ -196,8 +197,8 @@ pub unsafe extern "C" fn transom_request_param_at(
     })
 }
 
-/// Writes a name and a value, or that both are absent. The places may be one,
-/// where the host wants only the value.
+/// Stores a name and a value, or that both are absent. The two places may be the same: a host
+/// that only wants the value may pass one place twice.
 ///
 /// # Safety
 /// `name` and `value` are NULL or valid for writes.
@@ -210,7 +211,7 @@ unsafe fn put_pair(
         return Err(transom_status::TRANSOM_NULL_ARGUMENT);
     }
     let (found_name, found_value) = found.unzip();
-    // SAFETY: not NULL, and valid as the caller says.
+    // SAFETY: not NULL, and valid as the caller promises.
     unsafe {
         name.write(found_name.map(str::as_bytes).into());
         value.write(found_value.into());
@@ -218,11 +219,11 @@ unsafe fn put_pair(
     Ok(())
 }
 
-/// A name to look for; one that is NULL or not UTF-8 is the name of nothing.
+/// Returns a name to look up. NULL, and a name that is not UTF-8, name nothing.
 ///
 /// # Safety
 /// `name` is NULL or NUL-terminated.
 unsafe fn name_of<'a>(name: *const c_char) -> Option<&'a str> {
-    // SAFETY: passed on, NULL excluded.
+    // SAFETY: not NULL, and NUL-terminated as the caller promises.
     (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_str().ok()).flatten()
 }

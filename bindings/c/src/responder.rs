@@ -33,28 +33,28 @@ pub struct transom_header {
     pub value: *const c_char,
 }
 
+/// Returns the status code, if it is one of a final response.
 pub(crate) fn status_code(status: u16) -> Result<StatusCode, transom_status> {
     let code = (200..600).contains(&status).then(|| StatusCode::from_u16(status).ok()).flatten();
     code.ok_or(transom_status::TRANSOM_BAD_STATUS_CODE)
 }
 
-/// A response's head, checked.
+/// Returns a response with this status code and these header fields, after checking them.
 ///
 /// # Safety
-/// `headers` is NULL or points to `count` elements, whose texts are NULL or
-/// NUL-terminated.
+/// `headers` is NULL or points to `count` elements, whose texts are NULL or NUL-terminated.
 pub(crate) unsafe fn head(
     status: u16,
     headers: *const transom_header,
     count: usize,
 ) -> Result<Response, transom_status> {
     let mut response = Response::new(status_code(status)?);
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     for header in unsafe { array(headers, count) }? {
         if header.name.is_null() || header.value.is_null() {
             return Err(transom_status::TRANSOM_NULL_ARGUMENT);
         }
-        // SAFETY: not NULL, and NUL-terminated as the caller says.
+        // SAFETY: not NULL, and NUL-terminated as the caller promises.
         let (name, value) = unsafe { (CStr::from_ptr(header.name), CStr::from_ptr(header.value)) };
         let name = name.to_str().map_err(|_| transom_status::TRANSOM_BAD_HEADER)?;
         response.headers_mut().append(name, value.to_bytes()).map_err(|error| bad_header(&error))?;
@@ -63,12 +63,13 @@ pub(crate) unsafe fn head(
     Ok(response)
 }
 
-/// The status for a field that cannot be sent; the log says why.
+/// Logs why a header field cannot be sent, and returns the status.
 pub(crate) fn bad_header(error: &InvalidHeader) -> transom_status {
     log::error!(target: "transom", "an answer was refused: {error}");
     transom_status::TRANSOM_BAD_HEADER
 }
 
+/// Returns the handle behind the pointer.
 pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
     Handle::from_pointer(responder).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn transom_responder_send(
     })
 }
 
-/// The host's bytes as a body.
+/// A body in memory of the host.
 struct Owned {
     data: *const u8,
     len: usize,
@@ -146,13 +147,13 @@ struct Owned {
     _user_data: UserData,
 }
 
-// SAFETY: the bytes are the host's gift: nobody changes them, and they may be
-// read and freed on any thread.
+// SAFETY: by the contract nobody changes the bytes, and any thread may read and free them.
 unsafe impl Send for Owned {}
 
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: checked when it was made, and there until `_user_data` goes.
+        // SAFETY: `input` has checked pointer and length, and the bytes stay until `_user_data`
+        // is dropped.
         unsafe { slice::from_raw_parts(self.data, self.len) }
     }
 }
@@ -209,7 +210,7 @@ pub unsafe extern "C" fn transom_responder_start(
         let exchange = EXCHANGES.take(handle)?;
         let (body_writer, body) = Body::channel();
         if let Err(status) = exchange.send(head.body(body)) {
-            // Nobody reads it, so it is no body that breaks off.
+            // Nobody reads the body, so the log need not say that it broke off.
             let _ = body_writer.finish();
             return Err(status);
         }
@@ -279,9 +280,9 @@ pub unsafe extern "C" fn transom_responder_on_gone(
     })
 }
 
-/// A watch for a client that leaves. While it is being registered a lock is
-/// held, under which the host must not be called: one that fires then leaves
-/// the call to who registers it.
+/// A function of the host to call when the client leaves. A lock is held while it is
+/// registered, and the host must not be called under a lock. So if the client leaves
+/// meanwhile, the call is made after the registration.
 struct GoneCallback {
     function: unsafe extern "C" fn(*mut c_void),
     user_data: UserData,
@@ -293,12 +294,14 @@ const ARMED: u8 = 1;
 const FIRED: u8 = 2;
 
 impl GoneCallback {
+    /// Calls the function now, or leaves that to `arm`.
     fn fire(&self) {
         if self.state.swap(FIRED, Ordering::AcqRel) == ARMED {
             self.call();
         }
     }
 
+    /// Ends the registration. Calls the function if the client has left since it began.
     fn arm(&self) {
         if self.state.compare_exchange(REGISTERING, ARMED, Ordering::AcqRel, Ordering::Acquire).is_err() {
             self.call();
@@ -306,7 +309,7 @@ impl GoneCallback {
     }
 
     fn call(&self) {
-        // SAFETY: the host's function with its user data, by the contract callable on any thread.
+        // SAFETY: the host's function with its user data; by the contract, any thread may call it.
         unsafe { (self.function)(self.user_data.pointer()) }
     }
 }

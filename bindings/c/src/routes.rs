@@ -14,7 +14,7 @@ use crate::setup::Endpoint;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_free_fn};
 
-/// Where a route stands.
+/// The method and the pattern of a route, as the host passes them.
 #[derive(Clone, Copy)]
 struct RouteTexts {
     method: *const c_char,
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn transom_server_route(
     free_fn: transom_free_fn,
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     unsafe { register(server, Some(RouteTexts { method, pattern }), handler, user_data, false) }
 }
 
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn transom_server_route_inline(
     free_fn: transom_free_fn,
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     unsafe { register(server, Some(RouteTexts { method, pattern }), handler, user_data, true) }
 }
 
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn transom_server_fallback(
     free_fn: transom_free_fn,
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     unsafe { register(server, None, handler, user_data, false) }
 }
 
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn transom_server_route_pull(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         let endpoint = Endpoint::Pull { queue: Arc::clone(&server.queue), route_id };
-        // SAFETY: passed on.
+        // SAFETY: the caller promises it.
         unsafe { add(server, Some(RouteTexts { method, pattern }), endpoint) }?;
     })
 }
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn transom_server_fallback_pull(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         let endpoint = Endpoint::Pull { queue: Arc::clone(&server.queue), route_id };
-        // SAFETY: passed on.
+        // SAFETY: the caller promises it.
         unsafe { add(server, None, endpoint) }?;
     })
 }
@@ -136,10 +136,11 @@ pub unsafe extern "C" fn transom_server_route_error(server: *mut transom_server)
     })
 }
 
-/// Registers a handler, its user data in hand before anything can fail.
+/// Registers a handler. The caller has wrapped the user data already, so that every error
+/// frees it.
 ///
 /// # Safety
-/// The contract's, for each pointer.
+/// Each pointer is as the contract says.
 unsafe fn register(
     server: *mut transom_server,
     texts: Option<RouteTexts>,
@@ -152,15 +153,15 @@ unsafe fn register(
         let server = unsafe { transom_server::get(server) }?;
         let function = handler.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
         let handler = Arc::new(HostHandler { function, user_data, inline });
-        // SAFETY: passed on.
+        // SAFETY: the caller promises it.
         unsafe { add(server, texts, Endpoint::Handler(handler)) }?;
     })
 }
 
-/// Adds a route, or the fallback.
+/// Adds a route, or with `None` the fallback.
 ///
 /// # Safety
-/// Texts are NULL or NUL-terminated.
+/// The texts are NULL or NUL-terminated.
 unsafe fn add(
     server: &transom_server,
     texts: Option<RouteTexts>,
@@ -169,11 +170,12 @@ unsafe fn add(
     let Some(RouteTexts { method, pattern }) = texts else {
         return server.set_up(|setup| setup.fallback(endpoint)).map(drop);
     };
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     let pattern = unsafe { text(pattern) }?;
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     let method = unsafe { parse_method(server, method, pattern) }?;
-    // What is left of it when it cannot be added goes when the lock is free.
+    // The clone keeps the user data until the lock is free: if the route is refused, the
+    // free function of the host must not run under the lock.
     let added = server.set_up(|setup| setup.route(method, pattern, endpoint.clone()))?;
     added.map_err(|error| {
         let status = status_of(&error);
@@ -182,6 +184,8 @@ unsafe fn add(
     })
 }
 
+/// Returns the method; `None` is any.
+///
 /// # Safety
 /// `method` is NULL or NUL-terminated.
 unsafe fn parse_method(
@@ -192,7 +196,7 @@ unsafe fn parse_method(
     if method.is_null() {
         return Ok(None);
     }
-    // SAFETY: passed on.
+    // SAFETY: the caller promises it.
     match unsafe { text(method) }? {
         "*" => Ok(None),
         method => Method::from_bytes(method.as_bytes()).map(Some).map_err(|_| {

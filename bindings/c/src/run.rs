@@ -39,7 +39,7 @@ pub unsafe extern "C" fn transom_server_bind(
     let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, address) = unsafe { (transom_server::get(server)?, text(address)?) };
-        // Looking a name up may take its time: no lock is held meanwhile.
+        // Binding may look a name up, which can take long, so no lock is held meanwhile.
         let mode = server.set_up(|setup| setup.unix_mode)?;
         let listener = bind(address, mode)?;
         Ok(server.set_up(|setup| setup.listeners.push(listener))?)
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn transom_server_listen_fd(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         server.set_up(|setup| {
-            // SAFETY: by the contract the host gives it up.
+            // SAFETY: the host gives the descriptor up, by the contract.
             setup.listeners.push(unsafe { inherit(fd) }?);
             Ok(())
         })?
@@ -102,8 +102,9 @@ pub unsafe extern "C" fn transom_server_start(
     unsafe { report(error, body) }
 }
 
+/// Starts the server. If that fails, it is set up as before.
 fn start(server: &transom_server, address: Option<&str>) -> Result<(), transom_error> {
-    // No lock is held meanwhile: thread hooks may call anything.
+    // Thread hooks may call anything, so no lock is held while they run.
     let mut attempt = server.take_setup()?;
     if let Some(setup) = attempt.setup() {
         server.queue.set_limit(setup.limits.pool_queue);
@@ -146,7 +147,7 @@ pub unsafe extern "C" fn transom_server_address(
         let text =
             running.ok().and_then(|running| running.handle.local_addrs().get(index)).map(ToString::to_string);
         let text = text.unwrap_or_default();
-        // SAFETY: NULL or valid, by the contract; bytes may hold anything.
+        // SAFETY: NULL or valid, by the contract; bytes may have any value.
         if let Ok([room @ .., last]) = unsafe { room(buf.cast::<u8>(), cap) } {
             let length = text.len().min(room.len());
             room[..length].copy_from_slice(&text.as_bytes()[..length]);

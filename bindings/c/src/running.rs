@@ -1,4 +1,4 @@
-//! A server that has been started: waiting for it, stopping it.
+//! A server that was started: stopping it, and waiting for its end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -13,25 +13,27 @@ use crate::pull_queue::PullQueue;
 use crate::status::transom_status;
 use crate::timeout::FOREVER;
 
+/// A stop that has begun, or has not.
 #[derive(Default)]
 struct Stop {
-    /// `None` until it is asked to stop.
+    /// When the pull queue is closed at the latest; `None` until a stop begins.
     deadline: Option<Instant>,
-    /// Closes the pull queue in the end.
+    /// The thread that closes the pull queue.
     closer: Option<JoinHandle<()>>,
 }
 
-/// How long after the deadline of a stop the pull queue is closed at the latest.
+/// The time from the deadline of a stop until the pull queue is closed at the latest.
 const CLOSE_GRACE: Duration = Duration::from_millis(100);
 
-/// How often it is asked whether the deadline has moved closer.
+/// The interval at which the thread that closes the queue looks for an earlier deadline.
 const CLOSE_TURN: Duration = Duration::from_millis(50);
 
+/// A server that was started.
 pub(crate) struct Running {
     pub handle: Handle,
-    /// What requests under way have when it is freed.
+    /// The deadline of the stop that `transom_server_free` makes.
     pub free_deadline: Duration,
-    /// What the host runs on the server's threads.
+    /// The thread hooks of the host.
     pub hooks: Option<Arc<Hooks>>,
     stopper: Stopper,
     queue: Arc<PullQueue>,
@@ -49,8 +51,8 @@ impl Running {
         Arc::new(Self { handle, free_deadline, hooks, stopper, queue, stop: Mutex::default() })
     }
 
-    /// Begins to stop. Requests that come in while the server drains still
-    /// reach the pull queue; it is closed when there can be no more.
+    /// Begins to stop. The pull queue stays open while requests may still arrive: a thread closes
+    /// it after the server has stopped.
     pub fn stop(self: &Arc<Self>, deadline: Duration) {
         self.stopper.stop(deadline);
         let at = Instant::now() + deadline.min(FOREVER) + CLOSE_GRACE;
@@ -71,6 +73,7 @@ impl Running {
         }
     }
 
+    /// Waits until the server has stopped or the deadline has passed, then closes the pull queue.
     fn close_in_the_end(&self) {
         while let Some(deadline) = self.deadline() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -82,7 +85,7 @@ impl Running {
         self.queue.close();
     }
 
-    /// Waits until all has stopped; without a timeout, for as long as it takes.
+    /// Waits until the server has stopped; `None` is without a limit.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<(), transom_status> {
         let stopped = match timeout {
             None => self.handle.wait().map(Some),
@@ -91,7 +94,7 @@ impl Running {
         if stopped.map_err(|error| status_of(&error))?.is_none() {
             return Err(transom_status::TRANSOM_TIMEOUT);
         }
-        // It has been waiting for the same, so it is about to end.
+        // This thread waits for the same event, so it ends at once.
         let closer = self.lock().closer.take();
         let _ = closer.map(JoinHandle::join);
         Ok(())

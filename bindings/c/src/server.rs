@@ -13,29 +13,29 @@ use crate::running::Running;
 use crate::setup::Setup;
 use crate::status::transom_status;
 
-/// How long past the deadline threads have to end once they were cut off. It is a little
-/// more than they need, unless a handler holds one.
+/// The time that threads get to end after the deadline, when everything was cut off. They
+/// need less, unless a handler blocks one.
 const CUT_GRACE: Duration = Duration::from_millis(200);
 
 /// A server. First it takes routes and settings; after the start it has threads and sockets.
 /// Any thread may call its functions, several at the same time. transom_server_free must be
 /// the last call.
 pub struct transom_server {
-    /// The process that it was started in.
+    /// The process that the server was started in.
     owner: Owner,
     phase: Mutex<Phase>,
     pub(crate) queue: Arc<PullQueue>,
     running: OnceLock<Arc<Running>>,
-    /// Why a route was refused last.
+    /// The reason for which a route was refused last.
     route_error: Mutex<Option<transom_error>>,
-    /// Why a setting was refused last.
+    /// The reason for which a setting was refused last.
     setting_error: Mutex<Option<transom_error>>,
 }
 
-/// A start under way. Unless it succeeds, all is as it was before, also when it panics.
+/// A start in progress. Unless it succeeds, dropping it restores the setup, also after a panic.
 pub(crate) struct Attempt<'a> {
     server: &'a transom_server,
-    /// What is this process's while it runs.
+    /// What this process has claimed. It is given up unless the start succeeds.
     claimed: Vec<&'a Owner>,
     setup: Option<Box<Setup>>,
 }
@@ -45,7 +45,7 @@ impl Attempt<'_> {
         self.setup.as_deref_mut()
     }
 
-    /// The server runs.
+    /// Ends the attempt: the server runs.
     pub fn succeed(mut self, running: Arc<Running>) {
         self.claimed.clear();
         let setup = self.setup.take();
@@ -63,11 +63,11 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// How far a server has come.
+/// The phases of a server's life.
 enum Phase {
     Setup(Box<Setup>),
-    /// A start is under way, in which handlers and hooks may run already and
-    /// ask it to stop.
+    /// A start is in progress. Handlers and hooks may run already, and may call
+    /// `transom_server_stop`, whose deadline is kept here.
     Starting {
         stop: Option<Duration>,
     },
@@ -86,19 +86,19 @@ impl transom_server {
         }
     }
 
-    /// The server that `pointer` is.
+    /// Returns the server behind a pointer, unless it runs in another process.
     ///
     /// # Safety
-    /// It is NULL or valid during `'a`.
+    /// `pointer` is NULL or valid during `'a`.
     pub(crate) unsafe fn get<'a>(pointer: *const Self) -> Result<&'a Self, transom_status> {
-        // SAFETY: passed on.
+        // SAFETY: the caller promises it.
         let server = unsafe { borrow(pointer) }?;
         server.owner.check()?;
         Ok(server)
     }
 
-    /// Changes the setup, under its lock: `change` must not drop user data,
-    /// whose free function may call anything.
+    /// Changes the setup under its lock. `change` must not drop user data, because the free
+    /// function of the host may call anything.
     pub(crate) fn set_up<R>(&self, change: impl FnOnce(&mut Setup) -> R) -> Result<R, transom_status> {
         match &mut *self.phase() {
             Phase::Setup(setup) => Ok(change(setup)),
@@ -106,7 +106,7 @@ impl transom_server {
         }
     }
 
-    /// Takes the setup to start from, in this process from now on.
+    /// Takes the setup for a start, and claims the server for this process.
     pub(crate) fn take_setup(&self) -> Result<Attempt<'_>, transom_status> {
         let mut attempt = Attempt { server: self, claimed: Vec::new(), setup: None };
         for owner in [&HOST, &self.owner] {
@@ -127,7 +127,7 @@ impl transom_server {
     }
 
     fn set_running(&self, running: Arc<Running>) {
-        // Only who took the setup comes here, and it is taken for good.
+        // Only the attempt that took the setup gets here, so the cell is empty.
         let running = self.running.get_or_init(|| running);
         let before = mem::replace(&mut *self.phase(), Phase::Started);
         if let Phase::Starting { stop: Some(deadline) } = before {
@@ -135,7 +135,7 @@ impl transom_server {
         }
     }
 
-    /// Begins to stop; while it is being started, as soon as it is.
+    /// Begins to stop. If a start is in progress, the stop begins when the start has ended.
     pub(crate) fn stop(&self, deadline: Duration) -> Result<(), transom_status> {
         if let Phase::Starting { stop } = &mut *self.phase() {
             *stop = Some(stop.map_or(deadline, |earlier| earlier.min(deadline)));
@@ -145,16 +145,17 @@ impl transom_server {
         Ok(())
     }
 
+    /// Returns the running server, or `TRANSOM_NOT_STARTED`.
     pub(crate) fn running(&self) -> Result<&Arc<Running>, transom_status> {
         self.running.get().ok_or(transom_status::TRANSOM_NOT_STARTED)
     }
 
-    /// Keeps, or takes, why a route was refused.
+    /// Replaces the reason for which a route was refused, and returns the one before.
     pub(crate) fn swap_route_error(&self, error: Option<transom_error>) -> Option<transom_error> {
         mem::replace(&mut *self.route_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
-    /// Keeps, or takes, why a setting was refused.
+    /// Replaces the reason for which a setting was refused, and returns the one before.
     pub(crate) fn swap_setting_error(&self, error: Option<transom_error>) -> Option<transom_error> {
         mem::replace(&mut *self.setting_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
@@ -186,13 +187,13 @@ pub extern "C" fn transom_server_new() -> *mut transom_server {
 /// In a forked child, this does nothing to a server that was started before the fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
-    // SAFETY: NULL or valid, by the contract. In a fork, threads that are gone
-    // may hold its locks: it is left alone.
+    // SAFETY: NULL or valid, by the contract. In a forked child nothing is freed, because
+    // threads that only the parent has may hold the locks.
     if unsafe { transom_server::get(server) }.is_err() {
         return;
     }
     guard!((), {
-        // SAFETY: from `transom_server_new`, and freed once, by the contract.
+        // SAFETY: it comes from `transom_server_new` and is freed once, by the contract.
         let server = ManuallyDrop::new(unsafe { Box::from_raw(server) });
         let ended = server.running().map_or(true, |running| {
             running.stop(running.free_deadline);
@@ -202,12 +203,12 @@ pub unsafe extern "C" fn transom_server_free(server: *mut transom_server) {
             drop(ManuallyDrop::into_inner(server));
             return;
         }
-        // Handlers that are still under way may use the server, this one among
-        // them. If there is no thread to be had, it stays for good.
+        // Handlers that still run may use the server; one of them may have called this. If no
+        // thread can be started, the server is leaked.
         let last = process::spawn("transom-free", move || {
             let ended = server.running().is_ok_and(|running| running.wait(None).is_ok());
             if ended {
-                // Free functions are the host's code.
+                // The free functions of the host run on this thread.
                 let hooks = server.running().ok().and_then(|running| running.hooks.clone());
                 let _entered = hooks.map(Hooks::enter);
                 drop(ManuallyDrop::into_inner(server));

@@ -164,6 +164,7 @@ pub unsafe extern "C" fn transom_server_set_limit(
     })
 }
 
+/// Sets a limit by its name. An error is the sentence for the host.
 fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), String> {
     let range = limit_range(name).ok_or_else(|| unknown("limit", name, Limits::names()))?;
     if !range.contains(&value) {
@@ -200,7 +201,7 @@ fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, String> {
     value.try_into().map_err(|_| format!("{value} is more than this machine can count"))
 }
 
-/// The values that a limit may have here, where 0 is off.
+/// Returns the values that a limit may have in C, where 0 can mean "no limit".
 fn limit_range(name: &str) -> Option<RangeInclusive<u64>> {
     let range = Limits::range(name)?;
     Some(if name == "connections_per_address" { 0..=*range.end() } else { range })
@@ -228,7 +229,7 @@ pub unsafe extern "C" fn transom_limit_range(
     })
 }
 
-/// The least milliseconds of a timeout.
+/// Returns the smallest value of a timeout, in milliseconds.
 fn least_timeout(name: &str) -> Option<i64> {
     Timeouts::least(name).map(|least| i64::from(!least.is_zero()))
 }
@@ -269,7 +270,7 @@ pub unsafe extern "C" fn transom_server_setting_error(server: *mut transom_serve
     })
 }
 
-/// Keeps the sentence for `transom_server_setting_error`; the status to return.
+/// Keeps the sentence for `transom_server_setting_error`, and returns the status.
 fn refuse(server: &transom_server, why: &str) -> transom_status {
     drop(server.swap_setting_error(Some(transom_error::bad_setting(why))));
     transom_status::TRANSOM_INVALID_ARGUMENT
@@ -315,6 +316,7 @@ pub unsafe extern "C" fn transom_server_set_timeout(
     })
 }
 
+/// Sets a timeout by its name. An error is the sentence for the host.
 fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), String> {
     let least = least_timeout(name).ok_or_else(|| unknown("timeout", name, Timeouts::names()))?;
     let Some(timeout) = duration(ms).ok().filter(|_| ms == -1 || ms >= least) else {

@@ -1,4 +1,4 @@
-//! A server before it is started: what it will do, and how.
+//! The setup of a server: everything that the host sets before the start.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::hooks::Hooks;
 use crate::process;
 use crate::pull_queue::PullQueue;
 
-/// Everything set so far. A start that fails leaves it, so that the host can
-/// try again, on another port for example.
+/// The routes and settings so far. They survive a start that fails, so that the host can try
+/// again, for example on another port.
 #[derive(Default)]
 pub(crate) struct Setup {
     pub limits: Limits,
@@ -25,11 +25,11 @@ pub(crate) struct Setup {
     pub listeners: Vec<Listener>,
     routes: Vec<(Option<Method>, String, Endpoint)>,
     fallback: Option<Endpoint>,
-    /// Holds the routes too, to say at once if one cannot be.
+    /// Has all routes too, to refuse a bad route when it is added.
     check: Router,
 }
 
-/// Who answers.
+/// What answers a route: a handler, or the pull queue.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
@@ -37,28 +37,29 @@ pub(crate) enum Endpoint {
 }
 
 impl Setup {
-    /// Adds a route; `None` is any method.
+    /// Adds a route; without a method, it is for any.
     pub fn route(&mut self, method: Option<Method>, pattern: &str, endpoint: Endpoint) -> Result<(), Error> {
         self.check.add(route(method.as_ref(), pattern, endpoint.clone()))?;
         self.routes.push((method, pattern.into(), endpoint));
         Ok(())
     }
 
-    /// Sets who answers where no route does; who did before.
+    /// Sets the endpoint for requests that no route matches, and returns the one before.
     #[must_use]
     pub fn fallback(&mut self, endpoint: Endpoint) -> Option<Endpoint> {
         self.fallback.replace(endpoint)
     }
 
-    /// Starts the server that was set up, listening there too.
+    /// Starts a server with this setup, which also listens on `address`.
     pub fn start(&mut self, address: Option<&str>) -> Result<Handle, Error> {
-        // What can be wrong is found out before the listeners are given away.
+        // Errors are found before the listeners are moved, so that a start can be tried again.
         self.server()?.service()?;
         let last = address.map(|address| bind(address, self.unix_mode)).transpose()?;
         let server = self.server()?;
         self.listeners.drain(..).chain(last).fold(server, Server::listen).start()
     }
 
+    /// Makes the server, without its listeners.
     fn server(&self) -> Result<Server, Error> {
         let mut router = Router::new();
         for (method, pattern, endpoint) in &self.routes {
@@ -73,7 +74,7 @@ impl Setup {
             .timeouts(self.timeouts.clone())
             .model(self.model)
             .on_thread(move || {
-                // Most threads inherit the mask; this is for those that others start.
+                // Most threads inherit the mask. A thread that was started elsewhere does not.
                 process::block_signals();
                 hooks.clone().map(Hooks::enter)
             });
@@ -88,7 +89,7 @@ impl Setup {
     }
 }
 
-/// Listens there; the file of a Unix socket has that mode.
+/// Listens on an address. `unix_mode` is the file mode of a Unix socket.
 pub(crate) fn bind(address: &str, unix_mode: Option<u32>) -> Result<Listener, Error> {
     unix_mode.map_or_else(|| Listener::bind(address), |mode| Listener::bind_with_mode(address, mode))
 }

@@ -1,10 +1,9 @@
-//! Handles: numbers in the shape of a pointer that stand for something in a
-//! table. A handle that outlived its thing is found out, never followed.
+//! Handles: numbers in the shape of a pointer that identify an entry of a table. A handle is
+//! looked up and never followed, so one whose entry is gone is recognized.
 //!
-//! The low bits are a slot, the high bits the slot's generation, which moves on
-//! each time the slot is emptied. Slots lie in shards, one lock each; a thread
-//! keeps to a shard of its own when it puts something in, so that many threads
-//! rarely meet at one lock.
+//! The low bits of a handle are a slot, the high bits the generation of the slot, which grows
+//! each time the slot is filled. The slots lie in shards with one lock each. A thread adds
+//! entries to one shard only, so that threads rarely contend for a lock.
 
 use std::array;
 use std::cell::Cell;
@@ -18,18 +17,18 @@ use crate::status::transom_status;
 
 const SHARD_BITS: u32 = 4;
 const SHARDS: usize = 1 << SHARD_BITS;
-/// 16 million at once and 2^40 generations of each slot where pointers have 64
-/// bits; 65,536 of both where they have 32.
+/// With 64-bit pointers: 16 million entries, and 2^40 generations of each slot. With 32-bit
+/// pointers: 65,536 of each.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 24 } else { 16 };
 const GENERATION_MASK: usize = usize::MAX >> INDEX_BITS;
 const SHARD_SLOTS: usize = 1 << (INDEX_BITS - SHARD_BITS);
 
-/// What stands for one entry of a table. Never 0.
+/// The number of an entry. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle(NonZeroUsize);
 
 impl Handle {
-    /// `None` of NULL.
+    /// Returns the handle behind a pointer; `None` for NULL.
     pub fn from_pointer<T>(pointer: *const T) -> Option<Self> {
         NonZeroUsize::new(pointer.addr()).map(Self)
     }
@@ -47,8 +46,8 @@ impl Handle {
     }
 }
 
-/// A table, made when it is first wanted. In a fork it is not to be touched:
-/// threads that are gone may hold its locks.
+/// A table, made when the first entry is added. A forked child must not use it, because its
+/// locks may be held by threads that only the parent has.
 pub(crate) struct Table<T>(OnceLock<Slots<T>>);
 
 struct Slots<T> {
@@ -56,13 +55,13 @@ struct Slots<T> {
     shards: [Shard<T>; SHARDS],
 }
 
-/// Alone on its cache lines.
+/// Aligned so that each shard has cache lines of its own.
 #[repr(align(128))]
 struct Shard<T>(Mutex<Entries<T>>);
 
 struct Entries<T> {
     entries: Vec<Entry<T>>,
-    /// The first of the empty entries, which are chained.
+    /// The first empty entry; each one holds the number of the next.
     empty: Option<u32>,
 }
 
@@ -81,21 +80,21 @@ impl<T: Send> Table<T> {
         Self(OnceLock::new())
     }
 
-    /// Puts something in; gives it back if the table is full.
+    /// Adds an entry. Returns the value if the table is full.
     pub fn insert(&self, value: T) -> Result<Handle, T> {
         let shard = own_shard();
         self.0.get_or_init(Slots::new).lock(shard).insert(shard, value)
     }
 
-    /// Takes something out, once.
+    /// Removes an entry. Only one call for a handle succeeds.
     pub fn take(&self, handle: Handle) -> Result<T, transom_status> {
         let (shard, place, generation) = parts(handle);
         let taken = self.existing()?.lock(shard).take(place, generation);
         taken.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
     }
 
-    /// Looks at something, under its shard's lock: briefly, and without a
-    /// callback into the host.
+    /// Calls `look` with an entry, under the lock of its shard. `look` must be short, and must
+    /// not call the host.
     pub fn look<R>(&self, handle: Handle, look: impl FnOnce(&T) -> R) -> Result<R, transom_status> {
         let (shard, place, generation) = parts(handle);
         let entries = self.existing()?.lock(shard);
@@ -164,13 +163,13 @@ impl<T> Entries<T> {
     }
 }
 
-/// Shard, place in it, generation.
+/// Returns the shard, the slot in the shard, and the generation.
 fn parts(Handle(handle): Handle) -> (usize, usize, usize) {
     let handle = handle.get();
     (handle % SHARDS, handle >> SHARD_BITS & (SHARD_SLOTS - 1), handle >> INDEX_BITS)
 }
 
-/// The shard this thread puts things in.
+/// Returns the shard to which this thread adds entries.
 fn own_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

@@ -1,13 +1,13 @@
-//! Timeouts as C has them: milliseconds, of which -1 is for ever.
+//! Timeouts as C has them: milliseconds, and -1 for no limit.
 
 use std::time::Duration;
 
 use crate::status::transom_status;
 
-/// For ever, as a deadline that overflows no clock.
+/// A deadline that is never reached, and that can be added to any time.
 pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// A time in milliseconds; `None` is for ever.
+/// Converts a time in milliseconds; `None` is no limit.
 pub(crate) fn duration(ms: i64) -> Result<Option<Duration>, transom_status> {
     match ms {
         -1 => Ok(None),

@@ -18,9 +18,9 @@ pub(crate) struct UserData {
     free: transom_free_fn,
 }
 
-// SAFETY: the contract: user data is used and freed on any thread.
+// SAFETY: by the contract, any thread may use and free user data.
 unsafe impl Send for UserData {}
-// SAFETY: as above; only the pointer itself is read.
+// SAFETY: as above; `&UserData` gives the pointer only.
 unsafe impl Sync for UserData {}
 
 impl UserData {
@@ -36,7 +36,7 @@ impl UserData {
 impl Drop for UserData {
     fn drop(&mut self) {
         if let Some(free) = self.free {
-            // SAFETY: the host's function with the pointer it came with, once.
+            // SAFETY: the host's function with the pointer that came with it, called once.
             unsafe { free(self.pointer) }
         }
     }

@@ -78,7 +78,7 @@ pub unsafe extern "C" fn transom_writer_on_gone(
     })
 }
 
-/// The host's function for a writer, called while that is open.
+/// A function of the host for a writer. It is not called after the writer has ended.
 struct WriterCallback {
     open: Weak<OpenBody>,
     function: unsafe extern "C" fn(*mut c_void),
@@ -96,9 +96,9 @@ impl WriterCallback {
     }
 
     fn call(&self) {
-        // Should it finish the writer, the body ends after the call.
+        // Held during the call: if the function finishes the writer, the body ends afterwards.
         if let Some(_open) = self.open.upgrade() {
-            // SAFETY: the host's function with its user data, by the contract callable on any thread.
+            // SAFETY: the host's function with its user data; by the contract, any thread may call it.
             unsafe { (self.function)(self.user_data.pointer()) }
         }
     }

@@ -21,34 +21,36 @@ pub struct transom_writer {
     _nothing: [u8; 0],
 }
 
+/// Every writer that has not ended, of all servers.
 static WRITERS: Table<Arc<OpenBody>> = Table::new();
 
-/// A body that has not ended. It ends when the last thread that writes to it
-/// is done: well if it was finished, else cut off.
+/// A body that has not ended. It ends when the last thread that writes to it is done: properly
+/// if `finished` is set, otherwise it is cut off.
 pub(crate) struct OpenBody {
     writer: Option<BodyWriter>,
     finished: AtomicBool,
-    /// The events that were asked for, each at most once and of the queue that asked last.
+    /// The events that the host asked for: at most one of each kind, for the queue that asked last.
     notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
 }
 
 impl OpenBody {
+    /// Returns `true` if nobody reads the body any more.
     pub fn is_gone(&self) -> bool {
         self.writer.as_ref().is_none_or(BodyWriter::is_gone)
     }
 
-    /// Ready when a write would not have to wait; else the waker is called then.
+    /// Ready when a write would not wait; otherwise the waker is called then.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.writer.as_ref().map_or(Poll::Ready(()), |writer| writer.poll_ready(cx).map(drop))
     }
 
-    /// Ready when nobody reads any more; else the waker is called then.
+    /// Ready when nobody reads the body any more; otherwise the waker is called then.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.writer.as_ref().map_or(Poll::Ready(()), |writer| writer.poll_gone(cx))
     }
 
-    /// The event of that kind. It is the same each time, so that the writer, too, keeps it
-    /// only once.
+    /// Returns the event of that kind. It is the same one each time, so that the body also keeps
+    /// its waker only once.
     pub fn notice(
         &self,
         queue: &Arc<EventQueue>,
@@ -77,13 +79,13 @@ impl OpenBody {
 impl Drop for OpenBody {
     fn drop(&mut self) {
         if *self.finished.get_mut() {
-            // Nobody is left to be told: other threads have the outcome of their pieces.
+            // The result has no reader: each thread has the result of its own write.
             let _ = self.finish();
         }
     }
 }
 
-/// A handle for a writer; with a full table the body is cut off.
+/// Adds a writer to the table. If the table is full, the body is cut off.
 pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
     let open = Arc::new(OpenBody {
         writer: Some(writer),
@@ -93,11 +95,12 @@ pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
 }
 
+/// Returns the handle behind the pointer.
 fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
     Handle::from_pointer(writer).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }
 
-/// The body that a writer fills, while that is neither finished nor freed.
+/// Returns the body of a writer that has not ended.
 pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<OpenBody>, transom_status> {
     WRITERS.look(handle(writer)?, Arc::clone)
 }
@@ -137,9 +140,10 @@ pub unsafe extern "C" fn transom_writer_write(
     })
 }
 
+/// Writes to the body, at first without waiting.
 fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
     if timeout == Some(Duration::ZERO) && !writer.is_ready() {
-        // Before it is copied: who is told of room tries each piece twice.
+        // Before the bytes are copied: a host that waits for room tries each write twice.
         return Err(transom_status::TRANSOM_WOULD_BLOCK);
     }
     let data = copied(data)?;
@@ -151,6 +155,7 @@ fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<
     written.map_err(|error| status_of(error, transom_status::TRANSOM_TIMEOUT))
 }
 
+/// Returns the status for an error of the core; `without_room` is the one for no room.
 fn status_of(error: WriteError, without_room: transom_status) -> transom_status {
     match error {
         WriteError::WouldBlock => without_room,
