@@ -98,12 +98,16 @@ def at_once(function, count):
 
 
 class Program:
-    """A Python program in a process of its own; as a context manager it is ended for sure."""
+    """A Python program in a process of its own. As a context manager it ends the process.
 
-    def __init__(self, code, *arguments):
+    A program that runs for longer than `limit` seconds is aborted. Whoever waits for its
+    output then gets the stacks of its threads instead.
+    """
+
+    def __init__(self, code, *arguments, limit=2 * LIMIT):
         environment = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
             # Closed by `end`.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -113,11 +117,15 @@ class Program:
             # A runner in the background may ignore SIGINT, which children inherit.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
+        self._watchdog = threading.Timer(limit, self.process.send_signal, [signal.SIGABRT])
+        self._watchdog.daemon = True
+        self._watchdog.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self._watchdog.cancel()
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
@@ -128,6 +136,11 @@ class Program:
         if "http://127.0.0.1:" not in line:
             raise AssertionError(f"{line!r} {self.process.stderr.read()}")
         return int(line.rsplit(":", 1)[1])
+
+    def write(self, text):
+        """Writes to its standard input."""
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
 
     def expect(self, line):
         """Waits for the next line that it prints. What comes right behind it may be lost."""

@@ -35,7 +35,7 @@ _AT_EXIT = 1.0
 _JOIN = 0.25
 #: How long a stop goes on without a word, in seconds.
 _WORDLESS = 0.3
-#: How long a wait goes without a look at signals, in seconds.
+#: The longest that a wait lasts before Python's signal handlers may run, in seconds.
 _SLICE = 0.05
 
 _log = logging.getLogger("transom")
@@ -194,8 +194,13 @@ class Running:
         if self._host_loop is not None:
             ended = self._ended.wait(timeout + _JOIN)
             return self._final() if ended else report
-        with self._lock:
+        # A signal that reaches another thread does not end this thread's wait for a lock.
+        while not self._lock.acquire(timeout=_SLICE):
+            pass
+        try:
             return self._report or self._reap(timeout)
+        finally:
+            self._lock.release()
 
     def _reap_elsewhere(self, timeout: float) -> None:
         """Lets a new thread see to the end; if there is none, `run`, the next start or stop, or the exit."""

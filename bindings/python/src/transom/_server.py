@@ -16,7 +16,7 @@ from transom._handle import Handle, Report
 from transom._route import Handler, Route
 from transom._running import Running
 from transom._standard import standard_held
-from transom._thread import SimpleQueue
+from transom._thread import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +26,8 @@ _Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
 _MOST_THREADS = 1024
+#: The longest that `run` waits before Python's signal handlers may run, in seconds.
+_SLICE = 0.25
 
 
 class Server:
@@ -284,8 +286,7 @@ class Server:
                 running.notify(signs)
                 if not quiet:
                     print(f"listening on {running.url}", flush=True)
-                # Waits in Python, not in the library: so a signal is handled at once.
-                by_signal = signs.get() is not None
+                by_signal = _wait_for_sign(signs) is not None
             except BaseException:
                 running.stop(0)
                 raise
@@ -333,6 +334,21 @@ def _say_what_is_finished(pending: int, left: float) -> None:
     except (OSError, ValueError):
         # Nobody reads it.
         pass
+
+
+def _wait_for_sign(signs: SimpleQueue[object]) -> object:
+    """Waits for a sign and returns it. Python's signal handlers run meanwhile.
+
+    The wait is in Python, because a wait in the library would hold signals up. It is
+    also in slices: a signal ends a wait only if the system delivers it to this thread, and
+    only once the wait has begun. A signal that another thread gets, or that comes
+    just before the system call, is seen at the end of the slice.
+    """
+    while True:
+        try:
+            return signs.get(timeout=_SLICE)
+        except Empty:
+            pass
 
 
 @contextmanager
