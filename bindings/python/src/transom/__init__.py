@@ -17,15 +17,14 @@ from transom._errors import (
     BadHeaderError,
     BadRouteError,
     BadStatusError,
-    BodyError,
     Error,
     ForkedError,
-    HTTPError,
     InvalidArgumentError,
     PermissionDeniedError,
     SystemCallError,
 )
 from transom._handle import Report
+from transom._http_error import BodyError, HTTPError
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response

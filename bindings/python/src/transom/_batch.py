@@ -14,9 +14,9 @@ from transom._errors import make
 from transom._events import Events
 from transom._handle import Handle
 from transom._native import quick
-from transom._packed import REQUEST, RESPONSE, Pieces, encode
+from transom._packed import REQUEST, RESPONSE, Parts, Pieces, encode
+from transom._plain import OVERLOADED, SERVER_ERROR
 from transom._request import Request
-from transom._response import OVERLOADED, SERVER_ERROR, Parts
 
 #: The most requests in a batch, and the most answers sent in one call.
 MOST = 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transom._errors import InvalidArgumentError, WrongTypeError
+from transom._errors import BadStatusError, InvalidArgumentError, WrongTypeError
 
 #: The longest time that makes sense, in seconds: some thirty years.
 LONGEST = 1e9
@@ -26,6 +26,11 @@ def shown(value: object) -> str:
 def got(value: object) -> str:
     """The type and the value, as a message about a wrong type says them."""
     return "None" if value is None else f"{type(value).__name__} {shown(value)}"
+
+
+def kind_of(value: object) -> str:
+    """The name of a value's type."""
+    return type(value).__name__
 
 
 def whole(what: str, value: Any, least: int, most: int) -> int:
@@ -67,3 +72,14 @@ def text(what: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is a str, got {got(value)}")
     return value
+
+
+def check_status(status: Any) -> int:
+    """A response's status. Raises `TypeError` or `BadStatusError` if it is none."""
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise TypeError(f"a status is an int, got {type(status).__name__}")
+    if not 200 <= status <= 599:
+        # So large an int may have no decimal text.
+        number = int(status) if abs(status) < 2**64 else "a huge int"
+        raise BadStatusError(f"{number} is not a status that a response can have: 200 to 599")
+    return int(status)

@@ -8,32 +8,43 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from contextvars import Context, copy_context
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from transom._batch import answer
-from transom._errors import HTTPError
 from transom._events import Events
 from transom._file import FilePart
 from transom._handle import Handle
+from transom._http_error import HTTPError
+from transom._packed import Parts
+from transom._plain import OVERLOADED, SERVER_ERROR
 from transom._pool import Pool
 from transom._request import Request
-from transom._response import (
-    OVERLOADED,
-    SERVER_ERROR,
-    Parts,
-    Pending,
-    Response,
-    from_http_error,
-    from_value,
-)
+from transom._response import Pending, Response
+from transom._result import from_http_error, from_value
 from transom._route import Route, name_of
 from transom._turn import InTurn
 from transom._writer import Writer, as_bytes
 
-if TYPE_CHECKING:
-    from transom._loop import LoopSide
-
 _log = logging.getLogger("transom")
+
+
+class Loop(Protocol):
+    """An event loop, as the dispatcher uses it.
+
+    `LoopSide` is one. Its module imports this one, so this one does not import it.
+    """
+
+    #: The events of requests whose handlers run in the loop.
+    events: Events
+
+    def post(self, handed: list[tuple[Route, Request]]) -> None:
+        """Runs the handlers of requests in the loop."""
+
+    def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
+        """Sends a response whose chunks come from an asynchronous iterator."""
+
+    def wait_for(self, route: Route, request: Request, pending: Pending, context: Context) -> None:
+        """Awaits what a plain handler has returned, and answers with the result."""
 
 
 class Dispatcher:
@@ -44,7 +55,7 @@ class Dispatcher:
         handle: Handle,
         routes: list[Route],
         pool: Pool,
-        loop_side: Callable[[Dispatcher], LoopSide],
+        make_loop: Callable[[Dispatcher], Loop],
         on_fatal: Callable[[BaseException], None],
         alone: bool = False,
     ) -> None:
@@ -58,25 +69,25 @@ class Dispatcher:
         self.context = copy_context()
         #: Held by the plain handler that runs, if there is to be one at a time.
         self.turn = threading.Lock() if alone else None
-        self._make_loop_side = loop_side
-        self._loop_side: LoopSide | None = None
+        self._make_loop = make_loop
+        self._loop: Loop | None = None
         self._lock = threading.Lock()
         #: When the log last told that the pool is full.
         self._told = -1.0
 
     @property
-    def loop_side(self) -> LoopSide:
-        """The event loop's side; made when it is first needed."""
+    def loop(self) -> Loop:
+        """The event loop; made when it is first needed."""
         with self._lock:
-            if self._loop_side is None:
-                self._loop_side = self._make_loop_side(self)
-            return self._loop_side
+            if self._loop is None:
+                self._loop = self._make_loop(self)
+            return self._loop
 
     def free(self) -> None:
         """Frees what tells of events: all threads that used it have ended."""
         self.events.free()
-        if self._loop_side is not None:
-            self._loop_side.events.free()
+        if self._loop is not None:
+            self._loop.events.free()
 
     def submit(self, route: Route, request: Request) -> None:
         """Runs a plain handler on the pool; if that cannot be, the client is told so."""
@@ -89,7 +100,7 @@ class Dispatcher:
     def post(self, handed: list[tuple[Route, Request]]) -> None:
         """Runs asynchronous handlers on the loop; if there can be none, the clients are told so."""
         try:
-            self.loop_side.post(handed)
+            self.loop.post(handed)
         except Exception as error:
             self._refuse(handed, error)
 
@@ -131,14 +142,14 @@ class Dispatcher:
         """
         if isinstance(response.chunks, Pending):
             try:
-                self.loop_side.wait_for(route, request, response.chunks, context)
+                self.loop.wait_for(route, request, response.chunks, context)
             except BaseException:
                 response.chunks.close()
                 raise
         elif isinstance(response.chunks, FilePart):
             self._send_file(route, request, response.chunks, response)
         elif isinstance(response.chunks, AsyncIterator):
-            self.loop_side.stream(route, request, response, context)
+            self.loop.stream(route, request, response, context)
         elif not self.pool.submit(lambda: context.run(self._send, route, request, response)):
             self._overloaded(route, request)
             context.run(_close, response.chunks)
@@ -159,7 +170,7 @@ class Dispatcher:
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:
-            file.send(request.token, response)
+            file.send(request.token, response.status, response.headers)
         except Exception as error:
             self.stream_failed(route, request, error, None)
 

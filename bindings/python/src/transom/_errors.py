@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any
 
 from transom import _native as native
 from transom._native import quick
-
-if TYPE_CHECKING:
-    from transom._response import HeadersInput
 
 
 class Error(Exception):
@@ -83,40 +79,6 @@ class ForkedError(Error, RuntimeError):
     """The server was started before a fork, and this is the child: it belongs to the parent."""
 
     code = native.FORKED
-
-
-def check_status(status: Any) -> int:
-    """A response's status. Raises `TypeError` or `BadStatusError` if it is none."""
-    if not isinstance(status, int) or isinstance(status, bool):
-        raise TypeError(f"a status is an int, got {type(status).__name__}")
-    if not 200 <= status <= 599:
-        # So large an int may have no decimal text.
-        shown = int(status) if abs(status) < 2**64 else "a huge int"
-        raise BadStatusError(f"{shown} is not a status that a response can have: 200 to 599")
-    return int(status)
-
-
-class HTTPError(Exception):
-    """Raised by a handler to answer with this status and message instead.
-
-    Raises `BadStatusError` or `TypeError` if they cannot be sent.
-
-    >>> raise HTTPError(404, "no such user")
-    Traceback (most recent call last):
-    transom._errors.HTTPError: 404 no such user
-    """
-
-    def __init__(self, status: int, message: str = "", headers: HeadersInput = ()) -> None:
-        if not isinstance(message, str):
-            raise TypeError(f"the message of an HTTPError is a str, got {type(message).__name__}")
-        self.status = check_status(status)
-        super().__init__(f"{self.status} {message}".rstrip())
-        self.message = message
-        self.headers = headers
-
-
-class BodyError(HTTPError, ValueError):
-    """The request's body is not what the handler asked for; unless caught, the client gets a 4xx."""
 
 
 _BY_CODE: dict[int, type[Error]] = {

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from transom import _native as native
 from transom._errors import make
 from transom._native import quick
-
-if TYPE_CHECKING:
-    from transom._response import Response
 
 
 class FilePart:
@@ -43,13 +39,13 @@ class FilePart:
         if file is not None:
             file.close()
 
-    def send(self, token: int, response: Response) -> None:
+    def send(self, token: int, status: int, fields: list[tuple[str, str]]) -> None:
         """Answers a request with it; does not wait."""
-        headers = native.header_array(response.headers)
+        headers = native.header_array(fields)
         # The library closes what it is given; the response may be sent again.
         code = quick.responder_send_file(
             quick.token_responder(token),
-            response.status,
+            status,
             headers,
             len(headers),
             os.dup(self._file.fileno()),

@@ -15,9 +15,11 @@ from transom import _native as native
 from transom._batch import Inbox, Outbox, record
 from transom._dispatch import Dispatcher
 from transom._events import Events
+from transom._headers import TEXT, content_type_line
 from transom._native import quick
 from transom._request import Request
-from transom._response import TEXT, Pending, Response, content_type_line, from_value
+from transom._response import Pending, Response
+from transom._result import from_value
 from transom._route import Route
 from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes

@@ -28,6 +28,9 @@ PADDING = tuple(b"\0" * (-length % 8) for length in range(8))
 #: Pieces of one response record: head, header block, body, padding.
 Pieces: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 
+#: Status, header block and body of a response. The block is `name: value` lines, each ended by CRLF.
+Parts: TypeAlias = tuple[int, bytes, bytes]
+
 _PAIR = struct.Struct("=II")
 
 

@@ -18,10 +18,12 @@ from transom import _native as native
 from transom._batch import Inbox, Outbox, answer
 from transom._dispatch import Dispatcher
 from transom._errors import SystemCallError, make
+from transom._headers import TEXT, content_type_line
 from transom._native import waiting
 from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
+from transom._plain import SERVER_ERROR
 from transom._request import Request
-from transom._response import SERVER_ERROR, TEXT, content_type_line, from_value
+from transom._result import from_value
 from transom._route import SHORT, Route
 from transom._thread import Empty, SimpleQueue, join_thread, start_thread
 

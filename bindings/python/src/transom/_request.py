@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from transom._errors import BodyError
 from transom._events import Events, Presence
+from transom._http_error import BodyError
 from transom._multi import Headers, MultiDict
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
 

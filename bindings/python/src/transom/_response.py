@@ -7,33 +7,33 @@ import mimetypes
 import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from transom._check import flag, got, shown, text, whole
-from transom._errors import BadHeaderError, BadStatusError, HTTPError, check_status
+from transom._check import check_status, flag, got, kind_of, shown, text, whole
+from transom._errors import BadHeaderError, BadStatusError
 from transom._file import FilePart
-from transom._reserved import WITHOUT_CONTENT
+from transom._headers import (
+    BYTES,
+    HTML,
+    JSON,
+    TEXT,
+    HeadersInput,
+    block_of,
+    block_without,
+    header_line,
+    is_token,
+    pairs_of,
+    usual_type,
+)
+from transom._packed import Parts
 from transom._reserved import check as check_fields
 
 #: A body that is there: text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
 #: A body that comes in chunks; empty ones are skipped.
 Chunks: TypeAlias = Iterator[Any] | AsyncIterator[Any]
-#: Header fields as they may be given: a mapping, or pairs where a name may repeat.
-HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
-#: Status, header block and body of an answer. The block is `name: value` lines, each ended by CRLF.
-Parts: TypeAlias = tuple[int, bytes, bytes]
-
-TEXT = "text/plain; charset=utf-8"
-HTML = "text/html; charset=utf-8"
-JSON = "application/json"
-BYTES = "application/octet-stream"
-
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
 #: More than any client keeps a cookie, in seconds.
 _LONGEST_AGE = 2**53
@@ -55,37 +55,6 @@ class Pending:
             close()
 
 
-def header_line(name: str, value: str) -> bytes:
-    """The line of a header field.
-
-    Raises `BadHeaderError` if it may not be sent, `TypeError` if it is no text.
-    """
-    if not isinstance(name, str) or not isinstance(value, str):
-        wrong = name if not isinstance(name, str) else value
-        where = f"{shown(name)}: {shown(value)}"
-        raise TypeError(f"header names and values are str, got {_kind(wrong)} in {where}")
-    if not _NAME.fullmatch(name):
-        bad = _NAME.sub("", name, count=1)[:1] if name else ""
-        why = f"character {bad!r} is not allowed in a name" if bad else "a name is not empty"
-        raise BadHeaderError(f"header name {shown(name)}: {why}")
-    if not _VALUE.fullmatch(value):
-        at = len(_VALUE.match(value)[0])  # type: ignore[index]
-        raise BadHeaderError(
-            f"value of header {shown(name)}: character {value[at]!r} at {at} is not allowed in a value"
-        )
-    return f"{name}: {value}\r\n".encode("latin-1")
-
-
-@lru_cache(maxsize=256)
-def content_type_line(content_type: str) -> bytes:
-    """The Content-Type line; the common ones are encoded once."""
-    return header_line("content-type", content_type)
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
     """The bytes of a body, and the content type it has unless another is given."""
     if isinstance(body, str):
@@ -97,7 +66,7 @@ def _encode_body(body: Any) -> tuple[bytes, str | None]:
         return bytes(body), BYTES
     if body is None:
         return b"", None
-    raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {_kind(body)}")
+    raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {kind_of(body)}")
 
 
 class Response:
@@ -139,17 +108,17 @@ class Response:
         self.chunks = None
         self.prompt = True
         status = check_status(status)
-        self.parts = (status, _block(status, headers, content_type, usual_type), encoded)
+        self.parts = (status, block_of(status, headers, content_type, usual_type), encoded)
 
     @classmethod
     def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
         """A text, `text/plain; charset=utf-8`."""
-        return cls(_expect_str(text), status=status, headers=headers, content_type=_usual(TEXT, status))
+        return cls(_expect_str(text), status=status, headers=headers, content_type=usual_type(TEXT, status))
 
     @classmethod
     def html(cls, page: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
         """A page, `text/html; charset=utf-8`."""
-        return cls(_expect_str(page), status=status, headers=headers, content_type=_usual(HTML, status))
+        return cls(_expect_str(page), status=status, headers=headers, content_type=usual_type(HTML, status))
 
     @classmethod
     def json(cls, value: Any, *, status: int = 200, headers: HeadersInput = ()) -> Response:
@@ -158,7 +127,7 @@ class Response:
         >>> Response.json({"id": 7}).body
         b'{"id":7}'
         """
-        return cls(_dumps(value), status=status, headers=headers, content_type=_usual(JSON, status))
+        return cls(_dumps(value), status=status, headers=headers, content_type=usual_type(JSON, status))
 
     @classmethod
     def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:
@@ -170,7 +139,7 @@ class Response:
         if check_status(status) not in (301, 302, 303, 307, 308):
             raise BadStatusError(f"{status} is not the status of a redirect: 301, 302, 303, 307 or 308")
         line = ("location", quote(text("location", location), safe="!#$%&'()*+,/:;=?@[]~", errors="replace"))
-        return cls(status=status, headers=[line, *_pairs(headers)])
+        return cls(status=status, headers=[line, *pairs_of(headers)])
 
     @classmethod
     def stream(
@@ -194,12 +163,12 @@ class Response:
         if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
             chunks, (Iterable, AsyncIterable)
         ):
-            raise TypeError(f"a stream is an iterator of str or bytes, got {_kind(chunks)}")
+            raise TypeError(f"a stream is an iterator of str or bytes, got {kind_of(chunks)}")
         response = cls.__new__(cls)
         response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
         response.prompt = True
         status = check_status(status)
-        response.parts = (status, _block(status, headers, content_type, BYTES), b"")
+        response.parts = (status, block_of(status, headers, content_type, BYTES), b"")
         return response
 
     @classmethod
@@ -242,7 +211,7 @@ class Response:
         response = cls.__new__(cls)
         response.prompt = True
         status = check_status(status)
-        response.parts = (status, _block(status, headers, content_type, usual), b"")
+        response.parts = (status, block_of(status, headers, content_type, usual), b"")
         response.chunks = FilePart(path, offset, length)
         return response
 
@@ -283,7 +252,7 @@ class Response:
         check_fields(self.status, [(name, value)])
         status, block, body = self.parts
         if name.lower() != "set-cookie":
-            block = _block_without(self, name.lower())
+            block = block_without(self.headers, name.lower())
         self.parts = status, block + line, body
 
     def set_cookie(
@@ -308,7 +277,7 @@ class Response:
         >>> response.headers[-1][1]
         'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
-        if not _NAME.fullmatch(text("the name of a cookie", name)):
+        if not is_token(text("the name of a cookie", name)):
             raise BadHeaderError(f"cookie name {shown(name)} is not a token")
         if not _COOKIE_VALUE.fullmatch(text(f"the value of cookie {shown(name)}", value)):
             raise BadHeaderError(f"cookie value {shown(value)} holds a character that is not allowed there")
@@ -338,122 +307,7 @@ class Response:
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
 
 
-def _usual(content_type: str, status: int) -> str | None:
-    """The content type of a body that is there."""
-    return None if status in WITHOUT_CONTENT else content_type
-
-
-def _block(status: int, headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
-    """The header block, with the content type that was given, or else the usual one."""
-    if given is not None:
-        text("content_type", given)
-    if usual is not None:
-        usual = _usual(usual, status)
-    if not headers:
-        content_type = usual if given is None else given
-        return b"" if content_type is None else content_type_line(content_type)
-    pairs = _pairs(headers)
-    lines = _lines(status, pairs)
-    typed = any(name.lower() == "content-type" for name, _ in pairs)
-    if typed and given is not None:
-        raise ValueError("both content_type and a Content-Type header were given")
-    content_type = None if typed else usual if given is None else given
-    return lines if content_type is None else content_type_line(content_type) + lines
-
-
-def _lines(status: int, pairs: list[tuple[str, str]]) -> bytes:
-    lines = b"".join([header_line(name, value) for name, value in pairs])
-    check_fields(status, pairs)
-    return lines
-
-
-def _block_without(response: Response, name: str) -> bytes:
-    """The header block without the fields of that name, which is given in lower case."""
-    return b"".join([header_line(*pair) for pair in response.headers if pair[0].lower() != name])
-
-
 def _expect_str(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"expected str, got {_kind(value)}")
+        raise TypeError(f"expected str, got {kind_of(value)}")
     return value
-
-
-def _pairs(headers: Any) -> list[tuple[str, str]]:
-    """The fields of either form of `HeadersInput`."""
-    if isinstance(headers, Mapping):
-        return list(headers.items())
-    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
-        raise TypeError(f"headers are a mapping or pairs of str, got {_kind(headers)}")
-    pairs = []
-    for pair in headers:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"headers are a mapping or pairs of str, got {shown(pair)} in them")
-        pairs.append((pair[0], pair[1]))
-    return pairs
-
-
-def from_value(value: Any) -> Response:
-    """What a handler returned, as a response. Raises `TypeError` if it cannot be one."""
-    if isinstance(value, Response):
-        return value
-    if value is None:
-        return Response(status=204)
-    if isinstance(value, (str, bytes, bytearray, memoryview)):
-        return Response(value)
-    if isinstance(value, (dict, list)):
-        return Response.json(value)
-    if isinstance(value, tuple):
-        return _from_tuple(value)
-    if isinstance(value, (Iterator, AsyncIterator)):
-        response = Response.stream(value)
-        # What a generator does before its first chunk may still decide to fail.
-        response.prompt = False
-        return response
-    if isinstance(value, Mapping):
-        return Response.json(dict(value))
-    if hasattr(value, "__await__"):
-        response = Response()
-        response.chunks = Pending(value)
-        return response
-    raise TypeError(
-        "a handler returns str, bytes, dict, list, None, a tuple (value, status[, headers]), "
-        f"an iterator or a Response, got {_kind(value)}"
-    )
-
-
-def _from_tuple(value: tuple[Any, ...]) -> Response:
-    if not 2 <= len(value) <= 3:
-        raise TypeError(
-            f"a tuple returned by a handler is (value, status[, headers]), got {len(value)} items"
-        )
-    response = from_value(value[0])
-    if isinstance(response.chunks, Pending):
-        response.chunks.close()
-        raise TypeError(f"a {_kind(value[0])} in a tuple is not awaited: await it before it is returned")
-    status = check_status(value[1])
-    is_own = response is value[0]
-    _, block, body = response.parts
-    if is_own:
-        check_fields(status, response.headers)
-    pairs = _pairs(value[2]) if len(value) == 3 else []
-    lines = _lines(status, pairs)
-    names_type = any(name.lower() == "content-type" for name, _ in pairs)
-    if names_type or (status in WITHOUT_CONTENT and not is_own):
-        block = _block_without(response, "content-type")
-    # A response of the application's own stays as it is: it may be returned again.
-    changed = Response(status=status)
-    changed.parts = status, block + lines, body
-    changed.chunks, changed.prompt = response.chunks, response.prompt
-    return changed
-
-
-def from_http_error(error: HTTPError) -> Parts:
-    """The answer an `HTTPError` asks for; raises if its parts cannot be sent."""
-    text = f"{error.message or error.status}\n"
-    return Response(text, status=error.status, headers=error.headers).parts
-
-
-#: What a client gets when a handler failed.
-SERVER_ERROR: Parts = (500, content_type_line(TEXT), b"500 Internal Server Error\n")
-#: What a client gets when too much waits for the thread pool.
-OVERLOADED: Parts = (503, content_type_line(TEXT) + b"retry-after: 1\r\n", b"503 Service Unavailable\n")

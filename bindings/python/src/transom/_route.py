@@ -6,8 +6,9 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from transom._headers import HeadersInput
 from transom._request import Request
-from transom._response import Body, HeadersInput, Response
+from transom._response import Body, Response
 
 _Whole: TypeAlias = (
     Response | Body | Mapping[str, Any] | list[Any] | Iterator[Body] | AsyncIterator[Body] | None

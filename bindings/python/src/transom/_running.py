@@ -85,10 +85,10 @@ class Running:
         self._needs_loop = any(route.needs_loop for route in routes)
         self._needs_pool = any(not route.is_async and not route.in_place for route in routes)
         self._loop_thread: LoopThread | None = None
+        #: The host's loop, if the server runs in one.
+        self._side: LoopSide | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
-        self._dispatcher = Dispatcher(
-            handle, routes, self._pool, self._make_loop_side, self._fail, threads == 1
-        )
+        self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop, self._fail, threads == 1)
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
     def begin(self, address: str) -> None:
@@ -102,9 +102,8 @@ class Running:
                 self._pool.start()
             if self._host_loop is not None:
                 self._add_thread()
-                self._dispatcher.loop_side.pull()
-            elif self._needs_loop:
-                _ = self._dispatcher.loop_side
+            if self._host_loop is not None or self._needs_loop:
+                _ = self._dispatcher.loop
             if self._host_loop is None and not self._loop_pulls:
                 self._pullers.start()
             _runnings.add(self)
@@ -126,11 +125,13 @@ class Running:
     def _add_thread(self) -> None:
         self._threads.add(threading.current_thread())
 
-    def _make_loop_side(self, dispatcher: Dispatcher) -> LoopSide:
+    def _make_loop(self, dispatcher: Dispatcher) -> LoopSide:
         from transom._loop import LoopSide, LoopThread
 
         if self._host_loop is not None:
-            return LoopSide(dispatcher, self._host_loop)
+            self._side = LoopSide(dispatcher, self._host_loop)
+            self._side.pull()
+            return self._side
         expect_real_loop()
         self._loop_thread = LoopThread(dispatcher, self._loop_pulls, self._add_thread)
         return self._loop_thread.side
@@ -266,7 +267,8 @@ class Running:
         """Serves in the host's loop until stopped or cancelled, then until all has ended."""
         import asyncio
 
-        side = self._dispatcher.loop_side
+        side = self._side
+        assert side is not None
         ended = side.ended
         failed: BaseException | None = None
         try:

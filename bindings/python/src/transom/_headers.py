@@ -1,0 +1,104 @@
+"""The header fields of a response: as arguments, and as the lines that are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from transom._check import kind_of, shown, text
+from transom._errors import BadHeaderError
+from transom._reserved import WITHOUT_CONTENT
+from transom._reserved import check as check_fields
+
+#: Header fields as they may be given: a mapping, or pairs where a name may repeat.
+HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def is_token(name: str) -> bool:
+    """Whether a name is a token of RFC 9110, as a field's and a cookie's must be."""
+    return _NAME.fullmatch(name) is not None
+
+
+def header_line(name: str, value: str) -> bytes:
+    """The line of a header field.
+
+    Raises `BadHeaderError` if it may not be sent, `TypeError` if it is no text.
+    """
+    if not isinstance(name, str) or not isinstance(value, str):
+        wrong = name if not isinstance(name, str) else value
+        where = f"{shown(name)}: {shown(value)}"
+        raise TypeError(f"header names and values are str, got {kind_of(wrong)} in {where}")
+    if not is_token(name):
+        bad = _NAME.sub("", name, count=1)[:1] if name else ""
+        why = f"character {bad!r} is not allowed in a name" if bad else "a name is not empty"
+        raise BadHeaderError(f"header name {shown(name)}: {why}")
+    if not _VALUE.fullmatch(value):
+        at = len(_VALUE.match(value)[0])  # type: ignore[index]
+        raise BadHeaderError(
+            f"value of header {shown(name)}: character {value[at]!r} at {at} is not allowed in a value"
+        )
+    return f"{name}: {value}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def content_type_line(content_type: str) -> bytes:
+    """The Content-Type line; the common ones are encoded once."""
+    return header_line("content-type", content_type)
+
+
+def usual_type(content_type: str, status: int) -> str | None:
+    """The content type of a body that is there."""
+    return None if status in WITHOUT_CONTENT else content_type
+
+
+def block_of(status: int, headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
+    """The header block, with the content type that was given, or else the usual one."""
+    if given is not None:
+        text("content_type", given)
+    if usual is not None:
+        usual = usual_type(usual, status)
+    if not headers:
+        content_type = usual if given is None else given
+        return b"" if content_type is None else content_type_line(content_type)
+    pairs = pairs_of(headers)
+    lines = lines_of(status, pairs)
+    typed = any(name.lower() == "content-type" for name, _ in pairs)
+    if typed and given is not None:
+        raise ValueError("both content_type and a Content-Type header were given")
+    content_type = None if typed else usual if given is None else given
+    return lines if content_type is None else content_type_line(content_type) + lines
+
+
+def lines_of(status: int, pairs: list[tuple[str, str]]) -> bytes:
+    lines = b"".join([header_line(name, value) for name, value in pairs])
+    check_fields(status, pairs)
+    return lines
+
+
+def block_without(fields: list[tuple[str, str]], name: str) -> bytes:
+    """The header block of the fields but those of that name, which is given in lower case."""
+    return b"".join([header_line(*pair) for pair in fields if pair[0].lower() != name])
+
+
+def pairs_of(headers: Any) -> list[tuple[str, str]]:
+    """The fields of either form of `HeadersInput`."""
+    if isinstance(headers, Mapping):
+        return list(headers.items())
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise TypeError(f"headers are a mapping or pairs of str, got {kind_of(headers)}")
+    pairs = []
+    for pair in headers:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"headers are a mapping or pairs of str, got {shown(pair)} in them")
+        pairs.append((pair[0], pair[1]))
+    return pairs

@@ -1,0 +1,38 @@
+"""The plain texts of responses that no handler gave: those of the native library, word for word."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from transom._headers import TEXT, content_type_line
+from transom._packed import Parts
+
+#: The reason phrases of RFC 9110 for which some CPython has older ones.
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    418: "I'm a teapot",
+    422: "Unprocessable Content",
+}
+
+
+def plain_text(status: int) -> str:
+    """The line that says what a status means, such as `404 Not Found`.
+
+    >>> plain_text(404)
+    '404 Not Found\\n'
+    """
+    phrase = _PHRASES.get(status)
+    if phrase is None:
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+    return f"{status} {phrase}\n"
+
+
+#: The response to a request whose handler failed.
+SERVER_ERROR: Parts = (500, content_type_line(TEXT), plain_text(500).encode())
+#: The response to a request that the thread pool has no room for.
+OVERLOADED: Parts = (503, content_type_line(TEXT) + b"retry-after: 1\r\n", plain_text(503).encode())

@@ -1,0 +1,76 @@
+"""What a handler returns or raises, turned into a response."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+from transom._check import check_status, kind_of
+from transom._headers import block_without, lines_of, pairs_of
+from transom._http_error import HTTPError
+from transom._packed import Parts
+from transom._plain import plain_text
+from transom._reserved import WITHOUT_CONTENT
+from transom._reserved import check as check_fields
+from transom._response import Pending, Response
+
+
+def from_value(value: Any) -> Response:
+    """What a handler returned, as a response. Raises `TypeError` if it cannot be one."""
+    if isinstance(value, Response):
+        return value
+    if value is None:
+        return Response(status=204)
+    if isinstance(value, (str, bytes, bytearray, memoryview)):
+        return Response(value)
+    if isinstance(value, (dict, list)):
+        return Response.json(value)
+    if isinstance(value, tuple):
+        return _from_tuple(value)
+    if isinstance(value, (Iterator, AsyncIterator)):
+        response = Response.stream(value)
+        # What a generator does before its first chunk may still decide to fail.
+        response.prompt = False
+        return response
+    if isinstance(value, Mapping):
+        return Response.json(dict(value))
+    if hasattr(value, "__await__"):
+        response = Response()
+        response.chunks = Pending(value)
+        return response
+    raise TypeError(
+        "a handler returns str, bytes, dict, list, None, a tuple (value, status[, headers]), "
+        f"an iterator or a Response, got {kind_of(value)}"
+    )
+
+
+def _from_tuple(value: tuple[Any, ...]) -> Response:
+    if not 2 <= len(value) <= 3:
+        raise TypeError(
+            f"a tuple returned by a handler is (value, status[, headers]), got {len(value)} items"
+        )
+    response = from_value(value[0])
+    if isinstance(response.chunks, Pending):
+        response.chunks.close()
+        raise TypeError(f"a {kind_of(value[0])} in a tuple is not awaited: await it before it is returned")
+    status = check_status(value[1])
+    is_own = response is value[0]
+    _, block, body = response.parts
+    if is_own:
+        check_fields(status, response.headers)
+    pairs = pairs_of(value[2]) if len(value) == 3 else []
+    lines = lines_of(status, pairs)
+    names_type = any(name.lower() == "content-type" for name, _ in pairs)
+    if names_type or (status in WITHOUT_CONTENT and not is_own):
+        block = block_without(response.headers, "content-type")
+    # A response of the application's own stays as it is: it may be returned again.
+    changed = Response(status=status)
+    changed.parts = status, block + lines, body
+    changed.chunks, changed.prompt = response.chunks, response.prompt
+    return changed
+
+
+def from_http_error(error: HTTPError) -> Parts:
+    """The answer an `HTTPError` asks for; raises if its parts cannot be sent."""
+    text = f"{error.message}\n" if error.message else plain_text(error.status)
+    return Response(text, status=error.status, headers=error.headers).parts

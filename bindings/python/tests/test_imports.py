@@ -1,0 +1,79 @@
+"""The modules of the package do not import each other in circles."""
+
+import ast
+import unittest
+
+from support import SOURCE
+
+PACKAGE = "transom"
+
+
+def imported(source, modules):
+    """The modules of the package that a source text imports.
+
+    Imports inside of functions and those for annotations only (`TYPE_CHECKING`) count.
+    """
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(
+                f"{alias.name}.__init__" if alias.name == PACKAGE else alias.name for alias in node.names
+            )
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise AssertionError(f"line {node.lineno}: a relative import is not followed")
+        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
+            # A name that is no module is one of `__init__`.
+            for alias in node.names:
+                names.add(f"{PACKAGE}.{alias.name if alias.name in modules else '__init__'}")
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return {module for module in modules if f"{PACKAGE}.{module}" in names}
+
+
+def graph(sources):
+    """For each module the modules that it imports, of a dict from names to source texts."""
+    return {name: imported(source, sources.keys() - {name}) for name, source in sources.items()}
+
+
+def circles(edges):
+    """The groups of modules that all reach each other by imports."""
+    reached = {}
+    for start in edges:
+        reached[start] = set()
+        left = [start]
+        while left:
+            for name in edges[left.pop()] - reached[start]:
+                reached[start].add(name)
+                left.append(name)
+    return {
+        tuple(sorted(name for name in reached[start] if start in reached[name]))
+        for start in edges
+        if start in reached[start]
+    }
+
+
+class TestImports(unittest.TestCase):
+    def test_there_are_no_circles(self):
+        edges = graph({path.stem: path.read_text() for path in (SOURCE / PACKAGE).glob("*.py")})
+        self.assertGreater(len(edges), 20)
+        self.assertGreater(len(edges["__init__"]), 5)
+        self.assertEqual(circles(edges), set())
+
+    def test_a_circle_would_be_found(self):
+        self.assertEqual(
+            circles(
+                graph(
+                    {
+                        "_a": "from transom._b import Thing",
+                        "_b": "def f():\n    from transom import _c",
+                        "_c": "if TYPE_CHECKING:\n    import transom._d",
+                        "_d": "from transom._b import f\nimport os",
+                        "_e": "from transom._a import Thing",
+                        "_f": "import transom",
+                        "_g": "from transom import Server",
+                        "__init__": "from transom._f import f\nimport transom._g",
+                    }
+                )
+            ),
+            {("_b", "_c", "_d"), ("__init__", "_f", "_g")},
+        )
