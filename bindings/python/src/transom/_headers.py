@@ -38,16 +38,25 @@ def header_line(name: str, value: str) -> bytes:
         wrong = name if not isinstance(name, str) else value
         where = f"{shown(name)}: {shown(value)}"
         raise TypeError(f"header names and values are str, got {kind_of(wrong)} in {where}")
+    if not name:
+        raise BadHeaderError("header name is empty")
     if not is_token(name):
-        bad = _NAME.sub("", name, count=1)[:1] if name else ""
-        why = f"character {bad!r} is not allowed in a name" if bad else "a name is not empty"
-        raise BadHeaderError(f"header name {shown(name)}: {why}")
-    if not _VALUE.fullmatch(value):
-        at = len(_VALUE.match(value)[0])  # type: ignore[index]
+        at = _length_of(_NAME, name)
         raise BadHeaderError(
-            f"value of header {shown(name)}: character {value[at]!r} at {at} is not allowed in a value"
+            f"header name {shown(name)}: character {name[at]!r} at {at} is not allowed in a name"
+        )
+    if not _VALUE.fullmatch(value):
+        at = _length_of(_VALUE, value)
+        raise BadHeaderError(
+            f"header {shown(name)}: character {value[at]!r} at {at} of the value is not allowed"
         )
     return f"{name}: {value}\r\n".encode("latin-1")
+
+
+def _length_of(pattern: re.Pattern[str], text: str) -> int:
+    """The number of characters at the start of a text that match a pattern."""
+    match = pattern.match(text)
+    return 0 if match is None else match.end()
 
 
 @lru_cache(maxsize=256)

@@ -235,7 +235,9 @@ class Response:
         """Adds a header field to those already there, of that name too. Raises as the constructor."""
         status, block, body = self.parts
         line = header_line(name, value)
-        check_fields(status, [(name, value)])
+        # Only a Content-Length depends on the fields that are there.
+        before = self.headers if name.lower() == "content-length" else []
+        check_fields(status, [*before, (name, value)])
         self.parts = status, block + line, body
 
     def set_header(self, name: str, value: str) -> None:

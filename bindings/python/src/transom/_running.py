@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from transom._loop import LoopSide, LoopThread
 
+#: How long requests under way get to finish after a stop, in seconds, unless the stop says.
+STOP_TIMEOUT = 10.0
 #: How long exchanges under way get when the interpreter exits, in seconds.
 _AT_EXIT = 1.0
 #: How long threads get to end once the library has stopped, in seconds, and how long past
@@ -177,7 +179,7 @@ class Running:
             self._handle.stop(timeout)
             return self._handle.report()
 
-    def stop(self, timeout: float = 10.0) -> Report:
+    def stop(self, timeout: float = STOP_TIMEOUT) -> Report:
         """Stops: no new requests; those under way get `timeout` seconds, then they are cut.
 
         Returns when all has stopped, with the numbers. In a handler it only begins to

@@ -14,7 +14,7 @@ from transom._check import flag, got, seconds, shown, text, whole
 from transom._errors import AlreadyStartedError, InvalidArgumentError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
-from transom._running import Running
+from transom._running import STOP_TIMEOUT, Running
 from transom._standard import standard_held
 from transom._thread import Empty, SimpleQueue
 
@@ -26,6 +26,8 @@ _Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
 _MOST_THREADS = 1024
+#: The library's default for the limit `pool_queue`. The pool of this package keeps to the same limit.
+_POOL_QUEUE = 1024
 #: The longest that `run` waits before Python's signal handlers may run, in seconds.
 _SLICE = 0.25
 
@@ -236,7 +238,7 @@ class Server:
                 handle.route(method, pattern, route_id)
             if self._fallback is not None:
                 handle.fallback(self._fallback)
-            backlog = self._limits.get("pool_queue", 1024)
+            backlog = self._limits.get("pool_queue", _POOL_QUEUE)
             running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
             with standard_held():
                 running.begin(address)
@@ -267,7 +269,9 @@ class Server:
         """
         return self._start(address, None)
 
-    def run(self, address: str = _ADDRESS, *, quiet: bool = False, stop_timeout: float = 10.0) -> Report:
+    def run(
+        self, address: str = _ADDRESS, *, quiet: bool = False, stop_timeout: float = STOP_TIMEOUT
+    ) -> Report:
         """Runs until Ctrl-C, SIGTERM, or a stop from elsewhere; says where it listens unless `quiet`.
 
         In the main thread, both signals stop the server gracefully: it takes no new
@@ -302,7 +306,7 @@ class Server:
         address: str = _ADDRESS,
         *,
         ready: Callable[[Running], object] | None = None,
-        stop_timeout: float = 10.0,
+        stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:
         """Serves in the running event loop, until stopped (`server.running.stop()`) or cancelled.
 
