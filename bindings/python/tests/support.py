@@ -1,5 +1,6 @@
 """What the tests share: a client, waiting with an end, programs of their own."""
 
+import asyncio
 import contextlib
 import http.client
 import logging
@@ -40,6 +41,13 @@ def fetch(running, path, method="GET", body=None, headers=None):
 def connect(running):
     """A connection, for raw bytes."""
     return socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT)
+
+
+def send_get(port, path):
+    """Sends a request; the connection, without waiting for the answer."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    return connection
 
 
 def exchange(running, data, end=True):
@@ -95,6 +103,45 @@ def at_once(function, count):
     for thread in threads:
         thread.join(LIMIT)
     return results
+
+
+def plain_route(app):
+    """With one, requests come by way of a thread instead of right into the loop."""
+    app.get("/plain")(lambda request: "plain")
+
+
+@contextlib.contextmanager
+def served(app):
+    """A server in an event loop of the host's."""
+    there = threading.Event()
+    running = []
+
+    def ready(it):
+        running.append(it)
+        there.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(app.serve("127.0.0.1:0", ready=ready)))
+    thread.start()
+    there.wait(LIMIT)
+    try:
+        yield running[0]
+    finally:
+        running[0].stop(0)
+        thread.join(LIMIT)
+
+
+def ways(**settings):
+    """Every way to run a server: how it is called, the application, what starts it."""
+    from transom import Server
+
+    for model in ("event", "threads", "sequential"):
+        app = Server(model=model, **settings)
+        yield f"all asynchronous, {model}", app, lambda app=app: app.start("127.0.0.1:0")
+        app = Server(model=model, **settings)
+        plain_route(app)
+        yield f"mixed, {model}", app, lambda app=app: app.start("127.0.0.1:0")
+    app = Server(**settings)
+    yield "in a loop of the host's", app, lambda app=app: served(app)
 
 
 class Program:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import queue
 import resource
 import socket
@@ -11,7 +10,7 @@ import threading
 import time
 import unittest
 
-from support import LIMIT, Quiet, connect, exchange, fetch, read_all, until
+from support import LIMIT, Quiet, connect, exchange, fetch, read_all, until, ways
 
 from transom import Response, Server
 
@@ -19,43 +18,6 @@ from transom import Response, Server
 SOON = 10.0
 NO_DEADLINES = {"write": None, "handler": None, "body": None, "idle": None}
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def plain_route(app):
-    """With one, requests come by way of a thread instead of right into the loop."""
-    app.get("/plain")(lambda request: "plain")
-
-
-@contextlib.contextmanager
-def served(app):
-    """A server in an event loop of the host's."""
-    there = threading.Event()
-    running = []
-
-    def ready(it):
-        running.append(it)
-        there.set()
-
-    thread = threading.Thread(target=lambda: asyncio.run(app.serve("127.0.0.1:0", ready=ready)))
-    thread.start()
-    there.wait(LIMIT)
-    try:
-        yield running[0]
-    finally:
-        running[0].stop(0)
-        thread.join(LIMIT)
-
-
-def ways(**settings):
-    """Every way to run a server: how it is called, the application, what starts it."""
-    for model in ("event", "threads", "sequential"):
-        app = Server(model=model, **settings)
-        yield f"all asynchronous, {model}", app, lambda app=app: app.start("127.0.0.1:0")
-        app = Server(model=model, **settings)
-        plain_route(app)
-        yield f"mixed, {model}", app, lambda app=app: app.start("127.0.0.1:0")
-    app = Server(**settings)
-    yield "in a loop of the host's", app, lambda app=app: served(app)
 
 
 def leave(connection, orderly=True):
@@ -384,38 +346,3 @@ class TestRoom(Quiet, unittest.TestCase):
             self.assertEqual(fetch(running, "/other").text, "other")
             running.stop(0)
             read.join(LIMIT)
-
-
-class TestLog(Quiet, unittest.TestCase):
-    def test_messages_of_the_library_arrive_in_order_at_the_logger(self):
-        logger = logging.getLogger("transom")
-        level = logger.level
-        self.addCleanup(logger.setLevel, level)
-        for way, app, start in ways():
-
-            @app.get("/")
-            async def handler(request):
-                return "hello"
-
-            with self.subTest(way=way), start() as running:
-                self.log.clear()
-                logger.setLevel(logging.DEBUG)
-                for version in (b"HTTP/1.1", b"HTTP/1.1", b"HTTP/3.0"):
-                    exchange(running, b"GET / %s\r\n\r\n" % version)
-                self.assertTrue(until(lambda: len(self.log) >= 3), self.log)
-                self.assertEqual(len(self.log), 3, self.log)
-                self.assertTrue(all("refused a request of 127.0.0.1" in line for line in self.log))
-                self.assertEqual(self.log[0].split()[-1], self.log[1].split()[-1])
-                self.assertNotEqual(self.log[0].split()[-1], self.log[2].split()[-1])
-                logger.setLevel(level)
-
-    def test_a_percent_sign_is_no_format(self):
-        app = Server()
-
-        @app.get("/{name}")
-        def handler(request):
-            return Response("x", headers={"content-length": "%s"})
-
-        with app.start("127.0.0.1:0") as running:
-            fetch(running, "/%25s")
-        self.assertTrue(all("Logging error" not in line for line in self.log))
