@@ -1,17 +1,17 @@
-//! Descriptors with other numbers than those of standard input, output and error.
+//! Keeps the crate's descriptors off the numbers of standard input, output and error.
 //!
-//! Where a host has closed one of those, the system gives its number to whatever is
-//! opened next (open(2)). A socket with the number of standard error would get what the
-//! host prints.
+//! If the host has closed one of those three, the system gives its number to the next descriptor
+//! that is opened (open(2)). A socket with the number of standard error would receive what the host
+//! prints.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// The first number that is not one of a standard stream's.
+/// The first number that belongs to no standard stream.
 const FIRST: i32 = 3;
 
-/// Moves a descriptor that has the number of a standard stream; any other stays.
+/// Moves a descriptor off the number of a standard stream. Any other descriptor stays as it is.
 pub(crate) fn apart<T: AsRawFd + From<OwnedFd> + Into<OwnedFd>>(opened: T) -> io::Result<T> {
     if opened.as_raw_fd() >= FIRST {
         return Ok(opened);
@@ -21,8 +21,8 @@ pub(crate) fn apart<T: AsRawFd + From<OwnedFd> + Into<OwnedFd>>(opened: T) -> io
     Ok(low.try_clone()?.into())
 }
 
-/// Holds the numbers of standard streams that are closed, until dropped: for what opens
-/// descriptors of its own.
+/// Occupies the numbers of closed standard streams until the result is dropped. The caller
+/// meanwhile runs code that opens descriptors of its own.
 #[must_use]
 pub(crate) fn hold_standard() -> Vec<File> {
     let held = std::iter::from_fn(|| File::open("/dev/null").ok());

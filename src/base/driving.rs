@@ -1,15 +1,16 @@
-//! What a thread does for connections: whoever must not wait for one asks here.
+//! Tracks whether this thread drives connections, so that code which would wait for one of them
+//! fails instead of blocking for ever.
 
 use std::cell::Cell;
 
-/// What this thread is at.
+/// What this thread does now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     Elsewhere,
-    /// It drives connections: meanwhile nobody else does.
+    /// The thread drives connections. No other thread drives them meanwhile.
     Driving,
-    /// It does a job that may block, called by a connection that it drives: until
-    /// that is done, the connection stands still.
+    /// The thread runs a job that may block, called by a connection that the thread drives. The
+    /// connection makes no progress until the job is done.
     Held,
 }
 
@@ -17,7 +18,7 @@ thread_local! {
     static WORK: Cell<Work> = const { Cell::new(Work::Elsewhere) };
 }
 
-/// This thread is at that, until dropped.
+/// Sets the thread's work until dropped, then restores what it was before.
 struct WorkGuard(Work);
 
 impl WorkGuard {
@@ -32,26 +33,27 @@ impl Drop for WorkGuard {
     }
 }
 
-/// Drives a connection on this thread.
+/// Runs `drive`, which drives a connection on this thread.
 pub(crate) fn driving<R>(drive: impl FnOnce() -> R) -> R {
     let _guard = WorkGuard::new(Work::Driving);
     drive()
 }
 
-/// Does a job that may block, or hands it over.
+/// Runs a job that may block, or that hands work to another thread.
 pub(crate) fn blocking<R>(job: impl FnOnce() -> R) -> R {
     let held = WORK.get() != Work::Elsewhere;
     let _guard = held.then(|| WorkGuard::new(Work::Held));
     job()
 }
 
-/// Whether no connection of this thread moves until it is given back.
+/// Returns `true` if the connections that this thread drives make no progress until the caller
+/// returns.
 pub(crate) fn is_driving() -> bool {
     WORK.get() != Work::Elsewhere
 }
 
-/// Whether what is waited for here, by a job that may block, must not be of this
-/// thread's own connections.
+/// Returns `true` inside a job that may block and that one of this thread's own connections called.
+/// Such a job must not wait for data from those connections: only this thread could deliver it.
 pub(crate) fn is_held() -> bool {
     WORK.get() == Work::Held
 }
@@ -67,7 +69,7 @@ mod tests {
             assert!(is_driving() && !is_held());
             blocking(|| {
                 assert!(is_driving() && is_held());
-                // A server within the handler, driven while it waits for it.
+                // The handler drives a server of its own while it waits for that server.
                 driving(|| assert!(!is_held()));
                 assert!(is_held());
                 std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Where the host's code may panic: what is not ours must not take a thread of ours
-//! along. That includes the host's logger, and the destructor of what it panics with.
+//! Calls the host's code so that its panics do not end a thread of the server. The host's code
+//! includes the logger, and the destructor of a panic's payload.
 
 use std::any::Any;
 use std::fmt;
@@ -10,25 +10,25 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// Runs what may run the host's code. If that panics it tells the host, with `what`
-/// for a subject, and the result is `None`.
+/// Runs `run`, which may call the host's code. If it panics, logs an error that begins with `what`
+/// and returns `None`.
 pub(crate) fn guarded<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
     caught(what, run).map_err(|fault| log_event(Level::Error, format_args!("{fault}"))).ok()
 }
 
-/// Runs what may run the host's code. If that panics the error is the line for the log,
-/// with `what` for a subject.
+/// Runs `run`, which may call the host's code. If it panics, the error is the line for the log,
+/// which begins with `what`.
 pub(crate) fn caught<R>(what: &str, run: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let fault = format!("{what} panicked: {}", text(&*panic));
-        // Its destructor could panic again; a leak is the lesser evil.
+        // The payload's destructor could panic again. A leak is the lesser evil.
         mem::forget(panic);
         fault
     })
 }
 
-/// Tells the host. A logger that panics, as one does that prints to a full disk, costs
-/// the line.
+/// Logs a line. If the logger panics, as one does that prints to a full disk, only the line is
+/// lost.
 pub(crate) fn log_event(level: Level, line: fmt::Arguments<'_>) {
     let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{line}")));
     if let Err(panic) = told {
@@ -36,14 +36,14 @@ pub(crate) fn log_event(level: Level, line: fmt::Arguments<'_>) {
     }
 }
 
-/// A line of the log that is told once a second at most, however often there is reason to.
+/// A log line that is written at most once a second, however often its cause occurs.
 #[derive(Default)]
 pub(crate) struct RateLimitedLog(Mutex<Option<Instant>>);
 
 impl RateLimitedLog {
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// Tells the host, unless it was told a moment ago.
+    /// Logs the line, unless one was logged less than a second ago.
     pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ impl RateLimitedLog {
     }
 }
 
-/// What a panic said, fit for a log line.
+/// Returns the message of a panic in a form that fits a log line.
 fn text(panic: &(dyn Any + Send)) -> impl fmt::Display {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -1,31 +1,33 @@
-//! Memory that clients can size: how much of it a server keeps, and refusing more
-//! when the system has none, where an allocation that fails would end the process.
+//! Limits the memory whose size clients decide, and refuses more before the system does: a failed
+//! allocation would end the process.
 
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Memory that must be left for everything else, bytes.
+/// Memory that must stay available for everything else, in bytes.
 const HEADROOM: usize = 8 * 1024 * 1024;
-/// For each so many bytes of bodies it is looked whether the headroom is there: two
-/// system calls for a mebibyte.
+/// The headroom is checked each time that bodies have grown by this many bytes. A check costs two
+/// system calls.
 const STEP: u64 = 1024 * 1024;
 
-/// Address space that is set aside for a body of at least that announced length, so
-/// that it need not be moved as it grows. Memory is only what has come.
+/// Address space that is reserved at once for a body with at least this announced length, so that
+/// its bytes need not be moved as it grows. The system backs only the bytes that have arrived with
+/// memory.
 const AT_ONCE: usize = 1024 * 1024;
 
-/// There is no memory for more.
+/// Signals that there is no memory for more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoMemory;
 
-/// The bytes that all connections of a server may keep together.
+/// The number of bytes that all connections of a server may keep together.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
-    /// Held while a body grows: two that grow at once must not take the same memory for theirs.
+    /// Held while a body grows: without it, two bodies that grow at once could count on the same
+    /// free memory.
     growth: Mutex<()>,
 }
 
@@ -34,7 +36,7 @@ impl Budget {
         Self { limit, used: AtomicU64::new(0), growth: Mutex::new(()) }
     }
 
-    /// A share of it, empty at first.
+    /// Returns an empty share of the budget.
     pub fn share(&self) -> Share<'_> {
         Share { budget: self, bytes: 0 }
     }
@@ -54,15 +56,14 @@ impl Budget {
     }
 }
 
-/// What one exchange keeps of a budget, given back when it is dropped.
+/// The bytes that one exchange keeps of a budget. Dropping the share returns them.
 pub(crate) struct Share<'a> {
     budget: &'a Budget,
     bytes: u64,
 }
 
 impl Share<'_> {
-    /// Keeps `bytes` in all from now on. If there is no memory for them, the share is
-    /// as it was.
+    /// Sets the size of the share to `bytes`. On an error the share keeps its size.
     pub fn set(&mut self, bytes: u64) -> Result<(), NoMemory> {
         if bytes > self.bytes {
             self.budget.take(bytes - self.bytes)?;
@@ -73,8 +74,9 @@ impl Share<'_> {
         Ok(())
     }
 
-    /// Makes room for `more` bytes of a body behind which `announced` more are to come:
-    /// not for each stretch anew, and for no more than that where memory is short.
+    /// Reserves room in `body` for `more` bytes, and ahead for some of the `announced` bytes that
+    /// are to follow them, so that not every chunk needs a reservation. If memory is short, it
+    /// reserves `more` bytes only.
     pub fn make_room(&self, body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
         if body.capacity() - body.len() >= more {
             return Ok(());
@@ -82,7 +84,7 @@ impl Share<'_> {
         let ahead = body.len().max(AT_ONCE).min(announced);
         let _alone = self.budget.growth.lock().unwrap_or_else(PoisonError::into_inner);
         for wanted in [more.saturating_add(ahead), more] {
-            // The old bytes stay until they have been moved.
+            // The old buffer stays allocated until its bytes have been moved.
             let moved = body.len().saturating_add(wanted);
             if has_headroom(moved) && body.try_reserve_exact(wanted).is_ok() {
                 return Ok(());
@@ -91,7 +93,7 @@ impl Share<'_> {
         Err(NoMemory)
     }
 
-    /// Keeps `more` bytes beside those it has.
+    /// Adds `more` bytes to the share.
     pub fn add(&mut self, more: u64) -> Result<(), NoMemory> {
         self.set(self.bytes.saturating_add(more))
     }
@@ -105,17 +107,17 @@ impl Drop for Share<'_> {
     }
 }
 
-/// Whether the headroom is left beside `more` bytes.
+/// Returns `true` if `more` bytes can be allocated and the headroom is left.
 pub(crate) fn has_headroom(more: usize) -> bool {
     let wanted = more.saturating_add(HEADROOM);
     match address_space_left() {
-        // What has been freed within the heap does not count: only one thread may get it.
+        // Memory that was freed within the heap does not count: only one thread may get it.
         Some(left) => left >= wanted as u64,
         None => can_allocate(wanted),
     }
 }
 
-/// As [`has_headroom`], looked at once for each 64 KiB that this thread asks for.
+/// Like [`has_headroom`], but checked only once for each 64 KiB that this thread asks for.
 pub(crate) fn has_headroom_for(more: usize) -> bool {
     const STEP: usize = 64 * 1024;
     thread_local! {
@@ -126,15 +128,15 @@ pub(crate) fn has_headroom_for(more: usize) -> bool {
     asked < STEP || has_headroom(more)
 }
 
-/// What is left of the address space of this process, if that has a limit. It is looked
-/// up where a trial would take what another thread needs meanwhile.
+/// Returns how much address space the process has left, or `None` if it has no limit. With a limit,
+/// the allocation in `can_allocate` could take memory that another thread needs at that moment.
 #[cfg(target_os = "linux")]
 fn address_space_left() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
     let limit = getrlimit(Resource::As).current?;
     let (mut text, mut file) = ([0; 128], std::fs::File::open("/proc/self/statm").ok()?);
     let length = std::io::Read::read(&mut file, &mut text).ok()?;
-    // In pages, the first is the size of the whole (proc_pid_statm(5)).
+    // The first number is the size of the whole program, in pages (proc_pid_statm(5)).
     let pages: u64 = std::str::from_utf8(&text[..length]).ok()?.split(' ').next()?.parse().ok()?;
     Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
 }
@@ -144,11 +146,12 @@ fn address_space_left() -> Option<u64> {
     None
 }
 
-/// Whether the system would give so many bytes. It is asked and given back, untouched.
+/// Returns `true` if the system would allocate that many bytes. The bytes are freed at once and
+/// never touched.
 fn can_allocate(bytes: usize) -> bool {
     let mut room = Vec::<u8>::new();
     let has = room.try_reserve_exact(bytes).is_ok();
-    // A pair of calls that is of no use would be left out.
+    // Without this the compiler removes the unused allocation.
     black_box(&room);
     has
 }

@@ -1,4 +1,4 @@
-//! Tools that know nothing of HTTP: guarding against panics, threads, memory, descriptors, the signal of a stop.
+//! Tools that know nothing of HTTP: panics, threads, memory, descriptors, the signal of a stop.
 
 pub(crate) mod descriptor;
 pub(crate) mod driving;

@@ -1,4 +1,4 @@
-//! A bounded pool of threads for work that may block. It knows nothing of HTTP.
+//! A bounded pool of threads for jobs that may block. It knows nothing of HTTP.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,23 +12,23 @@ use crate::base::threads::Threads;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// What a job is called when it panics: that costs the job, never the thread.
+/// The name of a job in the log line about its panic. A panic ends the job, not the thread.
 const JOB: &str = "a job on the blocking pool";
 
-/// Threads that run what may block, started when needed, up to a limit, with a
-/// bounded queue before them.
+/// A pool of threads that run jobs which may block. Threads are started when they are needed, up to
+/// a limit. Jobs that find no idle thread wait in a bounded queue.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// Threads at most: `limits.pool_threads`, or `limits.connection_threads` in the pool
-    /// of the model that gives each connection a thread.
+    /// The largest number of threads: `limits.pool_threads`, or `limits.connection_threads` in the
+    /// pool of the model with a thread per connection.
     limit: usize,
-    /// Jobs that may wait besides: `limits.pool_queue`.
+    /// The largest number of waiting jobs: `limits.pool_queue`.
     queue_limit: usize,
-    /// Where its threads come from; `None` if jobs run where they are handed over.
+    /// The source of threads; `None` if the caller runs its jobs itself.
     threads: Option<Arc<Threads>>,
     name: &'static str,
     stack_size: Option<usize>,
-    /// That there is no thread to be had.
+    /// The log line for a thread that could not be started.
     no_thread_log: RateLimitedLog,
 }
 
@@ -40,24 +40,26 @@ struct Shared {
 #[derive(Default)]
 struct PoolState {
     queue: VecDeque<Job>,
-    /// Threads that are not at a job, those about to start among them.
+    /// Threads without a job, including those about to start.
     idle: usize,
     threads: usize,
-    /// Threads that sleep until there is work.
+    /// Threads that wait on the condition variable.
     asleep: usize,
-    /// One of them was called and is not up yet. It calls the next if there is work
-    /// for two: so short jobs do not wake everybody, and long ones nobody in vain.
+    /// True from the notification of a thread until it runs. A thread that takes a job wakes the
+    /// next one if more jobs wait. So a burst of short jobs wakes few threads, and long jobs do not
+    /// wait for each other.
     is_waking: bool,
     closed: bool,
 }
 
 impl PoolState {
-    /// Whether one job more would wait though there may be a thread for it.
+    /// Returns `true` if another job would have to wait although another thread may be started.
     fn is_short(&self, limit: usize) -> bool {
         self.queue.len() >= self.idle && self.threads < limit && !self.closed
     }
 
-    /// Whether a thread is to be called; it is as good as done.
+    /// Claims the right to wake one thread. If it returns `true`, the caller must notify the
+    /// condition variable after it unlocks.
     fn claim_wake(&mut self) -> bool {
         let wakes = !self.is_waking && self.asleep > 0 && !self.queue.is_empty();
         self.is_waking |= wakes;
@@ -65,14 +67,14 @@ impl PoolState {
     }
 }
 
-/// The pool took no job: as many are waiting as may wait, it has no thread and can
-/// start none, or it is closed. As a response it is the plain 503; see
+/// The error when the pool takes no job: its queue is full, it has no thread and cannot start one,
+/// or it is closed. As a response it is a plain 503; see
 /// [`Context::run_blocking`](crate::Context::run_blocking).
 #[non_exhaustive]
 pub struct PoolFull<F> {
-    /// The job, handed back.
+    /// The job that the pool did not take.
     pub job: F,
-    /// The pool has no thread, and the system gives it none.
+    /// True if the pool has no thread and the system refuses to start one.
     pub without_threads: bool,
 }
 
@@ -95,6 +97,7 @@ impl<F> fmt::Display for PoolFull<F> {
 impl<F> std::error::Error for PoolFull<F> {}
 
 impl Pool {
+    /// Returns a pool that starts its threads from `threads`.
     pub fn new(name: &'static str, limit: usize, queue_limit: usize, threads: Arc<Threads>) -> Self {
         let mut pool = Self::in_place();
         (pool.name, pool.limit, pool.queue_limit) = (name, limit, queue_limit);
@@ -102,7 +105,7 @@ impl Pool {
         pool
     }
 
-    /// A pool without threads: whoever hands a job over runs it, there and then.
+    /// Returns a pool without threads: [`run`](Self::run) calls the job before it returns.
     pub fn in_place() -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
         Self {
@@ -116,13 +119,13 @@ impl Pool {
         }
     }
 
-    /// With this much stack for each thread, bytes.
+    /// Sets the stack size of each thread, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Runs `job` on one of the pool's threads, soon.
+    /// Runs `job` on one of the pool's threads, as soon as one is idle.
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         if self.threads.is_none() {
             guarded(JOB, job);
@@ -141,7 +144,7 @@ impl Pool {
                 startable = 0;
             }
         }
-        // Jobs that a thread takes at once do not count as waiting.
+        // A job that a thread takes at once does not count as waiting.
         let taken = state.idle + startable;
         let is_full = state.queue.len() >= self.queue_limit.saturating_add(taken);
         if is_full || state.closed || state.threads == 0 {
@@ -156,12 +159,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Whether one job more would wait for a thread that may be started.
+    /// Returns `true` if another job would need another thread, and the limit allows one.
     pub fn is_short(&self) -> bool {
         self.shared.lock().is_short(self.limit)
     }
 
-    /// Starts a thread if one job more needs one, and there may be one more.
+    /// Starts a thread if another job would need one and the limit allows it.
     pub fn prepare(&self) -> io::Result<()> {
         let Some(threads) = &self.threads else { return Ok(()) };
         let mut state = self.shared.lock();
@@ -175,8 +178,8 @@ impl Pool {
         threads.spawn(self.name, self.stack_size, move || slot.0.work_until_closed())
     }
 
-    /// Takes no more jobs and drops those that wait; threads end after the job
-    /// they are at.
+    /// Closes the pool: it takes no more jobs and drops the waiting ones. Each thread ends after
+    /// the job that it runs.
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -187,15 +190,14 @@ impl Pool {
     }
 }
 
-/// So that no thread waits for jobs that can no longer come.
+/// Ends the threads: no more jobs can come.
 impl Drop for Pool {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// A thread's slot in the pool, given up when the thread ends, or if it could
-/// not be started.
+/// A thread's slot in the pool. Dropped when the thread ends, or if it could not be started.
 struct WorkerSlot(Arc<Shared>);
 
 impl Drop for WorkerSlot {
@@ -203,7 +205,7 @@ impl Drop for WorkerSlot {
         let mut state = self.0.lock();
         state.threads -= 1;
         state.idle -= 1;
-        // Jobs wait for the threads there are; without any they would for ever.
+        // Without a thread, the waiting jobs would wait for ever.
         let dropped = if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
         drop(state);
         drop(dropped);
@@ -360,7 +362,7 @@ mod tests {
     #[test]
     fn a_job_that_no_thread_can_be_started_for_waits_for_one_or_is_handed_back() {
         let mut pool = pool(2, 1);
-        // More than there are addresses.
+        // More than the address space holds, so that no thread can start.
         pool.stack_size = Some(1 << 60);
         pool.prepare().unwrap_err();
         assert!(pool.run(|| ()).is_err(), "nobody would ever do it");

@@ -1,27 +1,28 @@
-//! What is used again: each thread keeps a few of what it needs for a moment, so
-//! that it need not ask the allocator.
+//! Values that are used again: each thread keeps a few values of a kind, so that it need not
+//! allocate one for each request.
 
 use std::cell::RefCell;
 
-/// Values of each kind that a thread keeps.
+/// The number of values of one kind that a thread keeps.
 const SPARES_PER_KIND: usize = 32;
-/// The largest buffer worth keeping, bytes.
+/// The largest buffer that is kept, in bytes.
 pub(crate) const LARGEST_SPARE: usize = 64 * 1024;
 
 /// A thread's spare values of one kind.
 pub(crate) struct Spares<T>(RefCell<Vec<T>>);
 
 impl<T> Spares<T> {
+    /// Returns an empty set of spare values.
     pub const fn new() -> Self {
         Self(RefCell::new(Vec::new()))
     }
 
-    /// One as it was given up, if there is one.
+    /// Takes the value that was given last, in the state in which it was given.
     pub fn take(&self) -> Option<T> {
         self.0.borrow_mut().pop()
     }
 
-    /// The one given up last of those that will do.
+    /// Takes the value that was given last among those for which `will_do` is true.
     pub fn find(&self, will_do: impl FnMut(&mut T) -> bool) -> Option<T> {
         let mut kept = self.0.borrow_mut();
         let place = kept.iter_mut().rev().position(will_do)?;
@@ -29,7 +30,7 @@ impl<T> Spares<T> {
         Some(kept.swap_remove(place))
     }
 
-    /// Gives one up. If there are many, the oldest goes.
+    /// Gives a value back for later use. If the thread has enough, the oldest is dropped.
     pub fn give(&self, value: T) {
         let mut kept = self.0.borrow_mut();
         if kept.len() == SPARES_PER_KIND {

@@ -1,4 +1,4 @@
-//! A server's own threads: started in one place, counted, and waited for.
+//! A server's own threads: starts them, counts them, and waits for their end.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use crate::base::memory::has_headroom;
 
-/// Stack that the standard library gives a thread, bytes.
+/// The stack that the standard library gives a thread, in bytes.
 const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 
-/// What each thread runs first; what it returns is dropped when the thread ends.
+/// A function that each thread calls first. Its result is dropped when the thread ends.
 pub(crate) type ThreadHook = Box<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 
 thread_local! {
@@ -20,6 +20,7 @@ thread_local! {
     static OWNER: Cell<usize> = const { Cell::new(0) };
 }
 
+/// A server's own threads.
 pub(crate) struct Threads {
     hook: ThreadHook,
     state: Mutex<ThreadList>,
@@ -37,14 +38,15 @@ impl Threads {
         Arc::new(Self { hook, state: Mutex::default(), ended: Condvar::new() })
     }
 
-    /// Starts a thread, with the system's usual stack unless a size is given.
+    /// Starts a thread. Without a size, it has the stack that the standard library gives.
     pub fn spawn(
         self: &Arc<Self>,
         name: &str,
         stack_size: Option<usize>,
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        // What a thread needs before it runs cannot be refused any more.
+        // A failed allocation between the start of the thread and its first line would end the
+        // process.
         if !has_headroom(stack_size.unwrap_or(DEFAULT_STACK)) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -56,7 +58,7 @@ impl Threads {
             None => builder,
         };
         let thread = builder.spawn(move || {
-            // Dropped last, and by a failed spawn too.
+            // Dropped last, and also if the spawn fails.
             let alive = alive;
             OWNER.set(alive.0.address());
             let guard = (alive.0.hook)();
@@ -67,12 +69,12 @@ impl Threads {
         Ok(())
     }
 
-    /// Whether the caller runs on one of these threads.
+    /// Returns `true` if the caller runs on one of these threads.
     pub fn is_current(&self) -> bool {
         OWNER.get() == self.address()
     }
 
-    /// Waits until all threads have ended, or until the deadline; says which.
+    /// Waits until all threads have ended, or until the deadline. Returns `true` if all have ended.
     pub fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.lock();
         while state.alive > 0 {
@@ -85,7 +87,7 @@ impl Threads {
         let handles = std::mem::take(&mut state.handles);
         drop(state);
         for thread in handles {
-            // A panic in it has been reported by the panic hook.
+            // The panic hook has reported a panic of the thread.
             let _ = thread.join();
         }
         true
@@ -100,7 +102,7 @@ impl Threads {
     }
 }
 
-/// Counts a thread until it ends, also if it panics.
+/// Counts a thread as alive until it ends, also by a panic.
 struct Alive(Arc<Threads>);
 
 impl Drop for Alive {
