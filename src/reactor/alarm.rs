@@ -1,4 +1,4 @@
-//! Deadlines of what a thread runs.
+//! The deadlines of the futures and tasks that a thread runs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::Reactor;
 
-/// All alarms of a reactor. A connection has one, which it sets about once for
-/// each of its deadlines that comes near: so few that a map does.
+/// All alarms of a reactor. Each connection has one alarm and sets it about once for each of its
+/// deadlines that comes near. That is rare enough for an ordered map.
 pub(super) struct Alarms {
     start: Instant,
-    /// Nanoseconds from the start that have passed: what was due by then has rung.
+    /// The time up to which due alarms have rung, in nanoseconds from the start.
     rung: AtomicU64,
     state: Mutex<AlarmQueue>,
 }
@@ -28,12 +28,12 @@ struct Entry {
     exact: bool,
 }
 
-/// When a thread has to be awake next.
+/// When the thread must wake for its next alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextAlarm {
-    /// Within that time, up to a millisecond later.
+    /// After that time, or up to a millisecond later.
     Within(Duration),
-    /// At that many nanoseconds from the start, and so long from now.
+    /// At that many nanoseconds from the start, which is that long from now.
     Exactly(u64, Duration),
 }
 
@@ -42,7 +42,7 @@ impl Alarms {
         Self { start: Instant::now(), rung: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// When the next is due; `None` if there is none.
+    /// Returns when the next alarm is due; `None` if none is set.
     pub fn next(&self, now: Instant) -> Option<NextAlarm> {
         let state = self.lock();
         let (&(due, _), entry) = state.due.first_key_value()?;
@@ -50,7 +50,7 @@ impl Alarms {
         Some(if entry.exact { NextAlarm::Exactly(due, left) } else { NextAlarm::Within(left) })
     }
 
-    /// Wakes whoever has an alarm that is due.
+    /// Wakes the tasks whose alarms are due.
     pub fn ring(&self, now: Instant) {
         let now = self.nanos(now);
         self.rung.store(now, Ordering::Release);
@@ -63,17 +63,18 @@ impl Alarms {
         }
     }
 
-    /// When it was last looked what is due.
+    /// Returns the time of the last [`ring`](Self::ring).
     pub fn last(&self) -> Instant {
         self.start + Duration::from_nanos(self.rung.load(Ordering::Acquire))
     }
 
-    /// Whether it was looked what is due, within that time before now.
+    /// Returns `true` if the last [`ring`](Self::ring) was less than `time` before `now`.
     pub fn has_rung_since(&self, now: Instant, time: Duration) -> bool {
         let since = self.nanos(now).saturating_sub(self.rung.load(Ordering::Acquire));
         Duration::from_nanos(since) < time
     }
 
+    /// Returns a time in nanoseconds from the start.
     fn nanos(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.start);
         since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
@@ -84,15 +85,15 @@ impl Alarms {
     }
 }
 
-/// One alarm for many deadlines. It is only ever set earlier: a deadline that
-/// moves away, as most do with each request, costs a comparison, until the alarm
-/// rings and is set anew.
+/// One alarm for all deadlines of a task. The alarm is only ever set earlier. Most requests move a
+/// deadline away: that costs a comparison, until the alarm rings and is set again.
 pub(crate) struct Alarm {
     reactor: Reactor,
     exact: bool,
     set: Option<Set>,
 }
 
+/// The alarm as it stands in the reactor's map.
 struct Set {
     due: u64,
     id: u64,
@@ -100,22 +101,23 @@ struct Set {
 }
 
 impl Alarm {
-    /// One that rings up to a millisecond late: deadlines are no more exact.
+    /// Returns an alarm that rings up to a millisecond late, which is exact enough for deadlines.
     pub fn new(reactor: &Reactor) -> Self {
         Self { reactor: reactor.clone(), exact: false, set: None }
     }
 
-    /// One that rings as soon as the system can, for a system call more.
+    /// Returns an alarm that rings as early as the system can. Each setting costs one more system
+    /// call.
     pub fn exact(reactor: &Reactor) -> Self {
         Self { reactor: reactor.clone(), exact: true, set: None }
     }
 
-    /// Whether it is this thread that waits with its reactor.
+    /// Returns `true` if this thread runs the alarm's reactor.
     pub fn is_here(&self) -> bool {
         self.reactor.is_current()
     }
 
-    /// Ready once `at` has passed; before, the task is woken by then.
+    /// Ready once `at` has passed. Until then the task will be woken at `at`.
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let alarms = &self.reactor.0.alarms;
         let rung = alarms.rung.load(Ordering::Acquire);
@@ -137,7 +139,7 @@ impl Alarm {
         drop(state);
         self.set = Some(Set { due, id, waker: waker.clone() });
         if is_next {
-            // Asked from another thread, it may sleep for too long.
+            // The reactor's thread may be asleep, if this is another thread.
             self.reactor.0.bell.ring();
         }
         Poll::Pending
@@ -169,7 +171,7 @@ mod tests {
         Instant::now() + Duration::from_millis(millis)
     }
 
-    /// Waits until then, and says how late it was.
+    /// Waits until `at` and returns how late the alarm rang.
     fn wait(reactor: &Reactor, alarm: &mut Alarm, at: Instant) -> Duration {
         reactor.block_on(poll_fn(|cx| alarm.poll(cx, at)));
         let now = Instant::now();
@@ -213,7 +215,8 @@ mod tests {
             // Far enough for a machine with other work to do.
             let (near, far) = (after(200), after(300));
             let polls = Cell::new(0);
-            // It rings for the nearer one, which is no longer meant, and once more.
+            // The alarm rings for the nearer deadline, which has moved meanwhile, and then once
+            // more.
             let mut at = near;
             reactor.block_on(poll_fn(|cx| {
                 polls.set(polls.get() + 1);
@@ -223,7 +226,7 @@ mod tests {
                 polled
             }));
             assert!(polls.get() <= 4, "{} polls", polls.get());
-            // Moved closer, it must ring for that.
+            // After the deadline has moved closer, the alarm must ring for the closer one.
             let (near, far) = (after(20), after(600_000));
             let mut at = far;
             reactor.block_on(poll_fn(|cx| {
@@ -258,7 +261,7 @@ mod tests {
         in_time(|| {
             let reactor = Reactor::new().unwrap();
             let (sender, rung) = async_channel::unbounded();
-            // Later than the first poll of the last, on a machine with other work to do.
+            // Later than the first poll of the last task, on a machine with other work to do.
             let start = after(200);
             for number in 0..500_u64 {
                 let place = number * 7919 % 500;
@@ -290,7 +293,8 @@ mod tests {
             let (mut far, mut near) = (Alarm::new(&reactor), Alarm::new(&reactor));
             let setting = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(20));
-                // Woken on the reactor's thread, which must not sleep on until the other is due.
+                // The reactor's thread must wake for this alarm, not sleep until the far one is
+                // due.
                 let calling = Waker::from(std::sync::Arc::new(Calls(woken)));
                 let at = after(100);
                 let polled = near.poll(&mut Context::from_waker(&calling), at);

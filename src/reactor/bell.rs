@@ -1,4 +1,4 @@
-//! What calls a thread that waits in the kernel.
+//! Wakes a thread that waits in the kernel.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,43 +10,46 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 use crate::base::descriptor::apart;
 
-/// The thread is at work, and looks for more before it sleeps.
+/// The thread is running. It looks for work before it sleeps.
 const AWAKE: u8 = 0;
-/// It sleeps, or is about to.
+/// The thread sleeps, or is about to.
 const ASLEEP: u8 = 1;
-/// It slept, and will be awake as soon as the system lets it run.
+/// The thread has been woken and runs as soon as the system schedules it.
 const CALLED: u8 = 2;
 
-/// An eventfd(2) that is written to only if the thread sleeps.
+/// An eventfd(2) that is written only if the thread sleeps.
 pub(super) struct Bell {
     descriptor: OwnedFd,
     state: AtomicU8,
 }
 
 impl Bell {
+    /// Opens the eventfd.
     pub fn new() -> io::Result<Self> {
         let descriptor = apart(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?;
-        // Before it first looks for work it has none.
+        // Until the thread first looks for work, it counts as woken: it is idle and need not be
+        // rung.
         Ok(Self { descriptor, state: AtomicU8::new(CALLED) })
     }
 
-    /// Calls the thread, if it sleeps or is about to. What it is called for must
-    /// have been stored before, with `SeqCst`.
+    /// Wakes the thread, if it sleeps or is about to. The caller must have stored the work before,
+    /// with `SeqCst`.
     pub fn ring(&self) {
         let called = self.state.compare_exchange(ASLEEP, CALLED, Ordering::SeqCst, Ordering::SeqCst);
         if called.is_ok() {
-            // It fails only if the counter is full, and then it rings.
+            // The write fails only if the counter is full, and then the eventfd is readable
+            // already.
             let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
         }
     }
 
-    /// Whether the thread is at nothing: it sleeps, or has just been called.
+    /// Returns `true` if the thread has nothing to do: it sleeps, or has just been woken.
     pub fn is_idle(&self) -> bool {
         self.state.load(Ordering::Relaxed) != AWAKE
     }
 
-    /// The thread is about to sleep, unless there is work; how long it may.
-    /// Work that comes from now on rings.
+    /// Marks the thread as asleep and returns how long it may sleep: no time if there is work. Work
+    /// that arrives after this call rings the bell.
     pub fn sleep(
         &self,
         has_work: impl FnOnce() -> bool,
@@ -56,7 +59,7 @@ impl Bell {
         if has_work() { Some(Timespec { tv_sec: 0, tv_nsec: 0 }) } else { timeout() }
     }
 
-    /// The thread is awake, and looks for work before it sleeps again.
+    /// Marks the thread as awake: it looks for work before it sleeps again.
     pub fn awake(&self) {
         self.state.store(AWAKE, Ordering::SeqCst);
     }
@@ -68,23 +71,24 @@ impl AsFd for Bell {
     }
 }
 
-/// Wakes the future that a thread runs.
+/// The waker of the future that a thread runs.
 pub(super) struct Ringer {
     bell: Arc<Bell>,
     rung: AtomicBool,
 }
 
 impl Ringer {
-    /// Rung, so that the future is polled a first time.
+    /// Returns a ringer that is rung, so that the future is polled a first time.
     pub fn new(bell: &Arc<Bell>) -> Self {
         Self { bell: Arc::clone(bell), rung: AtomicBool::new(true) }
     }
 
+    /// Returns `true` if the ringer is rung.
     pub fn is_rung(&self) -> bool {
         self.rung.load(Ordering::SeqCst)
     }
 
-    /// Whether it was rung since it was last asked.
+    /// Returns `true` if the ringer was rung since the last call.
     pub fn take(&self) -> bool {
         self.rung.swap(false, Ordering::SeqCst)
     }
@@ -108,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether it was heard, for once.
+    /// Returns `true` once for each time that the bell was rung.
     fn heard(bell: &Bell) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let heard = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&now)).unwrap() == 1;
@@ -132,7 +136,7 @@ mod tests {
         bell.awake();
         bell.ring();
         assert!(!heard(&bell), "it is awake");
-        // Work that comes while it looks for some.
+        // Work that arrives while the thread looks for work.
         bell.sleep(
             || {
                 bell.ring();

@@ -1,4 +1,5 @@
-//! Waking up at a time: to the millisecond for nothing, exactly for a system call.
+//! Ends a thread's wait in time: to the millisecond at no cost, or exactly at the cost of a system
+//! call.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
@@ -16,23 +17,23 @@ use crate::base::descriptor::apart;
 
 const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// How a thread's wait in `epoll_wait(2)` ends in time. That call counts in
-/// milliseconds; a `timerfd(2)` does not.
+/// The timeout of a thread's wait in `epoll_wait(2)`. That call counts in milliseconds. For an
+/// exact wait a `timerfd(2)` ends it.
 pub(super) struct Clock<'a> {
     epoll: &'a OwnedFd,
     key: u64,
     timer: OnceCell<Option<OwnedFd>>,
-    /// What the timer is set to.
+    /// The time to which the timer is set, in nanoseconds from the start of the alarms.
     set: Cell<u64>,
 }
 
 impl<'a> Clock<'a> {
-    /// `key` is what its events will have.
+    /// Returns a clock. `key` is the data of the timer's events.
     pub fn new(epoll: &'a OwnedFd, key: u64) -> Self {
         Self { epoll, key, timer: OnceCell::new(), set: Cell::new(0) }
     }
 
-    /// The timeout for the wait; `None` is for ever, or until the timer rings.
+    /// Returns the timeout of the wait. `None` waits without a limit, or until the timer fires.
     pub fn timeout(&self, next: Option<NextAlarm>) -> Option<Timespec> {
         match next? {
             NextAlarm::Exactly(_, Duration::ZERO) => Some(NOTHING),
@@ -48,7 +49,7 @@ impl<'a> Clock<'a> {
         }
     }
 
-    /// Sets the timer; says whether there is one.
+    /// Sets the timer. Returns `false` if there is none.
     fn ring_after(&self, left: Duration) -> bool {
         let timer = self.timer.get_or_init(|| self.make().ok());
         let Some((timer, left)) = timer.as_ref().zip(Timespec::try_from(left).ok()) else { return false };
@@ -56,10 +57,11 @@ impl<'a> Clock<'a> {
         timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).is_ok()
     }
 
+    /// Opens the timer and registers it.
     fn make(&self) -> io::Result<OwnedFd> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = apart(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
-        // Edge-triggered, it need not be read to be heard again.
+        // An edge-triggered timer need not be read before its next event.
         epoll::add(self.epoll, &timer, EventData::new_u64(self.key), EventFlags::IN | EventFlags::ET)?;
         Ok(timer)
     }

@@ -1,9 +1,9 @@
-//! Waiting, for one thread: until descriptors are ready, deadlines have passed,
-//! or another thread calls. It knows nothing of HTTP.
+//! One thread's wait: until descriptors are ready, deadlines have passed, or another thread wakes
+//! it. It knows nothing of HTTP.
 //!
-//! Each thread that serves has a reactor of its own. Descriptors are registered
-//! once, edge-triggered (epoll(7)), when they first have to be waited for: from then
-//! on waiting costs one system call for all that is ready, and none for each descriptor.
+//! Each thread that serves connections has its own reactor. A descriptor is registered once,
+//! edge-triggered (epoll(7)), when a task first has to wait for it. From then on a wait costs one
+//! system call for all ready descriptors together.
 
 mod alarm;
 mod bell;
@@ -42,22 +42,22 @@ pub(crate) use watch::Watch;
 use crate::base::descriptor::apart;
 use crate::base::guard::{RateLimitedLog, log_event};
 
-/// Events taken from the kernel at once.
+/// The number of events that are taken from the kernel at once.
 const EVENTS_PER_WAIT: usize = 256;
-/// What a thread that nothing holds takes at most from one wait to the next, on a
-/// machine with other work to do.
+/// A thread that no handler blocks returns to its wait within this time, also on a machine with
+/// other work to do.
 const RESPONSIVE_WITHIN: Duration = Duration::from_millis(10);
-/// What the events of the bell and the clock carry: no watch has such a key.
+/// The data of the bell's and the clock's events. No watch has such a key.
 const BELL: u64 = u64::MAX;
 const CLOCK: u64 = u64::MAX - 1;
 
 thread_local! {
-    /// The reactor that this thread waits with now.
+    /// The reactor that this thread runs now.
     static CURRENT: RefCell<Option<Reactor>> = const { RefCell::new(None) };
 }
 
-/// A thread's reactor. Clones are the same one; any thread may have them, but
-/// one waits.
+/// A thread's reactor. Clones refer to the same reactor. Any thread may hold a clone; one thread
+/// runs it.
 #[derive(Clone)]
 pub(crate) struct Reactor(Arc<Inner>);
 
@@ -65,20 +65,20 @@ struct Inner {
     epoll: OwnedFd,
     bell: Arc<Bell>,
     watched: Mutex<Slab<Arc<Readiness>>>,
-    /// Counts watches; it wraps round.
+    /// The number of watches made so far. It wraps.
     generation: AtomicU32,
     alarms: Alarms,
     tasks: Arc<Tasks>,
-    /// That a descriptor cannot be registered.
+    /// The log line for a descriptor that could not be registered.
     register_log: RateLimitedLog,
 }
 
 impl Reactor {
-    /// Two descriptors.
+    /// Opens a reactor, which takes two descriptors.
     pub fn new() -> io::Result<Self> {
         let epoll = apart(epoll::create(CreateFlags::CLOEXEC)?)?;
         let bell = Arc::new(Bell::new()?);
-        // Edge-triggered, it need not be read to be heard again.
+        // An edge-triggered eventfd need not be read before its next event.
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
         let (watched, generation) = (Mutex::default(), AtomicU32::new(0));
@@ -93,40 +93,40 @@ impl Reactor {
         })))
     }
 
-    /// That of this thread, while it runs a future or a task.
+    /// Returns the reactor that runs the calling future or task.
     pub fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
     }
 
+    /// Returns `true` if this thread runs the reactor now.
     fn is_current(&self) -> bool {
         CURRENT.with_borrow(|current| current.as_ref().is_some_and(|it| Arc::ptr_eq(&it.0, &self.0)))
     }
 
-    /// Runs a task beside the future of [`block_on`](Self::block_on), from any
-    /// thread, until it ends or the reactor is closed.
+    /// Runs a task on the reactor's thread, beside the future of [`block_on`](Self::block_on),
+    /// until it ends or the reactor is closed. Any thread may call this.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);
     }
 
-    /// The time of this turn: when its thread last looked at the clock, which it does
-    /// each time that it has waited.
+    /// Returns the time at which the thread last looked at the clock. It does so after each wait.
     pub fn now(&self) -> Instant {
         self.0.alarms.last()
     }
 
-    /// Whether what is spawned would be run soon: its thread waits, or did a moment
-    /// ago. If not, something holds it.
+    /// Returns `true` if a spawned task would run soon: the thread waits, or did a moment ago.
+    /// Otherwise something blocks the thread.
     pub fn is_responsive(&self, now: Instant) -> bool {
         self.0.bell.is_idle() || self.0.alarms.has_rung_since(now, RESPONSIVE_WITHIN)
     }
 
-    /// Drops the tasks that have not ended, and takes no more.
+    /// Drops the tasks that have not ended. Later tasks are dropped at once.
     pub fn close(&self) {
         self.0.tasks.close();
     }
 
-    /// Runs a future on this thread until it is done, and the tasks there are.
-    /// Descriptors that are still registered then are of no use any more.
+    /// Runs a future on this thread until it is done, together with the reactor's tasks.
+    /// Afterwards, descriptors that are still registered report an error.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let _entered = Entered::new(self);
@@ -148,23 +148,23 @@ impl Reactor {
         }
     }
 
-    /// The watch of a descriptor that is not registered yet.
+    /// Returns the watch of a descriptor that is not registered yet.
     pub fn watch(&self) -> Watch {
         let ready = Arc::new(Readiness::new(self.0.generation.fetch_add(1, Ordering::Relaxed)));
         let key = self.0.watched().insert(Arc::clone(&ready));
         Watch::new(self.clone(), key, ready)
     }
 
-    /// Registers a descriptor to read from that other reactors have registered
-    /// too: of those that wait, one is woken (`EPOLLEXCLUSIVE`, see `epoll_ctl(2)`).
+    /// Registers a descriptor that other reactors also read from. The kernel wakes at least one of
+    /// the waiting reactors, not all (`EPOLLEXCLUSIVE`, see `epoll_ctl(2)`).
     pub fn watch_shared(&self, descriptor: impl AsFd) -> io::Result<Watch> {
         let watch = self.watch();
         watch.register(descriptor, EventFlags::IN | EventFlags::EXCLUSIVE)?;
         Ok(watch)
     }
 
-    /// Waits until something is ready or due, or another thread calls, unless
-    /// there is work; wakes whoever waits for it.
+    /// Waits until a descriptor is ready, an alarm is due or another thread rings the bell; does
+    /// not block if there is work. Then wakes the tasks concerned.
     fn turn(
         &self,
         events: &mut Vec<Event>,
@@ -175,7 +175,7 @@ impl Reactor {
         let timeout = self.0.bell.sleep(has_work, || clock.timeout(self.0.alarms.next(Instant::now())));
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
-            // Nothing that a program can bring about: the descriptors are ours.
+            // Cannot happen by a program's fault: the descriptors are the reactor's own.
             Err(error) => log_event(Level::Error, format_args!("epoll_wait failed: {error}")),
         }
         self.0.bell.awake();
@@ -189,17 +189,17 @@ impl Reactor {
                 ready.set(flags, woken);
             }
         }
-        // Whoever is woken may come back for them.
+        // A waker may call back into the reactor and lock this again.
         drop(watched);
         woken.drain(..).for_each(Waker::wake);
         self.0.alarms.ring(Instant::now());
     }
 }
 
-/// A thread waits with this reactor, until dropped.
+/// Marks a reactor as the thread's current one, until dropped.
 struct Entered<'a> {
     reactor: &'a Reactor,
-    /// What it waited with before.
+    /// The thread's reactor before.
     before: Option<Reactor>,
 }
 
@@ -212,7 +212,7 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         CURRENT.set(self.before.take());
-        // What has been taken elsewhere would wait for ever.
+        // A task on another thread would wait for its descriptor for ever.
         let mut woken = Vec::new();
         for (_, ready) in self.reactor.0.watched().iter() {
             ready.abandon(&mut woken);
@@ -240,10 +240,10 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anything takes here; a wake that was lost is missed for ever.
+    /// Longer than any test takes. A lost wake would wait for ever.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Does that on a thread of its own; fails if it does not come to an end.
+    /// Runs `work` on another thread. Fails if it does not end in time.
     #[track_caller]
     pub(super) fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
         let (sender, receiver) = mpsc::channel();
@@ -255,20 +255,21 @@ mod tests {
         result.expect("it does not end")
     }
 
-    /// So many turns, or as many as a third of our patience holds on a machine with other work to do.
+    /// Returns at most `most` turns, or as many as fit into a third of `PATIENCE` on a machine with
+    /// other work to do.
     pub(super) fn turns(most: usize) -> impl Iterator<Item = usize> {
         let begun = Instant::now();
         (0..most).take_while(move |turn| *turn < 100 || begun.elapsed() < PATIENCE / 3)
     }
 
-    /// A stream in that reactor, and its other end.
+    /// Returns a stream in the reactor, and its other end.
     pub(super) fn pair(reactor: &Reactor) -> (Stream, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         (Stream::new(reactor, ours.into()), theirs)
     }
 
-    /// What one thread asks for and another gives, in turn.
+    /// A counter that one thread waits for and another raises, in turn.
     #[derive(Default)]
     struct Game {
         asked: AtomicU64,
@@ -294,8 +295,8 @@ mod tests {
             .await;
         }
 
-        /// Gives what is asked for, sooner or later: so that the other thread is
-        /// met at each point of its way to sleep.
+        /// Raises the counter after delays of all lengths, so that it meets the other thread at
+        /// each point of its way to sleep.
         fn give(&self) {
             let mut delay = 0;
             for turn in 1.. {
@@ -412,7 +413,7 @@ mod tests {
         assert_eq!(dropped.load(Ordering::SeqCst), 3);
         reactor.spawn(task());
         assert_eq!(dropped.load(Ordering::SeqCst), 4, "it takes more");
-        // It still runs a future.
+        // The reactor still runs a future.
         reactor.block_on(yield_now());
     }
 
@@ -445,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_reactor_leaves_no_descriptor_behind() {
-        // Other tests of the process open some too: so these are looked at by number.
+        // Other tests of this process open descriptors too, so this one is looked up by its number.
         let open = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
         let reactor = Reactor::new().unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&reactor.0.epoll);

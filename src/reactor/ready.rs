@@ -1,4 +1,4 @@
-//! Whether a descriptor is ready, as far as the kernel has told.
+//! Tracks whether a descriptor is ready, from the kernel's events.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,42 +6,42 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::event::epoll::EventFlags;
 
-/// Which way.
+/// The direction of an operation.
 #[derive(Clone, Copy)]
 pub(crate) enum Direction {
     Read,
     Write,
 }
 
-/// A descriptor's readiness: set by the kernel's events, cleared by operations
-/// that would block.
+/// The readiness of a descriptor, set by the kernel's events and cleared by operations that would
+/// block.
 pub(super) struct Readiness {
     sides: [Side; 2],
-    /// The kernel tells of it.
+    /// True once the descriptor is registered with the kernel.
     pub is_registered: AtomicBool,
-    /// Tells it from those that had its key before.
+    /// Distinguishes this descriptor from earlier ones with the same key.
     generation: u32,
 }
 
 struct Side {
     state: AtomicU32,
-    /// Of the task that waits, or did.
+    /// The waker of the task that waits or waited last.
     waiter: Mutex<Option<Waker>>,
 }
 
-/// Set while the descriptor is ready, as far as is known.
+/// The descriptor is ready, as far as is known.
 const READY: u32 = 1;
-/// The other end has closed, or all is broken: reading will say so, again and again.
+/// The other end has closed, or the connection is broken. Every read will report that.
 const HUNG_UP: u32 = 2;
-/// Nobody waits for events any more.
+/// The reactor no longer runs: no events arrive.
 const ABANDONED: u32 = 4;
 /// A task waits for the next event. Never set together with [`READY`].
 const WAITED_FOR: u32 = 8;
-/// The rest counts events: an operation that found nothing clears readiness only
-/// if none has come since it began.
+/// The remaining bits count events. An operation that would block clears the readiness only if no
+/// event has arrived since it began.
 const TICK: u32 = 16;
 
-/// Ready until found otherwise: the first try tells.
+/// Ready at first: the first operation finds out.
 impl Default for Side {
     fn default() -> Self {
         Self { state: AtomicU32::new(READY), waiter: Mutex::default() }
@@ -53,19 +53,19 @@ impl Readiness {
         Self { sides: Default::default(), is_registered: AtomicBool::new(false), generation }
     }
 
-    /// What its events carry. A descriptor that is closed may be open still in another
-    /// process, and then the kernel goes on telling of it (epoll(7), "Questions and
-    /// answers", 6): that must not concern who has its key next.
+    /// Returns the data of the descriptor's events. A closed descriptor may still be open in
+    /// another process, and then the kernel keeps sending its events (epoll(7), "Questions and
+    /// answers", 6). The generation keeps them from the next descriptor with the same key.
     pub fn tag(&self, key: usize) -> u64 {
         u64::from(self.generation) << 32 | key as u64
     }
 
-    /// The key in such a tag.
+    /// Returns the key in a tag.
     pub fn key(tag: u64) -> usize {
         usize::try_from(tag & u64::from(u32::MAX)).unwrap_or(usize::MAX)
     }
 
-    /// Takes in what the kernel says; who waits for it is to be woken.
+    /// Records the kernel's event. Adds the wakers of waiting tasks to `woken`.
     pub fn set(&self, flags: EventFlags, woken: &mut Vec<Waker>) {
         let broken = EventFlags::HUP | EventFlags::ERR;
         let [read, write] = &self.sides;
@@ -78,17 +78,17 @@ impl Readiness {
         }
     }
 
-    /// The reactor runs no more: operations fail from now on.
+    /// Records that the reactor no longer runs: operations fail from now on.
     pub fn abandon(&self, woken: &mut Vec<Waker>) {
         self.sides.iter().for_each(|side| side.set(READY | ABANDONED, woken));
     }
 
-    /// Whether nobody waits for events any more, in a state that was polled.
+    /// Returns `true` if a polled state says that the reactor no longer runs.
     pub fn is_abandoned(state: u32) -> bool {
         state & ABANDONED != 0
     }
 
-    /// Ready, with the state and in it the count of events so far.
+    /// Ready if the descriptor is; with the state, which includes the event count.
     #[inline]
     pub fn poll(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
         let side = &self.sides[direction as usize];
@@ -96,23 +96,23 @@ impl Readiness {
         if state & READY != 0 { Poll::Ready(state) } else { side.poll_event(cx) }
     }
 
-    /// Nothing is left, by an operation begun in that state: the next event tells
-    /// of more. What has hung up stays ready to say so.
+    /// Records that an operation which began in `state` left nothing to do. The descriptor is ready
+    /// again after the next event. A descriptor that has hung up stays ready, to report that again.
     pub fn clear(&self, direction: Direction, state: u32) {
         if state & HUNG_UP == 0 {
             self.unset(direction, state, READY);
         }
     }
 
-    /// An operation begun in that state would block. So it has not hung up either,
-    /// whatever was told.
+    /// Records that an operation which began in `state` would block. Then the descriptor has not
+    /// hung up either, whatever an event said.
     pub fn would_block(&self, direction: Direction, state: u32) {
         self.unset(direction, state, READY | HUNG_UP);
     }
 
     fn unset(&self, direction: Direction, state: u32, bits: u32) {
         let side = &self.sides[direction as usize];
-        // An event that has come since stands.
+        // Fails if an event has arrived since. Then the descriptor stays ready.
         let _ = side.state.compare_exchange(state, state & !bits, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
@@ -120,22 +120,22 @@ impl Readiness {
 impl Side {
     fn set(&self, bits: u32, woken: &mut Vec<Waker>) {
         let ready = |state: u32| Some(((state | bits) & !WAITED_FOR).wrapping_add(TICK));
-        // It never fails: the closure always has an answer.
+        // Never fails: the closure always returns `Some`.
         let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ready);
         if before.is_ok_and(|state| state & WAITED_FOR != 0) {
             woken.extend(self.waiter().clone());
         }
     }
 
-    /// Waits for the next event.
+    /// Makes the task wait for the next event.
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<u32> {
         let mut waiter = self.waiter();
         let is_known = waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         let before = if is_known { None } else { waiter.replace(cx.waker().clone()) };
         drop(waiter);
-        // Not under the lock: a task that goes with its last waker may have a watch.
+        // Dropped without the lock: the last waker of a task may drop a watch with it.
         drop(before);
-        // An event may have come before anybody waited for it.
+        // An event may have arrived before `WAITED_FOR` was set.
         let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
         match self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
             Ok(_) => Poll::Pending,

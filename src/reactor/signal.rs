@@ -1,14 +1,14 @@
-//! Whether writing to a stream that the other end has closed may end the process.
+//! Finds out whether a write to a stream that the other end has closed may end the process.
 
 use std::cell::OnceCell;
 use std::fs;
 
-/// Of the signals in a mask of proc(5), that of signal(7) with number 13.
+/// The bit of SIGPIPE, number 13 (signal(7)), in a signal mask of proc(5).
 const SIGPIPE: u64 = 1 << 12;
 
-/// Whether this thread would be sent SIGPIPE: it neither blocks nor ignores it. Sends
-/// can be told to raise no signal; sendfile(2) cannot. Looked up once, as hosts decide
-/// it when they begin; where it cannot be, it is taken to be so.
+/// Returns `true` if SIGPIPE would reach this thread: the thread neither blocks nor ignores it. A
+/// send can be told to raise no signal; sendfile(2) cannot. The mask is read once for each thread,
+/// because hosts set it when they start. If it cannot be read, the answer is `true`.
 pub(super) fn would_signal() -> bool {
     thread_local! {
         static KNOWN: OnceCell<bool> = const { OnceCell::new() };
@@ -21,7 +21,7 @@ pub(super) fn would_signal() -> bool {
     })
 }
 
-/// Whether SIGPIPE is in that mask.
+/// Returns `true` if SIGPIPE is in that mask.
 fn is_in(status: &str, mask: &str) -> bool {
     let value = status.lines().find_map(|line| line.strip_prefix(mask));
     value.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).is_some_and(|set| set & SIGPIPE != 0)

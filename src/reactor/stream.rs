@@ -17,50 +17,50 @@ use super::ready::Direction;
 use super::signal::would_signal;
 use super::{Reactor, Watch};
 
-/// A stream socket, TCP or Unix. Writing to one that is closed is an error and
-/// never a signal.
+/// A stream socket, TCP or Unix. A write to a closed one returns an error and never raises a
+/// signal.
 pub(crate) struct Stream {
-    /// Forgotten before the descriptor is closed.
+    /// Dropped before the socket, so that the reactor forgets the descriptor before it is closed.
     watch: Watch,
     socket: OwnedFd,
     reset: bool,
 }
 
-/// Ends the connection, whoever else has its descriptor: in a process that was forked
-/// meanwhile it stays open, and closing it here would tell the client nothing.
+/// Ends the connection even if another process holds the descriptor: in a process that was forked
+/// meanwhile the descriptor stays open, and a close here would not reach the client.
 impl Drop for Stream {
     fn drop(&mut self) {
-        // That resets it at once (connect(2), `AF_UNSPEC`), where a close resets it only if
+        // Resets the connection at once (connect(2), `AF_UNSPEC`). A close would reset it only if
         // it is the last.
         if self.reset && rustix::net::connect_unspec(&self.socket).is_ok() {
             return;
         }
-        // If the other end was faster, all the better.
+        // Fails if the other end has closed already, which is just as well.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
     }
 }
 
 impl Stream {
-    /// Takes over a socket that does not block.
+    /// Takes over a non-blocking socket.
     pub fn new(reactor: &Reactor, socket: OwnedFd) -> Self {
         Self { watch: reactor.watch(), socket, reset: false }
     }
 
-    /// Makes the coming end of a TCP connection a reset, or an ordinary one again; that
-    /// of a process that ends meanwhile too (socket(7), `SO_LINGER`).
+    /// Makes the end of a TCP connection a reset, or an ordinary close again. This also applies if
+    /// the process ends first (socket(7), `SO_LINGER`).
     pub fn reset_on_close(&mut self, reset: bool) {
         let linger = reset.then_some(Duration::ZERO);
         self.reset = rustix::net::sockopt::set_socket_linger(&self.socket, linger).is_ok() && reset;
     }
 
-    /// Ready if there may be something to read.
+    /// Ready if there may be bytes to read.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.watch.poll_ready(cx, Direction::Read);
-        // What cannot be waited for says so when it is read.
+        // If the registration fails, report ready: the read then returns the error.
         self.waiting(ready.map(|_| Ok(()))).map(|_| ())
     }
 
-    /// What has to wait is registered; many a connection is served without.
+    /// Registers the socket if the operation has to wait. Many connections are served without that.
     #[inline]
     fn waiting<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending()
@@ -72,7 +72,7 @@ impl Stream {
         }
     }
 
-    /// Has the kernel tell of the socket.
+    /// Registers the socket with the kernel.
     #[cold]
     fn register(&self) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
@@ -82,9 +82,9 @@ impl Stream {
         })
     }
 
-    /// Has the kernel send up to so many octets of a file from that place on, and says how
-    /// many: 0 at its end. `Unsupported` if it cannot, for whatever is not the socket's
-    /// fault (sendfile(2)): reading the file will tell.
+    /// Makes the kernel send up to `most` octets of a file, starting at octet `at`, and returns how
+    /// many it sent: 0 at the end of the file. The error is `Unsupported` if the kernel cannot send
+    /// this file (sendfile(2)); reading the file then reports what is wrong.
     pub fn poll_send_file(
         &self,
         cx: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl Stream {
         self.waiting(sent)
     }
 
-    /// That it waits with.
+    /// Returns the stream's reactor.
     pub fn reactor(&self) -> &Reactor {
         self.watch.reactor()
     }
@@ -152,7 +152,7 @@ impl AsyncWrite for Stream {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match rustix::net::shutdown(&self.socket, Shutdown::Write) {
-            // The other end was faster.
+            // The other end has closed already.
             Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
@@ -173,7 +173,7 @@ mod tests {
     use super::super::tests::{in_time, pair};
     use super::*;
 
-    /// A TCP stream in that reactor, and its other end.
+    /// Returns a TCP stream in the reactor, and its other end.
     fn tcp_pair(reactor: &Reactor) -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -182,7 +182,7 @@ mod tests {
         (Stream::new(reactor, ours.into()), theirs)
     }
 
-    /// Reads once, if that is possible now.
+    /// Reads once, or returns `None` if that would block.
     fn read_now(stream: &mut Stream, room: usize) -> Option<Vec<u8>> {
         let mut buffer = vec![0; room];
         let cx = &mut Context::from_waker(std::task::Waker::noop());
@@ -201,14 +201,14 @@ mod tests {
             let reactor = Reactor::new().unwrap();
             for half_closed in [false, true] {
                 let (mut stream, mut theirs) = tcp_pair(&reactor);
-                // As a child has that was forked.
+                // As in a child that was forked.
                 let held = stream.socket.try_clone().unwrap();
                 if half_closed {
                     reactor.block_on(stream.close()).unwrap();
                 }
                 drop(stream);
                 assert_eq!(theirs.read(&mut [0; 8]).unwrap(), 0);
-                // What it still sends is refused, and does not wait for a reader.
+                // What the client still sends is refused, although nobody reads it.
                 let refused = (0..1000).find_map(|_| {
                     thread::yield_now();
                     theirs.write_all(&vec![0; 100_000]).err()
@@ -260,7 +260,7 @@ mod tests {
             future::yield_now().await;
             assert_eq!(read_now(&mut stream, 4), Some(b"abcd".into()));
             assert_eq!(read_now(&mut stream, 4), Some(b"ef".into()));
-            // What has come since is news that the reactor has not told yet.
+            // These bytes are unknown to the stream until the reactor reports them.
             theirs.write_all(b"gh").unwrap();
             assert_eq!(read_now(&mut stream, 4), None);
             future::yield_now().await;
@@ -311,7 +311,7 @@ mod tests {
             let mut all = String::new();
             theirs.read_to_string(&mut all).unwrap();
             assert_eq!(all, "still");
-            // And the other way round.
+            // The server closes first.
             let (mut stream, mut theirs) = tcp_pair(&reactor);
             let talking = thread::spawn(move || {
                 assert_eq!(theirs.read(&mut [0; 9]).unwrap(), 0);
@@ -322,7 +322,7 @@ mod tests {
                 let mut all = String::new();
                 stream.read_to_string(&mut all).await.unwrap();
                 assert_eq!(all, "still");
-                // Closed by both, it may be closed again.
+                // A stream that both ends have closed may be closed again.
                 stream.close().await.unwrap();
             });
             talking.join().unwrap();
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn a_write_to_who_has_left_is_an_error_and_no_signal() {
         in_time(|| {
-            // The runtime of Rust programs ignores it, that of other hosts does not.
+            // The runtime of Rust programs ignores SIGPIPE; other hosts do not.
             let signalled = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::clone(&signalled)).unwrap();
             let reactor = Reactor::new().unwrap();
@@ -383,7 +383,7 @@ mod tests {
             let (sent, mut received) = (pattern(), Vec::new());
             reactor.block_on(future::zip(
                 async {
-                    // In slices of all sizes, empty ones among them.
+                    // In slices of all sizes, including empty ones.
                     let mut rest = &sent[..];
                     while !rest.is_empty() {
                         let (one, two) = rest[..rest.len().min(70_000)].split_at(rest.len().min(1000));

@@ -1,7 +1,7 @@
-//! What a thread runs besides its main future: tasks that stay on it.
+//! The tasks that a thread runs besides its main future. A task stays on its thread.
 //!
-//! The thread has them to itself while it runs them, so what it does to them takes
-//! no lock. Other threads leave mail.
+//! While a thread runs the tasks, no other thread touches them, so they need no lock. Other threads
+//! leave mail: futures to spawn, and tasks to wake.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use crate::base::guard::guarded;
 type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 
 thread_local! {
-    /// Whose tasks this thread runs now. It is compared and nothing else.
+    /// The owner of the tasks that this thread runs now. The pointer is only compared.
     static OWNER: Cell<*const Tasks> = const { Cell::new(ptr::null()) };
     static TASKS: RefCell<TaskSet> = const { RefCell::new(TaskSet::new()) };
 }
@@ -27,25 +27,25 @@ thread_local! {
 /// The tasks of a reactor.
 pub(super) struct Tasks {
     bell: Arc<Bell>,
-    /// What they are while no thread runs them.
+    /// The tasks while no thread runs them.
     at_rest: Mutex<TaskSet>,
-    /// `None` once nothing will be run any more.
+    /// `None` once the tasks are closed.
     mail: Mutex<Option<Mail>>,
     has_mail: AtomicBool,
 }
 
-/// What other threads ask of the one that runs the tasks.
+/// Requests from other threads to the thread that runs the tasks.
 #[derive(Default)]
 struct Mail {
     spawned: Vec<Future>,
     woken: Vec<Arc<Handle>>,
 }
 
-/// The tasks, as the thread has them that runs them.
+/// The tasks themselves, held by the thread that runs them.
 struct TaskSet {
-    /// `None` is one that is being polled.
+    /// `None` stands for the task that is being polled.
     all: Slab<Option<Task>>,
-    /// The keys of those that want to be polled.
+    /// The keys of the tasks to poll next.
     ready: VecDeque<usize>,
 }
 
@@ -55,21 +55,21 @@ struct Task {
     waker: Waker,
 }
 
-/// What wakes a task. When that has ended, another may have its key: it is polled
-/// once for nothing.
+/// The waker of a task. Its key may belong to another task once this one has ended; that task is
+/// then polled once in vain.
 struct Handle {
     tasks: Arc<Tasks>,
     key: usize,
-    /// It is among those that are ready. Touched by the thread that runs it only.
+    /// True while the task is in the ready queue. Only the thread that runs the task touches it.
     ready: AtomicBool,
-    /// It is among the mail.
+    /// True while the task is in the mail.
     mailed: AtomicBool,
 }
 
-/// This thread runs the tasks, until dropped.
+/// Makes this thread run the tasks, until dropped.
 pub(super) struct Running<'a> {
     tasks: &'a Arc<Tasks>,
-    /// What it ran before, and whose that is.
+    /// The tasks that the thread ran before, and their owner.
     before: (*const Tasks, TaskSet),
 }
 
@@ -87,7 +87,7 @@ impl TaskSet {
         entry.insert(Some(Task { future, handle, waker }));
     }
 
-    /// The next that is ready, to be polled.
+    /// Takes the next ready task out, to poll it.
     fn next(&mut self) -> Option<Task> {
         let key = self.ready.pop_front()?;
         self.all.get_mut(key)?.take()
@@ -104,11 +104,12 @@ impl Tasks {
         })
     }
 
+    /// Returns `true` if this thread runs the tasks now.
     fn are_run_here(&self) -> bool {
         OWNER.try_with(|owner| ptr::eq(owner.get(), self)).unwrap_or(false)
     }
 
-    /// Runs a future on the reactor's thread; drops it if nothing is run any more.
+    /// Runs a future on the reactor's thread. Drops it if the tasks are closed.
     pub fn spawn(self: &Arc<Self>, future: impl std::future::Future<Output = ()> + Send + 'static) {
         let future = Box::pin(future);
         if self.are_run_here() {
@@ -118,7 +119,7 @@ impl Tasks {
         }
     }
 
-    /// Leaves a note, if the tasks are run at all.
+    /// Leaves mail, unless the tasks are closed, and rings the bell.
     fn send(&self, write: impl FnOnce(&mut Mail)) {
         if let Some(mail) = &mut *lock(&self.mail) {
             write(mail);
@@ -127,14 +128,14 @@ impl Tasks {
         self.bell.ring();
     }
 
-    /// From now on this thread runs them.
+    /// Makes this thread run the tasks.
     pub fn enter(self: &Arc<Self>) -> Running<'_> {
         let set = std::mem::replace(&mut *lock(&self.at_rest), TaskSet::new());
         let before = (OWNER.replace(Arc::as_ptr(self)), TASKS.replace(set));
         Running { tasks: self, before }
     }
 
-    /// Drops what has not ended. Nothing is run any more.
+    /// Drops the tasks that have not ended, and every later one.
     pub fn close(&self) {
         let mail = lock(&self.mail).take();
         drop(mail);
@@ -144,11 +145,12 @@ impl Tasks {
 }
 
 impl Running<'_> {
+    /// Returns `true` if a task is ready or mail has arrived.
     pub fn has_work(&self) -> bool {
         TASKS.with_borrow(|set| !set.ready.is_empty()) || self.tasks.has_mail.load(Ordering::SeqCst)
     }
 
-    /// Polls each task that is ready, once.
+    /// Polls each ready task once.
     pub fn run(&self) {
         if self.tasks.has_mail.load(Ordering::SeqCst) {
             self.read_mail();
@@ -180,7 +182,7 @@ impl Running<'_> {
         let Mail { spawned, woken } = mail.unwrap_or_default();
         TASKS.with_borrow_mut(|set| spawned.into_iter().for_each(|future| set.insert(self.tasks, future)));
         for handle in woken {
-            // What was done before it was woken is seen by its next poll.
+            // Acquires what the waking thread stored before it woke the task.
             handle.mailed.swap(false, Ordering::AcqRel);
             handle.wake();
         }
@@ -196,7 +198,7 @@ impl Drop for Running<'_> {
 }
 
 impl Task {
-    /// Polls it; says whether it has ended. A panic ends it.
+    /// Polls the task. Returns `true` if it has ended. A panic ends it.
     fn poll(&mut self) -> bool {
         let (future, mut cx) = (self.future.as_mut(), Context::from_waker(&self.waker));
         guarded("a task", || future.poll(&mut cx).is_ready()).unwrap_or(true)

@@ -1,4 +1,4 @@
-//! A descriptor that a task waits for.
+//! The registration of a descriptor with the reactor, for the tasks that wait for it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,8 +11,8 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::Reactor;
 use super::ready::{Direction, Readiness};
 
-/// A descriptor that is waited for, once it is registered. Dropped, it is forgotten;
-/// closing the descriptor itself takes it off the kernel's list.
+/// A descriptor for which tasks can wait once it is registered. Dropping the watch makes the
+/// reactor forget the descriptor; closing the descriptor removes it from the kernel's list.
 pub(crate) struct Watch {
     reactor: Reactor,
     key: usize,
@@ -24,13 +24,13 @@ impl Watch {
         Self { reactor, key, ready }
     }
 
-    /// That it waits with.
+    /// Returns the watch's reactor.
     pub fn reactor(&self) -> &Reactor {
         &self.reactor
     }
 
-    /// Has the kernel tell of the descriptor, which must not block, from now on, and
-    /// of what is there already. Without effect if it does so.
+    /// Registers the descriptor, which must be non-blocking, with the kernel. The kernel then
+    /// reports its state now and each change. A second call has no effect.
     pub fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<()> {
         if self.ready.is_registered.swap(true, Ordering::Relaxed) {
             return Ok(());
@@ -41,8 +41,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Tries an operation that does not block, once the descriptor is ready for it;
-    /// it gets the state that was found.
+    /// Runs a non-blocking operation once the descriptor is ready for it. The operation gets the
+    /// state that was polled.
     pub fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
@@ -64,8 +64,8 @@ impl Watch {
         }
     }
 
-    /// The same for an operation that moves up to `most` bytes. If it moved fewer,
-    /// that was all there was: no need to be told so by another.
+    /// Like [`poll_io`](Self::poll_io), for an operation that moves up to `most` bytes. If it moved
+    /// fewer, the kernel has no more, so no second call is needed to find that out.
     pub fn poll_some(
         &self,
         cx: &mut Context<'_>,
@@ -86,14 +86,14 @@ impl Watch {
         polled
     }
 
-    /// Ready, with the state that was found.
+    /// Ready if the descriptor is, with its state.
     #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
         self.ready.poll(cx, direction)
     }
 
-    /// Nothing is left, by an operation begun in that state: the next event tells
-    /// of more. What has hung up stays ready to say so.
+    /// Records that an operation which began in `state` left nothing to do. The descriptor is ready
+    /// again after the next event. A descriptor that has hung up stays ready.
     pub fn clear(&self, direction: Direction, state: u32) {
         self.ready.clear(direction, state);
     }
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// A waker, and its count.
+    /// Returns a waker and its count.
     fn counted() -> (Waker, Arc<Count>) {
         let count = Arc::new(Count::default());
         (Waker::from(Arc::clone(&count)), count)
@@ -158,7 +158,7 @@ mod tests {
         (reactor, watch, ours, theirs)
     }
 
-    /// Lets the reactor take in what the kernel has to tell.
+    /// Lets the reactor take the kernel's events.
     async fn turn() {
         yield_now().await;
         yield_now().await;
@@ -173,7 +173,7 @@ mod tests {
             let ((reader, read), (writer, written)) = (counted(), counted());
             assert!(!is_ready(&watch, &reader, Direction::Read));
             assert!(is_ready(&watch, &writer, Direction::Write), "there is room");
-            // Full, so that the other way is told when there is room again.
+            // Fills the socket, so that an event will report room.
             while (&ours).write(&[0; 4096]).is_ok() {}
             clear(&watch, Direction::Write);
             assert!(!is_ready(&watch, &writer, Direction::Write));
@@ -214,7 +214,7 @@ mod tests {
             turn().await;
             let noop = &mut Context::from_waker(Waker::noop());
             let Poll::Ready(before) = watch.poll_ready(noop, Direction::Read) else { panic!("not ready") };
-            // It found nothing, but by the time it says so something has come.
+            // An operation found nothing, but bytes arrive before it clears the readiness.
             theirs.write_all(b"x").unwrap();
             turn().await;
             watch.clear(Direction::Read, before);
@@ -252,7 +252,7 @@ mod tests {
             clear(&watch, Direction::Read);
             let (waker, count) = counted();
             assert!(!is_ready(&watch, &waker, Direction::Read));
-            // An event that was on its way when the watch went, and another has its place.
+            // The event is on its way when the watch is dropped, and another watch gets its key.
             theirs.write_all(b"x").unwrap();
             drop(watch);
             assert_eq!(reactor.0.watched().len(), 0);
@@ -276,7 +276,8 @@ mod tests {
     fn what_the_kernel_still_tells_of_a_descriptor_that_is_closed_concerns_no_other() {
         in_time(|| {
             let (reactor, watch, ours, theirs) = watched();
-            // A child process has it too: for the kernel it stays open, and registered.
+            // A child process holds the descriptor too: for the kernel it stays open and
+            // registered.
             let kept = ours.try_clone().unwrap();
             let key = watch.key;
             drop((watch, ours));
@@ -331,8 +332,8 @@ mod tests {
                 }
                 drop(over);
             });
-            // Each when the one before was taken, sooner or later: so that the other
-            // thread is met at each point of its way to wait.
+            // Sends each byte after the last was taken, with delays of all lengths, to meet the
+            // other thread at each point of its way to wait.
             let sending = thread::spawn(move || {
                 let mut delay = 0;
                 for turn in turns(20_000) {
@@ -358,7 +359,8 @@ mod tests {
             let (ready, taken) = (Arc::clone(&watch.ready), AtomicUsize::new(0));
             let over = AtomicBool::new(false);
             thread::scope(|scope| {
-                // As the kernel's events would, at each point of the other's way to wait.
+                // Sets readiness as the kernel's events would, at each point of the other thread's
+                // way to wait.
                 scope.spawn(|| {
                     let (mut delay, mut woken) = (0, Vec::new());
                     for turn in turns(100_000) {
