@@ -1,10 +1,10 @@
-//! A single field: which names and values there may be, and how a list is read (RFC 9110 5).
+//! A single field: which names and values are valid, and how a list is read (RFC 9110 5).
 
 use std::fmt;
 
-/// Why a header field was refused: its name is no token (RFC 9110 5.6.2), its value
-/// holds a byte that may not be in a field value (RFC 9110 5.5), or the field is not
-/// one that a handler can set ([`Response::check_headers`](crate::Response::check_headers)).
+/// The error for a header field that cannot be set: its name is not a token (RFC 9110 5.6.2), its
+/// value holds a byte that no field value may hold (RFC 9110 5.5), or a response does not send the
+/// field ([`Response::check_headers`](crate::Response::check_headers)).
 ///
 /// ```
 /// let error = transom::Headers::new().append("x y", "1").unwrap_err();
@@ -26,7 +26,7 @@ enum Fault {
 }
 
 impl InvalidHeader {
-    /// That line of a block is no field.
+    /// The error for a line of a block that is not a field.
     pub(super) fn line(number: usize, line: &[u8]) -> Self {
         let name = String::from_utf8_lossy(line).chars().take(40).collect();
         Self { name, fault: Fault::BlockLine { line: number } }
@@ -34,7 +34,7 @@ impl InvalidHeader {
 }
 
 impl InvalidHeader {
-    /// The field is well-formed, but a response does not send it.
+    /// The error for a valid field that a response does not send.
     pub(super) fn unsent(name: &[u8], why: &'static str) -> Self {
         let name = String::from_utf8_lossy(name).into_owned();
         Self { name, fault: Fault::Unsent { why } }
@@ -62,7 +62,7 @@ impl fmt::Display for InvalidHeader {
 
 impl std::error::Error for InvalidHeader {}
 
-/// Without the optional white space around a value (RFC 9110 5.5).
+/// Strips the optional white space around a value (RFC 9110 5.5).
 pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
@@ -73,12 +73,12 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The members of a list field's value (RFC 9110 5.6.1); empty ones are left out.
+/// Returns the members of a list field's value (RFC 9110 5.6.1), without empty ones.
 pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim).filter(|token| !token.is_empty())
 }
 
-/// Digits only; a list if all its members are the same (RFC 9110 8.6).
+/// Reads a Content-Length: digits only, or a list of equal members (RFC 9110 8.6).
 pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     let mut all = value.split(|&b| b == b',').map(|member| digits(trim(member)));
     let first = all.next()??;
@@ -95,6 +95,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Checks the name and the value of a field.
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     let fault = if name.is_empty() {
         Fault::EmptyName
@@ -106,6 +107,7 @@ pub(super) fn check(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     Err(InvalidHeader { name: name.chars().take(80).collect(), fault })
 }
 
+/// Checks the value of a field. The name is only for the error.
 pub(super) fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     match value.iter().position(|&b| !VALUE_BYTES[b as usize]) {
         None => Ok(()),
@@ -116,11 +118,12 @@ pub(super) fn check_value(name: &str, value: &[u8]) -> Result<(), InvalidHeader>
     }
 }
 
-/// Whether it is a `tchar` of RFC 9110 5.6.2.
+/// Returns `true` if the byte is a `tchar` of RFC 9110 5.6.2.
 pub(crate) fn is_token(b: u8) -> bool {
     TOKEN_BYTES[b as usize]
 }
 
+/// The bytes of a token: `tchar` (RFC 9110 5.6.2).
 static TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0_u8;
@@ -148,7 +151,7 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
-/// `field-vchar`, SP and HTAB of RFC 9110 5.5.
+/// The bytes of a field value: `field-vchar`, SP and HTAB (RFC 9110 5.5).
 static VALUE_BYTES: [bool; 256] = {
     let mut table = [true; 256];
     let mut b = 0;

@@ -1,8 +1,8 @@
-//! Header fields: a field section kept in wire form, with an index over it.
+//! A list of header fields, kept in wire form with an index.
 //!
-//! Received and built fields share one representation, `name: value\r\n` lines
-//! in one buffer. Reading borrows from it, and writing a response head copies
-//! it once. It knows nothing of what any field means.
+//! Received fields and fields that a program sets have one representation: `name: value\r\n` lines
+//! in one buffer. Readers borrow from it, and a response head is written with one copy. The list
+//! does not know what any field means.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,31 +14,36 @@ thread_local! {
     static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
 }
 
-/// A list of header fields, in order, with repeated names kept (RFC 9110 5).
+/// A list of header fields, in order. A name may occur more than once (RFC 9110 5).
 ///
-/// Names compare without regard to case. Values are bytes without CR, LF or
-/// NUL; most are text, and [`get`](Self::get) hands them out as such.
+/// Names are compared without regard to case. Values are bytes without CR, LF or NUL. Most values
+/// are text, and [`get`](Self::get) returns them as text.
 ///
 /// ```
-/// let mut headers = transom::Headers::new();
+/// use transom::Headers;
+///
+/// let mut headers = Headers::new();
 /// headers.append("Accept", "text/html")?;
 /// headers.append("accept", "text/plain")?;
 /// assert_eq!(headers.get("ACCEPT"), Some("text/html"));
-/// assert_eq!(headers.get_all("accept").count(), 2);
+/// assert_eq!(headers.get_all("accept").collect::<Vec<_>>(), [&b"text/html"[..], b"text/plain"]);
+///
+/// headers.insert("accept", "*/*")?;
+/// assert_eq!(headers.as_wire(), b"accept: */*\r\n");
 /// assert!(headers.append("x-a", "one\r\nx-b: two").is_err());
 /// # Ok::<(), transom::InvalidHeader>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Headers(Option<Box<Section>>);
 
-/// On the heap, and used again: messages are moved often.
+/// On the heap because messages are moved often, and used again.
 #[derive(Clone, Default)]
 struct Section {
     text: Vec<u8>,
     fields: Vec<Field>,
 }
 
-/// Where one field line lies in the text.
+/// The position of one field line in the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub name: Range<u32>,
@@ -46,17 +51,13 @@ pub(crate) struct Field {
 }
 
 impl Headers {
-    /// An empty list; allocates nothing.
-    ///
-    /// ```
-    /// assert!(transom::Headers::new().is_empty());
-    /// ```
+    /// Returns an empty list. Allocates nothing.
     pub const fn new() -> Self {
         Self(None)
     }
 
-    /// Takes over field lines that were already checked, with where their parts
-    /// lie, in place of what there is.
+    /// Replaces the list with field lines that were checked already, and the positions of their
+    /// parts.
     pub(crate) fn assign(&mut self, text: &[u8], fields: impl Iterator<Item = Field>) {
         let section = self.section();
         section.text.clear();
@@ -65,7 +66,7 @@ impl Headers {
         section.fields.extend(fields);
     }
 
-    /// Takes out every field.
+    /// Removes every field.
     pub(crate) fn clear(&mut self) {
         if let Some(section) = &mut self.0 {
             section.text.clear();
@@ -73,15 +74,15 @@ impl Headers {
         }
     }
 
-    /// The section to write to: a new one is empty, but may have been used before.
+    /// Returns the section to write to. A new section is empty, but its buffers may have been used
+    /// before.
     fn section(&mut self) -> &mut Section {
         self.0.get_or_insert_with(|| SECTIONS.with(Spares::take).unwrap_or_default())
     }
 
-    /// Reads a block of `name: value` lines, each ended by CRLF or LF.
+    /// Parses a block of `name: value` lines, each ended by CRLF or LF.
     ///
-    /// This is how a caller in another language hands over a whole field
-    /// section at once.
+    /// A caller in another language passes a whole field section in this form.
     ///
     /// ```
     /// let headers = transom::Headers::parse(b"x-a: 1\r\nx-b: 2\r\n")?;
@@ -90,7 +91,7 @@ impl Headers {
     /// ```
     ///
     /// # Errors
-    /// The first line that is no valid field.
+    /// Returns the error for the first line that is not a valid field.
     pub fn parse(block: &[u8]) -> Result<Self, InvalidHeader> {
         let mut headers = Self::new();
         headers.section().text.reserve(block.len());
@@ -109,19 +110,11 @@ impl Headers {
         Ok(headers)
     }
 
-    /// Adds a field behind those already there.
-    ///
-    /// ```
-    /// let mut headers = transom::Headers::new();
-    /// headers.append("set-cookie", "a=1")?;
-    /// headers.append("set-cookie", "b=2")?;
-    /// assert_eq!(headers.len(), 2);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Adds a field at the end of the list.
     ///
     /// # Errors
-    /// The name is not a token, or the value holds CR, LF, NUL or another
-    /// control byte than HTAB.
+    /// If the name is not a token, or the value holds CR, LF, NUL or another control byte except
+    /// HTAB.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let value = trim(value.as_ref());
         check(name, value)?;
@@ -129,19 +122,10 @@ impl Headers {
         Ok(())
     }
 
-    /// Sets a field, in place of every field of that name.
-    ///
-    /// ```
-    /// let mut headers = transom::Headers::new();
-    /// headers.insert("etag", "\"1\"")?;
-    /// headers.insert("ETag", "\"2\"")?;
-    /// assert_eq!(headers.get("etag"), Some("\"2\""));
-    /// assert_eq!(headers.len(), 1);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Sets a field: removes every field of that name, then adds this one.
     ///
     /// # Errors
-    /// As [`append`](Self::append); the list is then unchanged.
+    /// As [`append`](Self::append). On an error the list is unchanged.
     pub fn insert(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let value = trim(value.as_ref());
         check(name, value)?;
@@ -152,7 +136,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Adds a field whose name the caller knows to be valid.
+    /// Adds a field whose name is known to be valid.
     pub(crate) fn push_named(&mut self, name: &'static str, value: &[u8]) -> Result<(), InvalidHeader> {
         let value = trim(value);
         check_value(name, value)?;
@@ -160,7 +144,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Adds a field the caller knows to be valid.
+    /// Adds a field that is known to be valid.
     #[inline]
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
         let Section { text, fields } = self.section();
@@ -177,14 +161,7 @@ impl Headers {
         });
     }
 
-    /// Takes out every field of that name; says whether there was one.
-    ///
-    /// ```
-    /// let mut headers = transom::Headers::parse(b"a: 1\nb: 2\nA: 3\n")?;
-    /// assert!(headers.remove("a"));
-    /// assert_eq!(headers.as_wire(), b"b: 2\r\n");
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Removes every field of that name. Returns `true` if there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         if !self.contains(name) {
             return false;
@@ -197,103 +174,48 @@ impl Headers {
         true
     }
 
-    /// The first value of that name, if it is UTF-8.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"host: example.org\n")?;
-    /// assert_eq!(headers.get("Host"), Some("example.org"));
-    /// assert_eq!(headers.get("accept"), None);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the first value of that name, or `None` if there is none or it is not UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The first value of that name, as the bytes that came.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"x-latin: caf\xe9\n")?;
-    /// assert_eq!(headers.get_bytes("x-latin"), Some(&b"caf\xe9"[..]));
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the first value of that name, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.lines().find(|(other, _)| is_name(other, name)).map(|(_, value)| value)
     }
 
-    /// Every value of that name, in order.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"via: a\nvia: b\n")?;
-    /// assert_eq!(headers.get_all("via").collect::<Vec<_>>(), [b"a", b"b"]);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns every value of that name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.lines().filter(move |(other, _)| is_name(other, name)).map(|(_, value)| value)
     }
 
-    /// Whether there is a field of that name.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"te: trailers\n")?;
-    /// assert!(headers.contains("TE"));
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns `true` if there is a field of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
     }
 
-    /// The field at that place, counted from 0: name and value.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"a: 1\nb: 2\n")?;
-    /// assert_eq!(headers.nth(1), Some(("b", &b"2"[..])));
-    /// assert_eq!(headers.nth(2), None);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the name and the value of the field at `index`, counted from 0.
     pub fn nth(&self, index: usize) -> Option<(&str, &[u8])> {
         self.lines().nth(index).map(Self::parts)
     }
 
-    /// All fields in order: name as it was written, and value.
-    ///
-    /// ```
-    /// let headers = transom::Headers::parse(b"a: 1\nb: 2\n")?;
-    /// let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
-    /// assert_eq!(names, ["a", "b"]);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the name, as it was written, and the value of each field, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.lines().map(Self::parts)
     }
 
-    /// How many fields there are, repeated names counted each time.
-    ///
-    /// ```
-    /// assert_eq!(transom::Headers::parse(b"a: 1\na: 2\n")?.len(), 2);
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the number of fields. A repeated name counts each time.
     pub fn len(&self) -> usize {
         self.fields().len()
     }
 
-    /// Whether there is no field at all.
-    ///
-    /// ```
-    /// assert!(transom::Headers::default().is_empty());
-    /// ```
+    /// Returns `true` if there are no fields.
     pub fn is_empty(&self) -> bool {
         self.fields().is_empty()
     }
 
-    /// The whole section as it stands on the wire: field lines, each ended by
-    /// CRLF, without the empty line behind the last.
-    ///
-    /// ```
-    /// let mut headers = transom::Headers::new();
-    /// headers.append("a", "1")?;
-    /// assert_eq!(headers.as_wire(), b"a: 1\r\n");
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the section as it is sent: field lines, each ended by CRLF, without the empty line
+    /// that ends a head.
     pub fn as_wire(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |section| &section.text)
     }
@@ -302,7 +224,7 @@ impl Headers {
         self.0.as_ref().map_or(&[], |section| &section.fields)
     }
 
-    /// All fields in order, names as bytes: to compare them, that is enough.
+    /// Returns the fields in order, with their names as bytes. To compare names, bytes suffice.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let text = self.as_wire();
         self.fields().iter().map(move |field| {
@@ -323,7 +245,7 @@ impl Drop for Headers {
         {
             section.text.clear();
             section.fields.clear();
-            // When a thread ends, its spares may be gone before its last message.
+            // When a thread ends, its spares may be dropped before its last message.
             let _ = SECTIONS.try_with(|spares| spares.give(section));
         }
     }
@@ -338,7 +260,7 @@ impl fmt::Debug for Headers {
 }
 
 impl From<&Headers> for http::HeaderMap {
-    /// Fields whose name or value the `http` crate does not take are left out.
+    /// Leaves out the fields whose name or value the `http` crate does not accept.
     fn from(headers: &Headers) -> Self {
         let mut map = Self::with_capacity(headers.len());
         for (name, value) in headers.iter() {
@@ -356,19 +278,19 @@ impl From<&http::HeaderMap> for Headers {
     fn from(map: &http::HeaderMap) -> Self {
         let mut headers = Self::new();
         for (name, value) in map {
-            // An `http` value is checked by that crate: no control byte but HTAB.
+            // The `http` crate has checked the value: no control byte except HTAB.
             headers.push(name.as_str(), trim(value.as_bytes()));
         }
         headers
     }
 }
 
-/// A field section is bounded by the head limit, far below 4 GiB.
+/// Converts a position in the text. A field section is bounded by the head limit, far below 4 GiB.
 fn offset(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Whether two names are the same. The length tells most apart.
+/// Returns `true` if two names are equal. Most names differ in their length.
 fn is_name(one: &[u8], other: &str) -> bool {
     one.len() == other.len() && one.eq_ignore_ascii_case(other.as_bytes())
 }

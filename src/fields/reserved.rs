@@ -1,5 +1,5 @@
-//! Fields of a response that are not sent as a handler sets them: they frame the message or
-//! speak of one connection, and so are the connection's to write (RFC 9110 7.6.1).
+//! The response fields that the server writes itself, because they frame the message or concern one
+//! connection (RFC 9110 7.6.1). A handler's own are not sent as they are.
 
 use http::StatusCode;
 
@@ -7,7 +7,7 @@ use super::field::InvalidHeader;
 use super::field::{content_length, tokens};
 use super::headers::Headers;
 
-/// Returns `true` if a field frames the message or speaks of one connection.
+/// Returns `true` if a field frames the message or concerns one connection.
 #[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     match name.len() {
@@ -21,9 +21,9 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
     }
 }
 
-/// Returns the fields that a response of that status does not send as they were set, each with
-/// the reason. `protocol` is what a 101 changes to; `trailers_follow` says whether there is a
-/// trailer section that Trailer can announce.
+/// Returns an error for each field that a response of that status does not send as the handler set
+/// it. `protocol` is the protocol of a 101. `trailers_follow` is true if the response has a trailer
+/// section that the Trailer field can announce.
 pub(crate) fn unsent(
     status: StatusCode,
     headers: &Headers,
@@ -51,7 +51,7 @@ pub(crate) fn unsent(
     })
 }
 
-/// Returns what is wrong with a Content-Length; `first` is that of an earlier one.
+/// Returns the fault of a Content-Length. `first` is the value of an earlier one.
 fn length_fault(status: StatusCode, value: &[u8], first: &mut Option<u64>) -> Option<&'static str> {
     let Some(length) = content_length(value) else { return Some("it is no number of bytes") };
     if status.is_informational() || status == StatusCode::NO_CONTENT {
@@ -63,8 +63,8 @@ fn length_fault(status: StatusCode, value: &[u8], first: &mut Option<u64>) -> Op
     (*first.get_or_insert(length) != length).then_some("it differs from the one before")
 }
 
-/// Returns `true` if a handler may set that connection option. What `keep-alive` asks for is
-/// what the server does anyway, if it can.
+/// Returns `true` if a handler may set that connection option. `keep-alive` is allowed: the server
+/// keeps the connection anyway if it can.
 fn may_ask_for(option: &[u8], status: StatusCode) -> bool {
     let leaves = status == StatusCode::UPGRADE_REQUIRED || status == StatusCode::SWITCHING_PROTOCOLS;
     option.eq_ignore_ascii_case(b"close")
