@@ -1,4 +1,4 @@
-//! A message body: nothing, some bytes, a file, or a stream.
+//! A message body: empty, bytes in memory, a file, or a stream.
 
 use std::fmt;
 use std::fs::File;
@@ -17,26 +17,36 @@ use super::pipe::{PipeReader, pipe};
 use super::writer::BodyWriter;
 use crate::fields::Headers;
 
-/// A request's or a response's body.
+/// The body of a request or a response: empty, bytes in memory, a file, or chunks that come over
+/// time.
 ///
 /// ```
+/// # smol::block_on(async {
+/// use futures_lite::stream;
 /// use transom::Body;
+///
 /// assert_eq!(Body::from("hello").len(), Some(5));
-/// assert_eq!(Body::empty().as_bytes(), Some(&b""[..]));
+///
+/// let mut body = Body::stream(stream::iter([Ok("a".into()), Ok("bb".into())]));
+/// assert_eq!(body.len(), None);
+/// assert_eq!(body.chunk().await.unwrap()?, "a");
+/// assert_eq!(body.collect(10).await?, "bb");
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
 /// ```
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
-    /// Boxed: they are rare, and a body is moved often.
+    /// Boxed because trailers are rare and bodies are moved often.
     trailers: Option<Box<Trailers>>,
 }
 
-/// Trailer fields, made when the body has ended.
+/// Trailer fields, which are made once the body has ended.
 struct Trailers {
-    /// Never locked: it makes a request `Sync`, so that a handler can lend it to an async function.
+    /// Never locked. The mutex makes a request `Sync`, so that a handler can lend it to an async
+    /// function.
     make: Mutex<Box<dyn FnOnce() -> Headers + Send>>,
-    /// They came with a request. A body that is handed back to the client does
-    /// not take them along: they are the client's claims.
+    /// True for trailers that came with a request. If such a body is sent back to the client, they
+    /// are not sent along: a client could say anything in them.
     received: bool,
 }
 
@@ -56,68 +66,48 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
-    /// Boxed: it is rare.
+    /// Boxed because files are rare and bodies are moved often.
     File(Box<FilePart>),
     Stream {
-        /// Never locked, as above.
+        /// Never locked, as [`Trailers::make`].
         chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
         length: Option<u64>,
     },
-    /// What a writer fills.
+    /// A pipe that a [`BodyWriter`] fills.
     Channel {
         reader: PipeReader,
         length: Option<u64>,
     },
 }
 
-/// Bytes on their way from a writer, at most, while there is room for more.
+/// A writer may write while fewer than this many bytes wait to be sent.
 const CHANNEL_BYTES: usize = 64 * 1024;
 
 impl Body {
-    /// No body.
-    ///
-    /// ```
-    /// assert_eq!(transom::Body::empty().len(), Some(0));
-    /// ```
+    /// Returns an empty body.
     pub const fn empty() -> Self {
         Self { kind: Kind::Empty, trailers: None }
     }
 
-    /// A body that comes in chunks, of a length not known beforehand. An error
-    /// from the stream ends the connection without a proper end of the body,
-    /// so that the client can tell.
-    ///
-    /// ```
-    /// use transom::Body;
-    /// let chunks = futures_lite::stream::iter(["a", "bb"]).map(|chunk| Ok(chunk.into()));
-    /// # use futures_lite::StreamExt;
-    /// assert_eq!(Body::stream(chunks).len(), None);
-    /// ```
+    /// Returns a body that comes in chunks and whose length is unknown. If the stream returns an
+    /// error, the connection closes without the proper end of the body, so that the client notices.
     pub fn stream(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: None }.into()
     }
 
-    /// A body that comes in chunks, of `length` bytes in all. If the stream
-    /// holds fewer, the connection is closed; what goes beyond is cut off and
-    /// logged.
-    ///
-    /// ```
-    /// use transom::Body;
-    /// let chunks = futures_lite::stream::once(Ok("hello".into()));
-    /// assert_eq!(Body::sized_stream(5, chunks).len(), Some(5));
-    /// ```
+    /// Returns a body that comes in chunks, with `length` bytes in all. If the stream ends early,
+    /// the connection closes. Bytes beyond the length are cut off and logged.
     pub fn sized_stream(length: u64, chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Kind::Stream { chunks: Mutex::new(Box::pin(chunks)), length: Some(length) }.into()
     }
 
-    /// A regular file, from its first byte to its last, as long as it is now. Up to
-    /// 64 KiB are read at once. What is longer the kernel sends from its cache on Linux
-    /// (sendfile(2)); elsewhere, and over a stream of the host's own, it is read and
-    /// written. Either way a thread that serves waits for the disk if the file is not in
-    /// memory.
+    /// Returns a regular file as a body, with the length that the file has now. A file of up to 64
+    /// KiB is read at once. On Linux the kernel sends a longer one from its cache (sendfile(2));
+    /// elsewhere, and over a stream that the host provides, it is read and written. In each case
+    /// the serving thread waits for the disk if the file is not in the cache.
     ///
-    /// If the file is found shorter while it is sent, the connection is closed before
-    /// the announced length, so that the client can tell.
+    /// If the file turns out to be shorter while it is sent, the connection closes before the
+    /// announced length, so that the client notices.
     ///
     /// ```
     /// use std::fs::File;
@@ -131,12 +121,11 @@ impl Body {
     /// }
     /// ```
     ///
-    /// A file of `/proc` or `/sys`, whose size says nothing, is read here and now, up to
-    /// 4 MiB of it.
+    /// A file of `/proc` or `/sys`, whose size is meaningless, is read at once, up to 4 MiB.
     ///
     /// # Errors
-    /// `InvalidInput` if it is no regular file, `FileTooLarge` if its size says nothing and
-    /// it holds more than 4 MiB; what the system says of it.
+    /// `InvalidInput` if `file` is not a regular file; `FileTooLarge` if its size is meaningless
+    /// and it holds more than 4 MiB; any error of the system.
     pub fn file(file: File) -> io::Result<Self> {
         let part = FilePart::new(file, None)?;
         if part.len() > FilePart::CHUNK {
@@ -145,7 +134,7 @@ impl Body {
         part.read_to_end().map(Self::from)
     }
 
-    /// Some bytes of a regular file, otherwise as [`file`](Self::file).
+    /// Returns a range of a regular file as a body; otherwise like [`file`](Self::file).
     ///
     /// ```
     /// # smol::block_on(async {
@@ -159,7 +148,7 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// As [`file`](Self::file); `InvalidInput` if the file does not reach that far.
+    /// As [`file`](Self::file); `InvalidInput` if the file is too short for the range.
     pub fn file_range(file: File, range: Range<u64>) -> io::Result<Self> {
         let part = FilePart::new(file, Some(range))?;
         if part.len() > FilePart::CHUNK {
@@ -168,8 +157,8 @@ impl Body {
         part.read_all().map(Self::from)
     }
 
-    /// A body and the writer that fills it, from any task or thread. The
-    /// writer waits while more than 64 KiB are under way.
+    /// Returns a body and the writer that fills it, from any task or thread. The writer waits while
+    /// 64 KiB or more are not sent yet.
     ///
     /// ```
     /// use transom::{Body, Response};
@@ -189,9 +178,8 @@ impl Body {
         (BodyWriter::new(feed), body.with_trailers(trailers))
     }
 
-    /// As [`channel`](Self::channel), for a body of `length` bytes in all, which
-    /// is sent as the `Content-Length`. The writer is told when it writes more,
-    /// or finishes with less.
+    /// Like [`channel`](Self::channel), for a body of `length` bytes in all, which is sent as the
+    /// `Content-Length`. The writer gets an error if it writes more, or finishes with less.
     ///
     /// ```
     /// use transom::{Body, WriteError};
@@ -209,7 +197,7 @@ impl Body {
         (BodyWriter::new(feed), Kind::Channel { reader, length: Some(length) }.into())
     }
 
-    /// Where a writer fills the body, if one does.
+    /// Returns the reading end of the pipe, if a writer fills the body.
     pub(crate) fn reader(&self) -> Option<&PipeReader> {
         match &self.kind {
             Kind::Channel { reader, .. } => Some(reader),
@@ -217,9 +205,9 @@ impl Body {
         }
     }
 
-    /// The same body with trailer fields, made when it has ended (RFC 9110
-    /// 6.5): a checksum, for example. They go out only behind a body of unknown
-    /// length, to HTTP/1.1; fields that may not be trailers are left out.
+    /// Adds trailer fields (RFC 9110 6.5), such as a checksum. `trailers` is called when the body
+    /// has ended. Trailers are sent only to HTTP/1.1 and only after a body of unknown length.
+    /// Fields that are not allowed in trailers are left out.
     ///
     /// ```
     /// use transom::{Body, Headers};
@@ -232,7 +220,7 @@ impl Body {
         self
     }
 
-    /// The same body with the trailer fields that came with it.
+    /// Adds the trailer fields that a client sent.
     pub(crate) fn with_received_trailers(
         mut self,
         trailers: impl FnOnce() -> Headers + Send + 'static,
@@ -241,12 +229,12 @@ impl Body {
         self
     }
 
-    /// Returns `true` if the body may end in trailer fields of the handler's.
+    /// Returns `true` if the handler gave the body trailer fields.
     pub(crate) fn has_trailers(&self) -> bool {
         self.trailers.as_ref().is_some_and(|trailers| !trailers.received)
     }
 
-    /// The trailer fields to send behind the body.
+    /// Returns the trailer fields to send after the body.
     pub(crate) fn trailers_to_send(&mut self) -> Headers {
         match self.trailers.take() {
             Some(trailers) if !trailers.received => trailers.make(),
@@ -254,21 +242,13 @@ impl Body {
         }
     }
 
-    /// The trailer fields, once: of a request's body when it has been read to
-    /// its end. Empty if there are none.
-    ///
-    /// ```
-    /// assert!(transom::Body::from("hello").take_trailers().is_empty());
-    /// ```
+    /// Takes the trailer fields; of a request's body, after it has been read to its end. Returns an
+    /// empty list if there are none.
     pub fn take_trailers(&mut self) -> Headers {
         self.trailers.take().map_or_else(Headers::new, |trailers| trailers.make())
     }
 
-    /// The length in bytes, if it is known.
-    ///
-    /// ```
-    /// assert_eq!(transom::Body::from(vec![0; 10]).len(), Some(10));
-    /// ```
+    /// Returns the length in bytes, if it is known.
     pub fn len(&self) -> Option<u64> {
         match &self.kind {
             Kind::Empty => Some(0),
@@ -278,20 +258,12 @@ impl Body {
         }
     }
 
-    /// Whether it is known to be empty.
-    ///
-    /// ```
-    /// assert!(transom::Body::from("").is_empty());
-    /// ```
+    /// Returns `true` if the body is known to be empty.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
 
-    /// All bytes, unless it is a stream or a file.
-    ///
-    /// ```
-    /// assert_eq!(transom::Body::from("abc").as_bytes(), Some(&b"abc"[..]));
-    /// ```
+    /// Returns the bytes, or `None` if the body is a stream or a file.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.kind {
             Kind::Empty => Some(&[]),
@@ -300,7 +272,7 @@ impl Body {
         }
     }
 
-    /// What is left of the file, if it is one.
+    /// Returns the rest of the file, if the body is a file.
     pub(crate) fn as_file(&mut self) -> Option<&mut FilePart> {
         match &mut self.kind {
             Kind::File(part) => Some(part),
@@ -308,25 +280,17 @@ impl Body {
         }
     }
 
-    /// The next chunk, never empty; `None` at the end.
-    ///
-    /// ```
-    /// # smol::block_on(async {
-    /// let mut body = transom::Body::from("abc");
-    /// assert_eq!(body.chunk().await.unwrap()?, "abc");
-    /// assert!(body.chunk().await.is_none());
-    /// # Ok::<(), std::io::Error>(()) }).unwrap();
-    /// ```
+    /// Waits for the next chunk, which is never empty. Returns `None` at the end.
     ///
     /// # Errors
-    /// A request's body: the client left, sent a malformed body, or went
-    /// beyond a limit or a deadline. `Deadlock` in a [`blocking`](crate::blocking)
-    /// handler that runs on its connection's own thread, which alone can read more.
+    /// For a request's body: the client left, sent a malformed body, or exceeded a limit or a
+    /// deadline. `Deadlock` in a [`blocking`](crate::blocking) handler that runs on its
+    /// connection's own thread, since only that thread can read more.
     pub async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// All that is left, at most `limit` bytes.
+    /// Collects the rest of the body, at most `limit` bytes.
     ///
     /// ```
     /// # smol::block_on(async {
@@ -336,8 +300,8 @@ impl Body {
     /// ```
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk); `InvalidData` if there is more than `limit`,
-    /// `OutOfMemory` if there is no memory for it.
+    /// As [`chunk`](Self::chunk); `InvalidData` if the rest is longer than `limit`; `OutOfMemory`
+    /// if there is no memory for it.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
         let mut all: Vec<u8> = Vec::new();
         let mut first = None;
@@ -362,7 +326,7 @@ impl Body {
         Ok(first.unwrap_or_else(|| all.into()))
     }
 
-    /// The bytes, if they are at hand; it is then empty.
+    /// Takes the bytes, if they are in memory. The body is then empty.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),

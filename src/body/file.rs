@@ -1,4 +1,4 @@
-//! A stretch of a file on its way out.
+//! A part of a file that is being sent.
 
 use std::fs::File;
 use std::io;
@@ -9,19 +9,19 @@ use bytes::Bytes;
 
 use crate::base::descriptor::apart;
 
-/// What is left to send of a file. The file's own position is not used.
+/// The part of a file that is not sent yet. The file's own position is not used.
 pub(crate) struct FilePart {
     file: File,
     left: Range<u64>,
 }
 
 impl FilePart {
-    /// The most that is read at once.
+    /// The most octets that one read takes.
     pub const CHUNK: u64 = 64 * 1024;
-    /// The most that is read of a file whose size says nothing.
+    /// The most octets that are read of a file whose size is meaningless.
     const UNSIZED: usize = 4 * 1024 * 1024;
 
-    /// The octets `range` of a regular file; up to its end without one.
+    /// Takes the octets `range` of a regular file, or all of them.
     pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
         let about = file.metadata()?;
         if !about.is_file() {
@@ -48,17 +48,17 @@ impl FilePart {
         &self.file
     }
 
-    /// Where in the file the next octet is.
+    /// Returns the position of the next octet in the file.
     pub fn at(&self) -> u64 {
         self.left.start
     }
 
-    /// Says that `length` of them were sent.
+    /// Records that `length` octets were sent.
     pub fn advance(&mut self, length: usize) {
         self.left.start += length as u64;
     }
 
-    /// The next octets, empty at the end. An error if the file has become shorter.
+    /// Reads the next octets; none at the end. Fails if the file has become shorter.
     pub fn read(&mut self) -> io::Result<Bytes> {
         let mut bytes = self.room();
         let length = loop {
@@ -75,7 +75,7 @@ impl FilePart {
         Ok(bytes.into())
     }
 
-    /// All octets, of which there are no more than [`CHUNK`](Self::CHUNK).
+    /// Reads all octets. There must be no more than [`CHUNK`](Self::CHUNK).
     pub fn read_all(self) -> io::Result<Bytes> {
         let mut bytes = self.room();
         self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
@@ -85,9 +85,9 @@ impl FilePart {
         Ok(bytes.into())
     }
 
-    /// All octets up to the end of the file, whose size says that they are no more than
-    /// [`CHUNK`](Self::CHUNK). The system makes the files of `/proc` and `/sys` when they
-    /// are read: the size of one is 0, or more than there is (proc(5), sysfs(5)).
+    /// Reads all octets up to the end of a file whose size is at most [`CHUNK`](Self::CHUNK). The
+    /// system generates the files of `/proc` and `/sys` when they are read: their size is 0, or
+    /// more than they hold (proc(5), sysfs(5)).
     pub fn read_to_end(self) -> io::Result<Bytes> {
         let sized = self.len() > 0;
         let mut bytes = if sized { self.room() } else { vec![0; 4096] };

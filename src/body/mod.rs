@@ -1,5 +1,5 @@
-//! Bodies: bytes on their way in and out, at hand, in a file, or through a bounded pipe.
-//! A writer may wait for room; nothing else here waits or reads a clock.
+//! Message bodies: bytes in memory, a file, a stream, or a bounded pipe that a writer fills. A
+//! writer may wait for room; nothing else here waits or reads a clock.
 
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod body;

@@ -1,4 +1,4 @@
-//! Filling a response body from outside the connection.
+//! The writer that fills a response body from another task or thread.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,29 +12,22 @@ use super::pipe::{Outcome, PipeFeed, Space};
 use crate::base::driving::is_driving;
 use crate::fields::Headers;
 
-/// Why a [`BodyWriter`] took nothing.
-///
-/// ```
-/// use transom::{Body, WriteError};
-/// let (writer, body) = Body::channel();
-/// drop(body);
-/// assert_eq!(writer.try_write("x").unwrap_err(), WriteError::Gone);
-/// ```
+/// The error when a [`BodyWriter`] does not take a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Nobody reads any more: the client left, or the response was cut.
+    /// The body is not read any more: the client left, or the response was cut.
     Gone,
-    /// No room now: the client reads more slowly than the writer writes.
+    /// There is no room now: the client reads more slowly than the writer writes.
     WouldBlock,
-    /// No room now, and none for as long as this thread waits: it drives
-    /// connections, in a handler that runs on the connection's own thread.
+    /// There is no room now, and there will be none while this thread waits: it drives connections,
+    /// in a handler that runs on the connection's own thread.
     WouldDeadlock,
-    /// The chunk goes beyond the length of the body, which its `Content-Length`
-    /// or [`Body::sized_channel`](super::Body::sized_channel) says.
+    /// The chunk exceeds the length of the body, as set by its `Content-Length` or by
+    /// [`Body::sized_channel`](super::Body::sized_channel).
     TooLong,
-    /// The body was finished before its length was written. The connection is
-    /// closed, so that the client can tell.
+    /// The body was finished before its whole length was written. The connection closes, so that
+    /// the client notices.
     TooShort,
 }
 
@@ -65,16 +58,16 @@ impl From<WriteError> for io::Error {
     }
 }
 
-/// Fills a response body from any task or thread; see
+/// A writer that fills a response body from any task or thread; see
 /// [`Body::channel`](super::Body::channel).
 ///
-/// [`finish`](Self::finish) ends the body. A writer dropped without it cuts the
-/// response off, so that the client does not take a part for the whole.
+/// [`finish`](Self::finish) ends the body. If the writer is dropped without it, the response is cut
+/// off, so that the client does not take a part for the whole.
 ///
-/// A body of a known length (its response has a `Content-Length`) takes that
-/// many bytes. A body that is not sent, because the request is a HEAD or the
-/// status is 204, 205 or 304, takes any and drops them, for 30 seconds; that
-/// is no error for the writer, and [`is_gone`](Self::is_gone) tells.
+/// If the length of the body is known (its response has a `Content-Length`), the writer takes that
+/// many bytes. A body may not be sent at all, because the request is a HEAD or the status is 204,
+/// 205 or 304. Then the writer takes any bytes and drops them, for 30 seconds; that is no error,
+/// and [`is_gone`](Self::is_gone) returns `true`.
 ///
 /// ```
 /// let (writer, body) = transom::Body::channel();
@@ -88,21 +81,15 @@ pub struct BodyWriter(PipeFeed);
 
 impl BodyWriter {
     pub(crate) fn new(feed: PipeFeed) -> Self {
-        // That is what the room is for.
+        // The pipe's room lets the writer begin before the connection reads.
         feed.run_ahead();
         Self(feed)
     }
 
     /// Writes a chunk if there is room now.
     ///
-    /// ```
-    /// let (writer, _body) = transom::Body::channel();
-    /// writer.try_write("hello")?;
-    /// # Ok::<(), transom::WriteError>(())
-    /// ```
-    ///
     /// # Errors
-    /// `WouldBlock` without room, `Gone` without a reader, `TooLong`.
+    /// `WouldBlock` if there is no room, `Gone` if the body is not read any more, `TooLong`.
     pub fn try_write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
         let chunk = self.fitting(chunk)?;
         self.0.try_push(chunk).map_err(|space| match space {
@@ -111,18 +98,10 @@ impl BodyWriter {
         })
     }
 
-    /// Writes a chunk, waiting for room.
-    ///
-    /// ```
-    /// # smol::block_on(async {
-    /// let (writer, mut body) = transom::Body::channel();
-    /// writer.write("hello").await?;
-    /// assert_eq!(body.chunk().await.unwrap().unwrap(), "hello");
-    /// # Ok::<(), transom::WriteError>(()) }).unwrap();
-    /// ```
+    /// Waits for room and writes a chunk.
     ///
     /// # Errors
-    /// `Gone` without a reader, `TooLong`.
+    /// `Gone` if the body is not read any more, `TooLong`.
     pub async fn write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
         let chunk = self.fitting(chunk)?;
         match poll_fn(|cx| self.0.poll_space(cx)).await {
@@ -131,8 +110,7 @@ impl BodyWriter {
         }
     }
 
-    /// Writes a chunk, blocking the thread until there is room, at most
-    /// `timeout` if there is one.
+    /// Blocks the thread until there is room, for at most `timeout`, and writes a chunk.
     ///
     /// ```
     /// use std::time::Duration;
@@ -144,9 +122,9 @@ impl BodyWriter {
     /// ```
     ///
     /// # Errors
-    /// `Gone` without a reader, `WouldBlock` when the time is over,
-    /// `WouldDeadlock` where it would have to wait on a thread that drives
-    /// connections: in a handler that is not on the pool; `TooLong`.
+    /// `Gone` if the body is not read any more; `WouldBlock` after the timeout; `TooLong`.
+    /// `WouldDeadlock` instead of waiting on a thread that drives connections: in a handler that
+    /// does not run on the pool.
     pub fn write_blocking(
         &self,
         chunk: impl Into<Bytes>,
@@ -167,7 +145,7 @@ impl BodyWriter {
         }
     }
 
-    /// A chunk that does not go beyond the length of the body.
+    /// Returns the chunk if it stays within the length of the body.
     fn fitting(&self, chunk: impl Into<Bytes>) -> Result<Bytes, WriteError> {
         let chunk = chunk.into();
         if self.0.fits(chunk.len()) { Ok(chunk) } else { Err(WriteError::TooLong) }
@@ -177,35 +155,17 @@ impl BodyWriter {
         if self.0.push(chunk) { Ok(()) } else { Err(WriteError::TooLong) }
     }
 
-    /// Returns `true` if a chunk would be taken now, or none ever will: whether it is
-    /// worth making one.
-    ///
-    /// ```
-    /// let (writer, _body) = transom::Body::channel();
-    /// assert!(writer.is_ready());
-    /// writer.try_write(vec![0; 64 * 1024])?;
-    /// assert!(!writer.is_ready());
-    /// # Ok::<(), transom::WriteError>(())
-    /// ```
+    /// Returns `true` if the writer would take a chunk now, or never will take one. A producer can
+    /// check this before it makes a chunk.
     pub fn is_ready(&self) -> bool {
         self.0.has_space()
     }
 
-    /// Ready when a chunk would be taken, or none ever will. Until then the
-    /// task is woken once there is room, or nobody reads any more.
-    ///
-    /// ```
-    /// use std::task::{Context, Poll, Waker};
-    /// let (writer, body) = transom::Body::channel();
-    /// let mut cx = Context::from_waker(Waker::noop());
-    /// assert_eq!(writer.poll_ready(&mut cx), Poll::Ready(Ok(())));
-    /// writer.try_write(vec![0; 64 * 1024])?;
-    /// assert_eq!(writer.poll_ready(&mut cx), Poll::Pending);
-    /// # Ok::<(), transom::WriteError>(())
-    /// ```
+    /// Ready if the writer would take a chunk now. Until then the task will be woken when there is
+    /// room, or when the body is not read any more.
     ///
     /// # Errors
-    /// `Gone` without a reader.
+    /// `Gone` if the body is not read any more.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
         self.0.poll_space(cx).map(|space| match space {
             Space::Wanted => Ok(()),
@@ -213,81 +173,52 @@ impl BodyWriter {
         })
     }
 
-    /// Ready when nobody reads any more; the task is woken then.
-    ///
-    /// ```
-    /// use std::task::{Context, Waker};
-    /// let (writer, body) = transom::Body::channel();
-    /// let mut cx = Context::from_waker(Waker::noop());
-    /// assert!(writer.poll_gone(&mut cx).is_pending());
-    /// drop(body);
-    /// assert!(writer.poll_gone(&mut cx).is_ready());
-    /// ```
+    /// Ready once the body is not read any more. Until then the task will be woken when that
+    /// happens.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.poll_abandoned(cx)
     }
 
-    /// Waits until nobody reads any more: the client left, or the response was
-    /// cut. A stream that waits for news waits for this too, and ends with its
-    /// client.
+    /// Waits until the body is not read any more: the client left, or the response was cut. A
+    /// stream that waits for events should wait for this too, and end when its client leaves.
     ///
     /// ```
-    /// # smol::block_on(async {
     /// use futures_lite::future;
-    /// let (writer, body) = transom::Body::channel();
-    /// # drop(body);
-    /// let news = future::pending::<Option<&str>>();
-    /// let next = future::or(news, async {
-    ///     writer.gone().await;
-    ///     None
-    /// });
-    /// assert_eq!(next.await, None);
-    /// # });
+    /// use transom::BodyWriter;
+    ///
+    /// async fn send_events(events: async_channel::Receiver<String>, writer: BodyWriter) {
+    ///     let next = || async { events.recv().await.ok() };
+    ///     let gone = || async {
+    ///         writer.gone().await;
+    ///         None
+    ///     };
+    ///     while let Some(event) = future::or(next(), gone()).await {
+    ///         writer.write(format!("data: {event}\n\n")).await.ok();
+    ///     }
+    /// }
     /// ```
     pub async fn gone(&self) {
         poll_fn(|cx| self.poll_gone(cx)).await;
     }
 
-    /// Whether nobody reads any more.
-    ///
-    /// ```
-    /// let (writer, body) = transom::Body::channel();
-    /// assert!(!writer.is_gone());
-    /// drop(body);
-    /// assert!(writer.is_gone());
-    /// ```
+    /// Returns `true` if the body is not read any more.
     pub fn is_gone(&self) -> bool {
         self.0.is_abandoned()
     }
 
-    /// Ends the body: all of it has been written.
-    ///
-    /// ```
-    /// # smol::block_on(async {
-    /// let (writer, mut body) = transom::Body::channel();
-    /// writer.finish()?;
-    /// assert!(body.chunk().await.is_none());
-    /// # Ok::<(), transom::WriteError>(()) }).unwrap();
-    /// ```
+    /// Ends the body.
     ///
     /// # Errors
-    /// `Gone` if nobody reads any more, `TooShort` or `TooLong` if the length
-    /// of the body is known and was not what was written. The body has ended
-    /// all the same; one that is too short is cut off.
+    /// `Gone` if the body is not read any more. `TooShort` or `TooLong` if its length is known and
+    /// differs from what was written. The body has ended all the same; one that is too short is cut
+    /// off.
     pub fn finish(self) -> Result<(), WriteError> {
         let outcome = self.0.outcome();
         self.0.finish(Ok(()));
         result(outcome)
     }
 
-    /// Ends the body, with trailer fields behind it; see
-    /// [`Body::with_trailers`](super::Body::with_trailers).
-    ///
-    /// ```
-    /// let (writer, _body) = transom::Body::channel();
-    /// writer.finish_with(transom::Headers::parse(b"x-sum: 0\n")?)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Ends the body with trailer fields; see [`Body::with_trailers`](super::Body::with_trailers).
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
