@@ -435,7 +435,7 @@ int32_t transom_error_errno(const transom_error *error);
 void transom_error_free(transom_error *error);
 
 
-/* ---- A server: made and freed -------------------------------------------------------- */
+/* ---- Server: creating and freeing ---------------------------------------------------- */
 
 /*
  * Creates a server without routes. Free it with transom_server_free. Returns NULL only if
@@ -461,7 +461,7 @@ transom_server *transom_server_new(void);
 void transom_server_free(transom_server *server);
 
 
-/* ---- A server: who answers what ------------------------------------------------------ */
+/* ---- Server: routes ------------------------------------------------------------------ */
 
 /*
  * Calls `handler` for requests with this method and with a path that matches `pattern`.
@@ -539,7 +539,7 @@ transom_status transom_server_fallback_pull(transom_server *server, uint32_t rou
 transom_error *transom_server_route_error(transom_server *server);
 
 
-/* ---- A server: settings, before it is started ---------------------------------------- */
+/* ---- Server: settings, before the start ---------------------------------------------- */
 
 /*
  * Chooses how the server drives its connections: `name` is "event" (the default), "threads"
@@ -717,7 +717,7 @@ transom_status transom_server_set_thread_hooks(transom_server *server,
                                                transom_free_fn free_fn);
 
 
-/* ---- A server: its life -------------------------------------------------------------- */
+/* ---- Server: listening, starting, stopping ------------------------------------------- */
 
 /*
  * Listens on an address, before the server is started. Clients can connect at once, and are
@@ -817,7 +817,7 @@ transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
 transom_status transom_server_report(const transom_server *server, transom_report *out);
 
 
-/* ---- A request: to read, in a handler and until it is answered ----------------------- */
+/* ---- Request: reading, until it is answered ------------------------------------------ */
 
 /* Returns the method, such as "GET". Methods are case-sensitive. */
 transom_bytes transom_request_method(const transom_request *request);
@@ -901,7 +901,7 @@ transom_status transom_request_param_at(const transom_request *request,
                                         transom_bytes *value);
 
 
-/* ---- A responder: to answer with, once, on any thread -------------------------------- */
+/* ---- Responder: sending the response, once, on any thread ---------------------------- */
 
 /*
  * Sends `text`, which is NUL-terminated UTF-8, as the response. Its content type is
@@ -1046,7 +1046,7 @@ transom_status transom_responder_send_file(transom_responder *responder,
                                            uint64_t length);
 
 
-/* ---- A writer: for a body in pieces -------------------------------------------------- */
+/* ---- Writer: a body that is written piece by piece ----------------------------------- */
 
 /*
  * Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
@@ -1092,7 +1092,7 @@ transom_status transom_writer_finish(transom_writer *writer);
 void transom_writer_free(transom_writer *writer);
 
 
-/* ---- Pulling: requests in batches, on the host's own threads ------------------------- */
+/* ---- Pulling: requests in batches, on threads of the host ---------------------------- */
 
 /*
  * Fetches requests from the queue of the pull routes. Waits until a request is queued, at
@@ -1192,7 +1192,7 @@ int32_t transom_server_event_fd(transom_server *server);
 transom_responder *transom_token_responder(uint64_t token);
 
 
-/* ---- Events: what is told on the host's own threads ---------------------------------- */
+/* ---- Events: reports on threads of the host ------------------------------------------ */
 
 /*
  * Creates a queue of events that watches nothing yet. Free it with transom_events_free.

@@ -1,4 +1,4 @@
-//! How the shared library is linked, and the name programs look for it by.
+//! Options for linking the shared library, and a link to it by its SONAME.
 
 use std::env;
 use std::path::Path;
@@ -11,12 +11,12 @@ fn main() {
         return;
     }
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{SONAME}");
-    // Its threads, and what it has registered with the C library, would not
-    // survive being unloaded by dlclose.
+    // After dlclose, the threads of the library and its fork handler would run code that
+    // is gone.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-    // Programs linked with target/<profile>/libtransom.so look for its SONAME
-    // when they run. Cargo makes no such link: target/<profile> is three above
-    // OUT_DIR. Where that does not hold, it is only missing.
+    // A program that is linked with target/<profile>/libtransom.so looks for the SONAME when
+    // it runs, and cargo makes no such link. target/<profile> is three folders above OUT_DIR;
+    // in another layout the link is missing, which is no error.
     let out_dir = env::var_os("OUT_DIR").unwrap_or_default();
     if let Some(profile_dir) = Path::new(&out_dir).ancestors().nth(3) {
         let _ = std::os::unix::fs::symlink("libtransom.so", profile_dir.join(SONAME));

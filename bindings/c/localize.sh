@@ -1,14 +1,15 @@
 #!/bin/sh
-# localize.sh ARCHIVE: makes every symbol of the archive local but transom_*. That takes ld,
+# localize.sh ARCHIVE: makes every symbol of the archive local, except transom_*. Needs ld,
 # objcopy and ar of GNU binutils.
 set -e
 archive=$1
 work=$(mktemp -d "$archive.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-# What is local is local to an object file, so they become one.
-# Groups that linkers keep one of would be taken for those of others, so there are none left.
+# A local symbol is local to its object file, so all of them are linked into one.
+# Section groups are resolved, because a linker keeps one group of each name, and could
+# take another library's for these.
 ld -r --force-group-allocation -o "$work/transom.o" --whole-archive "$archive"
-# Bitcode is for rustc alone; other tools stumble over what is newer than they are.
+# The bitcode is for rustc only, and older tools fail on it.
 objcopy --wildcard --keep-global-symbol='transom_*' \
     --remove-section=.llvmbc --remove-section=.llvmcmd "$work/transom.o"
 ar crs "$work/archive.a" "$work/transom.o"

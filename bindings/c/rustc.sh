@@ -1,13 +1,13 @@
 #!/bin/sh
-# Runs rustc for cargo (.cargo/config.toml), with what cargo has no setting for:
+# Runs rustc for cargo (see .cargo/config.toml), and does what cargo has no setting for:
 #
-# - Builds with optimization name no folder of the machine that they were made on, in panic
-#   messages and line tables: the folder of this repository is left out, and those of cargo
-#   and rustup are "cargo" and "rustup".
-# - Of libtransom.a only transom_* can be seen from outside. A static library of Rust brings
-#   the standard library along, which another one in the same program would clash with.
+# - Optimized builds contain no folder of the machine that made them, neither in panic
+#   messages nor in line tables. The folder of this repository becomes ".", those of cargo
+#   and rustup become "cargo" and "rustup".
+# - libtransom.a exports transom_* only. A static library in Rust contains the standard
+#   library, whose symbols would clash with those of another such library in a program.
 #
-# Where ld, objcopy and ar are not those of ELF systems, the archive stays as rustc makes it.
+# On systems without ELF, the archive stays as rustc makes it.
 
 root=${0%/bindings/c/*}
 previous= optimized= static= name= out=
@@ -22,7 +22,7 @@ for argument; do
 done
 [ -n "$optimized" ] || exec "$@"
 
-# Of several that match, the last counts.
+# If several prefixes match, the last one counts.
 set -- "$@" \
     "--remap-path-prefix=${RUSTUP_HOME:-$HOME/.rustup}=rustup" \
     "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" \

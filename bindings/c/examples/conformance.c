@@ -1,5 +1,5 @@
 /*
- * The application that HTTP/1.1 conformance probes talk to:
+ * The application for HTTP/1.1 conformance probes:
  *
  *     GET /plain       "hello"
  *     POST, PUT /echo  the request's body, with its content type
@@ -78,7 +78,7 @@ static void headers(void *user_data, const transom_request *request, transom_res
 {
     transom_bytes name, value;
     size_t i, j, length = 0;
-    /* "name: value" and a line's end take no more room here than on the wire. */
+    /* Each line is shorter than on the wire, because it ends in LF instead of CR LF. */
     char *text = malloc(transom_request_raw_headers(request).len + 1);
     (void)user_data;
     if (text == NULL) {
@@ -100,8 +100,8 @@ static void headers(void *user_data, const transom_request *request, transom_res
 }
 
 /*
- * Answers that wait for their time: all wait equally long, so the first to come
- * is the first to go.
+ * Responses that wait. All wait equally long, so they are sent in the order in
+ * which they were queued.
  */
 struct sleeper {
     transom_responder *responder;
@@ -227,7 +227,7 @@ int main(int argc, char **argv)
         }
     }
 
-    /* Blocked before any thread starts, they wait until sigwait takes them. */
+    /* Blocked before any thread starts, so that only sigwait gets these signals. */
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
         return 1;
     }
 
-    /* Handlers that never block: they may run where the connections are served. */
+    /* These handlers never block, so the threads that serve connections may run them. */
     server = transom_server_new();
     for (r = 0; r < sizeof routes / sizeof routes[0]; r++)
         transom_server_route_inline(server, routes[r].method, routes[r].path, routes[r].handler, NULL, NULL);

@@ -13,7 +13,7 @@ static void hello(void *user_data, const transom_request *request, transom_respo
     char text[256];
     (void)user_data;
     snprintf(text, sizeof text, "hello, %.*s\n", (int)name.len, (const char *)name.data);
-    transom_responder_send_text(responder, 200, text); /* now, or later from any thread */
+    transom_responder_send_text(responder, 200, text); /* now, or later on any thread */
 }
 
 int main(void)
@@ -25,7 +25,7 @@ int main(void)
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stop, NULL); /* they wait until sigwait takes them */
+    sigprocmask(SIG_BLOCK, &stop, NULL); /* so that only sigwait gets them */
 
     transom_server *server = transom_server_new();
     transom_server_route(server, "GET", "/hello/{name}", hello, NULL, NULL);
@@ -36,6 +36,6 @@ int main(void)
         return 1;
     }
     sigwait(&stop, &signal_number);
-    transom_server_free(server); /* finishes what is under way, at most 10 s */
+    transom_server_free(server); /* gives requests in progress up to 10 s */
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Answers now, later, from elsewhere, twice, too late, and never. */
+/* Responses that are sent at once, later, by another thread, twice, too late, and never. */
 #include "common.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,7 +33,7 @@ static void *answer_later(void *unused UNUSED)
 {
     transom_responder *responder = take();
     pause_ms(50);
-    /* The handler has returned long ago, and the request is still there. */
+    /* The request is valid although its handler has returned. */
     CHECK(is(transom_request_body(kept_request), "still here"));
     OK(transom_responder_send(responder, 200, NULL, 0, transom_request_body(kept_request).data,
                               transom_request_body(kept_request).len));
@@ -88,7 +88,7 @@ int main(void)
     OK(transom_server_route(server, NULL, "/never", never, NULL, NULL));
     port = start(server);
 
-    /* Later, from another thread. */
+    /* A response that another thread sends later. */
     CHECK(pthread_create(&thread, NULL, answer_later, NULL) == 0);
     fd = connect_to(port);
     say(fd, "POST /keep HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\nConnection: close\r\n\r\nstill here");
@@ -102,19 +102,19 @@ int main(void)
     CHECK(reply.status == 200 && strcmp(reply.body, "still here") == 0);
     pthread_join(thread, NULL);
 
-    /* Twice: the first counts. */
+    /* Two responses: the first is sent. */
     CHECK(get(port, "/twice", &reply) == 200 && strcmp(reply.body, "first") == 0);
 
-    /* Never: a 500 and a log line. */
+    /* No response: the client gets a 500, and the log a message. */
     before = errors_logged;
     CHECK(get(port, "/never", &reply) == 500);
     EVENTUALLY(errors_logged > before);
     transom_server_free(server);
 
-    /* Too late: the client has its 503, the host is told. */
+    /* A response that is too late: the client got a 503, the host gets TRANSOM_GONE. */
     server = transom_server_new();
     OK(transom_server_set_timeout(server, "handler", 100));
-    /* Not on the pool, where it might not be begun in time. */
+    /* Inline, because a handler on the pool might start too late. */
     OK(transom_server_route_inline(server, NULL, "/keep", keep, NULL, NULL));
     CHECK(get(start(server), "/keep", &reply) == 503);
     EVENTUALLY(transom_responder_is_gone(kept));
@@ -123,7 +123,7 @@ int main(void)
     transom_responder_free(kept);
     kept = NULL;
 
-    /* Too late: the server is gone altogether. */
+    /* A response after the server was freed. */
     OK(transom_server_stop(server, 0));
     transom_server_free(server);
     server = transom_server_new();

@@ -1,5 +1,5 @@
-//! The libraries as they are linked: what the archive shows of itself, what a build for
-//! release tells of the machine it was made on.
+//! The libraries as they are linked: the symbols that the archive exports, and the paths
+//! that a release build contains.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use support::{Scratch, include_dir, library_dir};
 
-/// Another static library of Rust, in one piece, with the standard library in it.
+/// Another static library in Rust, which contains the standard library.
 const OTHER: &str = r#"
 #[unsafe(no_mangle)]
 pub extern "C" fn other_length(number: u32) -> usize {
@@ -39,7 +39,7 @@ fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs it; what it printed.
+/// Runs the command, and returns its output.
 #[track_caller]
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -48,7 +48,7 @@ fn run(command: &mut Command) -> String {
     text.into_owned()
 }
 
-/// The archive as a build for release leaves it.
+/// Returns the archive as a release build makes it.
 fn archive(scratch: &Scratch) -> PathBuf {
     let archive = scratch.path().join("libtransom.a");
     fs::copy(library_dir().join("libtransom.a"), &archive).unwrap();
@@ -105,7 +105,7 @@ fn cargo_runs_rustc_through_the_script() {
     assert!(!failed.success());
 }
 
-/// In builds for release, which CI asks for.
+/// Checks release builds only; CI runs it in one.
 #[test]
 fn no_folder_of_the_machine_is_in_a_library_for_release() {
     if cfg!(debug_assertions) {

@@ -1,4 +1,4 @@
-/* Whatever is passed in: a status, never a crash. */
+/* Bad arguments: each returns a status, and none crashes. */
 #include "common.h"
 
 #include <fcntl.h>
@@ -135,7 +135,7 @@ static void nulls(transom_server *server)
     transom_events_free(events);
 }
 
-/* Handles that were never given out. */
+/* Handles that the library never returned. */
 static void strays(void)
 {
     transom_responder *stray = transom_token_responder(UINT64_MAX);
@@ -191,7 +191,7 @@ static void routes(transom_server *server)
     CHECK_STATUS(transom_server_route(server, NULL, "/a/{b}", say_hello, NULL, NULL), TRANSOM_BAD_ROUTE);
 }
 
-/* Expects that the setting was refused, and a sentence with both of these in it. */
+/* Checks that the setting was refused with a message that contains both texts. */
 static void refused(transom_server *server, transom_status status, const char *one, const char *other)
 {
     CHECK_STATUS(status, TRANSOM_INVALID_ARGUMENT);
@@ -314,14 +314,14 @@ static void addresses(transom_server *server)
     CHECK_STATUS(transom_server_listen_fd(server, unbound, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK(bind(packets, &unnamed, sizeof unnamed.sa_family) == 0 && listen(packets, 1) == 0);
     CHECK_STATUS(transom_server_listen_fd(server, packets, NULL), TRANSOM_INVALID_ARGUMENT);
-    CHECK(close(file) == 0 && close(unbound) == 0 && close(packets) == 0); /* they stayed ours */
+    CHECK(close(file) == 0 && close(unbound) == 0 && close(packets) == 0); /* they still belong to the test */
 
     CHECK_STATUS(transom_server_start(server, NULL, NULL), TRANSOM_INVALID_ARGUMENT); /* nothing to listen on */
     snprintf(taken, sizeof taken, "127.0.0.1:%u", start(other));
     expect_error(server, taken, TRANSOM_ADDRESS_IN_USE, EADDRINUSE, taken);
     CHECK_STATUS(transom_server_start(server, taken, NULL), TRANSOM_ADDRESS_IN_USE);
 
-    /* No thread can have a stack like this. */
+    /* No thread can have a stack of this size. */
     OK(transom_server_set_model(server, "threads"));
     OK(transom_server_set_limit(server, "thread_stack", (uint64_t)1 << 60));
     CHECK_STATUS(transom_server_start(server, "127.0.0.1:0", &error), TRANSOM_IO);
@@ -330,7 +330,7 @@ static void addresses(transom_server *server)
     OK(transom_server_set_limit(server, "thread_stack", 1 << 20));
     OK(transom_server_set_model(server, "event"));
 
-    /* After all that it can be started, and then not be changed. */
+    /* After these errors the server can be started, and after the start it cannot be changed. */
     CHECK_STATUS(transom_server_stop(server, 0), TRANSOM_NOT_STARTED);
     CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_NOT_STARTED);
     CHECK_STATUS(transom_server_report(server, &(transom_report){0, 0, 0}), TRANSOM_NOT_STARTED);
@@ -355,7 +355,7 @@ static void addresses(transom_server *server)
     transom_server_free(other);
 }
 
-/* Answers that must not go on the wire; the last of each is a good one. */
+/* Responses that must not be sent. The last of each kind is a good one. */
 static void answers(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     const transom_header broken[] = {{"", "1"},        {"a b", "1"},     {"a:", "1"},       {"a\r\nb", "1"},

@@ -1,4 +1,4 @@
-/* A stop takes the time that was asked for, though a handler holds its thread. */
+/* A stop takes no longer than its deadline, even if a handler blocks. */
 #include "common.h"
 
 static atomic_int begun, left_alone, released;
@@ -29,7 +29,7 @@ static void *pull(void *server)
     return NULL;
 }
 
-/* How long it takes to stop a server in that model one of whose handlers blocks. */
+/* Returns the milliseconds that stopping a server takes in this model while a handler blocks. */
 static long stop(const char *model, int in_place, int free_only)
 {
     transom_server *server = transom_server_new();
@@ -59,10 +59,10 @@ static long stop(const char *model, int in_place, int free_only)
         transom_server_free(server);
         took = now_ms() - start_ms;
     } else {
-        /* A stop that is made shorter is shorter. */
+        /* A second stop shortens the deadline. */
         OK(transom_server_stop(server, 60000));
         OK(transom_server_stop(server, 300));
-        /* Threads that pull are told when no request can come any more. */
+        /* Pulling threads return when no request can come any more. */
         CHECK(pthread_join(puller, NULL) == 0);
         took = now_ms() - start_ms;
         CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_TIMEOUT);
@@ -82,7 +82,7 @@ int main(void)
     static const char *const models[] = {"event", "threads", "sequential"};
     size_t i;
     int in_place, free_only;
-    /* Another program may look at each step, and take its time. */
+    /* Under a tool such as valgrind every step takes longer. */
     long most = getenv("TRANSOM_TEST_WRAPPER") == NULL ? 800 : 8000;
 
     for (i = 0; i < sizeof models / sizeof models[0]; i++)

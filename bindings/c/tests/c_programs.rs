@@ -1,8 +1,8 @@
-//! The C programs beside this file, each compiled and run, with a time limit.
+//! Compiles and runs the C programs in this folder, each with a time limit.
 //!
-//! `TRANSOM_TEST_WRAPPER` is put in front of each, for example
-//! `valgrind --leak-check=full --error-exitcode=1`; limits are ten times as
-//! long then. `TRANSOM_TEST_CFLAGS` is added when they are compiled, for example
+//! `TRANSOM_TEST_WRAPPER` is a command that runs each program, for example
+//! `valgrind --leak-check=full --error-exitcode=1`; the limit is then ten times as long.
+//! `TRANSOM_TEST_CFLAGS` are more options for the compiler, for example
 //! `-fsanitize=address,undefined`.
 
 mod support;
@@ -23,13 +23,13 @@ fn crate_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What links a program with the shared library.
+/// Returns the linker options for the shared library.
 fn shared() -> Vec<String> {
     let dir = library_dir().display();
     vec![format!("-L{dir}"), format!("-Wl,-rpath,{dir}"), "-ltransom".into()]
 }
 
-/// What links a program with the static library.
+/// Returns the linker options for the static library.
 fn in_static() -> Vec<String> {
     vec![library_dir().join("libtransom.a").display().to_string(), "-ldl".into(), "-lm".into()]
 }
@@ -53,7 +53,7 @@ fn compile(source: &Path, scratch: &Scratch, standard: &str, link: Vec<String>) 
     program
 }
 
-/// Ends the process, should the test end first.
+/// A process that is killed if the test ends first.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -116,7 +116,7 @@ fn run(name: &str, link: Vec<String>) {
     }
 }
 
-/// One test for each program, and one that none is forgotten.
+/// Defines a test for each program, and one which checks that the list is complete.
 macro_rules! programs {
     ($($name:ident)*) => {
         $(#[test]
@@ -172,8 +172,7 @@ fn static_library_does_too() {
     run("round_trip", in_static());
 }
 
-/// The application of conformance probes listens, answers, and stops cleanly, in
-/// each model.
+/// The example for conformance probes listens, answers and stops cleanly in each model.
 #[test]
 fn conformance_example() {
     let scratch = Scratch::new("conformance");
@@ -203,13 +202,14 @@ fn conforms(program: &Path, model: &str) {
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(body), "{answer}");
     }
-    // SAFETY: no pointers are involved; the child has not been waited for, so its id is its own.
+    // SAFETY: the call takes no pointers. The child has not been waited for, so no other
+    // process has its id.
     assert_eq!(unsafe { libc::kill(child.0.id().cast_signed(), libc::SIGTERM) }, 0);
     let status = wait(&mut child.0, limit).expect("it stops");
     assert!(status.success(), "{status}");
 }
 
-/// It listens on a fixed port, so it is not run here.
+/// The example listens on a fixed port, so the test does not run it.
 #[test]
 fn hello_example_compiles() {
     let scratch = Scratch::new("hello");

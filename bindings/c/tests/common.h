@@ -1,5 +1,5 @@
 /*
- * What the test programs share: checks, and a small HTTP client that blocks.
+ * Shared by the test programs: checks, and a small blocking HTTP client.
  */
 #ifndef COMMON_H
 #define COMMON_H
@@ -25,7 +25,7 @@
 
 #define UNUSED __attribute__((unused))
 
-/* How long anything may take that must happen. */
+/* The most milliseconds that anything may take. */
 #define PATIENCE_MS 20000
 
 #define CHECK(condition)                                                                                              \
@@ -63,13 +63,13 @@ static UNUSED void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-/* Bytes equal a text. */
+/* Returns whether the bytes equal a text. */
 static UNUSED int is(transom_bytes bytes, const char *text)
 {
     return bytes.data != NULL && bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
 
-/* Starts a server on a port of its own, and returns the port. */
+/* Starts a server on a port that the system picks, and returns the port. */
 static UNUSED uint16_t start(transom_server *server)
 {
     OK(transom_server_start(server, "127.0.0.1:0", NULL));
@@ -99,7 +99,7 @@ static UNUSED void say(int fd, const char *text)
     CHECK(send(fd, text, length, MSG_NOSIGNAL) == (ssize_t)length);
 }
 
-/* A request without a body, after whose answer the server closes. */
+/* Sends a request without a body, after which the server closes the connection. */
 static UNUSED void ask(int fd, const char *method, const char *target)
 {
     char text[1024];
@@ -107,7 +107,7 @@ static UNUSED void ask(int fd, const char *method, const char *target)
     say(fd, text);
 }
 
-/* What a server answered: the whole of it, up to the end of the connection. */
+/* A response, up to the end of the connection. */
 struct reply {
     int status;
     char *body;
@@ -140,7 +140,7 @@ static UNUSED int get(uint16_t port, const char *target, struct reply *reply)
     return reply->status;
 }
 
-/* Closes so that the other side sees a reset. */
+/* Closes a socket so that the other side sees a reset. */
 static UNUSED void slam(int fd)
 {
     struct linger now = {1, 0};
@@ -148,13 +148,13 @@ static UNUSED void slam(int fd)
     close(fd);
 }
 
-/* A counter, as user data that counts how often it is freed. */
+/* A free function that counts its calls in the user data. */
 static UNUSED void count(void *user_data)
 {
     atomic_fetch_add((atomic_int *)user_data, 1);
 }
 
-/* A handler for routes that only have to be there. */
+/* A handler for routes that only have to exist. */
 static UNUSED void say_hello(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     transom_responder_send_text(responder, 200, "hello");

@@ -1,4 +1,4 @@
-/* Being told: by callbacks, and by events on the host's own threads. */
+/* What happens to requests and writers, reported by callbacks and by events. */
 #include "common.h"
 
 #include <poll.h>
@@ -12,7 +12,7 @@ static int is_readable(int fd)
     return poll(&event, 1, 0) == 1;
 }
 
-/* Pulls the next request and gives its token. */
+/* Pulls the next request and returns its token. */
 static uint64_t next_token(transom_server *server)
 {
     static _Alignas(8) uint8_t in[4096];
@@ -74,7 +74,7 @@ static void expect_none(void)
     CHECK(number == 0);
 }
 
-/* A callback that writes, and ends the stream. */
+/* A callback that writes, and then ends the stream. */
 static void end_stream(void *user_data)
 {
     transom_writer *writer = *(transom_writer **)user_data;
@@ -91,7 +91,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     ask(fd, "GET", "/");
     writer = start_stream(server);
     CHECK(!transom_writer_is_gone(writer));
-    OK(transom_writer_on_writable(writer, count, &told, NULL)); /* There is room: at once. */
+    OK(transom_writer_on_writable(writer, count, &told, NULL)); /* there is room: called at once */
     CHECK(told == 1);
     fill(writer);
     OK(transom_writer_on_writable(writer, count, &told, NULL));
@@ -100,7 +100,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     while (told == 1)
         drain(fd, 10000);
     OK(transom_writer_write(writer, piece, 1, PATIENCE_MS));
-    /* It may end the stream. */
+    /* The callback may end the stream. */
     fill(writer);
     {
         static transom_writer *last;
@@ -115,7 +115,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     CHECK(transom_writer_is_gone(writer));
     close(fd);
 
-    /* Nobody is called for a writer that is freed, and the user data is. */
+    /* No callback runs for a writer that was freed, but its user data is freed. */
     told = freed = 0;
     fd = connect_to(port);
     ask(fd, "GET", "/");
@@ -126,7 +126,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     transom_writer_free(writer);
     slam(fd);
 
-    /* Nor is there room when the client has left, but that is told too. */
+    /* When the client has left, the callback runs although there is no room. */
     fd = connect_to(port);
     ask(fd, "GET", "/");
     writer = start_stream(server);
@@ -139,7 +139,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     CHECK(told == 0);
 }
 
-/* A stream without news. */
+/* A stream that has nothing to send. */
 static void leaving_by_callback(transom_server *server, uint16_t port)
 {
     atomic_int told = 0, freed = 0;
@@ -173,7 +173,7 @@ static void by_events(transom_server *server, uint16_t port)
     int i, fd = connect_to(port), event = transom_events_fd(events);
     CHECK(event >= 0 && event == transom_events_fd(events) && !is_readable(event));
 
-    /* Answered: neither is told. */
+    /* An answered request causes no event. */
     ask(fd, "GET", "/");
     token = next_token(server);
     OK(transom_events_watch_request(events, token));
@@ -184,7 +184,7 @@ static void by_events(transom_server *server, uint16_t port)
     CHECK(reply.status == 200);
     expect_none();
 
-    /* The client closes its sending side, and then the time is over. */
+    /* The client closes its sending side, and then the timeout passes. */
     fd = connect_to(port);
     ask(fd, "GET", "/");
     token = next_token(server);
@@ -198,7 +198,7 @@ static void by_events(transom_server *server, uint16_t port)
     hear(fd, &reply);
     CHECK(reply.status == 503);
 
-    /* Told at once, when it is so already. */
+    /* The event comes at once if it has happened already. */
     fd = connect_to(port);
     ask(fd, "GET", "/");
     token = next_token(server);
@@ -209,7 +209,7 @@ static void by_events(transom_server *server, uint16_t port)
     transom_responder_free(transom_token_responder(token));
     expect_none();
 
-    /* Room, once however often it is asked for; then the client leaves. */
+    /* Room: one event, however often it was asked for. Then the client leaves. */
     fd = connect_to(port);
     ask(fd, "GET", "/");
     writer = start_stream(server);
@@ -241,7 +241,7 @@ static void keep_line(void *user_data UNUSED, int32_t level, const char *message
         atomic_fetch_add((atomic_int *)user_data, 1);
 }
 
-/* Log lines go to the callback and to the events; neither takes them from the other. */
+/* Log messages go to the callback and to the events; neither takes them from the other. */
 static void logging(transom_server *server, uint16_t port)
 {
     static struct reply reply;
@@ -284,7 +284,7 @@ static void too_large(transom_server *server, uint16_t port)
 {
     static struct reply reply;
     int fd = connect_to(port);
-    OK(transom_server_refuse_larger(server, 0)); /* Nothing is there. */
+    OK(transom_server_refuse_larger(server, 0)); /* the queue is empty */
     ask(fd, "GET", "/");
     EVENTUALLY(is_readable(transom_server_event_fd(server)));
     OK(transom_server_refuse_larger(server, 4096));

@@ -1,9 +1,9 @@
-/* The fields of a response: which are sent, which are the server's, and which a status leaves out. */
+/* The header fields of responses: which are sent, which only the server sets, and which a status excludes. */
 #include "common.h"
 
 static const uint8_t *const HELLO = (const uint8_t *)"hello";
 
-/* Fields that are refused, each with the status that it is refused with. */
+/* Fields that are refused, each with the status that the function returns. */
 static const struct {
     uint16_t status;
     transom_header field;
@@ -78,7 +78,7 @@ static void head_of_seven(void *user_data UNUSED, const transom_request *request
     OK(transom_responder_send(responder, 200, &length, 1, NULL, 0));
 }
 
-/* The answer to a request without a body. */
+/* Sends a request without a body and reads the response. */
 static void fetch(uint16_t port, const char *method, const char *target, struct reply *reply)
 {
     int fd = connect_to(port);

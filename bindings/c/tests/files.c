@@ -1,4 +1,4 @@
-/* Answers that are files: sent whole, in part, refused, left; the descriptor is closed each time. */
+/* Files as responses: sent whole, in part, refused, or with a client that leaves. The descriptor is closed each time. */
 #include "common.h"
 
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 
 enum { SIZE = 3000000 };
 
-/* A file without a name: it goes with the process. */
+/* A file without a name, which ends with the process. */
 static FILE *file;
 static atomic_int refusals;
 
@@ -16,7 +16,7 @@ static char byte_at(size_t at)
     return (char)((at * 31) >> 7);
 }
 
-/* A descriptor of the file. */
+/* Opens the file. */
 static int open_file(void)
 {
     char path[64];
@@ -43,11 +43,11 @@ static void rest(void *user_data UNUSED, const transom_request *request UNUSED, 
     OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END));
 }
 
-/* A file that the system makes when it is read: its size is 0. */
+/* A file of /proc, which the kernel makes when it is read: its size is 0. */
 static void made(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    /* Without end, or nearly so. */
+    /* Files that are endless, or almost. */
     CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END), TRANSOM_IO);
     fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
     OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END));
@@ -60,7 +60,7 @@ static struct stat status_of(int fd)
     return its;
 }
 
-/* Another thread may have been given the number since: for another file. */
+/* Another thread may have got the same number for another file since. */
 static int is_closed(int fd, struct stat its)
 {
     struct stat now;
@@ -69,7 +69,7 @@ static int is_closed(int fd, struct stat its)
     return now.st_dev != its.st_dev || now.st_ino != its.st_ino;
 }
 
-/* What is refused is closed, and the request may still be answered. */
+/* A file that is refused is closed, and the responder can still be used. */
 static void refused(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     const transom_header bad = {"a", "\n"};
@@ -111,7 +111,7 @@ static void refused(void *user_data UNUSED, const transom_request *request UNUSE
     atomic_fetch_add(&refusals, 1);
 }
 
-/* Reads an answer that is too long for a reply: its body must be these bytes of the file. */
+/* Reads a response that is too long for a struct reply, and compares its body with these bytes of the file. */
 static void expect_part(uint16_t port, const char *target, size_t from, size_t length)
 {
     static char text[SIZE + 1000];
@@ -134,7 +134,7 @@ static void expect_part(uint16_t port, const char *target, size_t from, size_t l
             CHECK(!"another byte");
 }
 
-/* Descriptors of the file that are open. */
+/* Returns the number of open descriptors of the file. */
 static int open_descriptors(void)
 {
     struct stat its, other;
@@ -167,10 +167,11 @@ static void serve(const char *model)
     CHECK(get(port, "/made", &reply) == 200 && strncmp(reply.body, "Linux version ", 14) == 0);
     CHECK(get(port, "/refused", &reply) == 200);
     CHECK(strcmp(reply.body, "after all") == 0);
-    /* Nobody else may open the file before it is through. */
+    /* The handler checks that the library has closed its descriptors, so nobody may open
+       the file before the handler has ended. */
     EVENTUALLY(refusals == before + 1);
 
-    /* Clients that leave in the middle would kill a process by SIGPIPE. */
+    /* Without protection, clients that leave early would kill the process by SIGPIPE. */
     for (i = 0; i < 8; i++) {
         char some[1000];
         int fd = connect_to(port);
@@ -182,7 +183,7 @@ static void serve(const char *model)
             close(fd);
     }
     expect_part(port, "/part", 1000, 5000);
-    /* One is the test's own. */
+    /* The test has one of them open itself. */
     EVENTUALLY(open_descriptors() == 1);
     transom_server_free(server);
 }

@@ -1,4 +1,4 @@
-/* A forked child is told so, and harms neither itself nor its parent. */
+/* A forked child gets TRANSOM_FORKED, and harms neither itself nor its parent. */
 #include "common.h"
 
 #include <sys/wait.h>
@@ -38,7 +38,7 @@ static int in_child(transom_server *server)
     transom_server_free(server);
     transom_server_free(server);
 
-    /* Servers of its own it cannot have: the parent had one first. */
+    /* The child cannot start a server, because the parent has started one. */
     own = transom_server_new();
     OK(transom_server_route(own, "GET", "/hello", say_hello, NULL, NULL));
     CHECK_STATUS(transom_server_start(own, "127.0.0.1:0", NULL), TRANSOM_FORKED);
@@ -46,7 +46,7 @@ static int in_child(transom_server *server)
     return 0;
 }
 
-/* Before there is any server, forking is nothing special. */
+/* A fork before the first start has no consequences. */
 static int prefork_child(void)
 {
     static struct reply reply;
@@ -64,7 +64,7 @@ static void say_pid(void *user_data UNUSED, const transom_request *request UNUSE
     OK(transom_responder_send_text(responder, 200, text));
 }
 
-/* Serves in a child what was set up before the fork, until the pipe is closed. */
+/* Starts the server in a child, and serves until the pipe is closed. */
 static void serve_in_child(transom_server *server, int until_closed)
 {
     char byte;
@@ -78,7 +78,7 @@ static void serve_in_child(transom_server *server, int until_closed)
     _exit(1);
 }
 
-/* The child that answers. */
+/* Returns the number of the child that answers. */
 static long answering(uint16_t port)
 {
     static struct reply reply;
@@ -86,7 +86,7 @@ static long answering(uint16_t port)
     return atol(reply.body);
 }
 
-/* Set up and listened on once, served by two children, as servers that fork first do. */
+/* Two children serve what the parent has set up and bound, as in pre-forking servers. */
 static void prefork(void)
 {
     transom_server *server = transom_server_new();
@@ -98,7 +98,7 @@ static void prefork(void)
     char text[32];
     uint16_t port;
 
-    /* The port is not known before the start, so it is looked for here. */
+    /* transom_server_port returns 0 before the start, so the test picks the port. */
     probe = socket(AF_INET, SOCK_STREAM, 0);
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
@@ -110,7 +110,7 @@ static void prefork(void)
     OK(transom_server_route(server, NULL, "/pid", say_pid, NULL, NULL));
     OK(transom_server_listen_fd(server, probe, NULL));
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
-    /* A start that fails does not make this the process that serves. */
+    /* A start that fails does not tie servers to this process. */
     snprintf(text, sizeof text, "127.0.0.1:%u", port);
     CHECK_STATUS(transom_server_start(server, text, &error), TRANSOM_ADDRESS_IN_USE);
     transom_error_free(error);
@@ -127,9 +127,9 @@ static void prefork(void)
         }
         close(ends[i][0]);
     }
-    /* The parent does not serve, and need not listen. */
+    /* The parent does not serve, and frees its copy. */
     transom_server_free(server);
-    /* Which of them takes a connection is for the kernel to say; when one has stopped, the other. */
+    /* The kernel chooses the child for each connection. When one has stopped, the other gets all. */
     first = answering(port) == (long)children[1];
     for (i = 0; i < 2; i++) {
         pid_t child = children[i ^ first];
@@ -149,8 +149,8 @@ static void run_child(int (*run)(transom_server *), transom_server *server)
     CHECK(child >= 0);
     if (child == 0) {
         int failed = run != NULL ? run(server) : prefork_child();
-        /* Another program takes over, so that no leak checker looks at what the
-           parent's threads held: with fork it is lost, and that is how it is. */
+        /* Executes another program, so that no leak checker reports the memory that the
+           threads of the parent held, which a fork always loses. */
         execlp(failed ? "false" : "true", "forked", (char *)NULL);
         _exit(1);
     }
@@ -177,7 +177,7 @@ int main(void)
     for (i = 0; i < 3; i++)
         run_child(in_child, server);
 
-    /* The parent goes on as if nothing had been. */
+    /* The parent is not affected. */
     OK(transom_responder_send_text(kept, 200, "parent"));
     hear(fd, &reply);
     CHECK(reply.status == 200 && strcmp(reply.body, "parent") == 0);

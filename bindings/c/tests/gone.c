@@ -1,4 +1,4 @@
-/* Clients that leave while a request is under way. */
+/* Clients that leave while a request is in progress. */
 #include "common.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -22,7 +22,7 @@ static void keep(void *user_data UNUSED, const transom_request *request UNUSED, 
     pthread_mutex_unlock(&lock);
 }
 
-/* Registered on the same responder, and uses it: no lock may be held. */
+/* A callback that uses its responder, which works only if no lock is held. */
 static void answer_in_callback(void *user_data UNUSED)
 {
     int status = transom_responder_send_text(current(), 200, "too late");
@@ -30,7 +30,7 @@ static void answer_in_callback(void *user_data UNUSED)
     atomic_fetch_add(&told, 1);
 }
 
-/* A request that is kept, and its connection. */
+/* A request whose responder the handler keeps, and its connection. */
 static int kept_request(uint16_t port)
 {
     int fd = connect_to(port);
@@ -48,12 +48,12 @@ static transom_server *keeping(const char *model)
 {
     transom_server *server = transom_server_new();
     OK(transom_server_set_model(server, model));
-    /* Not on the pool, where it might not be begun before the deadline. */
+    /* Inline, because a handler on the pool might start after the deadline. */
     OK(transom_server_route_inline(server, NULL, "/keep", keep, NULL, NULL));
     return server;
 }
 
-/* When clients count as gone, and when not. */
+/* The cases in which a client counts as gone, and those in which it does not. */
 static void in_model(const char *model)
 {
     static struct reply reply;
@@ -63,7 +63,7 @@ static void in_model(const char *model)
     transom_writer *writer;
     int fd;
 
-    /* A connection that the server has seen break takes no answer. */
+    /* A response on a connection that the server knows to be broken is TRANSOM_GONE. */
     slam(kept_request(port));
     EVENTUALLY(atomic_load(&told) == 1);
     CHECK_STATUS(transom_responder_send_text(current(), 200, "too late"), TRANSOM_GONE);
@@ -72,7 +72,7 @@ static void in_model(const char *model)
     CHECK_STATUS(transom_responder_start(current(), 200, NULL, 0, &writer), TRANSOM_GONE);
     CHECK(writer == NULL);
 
-    /* A client that closes its sending side may have left; it gets its answer. */
+    /* A client that closes its sending side may have left, and still gets its response. */
     fd = kept_request(port);
     shutdown(fd, SHUT_WR);
     EVENTUALLY(atomic_load(&told) == 1);
@@ -82,12 +82,12 @@ static void in_model(const char *model)
     CHECK(reply.status == 200 && strcmp(reply.body, "all the same") == 0);
     CHECK(atomic_load(&told) == 1);
 
-    /* One that closes both ways: the same, as far as anybody can see. */
+    /* A client that closes both sides looks the same to the server. */
     close(kept_request(port));
     EVENTUALLY(atomic_load(&told) == 1);
     transom_responder_free(current());
 
-    /* After the answer has begun. */
+    /* After transom_responder_start. */
     fd = kept_request(port);
     OK(transom_responder_start(current(), 200, NULL, 0, &writer));
     OK(transom_writer_write(writer, piece, sizeof piece, 0));
@@ -97,14 +97,14 @@ static void in_model(const char *model)
     EVENTUALLY(transom_writer_is_gone(writer));
     CHECK_STATUS(transom_writer_finish(writer), TRANSOM_GONE);
 
-    /* A whole answer, at once or in pieces, ends it. */
+    /* No callback runs after a whole response, at once or piece by piece. */
     fd = kept_request(port);
     OK(transom_responder_start(current(), 200, NULL, 0, &writer));
     OK(transom_writer_finish(writer));
     hear(fd, &reply);
     CHECK(reply.status == 200 && atomic_load(&told) == 0);
 
-    /* A stop that lets the request finish, and one that cuts it off. */
+    /* A stop within which the request finishes, and a stop that cuts it off. */
     fd = kept_request(port);
     OK(transom_server_stop(server, PATIENCE_MS));
     CHECK_STATUS(transom_server_wait(server, 50), TRANSOM_TIMEOUT);
@@ -124,7 +124,7 @@ static void in_model(const char *model)
     CHECK(atomic_load(&told) == 1);
     close(fd);
 
-    /* A deadline that passes. */
+    /* A timeout "handler" that passes. */
     server = keeping(model);
     OK(transom_server_set_timeout(server, "handler", 50));
     fd = kept_request(start(server));
@@ -151,7 +151,7 @@ int main(void)
     OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL));
     port = start(server);
 
-    /* One that breaks the connection. */
+    /* A client that resets the connection. */
     fd = connect_to(port);
     ask(fd, "GET", "/keep");
     EVENTUALLY(current() != NULL);
@@ -160,13 +160,13 @@ int main(void)
     slam(fd);
     EVENTUALLY(told == 1);
     EVENTUALLY(transom_responder_is_gone(current()));
-    OK(transom_responder_on_gone(current(), count, &told, count)); /* at once, and freed */
+    OK(transom_responder_on_gone(current(), count, &told, count)); /* called at once, and freed */
     CHECK(told == 3);
     OK(transom_responder_on_gone(current(), answer_in_callback, &freed, count));
     CHECK(told == 4 && freed == 1);
     CHECK_STATUS(transom_responder_send_text(current(), 200, ""), TRANSOM_ALREADY_ANSWERED);
 
-    /* One that only closes its sending side is told of, and gets its answer. */
+    /* A client that only closes its sending side is reported, and gets its response. */
     pthread_mutex_lock(&lock);
     kept = NULL;
     pthread_mutex_unlock(&lock);
@@ -181,7 +181,7 @@ int main(void)
     hear(fd, &reply);
     CHECK(reply.status == 200 && strcmp(reply.body, "all the same") == 0);
 
-    /* One that stays until the end: nobody is told, all is freed. */
+    /* A client that stays until the end: no callback runs, and the user data is freed. */
     pthread_mutex_lock(&lock);
     kept = NULL;
     pthread_mutex_unlock(&lock);

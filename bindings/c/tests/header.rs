@@ -1,7 +1,7 @@
-//! `include/transom.h` is what cbindgen makes of the sources today, and names
-//! exactly the functions that the library exports.
+//! `include/transom.h` is what cbindgen makes of the sources, and it declares exactly the
+//! functions that the library exports.
 //!
-//! `TRANSOM_BLESS=1 cargo test -p transom-capi` writes it anew.
+//! `TRANSOM_BLESS=1 cargo test -p transom-capi --test header` writes the file.
 
 mod support;
 
@@ -13,8 +13,8 @@ use std::process::Command;
 
 use support::{Scratch, include_dir, library_dir};
 
-/// The files with public items, in the order their functions stand in the
-/// header, and the title of the section that begins with a file's first.
+/// The files with public items, in the order of their functions in the header, and the title
+/// of the section that begins with the first function of the file.
 const FILES: [(&str, &str); 18] = [
     ("library", "The library"),
     ("logger", ""),
@@ -23,16 +23,16 @@ const FILES: [(&str, &str); 18] = [
     ("bytes", ""),
     ("user_data", ""),
     ("handler", ""),
-    ("server", "A server: made and freed"),
-    ("routes", "A server: who answers what"),
-    ("settings", "A server: settings, before it is started"),
-    ("run", "A server: its life"),
-    ("request", "A request: to read, in a handler and until it is answered"),
-    ("responder", "A responder: to answer with, once, on any thread"),
+    ("server", "Server: creating and freeing"),
+    ("routes", "Server: routes"),
+    ("settings", "Server: settings, before the start"),
+    ("run", "Server: listening, starting, stopping"),
+    ("request", "Request: reading, until it is answered"),
+    ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
-    ("writer", "A writer: for a body in pieces"),
-    ("pull", "Pulling: requests in batches, on the host's own threads"),
-    ("events", "Events: what is told on the host's own threads"),
+    ("writer", "Writer: a body that is written piece by piece"),
+    ("pull", "Pulling: requests in batches, on threads of the host"),
+    ("events", "Events: reports on threads of the host"),
     ("watch", ""),
 ];
 
@@ -51,7 +51,7 @@ fn generate() -> String {
     with_sections(&with_tags(&with_stars(&String::from_utf8(bytes).unwrap())))
 }
 
-/// Comments in the way of C: a star on each line, or all on one line.
+/// Formats comments as C programmers do: a star on each line, or all on one line.
 fn with_stars(header: &str) -> String {
     let mut out = String::new();
     let mut lines = header.lines().peekable();
@@ -79,7 +79,7 @@ fn with_stars(header: &str) -> String {
     out
 }
 
-/// Structs and enums get tags, so that they can be declared elsewhere.
+/// Gives structs and enums a tag, so that other headers can declare them.
 fn with_tags(header: &str) -> String {
     let mut out = String::new();
     let mut rest = header;
@@ -95,7 +95,7 @@ fn with_tags(header: &str) -> String {
     out + rest
 }
 
-/// A line with its title before the first function of a section.
+/// Inserts a line with the title before the first function of each section.
 fn with_sections(header: &str) -> String {
     let mut header = header.to_owned();
     for (file, title) in FILES {
@@ -114,7 +114,7 @@ fn with_sections(header: &str) -> String {
     header
 }
 
-/// The names of functions in a text: every `transom_...(`.
+/// Returns the names of the functions in a text: every `transom_...(`.
 fn names(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (at, _) in text.match_indices('(') {

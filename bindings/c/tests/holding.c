@@ -1,5 +1,5 @@
-/* A child that was forked, and runs no other program, holds the descriptors that there were:
- * clients and ports of the parent's server do not notice. */
+/* A forked child that executes no other program keeps the descriptors of its parent open. The
+ * clients and the ports of the parent's server are not affected. */
 #include "common.h"
 
 #include <signal.h>
@@ -16,7 +16,7 @@ static void keep(void *user_data UNUSED, const transom_request *request UNUSED, 
     atomic_fetch_add(&kept_count, 1);
 }
 
-/* Begins an answer of which more would have to come. */
+/* Starts a response that is not complete. */
 static void begin(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     static const transom_header length = {"content-length", "100"};
@@ -80,7 +80,7 @@ static void serve(const char *model, const char *target)
     kept = NULL;
     atomic_store(&kept_count, 0);
 
-    /* An answer that says `close` ends, and one that breaks off breaks off. */
+    /* The client sees the end of a response with `Connection: close`, and of one that breaks off. */
     fd = connect_to(port);
     ask(fd, "GET", "/keep");
     EVENTUALLY(atomic_load(&kept_count) == 1);
@@ -90,7 +90,7 @@ static void serve(const char *model, const char *target)
     CHECK(reply.status == 200 && strcmp(reply.body, "kept") == 0);
     end_child(child);
 
-    /* One that a stop cuts ends too, and nobody listens any more. */
+    /* A response that a stop cuts off ends too, and the port is closed. */
     fd = connect_to(port);
     ask(fd, "GET", target);
     if (strcmp(target, "/keep") == 0)
@@ -112,7 +112,7 @@ static void serve(const char *model, const char *target)
     transom_server_free(next);
 }
 
-/* What was given to the server is others' too: it is closed, and no more. */
+/* An inherited socket belongs to other processes too: the server closes it without shutting it down. */
 static void inherited(void)
 {
     transom_server *server = transom_server_new();
@@ -130,7 +130,7 @@ static void inherited(void)
     close(ours);
 }
 
-/* A server in a child, on a listener that its parent bound, ends without taking it from the others. */
+/* A server in a child that ends leaves the listener, which its parent bound, to the others. */
 static void prefork(void)
 {
     static struct reply reply;

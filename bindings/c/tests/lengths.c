@@ -1,12 +1,12 @@
-/* Bodies in pieces whose length is known, and bodies that are not sent. */
+/* Bodies written piece by piece with a Content-Length, and bodies that are not sent. */
 #include "common.h"
 
 #define ROUNDS 100
 
-/* What is written in answer to a request, and what comes of it. */
+/* A request, the writes of its handler, and the results that are expected. */
 struct body {
     int status;
-    const char *length; /* NULL: none is announced */
+    const char *length; /* NULL: no Content-Length */
     const char *pieces[3];
     int written[3];
     int finished;
@@ -25,7 +25,7 @@ static const struct body BODIES[] = {
     {304, "10", {"01234", NULL, NULL}, {0, 0, 0}, TRANSOM_OK},
 };
 
-/* An exchange as the writing side sees it. */
+/* A request whose body is to be written, by the handler or by another thread. */
 struct task {
     transom_responder *responder;
     int number;
@@ -134,13 +134,13 @@ static void try_all(const char *model)
             ask_for(port, methods[i], "/elsewhere/%d?slow", number, &reply);
         }
     }
-    /* The connection is often done before the writer is. */
+    /* The client often has the response before the handler has finished. */
     for (round = 0; round < ROUNDS; round++)
         ask_for(port, "GET", "/elsewhere/%d", 0, &reply);
     transom_server_free(server);
 }
 
-/* Answers one pulled request with body 0, or 3. */
+/* Answers pulled requests with BODIES[0] and BODIES[3]. */
 static void pull(void)
 {
     static struct reply reply;

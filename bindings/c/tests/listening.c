@@ -1,4 +1,4 @@
-/* Several addresses, inherited descriptors, Unix sockets. */
+/* Listening on several addresses, inherited descriptors and Unix sockets. */
 #include "common.h"
 
 #include <fcntl.h>
@@ -45,7 +45,7 @@ int main(void)
     OK(transom_server_listen_fd(server, fd, NULL));
     OK(transom_server_bind(server, "unix:@transom-listening", NULL));
     CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    /* One can connect before the start, and is served after it. */
+    /* A client can connect before the start, and is served after it. */
     fd = connect_to(inherited_port);
     ask(fd, "GET", "/");
     OK(transom_server_start(server, NULL, NULL));

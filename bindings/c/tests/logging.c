@@ -1,4 +1,4 @@
-/* What the log says of requests that go wrong: method, path and route. */
+/* Log messages about requests that fail name the method, the path and the route. */
 #include "common.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -50,7 +50,7 @@ int main(void)
     int fd;
 
     OK(transom_set_logger(keep_line, NULL));
-    /* Not on the pool, where it might not be begun in time. */
+    /* Inline, because a handler on the pool might start too late. */
     OK(transom_server_route_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
     OK(transom_server_route_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
     OK(transom_server_route_pull(server, NULL, "/pull/{id}", 1));
@@ -68,12 +68,12 @@ int main(void)
     EVENTUALLY(logged("warning: a handler did not answer in time (POST /pull/8, route /pull/{id})\n"));
     CHECK(get(port, "/else", &reply) == 503);
     EVENTUALLY(logged("warning: a handler did not answer in time (GET /else, the fallback)\n"));
-    transom_responder_free(atomic_load(&kept)); /* if the fallback was begun in time */
+    transom_responder_free(atomic_load(&kept)); /* if the fallback started in time */
     CHECK(get(port, "/free/9", &reply) == 500);
     EVENTUALLY(logged("error: a request was never answered: its responder was dropped (GET /free/9, route /free/{id})\n"));
     transom_server_free(server);
 
-    /* A full pool, and a full pull queue. */
+    /* The pool and the pull queue are full. */
     server = transom_server_new();
     OK(transom_server_set_limit(server, "pool_threads", 1));
     OK(transom_server_set_limit(server, "pool_queue", 0));

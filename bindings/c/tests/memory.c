@@ -1,17 +1,17 @@
-/* A server with little memory refuses requests that it has none for, lives, and serves again. */
+/* A server with little memory refuses the requests for which it has none, and goes on serving. */
 #include "common.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Their bodies together are more than the address space of the server. */
+/* Together the bodies are larger than the address space of the server. */
 #define CLIENTS 32
 #define BODY (9 << 20)
 #define PIECE (64 << 10)
 
 static const rlim_t space = 256 << 20;
 
-/* A copy of the body, if there is memory for one. */
+/* Sends the body back, if there is memory for a copy. */
 static void echo(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes body = transom_request_body(request);
@@ -19,7 +19,7 @@ static void echo(void *user_data UNUSED, const transom_request *request, transom
     transom_responder_send(responder, 200, &type, 1, body.data, body.len);
 }
 
-/* Whether all was sent: a client that waits in the backlog gives up. */
+/* Sends all bytes. Returns 0 if the client gives up, as it does when it waits in the backlog. */
 static int send_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
@@ -37,7 +37,7 @@ static int chunked;
 static pthread_barrier_t full;
 static atomic_int served, refused;
 
-/* Sends most of a body, waits until all have done so, and sends the rest. */
+/* A client that sends most of its body, waits until all clients have done so, and sends the rest. */
 static void *visit(void *unused UNUSED)
 {
     static const char piece[PIECE];
@@ -63,7 +63,7 @@ static void *visit(void *unused UNUSED)
         length += (size_t)n;
     }
     answer[length] = '\0';
-    /* A connection that ended is a refusal too, in need. */
+    /* Without memory for a response, the server closes the connection; that counts as a refusal. */
     CHECK(length < 12 || strcmp(answer + 9, "200") == 0 || strcmp(answer + 9, "503") == 0);
     atomic_fetch_add(length == 12 && strcmp(answer + 9, "200") == 0 ? &served : &refused, 1);
     slam(fd);
@@ -88,7 +88,7 @@ static void crowd(void)
     EVENTUALLY(get(port, "/hello", &reply) == 200);
 }
 
-/* The process of the server, until the other side of the pipe is closed. */
+/* Runs the server in this process until the other side closes the pipe. */
 static int serve(const char *model, int ports, int end)
 {
     struct rlimit limit = {space, space};
@@ -131,7 +131,7 @@ static void run(const char *model)
 
 int main(void)
 {
-    /* A tool that watches the memory needs more of it itself. */
+    /* Under a tool such as valgrind, the limit would stop the tool itself. */
     if (getenv("TRANSOM_TEST_WRAPPER") != NULL || getenv("TRANSOM_TEST_CFLAGS") != NULL)
         return 0;
     run("event");

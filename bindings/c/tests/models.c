@@ -1,9 +1,9 @@
-/* The three models: which threads run handlers, and what clients wait for. */
+/* The three models: the threads that run handlers, and what clients wait for. */
 #include "common.h"
 
 static const char *const models[] = {"sequential", "threads", "event"};
 
-/* Where handlers ran, and how many at once. */
+/* The threads on which handlers ran, and how many ran at the same time. */
 static struct {
     pthread_mutex_t lock;
     pthread_t threads[64];
@@ -38,7 +38,7 @@ static void forget(void)
     atomic_store(&kept, NULL);
 }
 
-/* How many threads the last calls were on. */
+/* Returns the number of threads of the last calls. */
 static int threads_seen(void)
 {
     int i, j, distinct = 0;
@@ -85,7 +85,7 @@ static void keep(void *user_data UNUSED, const transom_request *request UNUSED, 
     atomic_store(&kept, responder);
 }
 
-/* Writes more than there is room for, and is ready to wait. */
+/* Writes more than there is room for, and waits. */
 static void flood(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     static const uint8_t piece[16384];
@@ -106,7 +106,7 @@ static void *answer_kept(void *unused UNUSED)
     return NULL;
 }
 
-/* Starts a server of that model with all the handlers, and returns the port. */
+/* Starts a server in this model with all the handlers, and returns the port. */
 static uint16_t serve(const char *model)
 {
     static const struct {
@@ -156,7 +156,7 @@ static void crowd(uint16_t port)
     CHECK(seen.calls == 60);
 }
 
-/* Two connections inside a handler at once. */
+/* Two handlers that run at the same time. */
 static void hold_two(uint16_t port, const char *target)
 {
     static struct reply reply;
@@ -186,7 +186,7 @@ static int threads_of_a_connection(uint16_t port)
     return threads_seen();
 }
 
-/* A client that waits makes the one that is served leave when it has its answer. */
+/* When another client waits, the connection that is served is closed after its response. */
 static void make_room(uint16_t port)
 {
     static struct reply reply;
@@ -240,7 +240,7 @@ static void answered_elsewhere(uint16_t port)
     }
 }
 
-/* Only where the connection has another thread may a handler wait for it. */
+/* A handler may wait for room only in the model where another thread serves the connection. */
 static void waiting_for_room(uint16_t port, int has_pool)
 {
     static const char *const targets[] = {"/flood", "/flood/inline"};
@@ -258,7 +258,7 @@ static void waiting_for_room(uint16_t port, int has_pool)
     }
 }
 
-/* Stopped while a request is under way that is answered in time, late, or never. */
+/* A stop with a request in progress that is answered in time, late, or never. */
 static void stopping(const char *model)
 {
     static struct reply reply;
@@ -292,7 +292,7 @@ static void stopping(const char *model)
     CHECK_STATUS(transom_responder_send_text(kept, 200, "late"), TRANSOM_GONE);
     transom_server_free(server);
 
-    /* A handler that does not return holds its thread, but not those who wait. */
+    /* A handler that does not return blocks its own thread, but not transom_server_wait. */
     fd = connect_to(serve(model));
     ask(fd, "GET", "/hold");
     EVENTUALLY(holding == 1);

@@ -1,4 +1,4 @@
-/* Whatever is too much gets the same answer. */
+/* Every overload gets the same response. */
 #include "common.h"
 
 static atomic_int begun, released;
@@ -19,7 +19,7 @@ static void expect_overload(struct reply *reply)
     CHECK(strcmp(reply->body, "503 Service Unavailable\n") == 0);
 }
 
-/* A connection that is let in, and stays after its answer; negative if there is no room yet. */
+/* Opens a connection that stays open after its response. Returns a negative number if there is no room yet. */
 static int stay(uint16_t port)
 {
     char text[1024] = "";
@@ -57,13 +57,13 @@ int main(void)
     ask(holding, "GET", "/hold");
     EVENTUALLY(atomic_load(&begun) == 1);
 
-    /* No thread of the pool is free, and no request may wait for one. */
+    /* The pool has no free thread, and its queue has no room. */
     get(port, "/hold", &reply);
     expect_overload(&reply);
-    /* Nor for one that pulls. */
+    /* The pull queue has no room. */
     get(port, "/pull", &reply);
     expect_overload(&reply);
-    /* There are as many connections as may be. */
+    /* The limit "connections" is reached. */
     EVENTUALLY(idle >= 0 || (idle = stay(port)) >= 0);
     hear(connect_to(port), &reply);
     expect_overload(&reply);

@@ -1,4 +1,4 @@
-/* Free functions run exactly once, on every path. */
+/* Free functions run exactly once, on success and after every error. */
 #include "common.h"
 
 static atomic_int routes_freed, bodies_freed, hooks_freed;
@@ -16,7 +16,7 @@ static void send_owned(void *user_data UNUSED, const transom_request *request, t
     atomic_int freed = 0;
     (void)request;
     memset(body, 'x', 30000);
-    /* Refused, the bytes are freed, and the request may still be answered. */
+    /* If a response is refused, its body is freed, and the responder can still be used. */
     CHECK_STATUS(transom_responder_send_owned(responder, 200, &bad, 1, body, 1, count, &freed), TRANSOM_BAD_HEADER);
     CHECK_STATUS(transom_responder_send_owned(responder, 7, NULL, 0, body, 1, count, &freed), TRANSOM_BAD_STATUS_CODE);
     CHECK_STATUS(transom_responder_send_owned(responder, 200, NULL, 0, NULL, 1, count, &freed), TRANSOM_NULL_ARGUMENT);
@@ -39,7 +39,7 @@ static void send_static(void *user_data UNUSED, const transom_request *request U
     OK(transom_responder_send_owned(responder, 200, NULL, 0, (const uint8_t *)text, TRANSOM_NUL_TERMINATED, NULL, NULL));
 }
 
-/* A free function that uses the server: no lock may be held when it runs. */
+/* A free function that uses the server, which works only if no lock is held. */
 static transom_server *used_in_free;
 static atomic_int used;
 
@@ -81,7 +81,7 @@ int main(void)
     transom_server_free(server);
     CHECK(freed == 3);
 
-    /* What is replaced is freed. */
+    /* Hooks and fallbacks that are replaced are freed. */
     server = used_in_free = transom_server_new();
     failed_registrations(server);
     freed = 0;
@@ -94,7 +94,7 @@ int main(void)
     OK(transom_server_set_thread_hooks(server, NULL, NULL, &hooks_freed, count));
     CHECK(used == 2);
 
-    /* Routes, hooks and bodies of one that is. */
+    /* A server that is started: its routes, hooks and bodies. */
     OK(transom_server_route(server, "GET", "/owned", send_owned, &routes_freed, count));
     OK(transom_server_route(server, "GET", "/empty", send_empty, &bodies_freed, NULL));
     OK(transom_server_route_inline(server, "GET", "/static", send_static, &routes_freed, count));

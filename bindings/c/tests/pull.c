@@ -24,7 +24,7 @@ _Static_assert(sizeof(struct answer) == 32, "the header of a response record");
 
 static _Alignas(8) uint8_t in[65536], out[65536];
 
-/* Appends an answer to `out` at `at`; where the next goes. */
+/* Appends a response record to `out` at `at`. Returns the place of the next. */
 static size_t pack(size_t at, uint64_t token, uint16_t status, const char *headers, const char *body)
 {
     struct answer answer = {0, status, 0, token, (uint32_t)strlen(headers), 0, strlen(body)};
@@ -127,7 +127,7 @@ static void many(transom_server *server, uint16_t port)
         ask(fds[i], "GET", "/other");
     }
     EVENTUALLY(is_readable(event));
-    /* Too small for even one: it stays. */
+    /* The buffer is too small for the first record: the request stays queued. */
     CHECK_STATUS(transom_server_next_batch(server, in, 64, 8, 0, &number, &length), TRANSOM_BUFFER_TOO_SMALL);
     CHECK(number == 0 && length > 64);
     CHECK_STATUS(transom_server_next_batch(server, NULL, 0, 8, 0, &number, &length), TRANSOM_BUFFER_TOO_SMALL);
@@ -137,7 +137,7 @@ static void many(transom_server *server, uint16_t port)
     memcpy(&request, in, sizeof request);
     CHECK(request.route_id == 9 && request.flags == 0);
     CHECK(respond(server, request.token, 200, "", "first") == TRANSOM_OK);
-    /* The rest, in as many batches as it takes. */
+    /* Fetches the other requests in several batches. */
     for (i = 1; i < 8; i += number) {
         OK(transom_server_next_batch(server, in, sizeof in, 100, PATIENCE_MS, &number, &length));
         CHECK(number >= 1 && i + number <= 8);
@@ -180,7 +180,7 @@ static void broken_answers(transom_server *server, uint16_t port)
     hear(fd, &reply);
     CHECK(reply.status == 500);
 
-    /* A good record, then a broken one: the good one counts. */
+    /* A good record before a malformed one is processed. */
     OK(transom_server_respond_batch(server, out, 0, NULL, 0, &done));
     CHECK(done == 0);
     for (i = 0; i < 8; i++) {
@@ -207,7 +207,7 @@ static void broken_answers(transom_server *server, uint16_t port)
     }
 }
 
-/* A token is a responder too. */
+/* A token can be used as a responder. */
 static void tokens(transom_server *server, uint16_t port)
 {
     static struct reply reply;
@@ -242,7 +242,7 @@ static void tokens(transom_server *server, uint16_t port)
     CHECK(reply.status == 500);
 }
 
-/* As many as may wait do. */
+/* The queue holds as many requests as its limit. */
 static void full(transom_server *server, uint16_t port)
 {
     static struct reply reply;
@@ -254,7 +254,7 @@ static void full(transom_server *server, uint16_t port)
         fds[i] = connect_to(port);
         ask(fds[i], "GET", "/other");
     }
-    /* Four are refused at once, the others wait for their answers. */
+    /* Four are refused at once, the others wait for their responses. */
     EVENTUALLY(readable(fds, 20) == 4);
     OK(transom_server_next_batch(server, in, sizeof in, 100, PATIENCE_MS, &number, &length));
     CHECK(number == 16);
@@ -273,7 +273,7 @@ static void full(transom_server *server, uint16_t port)
     CHECK(number == 16);
 }
 
-/* Requests that nobody waits for any more are not handed out. */
+/* Requests for which nobody waits any more are not fetched. */
 static void too_late(void)
 {
     static struct reply reply;
@@ -282,7 +282,7 @@ static void too_late(void)
     uint16_t port;
     int i, fd, late[3];
     OK(transom_server_fallback_pull(server, 1));
-    /* Long enough for the one that is answered. */
+    /* Long enough for the request that is answered. */
     OK(transom_server_set_timeout(server, "handler", 5000));
     port = start(server);
     for (i = 0; i < 3; i++) {
@@ -303,7 +303,7 @@ static void too_late(void)
     transom_server_free(server);
 }
 
-/* Pulls until there are no more. */
+/* A thread that pulls until the server has stopped. */
 static void *pull(void *server)
 {
     static _Alignas(8) _Thread_local uint8_t mine[4096];
@@ -325,7 +325,7 @@ static void stopping(transom_server *server, uint16_t port)
     uint32_t number;
     size_t length;
 
-    /* What is queued when the server is asked to stop can still be answered. */
+    /* Requests that are queued when the stop begins can still be answered. */
     fd = connect_to(port);
     ask(fd, "GET", "/other");
     EVENTUALLY(is_readable(event));
@@ -360,7 +360,7 @@ int main(void)
     transom_server_free(server);
     too_late();
 
-    /* Freed with requests queued that nobody fetched. */
+    /* The server is freed while requests are queued. */
     server = transom_server_new();
     OK(transom_server_fallback_pull(server, 1));
     OK(transom_server_set_timeout(server, "stop", 100));

@@ -1,4 +1,4 @@
-/* Started and stopped many times, nothing is left behind. */
+/* A server that is started and stopped many times leaves nothing behind. */
 #include "common.h"
 
 #include <dirent.h>
@@ -38,13 +38,13 @@ int main(void)
         transom_server_free(server);
         CHECK(freed == i + 1);
         if (i == 0) {
-            /* What the process has once and for all is there now. */
+            /* By now everything that the process has only once exists. */
             threads = entries("/proc/self/task");
             descriptors = entries("/proc/self/fd");
         }
     }
     CHECK(started == 0);
-    CHECK(stopped >= 4 * TIMES); /* two workers, a pool thread, and the hooks' own end */
+    CHECK(stopped >= 4 * TIMES); /* two workers, a pool thread, and the free function */
     EVENTUALLY(entries("/proc/self/task") <= threads);
     EVENTUALLY(entries("/proc/self/fd") <= descriptors);
     return 0;

@@ -1,4 +1,4 @@
-/* A request there and an answer back, and everything a request can be asked. */
+/* A request and its response, with every function that reads a request. */
 #include "common.h"
 
 static void inspect(void *user_data, const transom_request *request, transom_responder *responder)
@@ -24,7 +24,7 @@ static void inspect(void *user_data, const transom_request *request, transom_res
     CHECK(is(name, "x-twice") && is(value, "2"));
     CHECK_STATUS(transom_request_header_at(request, 5, &name, &value), TRANSOM_OUT_OF_RANGE);
     CHECK(name.data == NULL && value.data == NULL);
-    /* One place for both, if only the value matters. */
+    /* One place for both results, if only the value matters. */
     OK(transom_request_header_at(request, 0, &name, &name));
     CHECK(is(name, "test"));
 
@@ -38,7 +38,7 @@ static void inspect(void *user_data, const transom_request *request, transom_res
 
     CHECK(!transom_responder_is_gone(responder));
     OK(transom_responder_send(responder, 201, headers, 3, (const uint8_t *)"made\n", TRANSOM_NUL_TERMINATED));
-    /* Still there: the handler has not returned. */
+    /* The request is still valid, because the handler has not returned. */
     CHECK(is(transom_request_body(request), "the body"));
 }
 
@@ -51,7 +51,7 @@ static void bare(void *user_data UNUSED, const transom_request *request, transom
     OK(transom_responder_send_text(responder, 200, "gr\xc3\xbc\xc3\x9f dich"));
 }
 
-/* Whether bytes are these. */
+/* Returns whether `bytes` equal the text. */
 static int are(transom_bytes bytes, const char *data, size_t len)
 {
     return bytes.data != NULL && bytes.len == len && memcmp(bytes.data, data, len) == 0;
@@ -61,7 +61,7 @@ static const char *const FOREIGN[] = {"\xff", "\xfe", "\xc3", "a/\0b", "\xc3\xa9
 static const size_t FOREIGN_LEN[] = {1, 1, 1, 4, 6};
 static const char FOREIGN_TARGET[] = "/caf%C3%A9/%FF/%fe/%C3/a%2F%00b/%C3%A9%FF%25FF";
 
-/* Parameters are the decoded bytes, whatever they are. */
+/* Parameters are percent-decoded to any bytes. */
 static void decoded(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes name, value;
@@ -75,7 +75,7 @@ static void decoded(void *user_data UNUSED, const transom_request *request, tran
     OK(transom_responder_send_text(responder, 200, "decoded"));
 }
 
-/* The same in a record. */
+/* The same in a packed record. */
 static void pull_decoded(uint16_t port, transom_server *server)
 {
     static _Alignas(8) uint8_t buf[4096];

@@ -1,4 +1,4 @@
-/* Signals never reach the library's threads, and SIGPIPE never the process. */
+/* Signals do not reach the threads of the library, and SIGPIPE does not reach the process. */
 #include "common.h"
 
 #include <dirent.h>
@@ -20,7 +20,7 @@ static void large(void *user_data, const transom_request *request UNUSED, transo
     transom_responder_send(responder, 200, NULL, 0, user_data, 8 << 20);
 }
 
-/* Reads the mask of one thread; 0 if it has ended. */
+/* Returns the signal mask of one thread, or 0 if it has ended. */
 static int read_mask(const char *path, unsigned long long *blocked)
 {
     char line[256];
@@ -42,7 +42,7 @@ static int faults_blocked(const char *path)
            (blocked & (1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) | 1ULL << (SIGFPE - 1))) != 0;
 }
 
-/* Threads of this process besides this one; each must block every signal but its own faults. */
+/* Returns the number of other threads. Each must block every signal except those of its own faults. */
 static int library_threads(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -64,7 +64,7 @@ static int library_threads(void)
         CHECK(blocked & 1ULL << (SIGCHLD - 1));
         CHECK(blocked & 1ULL << (SIGUSR1 - 1));
         CHECK(blocked & 1ULL << (SIGALRM - 1));
-        /* glibc blocks everything while a thread begins and while it ends. */
+        /* glibc blocks all signals while a thread starts and while it ends. */
         EVENTUALLY(!faults_blocked(path));
     }
     closedir(tasks);
@@ -100,12 +100,12 @@ int main(void)
     CHECK(get(port, "/hello", &reply) == 200);
     CHECK(library_threads() >= 2);
 
-    /* This thread has its own mask back. */
+    /* The mask of this thread is restored. */
     CHECK(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
     for (i = 1; i < 32; i++)
         CHECK(!sigismember(&mask, i));
 
-    /* Clients that leave in mid-answer would kill a process by SIGPIPE. */
+    /* Without protection, clients that leave early would kill the process by SIGPIPE. */
     for (i = 0; i < 12; i++) {
         static const char *const targets[] = {"/flood", "/large", "/large/inline"};
         char some[1000];
@@ -121,7 +121,7 @@ int main(void)
     CHECK(library_threads() >= 2);
     CHECK(sigaction(SIGPIPE, NULL, &after) == 0 && after.sa_handler == SIG_DFL);
 
-    /* A signal for the process runs its handler here. */
+    /* A signal for the process runs its handler on this thread. */
     signal(SIGUSR1, handle);
     kill(getpid(), SIGUSR1);
     EVENTUALLY(handled != 0);

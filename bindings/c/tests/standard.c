@@ -1,4 +1,4 @@
-/* With standard input, output and error closed, no descriptor of the server's takes their numbers. */
+/* If the standard streams are closed, no descriptor of the server gets their numbers. */
 #include "common.h"
 
 #include <fcntl.h>
@@ -40,13 +40,13 @@ static void serve(const char *model)
     CHECK(transom_server_event_fd(server) > 2);
     CHECK(!is_open(0) && !is_open(1) && !is_open(2));
 
-    /* The client's own descriptor is 0. */
+    /* The descriptor of the client is 0. */
     fd = connect_to(port);
     CHECK(fd == 0);
     ask(fd, "GET", "/keep");
     EVENTUALLY(kept != NULL);
     CHECK(!is_open(1) && !is_open(2));
-    /* What the host prints reaches nobody. */
+    /* What the host prints goes nowhere. */
     CHECK(write(1, "stray", 5) < 0 && write(2, "stray", 5) < 0);
     OK(transom_responder_send_text(kept, 200, "kept"));
     kept = NULL;
@@ -65,7 +65,7 @@ int main(void)
     size_t i;
 
     CHECK(file != NULL && fputs("a file", file) >= 0 && fclose(file) == 0);
-    /* Failures are still to be seen. */
+    /* Failed checks must still be visible. */
     fclose(stdin);
     fclose(stdout);
     CHECK((stderr = fdopen(fcntl(2, F_DUPFD_CLOEXEC, 100), "w")) != NULL);

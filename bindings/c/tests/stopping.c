@@ -1,4 +1,4 @@
-/* Stopping, waiting and freeing, from everywhere. */
+/* Stopping, waiting and freeing, on any thread and in handlers. */
 #include "common.h"
 
 static atomic_int released, freed, waited;
@@ -26,7 +26,7 @@ static void hold(void *user_data, const transom_request *request UNUSED, transom
     transom_responder_send_text(responder, 200, "held");
 }
 
-/* Runs on for long after the server was freed, and uses it. */
+/* A handler that goes on long after the server was freed, and uses it. */
 static void hold_on(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
     transom_report report;
@@ -39,7 +39,7 @@ static void hold_on(void *user_data, const transom_request *request UNUSED, tran
     CHECK_STATUS(transom_responder_send_text(responder, 200, "late"), TRANSOM_GONE);
 }
 
-/* Runs while the server is being started. */
+/* A callback that runs during the start. */
 static void stop_at_once(void *user_data)
 {
     OK(transom_server_stop(server, 1000));
@@ -84,7 +84,7 @@ static void unregister_thread(void *user_data UNUSED)
     atomic_fetch_add(&unregistered, 1);
 }
 
-/* Runs where the server is freed, or on a thread that was registered. */
+/* A free function that runs on the thread that frees the server, or on one with hooks. */
 static void free_registered(void *user_data UNUSED)
 {
     CHECK(is_registered);
@@ -99,8 +99,8 @@ static void get_stuck(void *user_data UNUSED, const transom_request *request UNU
     transom_responder_free(responder);
 }
 
-/* What a server that could not be freed in time leaves to the library is freed on threads that
-   the host knows. */
+/* A server that could not be freed in time is freed by the library later, on threads that have
+   run the thread hooks. */
 static void free_with_a_stuck_handler(const char *model)
 {
     transom_server *server = transom_server_new();
@@ -138,7 +138,7 @@ int main(void)
     int fd, i, is_inline;
 
     for (is_inline = 0; is_inline < 2; is_inline++) {
-        /* In a handler, twice, while others wait. */
+        /* A handler stops the server twice, while other threads wait. */
         server = with("/stop", stop_here, NULL, is_inline);
         port = start(server);
         waited = 0;
@@ -154,7 +154,7 @@ int main(void)
         OK(transom_server_wait(server, TRANSOM_FOREVER));
         transom_server_free(server);
 
-        /* Freed in a handler: the rest ends by itself, user data and all. */
+        /* A handler frees the server: the rest is freed later, user data included. */
         freed = 0;
         server = with("/free", free_here, NULL, is_inline);
         OK(transom_server_fallback(server, say_hello, &freed, count));
@@ -162,7 +162,7 @@ int main(void)
         EVENTUALLY(freed == 1);
     }
 
-    /* What is under way is finished; idle connections do not hold it up. */
+    /* Requests in progress finish; idle connections do not delay the stop. */
     server = with("/hold", hold, &held, 0);
     port = start(server);
     i = connect_to(port);
@@ -182,7 +182,7 @@ int main(void)
     transom_server_free(server);
     close(i);
 
-    /* What does not end in time is cut. */
+    /* Requests that do not end in time are cut off. */
     server = with("/keep", keep, &kept, 1);
     port = start(server);
     fd = connect_to(port);
@@ -190,7 +190,7 @@ int main(void)
     EVENTUALLY(kept != NULL);
     OK(transom_server_stop(server, TRANSOM_FOREVER));
     CHECK_STATUS(transom_server_wait(server, 50), TRANSOM_TIMEOUT);
-    OK(transom_server_stop(server, 50)); /* sooner, after all */
+    OK(transom_server_stop(server, 50)); /* a shorter deadline */
     OK(transom_server_wait(server, PATIENCE_MS));
     OK(transom_server_report(server, &report));
     CHECK(report.pending == 0 && report.cut == 1);
@@ -200,7 +200,7 @@ int main(void)
     CHECK_STATUS(transom_responder_send_text(kept, 200, "late"), TRANSOM_GONE);
     transom_server_free(server);
 
-    /* Freed with a request that is never answered: it is cut, and all has ended. */
+    /* Freed while a request is never answered: the request is cut off, and every thread has ended. */
     kept = NULL;
     freed = 0;
     server = transom_server_new();
@@ -215,7 +215,7 @@ int main(void)
     close(fd);
     transom_responder_free(kept);
 
-    /* Freed under a handler that does not end in time: it still has its server. */
+    /* Freed while a handler does not end in time: the handler can still use the server. */
     held = released = 0;
     freed = 0;
     server = with("/hold", hold_on, &held, 0);
@@ -230,7 +230,7 @@ int main(void)
     EVENTUALLY(freed == 1);
     close(fd);
 
-    /* Asked to stop by those who run before the start is through. */
+    /* Stopped by a hook or a handler that runs before the start has ended. */
     for (i = 0; i < 10; i++) {
         held = 0;
         server = with("/", say_hello, NULL, 0);
@@ -242,7 +242,7 @@ int main(void)
         transom_server_free(server);
     }
 
-    /* Freed while it runs, and right after the start. */
+    /* Freed while it runs, and directly after the start. */
     server = with("/", say_hello, NULL, 0);
     CHECK(get(start(server), "/", &reply) == 200);
     transom_server_free(server);

@@ -1,4 +1,4 @@
-/* Bodies in pieces. */
+/* Bodies that are written piece by piece. */
 #include "common.h"
 
 static atomic_int outcome;
@@ -27,7 +27,7 @@ static void cut(void *user_data UNUSED, const transom_request *request UNUSED, t
     transom_writer_free(writer);
 }
 
-/* Writes until the client does not take more, or is gone. */
+/* Writes until the client takes no more or has left. */
 static void flood(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     static const uint8_t piece[16384];
@@ -96,7 +96,7 @@ int main(void)
     CHECK(strstr(reply.body, "one ") && strstr(reply.body, "two") && strstr(reply.body, "\r\n0\r\n\r\n"));
     CHECK(get(port, "/pieces/inline", &reply) == 200 && strstr(reply.body, "\r\n0\r\n\r\n"));
 
-    /* Cut off, it has no proper end. */
+    /* A body that was cut off has no last chunk. */
     CHECK(get(port, "/cut", &reply) == 200);
     CHECK(strstr(reply.text, "\r\n0\r\n") == NULL);
 

@@ -1,4 +1,4 @@
-/* Many requests, answered by threads of the host's in every way there is. */
+/* Many requests, answered by threads of the host in every way. */
 #include "common.h"
 
 #define ANSWERERS 2

@@ -1,4 +1,4 @@
-//! What the tests share: where things are, and a place for temporary files.
+//! Shared by the tests: the folders of the build, and a folder for temporary files.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
@@ -13,9 +13,8 @@ pub fn include_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include")
 }
 
-/// The folder with `libtransom.so` and `libtransom.a`, built for this run.
-/// Cargo does not build them for tests by itself; it holds no lock while tests
-/// run, so it can be asked to.
+/// Builds `libtransom.so` and `libtransom.a`, and returns their folder. Cargo does not build
+/// them for tests, but it can be run here, because it holds no lock while tests run.
 pub fn library_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
@@ -42,7 +41,7 @@ pub fn library_dir() -> &'static Path {
         if above.join("CACHEDIR.TAG").exists()
             && above.parent().is_some_and(|dir| dir.join("CACHEDIR.TAG").exists())
         {
-            // Built for a named target.
+            // The build is for a named target.
             build.arg("--target").arg(above.file_name().unwrap());
             build.arg("--target-dir").arg(above.parent().unwrap());
         } else {
