@@ -1,5 +1,5 @@
-//! What the header fields say of the message: where its body ends, whether the
-//! connection lasts, whether the client waits for a go-ahead.
+//! The facts that a request's fields state: where the body ends, whether the connection persists,
+//! whether the client waits for a go-ahead.
 
 use http::Version;
 
@@ -8,7 +8,7 @@ use crate::error::Reject;
 use crate::fields::{Headers, content_length, tokens};
 use crate::message::Target;
 
-/// How the end of a request body is known (RFC 9112 6.3).
+/// How a request body ends (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     None,
@@ -16,57 +16,57 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// What a head's fields say of the message. Two words, as it is handed on often: an
-/// enum and flags are copied in pieces that straddle them, for which the processor waits.
+/// The facts that a head's fields state. They are copied often, so they fit into two words.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The body's length, if it is not chunked.
     length: u64,
-    /// Bytes of the request that were taken from the input so far.
+    /// The bytes of the request that were taken from the input so far.
     taken: u32,
-    flags: u8,
+    chunked: bool,
+    persistent: bool,
+    expects_continue: bool,
+    upgrade: bool,
 }
 
-const CHUNKED: u8 = 1;
-const PERSISTENT: u8 = 2;
-const EXPECTS_CONTINUE: u8 = 4;
-const UPGRADE: u8 = 8;
-
 impl Facts {
+    /// Returns how the body ends.
     pub fn framing(self) -> Framing {
         match self.length {
-            _ if self.flags & CHUNKED != 0 => Framing::Chunked,
+            _ if self.chunked => Framing::Chunked,
             0 => Framing::None,
             length => Framing::Length(length),
         }
     }
 
-    /// Notes how many bytes of the request were taken from the input.
+    /// Records how many bytes of the request were taken from the input.
     pub fn with_taken(self, taken: usize) -> Self {
         Self { taken: u32::try_from(taken).unwrap_or(u32::MAX), ..self }
     }
 
-    /// The bytes of the request that were taken from the input.
+    /// Returns how many bytes of the request were taken from the input.
     pub fn taken(self) -> usize {
         self.taken as usize
     }
 
-    /// The client lets the connection last (RFC 9112 9.3).
+    /// Returns `true` if the client lets the connection persist (RFC 9112 9.3).
     pub fn is_persistent(self) -> bool {
-        self.flags & PERSISTENT != 0
+        self.persistent
     }
 
-    /// The client waits for `100 Continue` (RFC 9110 10.1.1).
+    /// Returns `true` if the client waits for `100 Continue` (RFC 9110 10.1.1).
     pub fn expects_continue(self) -> bool {
-        self.flags & EXPECTS_CONTINUE != 0
+        self.expects_continue
     }
 
-    /// The client asks to leave HTTP; for what, its Upgrade fields say
-    /// (RFC 9110 7.8).
+    /// Returns `true` if the client asks to leave HTTP. Its Upgrade fields list the protocols (RFC
+    /// 9110 7.8).
     pub fn asks_for_upgrade(self) -> bool {
-        self.flags & UPGRADE != 0
+        self.upgrade
     }
 
+    /// Reads the facts from a head's fields.
     pub fn of<'a>(
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
         version: Version,
@@ -78,92 +78,89 @@ impl Facts {
         let mut fault = None;
         let (mut close, mut keep_alive, mut upgrade, mut expects_continue) = (false, false, false, false);
         for (name, value) in fields {
-            // The length tells most fields apart without a look at the name.
-            match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
-                    hosts += 1;
-                    if hosts > 1 || !is_host(value) {
-                        return Err(Reject::BadHost);
-                    }
+            if name.eq_ignore_ascii_case("host") {
+                hosts += 1;
+                if hosts > 1 || !is_host(value) {
+                    return Err(Reject::BadHost);
                 }
-                6 if name.eq_ignore_ascii_case("expect") && version == Version::HTTP_11 => {
-                    if !tokens(value).all(|token| token.eq_ignore_ascii_case(b"100-continue")) {
-                        fault.get_or_insert(Reject::UnknownExpectation);
-                    }
-                    expects_continue |= tokens(value).next().is_some();
+            } else if name.eq_ignore_ascii_case("expect") && version == Version::HTTP_11 {
+                if !tokens(value).all(|token| token.eq_ignore_ascii_case(b"100-continue")) {
+                    fault.get_or_insert(Reject::UnknownExpectation);
                 }
-                10 if name.eq_ignore_ascii_case("connection") => {
-                    close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
-                    keep_alive |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
-                    upgrade |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
-                }
-                14 if name.eq_ignore_ascii_case("content-length") => match content_length(value) {
+                expects_continue |= tokens(value).next().is_some();
+            } else if name.eq_ignore_ascii_case("connection") {
+                close |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"close"));
+                keep_alive |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"keep-alive"));
+                upgrade |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+            } else if name.eq_ignore_ascii_case("content-length") {
+                match content_length(value) {
                     Some(value) if length.replace(value).is_none_or(|other| other == value) => {}
                     _ => fault = Some(Reject::BadContentLength),
-                },
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => codings.add(value),
-                _ => {}
+                }
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                codings.add(value);
             }
         }
-        // A fault of Host is told before any other (RFC 9112 3.2).
+        // A fault of Host is reported before any other (RFC 9112 3.2).
         if hosts == 0 && version == Version::HTTP_11 {
             return Err(Reject::MissingHost);
         }
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        let chunked = (codings != Codings::default() || fault.is_some())
-            && codings.are_chunked_without(fault, length.is_some(), version)?;
+        let chunked = codings.are_chunked_without(fault, length.is_some(), version)?;
         let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let flags = flag(chunked, CHUNKED)
-            | flag(persistent, PERSISTENT)
-            | flag(expects_continue && (chunked || length > 0), EXPECTS_CONTINUE)
-            | flag(upgrade && version == Version::HTTP_11, UPGRADE);
-        Ok(Self { length, taken: 0, flags })
+        Ok(Self {
+            length,
+            taken: 0,
+            chunked,
+            persistent,
+            expects_continue: expects_continue && (chunked || length > 0),
+            upgrade: upgrade && version == Version::HTTP_11,
+        })
     }
 }
 
-/// Whether an Upgrade field lists that protocol.
+/// Returns `true` if an Upgrade field lists that protocol.
 pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
     headers.get_all("upgrade").flat_map(tokens).any(|token| token.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
-/// The transfer codings of a request: the members of one list, however many field
-/// lines it is spread over (RFC 9110 5.3). Flags in one byte, as every request has one.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Codings(u8);
+/// The transfer codings of a request: the members of one list, however many field lines it is
+/// spread over (RFC 9110 5.3).
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, Copy, Default)]
+struct Codings {
+    /// There is a field line, possibly an empty one.
+    are_listed: bool,
+    /// `chunked` is in the list.
+    has_chunked: bool,
+    /// `chunked` is in the list more than once.
+    has_chunked_twice: bool,
+    /// Another coding is in the list.
+    has_other: bool,
+    /// `chunked` is the last coding.
+    ends_in_chunked: bool,
+}
 
 impl Codings {
-    /// There is a field line, if only an empty one.
-    const LISTED: u8 = 1;
-    /// `chunked` is in the list; and once more.
-    const CHUNKED: u8 = 2;
-    const CHUNKED_TWICE: u8 = 4;
-    const OTHER: u8 = 8;
-    const ENDS_IN_CHUNKED: u8 = 16;
-
     fn add(&mut self, value: &[u8]) {
-        self.0 |= Self::LISTED;
+        self.are_listed = true;
         for coding in tokens(value) {
-            if coding.eq_ignore_ascii_case(b"chunked") {
-                let twice = if self.has(Self::CHUNKED) { Self::CHUNKED_TWICE } else { 0 };
-                self.0 |= Self::CHUNKED | Self::ENDS_IN_CHUNKED | twice;
+            self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            if self.ends_in_chunked {
+                self.has_chunked_twice = self.has_chunked;
+                self.has_chunked = true;
             } else {
-                self.0 = (self.0 | Self::OTHER) & !Self::ENDS_IN_CHUNKED;
+                self.has_other = true;
             }
         }
     }
 
-    fn has(self, flag: u8) -> bool {
-        self.0 & flag != 0
-    }
-
-    /// Returns `true` if the body is chunked and nothing else, `false` if there is no
-    /// transfer coding. What is wrong with the framing is told before another fault of the
-    /// head. A list that does not end in `chunked`, once, leaves the length of the body
-    /// open (RFC 9112 6.3).
+    /// Returns `true` if the body is chunked and nothing else, `false` if there is no transfer
+    /// coding. A fault of the framing is reported before another fault of the head. If the list
+    /// does not end in `chunked`, exactly once, the length of the body is unknown (RFC 9112 6.3).
     fn are_chunked_without(
         self,
         fault: Option<Reject>,
@@ -173,18 +170,18 @@ impl Codings {
         if let Some(fault @ Reject::BadContentLength) = fault {
             return Err(fault);
         }
-        if self.has(Self::LISTED) && has_length {
+        if self.are_listed && has_length {
             return Err(Reject::BothFramings);
         }
-        let chunked = self.has(Self::LISTED) && self.are_chunked(version)?;
+        let chunked = self.are_listed && self.are_chunked(version)?;
         fault.map_or(Ok(chunked), Err)
     }
 
     fn are_chunked(self, version: Version) -> Result<bool, Reject> {
-        if version != Version::HTTP_11 || !self.has(Self::ENDS_IN_CHUNKED) || self.has(Self::CHUNKED_TWICE) {
+        if version != Version::HTTP_11 || !self.ends_in_chunked || self.has_chunked_twice {
             return Err(Reject::BadTransferEncoding);
         }
-        if self.has(Self::OTHER) { Err(Reject::UnknownCoding) } else { Ok(true) }
+        if self.has_other { Err(Reject::UnknownCoding) } else { Ok(true) }
     }
 }
 
