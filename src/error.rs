@@ -1,5 +1,4 @@
-//! What goes wrong: [`Error`] is what the host sees, [`Reject`] is a verdict on
-//! a request, [`Gone`] is the answer to an answer that came too late.
+//! The errors of the API ([`Error`], [`Gone`]), and the verdicts on requests ([`Reject`]).
 
 use std::fmt;
 use std::io;
@@ -9,7 +8,7 @@ use http::StatusCode;
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a server could not be set up, started or run.
+/// The error of a server that could not be set up, started or run.
 ///
 /// ```
 /// use transom::{Error, Router, Server};
@@ -20,42 +19,41 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address is not one that can be listened on.
+    /// The address is malformed.
     BadAddress {
-        /// As it was given.
+        /// The address as it was given.
         address: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The address is fine, but listening on it failed: in use, no permission.
+    /// The address is valid, but listening on it failed: in use, or no permission.
     Bind {
-        /// As it was given.
+        /// The address as it was given.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A route that cannot be: a malformed pattern, or one that stands in the
-    /// way of another.
+    /// The route's pattern is malformed, or conflicts with another route.
     BadRoute {
-        /// The method, or `*` for any.
+        /// The method, or `*` for any method.
         method: String,
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The server has nothing to listen on: `bind` was not called.
     NoListener,
-    /// A setting whose value makes no sense.
+    /// The value of a setting makes no sense.
     BadSetting {
-        /// Its name.
+        /// The name of the setting.
         name: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
-    /// One of the server's own threads asked to wait for the server's end.
+    /// One of the server's own threads would have waited for the server's end.
     WouldDeadlock,
-    /// The system refused a thread, and what it said.
+    /// The system refused to start a thread.
     Thread(io::Error),
     /// The system refused a socket operation.
     Io(io::Error),
@@ -93,11 +91,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// An answer came too late: nobody waits for it any more.
-///
-/// ```
-/// assert_eq!(transom::Gone.to_string(), "the exchange is over, nobody waits for this answer");
-/// ```
+/// The error for an answer that came too late: its exchange is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -109,13 +103,12 @@ impl fmt::Display for Gone {
 
 impl std::error::Error for Gone {}
 
-/// Declares the rejects with, for each, its status, a machine-readable reason
-/// and a sentence: one table, read by people and by the code.
+/// Declares the verdicts, each with its status, a machine-readable reason and a sentence: one table
+/// for readers and code.
 macro_rules! rejects {
     ($($name:ident $status:ident $reason:literal $text:literal;)*) => {
-        /// A verdict on a request that breaks a rule or a limit. It becomes a
-        /// response of its status, if there is any sense in one, and an orderly
-        /// close.
+        /// A verdict on a request that breaks a rule or a limit. The server answers with its
+        /// status, if the client can still read an answer, and closes the connection in order.
         ///
         /// ```
         /// use transom::Reject;
@@ -129,22 +122,14 @@ macro_rules! rejects {
         }
 
         impl Reject {
-            /// The status it is answered with.
-            ///
-            /// ```
-            /// assert_eq!(transom::Reject::HeadTooLarge.status(), 431);
-            /// ```
+            /// Returns the status of the response.
             pub const fn status(self) -> StatusCode {
                 match self {
                     $(Self::$name => StatusCode::$status,)*
                 }
             }
 
-            /// A short name for logs and counters; never changes.
-            ///
-            /// ```
-            /// assert_eq!(transom::Reject::HeadTooLarge.reason(), "head-too-large");
-            /// ```
+            /// Returns a short name for logs and counters, which never changes.
             pub const fn reason(self) -> &'static str {
                 match self {
                     $(Self::$name => $reason,)*

@@ -1,4 +1,4 @@
-//! Telling the writer of a response body how much of the body is sent.
+//! Tells the writer of a response body how much of the body is sent.
 
 use http::Version;
 
@@ -6,7 +6,7 @@ use super::plan::{Payload, plan};
 use crate::body::Body;
 use crate::message::Response;
 
-/// Tells the writer, if there is one, before the response is planned: what is sent does
+/// Tells the body's writer, if there is one, before the response is planned. How much is sent does
 /// not depend on the connection.
 pub(crate) fn announce_early(is_head: bool, response: &Response) {
     if response.body.reader().is_some() {
@@ -14,7 +14,7 @@ pub(crate) fn announce_early(is_head: bool, response: &Response) {
     }
 }
 
-/// Tells the writer, if there is one, what was planned.
+/// Tells the body's writer, if there is one, what was planned.
 pub(crate) fn announce(body: &Body, payload: Payload) {
     let Some(reader) = body.reader() else { return };
     match payload {

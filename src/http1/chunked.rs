@@ -1,4 +1,4 @@
-//! Decoding the chunked transfer coding (RFC 9112 7.1), over slices.
+//! A decoder of the chunked transfer coding (RFC 9112 7.1), over slices.
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use crate::config::Limits;
 use crate::error::Reject;
 use crate::fields::{Headers, is_token};
 
-/// Hex digits of the largest chunk size taken.
+/// The most hex digits that a chunk size may have.
 const SIZE_DIGITS: u8 = 16;
 
-/// Where a decoder stands in a chunked body.
+/// A decoder of one chunked body, which keeps its position between slices.
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: ChunkState,
-    /// Octets left of this chunk; its size while that is being read.
+    /// The octets left of this chunk. While the size is read: the size so far.
     left: u64,
-    /// Octets of data decoded so far.
+    /// The octets of data that were decoded so far.
     data: u64,
-    /// Octets of extensions so far.
+    /// The octets of chunk extensions so far.
     extensions: u64,
-    /// The trailer section so far, as it came.
+    /// The trailer section so far, as received.
     trailers: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ enum ChunkState {
     #[default]
     SizeStart,
     Size(u8),
-    /// White space behind the size, which only an extension may follow.
+    /// White space after the size. Only an extension may follow.
     Gap,
     Extension,
     SizeLf,
@@ -44,7 +44,7 @@ enum ChunkState {
     End,
 }
 
-/// What one step found: how far it got, and where in that there is data.
+/// The result of one step: the number of octets consumed, and the range of data among them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub consumed: usize,
@@ -52,18 +52,17 @@ pub(crate) struct Step {
 }
 
 impl Chunked {
-    /// Whether the body has ended.
+    /// Returns `true` if the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == ChunkState::End
     }
 
-    /// The trailer fields, once the body has ended.
+    /// Returns the trailer fields, once the body has ended.
     pub fn trailers(&self) -> Headers {
         trailers::received(&self.trailers)
     }
 
-    /// Decodes up to the end of the first stretch of data in `input`, or all of
-    /// it if there is none.
+    /// Decodes `input` up to the end of its first range of data, or all of it if it holds no data.
     pub fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Step, Reject> {
         let mut at = 0;
         while let Some(&b) = input.get(at) {
@@ -92,7 +91,7 @@ impl Chunked {
                 Ok(ChunkState::Size(1))
             }
             (ChunkState::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_DIGITS => {
-                // Sixteen digits fit.
+                // Sixteen digits fit into a `u64`.
                 self.left = self.left << 4 | hex(b).unwrap_or_default();
                 Ok(ChunkState::Size(digits + 1))
             }
@@ -126,8 +125,8 @@ impl Chunked {
         }
     }
 
-    /// Counts an octet of an extension. As much is let through as there is
-    /// data, and the limit on top, so that long bodies may have one a chunk.
+    /// Counts an octet of an extension. The limit applies to the octets beyond those of the data,
+    /// so that each chunk of a long body may have an extension.
     fn extension(&mut self, next: ChunkState, limits: &Limits) -> Result<ChunkState, Reject> {
         self.extensions += 1;
         if self.extensions > self.data.saturating_add(limits.chunk_extensions as u64) {
@@ -146,7 +145,8 @@ fn hex(b: u8) -> Option<u64> {
     (b as char).to_digit(16).map(u64::from)
 }
 
-/// What may stand in an extension or a trailer's value: no control but HTAB.
+/// Returns `true` if the octet may stand in an extension or in a trailer's value: no control octet
+/// except HTAB.
 const fn is_text(b: u8) -> bool {
     b == b'\t' || (b >= 0x20 && b != 0x7f)
 }
@@ -155,7 +155,7 @@ const fn is_text(b: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Decodes `input` in pieces of `size`: the data and what was consumed.
+    /// Decodes `input` in pieces of `size`. Returns the data and the number of octets consumed.
     fn decode(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>, Reject> {
         let (mut decoder, mut data, mut consumed) = (Chunked::default(), Vec::new(), 0);
         for piece in input.chunks(size) {

@@ -1,7 +1,7 @@
-//! Reading a request head: from bytes to its parts, or a verdict.
+//! A reader of request heads: bytes in, a head or a verdict out.
 //!
-//! `httparse` splits the field lines; what it is lenient about is refused here
-//! first: bare LF, the request line's separators, what a target may hold.
+//! `httparse` splits the field lines. What it tolerates is refused here: a line end without CR,
+//! other separators in the request line, bytes that no target may hold.
 
 use http::{Method, Version};
 
@@ -12,17 +12,18 @@ use crate::error::Reject;
 use crate::fields::{Field, is_token};
 use crate::message::{HeadParts, LONGEST_METHOD};
 
-/// Empty lines that are skipped before a request line (RFC 9112 2.2).
+/// The number of empty lines that are skipped before a request line (RFC 9112 2.2).
 const EMPTY_LINES: usize = 4;
-/// Field lines that are split without touching the heap.
+/// The most field lines that the fast path splits, on the stack. Room for 32 costs a small request
+/// 33 of 3,460 instructions more (benches/replay, 2026-11).
 const FEW_FIELDS: usize = 16;
 
-/// Finds the end of a head in a buffer that grows, looking at each line once.
+/// Reads a head from a buffer that grows, and looks at each line once.
 #[derive(Default)]
 pub(crate) struct HeadReader {
-    /// Where the request line starts, behind empty lines.
+    /// Where the request line starts, after empty lines.
     start: usize,
-    /// Up to here line ends have been looked for.
+    /// Up to here the buffer was searched for line ends.
     scanned: usize,
     /// Where the line being scanned starts.
     line: usize,
@@ -31,15 +32,14 @@ pub(crate) struct HeadReader {
 }
 
 impl HeadReader {
-    /// Reads a head from the front of `buffer`, which holds all that came so
-    /// far, into `head`; what it says of the message and its length, or `None` if
-    /// more must come. The verdict is that on the shortest hopeless start, however
-    /// the bytes arrive.
+    /// Reads a head from the start of `buffer`, which holds all bytes so far, into `head`. Returns
+    /// the facts of the message and the length of the head, or `None` if more bytes must arrive.
+    /// The verdict is the one on the shortest hopeless start, however the bytes arrive.
     ///
-    /// A start is hopeless if it is malformed or over a limit, whatever follows. A method
-    /// that is not implemented is no such fault: the verdict on it waits for the rest of
-    /// the head, since a fault of Host is told first (RFC 9112 3.2). Until then the head
-    /// is bounded as any other: its method by `limits.target`, the whole by `limits.head`.
+    /// A start is hopeless if it is malformed or over a limit, whatever follows. A method that is
+    /// not implemented does not make a start hopeless: its verdict waits for the rest of the head,
+    /// because a fault of Host is reported first (RFC 9112 3.2). Until then the method is bounded
+    /// by `limits.target` and the head by `limits.head`.
     pub fn read(
         &mut self,
         buffer: &[u8],
@@ -67,7 +67,7 @@ impl HeadReader {
         Ok(Some((facts, end)))
     }
 
-    /// Finds the end of the request line, behind empty lines.
+    /// Finds the end of the request line, after empty lines.
     fn find_request_line(&mut self, buffer: &[u8], limits: &Limits) -> Result<bool, Reject> {
         for lf in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
             let lf = self.scanned + lf;
@@ -89,7 +89,7 @@ impl HeadReader {
         Ok(false)
     }
 
-    /// Finds the empty line behind the field lines.
+    /// Finds the empty line after the field lines.
     fn find_end(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<usize>, Reject> {
         let limit = self.start.saturating_add(limits.head);
         for lf in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
@@ -110,9 +110,9 @@ impl HeadReader {
     }
 }
 
-/// Whether what was refused is, as far as can be told, a HEAD request: its
-/// refusal has no body. No more may decide than what led to the verdict, or the
-/// answer would depend on how much has come behind it.
+/// Returns `true` if a refused head belongs, as far as can be told, to a HEAD request: its refusal
+/// has no body. The answer may depend only on bytes that led to the verdict, not on how many bytes
+/// have arrived after them.
 pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
     let mut rest = buffer;
     for _ in 0..EMPTY_LINES {
@@ -121,8 +121,10 @@ pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
     rest.starts_with(b"HEAD ")
 }
 
-/// A head that has come whole, is short and holds to the rules. Any other is
-/// looked at again, line by line, for what to say of it.
+/// A head that has arrived whole, is short and follows the rules. Any other head goes through the
+/// line-by-line reader, which knows the verdict. The fast path saves 462 of 3,889 instructions of a
+/// small request and 1,405 of 8,277 of a browser's (benches/replay, 2026-11). A property test holds
+/// both readers equal.
 struct FastHead<'h, 'b> {
     method: &'b [u8],
     target: &'b str,
@@ -139,7 +141,7 @@ impl<'h, 'b> FastHead<'h, 'b> {
         few: &'h mut [httparse::Header<'b>; FEW_FIELDS],
         limits: &Limits,
     ) -> Option<Self> {
-        // What is searched is bounded by what is allowed.
+        // The search is bounded by the limits.
         let find_space = |from: usize, most: usize| {
             let end = buffer.len().min((from + 1).saturating_add(most));
             buffer.get(from..end)?.iter().position(|&b| b == b' ').map(|at| from + at)
@@ -160,7 +162,7 @@ impl<'h, 'b> FastHead<'h, 'b> {
         if length > limits.head || lines.len() > limits.headers {
             return None;
         }
-        // httparse takes a bare LF for a line's end: each line must start behind CR LF.
+        // httparse accepts LF without CR as a line end, so each line must start after CR LF.
         let starts_well = |start: usize| buffer[..start].ends_with(b"\r\n");
         let mut starts = lines.iter().map(|line| offset(buffer, line.name.as_bytes()));
         let is_strict = starts.next() == Some(fields)
@@ -172,8 +174,8 @@ impl<'h, 'b> FastHead<'h, 'b> {
     }
 }
 
-/// Reads the request line, with its line end (RFC 9112 3). Returns the verdict on a
-/// method that is not implemented, which waits for the rest of the head.
+/// Reads the request line, including its line end (RFC 9112 3). Returns the verdict on a method
+/// that is not implemented, which waits for the rest of the head.
 fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Option<Reject>, Reject> {
     let (method, target, Some(version)) = line_parts(&line[..line.len() - 1], limits)? else {
         return Err(Reject::BadRequestLine);
@@ -190,7 +192,7 @@ fn request_line(line: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Op
     set_line(head, method, std::str::from_utf8(target).unwrap_or_default(), version)
 }
 
-/// Takes in what a request line consists of. Returns as [`request_line`] does.
+/// Stores the parts of a request line in `head`. Returns as [`request_line`] does.
 fn set_line(
     head: &mut HeadParts,
     method: &[u8],
@@ -202,7 +204,7 @@ fn set_line(
     if method == b"GET" {
         head.method = Method::GET;
     } else if method == b"CONNECT" {
-        // Its target has a form of its own (RFC 9112 3.2.3).
+        // The target of CONNECT has its own form (RFC 9112 3.2.3).
         return Ok(Some(Reject::Connect));
     } else if method.len() > LONGEST_METHOD {
         not_implemented = Some(Reject::LongMethod);
@@ -215,11 +217,11 @@ fn set_line(
     Ok(not_implemented)
 }
 
-/// Method, target, and what stands behind the space behind that.
+/// The method, the target, and the bytes after the space that ends the target.
 type LineParts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
 
-/// What has come of a request line, up to its CR. It need not be whole: a
-/// client that speaks another protocol, or has no end, is told at once.
+/// Splits what has arrived of a request line, up to its CR. The line may be incomplete: a client
+/// that speaks another protocol, or sends without end, is refused at once.
 fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reject> {
     if line == b"\r" {
         // The start of an empty line.
@@ -246,7 +248,7 @@ fn line_parts<'a>(line: &'a [u8], limits: &Limits) -> Result<LineParts<'a>, Reje
     Ok((&line[..method], &rest[..target], version))
 }
 
-/// Reads the field lines with the empty line behind them (RFC 9112 5).
+/// Reads the field lines and the empty line after them (RFC 9112 5).
 fn field_lines(text: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Facts, Reject> {
     let lines = memchr::memchr_iter(b'\n', text).count() - 1;
     if lines > limits.headers {
@@ -261,7 +263,7 @@ fn field_lines(text: &[u8], limits: &Limits, head: &mut HeadParts) -> Result<Fac
     }
 }
 
-/// Takes a field section in; what it says of the message.
+/// Stores a field section in `head`. Returns the facts that its fields state.
 fn set_fields(head: &mut HeadParts, text: &[u8], fields: &[httparse::Header<'_>]) -> Result<Facts, Reject> {
     let facts = Facts::of(fields.iter().map(|field| (field.name, field.value)), head.version, &head.target)?;
     let place = |part: &[u8]| {
@@ -270,13 +272,13 @@ fn set_fields(head: &mut HeadParts, text: &[u8], fields: &[httparse::Header<'_>]
         u32::try_from(start).unwrap_or(0)..u32::try_from(start + part.len()).unwrap_or(0)
     };
     let index = fields.iter().map(|field| match field.value {
-        // httparse hands out an empty value that lies elsewhere.
+        // httparse returns an empty value that lies outside `text`.
         [] => Field { name: place(field.name.as_bytes()), value: 0..0 },
         value => Field { name: place(field.name.as_bytes()), value: place(value) },
     });
     head.headers.assign(&text[..text.len() - 2], index);
     if let Some(authority) = head.target.authority() {
-        // The target's authority is the one that counts (RFC 9112 3.2.2).
+        // The authority of the target replaces Host (RFC 9112 3.2.2).
         if !head.headers.get("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)) {
             head.headers.insert("Host", authority).map_err(|_| Reject::BadTarget)?;
         }
@@ -284,7 +286,7 @@ fn set_fields(head: &mut HeadParts, text: &[u8], fields: &[httparse::Header<'_>]
     Ok(facts)
 }
 
-/// Where a part of `text` starts in it.
+/// Returns where `part` starts in `text`.
 fn offset(text: &[u8], part: &[u8]) -> usize {
     part.as_ptr() as usize - text.as_ptr() as usize
 }
@@ -395,7 +397,7 @@ mod tests {
     #[test]
     fn a_refused_head_is_known_by_no_more_than_was_judged() {
         assert!(asks_for_head(b"HEAD / HTTP/1.1\n") && asks_for_head(b"\r\n\r\nHEAD / HTTP/3.0\r\n"));
-        // Refused at the space, and at the fifth empty line: HEAD stands behind that.
+        // These are refused at the space and at the fifth empty line, before HEAD.
         assert!(!asks_for_head(b" HEAD / HTTP/1.1\r\n"));
         assert!(!asks_for_head(b"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\n"));
         assert!(!asks_for_head(b"HEADER / HTTP/1.1\r\n") && !asks_for_head(b""));

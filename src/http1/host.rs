@@ -4,8 +4,8 @@ use http::Version;
 
 use crate::error::Reject;
 
-/// Whether a request for that host is one for a server with these names. A name
-/// with a port stands for that port only, one without for any.
+/// Returns `true` if a server with these names answers for that host. A name with a port stands for
+/// that port only, one without a port for any.
 pub(crate) fn is_allowed(host: &[u8], names: &[String]) -> bool {
     let name = without_port(host);
     names.iter().any(|allowed| {
@@ -16,13 +16,13 @@ pub(crate) fn is_allowed(host: &[u8], names: &[String]) -> bool {
 
 fn without_port(host: &[u8]) -> &[u8] {
     match memchr::memrchr(b':', host) {
-        // A colon within brackets belongs to the address.
+        // A colon inside brackets belongs to the address.
         Some(colon) if memchr::memchr(b']', &host[colon..]).is_none() => &host[..colon],
         _ => host,
     }
 }
 
-/// `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2), or nothing.
+/// Returns `true` for `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2) or an empty value.
 pub(super) fn is_host(value: &[u8]) -> bool {
     if let [b'[', rest @ ..] = value {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
@@ -37,7 +37,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     let end = value.iter().position(|&b| !is_name_byte(b)).unwrap_or(value.len());
     match &value[end..] {
         [] => true,
-        // A port without a host names nothing.
+        // A port without a host is not a host.
         [b':', port @ ..] => end > 0 && is_port(port),
         _ => {
             let colon = memchr::memchr(b':', value).unwrap_or(value.len());
@@ -46,8 +46,8 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// Returns what is wrong with the Host of a field section that is not split into fields:
-/// one with too many of them.
+/// Returns the fault of Host in a field section that is not split into fields, because it has too
+/// many of them.
 pub(super) fn host_fault(section: &[u8], version: Version) -> Option<Reject> {
     let mut hosts = 0;
     for line in section.split(|&b| b == b'\n') {
@@ -69,7 +69,7 @@ fn is_port(text: &[u8]) -> bool {
 
 fn is_ip_literal(text: &[u8]) -> bool {
     match text {
-        // IPvFuture: no version is defined; the grammar is all there is.
+        // IPvFuture: no version is defined, so only the grammar is checked.
         [b'v' | b'V', rest @ ..] => {
             let Some(dot) = memchr::memchr(b'.', rest) else { return false };
             let (version, address) = (&rest[..dot], &rest[dot + 1..]);

@@ -1,9 +1,9 @@
-//! Trailer fields: which may be, and their end of a chunked body (RFC 9110 6.5).
+//! Trailer fields: which are allowed after a chunked body (RFC 9110 6.5).
 
 use crate::fields::{Headers, is_reserved};
 
-/// Returns `true` if a field may follow the body: not if it is needed for framing,
-/// routing, authentication or to understand the content (RFC 9110 6.5.1).
+/// Returns `true` if a field may be a trailer. Fields that are needed for framing, routing,
+/// authentication or to understand the content may not (RFC 9110 6.5.1).
 pub(crate) fn may_trail(name: &str) -> bool {
     const NEVER: &[&str] = &[
         "age",
@@ -33,13 +33,13 @@ pub(crate) fn may_trail(name: &str) -> bool {
         || ["if-", "proxy-", "access-control-"].iter().any(|prefix| name.starts_with(prefix)))
 }
 
-/// The fields of a received trailer section; those that may not be there are
-/// left out. The section was checked line by line as it was decoded.
+/// Returns the fields of a received trailer section, without those that may not be trailers. The
+/// decoder has checked the section line by line.
 pub(crate) fn received(section: &[u8]) -> Headers {
     Headers::parse(section).map_or_else(|_| Headers::new(), |fields| permitted(&fields))
 }
 
-/// Without the fields that may not be trailers.
+/// Returns the fields that may be trailers.
 pub(crate) fn permitted(fields: &Headers) -> Headers {
     let mut kept = Headers::new();
     for (name, value) in fields.iter().filter(|(name, _)| may_trail(name)) {

@@ -1,5 +1,5 @@
-//! The vocabulary: requests and responses, without their bodies' bytes and without how they
-//! look on the wire. No I/O, no clock, no threads.
+//! Requests and responses, as a program sees them: not how they look on the wire. No I/O, no clock,
+//! no threads.
 
 mod client;
 mod failure;

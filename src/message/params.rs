@@ -1,15 +1,15 @@
-//! Path parameters: what the `{names}` of a route's pattern stood for.
+//! Path parameters: the values of the `{names}` in a route's pattern.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters a route's pattern took out of the path, percent-decoded.
+/// The parameters that a route's pattern took from the path, percent-decoded.
 ///
-/// A client may send bytes that are not UTF-8 (`%FF`): they are U+FFFD in the
-/// values that are text, so that two values may look the same, and
-/// [`get_bytes`](Self::get_bytes) has them as they are.
+/// A client may send bytes that are not UTF-8 (`%FF`). The text of a value has U+FFFD in their
+/// place, so two different values may look the same. [`get_bytes`](Self::get_bytes) returns the
+/// bytes.
 ///
 /// ```
 /// use transom::{Request, Response, Router};
@@ -22,17 +22,17 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     names: Option<Arc<[Box<str>]>>,
-    /// The values, one after the other.
+    /// The values, joined.
     text: String,
-    /// Where each of them ends.
+    /// The end of each value.
     ends: Vec<usize>,
-    /// Of those that are not UTF-8, which it is, and its bytes.
+    /// The index and the bytes of each value that is not UTF-8.
     foreign: Vec<(usize, Vec<u8>)>,
 }
 
 impl Params {
-    /// Pairs a pattern's names with the values matched, in the pattern's order, in
-    /// place of what there is.
+    /// Replaces the parameters with a pattern's names and the values that matched, in the pattern's
+    /// order.
     pub(crate) fn assign<'a>(&mut self, names: &Arc<[Box<str>]>, values: impl Iterator<Item = &'a str>) {
         self.clear();
         self.names = Some(Arc::clone(names));
@@ -56,33 +56,17 @@ impl Params {
         }
     }
 
-    /// The value of that parameter, decoded; bytes that are not UTF-8 are U+FFFD.
-    ///
-    /// ```
-    /// # let params = transom::Params::default();
-    /// assert_eq!(params.get("id"), None);
-    /// ```
+    /// Returns the value of that parameter, decoded. Bytes that are not UTF-8 are U+FFFD.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// The value of that parameter, decoded, byte for byte.
-    ///
-    /// ```
-    /// # let params = transom::Params::default();
-    /// assert_eq!(params.get_bytes("id"), None);
-    /// ```
+    /// Returns the value of that parameter, decoded, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.iter_bytes().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// Names and values in the order of the pattern; bytes that are not UTF-8
-    /// are U+FFFD.
-    ///
-    /// ```
-    /// # let params = transom::Params::default();
-    /// assert_eq!(params.iter().count(), 0);
-    /// ```
+    /// Returns names and values in the order of the pattern. Bytes that are not UTF-8 are U+FFFD.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = self.names.as_deref().unwrap_or_default();
         let starts = [0].into_iter().chain(self.ends.iter().copied());
@@ -90,12 +74,7 @@ impl Params {
         names.iter().map(AsRef::as_ref).zip(values)
     }
 
-    /// Names and values in the order of the pattern, byte for byte.
-    ///
-    /// ```
-    /// # let params = transom::Params::default();
-    /// assert_eq!(params.iter_bytes().count(), 0);
-    /// ```
+    /// Returns names and values in the order of the pattern, as bytes.
     pub fn iter_bytes(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.iter().enumerate().map(|(index, (name, text))| {
             let foreign = self.foreign.iter().find(|(of, _)| *of == index);

@@ -1,5 +1,5 @@
-//! Reason phrases: the few words beside a status code (RFC 9110 15, and the IANA registry of
-//! status codes).
+//! Reason phrases: the words after a status code (RFC 9110 15, and the IANA registry of status
+//! codes).
 
 use http::StatusCode;
 
@@ -18,7 +18,7 @@ pub(crate) fn reason(status: StatusCode) -> &'static str {
 mod tests {
     use super::*;
 
-    /// The registry of 2025-09-15, but for what is unused, temporary or obsolete.
+    /// The registry of 2025-09-15, without the unused, temporary and obsolete entries.
     const REGISTERED: &[(u16, &str)] = &[
         (100, "Continue"),
         (101, "Switching Protocols"),

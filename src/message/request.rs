@@ -1,4 +1,4 @@
-//! A request, as a handler gets it.
+//! A request, as a handler receives it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +13,11 @@ use crate::body::Body;
 use crate::error::{Gone, Reject};
 use crate::fields::{Headers, unsent};
 
-/// A request: head, path parameters, body, and who sent it.
+/// A request: head, path parameters, body, and the client's address.
 ///
-/// By default the body is whole when the handler runs, and
-/// [`bytes`](Self::bytes) borrows it. A route that asks for a stream
-/// ([`Route::streaming`](crate::Route::streaming)) gets it in chunks, from
-/// [`body_mut`](Self::body_mut).
+/// By default the whole body has arrived when the handler runs, and [`bytes`](Self::bytes) borrows
+/// it. On a streaming route ([`Route::streaming`](crate::Route::streaming)) the handler reads it in
+/// chunks from [`body_mut`](Self::body_mut).
 ///
 /// ```
 /// use transom::{Request, Response, Router};
@@ -31,7 +30,7 @@ use crate::fields::{Headers, unsent};
 pub struct Request {
     pub(crate) head: RequestHead,
     pub(crate) client: Arc<Client>,
-    /// Its number among the connection's exchanges.
+    /// The number of the request's exchange on its connection.
     pub(crate) exchange: u32,
     pub(crate) body: Body,
 }
@@ -63,139 +62,64 @@ impl Request {
         Ok(Self { head, client, exchange: 0, body: Body::empty() })
     }
 
-    /// The method (RFC 9110 9); case counts.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.method(), "GET");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the method (RFC 9110 9). Case matters.
     pub fn method(&self) -> &Method {
         &self.head.method
     }
 
-    /// The request target.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.target().as_str(), "/a%20b?x=1");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the request target.
     pub fn target(&self) -> &Target {
         &self.head.target
     }
 
-    /// The path without the query, still percent-encoded ([`Target`]).
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.path(), "/a%20b");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the path without the query, still percent-encoded ([`Target`]).
     pub fn path(&self) -> &str {
         self.head.target.path()
     }
 
-    /// The query: what follows the `?`, still percent-encoded.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.query(), Some("x=1"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the part of the target after the `?`, still percent-encoded.
     pub fn query(&self) -> Option<&str> {
         self.head.target.query()
     }
 
-    /// HTTP/1.1 or HTTP/1.0.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.version(), transom::Version::HTTP_11);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns HTTP/1.1 or HTTP/1.0.
     pub fn version(&self) -> Version {
         self.head.version
     }
 
-    /// The header fields in the order they came.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.headers().len(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the header fields, in the order in which they arrived.
     pub fn headers(&self) -> &Headers {
         &self.head.headers
     }
 
-    /// The header fields, to change, in a request made by hand.
-    ///
-    /// ```
-    /// let mut req = transom::Request::new(transom::Method::GET, "/")?;
-    /// req.headers_mut().append("accept", "text/html")?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the header fields of a request made by hand, to change them.
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.head.headers
     }
 
-    /// The first header field of that name, if its value is UTF-8.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.header("HOST"), Some("example.org"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the first value of that header field, or `None` if there is none or it is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)
     }
 
-    /// The host (and port) the client aimed at: the target's authority, or
-    /// the Host field (RFC 9112 3.2.2).
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.host(), Some("example.org"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the host (and port) that the client addressed: the target's authority, or the Host
+    /// field (RFC 9112 3.2.2).
     pub fn host(&self) -> Option<&str> {
         self.head.target.authority().or_else(|| self.header("host"))
     }
 
-    /// All path parameters.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.params().get("id"), None);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns all path parameters.
     pub fn params(&self) -> &Params {
         &self.head.params
     }
 
-    /// The path parameter of that name, percent-decoded; bytes that are not
-    /// UTF-8 are U+FFFD, and [`Params::get_bytes`] has them as they are.
-    ///
-    /// ```
-    /// use transom::{Request, Response, Router};
-    /// Router::new().get("/users/{id}", async |req: Request| Response::text(req.param("id")));
-    /// ```
+    /// Returns the path parameter of that name, percent-decoded. Bytes that are not UTF-8 are
+    /// U+FFFD; [`Params::get_bytes`] returns the bytes.
     ///
     /// # Panics
-    /// If the route's pattern has no such name: a mistake in the program,
-    /// which no request can bring about. In a handler a panic becomes a 500
-    /// and a log line. [`params`](Self::params) has a `get` that returns an
-    /// `Option`.
+    /// If the route's pattern has no such name. This is a mistake in the program; no request can
+    /// cause it. In a handler a panic becomes a 500 and a log line. [`params`](Self::params) has a
+    /// `get` that returns an `Option`.
     #[track_caller]
     pub fn param(&self, name: &str) -> &str {
         match self.head.params.get(name) {
@@ -204,58 +128,30 @@ impl Request {
         }
     }
 
-    /// The whole body; empty if the route streams it.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.bytes(), b"");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the whole body. Empty if the route streams it.
     pub fn bytes(&self) -> &[u8] {
         self.body.as_bytes().unwrap_or_default()
     }
 
-    /// The body, to read from in a route that streams.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert!(smol::block_on(req.body_mut().chunk()).is_none());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the body, to read its chunks on a streaming route.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
 
-    /// The body, for keeps.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert!(req.into_body().is_empty());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the body and drops the rest of the request.
     pub fn into_body(self) -> Body {
         self.body
     }
 
-    /// Who sent it.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert_eq!(req.peer(), transom::Peer::Unknown);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the address of the client.
     pub fn peer(&self) -> Peer {
         self.client.peer
     }
 
-    /// Sends `103 Early Hints` with these fields, for example links to what the
-    /// client may fetch meanwhile (RFC 8297). Not to HTTP/1.0, which knows no
-    /// interim answers. Fields that frame a message or speak of one connection are
-    /// left out, with a warning in the log.
+    /// Sends `103 Early Hints` with these fields, such as links to resources that the client can
+    /// fetch meanwhile (RFC 8297). An HTTP/1.0 client does not understand interim responses and
+    /// gets none. Fields that frame a message or concern one connection are left out, with a
+    /// warning in the log.
     ///
     /// ```
     /// use transom::{Headers, Request, Router};
@@ -280,15 +176,8 @@ impl Request {
 
     /// Returns `true` if the client has closed its sending side, or the connection is broken.
     ///
-    /// A client that only half-closed (`shutdown(SHUT_WR)`) looks the same and
-    /// still reads the answer, so an answer is sent all the same.
-    ///
-    /// ```
-    /// # let mut req = transom::Request::new(transom::Method::GET, "/a%20b?x=1")?;
-    /// # req.headers_mut().append("host", "example.org")?;
-    /// assert!(!req.is_client_gone());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// A client that only half-closed its connection (`shutdown(SHUT_WR)`) looks the same and still
+    /// reads, so the response is sent in either case.
     pub fn is_client_gone(&self) -> bool {
         self.client.is_gone()
     }

@@ -1,4 +1,4 @@
-//! A response, as a handler gives it.
+//! A response, as a handler returns it.
 
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -11,101 +11,86 @@ use crate::fields::{Headers, InvalidHeader};
 
 /// A response: status, header fields, body.
 ///
-/// The connection adds Date, unless the handler set one, and the fields that frame the
-/// message or speak of the connection. Of those a handler may set Content-Length, to a
-/// length that the body then has; `Connection: close`; Trailer, if trailers follow; and
-/// Upgrade in a 426. [`check_headers`](Self::check_headers) says which fields will not be
-/// sent; the log does too, when the response is sent.
+/// The server adds Date, unless the handler set it, and the fields that frame the message or
+/// concern the connection. Of those a handler may set Content-Length, if the body then has that
+/// length; `Connection: close`; Trailer, if trailers follow; and Upgrade in a 426.
+/// [`check_headers`](Self::check_headers) reports a field that will not be sent. The log reports
+/// each when the response is sent.
 ///
 /// ```
 /// use transom::{Response, StatusCode};
 ///
-/// let response = Response::text("no such user\n").status(StatusCode::NOT_FOUND).header("x-reason", "deleted");
+/// let response =
+///     Response::text("no such user\n").status(StatusCode::NOT_FOUND).header("x-reason", "deleted");
+/// assert_eq!(response.status_code(), 404);
 /// assert_eq!(response.headers().get("content-type"), Some("text/plain; charset=utf-8"));
+/// assert_eq!(response.body_ref().as_bytes(), Some(&b"no such user\n"[..]));
+///
+/// Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
+/// Response::new(StatusCode::NO_CONTENT);
 /// ```
 #[derive(Debug)]
 pub struct Response {
     pub(crate) status: StatusCode,
-    /// The content type comes from the constructor, and not from the handler by name.
+    /// True if the content type comes from a constructor, not from the handler by name.
     pub(crate) has_default_type: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
-    /// What few responses have, on the heap: a response is moved often.
+    /// The parts that few responses have, on the heap because responses are moved often.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-/// What makes a response more than status, fields and body.
+/// The parts that few responses have.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
-    /// The first field that cannot be sent.
+    /// The first field that is not valid.
     pub fault: Option<InvalidHeader>,
     pub upgrade: Option<Box<Upgrade>>,
-    /// Why the request is refused, if it is: the host is told when this is sent.
+    /// The reason, if the request is refused. `on_refusal` is told when this response is sent.
     pub refusal: Option<Reject>,
-    /// What went wrong when this was made: logged when this is sent, or dropped.
+    /// The failure that made this response. It is logged when the response is sent or dropped.
     pub failure: Option<Failure>,
 }
 
 impl Response {
-    /// A response of that status, without fields or body.
-    ///
-    /// ```
-    /// use transom::{Response, StatusCode};
-    /// assert_eq!(Response::new(StatusCode::NO_CONTENT).status_code(), 204);
-    /// ```
+    /// Returns a response of that status, without fields or body.
     pub const fn new(status: StatusCode) -> Self {
         Self { status, has_default_type: false, headers: Headers::new(), body: Body::empty(), extra: None }
     }
 
-    /// What few responses have, made if it is not there.
+    /// Returns the parts that few responses have, and makes them if there are none.
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
 
-    /// The protocol that the connection leaves HTTP for, and what follows then.
+    /// Returns the protocol for which the connection leaves HTTP, and the function that then runs.
     pub(crate) fn upgrade_to(&self) -> Option<&Upgrade> {
         self.extra.as_ref()?.upgrade.as_deref()
     }
 
-    /// The answer to a request whose handler failed: a 500, and a line for the log.
+    /// Returns the response for a handler that failed: a 500, and a line for the log.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         let mut response = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
         response.extra().failure = Some(Failure::new(why.into()));
         response
     }
 
-    /// 200 with a text, `text/plain; charset=utf-8`.
-    ///
-    /// ```
-    /// assert_eq!(transom::Response::text("hello").body_ref().len(), Some(5));
-    /// ```
+    /// Returns a 200 with a text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Self {
         Self::typed("text/plain; charset=utf-8", text.into().into())
     }
 
-    /// 200 with a page, `text/html; charset=utf-8`.
-    ///
-    /// ```
-    /// transom::Response::html("<h1>hello</h1>");
-    /// ```
+    /// Returns a 200 with a page, as `text/html; charset=utf-8`.
     pub fn html(page: impl Into<String>) -> Self {
         Self::typed("text/html; charset=utf-8", page.into().into())
     }
 
-    /// 200 with a text that is JSON already, `application/json`.
-    ///
-    /// ```
-    /// transom::Response::json(r#"{"id": 1}"#);
-    /// ```
+    /// Returns a 200 with a text that is JSON already, as `application/json`.
     pub fn json(text: impl Into<String>) -> Self {
         Self::typed("application/json", text.into().into())
     }
 
-    /// 200 with a body of that content type.
-    ///
-    /// ```
-    /// transom::Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
-    /// ```
+    /// Returns a 200 with a body of that content type.
     pub fn bytes(content_type: impl AsRef<str>, body: impl Into<Body>) -> Self {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
@@ -113,12 +98,7 @@ impl Response {
         Self { status: StatusCode::OK, has_default_type: true, headers, body: body.into(), extra }
     }
 
-    /// 200 with a body that comes in chunks.
-    ///
-    /// ```
-    /// use futures_lite::{StreamExt, stream};
-    /// transom::Response::stream("text/plain", stream::iter(["a", "bb"]).map(|chunk| Ok(chunk.into())));
-    /// ```
+    /// Returns a 200 with a body that comes in chunks.
     pub fn stream(
         content_type: impl AsRef<str>,
         chunks: impl futures_lite::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
@@ -132,9 +112,9 @@ impl Response {
         Self { status: StatusCode::OK, has_default_type: true, headers, body, extra: None }
     }
 
-    /// 101: leaves HTTP for that protocol (RFC 9110 7.8) and runs `then` with the
-    /// connection. The request must have asked for the protocol in its Upgrade
-    /// field; if it did not, the client gets a 500 and the log says why.
+    /// Returns a 101 that leaves HTTP for that protocol (RFC 9110 7.8) and calls `then` with the
+    /// connection. The request must list the protocol in its Upgrade field. Otherwise the client
+    /// gets a 500 and the log says why.
     ///
     /// ```
     /// use futures_lite::AsyncWriteExt;
@@ -158,36 +138,30 @@ impl Response {
         response
     }
 
-    /// A short, plain answer that says no more than its status does.
+    /// Returns a short text response that holds only its status.
     #[doc(hidden)]
     pub fn plain(status: StatusCode) -> Self {
         Self::text(format!("{} {}\n", status.as_str(), reason(status))).status(status)
     }
 
-    /// Another status. What is no final status, 200 to 599, cannot be sent: the client gets
+    /// Sets the status. Only a final status, 200 to 599, can be sent. For any other the client gets
     /// a 500 and the log says why.
     ///
-    /// With 204, 205 and 304, a content type that a constructor set is not sent, nor with
-    /// 304 a Content-Encoding, Content-Language or Content-Range: they would describe a body
-    /// that is not there (RFC 9110 15.4.5).
-    ///
-    /// ```
-    /// use transom::{Response, StatusCode};
-    /// assert_eq!(Response::text("made").status(StatusCode::CREATED).status_code(), 201);
-    /// ```
+    /// With 204, 205 and 304, a content type from a constructor is not sent. With 304, neither are
+    /// Content-Encoding, Content-Language and Content-Range: they would describe a body that is not
+    /// there (RFC 9110 15.4.5).
     #[must_use]
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Sets a header field, in place of those of that name. Set-Cookie is added to those
-    /// already there, as each cookie has a line of its own (RFC 6265 3).
+    /// Sets a header field and removes the others of that name. Set-Cookie is added to those
+    /// already there, since each cookie has its own line (RFC 6265 3).
     ///
-    /// A name or value that may not stand in a header is kept as a
-    /// [`fault`](Self::fault): the client then gets a 500 and the log says
-    /// why, and nothing of the response reaches the wire. Where that is not
-    /// wanted, [`headers_mut`](Self::headers_mut) tells at once.
+    /// An invalid name or value is kept as a [`fault`](Self::fault): the client then gets a 500,
+    /// the log says why, and nothing of the response is sent. [`headers_mut`](Self::headers_mut)
+    /// reports the error at once instead.
     ///
     /// ```
     /// use transom::Response;
@@ -206,8 +180,8 @@ impl Response {
         self.keep_fault(set)
     }
 
-    /// Adds a header field to those already there, of that name too: for fields whose
-    /// values are a list (RFC 9110 5.3). Faults are kept as by [`header`](Self::header).
+    /// Adds a header field and keeps the others of that name, for fields whose value is a list (RFC
+    /// 9110 5.3). Faults are kept as by [`header`](Self::header).
     ///
     /// ```
     /// use transom::Response;
@@ -234,52 +208,32 @@ impl Response {
         self
     }
 
-    /// Another body; fields stay.
-    ///
-    /// ```
-    /// transom::Response::text("a").body("b");
-    /// ```
+    /// Sets the body and keeps the fields.
     #[must_use]
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// The status.
-    ///
-    /// ```
-    /// assert_eq!(transom::Response::text("").status_code(), transom::StatusCode::OK);
-    /// ```
+    /// Returns the status.
     pub fn status_code(&self) -> StatusCode {
         self.status
     }
 
-    /// The header fields.
-    ///
-    /// ```
-    /// assert_eq!(transom::Response::json("{}").headers().get("content-type"), Some("application/json"));
-    /// ```
+    /// Returns the header fields.
     pub fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// The header fields, to change.
-    ///
-    /// ```
-    /// let mut response = transom::Response::text("");
-    /// response.headers_mut().append("set-cookie", "a=1")?;
-    /// response.headers_mut().append("set-cookie", "b=2")?;
-    /// # Ok::<(), transom::InvalidHeader>(())
-    /// ```
+    /// Returns the header fields, to change them.
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
     }
 
-    /// Says which header field will not be sent as it was set, if there is one: TE,
-    /// Keep-Alive, Proxy-Connection and Transfer-Encoding; Trailer without trailers;
-    /// Upgrade but in a 426; a Connection that asks for more than `close`; a
-    /// Content-Length that is no number, or in a 204. Without this check such fields are
-    /// left out, and the log says so.
+    /// Checks for a header field that will not be sent as it was set: TE, Keep-Alive,
+    /// Proxy-Connection and Transfer-Encoding; Trailer without trailers; Upgrade except in a 426; a
+    /// Connection that asks for more than `close`; a Content-Length that is not a number, or in a
+    /// 204. Without this check such fields are left out, and the log says so.
     ///
     /// ```
     /// use transom::Response;
@@ -292,7 +246,7 @@ impl Response {
     /// ```
     ///
     /// # Errors
-    /// The first such field.
+    /// Returns the error for the first such field.
     pub fn check_headers(&self) -> Result<(), InvalidHeader> {
         let is_open = self.body.len().is_none() && !self.headers.contains("content-length");
         self.unsent(is_open && self.body.has_trailers()).next().map_or(Ok(()), Err)
@@ -304,35 +258,23 @@ impl Response {
         unsent(self.status, &self.headers, protocol, trailers_follow)
     }
 
-    /// The body.
-    ///
-    /// ```
-    /// assert_eq!(transom::Response::text("abc").body_ref().as_bytes(), Some(&b"abc"[..]));
-    /// ```
+    /// Returns the body.
     pub fn body_ref(&self) -> &Body {
         &self.body
     }
 
-    /// The body, for keeps.
-    ///
-    /// ```
-    /// assert_eq!(transom::Response::text("abc").into_body().len(), Some(3));
-    /// ```
+    /// Returns the body and drops the rest of the response.
     pub fn into_body(self) -> Body {
         self.body
     }
 
-    /// The first header field that was refused by [`header`](Self::header).
-    ///
-    /// ```
-    /// assert!(transom::Response::text("").header("bad name", "").fault().is_some());
-    /// ```
+    /// Returns the first header field that [`header`](Self::header) refused.
     pub fn fault(&self) -> Option<&InvalidHeader> {
         self.extra.as_ref()?.fault.as_ref()
     }
 }
 
-/// What a handler may return.
+/// Conversion into a response, for the values that a handler may return.
 ///
 /// ```
 /// use transom::{IntoResponse, Request, Response, Router, StatusCode};
@@ -359,7 +301,7 @@ impl Response {
     note = "a `Result` has an `HttpError` for its error: use `?` on errors, `.or_status(status, \"why\")?` to choose a status, and `HttpError::respond(response)` for everything else"
 )]
 pub trait IntoResponse {
-    /// Makes the response.
+    /// Converts the value into a response.
     fn into_response(self) -> Response;
 }
 
@@ -375,8 +317,8 @@ impl IntoResponse for StatusCode {
     }
 }
 
-/// The answer to a refused request, of which [`Server::on_refusal`](crate::Server::on_refusal)
-/// is told. A 503 says with Retry-After that the client may come again.
+/// The response to a refused request. [`Server::on_refusal`](crate::Server::on_refusal) is told of
+/// each. A 503 carries Retry-After: the client may try again.
 ///
 /// ```
 /// use transom::{IntoResponse, Reject};
@@ -386,7 +328,7 @@ impl IntoResponse for StatusCode {
 impl IntoResponse for Reject {
     fn into_response(self) -> Response {
         let mut response = match self.status() {
-            // An overload is the server's affair: its cause is for the host to know.
+            // An overload is not the client's concern, so its cause is not sent.
             status @ StatusCode::SERVICE_UNAVAILABLE => Response::plain(status).header("retry-after", "1"),
             status => {
                 let text = format!("{} {}: {self}\n", status.as_str(), reason(status));

@@ -1,21 +1,26 @@
-//! The request target (RFC 9112 3.2): what the request is aimed at.
+//! The request target (RFC 9112 3.2).
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 
-/// A request target, with its parts.
+/// A request target: path, query, and authority if it has one.
 ///
-/// A target is ASCII. Characters beyond it, which RFC 3986 does not let into a URI and
-/// which some clients send all the same, are kept as their percent-encoding, so that
-/// everybody who looks at the target sees one form of it.
+/// A target is ASCII. RFC 3986 does not allow other characters in a URI, but some clients send
+/// them. They are kept percent-encoded, so that all parts of a program see the target in one form.
 ///
 /// ```
-/// let target = transom::Target::parse("/a%20b?x=1").unwrap();
-/// assert_eq!(target.path(), "/a%20b");
-/// assert_eq!(target.query(), Some("x=1"));
-/// assert_eq!(transom::Target::parse("/caf\u{e9}").unwrap().path(), "/caf%C3%A9");
+/// use transom::Target;
+///
+/// let target = Target::parse("/a%20b?x=1").unwrap();
+/// assert_eq!((target.path(), target.query(), target.authority()), ("/a%20b", Some("x=1"), None));
+///
+/// let target = Target::parse("http://example.org:8080").unwrap();
+/// assert_eq!((target.path(), target.authority()), ("/", Some("example.org:8080")));
+///
+/// assert_eq!(Target::parse("/caf\u{e9}").unwrap().as_str(), "/caf%C3%A9");
+/// assert!(Target::parse("example.org").is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
@@ -23,36 +28,28 @@ pub struct Target {
     parts: Parts,
 }
 
-/// What lies where in a target.
+/// The positions of a target's parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Parts {
     authority: Range<u32>,
     path: Range<u32>,
-    /// There is a percent sign somewhere.
+    /// True if the target holds a percent sign.
     escaped: bool,
-    /// There is a byte beyond ASCII somewhere.
+    /// True if the target holds a byte that is not ASCII.
     foreign: bool,
 }
 
 impl Target {
-    /// Reads a target in origin-form (`/path?query`), absolute-form
-    /// (`http://host/path`) or asterisk-form (`*`). Authority-form belongs to
-    /// CONNECT, which an origin server refuses.
-    ///
-    /// ```
-    /// use transom::Target;
-    /// assert_eq!(Target::parse("http://example.org").unwrap().path(), "/");
-    /// assert_eq!(Target::parse("*").unwrap().path(), "*");
-    /// assert!(Target::parse("example.org").is_none());
-    /// assert!(Target::parse("/a b").is_none());
-    /// ```
+    /// Parses a target in origin-form (`/path?query`), absolute-form (`http://host/path`) or
+    /// asterisk-form (`*`). Returns `None` for anything else. Authority-form belongs to CONNECT,
+    /// which an origin server refuses.
     pub fn parse(text: &str) -> Option<Self> {
         let mut target = Self::default();
         target.assign(text).then_some(target)
     }
 
-    /// Reads a target, in place of what there is. If it is none, nothing of what
-    /// this one says counts.
+    /// Replaces the target with another. Returns `false` if `text` is not a target; the contents
+    /// are then meaningless.
     pub(crate) fn assign(&mut self, text: &str) -> bool {
         if !self.parts.read(text.as_bytes()) {
             return false;
@@ -65,8 +62,8 @@ impl Target {
         true
     }
 
-    /// Reads a target with characters beyond ASCII. They may stand in path and query
-    /// only: the authority names a host, which has an encoding of its own.
+    /// Replaces the target with one that holds characters beyond ASCII. These are allowed in path
+    /// and query only: the authority names a host, which has its own encoding.
     #[cold]
     fn assign_encoded(&mut self, text: &str) -> bool {
         let authority = &self.parts.authority;
@@ -82,20 +79,13 @@ impl Target {
         self.parts = Parts::default();
     }
 
-    /// The whole target, as sent but for what is not ASCII, which is percent-encoded.
-    ///
-    /// ```
-    /// assert_eq!(transom::Target::parse("/a?b").unwrap().as_str(), "/a?b");
-    /// ```
+    /// Returns the whole target as it was sent, except that characters beyond ASCII are
+    /// percent-encoded.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The path, percent-encoding and all; `/` for an absolute-form without one.
-    ///
-    /// ```
-    /// assert_eq!(transom::Target::parse("http://h/a%2Fb?c").unwrap().path(), "/a%2Fb");
-    /// ```
+    /// Returns the path, still percent-encoded. For an absolute-form without a path: `/`.
     pub fn path(&self) -> &str {
         match &self.text[self.parts.path.start as usize..self.parts.path.end as usize] {
             "" => "/",
@@ -103,31 +93,20 @@ impl Target {
         }
     }
 
-    /// The query: what follows the first `?`, percent-encoding and all.
-    ///
-    /// ```
-    /// assert_eq!(transom::Target::parse("/a?").unwrap().query(), Some(""));
-    /// assert_eq!(transom::Target::parse("/a").unwrap().query(), None);
-    /// ```
+    /// Returns the part after the first `?`, still percent-encoded.
     pub fn query(&self) -> Option<&str> {
         self.text[self.parts.path.end as usize..].strip_prefix('?')
     }
 
-    /// Host and port of an absolute-form target.
-    ///
-    /// ```
-    /// assert_eq!(transom::Target::parse("http://h:8080/").unwrap().authority(), Some("h:8080"));
-    /// assert_eq!(transom::Target::parse("/").unwrap().authority(), None);
-    /// ```
+    /// Returns the host and port of an absolute-form target.
     pub fn authority(&self) -> Option<&str> {
         let range = self.parts.authority.start as usize..self.parts.authority.end as usize;
         (!range.is_empty()).then(|| &self.text[range])
     }
 
-    /// The path in the form routes are matched in: escapes decoded, but `%2F`
-    /// and `%25` left, so that a slash inside a segment does not split it and
-    /// decoding the rest later is unambiguous. Escapes that are not UTF-8 are
-    /// left too.
+    /// Returns the path in the form that routes match: decoded, except `%2F` and `%25`. So an
+    /// escaped slash does not split a segment, and decoding the rest later is unambiguous. Escapes
+    /// that are not UTF-8 stay too.
     #[inline]
     pub(crate) fn routing_path(&self) -> Cow<'_, str> {
         let path = self.path();
@@ -135,7 +114,7 @@ impl Target {
     }
 }
 
-/// A path with its escapes decoded, but `%2F` and `%25`.
+/// Decodes the escapes of a path, except `%2F` and `%25`.
 fn decoded(path: &str) -> String {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -148,7 +127,7 @@ fn decoded(path: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|error| escape_again(error.as_bytes()))
 }
 
-/// Text out of decoded bytes; those that are not UTF-8 are escaped again.
+/// Makes text of decoded bytes. Bytes that are not UTF-8 are escaped again.
 #[cold]
 fn escape_again(decoded: &[u8]) -> String {
     let mut text = String::with_capacity(decoded.len());
@@ -160,7 +139,7 @@ fn escape_again(decoded: &[u8]) -> String {
 }
 
 impl Parts {
-    /// Reads a target; `false` if it is none.
+    /// Reads the positions of the parts. Returns `false` if `text` is not a target.
     fn read(&mut self, text: &[u8]) -> bool {
         let kinds = text.iter().fold(0, |kinds, &byte| kinds | BYTE_KINDS[byte as usize]);
         if kinds & FORBIDDEN != 0 {
@@ -184,7 +163,7 @@ impl Parts {
     }
 }
 
-/// Where the authority of an absolute-form lies.
+/// Returns the position of the authority in an absolute-form.
 #[cold]
 fn authority(text: &[u8]) -> Option<Range<usize>> {
     let start = scheme_end(text)?;
@@ -193,13 +172,13 @@ fn authority(text: &[u8]) -> Option<Range<usize>> {
     (length > 0 && !rest[..length].contains(&b'@')).then_some(start..start + length)
 }
 
-/// The first `%2F` or `%25`.
+/// Returns the position of the first `%2F` or `%25`.
 fn find_reserved(text: &str) -> Option<usize> {
     memchr::memchr_iter(b'%', text.as_bytes())
         .find(|&at| matches!(text.as_bytes().get(at + 1..at + 3), Some(b"2F" | b"2f" | b"25")))
 }
 
-/// Where the authority starts, if the text starts with `http://` or `https://`.
+/// Returns where the authority starts, if the text starts with `http://` or `https://`.
 fn scheme_end(text: &[u8]) -> Option<usize> {
     let schemes = [&b"http://"[..], b"https://"];
     let starts =
@@ -207,15 +186,15 @@ fn scheme_end(text: &[u8]) -> Option<usize> {
     schemes.iter().find(starts).map(|scheme| scheme.len())
 }
 
-// The bytes of a target that are not plain, a bit for each kind: what kinds there are is
-// known after one look at each byte.
+// Kinds of bytes in a target, one bit each. One pass over the target gathers all kinds, without a
+// branch for each byte.
 const PERCENT: u8 = 1;
 const FOREIGN: u8 = 2;
 const QUESTION: u8 = 4;
 const FORBIDDEN: u8 = 8;
 
-/// Visible ASCII but `#`, which never is part of a target. Bytes above 0x7f are those of
-/// UTF-8, as a target is read from a `str`.
+/// The kind of each byte. A target holds visible ASCII except `#`. Bytes above 0x7f are UTF-8,
+/// because a target is read from a `str`.
 static BYTE_KINDS: [u8; 256] = {
     let mut table = [FORBIDDEN; 256];
     let mut b = 0x21;

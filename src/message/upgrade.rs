@@ -1,4 +1,4 @@
-//! Leaving HTTP: what a 101 response hands the connection to (RFC 9110 7.8).
+//! A connection that has left HTTP after a 101 response (RFC 9110 7.8).
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,10 @@ use futures_lite::{AsyncRead, AsyncWrite};
 /// A connection that no longer speaks HTTP; see
 /// [`Response::upgrade`](super::Response::upgrade).
 ///
-/// Reading begins with what the client sent behind its request, and has no deadline: such
-/// a connection may be quiet. A peer must take what is written at the least rate of
+/// Reading begins with the bytes that the client sent after its request. A read has no deadline,
+/// because such a connection may be quiet. The peer must take what is written at the least rate
 /// [`Limits::write_rate`](crate::Limits::write_rate): after
-/// [`Timeouts::write`](crate::Timeouts::write) of waiting a write is `TimedOut`. A stop
+/// [`Timeouts::write`](crate::Timeouts::write) of waiting, a write fails with `TimedOut`. A stop
 /// cuts the connection at its deadline.
 pub struct Upgraded {
     stream: Box<dyn ByteStream>,
@@ -21,21 +21,21 @@ pub struct Upgraded {
     taken: usize,
 }
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What runs once the 101 is out.
+/// The function that runs once the 101 is sent, and the protocol it speaks.
 pub(crate) struct Upgrade {
     pub protocol: String,
     pub run: Box<dyn FnOnce(Upgraded) -> Task + Send>,
 }
 
 impl Upgraded {
-    /// `early` is what was read of the stream already.
+    /// Returns an upgraded connection. `early` holds bytes that were read from the stream already.
     pub(crate) fn new(stream: Box<dyn ByteStream>, early: Vec<u8>) -> Self {
         Self { stream, early, taken: 0 }
     }
