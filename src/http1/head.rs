@@ -54,6 +54,16 @@ impl HeadReader {
             let section = &buffer[fast.fields..fast.length];
             return Ok(Some((set_fields(head, section, fast.lines)?, fast.length)));
         }
+        self.read_lines(buffer, limits, head)
+    }
+
+    /// Reads a head line by line. Returns as [`read`](Self::read) does, for any head.
+    fn read_lines(
+        &mut self,
+        buffer: &[u8],
+        limits: &Limits,
+        head: &mut HeadParts,
+    ) -> Result<Option<(Facts, usize)>, Reject> {
         if self.fields == 0 && !self.find_request_line(buffer, limits)? {
             return line_parts(&buffer[self.start..], limits).map(|_| None);
         }
@@ -483,5 +493,123 @@ mod tests {
     fn rfc9112_3_2_2_the_targets_authority_is_the_host() {
         let (head, _) = read(b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.headers.get_all("host").collect::<Vec<_>>(), [b"a"]);
+    }
+
+    /// A seeded generator (xorshift), so that a failure can be repeated.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).unwrap() % limit
+        }
+
+        fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+            choices[self.below(choices.len())]
+        }
+    }
+
+    /// Returns a head that follows the rules, or nearly.
+    fn made_up(random: &mut Random) -> Vec<u8> {
+        let methods = ["GET", "GET", "POST", "HEAD", "OPTIONS", "CONNECT", "get", "M-A+x", "", "G@T"];
+        let targets = ["/", "/a%20b?x=1", "*", "http://a.b:80/c", "http://h", "/\u{e9}", "a", "/a#b", ""];
+        let versions = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.7", "HTTP/2.0", "http/1.1"];
+        let ends = ["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", ""];
+        let names =
+            ["Host", "host", "a", "X-B", "Content-Length", "Transfer-Encoding", "Connection", "Expect"];
+        let values = [
+            "h",
+            "1.2.3.4:5",
+            "",
+            " \t",
+            "chunked",
+            "gzip, chunked",
+            "5",
+            "close",
+            "100-continue",
+            "a\u{e9}b",
+        ];
+        let colons = [": ", ":", ":  \t", " :", ""];
+        let mut text = String::from(random.of(&["", "", "", "", "\r\n"]));
+        text += &[random.of(&methods), random.of(&targets), random.of(&versions)].join(" ");
+        text += random.of(&ends);
+        for field in 0..random.below(20) {
+            let name = if field == 0 { "Host" } else { random.of(&names) };
+            let value = if field == 0 { "h" } else { random.of(&values) };
+            let colon = if random.below(4) == 0 { random.of(&colons) } else { ": " };
+            let end = if random.below(8) == 0 { random.of(&ends) } else { "\r\n" };
+            text.extend([name, colon, value, end]);
+        }
+        text += random.of(&ends);
+        text += random.of(&["", "", "body", "GET / HTTP/1.1\r\n"]);
+        text.into()
+    }
+
+    /// Changes a few bytes.
+    fn mutate(random: &mut Random, text: &mut Vec<u8>) {
+        for _ in 0..random.below(3) {
+            let at = random.below(text.len() + 1);
+            let byte = random.of(&["\r", "\n", " ", "\t", ":", "\0", "\u{7f}", "/", "H", "1"]).as_bytes()[0];
+            match random.below(4) {
+                0 => text.insert(at, byte),
+                1 => text.truncate(at),
+                _ if at == text.len() => {}
+                2 => text[at] = byte,
+                _ => drop(text.remove(at)),
+            }
+        }
+    }
+
+    /// Returns the request bytes of the wire corpus, one text for each case.
+    fn corpus() -> Vec<Vec<u8>> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
+        let cases: Vec<_> = texts
+            .flat_map(|text| {
+                let cases = text.split("\ncase ").map(|case| {
+                    let lines = case.lines().filter_map(|line| line.strip_prefix("> "));
+                    // Other escapes of the corpus stand as they are written: any text will do.
+                    lines
+                        .collect::<String>()
+                        .replace("\\r", "\r")
+                        .replace("\\n", "\n")
+                        .replace("\\t", "\t")
+                        .into_bytes()
+                });
+                cases.collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(cases.len() > 100, "the corpus is in {folder}");
+        cases
+    }
+
+    #[test]
+    fn the_fast_path_reads_a_head_as_the_lines_are_read() {
+        let tight = Limits { target: 12, head: 120, headers: 4, ..Limits::default() };
+        let corpus = corpus();
+        let (mut fast, mut count) = (0, 0);
+        for seed in 1..=30_000 {
+            let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+            let is_made_up = random.below(2) == 0;
+            let mut text =
+                if is_made_up { made_up(&mut random) } else { corpus[random.below(corpus.len())].clone() };
+            mutate(&mut random, &mut text);
+            let limits = if random.below(4) == 0 { tight.clone() } else { Limits::default() };
+            let (mut one, mut other) = (HeadParts::default(), HeadParts::default());
+            let read = HeadReader::default().read(&text, &limits, &mut one);
+            let lines = HeadReader::default().read_lines(&text, &limits, &mut other);
+            assert_eq!(read, lines, "seed {seed}: {}", text.escape_ascii());
+            if matches!(read, Ok(Some(_))) {
+                assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed}: {}", text.escape_ascii());
+                assert_eq!(one.headers.as_wire(), other.headers.as_wire(), "seed {seed}");
+            }
+            let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+            fast += usize::from(FastHead::of(&text, &mut few, &limits).is_some());
+            count += 1;
+        }
+        assert!(fast > count / 10, "the fast path took {fast} of {count} heads");
     }
 }
