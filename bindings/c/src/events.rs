@@ -51,8 +51,8 @@ pub struct transom_event {
 /// (transom_events_fd). One queue may watch requests and writers of several servers, and a
 /// host may have several queues, for example one for each event loop.
 ///
-/// The queue holds each kind of event at most once for each request or writer. So it is never
-/// longer than the number of things that the host watches.
+/// The queue holds each kind of event at most once for each request or writer, so what the
+/// host watches bounds its length.
 pub struct transom_events {
     process: Process,
     pub(crate) queue: Arc<EventQueue>,

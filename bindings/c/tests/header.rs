@@ -167,6 +167,24 @@ fn header_names_what_the_library_exports() {
 }
 
 #[test]
+fn every_function_is_documented_and_called_by_a_test_program() {
+    let header = fs::read_to_string(include_dir().join("transom.h")).unwrap();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let programs = fs::read_dir(tests).unwrap().map(|entry| entry.unwrap().path());
+    let programs = programs.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let called: BTreeSet<_> = programs.flat_map(|path| names(&fs::read_to_string(path).unwrap())).collect();
+    let (_, functions) = header.split_once("extern \"C\"").unwrap();
+    for name in names(&without_comments(functions)) {
+        assert!(called.contains(&name), "no program in tests/ calls {name}");
+        let declaration = functions
+            .split("\n\n")
+            .find(|part| without_comments(part).contains(&format!("{name}(")))
+            .unwrap();
+        assert!(declaration.trim_start().starts_with("/*"), "{name} has no comment");
+    }
+}
+
+#[test]
 fn header_compiles_everywhere_without_a_warning() {
     let scratch = Scratch::new("header");
     let once = "#include <transom.h>\n#include <transom.h>\nint main(void) { return TRANSOM_OK; }\n";
