@@ -59,7 +59,7 @@ pub struct transom_events {
 }
 
 impl transom_events {
-    /// Returns the queue of events behind a pointer, unless this process is a fork.
+    /// Returns the queue of events that a pointer is to, unless this process is a fork.
     ///
     /// # Safety
     /// `pointer` is NULL or valid during `'a`.
@@ -71,7 +71,7 @@ impl transom_events {
     }
 }
 
-/// The queue behind a `transom_events`, shared with everything that it watches.
+/// The queue of a `transom_events`, shared with everything that it watches.
 #[derive(Default)]
 pub(crate) struct EventQueue {
     state: Mutex<EventState>,

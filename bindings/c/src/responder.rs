@@ -69,7 +69,7 @@ pub(crate) fn bad_header(error: &InvalidHeader) -> transom_status {
     transom_status::TRANSOM_BAD_HEADER
 }
 
-/// Returns the handle behind the pointer.
+/// Returns the handle that the pointer is; it must not be NULL.
 pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, transom_status> {
     Handle::from_pointer(responder).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }

@@ -35,7 +35,7 @@ pub struct transom_server {
 /// A start in progress. Unless it succeeds, dropping it restores the setup, also after a panic.
 pub(crate) struct Attempt<'a> {
     server: &'a transom_server,
-    /// What this process has claimed. It is given up unless the start succeeds.
+    /// The objects that this process has claimed. They are given up unless the start succeeds.
     claimed: Vec<&'a Owner>,
     setup: Option<Box<Setup>>,
 }
@@ -86,7 +86,7 @@ impl transom_server {
         }
     }
 
-    /// Returns the server behind a pointer, unless it runs in another process.
+    /// Returns the server that a pointer is to, unless it runs in another process.
     ///
     /// # Safety
     /// `pointer` is NULL or valid during `'a`.

@@ -368,7 +368,7 @@ pub unsafe extern "C" fn transom_server_set_thread_hooks(
 mod tests {
     use super::*;
 
-    /// What a comment in this file says of a setting, without its name.
+    /// Returns what the comment on a setting in this file says after its name.
     fn says(name: &str) -> String {
         let quoted = format!("///     \"{name}\"");
         let (_, rest) = include_str!("settings.rs").split_once(&quoted).unwrap();

@@ -28,7 +28,7 @@ const SHARD_SLOTS: usize = 1 << (INDEX_BITS - SHARD_BITS);
 pub(crate) struct Handle(NonZeroUsize);
 
 impl Handle {
-    /// Returns the handle behind a pointer; `None` for NULL.
+    /// Returns the handle that a pointer is; `None` for NULL.
     pub fn from_pointer<T>(pointer: *const T) -> Option<Self> {
         NonZeroUsize::new(pointer.addr()).map(Self)
     }

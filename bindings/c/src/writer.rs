@@ -95,7 +95,7 @@ pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
 }
 
-/// Returns the handle behind the pointer.
+/// Returns the handle that the pointer is; it must not be NULL.
 fn handle(writer: *const transom_writer) -> Result<Handle, transom_status> {
     Handle::from_pointer(writer).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
 }

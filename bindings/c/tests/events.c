@@ -1,4 +1,4 @@
-/* What happens to requests and writers, reported by callbacks and by events. */
+/* Callbacks and events report what happens to requests and writers. */
 #include "common.h"
 
 #include <poll.h>
