@@ -1051,8 +1051,9 @@ transom_status transom_responder_send_file(transom_responder *responder,
 /*
  * Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
  * the client reads more slowly than you write, this waits for room for at most `timeout_ms`
- * milliseconds. 0 does not wait. With TRANSOM_FOREVER only the timeout "write" of the server
- * ends the wait. After an error, none of the bytes are sent.
+ * milliseconds. 0 does not wait. TRANSOM_FOREVER is no limit: if the client reads too slowly
+ * for the timeout "write" of the server, the wait ends with TRANSOM_GONE. After an error,
+ * none of the bytes are sent.
  *
  * Errors after which you may write again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
  * TRANSOM_TIMEOUT, when there is no room (transom_writer_on_writable tells when there is);
