@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, future, stream};
 use transom::{
-    Body, Bytes, Handle, Listener, Model, Peer, Request, Response, Router, StatusCode, Stopper, blocking,
+    Body, Bytes, Handle, Listener, Model, Peer, Request, Response, Router, StatusCode, Stopper, Upgraded,
+    blocking,
 };
 
 use common::{Client, PATIENCE, Signal, configured, final_report, own_address};
@@ -101,6 +102,61 @@ fn a_blocking_handler_may_wait_for_a_stop_on_its_thread() {
         server.stopper().stop(PATIENCE);
         client.answer().expect(200, "stopping");
         drop(client);
+        stop_in_order(&server);
+    }
+}
+
+#[test]
+fn the_writer_of_a_body_is_told_of_a_stop_and_finishes_in_order() {
+    for model in MODELS {
+        let app = Router::new().get("/", async |_: Request| {
+            let (writer, body) = Body::channel();
+            std::thread::spawn(move || {
+                future::block_on(async {
+                    writer.write("before").await.unwrap();
+                    let stopping = writer.stopping();
+                    stopping.await;
+                    writer.stopping().await;
+                    writer.write("after").await.unwrap();
+                    writer.finish().unwrap();
+                });
+            });
+            Response::new(StatusCode::OK).body(body)
+        });
+        let server = serve(model, app);
+        let mut client = Client::connect(&server);
+        client.request("/");
+        assert_eq!(client.head().status, 200);
+        assert_eq!(client.try_chunk().unwrap().unwrap(), b"before");
+        server.stopper().stop(PATIENCE);
+        assert_eq!(client.try_chunk().unwrap().unwrap(), b"after", "{model}");
+        assert_eq!(client.try_chunk().unwrap(), None, "{model}");
+        drop(client);
+        stop_in_order(&server);
+    }
+}
+
+#[test]
+fn an_upgraded_connection_is_told_of_a_stop_and_says_goodbye() {
+    for model in MODELS {
+        let app = Router::new().get("/", async |_: Request| {
+            Response::upgrade("chat", async |mut stream: Upgraded| {
+                let stopping = stream.stopping();
+                stream.write_all(b"hello").await.unwrap();
+                stopping.await;
+                assert!(stream.stopping().has_begun());
+                stream.write_all(b"goodbye").await.unwrap();
+                stream.close().await.unwrap();
+            })
+        });
+        let server = serve(model, app);
+        let mut client = Client::connect(&server);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+        assert_eq!(client.head().status, 101);
+        assert_eq!(client.take(5).unwrap(), b"hello");
+        server.stopper().stop(PATIENCE);
+        assert_eq!(client.take(7).unwrap(), b"goodbye", "{model}");
+        client.expect_closed();
         stop_in_order(&server);
     }
 }

@@ -11,4 +11,4 @@ pub use body::Body;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use file::FilePart;
-pub(crate) use pipe::{PipeFeed, Space, pipe};
+pub(crate) use pipe::{PipeFeed, PipeReader, Space, pipe};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_lite::Stream;
 
 use crate::base::driving::is_held;
+use crate::base::stopping::{StopSignal, Stopping};
 use crate::fields::Headers;
 
 /// How long a writer may write a body that is not sent, without an error.
@@ -35,6 +36,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             fed: 0,
             exact: None,
             unwanted: None,
+            stopping: None,
         }),
         room: Condvar::new(),
     });
@@ -73,6 +75,9 @@ struct PipeState {
     /// Set if the body is not sent, because of the request method or the status. Until that time
     /// the pipe takes bytes and drops them.
     unwanted: Option<Instant>,
+    /// Given when the server that sends the body begins to stop. Made when a writer first asks,
+    /// or when the stop begins.
+    stopping: Option<Arc<StopSignal>>,
 }
 
 /// What the feeding side may do now.
@@ -279,6 +284,11 @@ impl PipeFeed {
         }
     }
 
+    /// Returns a future that is ready once the server that sends the body begins to stop.
+    pub fn stopping(&self) -> Stopping {
+        Stopping::new(Some(Arc::clone(self.0.lock().stopping.get_or_insert_default())))
+    }
+
     /// Returns how the body ends if it is finished now.
     pub fn outcome(&self) -> Outcome {
         self.0.lock().outcome()
@@ -301,6 +311,12 @@ impl PipeReader {
     /// Sets the length of the body, for the writer.
     pub fn expect(&self, length: u64) {
         self.0.lock().exact = Some(length);
+    }
+
+    /// Tells the writer that the server begins to stop.
+    pub fn begin_stop(&self) {
+        let signal = Arc::clone(self.0.lock().stopping.get_or_insert_default());
+        signal.give();
     }
 
     /// Records that the body is not sent: the writer's bytes are taken and dropped. This lasts 30

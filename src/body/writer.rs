@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::pipe::{Outcome, PipeFeed, Space};
 use crate::base::driving::is_driving;
+use crate::base::stopping::Stopping;
 use crate::fields::Headers;
 
 /// The error when a [`BodyWriter`] does not take a chunk.
@@ -199,6 +200,15 @@ impl BodyWriter {
     /// ```
     pub async fn gone(&self) {
         poll_fn(|cx| self.poll_gone(cx)).await;
+    }
+
+    /// Returns a future that is ready when the server that sends the body begins to stop. A
+    /// stream that waits for news waits for this too, and then finishes the body in order.
+    ///
+    /// The writer learns of a stop while its body is being sent. In a handler that has not yet
+    /// answered, wait for [`Request::stopping`](crate::Request::stopping).
+    pub fn stopping(&self) -> Stopping {
+        self.0.stopping()
     }
 
     /// Returns `true` if the body is not read any more.

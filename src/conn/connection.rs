@@ -96,7 +96,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                         self.session.settle();
                         self.session.begin_exchange();
                         let (stream, early) = PacedStream::of(self.wire);
-                        (upgrade.run)(Upgraded::new(Box::new(stream), early)).await;
+                        (upgrade.run)(Upgraded::new(Box::new(stream), early, &self.session.client)).await;
                         self.session.end_exchange();
                         return self.session.settle();
                     }

@@ -12,7 +12,7 @@ use super::Transport;
 use super::incoming::Incoming;
 use super::wire::{self, Wire};
 use crate::base::guard::{guarded, log_event};
-use crate::body::Body;
+use crate::body::{Body, PipeReader};
 use crate::config::Config;
 use crate::fields::Headers;
 use crate::http1::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
@@ -65,7 +65,13 @@ pub(super) async fn send<T: Transport>(
         }
     }
     let mut quiet = None;
+    let mut knows_stop = false;
     poll_fn(|cx| {
+        // The task of a connection is woken when a stop begins.
+        if !knows_stop && client.is_stopping() {
+            knows_stop = true;
+            body.reader().into_iter().for_each(PipeReader::begin_stop);
+        }
         let mut given = 0;
         for _ in 0..TURN {
             if wire.output.len() >= config.limits.output {

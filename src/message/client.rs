@@ -92,6 +92,11 @@ impl Client {
         Stopping::new(self.stopping.clone())
     }
 
+    /// Returns `true` once the server has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.as_ref().is_some_and(|signal| signal.is_given())
+    }
+
     /// The number of the exchange under way.
     pub fn exchange(&self) -> u32 {
         self.exchange.load(Ordering::SeqCst)

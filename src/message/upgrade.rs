@@ -3,9 +3,13 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::client::Client;
+use crate::base::stopping::Stopping;
 
 /// A connection that no longer speaks HTTP; see
 /// [`Response::upgrade`](super::Response::upgrade).
@@ -14,11 +18,12 @@ use futures_lite::{AsyncRead, AsyncWrite};
 /// because such a connection may be quiet. The peer must take what is written at the least rate
 /// [`Limits::write_rate`](crate::Limits::write_rate): after
 /// [`Timeouts::write`](crate::Timeouts::write) of waiting, a write fails with `TimedOut`. A stop
-/// cuts the connection at its deadline.
+/// cuts the connection at its deadline; [`stopping`](Self::stopping) tells when it begins.
 pub struct Upgraded {
     stream: Box<dyn ByteStream>,
     early: Vec<u8>,
     taken: usize,
+    client: Arc<Client>,
 }
 
 /// A stream of bytes in both directions.
@@ -36,8 +41,14 @@ pub(crate) struct Upgrade {
 
 impl Upgraded {
     /// Returns an upgraded connection. `early` holds bytes that were read from the stream already.
-    pub(crate) fn new(stream: Box<dyn ByteStream>, early: Vec<u8>) -> Self {
-        Self { stream, early, taken: 0 }
+    pub(crate) fn new(stream: Box<dyn ByteStream>, early: Vec<u8>, client: &Arc<Client>) -> Self {
+        Self { stream, early, taken: 0, client: Arc::clone(client) }
+    }
+
+    /// Returns a future that is ready when the server begins to stop, at once if the stop has
+    /// begun. The handler can then end its protocol in order before the deadline of the stop.
+    pub fn stopping(&self) -> Stopping {
+        self.client.stopping()
     }
 }
 
