@@ -1,6 +1,7 @@
 //! Requests and responses, as a program sees them: not how they look on the wire. No I/O, no clock,
 //! no threads.
 
+mod address;
 mod client;
 mod failure;
 mod head;
@@ -11,6 +12,7 @@ mod response;
 mod target;
 mod upgrade;
 
+pub use address::Address;
 pub use client::Peer;
 pub use params::Params;
 pub use request::Request;

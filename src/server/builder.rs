@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::address::{Listener, check_mode};
 use super::gate::Gate;
 use super::handle::Handle;
+use super::listener::{Listener, check_mode};
 use super::model::Model;
 use super::models;
 use super::service::Service;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::address::Address;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
 use crate::error::{Error, Result};
+use crate::message::Address;
 
 /// How long after the deadline of a stop to wait for the server's threads.
 const JOIN_GRACE: Duration = Duration::from_millis(200);

@@ -1,11 +1,11 @@
 //! The server: from settings to a running one.
 
 mod accept;
-mod address;
 mod builder;
 mod drain;
 mod gate;
 mod handle;
+mod listener;
 mod model;
 mod models;
 mod service;
@@ -13,9 +13,9 @@ mod shared;
 mod sleep;
 mod stop;
 
-pub use address::{Address, Listener};
 pub use builder::{LOOPBACK_HOSTS, Server};
 pub use handle::Handle;
+pub use listener::Listener;
 pub use model::Model;
 pub use service::Service;
 pub use sleep::sleep;

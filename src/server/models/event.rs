@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::{Refusals, Socket};
-use crate::server::address::Listener;
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::listener::Listener;
 use crate::server::shared::Shared;
 
 /// Connections that a worker accepts in a row before its other tasks have their turn.

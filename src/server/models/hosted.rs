@@ -25,8 +25,8 @@ use crate::conn::{Transport, refuse_busy, serve};
 use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
-use crate::server::address::{Bound, Listener, SocketFile};
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::listener::{Bound, Listener, SocketFile};
 use crate::server::shared::Shared;
 
 /// Connections that are accepted in a row before other tasks have their turn.

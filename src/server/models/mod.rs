@@ -12,7 +12,7 @@ mod threads;
 
 use std::sync::Arc;
 
-use super::address::Listener;
+use super::listener::Listener;
 use super::model::Model;
 use super::shared::Shared;
 use crate::error::Result;

@@ -17,7 +17,7 @@ use crate::error::Reject;
 use crate::message::Peer;
 use crate::reactor::{Alarm, Direction, Reactor, Stream, Watch};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
-use crate::server::address::Listener;
+use crate::server::listener::Listener;
 use crate::server::shared::Shared;
 
 /// A connection on a thread's reactor: the transport of the native models.

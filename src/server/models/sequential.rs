@@ -12,8 +12,8 @@ use crate::conn::{Stage, serve};
 use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
-use crate::server::address::Listener;
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::listener::Listener;
 use crate::server::shared::Shared;
 
 /// Starts the thread. It ends when the server has stopped.

@@ -16,8 +16,8 @@ use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::Refusals;
-use crate::server::address::Listener;
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::listener::Listener;
 use crate::server::shared::Shared;
 
 /// While all threads are in use and a client waits, one more connection is asked to make room

@@ -1,6 +1,5 @@
-//! Listening addresses: from text to a listening socket.
+//! Listening sockets, and the text that says where they listen.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
+use crate::message::Address;
 
 /// The number of connections that the kernel holds until they are accepted, unless the server
 /// sets another. The kernel may hold fewer (`net.core.somaxconn`, see listen(2)).
@@ -20,50 +20,6 @@ const BACKLOG: i32 = 1024;
 /// The silence after which the kernel probes a TCP connection. A quiet stream and an upgraded
 /// connection have no deadline of their own that would notice a vanished client.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// An address that a server listens on.
-///
-/// ```
-/// use transom::{Address, Router, Server};
-/// let server = Server::new(Router::new()).bind("127.0.0.1:0")?.start()?;
-/// assert!(server.local_addr().port().unwrap() > 0);
-/// # Ok::<(), transom::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Address {
-    /// TCP over IPv4 or IPv6, with the real port.
-    Tcp(SocketAddr),
-    /// A Unix socket, by the path of its file. The path is empty for a socket without a name.
-    Unix(PathBuf),
-    /// A Unix socket in the abstract namespace of Linux (unix(7)), by its name. It has no file
-    /// and ends with its last descriptor.
-    Abstract(Vec<u8>),
-}
-
-impl Address {
-    /// Returns the port of a TCP address.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(address) => Some(address.port()),
-            Self::Unix(_) | Self::Abstract(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            // `unix:@name` would be read back as an abstract name.
-            Self::Unix(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@") => {
-                write!(f, "unix:./{}", path.display())
-            }
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
-        }
-    }
-}
 
 /// A listening socket.
 ///
