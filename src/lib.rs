@@ -113,5 +113,5 @@ pub use handler::{
     Blocking, Context, Handler, HttpError, HttpResult, OrStatus, Reply, Responder, Route, Router, Shared,
     blocking, shared,
 };
-pub use message::{Address, IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
+pub use message::{Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
 pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};

@@ -27,6 +27,9 @@ pub(crate) fn serve<'a, T: Transport>(
     app: &'a App,
     session: &'a Session,
 ) -> impl Future<Output = ()> + Send + use<'a, T> {
+    if let Some(facts) = transport.facts() {
+        session.client.set_facts(facts);
+    }
     // On the heap, and before anything is awaited: futures keep their arguments
     // for as long as they live.
     drive(Box::pin(Connection::new(Wire::new(transport, &app.config), app, session).run()), session)

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_lite::{AsyncRead, AsyncWrite};
+
+use crate::message::ConnectionFacts;
 
 /// A byte stream with a clock. Each model of serving brings its own.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
@@ -52,6 +55,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Whether dropping it closes it in order, so that closing it first adds nothing.
     fn is_closed_by_drop(&self) -> bool {
         false
+    }
+
+    /// Returns the connection's socket, if it has one, to learn facts of.
+    fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
+        None
     }
 
     /// Makes the coming close a reset, where there is such a thing, or an

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
+use super::facts::ConnectionFacts;
 use crate::base::guard::guarded;
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::fields::Headers;
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     pub peer: Peer,
     /// Given when the server begins to stop; `None` for a request made by hand.
     stopping: Option<Arc<StopSignal>>,
+    /// The connection's socket, if it has one. The connection owns it.
+    facts: OnceLock<Weak<dyn ConnectionFacts>>,
     /// The client has closed its sending side, or more.
     gone: AtomicBool,
     /// The connection is broken or over: nothing can be sent any more.
@@ -78,12 +81,23 @@ impl Client {
         Self {
             peer,
             stopping,
+            facts: OnceLock::new(),
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
             exchange: AtomicU32::new(0),
             left: Mutex::default(),
         }
+    }
+
+    /// Sets where the facts of the connection are found. Only the first call counts.
+    pub fn set_facts(&self, facts: Weak<dyn ConnectionFacts>) {
+        let _ = self.facts.set(facts);
+    }
+
+    /// Returns the connection's socket, if it has one and has not ended.
+    pub fn facts(&self) -> Option<Arc<dyn ConnectionFacts>> {
+        self.facts.get()?.upgrade()
     }
 
     /// Returns a future that is ready when the server begins to stop. It outlives the exchange,

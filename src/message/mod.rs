@@ -3,6 +3,7 @@
 
 mod address;
 mod client;
+mod facts;
 mod failure;
 mod head;
 mod params;
@@ -14,6 +15,7 @@ mod upgrade;
 
 pub use address::Address;
 pub use client::Peer;
+pub use facts::Credentials;
 pub use params::Params;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
@@ -21,6 +23,7 @@ pub use target::Target;
 pub use upgrade::Upgraded;
 
 pub(crate) use client::Client;
+pub(crate) use facts::ConnectionFacts;
 pub(crate) use failure::{BoxError, Failure};
 pub(crate) use head::{HeadParts, LONGEST_METHOD, RequestHead};
 pub(crate) use reason::reason;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 use log::Level;
 
-use super::{Client, Params, Peer, RequestHead, Target};
+use super::{Address, Client, Credentials, Params, Peer, RequestHead, Target};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
 use crate::body::Body;
@@ -146,6 +146,24 @@ impl Request {
     /// Returns the address of the client.
     pub fn peer(&self) -> Peer {
         self.client.peer
+    }
+
+    /// Returns the address at which the connection came in: the server's end of a TCP
+    /// connection, or the Unix socket. Each call asks the system.
+    ///
+    /// `None` if the embedding program accepted the connection itself, and once the connection
+    /// has ended.
+    pub fn local_addr(&self) -> Option<Address> {
+        self.client.facts()?.local_addr()
+    }
+
+    /// Returns the process, the user and the group of a client on a Unix socket. Each call asks
+    /// the system. See [`Credentials`] for an example.
+    ///
+    /// `None` for other clients, on systems other than Linux, and once the connection has
+    /// ended.
+    pub fn peer_credentials(&self) -> Option<Credentials> {
+        self.client.facts()?.peer_credentials()
     }
 
     /// Sends `103 Early Hints` with these fields, such as links to resources that the client can

@@ -33,8 +33,7 @@ pub(crate) use alarm::Alarm;
 use alarm::Alarms;
 use bell::{Bell, Ringer};
 use clock::Clock;
-pub(crate) use ready::Direction;
-use ready::Readiness;
+pub(crate) use ready::{Direction, Readiness};
 pub(crate) use stream::Stream;
 use task::Tasks;
 pub(crate) use watch::Watch;
@@ -148,9 +147,11 @@ impl Reactor {
         }
     }
 
-    /// Returns the watch of a descriptor that is not registered yet.
-    pub fn watch(&self) -> Watch {
-        let ready = Arc::new(Readiness::new(self.0.generation.fetch_add(1, Ordering::Relaxed)));
+    /// Returns the watch of a descriptor that is not registered yet. The watch of a stream owns
+    /// the socket.
+    pub fn watch(&self, socket: Option<OwnedFd>) -> Watch {
+        let generation = self.0.generation.fetch_add(1, Ordering::Relaxed);
+        let ready = Arc::new(Readiness::new(generation, socket));
         let key = self.0.watched().insert(Arc::clone(&ready));
         Watch::new(self.clone(), key, ready)
     }
@@ -158,7 +159,7 @@ impl Reactor {
     /// Registers a descriptor that other reactors also read from. The kernel wakes at least one of
     /// the waiting reactors, not all (`EPOLLEXCLUSIVE`, see `epoll_ctl(2)`).
     pub fn watch_shared(&self, descriptor: impl AsFd) -> io::Result<Watch> {
-        let watch = self.watch();
+        let watch = self.watch(None);
         watch.register(descriptor, EventFlags::IN | EventFlags::EXCLUSIVE)?;
         Ok(watch)
     }

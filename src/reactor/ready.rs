@@ -1,6 +1,8 @@
 //! Tracks whether a descriptor is ready, from the kernel's events.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,13 +17,18 @@ pub(crate) enum Direction {
 
 /// The readiness of a descriptor, set by the kernel's events and cleared by operations that would
 /// block.
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     sides: [Side; 2],
-    /// True once the descriptor is registered with the kernel.
-    pub is_registered: AtomicBool,
-    /// Distinguishes this descriptor from earlier ones with the same key.
-    generation: u32,
+    /// Distinguishes this descriptor from earlier ones with the same key. [`REGISTERED`] is set
+    /// once the descriptor is registered with the kernel.
+    generation: AtomicU32,
+    /// The descriptor, if it is a stream's: here it is shared with those who ask facts of the
+    /// connection, without an allocation of its own (idle connection: 32 bytes less).
+    socket: Option<OwnedFd>,
 }
+
+/// The descriptor is registered with the kernel.
+const REGISTERED: u32 = 1 << 31;
 
 struct Side {
     state: AtomicU32,
@@ -49,15 +56,36 @@ impl Default for Side {
 }
 
 impl Readiness {
-    pub fn new(generation: u32) -> Self {
-        Self { sides: Default::default(), is_registered: AtomicBool::new(false), generation }
+    pub fn new(generation: u32, socket: Option<OwnedFd>) -> Self {
+        Self { sides: Default::default(), generation: (generation & !REGISTERED).into(), socket }
+    }
+
+    /// Returns the stream's socket.
+    ///
+    /// # Errors
+    /// `NotConnected` if this is the readiness of another descriptor.
+    #[inline]
+    pub fn socket(&self) -> io::Result<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Records whether the descriptor is registered with the kernel. Returns `true` if that was
+    /// recorded before.
+    pub fn set_registered(&self, registered: bool) -> bool {
+        let before = if registered {
+            self.generation.fetch_or(REGISTERED, Ordering::Relaxed)
+        } else {
+            self.generation.fetch_and(!REGISTERED, Ordering::Relaxed)
+        };
+        (before & REGISTERED != 0) == registered
     }
 
     /// Returns the data of the descriptor's events. A closed descriptor may still be open in
     /// another process, and then the kernel keeps sending its events (epoll(7), "Questions and
     /// answers", 6). The generation keeps them from the next descriptor with the same key.
     pub fn tag(&self, key: usize) -> u64 {
-        u64::from(self.generation) << 32 | key as u64
+        let generation = self.generation.load(Ordering::Relaxed) & !REGISTERED;
+        u64::from(generation) << 32 | key as u64
     }
 
     /// Returns the key in a tag.

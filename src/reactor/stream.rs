@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,16 +14,16 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
-use super::ready::Direction;
+use super::ready::{Direction, Readiness};
 use super::signal::would_signal;
 use super::{Reactor, Watch};
 
 /// A stream socket, TCP or Unix. A write to a closed one returns an error and never raises a
 /// signal.
 pub(crate) struct Stream {
-    /// Dropped before the socket, so that the reactor forgets the descriptor before it is closed.
+    /// Owns the socket. Dropping the watch makes the reactor forget the descriptor before it is
+    /// closed.
     watch: Watch,
-    socket: OwnedFd,
     reset: bool,
 }
 
@@ -32,25 +33,38 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // Resets the connection at once (connect(2), `AF_UNSPEC`). A close would reset it only if
         // it is the last.
-        if self.reset && rustix::net::connect_unspec(&self.socket).is_ok() {
+        let Ok(socket) = self.socket() else { return };
+        if self.reset && rustix::net::connect_unspec(socket).is_ok() {
             return;
         }
         // Fails if the other end has closed already, which is just as well.
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        let _ = rustix::net::shutdown(socket, Shutdown::Both);
     }
 }
 
 impl Stream {
     /// Takes over a non-blocking socket.
     pub fn new(reactor: &Reactor, socket: OwnedFd) -> Self {
-        Self { watch: reactor.watch(), socket, reset: false }
+        Self { watch: reactor.watch(Some(socket)), reset: false }
+    }
+
+    /// Returns the owner of the socket. Keeping it delays the close of the descriptor, but not the
+    /// end of the connection.
+    pub fn owner(&self) -> &Arc<Readiness> {
+        self.watch.readiness()
+    }
+
+    #[inline]
+    fn socket(&self) -> io::Result<BorrowedFd<'_>> {
+        self.watch.readiness().socket()
     }
 
     /// Makes the end of a TCP connection a reset, or an ordinary close again. This also applies if
     /// the process ends first (socket(7), `SO_LINGER`).
     pub fn reset_on_close(&mut self, reset: bool) {
         let linger = reset.then_some(Duration::ZERO);
-        self.reset = rustix::net::sockopt::set_socket_linger(&self.socket, linger).is_ok() && reset;
+        let set = self.socket().map(|socket| rustix::net::sockopt::set_socket_linger(socket, linger));
+        self.reset = matches!(set, Ok(Ok(()))) && reset;
     }
 
     /// Ready if there may be bytes to read.
@@ -76,7 +90,7 @@ impl Stream {
     #[cold]
     fn register(&self) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
-        self.watch.register(&self.socket, flags).inspect_err(|error| {
+        self.watch.register(self.socket()?, flags).inspect_err(|error| {
             let line = format_args!("cannot register a connection: {error}");
             self.reactor().0.register_log.log(Level::Error, line);
         })
@@ -96,7 +110,7 @@ impl Stream {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
         let sent = self.watch.poll_io(cx, Direction::Write, |_| {
-            match rustix::fs::sendfile(&self.socket, file, Some(&mut at), most) {
+            match rustix::fs::sendfile(self.socket()?, file, Some(&mut at), most) {
                 Err(
                     Errno::BADF | Errno::INVAL | Errno::IO | Errno::NOSYS | Errno::OVERFLOW | Errno::SPIPE,
                 ) => Err(io::ErrorKind::Unsupported.into()),
@@ -116,7 +130,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buffer.len();
         let read = self.watch.poll_some(cx, Direction::Read, room, || {
-            Ok(rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0)
+            Ok(rustix::net::recv(self.socket()?, &mut *buffer, RecvFlags::empty())?.0)
         });
         self.waiting(read)
     }
@@ -125,7 +139,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.watch.poll_io(cx, Direction::Write, |_| {
-            Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?)
+            Ok(rustix::net::send(self.socket()?, bytes, SendFlags::NOSIGNAL)?)
         });
         self.waiting(written)
     }
@@ -141,7 +155,7 @@ impl AsyncWrite for Stream {
         }
         let written = self.watch.poll_io(cx, Direction::Write, |_| {
             let mut none = SendAncillaryBuffer::default();
-            Ok(rustix::net::sendmsg(&self.socket, slices, &mut none, SendFlags::NOSIGNAL)?)
+            Ok(rustix::net::sendmsg(self.socket()?, slices, &mut none, SendFlags::NOSIGNAL)?)
         });
         self.waiting(written)
     }
@@ -151,7 +165,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match rustix::net::shutdown(&self.socket, Shutdown::Write) {
+        match rustix::net::shutdown(self.socket()?, Shutdown::Write) {
             // The other end has closed already.
             Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),
@@ -202,7 +216,7 @@ mod tests {
             for half_closed in [false, true] {
                 let (mut stream, mut theirs) = tcp_pair(&reactor);
                 // As in a child that was forked.
-                let held = stream.socket.try_clone().unwrap();
+                let held = stream.socket().unwrap().try_clone_to_owned().unwrap();
                 if half_closed {
                     reactor.block_on(stream.close()).unwrap();
                 }
@@ -217,7 +231,7 @@ mod tests {
                 drop(held);
             }
             let (mut stream, mut theirs) = tcp_pair(&reactor);
-            let held = stream.socket.try_clone().unwrap();
+            let held = stream.socket().unwrap().try_clone_to_owned().unwrap();
             stream.reset_on_close(true);
             drop(stream);
             assert_eq!(theirs.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);

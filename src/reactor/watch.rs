@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -24,6 +23,11 @@ impl Watch {
         Self { reactor, key, ready }
     }
 
+    /// Returns the state that the watch shares with the reactor.
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.ready
+    }
+
     /// Returns the watch's reactor.
     pub fn reactor(&self) -> &Reactor {
         &self.reactor
@@ -32,12 +36,14 @@ impl Watch {
     /// Registers the descriptor, which must be non-blocking, with the kernel. The kernel then
     /// reports its state now and each change. A second call has no effect.
     pub fn register(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<()> {
-        if self.ready.is_registered.swap(true, Ordering::Relaxed) {
+        if self.ready.set_registered(true) {
             return Ok(());
         }
         let data = EventData::new_u64(self.ready.tag(self.key));
         let added = epoll::add(&self.reactor.0.epoll, descriptor, data, flags | EventFlags::ET);
-        added.inspect_err(|_| self.ready.is_registered.store(false, Ordering::Relaxed))?;
+        added.inspect_err(|_| {
+            self.ready.set_registered(false);
+        })?;
         Ok(())
     }
 
@@ -109,7 +115,7 @@ impl Drop for Watch {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
-    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
     use std::thread;
 
@@ -145,7 +151,7 @@ mod tests {
     }
 
     fn registered(reactor: &Reactor, descriptor: &UnixStream) -> Watch {
-        let watch = reactor.watch();
+        let watch = reactor.watch(None);
         watch.register(descriptor, EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP).unwrap();
         watch
     }

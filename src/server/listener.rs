@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::facts::local_addr;
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 use crate::message::Address;
@@ -219,11 +220,7 @@ impl TryFrom<UnixListener> for Listener {
     fn try_from(socket: UnixListener) -> Result<Self> {
         let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
-        let local = SockRef::from(&socket).local_addr()?;
-        let address = match local.as_abstract_namespace() {
-            Some(name) => Address::Abstract(name.to_owned()),
-            None => Address::Unix(local.as_pathname().map(Path::to_owned).unwrap_or_default()),
-        };
+        let address = local_addr(&socket)?;
         Ok(Self { socket: Bound::Unix(socket), address, file: None, binder: None })
     }
 }

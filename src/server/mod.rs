@@ -3,6 +3,7 @@
 mod accept;
 mod builder;
 mod drain;
+mod facts;
 mod gate;
 mod handle;
 mod listener;

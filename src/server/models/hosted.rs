@@ -23,9 +23,10 @@ use crate::base::descriptor::hold_standard;
 use crate::base::guard::{RateLimitedLog, guarded};
 use crate::conn::{Transport, refuse_busy, serve};
 use crate::error::{Error, Result};
-use crate::message::Peer;
+use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::facts;
 use crate::server::listener::{Bound, Listener, SocketFile};
 use crate::server::shared::Shared;
 
@@ -220,21 +221,25 @@ struct HostedStream<S> {
     /// Returns the socket, if the stream is one that the server accepted.
     socket: Option<fn(&S) -> SockRef<'_>>,
     reset: bool,
+    facts: Option<Weak<dyn ConnectionFacts>>,
 }
 
 impl<S> HostedStream<S> {
     /// Wraps a stream of the embedding program. It has no reset, and may hold written bytes
     /// back.
     fn new(stream: S) -> Self {
-        Self { stream, alarm: Alarm::default(), socket: None, reset: false }
+        Self { stream, alarm: Alarm::default(), socket: None, reset: false, facts: None }
     }
 
     /// Wraps a socket, which passes all written bytes to the system.
-    fn socket(stream: S) -> Self
+    fn socket<F>(stream: S) -> Self
     where
-        S: AsFd,
+        S: AsFd + Clone + Into<Arc<Async<F>>>,
+        F: AsFd + Send + Sync + 'static,
     {
-        Self { stream, alarm: Alarm::default(), socket: Some(|stream| SockRef::from(stream)), reset: false }
+        let facts: Weak<Async<F>> = Arc::downgrade(&stream.clone().into());
+        let socket: fn(&S) -> SockRef<'_> = |stream| SockRef::from(stream);
+        Self { stream, alarm: Alarm::default(), socket: Some(socket), reset: false, facts: Some(facts) }
     }
 }
 
@@ -265,6 +270,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for HostedStr
         self.socket.map(|_| 0)
     }
 
+    fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
+        self.facts.clone()
+    }
+
     fn reset_on_close(&mut self, reset: bool) {
         self.reset = reset;
         if let Some(socket) = self.socket {
@@ -272,6 +281,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for HostedStr
             // `SO_LINGER`).
             let _ = socket(&self.stream).set_linger(reset.then_some(Duration::ZERO));
         }
+    }
+}
+
+impl<S: AsFd + Send + Sync> ConnectionFacts for Async<S> {
+    fn local_addr(&self) -> Option<Address> {
+        facts::local_addr(self).ok()
+    }
+
+    fn peer_credentials(&self) -> Option<Credentials> {
+        facts::peer_credentials(self)
     }
 }
 

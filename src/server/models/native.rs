@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::base::guard::RateLimitedLog;
 use crate::conn::{Transport, refuse_busy};
 use crate::error::Reject;
-use crate::message::Peer;
-use crate::reactor::{Alarm, Direction, Reactor, Stream, Watch};
+use crate::message::{Address, ConnectionFacts, Credentials, Peer};
+use crate::reactor::{Alarm, Direction, Reactor, Readiness, Stream, Watch};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
+use crate::server::facts;
 use crate::server::listener::Listener;
 use crate::server::shared::Shared;
 
@@ -87,6 +88,11 @@ impl Transport for NativeStream {
         true
     }
 
+    fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
+        let owner: Weak<Readiness> = Arc::downgrade(self.stream.owner());
+        Some(owner)
+    }
+
     fn reset_on_close(&mut self, reset: bool) {
         if self.is_tcp {
             self.stream.reset_on_close(reset);
@@ -123,6 +129,16 @@ impl AsyncWrite for NativeStream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+impl ConnectionFacts for Readiness {
+    fn local_addr(&self) -> Option<Address> {
+        facts::local_addr(&self.socket().ok()?).ok()
+    }
+
+    fn peer_credentials(&self) -> Option<Credentials> {
+        facts::peer_credentials(&self.socket().ok()?)
     }
 }
 
