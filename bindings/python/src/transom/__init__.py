@@ -1,4 +1,4 @@
-"""Transom: an HTTP server that you set into your own program.
+"""Transom: an embeddable HTTP server for Rust, C and Python.
 
 >>> from transom import Server
 >>> app = Server()
@@ -6,8 +6,8 @@
 ... def hello(request):
 ...     return f"hello {request.params['name']}"
 
-`app.run()` serves until Ctrl-C, `app.start()` beside the rest of a program, and
-`await app.serve()` in an event loop that runs already.
+`app.run()` serves until Ctrl-C or SIGTERM. `app.start()` returns once the server listens, and
+`await app.serve()` serves in the event loop that is running.
 """
 
 from transom._errors import (

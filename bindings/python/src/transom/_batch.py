@@ -1,4 +1,4 @@
-"""Requests in and answers out, a batch at a time."""
+"""Batches of requests from the library, and batches of responses to it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from transom._packed import REQUEST, RESPONSE, Parts, Pieces, encode
 from transom._plain import OVERLOADED, SERVER_ERROR
 from transom._request import Request
 
-#: The most requests in a batch, and the most answers sent in one call.
+#: The most requests in a batch, and the most responses in one call.
 MOST = 32
 
 _CAPACITY = 256 * 1024
-#: Stands for a buffer while there is none.
+#: The buffer of an inbox that has none at the moment.
 _EMPTY = create_string_buffer(1)
 _ALL_OK = bytes(MOST * 4)
 _join = b"".join
@@ -30,7 +30,7 @@ _log = logging.getLogger("transom")
 
 
 class Inbox:
-    """Pulls batches of requests. One thread uses it."""
+    """The source of batches of requests. Only one thread uses an inbox."""
 
     __slots__ = (
         "_buffer",
@@ -53,13 +53,13 @@ class Inbox:
         self._length = c_size_t()
         self._count_at = byref(self._count)
         self._length_at = byref(self._length)
-        #: What the library said to the last pull.
+        #: The library's status of the last pull.
         self.status = native.OK
 
     def pull(self, timeout: int) -> list[Request]:
-        """The requests that wait, up to `MOST`; waits up to `timeout` milliseconds for the first.
+        """Returns up to `MOST` queued requests; waits up to `timeout` milliseconds for the first.
 
-        An empty list means that none came; `status` says why.
+        If the list is empty, `status` says why.
         """
         while True:
             buffer = self._buffer
@@ -70,7 +70,7 @@ class Inbox:
                 try:
                     requests = self._unpack(string_at(buffer, self._length.value))
                 except MemoryError:
-                    # Each for itself, those may have memory that need little.
+                    # There may still be memory for the small requests.
                     requests = self._copy_one_by_one(buffer)
                 del buffer
                 self._shrink()
@@ -93,7 +93,7 @@ class Inbox:
         return requests
 
     def _copy_one_by_one(self, buffer: ctypes.Array[c_char]) -> list[Request]:
-        """The requests in the buffer, but for those that there is no memory to copy: they are refused."""
+        """Returns the requests in the buffer. Refuses those that there is no memory to copy."""
         requests = []
         at = 0
         for _ in range(self._count.value):
@@ -108,14 +108,14 @@ class Inbox:
         return requests
 
     def _grow(self, size: int) -> None:
-        """Makes room for the first request that waits, or refuses it if there is no memory."""
+        """Makes room for the first queued request, or refuses it if there is no memory."""
         try:
             self._buffer = create_string_buffer(max(size, _CAPACITY))
         except (MemoryError, OverflowError):
             quick.server_refuse_larger(self._handle.pointer, len(self._buffer))
 
     def _shrink(self) -> None:
-        """Gives a large buffer back: what is in it has been copied."""
+        """Replaces a large buffer by a small one, after its content was copied."""
         if len(self._buffer) > _CAPACITY:
             self._buffer = _EMPTY
             with suppress(MemoryError):
@@ -123,7 +123,7 @@ class Inbox:
 
 
 class Outbox:
-    """Collects answers and sends them together. One thread uses it; any may `copy_out`."""
+    """A list of responses that are sent together. Only one thread uses it; any may call `copy_out`."""
 
     __slots__ = ("_done", "_done_at", "_handle", "_results", "pieces")
 
@@ -132,11 +132,11 @@ class Outbox:
         self._results = (c_int32 * MOST)()
         self._done = c_uint32()
         self._done_at = byref(self._done)
-        #: The pieces of the records that wait to be sent.
+        #: The pieces of the records that are still to be sent.
         self.pieces: list[bytes] = []
 
     def flush(self) -> None:
-        """Sends what waits. What the library refuses is logged; the client then got a 500."""
+        """Sends the responses. Logs those that the library refuses; their clients get a 500."""
         pieces = self.pieces
         most = 4 * MOST
         while pieces:
@@ -144,13 +144,13 @@ class Outbox:
                 records = _join(pieces if len(pieces) <= most else pieces[:most])
             except MemoryError:
                 if most > 4:
-                    # One at a time they need less.
+                    # Sent one at a time, the records need less memory.
                     most = 4
                     continue
                 size = len(pieces[2])
                 pieces[:4] = encode(RESPONSE.unpack(pieces[0])[3], *SERVER_ERROR)
                 records = _join(pieces[:4])
-                _log.error("there is no memory to send an answer of %d bytes: stream it", size)
+                _log.error("there is no memory to send a response of %d bytes: stream it", size)
             results = self._results
             status = quick.server_respond_batch(
                 self._handle.pointer, records, len(records), results, MOST, self._done_at
@@ -162,9 +162,9 @@ class Outbox:
                 _log_refusals(status, outcomes)
 
     def copy_out(self) -> None:
-        """Sends what waits, from another thread, and leaves it in place.
+        """Sends the responses from another thread, without removing them.
 
-        That the owner sends it again does no harm: an exchange is answered once.
+        The owner may send them again: the library takes only the first response to a request.
         """
         copy = Outbox(self._handle)
         copy.pieces = self.pieces.copy()
@@ -172,16 +172,16 @@ class Outbox:
 
 
 def record(token: int, parts: Parts) -> Pieces:
-    """An answer's record in pieces; that of a 500 if it is too large for one."""
+    """Returns the pieces of a response's record; those of a 500 if the response is too large."""
     try:
         return encode(token, *parts)
     except struct.error:
-        _log.error("an answer of %d bytes is too large: stream it", len(parts[2]))
+        _log.error("a response of %d bytes is too large: stream it", len(parts[2]))
         return encode(token, *SERVER_ERROR)
 
 
 def answer(handle: Handle, token: int, parts: Parts) -> None:
-    """Sends one answer, from any thread."""
+    """Sends one response. Any thread may call it."""
     outbox = Outbox(handle)
     outbox.pieces.extend(record(token, parts))
     outbox.flush()
@@ -189,6 +189,6 @@ def answer(handle: Handle, token: int, parts: Parts) -> None:
 
 def _log_refusals(status: int, results: list[int]) -> None:
     for code in [status, *results]:
-        # An exchange that is over needs no answer.
+        # A request that was answered or cut off needs no response.
         if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
             _log.error("an answer was refused: %s", make(code))

@@ -1,4 +1,4 @@
-"""Whether arguments have a type and a value that make sense, and the sentence if not."""
+"""Checks of arguments: each raises an error that names the argument, its range and its value."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from transom._errors import BadStatusError, InvalidArgumentError, WrongTypeError
 
-#: The longest time that makes sense, in seconds: some thirty years.
+#: The longest time that is accepted, in seconds: about thirty years.
 LONGEST = 1e9
-#: The longest that a value is quoted in a message.
+#: The longest quotation of a value in a message, in characters.
 _QUOTE = 80
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: never too long, whatever it is."""
+    """Returns a value as a message quotes it: the start of its `repr`."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an int of {value.bit_length()} bits"
     try:
@@ -24,17 +24,17 @@ def shown(value: object) -> str:
 
 
 def got(value: object) -> str:
-    """The type and the value, as a message about a wrong type says them."""
+    """Returns the type and the value, for a message about a wrong type."""
     return "None" if value is None else f"{type(value).__name__} {shown(value)}"
 
 
 def kind_of(value: object) -> str:
-    """The name of a value's type."""
+    """Returns the name of a value's type."""
     return type(value).__name__
 
 
 def whole(what: str, value: Any, least: int, most: int) -> int:
-    """An int within a range. Raises `InvalidArgumentError` with the name, the range and the value."""
+    """Checks that a value is an int in a range. Raises `InvalidArgumentError`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise WrongTypeError(f"{what} is an int from {least} to {most}, got {got(value)}")
     if not least <= value <= most:
@@ -43,9 +43,9 @@ def whole(what: str, value: Any, least: int, most: int) -> int:
 
 
 def seconds(what: str, value: Any, *, zero: bool = True, none: bool = False) -> float | None:
-    """A time in seconds. Raises `InvalidArgumentError` with the name, the range and the value.
+    """Checks that a value is a time in seconds. Raises `InvalidArgumentError`.
 
-    `zero` says whether 0 is one, and `none` whether `None` is, for no end.
+    `zero` says whether 0 is accepted, and `none` whether `None` is, which means no timeout.
     """
     span = f"{'0' if zero else 'more than 0'} to {LONGEST:.0f} seconds"
     if none:
@@ -54,32 +54,32 @@ def seconds(what: str, value: Any, *, zero: bool = True, none: bool = False) -> 
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise WrongTypeError(f"{what} is {span}, as int or float, got {got(value)}")
-    # Neither NaN nor infinity is within it.
+    # NaN and infinity fail this comparison too.
     if not 0 <= value <= LONGEST or not (value or zero):
         raise InvalidArgumentError(f"{what} is {span}, got {shown(value)}")
     return value
 
 
 def flag(what: str, value: Any) -> bool:
-    """A bool. Raises `TypeError`."""
+    """Checks that a value is a bool. Raises `TypeError`."""
     if not isinstance(value, bool):
         raise TypeError(f"{what} is True or False, got {got(value)}")
     return value
 
 
 def text(what: str, value: Any) -> str:
-    """A str. Raises `TypeError`."""
+    """Checks that a value is a str. Raises `TypeError`."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is a str, got {got(value)}")
     return value
 
 
 def check_status(status: Any) -> int:
-    """A response's status. Raises `TypeError` or `BadStatusError` if it is none."""
+    """Checks that a value is a status of a response. Raises `TypeError` or `BadStatusError`."""
     if not isinstance(status, int) or isinstance(status, bool):
         raise TypeError(f"a status is an int, got {type(status).__name__}")
     if not 200 <= status <= 599:
-        # So large an int may have no decimal text.
+        # CPython refuses to convert a very large int to text.
         number = int(status) if abs(status) < 2**64 else "a huge int"
         raise BadStatusError(f"{number} is not a status that a response can have: 200 to 599")
     return int(status)

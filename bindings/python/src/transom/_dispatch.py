@@ -1,4 +1,4 @@
-"""What happens to a request outside the fast path: on the pool, on the loop, as a stream."""
+"""The way of a request to the thread pool or the event loop, and of a streamed response."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Loop(Protocol):
     events: Events
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
-        """Runs the handlers of requests in the loop."""
+        """Runs asynchronous handlers in the loop."""
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
         """Sends a response whose chunks come from an asynchronous iterator."""
@@ -48,7 +48,7 @@ class Loop(Protocol):
 
 
 class Dispatcher:
-    """Where requests go: knows the routes, the pool and the loop of one run of a server."""
+    """The dispatcher of one run of a server: it has the routes, the thread pool and the event loop."""
 
     def __init__(
         self,
@@ -60,37 +60,37 @@ class Dispatcher:
         alone: bool = False,
     ) -> None:
         self.handle = handle
-        #: What the library tells of requests that are on no event loop, and of the log.
+        #: The events of requests whose handlers run on no event loop, and of log messages.
         self.events = Events()
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
-        #: The context of the start. Each request runs in a copy of its own.
+        #: The context in which the server was started. Each request runs in a copy of it.
         self.context = copy_context()
-        #: Held by the plain handler that runs, if there is to be one at a time.
+        #: Held by the plain handler that runs, if only one may run at a time.
         self.turn = threading.Lock() if alone else None
         self._make_loop = make_loop
         self._loop: Loop | None = None
         self._lock = threading.Lock()
-        #: When the log last told that the pool is full.
+        #: When the last message about a full pool was logged.
         self._told = -1.0
 
     @property
     def loop(self) -> Loop:
-        """The event loop; made when it is first needed."""
+        """The event loop. It is made when it is first needed."""
         with self._lock:
             if self._loop is None:
                 self._loop = self._make_loop(self)
             return self._loop
 
     def free(self) -> None:
-        """Frees what tells of events: all threads that used it have ended."""
+        """Frees the queues of events. The threads that used them have ended."""
         self.events.free()
         if self._loop is not None:
             self._loop.events.free()
 
     def submit(self, route: Route, request: Request) -> None:
-        """Runs a plain handler on the pool; if that cannot be, the client is told so."""
+        """Runs a plain handler on the pool. If this fails, the client gets an error response."""
         try:
             if not self.pool.submit(lambda: self._run(route, request)):
                 self._overloaded(route, request)
@@ -98,7 +98,7 @@ class Dispatcher:
             self._refuse([(route, request)], error)
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
-        """Runs asynchronous handlers on the loop; if there can be none, the clients are told so."""
+        """Runs asynchronous handlers on the loop. If this fails, the clients get error responses."""
         try:
             self.loop.post(handed)
         except Exception as error:
@@ -124,7 +124,7 @@ class Dispatcher:
                 context.run(self._send, route, request, response)
         except BaseException as error:
             request.end()
-            # A log of the host's may read the request's context.
+            # A log handler may read the request's context.
             answer(self.handle, request.token, context.run(self.failure, route, request, error))
 
     def _call(self, route: Route, request: Request, context: Context) -> Any:
@@ -136,9 +136,9 @@ class Dispatcher:
                 route.ran_on_pool(perf_counter() - begun)
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
-        """Sends a response whose body is not at hand; what may wait, elsewhere than on this thread.
+        """Sends a response whose body is not known yet. Anything that may wait runs on another thread.
 
-        Each step of the body runs in `context`, which nothing may run in meanwhile.
+        Each step of the body runs in `context`. The caller must have left that context.
         """
         if isinstance(response.chunks, Pending):
             try:
@@ -155,7 +155,7 @@ class Dispatcher:
             context.run(_close, response.chunks)
 
     def _overloaded(self, route: Route, request: Request) -> None:
-        """Answers a request that the pool has no room for."""
+        """Sends a 503 to a request that the pool has no room for."""
         answer(self.handle, request.token, OVERLOADED)
         now = monotonic()
         if now - self._told >= 1:
@@ -175,7 +175,7 @@ class Dispatcher:
             self.stream_failed(route, request, error, None)
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
-        """Sends a response whose chunks come from a plain iterator, on a thread of the pool."""
+        """Sends the chunks of a plain iterator, on a thread of the pool."""
         chunks: Any = response.chunks
         leave: list[Callable[[], object]] = [self.pool.seat().lend]
         if self.turn is not None:
@@ -185,8 +185,8 @@ class Dispatcher:
         try:
             if response.prompt:
                 writer.begin()
-            # Code of its own that waits cannot be interrupted when the client has left. Until
-            # it returns, its thread is not one of the pool's.
+            # An iterator that waits in its own code cannot be interrupted after the client has
+            # disconnected. Until it returns, the pool may start a replacement thread.
             request.presence.set_hook(lambda: [left() for left in leave])
             first = b"" if response.prompt else as_bytes(next(chunks, b""))
             writer.begin()
@@ -207,14 +207,14 @@ class Dispatcher:
     def stream_failed(
         self, route: Route, request: Request, error: BaseException, writer: Writer | None
     ) -> None:
-        """Answers a request whose stream failed; if that has begun, there is only the log to tell."""
+        """Sends an error response to a request whose stream failed. If the stream has begun, only logs it."""
         if writer is None or not writer.has_begun:
             answer(self.handle, request.token, self.failure(route, request, error))
         else:
             self._report(route, request, error)
 
     def failure(self, route: Route, request: Request, error: BaseException) -> Parts:
-        """The answer to a request whose handler raised; logs what is not meant for the client."""
+        """Returns the response to a request whose handler raised. Logs exceptions other than `HTTPError`."""
         if isinstance(error, HTTPError):
             try:
                 return from_http_error(error)
@@ -235,7 +235,7 @@ class Dispatcher:
                 exc_info=error,
             )
         except Exception:
-            # The client gets its answer also if the host's log fails.
+            # The client must get its response even if a log handler of the host fails.
             pass
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.on_fatal(error)

@@ -1,4 +1,4 @@
-"""What goes wrong: the exceptions of this package, and status codes turned into them."""
+"""The exceptions of this package, and how the library's status codes become exceptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transom._native import quick
 
 
 class Error(Exception):
-    """Base of the errors of this package. `code` is the library's status, a negative number."""
+    """The base class of the errors of this package. `code` is the library's status, a negative number."""
 
     code: int = native.INVALID_ARGUMENT
 
@@ -20,63 +20,63 @@ class Error(Exception):
 
 
 class InvalidArgumentError(Error, ValueError):
-    """An argument has a value that makes no sense."""
+    """An argument has a value out of its range."""
 
 
 class WrongTypeError(InvalidArgumentError, TypeError):
-    """A setting has a type that it cannot have."""
+    """A setting has a wrong type."""
 
 
 class BadAddressError(Error, ValueError):
-    """The address is not one that can be listened on."""
+    """The server cannot listen on the address."""
 
     code = native.BAD_ADDRESS
 
 
 class SystemCallError(Error, OSError):
-    """The system refused something. `errno` says what."""
+    """A system call failed. `errno` says why."""
 
     code = native.IO
 
 
 class AddressInUseError(SystemCallError):
-    """Something listens on the address already."""
+    """Another socket already listens on the address."""
 
     code = native.ADDRESS_IN_USE
 
 
 class PermissionDeniedError(SystemCallError, PermissionError):
-    """The system does not allow this process to listen there."""
+    """This process may not listen on the address."""
 
     code = native.PERMISSION_DENIED
 
 
 class BadRouteError(Error, ValueError):
-    """The pattern is malformed, or the route stands in the way of another."""
+    """The pattern is malformed, or the route conflicts with another."""
 
     code = native.BAD_ROUTE
 
 
 class BadHeaderError(Error, ValueError):
-    """A header name or value holds something that may not be sent."""
+    """A header name or value contains a character that may not be sent, or the field is reserved."""
 
     code = native.BAD_HEADER
 
 
 class BadStatusError(Error, ValueError):
-    """The number is not a status that a response can have: 200 to 599."""
+    """The status is not one that a response can have: 200 to 599."""
 
     code = native.BAD_STATUS_CODE
 
 
 class AlreadyStartedError(Error, RuntimeError):
-    """The server runs already."""
+    """The server is already running."""
 
     code = native.ALREADY_STARTED
 
 
 class ForkedError(Error, RuntimeError):
-    """The server was started before a fork, and this is the child: it belongs to the parent."""
+    """The server was started before a fork, and this process is the child."""
 
     code = native.FORKED
 
@@ -99,7 +99,7 @@ _BY_CODE: dict[int, type[Error]] = {
 
 
 def make(code: int, message: str = "", errno: int = 0) -> Error:
-    """The exception for a status code; without a message, with the library's text for it."""
+    """Returns the exception for a status code. The default message is the library's text for it."""
     if not message:
         text = quick.status_text(code)
         message = text.decode() if text else f"status {code}"
@@ -127,13 +127,13 @@ class ErrorSlot:
         self.reference = byref(self._pointer)
 
     def check(self, code: int) -> None:
-        """Raises what the library reported, with its message; frees its error."""
+        """Raises the exception for `code` with the library's message, and frees the library's error."""
         pointer, self._pointer.value = self._pointer.value, None
         check_told(code, pointer)
 
 
 def check_told(code: int, pointer: int | None) -> None:
-    """Raises the exception for `code` unless it is `OK`, with what the `transom_error` says; frees that."""
+    """Raises the exception for `code` unless it is `OK`, with the message of the error, which it frees."""
     if pointer is None:
         check(code)
         return

@@ -1,7 +1,7 @@
-"""What the library tells: clients that leave, deadlines that pass, room in a body, log messages.
+"""The events of the library: a client has disconnected, a deadline has passed, a body has room.
 
-Nothing of the library calls Python. It keeps events in a queue, and a thread or an event
-loop takes them from there.
+The library never calls Python. It puts events into a queue, and a thread or an event loop
+takes them from it. An event also tells of new log messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transom._errors import make
 from transom._logs import LEVEL, log_all
 from transom._native import quick
 
-#: The most events that are taken at once.
+#: The most events that one call takes.
 _MOST = 64
 #: `transom_event`: kind, reserved, token.
 _EVENT = Struct("=iIQ")
@@ -29,7 +29,7 @@ _log = logging.getLogger("transom")
 
 
 class Events:
-    """A queue of events. One thread delivers them; any may watch."""
+    """A queue of events. One thread delivers the events; any thread may watch a request."""
 
     def __init__(self) -> None:
         pointer = quick.events_new()
@@ -37,44 +37,44 @@ class Events:
             raise make(native.IO, "the queue of events could not be made")
         self.pointer: int = pointer
         self._finalizer = weakref.finalize(self, quick.events_free, pointer)
-        # At exit, threads may still wait for events.
+        # When the interpreter exits, threads may still be waiting for events.
         self._finalizer.atexit = False
-        #: Held while events are asked for, and when they are freed.
+        #: Held while a request is being watched, and while the queue is freed.
         self._using = threading.Lock()
         self._buffer = create_string_buffer(_MOST * _EVENT.size)
         self._count = c_uint32()
-        # Those who want to know keep their `Presence`: what nobody waits for is forgotten.
+        # The code that waits for an event holds the `Presence`. Others are dropped.
         self._requests: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
         self._writers: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
-        #: Futures of those who wait for room, by their writers.
+        #: The futures of tasks that wait for room, by their writers.
         self._rooms: dict[int, Any] = {}
 
     @property
     def fd(self) -> int:
-        """A descriptor that is readable while events wait. Raises `SystemCallError`."""
+        """A descriptor that is readable while events are queued. Raises `SystemCallError`."""
         fd = int(quick.events_fd(self.pointer))
         if fd < 0:
             raise make(native.IO, "the descriptor of events could not be made")
         return fd
 
     def follow_log(self) -> None:
-        """Passes on log messages too, from now on."""
+        """Delivers log messages too, from now on."""
         quick.log_to_events(self.pointer, LEVEL)
 
     def close(self) -> None:
-        """Ends it: `deliver` returns `False` from now on."""
+        """Closes the queue: `deliver` returns `False` from now on."""
         quick.log_to_events(self.pointer, 0)
         quick.events_close(self.pointer)
         log_all()
 
     def free(self) -> None:
-        """Frees it now, with its descriptor: nobody delivers its events any more."""
+        """Frees the queue and its descriptor. `deliver` must not be called afterwards."""
         with self._using:
             self.pointer = 0
             self._finalizer()
 
     def watch(self, presence: Presence) -> None:
-        """Tells `presence` when its client leaves or its exchange is over."""
+        """Tells `presence` when its client disconnects or its request is over."""
         with self._using:
             if presence.writer:
                 self._writers[presence.writer] = presence
@@ -83,11 +83,11 @@ class Events:
                 self._requests[presence.token] = presence
                 code = quick.events_watch_request(self.pointer, presence.token)
         if code != native.OK:
-            # It was answered, or the server has stopped.
+            # The request was answered, or the server has stopped.
             presence.over()
 
     async def room(self, writer: int, future: Any) -> None:
-        """Waits, in the loop that delivers, until the writer takes a chunk or nobody reads any more."""
+        """Waits until the writer has room or its client is gone. Call it in the loop that delivers events."""
         self._rooms[writer] = future
         try:
             if quick.events_await_room(self.pointer, writer) == native.OK:
@@ -96,9 +96,9 @@ class Events:
             self._rooms.pop(writer, None)
 
     def deliver(self, wait: int = 0, view: SimpleNamespace = quick) -> bool:
-        """Tells of the events there are; waits up to `wait` milliseconds for the first.
+        """Delivers the queued events; waits up to `wait` milliseconds for the first.
 
-        `False` if there will be no more.
+        Returns `False` if the queue is closed.
         """
         count = self._count
         code = view.events_next(self.pointer, self._buffer, _MOST, wait, byref(count))
@@ -108,7 +108,7 @@ class Events:
                 try:
                     self._tell(kind, token)
                 except Exception:
-                    _log.exception("what waited for an event failed")
+                    _log.exception("a function that waited for an event failed")
         return bool(code in (native.OK, native.TIMEOUT))
 
     def _tell(self, kind: int, token: int) -> None:
@@ -130,7 +130,7 @@ class Events:
 
 
 class Presence:
-    """Whether somebody waits for the answer to a request, or reads it, and who wants to know.
+    """The client of a request: whether it is still there, and the functions to call when it is gone.
 
     Any thread may use it.
     """
@@ -151,12 +151,13 @@ class Presence:
 
     def __init__(self, events: Events, token: int) -> None:
         self.token = token
-        #: The writer of the answer, once that has begun to be sent in chunks.
+        #: The writer of the response, once a response in chunks has begun.
         self.writer = 0
-        #: Whether nobody waits for the answer, or reads it, any more.
+        #: `True` once the client neither waits for the response nor reads it.
         self.is_over = False
-        #: Called when the client has closed its sending side, before the answer has begun, in
-        #: place of taking that for its end: it begins the answer, which shows who reads it.
+        #: Called if the client closes its sending side before the response has begun. It
+        #: begins the response, which shows whether the client still reads. Without it, the
+        #: client counts as gone.
         self.probe: Callable[[], object] | None = None
         self._events = events
         self._functions: list[Callable[[], object]] = []
@@ -167,13 +168,13 @@ class Presence:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has left, or nobody waits for the answer or reads it for another reason."""
+        """`True` if the client has disconnected, or no longer waits for the response or reads it."""
         if self.writer:
             return bool(quick.writer_is_gone(self.writer))
         return bool(quick.responder_is_gone(quick.token_responder(self.token)))
 
     def on_gone(self, function: Callable[[], object]) -> None:
-        """Calls `function` once when the client has left; at once if it has."""
+        """Calls `function` once when the client has disconnected, or at once if it already has."""
         with self._lock:
             gone = self._gone
             if not gone:
@@ -185,11 +186,11 @@ class Presence:
 
     @property
     def has_hook(self) -> bool:
-        """Whether there is a hook, or it was called."""
+        """`True` if a hook is set, or was called."""
         return self._hook is not None or self.is_over
 
     def set_hook(self, hook: Callable[[], object]) -> None:
-        """Calls `hook`, in place of the one before, once nobody waits or reads any more."""
+        """Sets the function to call once the client is gone, in place of an earlier one."""
         with self._lock:
             over = self.is_over
             self._hook = None if over else hook
@@ -205,7 +206,7 @@ class Presence:
             self._events.watch(self)
 
     def begin(self, writer: int, events: Events) -> None:
-        """The answer begins to be sent: from now on it counts whether it is read."""
+        """Records that the response has begun: from now on, events come from its writer."""
         with self._lock:
             self.writer = writer
             self.probe = None
@@ -215,13 +216,13 @@ class Presence:
             events.watch(self)
 
     def end(self) -> None:
-        """The handler is done, and its answer given: nobody is told any more, nor kept."""
+        """Records that the request is answered: no function is called any more, and all are dropped."""
         with self._lock:
             self.probe = self._hook = None
             self._functions = []
 
     def left(self) -> None:
-        """The client has left, or closed its sending side."""
+        """Handles the event that the client has disconnected, or has closed its sending side."""
         probe, self.probe = self.probe, None
         if probe is not None:
             probe()
@@ -229,7 +230,7 @@ class Presence:
             self._tell_gone()
 
     def over(self) -> None:
-        """Nobody waits for the answer, or reads it, any more."""
+        """Handles the event that the client no longer waits for the response, or reads it."""
         with self._lock:
             self.is_over = True
             hook, self._hook = self._hook, None
@@ -248,8 +249,8 @@ class Presence:
 
 
 def _call(function: Callable[[], object]) -> None:
-    """Calls a function of the application, whose failure concerns nobody else."""
+    """Calls a function of the application. Logs its exception."""
     try:
         function()
     except BaseException:
-        _log.exception("a function for a client that left failed")
+        _log.exception("a function of `on_gone` failed")

@@ -1,4 +1,4 @@
-"""A body that is a file, or a part of one."""
+"""A response body that is a file, or a part of one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from transom._native import quick
 
 
 class FilePart:
-    """A part of a regular file, opened: the system sends it, without Python reading it.
+    """A part of an open regular file. The system sends it, without a copy in Python.
 
-    Raises what `open` raises, and `ValueError` if it is no regular file or does not
-    reach that far.
+    Raises what `open` raises, and `ValueError` if the path is no regular file or the file is
+    too short.
     """
 
     __slots__ = ("_file", "_offset", "_to_end", "length")
@@ -29,9 +29,9 @@ class FilePart:
             wanted = "the rest" if length is None else f"{length} bytes"
             raise ValueError(f"{wanted} from {offset} on: the file has {about.st_size} bytes")
         self._offset = offset
-        # The size of a file that the system makes when it is read (/proc, /sys) says nothing.
+        # A file that the system generates when it is read (/proc, /sys) has a size of 0.
         self._to_end = length is None
-        #: How many bytes are sent, as far as the size of the file says.
+        #: The number of bytes that are sent, as the file's size says.
         self.length = left if length is None else length
 
     def __del__(self) -> None:
@@ -40,9 +40,9 @@ class FilePart:
             file.close()
 
     def send(self, token: int, status: int, fields: list[tuple[str, str]]) -> None:
-        """Answers a request with it; does not wait."""
+        """Sends the file as the response to a request, without waiting."""
         headers = native.header_array(fields)
-        # The library closes what it is given; the response may be sent again.
+        # The library closes the descriptor, and this object may be sent again.
         code = quick.responder_send_file(
             quick.token_responder(token),
             status,
@@ -57,5 +57,5 @@ class FilePart:
 
 
 def _open(path: str, flags: int) -> int:
-    """Opens without waiting for the other end of a pipe."""
+    """Opens a file without waiting for the other end of a named pipe."""
     return os.open(path, flags | os.O_NONBLOCK)

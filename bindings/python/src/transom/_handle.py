@@ -1,4 +1,4 @@
-"""A native server: the pointer, who owns it, and the calls on it."""
+"""The handle of a native server: it owns the pointer and makes the calls."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from transom._native import ReportStruct, quick, waiting
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the exchanges when a server was stopped, in numbers of them."""
+    """The numbers of requests that finished or were cut off when a server stopped."""
 
-    #: Answered in full after the stop began.
+    #: Requests whose response was sent in full after the stop began.
     finished: int
-    #: Cut off at the deadline of the stop.
+    #: Requests that were cut off at the timeout of the stop.
     cut: int
-    #: Still under way. Zero once the server has stopped.
+    #: Requests that are still being served; zero once the server has stopped.
     pending: int
 
 
 class Handle:
-    """Owns a native server and frees it: by `free`, or when nobody refers to it any more.
+    """The owner of a native server. It frees the server in `free`, or when it is collected.
 
-    Threads that use `pointer` keep a reference to the handle meanwhile, so that
-    the server outlives every call on it.
+    A thread that uses `pointer` holds a reference to the handle meanwhile, so the server
+    outlives each call.
     """
 
     __slots__ = ("__weakref__", "_finalizer", "_forgotten", "pointer", "started")
@@ -42,7 +42,7 @@ class Handle:
         self.started = False
         self._forgotten = False
         self._finalizer = weakref.finalize(self, waiting.server_free, pointer)
-        # Running servers are stopped at exit in their own order.
+        # `_running` stops the running servers at exit, in its own order.
         self._finalizer.atexit = False
         _handles.add(self)
 
@@ -54,37 +54,37 @@ class Handle:
         return self.pointer
 
     def _check_setting(self, code: int) -> None:
-        """Raises what the library has to say of a setting that it refused."""
+        """Raises the library's message about a setting that it refused."""
         if code != native.OK:
             check_told(code, quick.server_setting_error(self._use()))
 
     def set_model(self, name: str) -> None:
-        """How connections are driven, by the name of the model."""
+        """Sets the connection model, by its name."""
         self._check_setting(quick.server_set_model(self._use(), _known(name)))
 
     def set_workers(self, count: int) -> None:
-        """The number of threads that speak HTTP."""
+        """Sets the number of native threads that serve connections."""
         self._check_setting(quick.server_set_workers(self._use(), count))
 
     def set_unix_mode(self, mode: int) -> None:
-        """The mode of the files of Unix sockets."""
+        """Sets the file mode of Unix sockets."""
         check(quick.server_set_unix_mode(self._use(), mode), f"unix_mode={mode:#o}")
 
     def set_limit(self, name: str, value: int) -> None:
-        """A limit by its name, in bytes or a count.
+        """Sets a limit by its name, in bytes or a count.
 
-        Raises `InvalidArgumentError` with the range, or with the names that there are.
+        Raises `InvalidArgumentError` with the range, or with the names of the limits.
         """
         key = _known(text("the name of a limit", name))
         least, most = c_uint64(), c_uint64()
         if quick.limit_range(key, byref(least), byref(most)) == native.OK:
             value = whole(f"limit {name!r}", value, least.value, most.value)
         else:
-            value = 0  # Whatever it is, there is no such limit.
+            value = 0  # The library refuses the name, whatever the value is.
         self._check_setting(quick.server_set_limit(self._use(), key, value))
 
     def set_timeout(self, name: str, value: float | None) -> None:
-        """A timeout by its name, in seconds; `None` turns it off. Raises as `set_limit`."""
+        """Sets a timeout by its name, in seconds; `None` turns it off. Raises what `set_limit` raises."""
         key = _known(text("the name of a timeout", name))
         least, most = c_int64(), c_int64()
         if quick.timeout_range(key, byref(least), byref(most)) == native.OK:
@@ -94,7 +94,7 @@ class Handle:
         self._check_setting(quick.server_set_timeout(self._use(), key, milliseconds(value)))
 
     def route(self, method: str | None, pattern: str, route_id: int) -> None:
-        """Adds a route whose requests are pulled; `None` is any method."""
+        """Adds a route whose requests are pulled; `None` stands for any method."""
         for part in (pattern, method or ""):
             if "\0" in part:
                 raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds a NUL")
@@ -106,11 +106,11 @@ class Handle:
         check(code, f"bad route {method or '*'} {pattern!r}")
 
     def fallback(self, route_id: int) -> None:
-        """Lets requests be pulled that no route matches."""
+        """Adds the route of requests that no other route matches."""
         check(quick.server_fallback_pull(self._use(), route_id), "fallback")
 
     def start(self, address: str) -> None:
-        """Listens, and begins to serve. Raises with the address and the reason."""
+        """Listens on the address and serves. Raises an error with the address and the reason."""
         if "\0" in address:
             raise BadAddressError(f"bad address {address!r}: it holds a NUL")
         if not _is_unicode(address):
@@ -123,12 +123,12 @@ class Handle:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; 0 if there is none."""
+        """The TCP port on which the server listens; 0 if there is none."""
         return int(quick.server_port(self._use()))
 
     @property
     def addresses(self) -> list[str]:
-        """All addresses that are listened on."""
+        """The addresses on which the server listens."""
         found: list[str] = []
         buffer = create_string_buffer(256)
         while quick.server_address(self._use(), len(found), buffer, len(buffer)):
@@ -137,18 +137,18 @@ class Handle:
 
     @property
     def event_fd(self) -> int:
-        """A descriptor that is readable while requests wait."""
+        """A descriptor that is readable while requests are queued."""
         fd = int(quick.server_event_fd(self._use()))
         if fd < 0:
             raise make(native.IO, "the event descriptor could not be made")
         return fd
 
     def stop(self, timeout: float) -> None:
-        """Begins to stop and never waits. Exchanges get `timeout` seconds to end."""
+        """Begins to stop, without waiting. Requests get `timeout` seconds to finish."""
         check(quick.server_stop(self._use(), milliseconds(timeout)))
 
     def wait(self, timeout: float) -> bool:
-        """Whether all has stopped; waits for it up to `timeout` seconds."""
+        """Waits up to `timeout` seconds for the server to stop. Returns `True` if it has stopped."""
         code = waiting.server_wait(self._use(), milliseconds(timeout))
         if code == native.TIMEOUT:
             return False
@@ -156,42 +156,42 @@ class Handle:
         return True
 
     def report(self) -> Report:
-        """The numbers as of now."""
+        """Returns the numbers so far."""
         numbers = ReportStruct()
         check(quick.server_report(self._use(), byref(numbers)))
         return Report(numbers.finished, numbers.cut, numbers.pending)
 
     def free(self) -> None:
-        """Frees the native server now. Nobody may use the handle any more."""
+        """Frees the native server. The handle cannot be used afterwards."""
         self.pointer = 0
         self._finalizer()
 
     def forget(self) -> None:
-        """Gives the native server up without freeing it: it is another process's."""
+        """Drops the native server without freeing it: it belongs to the parent process."""
         self._forgotten = True
         self.pointer = 0
         self._finalizer.detach()
 
 
 def milliseconds(timeout: float | None) -> int:
-    """A time as the library takes it; `None` is for ever, and what is not zero is at least 1."""
+    """Converts seconds to milliseconds. `None` means no timeout; a time above 0 is at least 1 ms."""
     if timeout is None:
         return native.FOREVER
     return max(int(timeout * 1000), int(timeout > 0))
 
 
 def _is_unicode(value: str) -> bool:
-    """Whether it can be encoded: half of a surrogate pair cannot."""
+    """Returns `True` if a text can be encoded: a lone surrogate cannot."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _known(name: str) -> bytes:
-    """A name as the library takes it: one that could not be a name stays unknown."""
+    """Encodes the name of a setting for the library. One with other characters stays unknown."""
     return name.encode("ascii", "backslashreplace").replace(b"\0", b"\\0")
 
 
 class _State:
-    """What matters to forks: threads of the library, once started, are only in the parent."""
+    """The state that a fork depends on: the threads of the library exist only in the parent."""
 
     started = False
     forked = False
@@ -202,7 +202,7 @@ _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    """What the threads of started servers have locked stays locked here."""
+    """Drops the servers of the parent: the locks that its threads held stay locked in this process."""
     _state.forked = _state.started
     for handle in list(_handles):
         if handle.started:

@@ -1,4 +1,4 @@
-"""The header fields of a response: as arguments, and as the lines that are sent."""
+"""The header fields of a response: as arguments, and as the lines of a header block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transom._errors import BadHeaderError
 from transom._reserved import WITHOUT_CONTENT
 from transom._reserved import check as check_fields
 
-#: Header fields as they may be given: a mapping, or pairs where a name may repeat.
+#: Header fields as an argument: a mapping, or pairs, in which a name may repeat.
 HeadersInput: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
 TEXT = "text/plain; charset=utf-8"
@@ -25,14 +25,14 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 def is_token(name: str) -> bool:
-    """Whether a name is a token of RFC 9110, as a field's and a cookie's must be."""
+    """Returns `True` if a name is a token (RFC 9110 5.6.2), as names of fields and cookies must be."""
     return _NAME.fullmatch(name) is not None
 
 
 def header_line(name: str, value: str) -> bytes:
-    """The line of a header field.
+    """Returns the line of a header field.
 
-    Raises `BadHeaderError` if it may not be sent, `TypeError` if it is no text.
+    Raises `BadHeaderError` if a character may not be sent, and `TypeError` if an argument is no str.
     """
     if not isinstance(name, str) or not isinstance(value, str):
         wrong = name if not isinstance(name, str) else value
@@ -54,24 +54,24 @@ def header_line(name: str, value: str) -> bytes:
 
 
 def _length_of(pattern: re.Pattern[str], text: str) -> int:
-    """The number of characters at the start of a text that match a pattern."""
+    """Returns the number of characters at the start of a text that match a pattern."""
     match = pattern.match(text)
     return 0 if match is None else match.end()
 
 
 @lru_cache(maxsize=256)
 def content_type_line(content_type: str) -> bytes:
-    """The Content-Type line; the common ones are encoded once."""
+    """Returns the line of a Content-Type field. The cache encodes common types once."""
     return header_line("content-type", content_type)
 
 
 def usual_type(content_type: str, status: int) -> str | None:
-    """The content type of a body that is there."""
+    """Returns the default content type of a response, or `None` if its status has no content."""
     return None if status in WITHOUT_CONTENT else content_type
 
 
 def block_of(status: int, headers: HeadersInput, given: str | None, usual: str | None) -> bytes:
-    """The header block, with the content type that was given, or else the usual one."""
+    """Returns the header block, with the content type that was given, or else the default one."""
     if given is not None:
         text("content_type", given)
     if usual is not None:
@@ -89,18 +89,19 @@ def block_of(status: int, headers: HeadersInput, given: str | None, usual: str |
 
 
 def lines_of(status: int, pairs: list[tuple[str, str]]) -> bytes:
+    """Returns the lines of header fields. Raises `BadHeaderError` if one cannot be sent."""
     lines = b"".join([header_line(name, value) for name, value in pairs])
     check_fields(status, pairs)
     return lines
 
 
 def block_without(fields: list[tuple[str, str]], name: str) -> bytes:
-    """The header block of the fields but those of that name, which is given in lower case."""
+    """Returns the header block without the fields of one name, which is given in lower case."""
     return b"".join([header_line(*pair) for pair in fields if pair[0].lower() != name])
 
 
 def pairs_of(headers: Any) -> list[tuple[str, str]]:
-    """The fields of either form of `HeadersInput`."""
+    """Returns the pairs of either form of `HeadersInput`."""
     if isinstance(headers, Mapping):
         return list(headers.items())
     if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):

@@ -7,9 +7,10 @@ from transom._headers import HeadersInput
 
 
 class HTTPError(Exception):
-    """Raised by a handler to answer with this status and message instead.
+    """An exception that a handler raises to answer with a status and a message.
 
-    Raises `BadStatusError` or `TypeError` if they cannot be sent.
+    The message is sent as text. Without one, the text is that of the status, such as
+    `404 Not Found`. Raises `BadStatusError` or `TypeError` if an argument cannot be sent.
 
     >>> raise HTTPError(404, "no such user")
     Traceback (most recent call last):
@@ -26,4 +27,4 @@ class HTTPError(Exception):
 
 
 class BodyError(HTTPError, ValueError):
-    """The request's body is not what the handler asked for; unless caught, the client gets a 4xx."""
+    """The request's body is not of the form that the handler asked for. The client gets a 4xx."""

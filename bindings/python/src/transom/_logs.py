@@ -1,4 +1,4 @@
-"""The library's log messages, on their way to `logging.getLogger("transom")`."""
+"""The transfer of the library's log messages to `logging.getLogger("transom")`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ctypes import byref, c_int32, c_size_t, create_string_buffer
 from transom import _native as native
 from transom._native import quick
 
-#: The level up to which the library keeps messages: 4 is debug. The logger's own level
-#: decides what comes of them, also when it changes while a server runs.
+#: The level up to which the library keeps messages: 4 is debug. The level of the Python logger
+#: decides which are logged, also when it changes while a server runs.
 LEVEL = 4
 _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
 #: The longest message, in bytes.
@@ -20,7 +20,7 @@ _log = logging.getLogger("transom")
 
 
 class _Pump:
-    """Takes the messages in order, though several threads may be told of them."""
+    """The reader of messages. It keeps their order although several threads call it."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -30,7 +30,7 @@ class _Pump:
         self._buffer = create_string_buffer(_LONGEST)
 
     def run(self) -> None:
-        """Logs what waits. If another thread is at that, it goes on with what has come since."""
+        """Logs the queued messages. If another thread is doing so, that thread logs the new ones too."""
         self._told = True
         while self._told and self._turn.acquire(blocking=False):
             try:
@@ -49,7 +49,7 @@ class _Pump:
             try:
                 _log.log(level, "%s", message)
             except Exception:
-                # Not even a log that fails may end the thread that is told of requests.
+                # A log handler of the host that fails must not end the thread that delivers events.
                 pass
 
 
@@ -57,5 +57,5 @@ _pump = _Pump()
 
 
 def log_all() -> None:
-    """Passes on the messages that wait."""
+    """Logs the queued messages of the library."""
     _pump.run()

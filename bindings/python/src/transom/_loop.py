@@ -1,4 +1,4 @@
-"""Asynchronous handlers on an event loop: one of ours on its own thread, or the host's."""
+"""Asynchronous handlers on an event loop: on a thread of the package, or the host's loop."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes
 
 _TEXT_BLOCK = content_type_line(TEXT)
-#: Chunks of a stream after which others have their turn in the loop.
+#: The number of chunks after which a stream lets other tasks run.
 _TURN = 64
 _log = logging.getLogger("transom")
 if sys.version_info >= (3, 12):
-    #: An eager task runs up to its first wait when it is made, and costs little if it ends there.
+    #: An eager task runs up to its first wait when it is created. One that never waits costs little.
     _make_task = partial(asyncio.Task, eager_start=True)
 elif sys.version_info >= (3, 11):
     _make_task = asyncio.Task
 else:
 
     def _make_task(work: Any, loop: asyncio.AbstractEventLoop, context: Context) -> asyncio.Task[None]:
-        """A task that runs in a copy of `context`: it cannot be given one before CPython 3.11."""
+        """Makes a task that runs in a copy of `context`. Tasks take a context since CPython 3.11."""
         return context.run(lambda: asyncio.Task(work, loop=loop))
 
 
 class LoopSide:
-    """Runs asynchronous handlers as tasks of `loop`, and pulls requests there if told to."""
+    """The server's part in an event loop: it runs handlers as tasks, and pulls requests after `pull`."""
 
     def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        #: Set when there will be no more requests to pull.
+        #: Set when the library has stopped and no requests are left.
         self.ended = asyncio.Event()
         self._dispatcher = dispatcher
-        #: What the library tells of requests in this loop.
+        #: The events of requests in this loop.
         self.events = Events()
         self._readers: list[tuple[int, Events]] = []
         self._listen(self.events)
         self._inbox = Inbox(dispatcher.handle, self.events, quick)
         self._outbox = Outbox(dispatcher.handle)
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Those that have just begun, with their requests.
+        #: The tasks that have just begun, with their requests.
         self._begun: list[tuple[asyncio.Task[None], Request]] = []
         self._posted: list[tuple[Route, Request]] = []
         self._post = threading.Lock()
-        #: Whether a flush will come without being asked for.
+        #: `True` while a flush is scheduled, or the caller will flush.
         self._flushing = False
         self._closing = False
 
     def _listen(self, events: Events) -> None:
-        """Delivers events in the loop from now on, in its thread or before it runs."""
+        """Delivers events in the loop from now on. Call it in the loop's thread or before the loop runs."""
         try:
             fd = events.fd
             self.loop.add_reader(fd, events.deliver)
@@ -80,15 +80,15 @@ class LoopSide:
         self._readers.clear()
 
     def discard(self) -> None:
-        """Frees what it has in a loop that does not run it: its start has failed."""
+        """Frees the events after a failed start, when the loop does not run."""
         self._unlisten()
         self.events.free()
 
     def pull(self) -> None:
-        """Pulls requests from now on, until the library has stopped: then `ended` is set.
+        """Pulls requests from now on, until the library has stopped. Then `ended` is set.
 
-        In the loop's thread, or before the loop runs. Raises `SystemCallError` or what the
-        loop raises if its descriptor cannot be had or waited for.
+        Call it in the loop's thread or before the loop runs. Raises `SystemCallError` if there
+        is no descriptor, or what the loop raises if it cannot watch the descriptor.
         """
         try:
             fd = self._dispatcher.handle.event_fd
@@ -120,7 +120,7 @@ class LoopSide:
         self._flush()
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
-        """Takes requests over from another thread."""
+        """Runs the handlers of requests that another thread has pulled."""
         with self._post:
             first = not self._posted
             self._posted += handed
@@ -137,16 +137,16 @@ class LoopSide:
         self._flush()
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
-        """Takes over a response that comes in chunks asynchronously, from another thread."""
+        """Sends a response whose chunks come from an asynchronous iterator. Called on other threads."""
         self._call(lambda: self._begin(self._send(route, request, response), context))
 
     def wait_for(self, route: Route, request: Request, pending: Pending, context: Context) -> None:
-        """Awaits what a plain handler has returned, from another thread, and answers."""
+        """Awaits what a plain handler has returned, and answers with the result. Called on other threads."""
         if not self._call(lambda: self._begin(self._run(route, request, pending), context, request)):
             pending.close()
 
     def _call(self, function: Callable[[], object]) -> bool:
-        """Calls it in the loop; `False` if the loop is closed: nobody waits for an answer any more."""
+        """Calls a function in the loop. Returns `False` if the loop is closed, and with it all clients."""
         try:
             self.loop.call_soon_threadsafe(function)
         except RuntimeError:
@@ -159,7 +159,7 @@ class LoopSide:
         task = _make_task(work, loop=self.loop, context=context)
         if task.done():
             return
-        # The loop itself holds tasks only weakly.
+        # The loop holds only weak references to tasks.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if request is not None:
@@ -168,17 +168,17 @@ class LoopSide:
             self._begun.append((task, request))
 
     def _watch_begun(self) -> None:
-        """Has handlers cancelled that wait for something when nobody waits for them any more."""
+        """Lets waiting handlers be cancelled once their requests are over."""
         begun, self._begun = self._begun, []
         for task, request in begun:
             if not task.done() and not request.presence.has_hook:
                 request.presence.set_hook(self._in_loop(task.cancel))
 
     def _in_loop(self, function: Callable[[], object]) -> Callable[[], None]:
-        """A function that calls that one in the loop."""
+        """Returns a function that calls `function` in the loop, from any thread."""
 
         def call() -> None:
-            # Of a request that came by another thread, that may be told.
+            # The events of a request that another thread has pulled come on that thread.
             if asyncio._get_running_loop() is self.loop:
                 function()
             else:
@@ -187,7 +187,7 @@ class LoopSide:
         return call
 
     async def _run(self, route: Route, request: Request, pending: Pending | None = None) -> None:
-        """Answers with what the handler returns, or with what it has returned to be awaited."""
+        """Runs the handler, or awaits what it has returned, and answers with the result."""
         dispatcher = self._dispatcher
         value: Any
         request.events = self.events
@@ -202,10 +202,10 @@ class LoopSide:
                 finally:
                     dispatcher.turn.release()
             else:
-                # Another plain handler runs: the loop does not wait for its end.
+                # Another plain handler is running, and the loop must not wait for it.
                 dispatcher.submit(route, request)
                 return
-            # A decorator may return a coroutine where it has not awaited one.
+            # A decorator may return a coroutine that it has not awaited.
             while hasattr(value, "__await__"):
                 value = await value
             if type(value) is str:
@@ -223,7 +223,9 @@ class LoopSide:
             if self._closing:
                 raise
             if isinstance(error, asyncio.CancelledError) and request.presence.is_over:
-                _log.debug("a handler was cancelled: nobody waits for the answer to %r any more", request)
+                _log.debug(
+                    "a handler was cancelled: no client waits for the response to %r any more", request
+                )
                 return
             parts = dispatcher.failure(route, request, error)
         request.end()
@@ -233,7 +235,7 @@ class LoopSide:
             self.loop.call_soon(self._flush)
 
     async def _send(self, route: Route, request: Request, response: Response) -> None:
-        """Sends a response whose chunks come asynchronously, as long as somebody reads them."""
+        """Sends the chunks of an asynchronous iterator, while the client reads them."""
         chunks: Any = response.chunks
         task: Any = asyncio.current_task()
         writer = Writer(request, response, self.events)
@@ -266,7 +268,7 @@ class LoopSide:
                         break
                     count += 1
                     if count % _TURN == 0:
-                        # Chunks that are all at hand keep nobody else from the loop.
+                        # An iterator that never waits must not keep other tasks from running.
                         await asyncio.sleep(0)
                 else:
                     writer.finish()
@@ -276,7 +278,7 @@ class LoopSide:
             if not (left and isinstance(error, asyncio.CancelledError)):
                 self._dispatcher.stream_failed(route, request, error, writer)
         finally:
-            # What it does at its end is not interrupted.
+            # The clean-up of the iterator is not cancelled.
             ended = True
             request.end()
             writer.abort()
@@ -287,7 +289,7 @@ class LoopSide:
         self._outbox.flush()
 
     async def close(self) -> None:
-        """Cancels what still runs: the server has stopped. In the loop."""
+        """Cancels the tasks that still run after the server has stopped. Runs in the loop."""
         self._closing = True
         tasks = list(self._tasks)
         for task in tasks:
@@ -298,7 +300,7 @@ class LoopSide:
 
 async def _close(chunks: Any, cancelled: asyncio.Task[None] | None) -> None:
     if cancelled is not None and sys.version_info >= (3, 11):
-        # Its end may take timeouts of its own.
+        # The clean-up may use `asyncio.timeout`, which fails in a task that is being cancelled.
         cancelled.uncancel()
     close = getattr(chunks, "aclose", None)
     if close is not None:
@@ -309,9 +311,9 @@ async def _close(chunks: Any, cancelled: asyncio.Task[None] | None) -> None:
 
 
 class LoopThread:
-    """An event loop on a thread of its own; if `pulls`, it pulls requests.
+    """An event loop on a thread of its own. With `pulls`, the loop also pulls requests.
 
-    Raises `SystemCallError` or what asyncio raises if it cannot be; then nothing is left of it.
+    If it cannot be started, raises `SystemCallError` or what asyncio raises, and closes the loop.
     """
 
     def __init__(self, dispatcher: Dispatcher, pulls: bool, on_thread: Callable[[], None]) -> None:
@@ -346,7 +348,7 @@ class LoopThread:
             loop.close()
 
     def close(self, timeout: float) -> bool:
-        """Ends the loop; `False` if something keeps it busy for longer than `timeout` seconds."""
+        """Ends the loop. Returns `False` if the loop is still busy after `timeout` seconds."""
         try:
             self._loop.call_soon_threadsafe(self._loop.stop)
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""Mappings in which a name may have several values: query, form, headers."""
+"""Mappings in which a name may have several values: a query, a form, header fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 
 class MultiDict(Mapping[str, str]):
-    """Names to values, in order; `[name]` is the first value of a name, `get_all` gives each.
+    """A mapping from names to values, in order. `[name]` is the first value, `get_all` has all values.
 
     >>> query = MultiDict([("tag", "a"), ("tag", "b")])
     >>> query["tag"], query.get_all("tag"), query.get("page")
@@ -41,11 +41,11 @@ class MultiDict(Mapping[str, str]):
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Every name with its value, in the order they came, repeated names and all."""
+        """All names with their values, in order, with repeated names."""
         return list(self._pairs)
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of that name, in order; an empty list if there is none."""
+        """Returns the values of a name, in order; an empty list if there is none."""
         return list(self._index().get(self._key(name), ()))
 
     def __getitem__(self, name: str) -> str:
@@ -65,7 +65,7 @@ class MultiDict(Mapping[str, str]):
 
 
 class Headers(MultiDict):
-    """Header fields; names compare without regard to case, values are decoded as Latin-1.
+    """Header fields. Names are compared without regard to case, and values are decoded as Latin-1.
 
     >>> headers = Headers.parse(b"Host: example.org\\r\\nAccept: a\\r\\naccept: b\\r\\n")
     >>> headers["HOST"], headers.get_all("Accept")
@@ -76,12 +76,12 @@ class Headers(MultiDict):
 
     __slots__ = ("raw",)
 
-    #: Names and values as the bytes that came, in the order they came.
+    #: Names and values as bytes, in the order in which they were sent.
     raw: list[tuple[bytes, bytes]]
 
     @classmethod
     def parse(cls, block: bytes) -> Headers:
-        """Reads `name: value` lines, each ended by CRLF. Raises `TypeError` unless they are bytes."""
+        """Parses `name: value` lines, each ended by CRLF. Raises `TypeError` if the block is not bytes."""
         if not isinstance(block, bytes):
             raise TypeError(f"a header block is bytes, got {type(block).__name__}")
         raw = []
@@ -94,5 +94,5 @@ class Headers(MultiDict):
         return headers
 
     def _key(self, name: str) -> str:
-        # Of another type there is no header.
+        # A key of another type matches no field.
         return name.lower() if isinstance(name, str) else name

@@ -1,8 +1,8 @@
-"""The native library: where it is, what it offers, how each function is called.
+"""The native library: its file, its constants, and the prototypes of its functions.
 
-Two views of one library. Functions in `quick` never wait, so they are called
-with the GIL held, which is cheaper. Functions in `waiting` may wait: they are
-called without the GIL. No Python code is ever called from the library.
+There are two views of the library. The functions in `quick` never wait, so they are called
+with the GIL held, which is cheaper. The functions in `waiting` may wait, so they are called
+without the GIL. The library never calls Python code.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-#: The version of the binary interface that this package speaks.
+#: The version of the library's binary interface that this package uses.
 ABI_VERSION = 0
 
-#: A timeout that never comes, in milliseconds.
+#: No timeout, in place of a number of milliseconds.
 FOREVER = -1
-#: The length of a file that is sent to its end.
+#: The length that stands for the rest of a file.
 TO_END = 2**64 - 1
 
 OK = 0
@@ -71,13 +71,13 @@ class HeaderStruct(ctypes.Structure):
 
 
 def header_array(fields: list[tuple[str, str]]) -> ctypes.Array[HeaderStruct]:
-    """Header fields as an array of `transom_header`."""
+    """Converts header fields to an array of `transom_header`."""
     pairs = [HeaderStruct(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
     return (HeaderStruct * len(pairs))(*pairs)
 
 
-#: Every function used: name, result, arguments. Pointers are `c_void_p`, which
-#: takes an address as a plain int and is the cheapest to pass.
+#: The functions that the package uses: name, result, arguments. Pointers are `c_void_p`, which
+#: takes an address as a plain int and is the cheapest type to pass.
 QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_abi_version": (c_uint32, ()),
     "transom_version": (c_char_p, ()),
@@ -145,7 +145,7 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def _candidates() -> list[Path]:
-    """Where the library may be, best first."""
+    """Returns the paths at which the library may be, in the order of preference."""
     name = {"darwin": "libtransom.dylib", "win32": "transom.dll"}.get(sys.platform, "libtransom.so")
     package = Path(__file__).resolve().parent
     found = [package / "_lib" / name]

@@ -1,7 +1,7 @@
-"""Packed batches: the layout of request and response records, and the answers' encoding.
+"""The layout of packed request and response records.
 
-Layouts are those of `transom_server_next_batch` and
-`transom_server_respond_batch` in `transom.h`.
+`transom.h` describes the layouts at `transom_server_next_batch` and
+`transom_server_respond_batch`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ RequestHead: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int,
 RESPONSE = struct.Struct("=IHHQIIQ")
 RESPONSE_LEN = RESPONSE.size
 
-#: What fills a record up to a multiple of 8, by the length so far modulo 8.
+#: The bytes that pad a record to a multiple of 8, by its length modulo 8.
 PADDING = tuple(b"\0" * (-length % 8) for length in range(8))
 
 #: Pieces of one response record: head, header block, body, padding.
 Pieces: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 
-#: Status, header block and body of a response. The block is `name: value` lines, each ended by CRLF.
+#: Status, header block and body of a response. The block consists of `name: value` lines that end in CRLF.
 Parts: TypeAlias = tuple[int, bytes, bytes]
 
 _PAIR = struct.Struct("=II")
 
 
 def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
-    """A response record in pieces, to be joined with those of other records.
+    """Returns the pieces of a response record, to be joined with those of other records.
 
     >>> len(b"".join(encode(1, 200, b"a: b\\r\\n", b"hello")))
     48
@@ -51,7 +51,7 @@ def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
 
 
 def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int]:
-    """The path parameters at `at`, and where they end. See `Request.params`."""
+    """Returns the path parameters at `at`, and where they end. See `Request.params`."""
     params = {}
     for _ in range(count):
         name_len, value_len = _PAIR.unpack_from(data, at)
@@ -63,7 +63,7 @@ def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int
 
 
 def end_of_params(data: bytes, at: int, count: int) -> int:
-    """Where the path parameters at `at` end."""
+    """Returns where the path parameters at `at` end."""
     for _ in range(count):
         name_len, value_len = _PAIR.unpack_from(data, at)
         at += 8 + name_len + value_len

@@ -1,4 +1,4 @@
-"""The plain texts of responses that no handler gave: those of the native library, word for word."""
+"""The plain texts of error responses: the same texts as those of the native library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from transom._headers import TEXT, content_type_line
 from transom._packed import Parts
 
-#: The reason phrases of RFC 9110 for which some CPython has older ones.
+#: The reason phrases of RFC 9110 that differ from those of some version of CPython.
 _PHRASES = {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -18,7 +18,7 @@ _PHRASES = {
 
 
 def plain_text(status: int) -> str:
-    """The line that says what a status means, such as `404 Not Found`.
+    """Returns the plain text of a status: its code and reason phrase.
 
     >>> plain_text(404)
     '404 Not Found\\n'

@@ -1,4 +1,4 @@
-"""Threads for work that blocks."""
+"""The thread pool for handlers that block."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ Job = Callable[[], None]
 
 
 class Seat:
-    """A thread of the pool, for as long as the job lasts that asked for it."""
+    """The thread of the pool on which a job runs, for the duration of that job."""
 
     __slots__ = ("_pool", "is_lent", "is_over")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        #: Whether the pool may have another thread meanwhile.
+        #: `True` once the pool may have a replacement thread for this one.
         self.is_lent = False
-        #: Whether the job has ended.
+        #: `True` once the job has ended.
         self.is_over = False
 
     def lend(self) -> None:
-        """Nobody waits for the job any more: until it ends, the pool may have another thread for others."""
+        """Lets the pool have a replacement thread until the job ends. No client waits for the job."""
         self._pool.lend(self)
 
 
 class Pool:
-    """Up to `size` threads, started as they are needed; up to `backlog` jobs wait for one.
+    """A pool of up to `size` threads, started on demand, and a queue of up to `backlog` jobs.
 
-    For each that is kept by a job that nobody waits for any more (`Seat.lend`) there may
-    be another, up to `size` of them.
+    For each thread whose job no client waits for any more (`Seat.lend`), the pool may have a
+    replacement thread, up to `size` of them.
 
-    The threads are daemons: a handler that never returns keeps neither `stop` nor
-    the interpreter from ending.
+    The threads are daemons, so a handler that never returns delays neither `stop` nor the
+    exit of the interpreter.
     """
 
     def __init__(self, size: int, backlog: int, on_thread: Callable[[], None]) -> None:
@@ -53,16 +53,16 @@ class Pool:
         self._closed = False
 
     def start(self) -> None:
-        """Starts the first thread. Raises `SystemCallError` if there is none to be had.
+        """Starts the first thread. Raises `SystemCallError` if the system has none.
 
-        While the interpreter ends, none can be started any more (CPython 3.12): requests
-        that come then need one that is there.
+        Since CPython 3.12, no thread can be started while the interpreter exits. Requests that
+        come then need a thread that already runs.
         """
         with self._lock:
             self._grow()
 
     def submit(self, job: Job) -> bool:
-        """Runs `job` on a thread, now or as soon as one is free; `False` if too many wait."""
+        """Runs `job` on a thread as soon as one is free. Returns `False` if the queue is full."""
         with self._lock:
             if self._closed or self._unfinished >= self._limit + self._lent:
                 return False
@@ -77,16 +77,16 @@ class Pool:
         return True
 
     def _most(self) -> int:
-        """How many threads there may be now."""
+        """Returns how many threads the pool may have now."""
         return self._size + min(self._lent, self._size)
 
     def seat(self) -> Seat:
-        """The seat of the job that runs on this thread of the pool."""
+        """Returns the seat of the job that runs on the current thread."""
         seat = self._own.seat = Seat(self)
         return seat
 
     def lend(self, seat: Seat) -> None:
-        """Has another thread for others while the job on that seat lasts."""
+        """Allows a replacement thread until the job on that seat ends."""
         with self._lock:
             if seat.is_lent or seat.is_over:
                 return
@@ -96,10 +96,10 @@ class Pool:
                 try:
                     self._grow()
                 except SystemCallError:
-                    pass  # Those who wait go on waiting.
+                    pass  # The queued jobs wait for another thread.
 
     def _leave(self) -> bool:
-        """A job has ended; says whether its thread is one too many now."""
+        """Records that a job has ended. Returns `True` if its thread must end, because there are too many."""
         seat: Seat | None = self._own.__dict__.pop("seat", None)
         with self._lock:
             self._unfinished -= 1
@@ -131,7 +131,7 @@ class Pool:
                 return
 
     def close(self, timeout: float) -> bool:
-        """Ends the threads; `False` if some still run a job after `timeout` seconds."""
+        """Ends the threads. Returns `False` if one still runs a job after `timeout` seconds."""
         with self._lock:
             self._closed = True
             threads = list(self._threads)

@@ -1,9 +1,9 @@
-"""The threads that pull requests and run quick handlers in place.
+"""The threads that pull requests from the library and run quick handlers in place.
 
-One leads: it pulls a batch, answers it, pulls again. One watches: when a handler
-keeps the leader for longer than `STUCK` seconds, the watcher sends that handler's
-route to the pool, takes over what is left of the batch, and leads. So a handler
-that was quick a thousand times and then blocks holds nobody else up for long.
+One thread is the leader: it pulls a batch of requests, answers it, and pulls again. Another is
+the watcher: when a handler occupies the leader for longer than `STUCK` seconds, the watcher sends
+that handler's route to the pool, takes over the rest of the batch, and becomes the leader. So a
+handler that blocks after a thousand quick runs delays other requests only briefly.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from transom._result import from_value
 from transom._route import SHORT, Route
 from transom._thread import Empty, SimpleQueue, join_thread, start_thread
 
-#: How long a handler may keep the leader, in seconds, before the watcher steps in.
+#: How long a handler may occupy the leader before the watcher takes over, in seconds.
 STUCK = 0.03
-#: How often the watcher looks while there are requests, in seconds.
+#: The interval at which the watcher checks the leader while there are requests, in seconds.
 _GLANCE = 0.02
-#: After how many looks without a request it sleeps until there is one.
+#: The number of checks without a request after which the watcher sleeps until there is one.
 _PATIENCE = 10
-#: The longest that a pull waits, in milliseconds; it only bounds how late an unforeseen end is noticed.
+#: The longest wait of a pull, in milliseconds. The library ends a pull when it stops.
 _PULL = 60_000
 
 _TEXT_BLOCK = content_type_line(TEXT)
@@ -41,32 +41,32 @@ _log = logging.getLogger("transom")
 
 
 class Lead:
-    """What the leader is doing, for the watcher to see."""
+    """The state of a leader, which the watcher reads."""
 
     __slots__ = ("outbox", "request", "rest", "since")
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
-        #: What is left of the batch. Whoever takes a request from it has it alone.
+        #: The rest of the batch. Taking a request from the iterator is atomic.
         self.rest: Iterator[Request] = iter(())
-        #: The request whose handler runs, and when it began; 0 between batches.
+        #: The request whose handler runs, and the time when it began; 0 between batches.
         self.request: Request | None = None
         self.since = 0.0
 
 
 class Pullers:
-    """The threads of one run of a server."""
+    """The pulling threads of one run of a server."""
 
     def __init__(self, dispatcher: Dispatcher, most: int, on_thread: Callable[[], None]) -> None:
         self._dispatcher = dispatcher
         self._most = most
         self._on_thread = on_thread
         self._lead: Lead | None = None
-        #: Held to take the lead, and by the leader when it goes to pull: it is watched
-        #: while it works, and nobody takes over while it waits.
+        #: Held by a watcher that takes over, and by the leader before it pulls. So no watcher
+        #: takes over from a leader that waits for requests.
         self._turn = threading.Lock()
         self._ended = False
-        #: Held by the watcher; others that are free wait for it.
+        #: Held by the watcher. Other free threads wait for it.
         self._watch = threading.Lock()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._asleep = False
@@ -75,9 +75,9 @@ class Pullers:
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the leader, the watcher, and the thread that is told of events.
+        """Starts the leader, the watcher, and the thread that delivers events.
 
-        Raises `SystemCallError` unless all run; one that runs all the same ends with the library.
+        Raises `SystemCallError` if one cannot be started. The others end when the library stops.
         """
         self._add_thread()
         self._add_thread()
@@ -86,7 +86,7 @@ class Pullers:
         start_thread(self._listener)
 
     def _listen(self) -> None:
-        """Passes on what the library tells, until the end."""
+        """Delivers events until the queue is closed."""
         self._on_thread()
         while self._dispatcher.events.deliver(native.FOREVER, waiting):
             pass
@@ -106,7 +106,7 @@ class Pullers:
             raise
 
     def join(self, timeout: float) -> bool:
-        """Waits for the threads once the library has stopped; `False` if a handler keeps one."""
+        """Waits for the threads after the library has stopped. Returns `False` if a handler still runs."""
         self._dispatcher.events.close()
         end = perf_counter() + timeout
         threads = [*self._threads, *([self._listener] if self._listener is not None else [])]
@@ -120,12 +120,12 @@ class Pullers:
             if lead is None:
                 return
             self._lead_on(lead)
-            # It keeps no request while it watches: what was answered is freed.
+            # A watcher holds no requests, so that answered ones are freed.
             lead.request = None
             lead.rest = iter(())
 
     def _take_over(self) -> Lead | None:
-        """Watches until there is a lead to take; `None` at the end."""
+        """Watches the leader until it must be replaced. Returns `None` when the server has stopped."""
         quiet = 0
         while not self._ended:
             old = self._lead
@@ -144,7 +144,7 @@ class Pullers:
         return None
 
     def _succeed(self, old: Lead | None, since: float) -> Lead | None:
-        """Takes the lead, unless the leader has moved on since it was looked at."""
+        """Takes over from the leader, unless it has continued since it was checked."""
         with self._turn:
             if self._lead is not old or (old is not None and (old.since != since or old.request is None)):
                 return None
@@ -160,12 +160,12 @@ class Pullers:
             try:
                 self._add_thread()
             except SystemCallError:
-                # The interpreter is ending, or the system has no threads left: go on with those there are.
+                # The interpreter is exiting, or the system has no threads left. The others go on.
                 pass
         return lead
 
     def _lead_on(self, lead: Lead) -> None:
-        """Leads, until the end or until another has taken over."""
+        """Pulls and answers requests until the server stops or another thread takes over."""
         inbox = Inbox(self._dispatcher.handle, self._dispatcher.events, waiting)
         while self._work_safely(lead):
             with self._turn:
@@ -176,7 +176,7 @@ class Pullers:
             try:
                 requests = inbox.pull(_PULL)
             except MemoryError:
-                # Nobody would pull any more if the leader ended here.
+                # If the leader ended here, no thread would pull requests any more.
                 continue
             if not requests and inbox.status != native.TIMEOUT:
                 if inbox.status != native.STOPPED:
@@ -192,7 +192,7 @@ class Pullers:
                 self._bell.put(None)
 
     def _work_safely(self, lead: Lead) -> bool:
-        """As `_work`; a request that cannot be dealt with gets a 500, and the rest is gone on with."""
+        """Calls `_work`. If it fails for a request, answers that one with a 500 and goes on with the rest."""
         while True:
             try:
                 return self._work(lead)
@@ -200,7 +200,7 @@ class Pullers:
                 self._refuse(lead, error)
 
     def _refuse(self, lead: Lead, error: Exception) -> None:
-        """Answers the request whose handler ran last, unless it has an answer, and sends what others have."""
+        """Sends the finished responses, and a 500 to the request whose handler ran last."""
         request = lead.request
         lead.outbox.flush()
         if request is None:
@@ -212,11 +212,11 @@ class Pullers:
         try:
             _log.error("%s could not be answered: %s", what, why, exc_info=error)
         except Exception:
-            # Not even a log that fails may end the leader.
+            # A log handler of the host that fails must not end the leader.
             pass
 
     def _work(self, lead: Lead) -> bool:
-        """Answers what is left of the batch; `False` if another has taken over meanwhile."""
+        """Answers the rest of the batch. Returns `False` if another thread has taken over meanwhile."""
         dispatcher = self._dispatcher
         routes = dispatcher.routes
         outbox = lead.outbox
@@ -257,7 +257,7 @@ class Pullers:
                         continue
                     status, block, body = response.parts
             except BaseException as error:
-                # A log of the host's may read the request's context.
+                # A log handler may read the request's context.
                 status, block, body = context.run(dispatcher.failure, route, request, error)
             block_len = len(block)
             body_len = len(body)
@@ -276,7 +276,7 @@ class Pullers:
                 flushed = now
                 if now - begun > SHORT:
                     route.ran_late(now - begun)
-            # Whoever has taken over has sent the answers from before, but not this one.
+            # The thread that has taken over has sent the earlier responses, but not this one.
             if self._lead is not lead:
                 outbox.flush()
                 return False

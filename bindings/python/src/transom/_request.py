@@ -1,4 +1,4 @@
-"""A request, as a handler sees it: a view of its packed record, decoded when asked."""
+"""A request, as a handler sees it: a view of a packed record, decoded on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_para
 class Request:
     """A request with its whole body.
 
-    It may be kept and read after the answer, from any thread.
+    Any thread may read it, also after the response was sent.
     """
 
     __slots__ = (
@@ -47,11 +47,11 @@ class Request:
         self._head = head
         self.route_id = head[1]
         self.token = head[2]
-        #: Where it is told what becomes of the client.
+        #: The queue of events about the client of this request.
         self.events = events
 
     def _part(self, index: int) -> bytes:
-        """The part whose length is the head's field `index`."""
+        """Returns the part of the record whose length is field `index` of the record's head."""
         head = self._head
         start = self._at + REQUEST_LEN + sum(head[3:index])
         return self._data[start : start + head[index]]
@@ -61,34 +61,34 @@ class Request:
 
     @property
     def method(self) -> str:
-        """The method, as sent: `GET`, `POST`, ..."""
+        """The method as the client sent it, such as `GET`."""
         return self._part(3).decode("latin-1")
 
     @property
     def target(self) -> str:
-        """The request target, still percent-encoded; what was sent beyond ASCII is too."""
+        """The request target, percent-encoded. Bytes beyond ASCII are percent-encoded too."""
         return self._part(4).decode("latin-1")
 
     @property
     def raw_path(self) -> str:
-        """The path, still percent-encoded; what was sent beyond ASCII is too."""
+        """The path, percent-encoded. Bytes beyond ASCII are percent-encoded too."""
         return self._part(5).decode("latin-1")
 
     @property
     def path(self) -> str:
-        """The path, percent-decoded; bytes that are not UTF-8 as in `params`."""
+        """The path, percent-decoded. Bytes that are not UTF-8 become surrogates, as in `params`."""
         return unquote(self.raw_path, errors="surrogateescape")
 
     @property
     def query_string(self) -> str:
-        """The query, still percent-encoded; empty if there is none."""
+        """The query, percent-encoded; empty if there is none."""
         return self._part(6).decode("latin-1")
 
     @property
     def query(self) -> MultiDict:
-        """The query, decoded: a mapping in which a name may have several values.
+        """The decoded query: a mapping in which a name may have several values.
 
-        Bytes that are not UTF-8 are as in `params`.
+        Bytes that are not UTF-8 become surrogates, as in `params`.
         """
         try:
             return self._query
@@ -98,7 +98,7 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        """The header fields; `headers.raw` has them as they came."""
+        """The header fields. `headers.raw` has them as bytes, as they were sent."""
         try:
             return self._headers
         except AttributeError:
@@ -107,11 +107,11 @@ class Request:
 
     @property
     def params(self) -> dict[str, str]:
-        """What the `{names}` of the route's pattern stood for, percent-decoded.
+        """The values of the `{names}` in the route's pattern, percent-decoded.
 
-        Bytes that are not UTF-8 are surrogates, as in `os.fsdecode`, so that no two values
-        look the same: `value.encode("utf-8", "surrogateescape")` has them back, a file of
-        that name can be opened, and a text that is sent has the bytes again.
+        Bytes that are not UTF-8 become surrogates, as with `os.fsdecode`, so no information is
+        lost: `value.encode("utf-8", "surrogateescape")` gives the bytes back, `open(value)` opens
+        the file of that name, and a response body that contains the value contains the bytes.
         """
         try:
             return self._params
@@ -121,7 +121,7 @@ class Request:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies; of a repeated name, the first."""
+        """The cookies. Of several with the same name, the first."""
         try:
             return self._cookies
         except AttributeError:
@@ -149,7 +149,7 @@ class Request:
 
     @property
     def client(self) -> tuple[str, int] | None:
-        """The address and port of the peer; `None` on a Unix socket."""
+        """The IP address and port of the client; `None` on a Unix socket."""
         host, colon, port = self._part(8).decode("latin-1").rpartition(":")
         if not colon or not port.isdigit():
             return None
@@ -162,7 +162,7 @@ class Request:
 
     @property
     def presence(self) -> Presence:
-        """Who waits for the answer, or reads it."""
+        """The state of the client: whether it still waits for the response or reads it."""
         try:
             return self._presence
         except AttributeError:
@@ -170,7 +170,7 @@ class Request:
             return self._presence
 
     def end(self) -> None:
-        """Lets go of those who wanted to know when the client leaves; they may refer to the request."""
+        """Forgets the functions to call when the client disconnects: they may refer to the request."""
         try:
             presence = self._presence
         except AttributeError:
@@ -179,27 +179,28 @@ class Request:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has left or closed its sending side, or nobody waits for an answer any more.
+        """`True` if the client has disconnected, or no longer waits for the response.
 
-        A handler that works for long may ask now and then, and give up. A client that has only
-        closed its sending side looks the same as one that left, and gets its answer. In a
-        stream, this says whether somebody still reads it.
+        A handler that runs for long can ask from time to time, and give up. Before the response
+        has begun, a client that has only closed its sending side looks like one that has
+        disconnected; it still gets its response. In a stream, `is_gone` says whether the
+        client still reads.
         """
         return self.presence.is_gone
 
     def on_gone(self, function: Callable[[], object]) -> None:
-        """Calls `function` once, when `is_gone` has become true; at once if it is.
+        """Calls `function` once, when `is_gone` becomes true, or at once if it is true.
 
-        A plain generator that waits in code of its own cannot be interrupted. This wakes it:
+        A plain generator that waits in its own code cannot be interrupted. It can wake itself:
         `request.on_gone(lambda: news.put(None))`. The function runs on a thread of the
-        server and must not block. It is not called after the answer, unless that is a stream.
+        server and must not block. It is not called once the response was sent.
         """
         if not callable(function):
             raise TypeError(f"on_gone takes a function, got {type(function).__name__}")
         self.presence.on_gone(function)
 
     async def gone(self) -> None:
-        """Waits until `is_gone` is true: for `async def` handlers that end with their client."""
+        """Waits until `is_gone` is true. For `async def` handlers that end when their client disconnects."""
         from asyncio import get_running_loop
 
         loop = get_running_loop()
@@ -220,13 +221,13 @@ class Request:
 
     @property
     def content_type(self) -> str:
-        """The media type of the body in lower case, without parameters; empty if not given."""
+        """The media type of the body in lower case, without parameters; empty without a Content-Type."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def text(self) -> str:
-        """The body as text, by the charset of its Content-Type or else as UTF-8.
+        """Decodes the body with the charset of its Content-Type, or else as UTF-8.
 
-        Raises `BodyError` (the client gets a 400) if it is not.
+        Raises `BodyError` if this fails; the client gets a 400.
         """
         charset = "utf-8"
         for parameter in self.headers.get("content-type", "").split(";")[1:]:
@@ -239,16 +240,16 @@ class Request:
             raise BodyError(400, f"the body is not text in {charset}") from error
 
     def json(self) -> Any:
-        """The body, read as JSON. Raises `BodyError` (the client gets a 400) if it is none."""
+        """Parses the body as JSON. Raises `BodyError` if this fails; the client gets a 400."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
             raise BodyError(400, f"the body is not JSON: {error}") from error
 
     def form(self) -> MultiDict:
-        """The body, read as a form (`application/x-www-form-urlencoded`).
+        """Parses the body as a form (`application/x-www-form-urlencoded`).
 
-        Raises `BodyError` if it is none: the client gets a 415 or a 400.
+        Raises `BodyError` if the body is no form; the client gets a 415 or a 400.
         """
         if self.content_type != "application/x-www-form-urlencoded":
             raise BodyError(415, "the body is not application/x-www-form-urlencoded")
@@ -262,5 +263,5 @@ class Request:
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
-    """The names and values of a query or a form, decoded."""
+    """Decodes the names and values of a query or a form."""
     return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""A response: what a handler returns, or what its return value is turned into."""
+"""A response, as a handler builds it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from transom._headers import (
 from transom._packed import Parts
 from transom._reserved import check as check_fields
 
-#: A body that is there: text is sent as UTF-8.
+#: A whole body. Text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
-#: A body that comes in chunks; empty ones are skipped.
+#: A body in chunks. Empty chunks are skipped.
 Chunks: TypeAlias = Iterator[Any] | AsyncIterator[Any]
 
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
-#: More than any client keeps a cookie, in seconds.
+#: The longest `max_age` of a cookie, in seconds.
 _LONGEST_AGE = 2**53
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class Pending:
-    """A value that a plain function has returned to be awaited, such as a coroutine."""
+    """An awaitable that a plain function has returned, such as a coroutine."""
 
     __slots__ = ("awaitable",)
 
@@ -49,14 +49,14 @@ class Pending:
         self.awaitable = awaitable
 
     def close(self) -> None:
-        """Gives it up: it is not awaited."""
+        """Closes a coroutine that will not be awaited."""
         close = getattr(self.awaitable, "close", None)
         if close is not None:
             close()
 
 
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
-    """The bytes of a body, and the content type it has unless another is given."""
+    """Returns the bytes of a body, and its content type unless another is given."""
     if isinstance(body, str):
         try:
             return body.encode("utf-8", "surrogateescape"), TEXT
@@ -70,16 +70,16 @@ def _encode_body(body: Any) -> tuple[bytes, str | None]:
 
 
 class Response:
-    """A response: body, status, header fields.
+    """A response: its status, header fields and body.
 
-    A body of type `str` is sent as `text/plain; charset=utf-8`, others as
-    `application/octet-stream`, unless `content_type` or `headers` say otherwise. A 204, 205 or 304
-    has no content type unless they name one. Each pair of `headers` is a field line of its own, so
-    that two `set-cookie` are both sent.
+    The content type of a `str` body is `text/plain; charset=utf-8`, and that of other bodies
+    `application/octet-stream`, unless `content_type` or `headers` give another. A 204, 205 or 304
+    has no content type by default. Each pair of `headers` becomes one field line, so two
+    `set-cookie` pairs are both sent.
 
-    The server adds Date and the fields that frame the response. Of those a handler may set
-    Content-Length, to the length that the body has; `Connection: close`; and Upgrade in a 426.
-    Others (Transfer-Encoding, Keep-Alive, TE, Trailer, Proxy-Connection) are a `BadHeaderError`.
+    The server adds Date and the fields that frame the message. Of the latter, a handler may set
+    Content-Length (to the length of the body), `Connection: close`, and Upgrade in a 426.
+    Transfer-Encoding, Keep-Alive, TE, Trailer and Proxy-Connection raise `BadHeaderError`.
 
     Raises `BadHeaderError`, `BadStatusError` or `TypeError`, with the reason.
 
@@ -89,11 +89,11 @@ class Response:
 
     __slots__ = ("chunks", "parts", "prompt")
 
-    #: Status, header block and body, as they are sent.
+    #: Status, header block and body, as the library sends them.
     parts: Parts
-    #: The body, if it is not in `parts`: it comes in chunks, or is a file. Or all of it is yet to come.
+    #: The body if it is not in `parts`: chunks, or a file. Or an awaitable that gives the response.
     chunks: Chunks | FilePart | Pending | None
-    #: Whether the header section leaves before the first chunk is there.
+    #: Whether the header section is sent before the first chunk is known.
     prompt: bool
 
     def __init__(
@@ -112,17 +112,17 @@ class Response:
 
     @classmethod
     def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
-        """A text, `text/plain; charset=utf-8`."""
+        """Returns a response with a text, `text/plain; charset=utf-8`."""
         return cls(_expect_str(text), status=status, headers=headers, content_type=usual_type(TEXT, status))
 
     @classmethod
     def html(cls, page: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
-        """A page, `text/html; charset=utf-8`."""
+        """Returns a response with an HTML page, `text/html; charset=utf-8`."""
         return cls(_expect_str(page), status=status, headers=headers, content_type=usual_type(HTML, status))
 
     @classmethod
     def json(cls, value: Any, *, status: int = 200, headers: HeadersInput = ()) -> Response:
-        """A value as JSON, `application/json`. Raises what `json.dumps` raises.
+        """Returns a response with a value as JSON, `application/json`. Raises what `json.dumps` raises.
 
         >>> Response.json({"id": 7}).body
         b'{"id":7}'
@@ -131,7 +131,7 @@ class Response:
 
     @classmethod
     def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:
-        """Sends the client elsewhere; characters that may not be in a URL are percent-encoded.
+        """Returns a redirect to `location`. Characters that a URL cannot contain are percent-encoded.
 
         >>> Response.redirect("/caf\\u00e9").headers
         [('location', '/caf%C3%A9')]
@@ -150,15 +150,15 @@ class Response:
         headers: HeadersInput = (),
         content_type: str | None = None,
     ) -> Response:
-        """A body that comes in chunks, of type `str` or `bytes`; `application/octet-stream` by default.
+        """Returns a response whose body is sent in chunks; `application/octet-stream` by default.
 
-        The header section leaves at once, before the first chunk. A plain iterator is
-        run on the thread pool and keeps one of its threads as long as it lasts, an
-        asynchronous one on the event loop. A chunk leaves when it is yielded.
+        A chunk is a `str` or bytes, and is sent when the iterator yields it. The header section
+        is sent at once, before the first chunk. A plain iterator runs on the thread pool and
+        occupies one thread until it ends; an asynchronous one runs on the event loop.
 
-        When the client leaves, the iterator is closed, and an asynchronous one that waits
-        for something is cancelled there. A plain one that waits in code of its own cannot
-        be interrupted: let `Request.on_gone` wake it.
+        When the client disconnects, the iterator is closed. An asynchronous iterator that is
+        waiting is cancelled. A plain iterator that waits in its own code cannot be
+        interrupted; `Request.on_gone` can wake it.
         """
         if isinstance(chunks, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
             chunks, (Iterable, AsyncIterable)
@@ -182,16 +182,16 @@ class Response:
         headers: HeadersInput = (),
         content_type: str | None = None,
     ) -> Response:
-        """A regular file: `length` bytes from `offset` on, all that there are by default.
+        """Returns a response with a regular file: `length` bytes from `offset`, by default to its end.
 
-        The file is opened at once and sent by the system, without a copy in Python. The
-        content type is guessed from the name, if it is not given. If the file becomes
-        shorter while it is sent, the connection ends before the announced length.
+        The file is opened at once. The system sends it, without a copy in Python. If no
+        content type is given, it is guessed from the name. If the file becomes shorter while
+        it is sent, the connection closes before the announced length.
 
-        The path is opened as it is: if it comes from a client, it is yours to check.
+        The path is opened as it is. If a path comes from a client, check it first.
 
-        Raises what `open` raises, `ValueError` if it is no regular file or does not
-        reach that far, and what the constructor raises.
+        Raises what `open` raises, `ValueError` if the path is no regular file or the file is
+        too short, and what the constructor raises.
 
         >>> import tempfile
         >>> page = tempfile.NamedTemporaryFile(suffix=".html")
@@ -222,7 +222,7 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The body; empty if it comes in chunks or is a file."""
+        """The body; empty if it is sent in chunks or is a file."""
         return self.parts[2]
 
     @property
@@ -232,7 +232,7 @@ class Response:
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
     def add_header(self, name: str, value: str) -> None:
-        """Adds a header field to those already there, of that name too. Raises as the constructor."""
+        """Adds a header field, and keeps those of the same name. Raises what the constructor raises."""
         status, block, body = self.parts
         line = header_line(name, value)
         # Only a Content-Length depends on the fields that are there.
@@ -241,9 +241,9 @@ class Response:
         self.parts = status, block + line, body
 
     def set_header(self, name: str, value: str) -> None:
-        """Sets a header field, in place of those of that name. Raises as the constructor.
+        """Sets a header field, and removes others of the same name. Raises what the constructor raises.
 
-        A Set-Cookie is added to those already there, as each cookie has a line of its own.
+        A Set-Cookie field is added to the others, because each cookie has its own field.
 
         >>> response = Response("<p>", headers={"x-a": "1"})
         >>> response.set_header("Content-Type", "text/html")
@@ -269,10 +269,11 @@ class Response:
         http_only: bool = True,
         same_site: str | None = "Lax",
     ) -> None:
-        """Adds a Set-Cookie field; each call adds one. `max_age` is in seconds.
+        """Adds a Set-Cookie field. `max_age` is in seconds.
 
-        `same_site` is `Strict`, `Lax` or `None` in any case, or `None` for no such attribute.
-        Raises `BadHeaderError`, `ValueError` or `TypeError`, with the argument that is wrong.
+        `same_site` is one of the strings `Strict`, `Lax` and `None`, in any case; the value `None`
+        leaves the attribute out. Raises `BadHeaderError`, `ValueError` or `TypeError`, with
+        the name of the argument.
 
         >>> response = Response("in")
         >>> response.set_cookie("session", "abc", max_age=60)

@@ -1,4 +1,4 @@
-"""What a handler returns or raises, turned into a response."""
+"""The conversion of a handler's return value or exception to a response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transom._response import Pending, Response
 
 
 def from_value(value: Any) -> Response:
-    """What a handler returned, as a response. Raises `TypeError` if it cannot be one."""
+    """Converts the return value of a handler. Raises `TypeError` if its type is not supported."""
     if isinstance(value, Response):
         return value
     if value is None:
@@ -29,7 +29,7 @@ def from_value(value: Any) -> Response:
         return _from_tuple(value)
     if isinstance(value, (Iterator, AsyncIterator)):
         response = Response.stream(value)
-        # What a generator does before its first chunk may still decide to fail.
+        # A generator may still raise an error before its first chunk, which then decides the status.
         response.prompt = False
         return response
     if isinstance(value, Mapping):
@@ -63,7 +63,7 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
     names_type = any(name.lower() == "content-type" for name, _ in pairs)
     if names_type or (status in WITHOUT_CONTENT and not is_own):
         block = block_without(response.headers, "content-type")
-    # A response of the application's own stays as it is: it may be returned again.
+    # A `Response` of the application is not changed: it may be returned again.
     changed = Response(status=status)
     changed.parts = status, block + lines, body
     changed.chunks, changed.prompt = response.chunks, response.prompt
@@ -71,6 +71,6 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
 
 
 def from_http_error(error: HTTPError) -> Parts:
-    """The answer an `HTTPError` asks for; raises if its parts cannot be sent."""
+    """Converts an `HTTPError`. Raises an error if its header fields cannot be sent."""
     text = f"{error.message}\n" if error.message else plain_text(error.status)
     return Response(text, status=error.status, headers=error.headers).parts

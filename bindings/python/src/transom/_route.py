@@ -1,4 +1,4 @@
-"""A route: a handler, and whether it runs in place or on the thread pool."""
+"""A route: a handler, and the choice between running it in place and on the thread pool."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from transom._response import Body, Response
 _Whole: TypeAlias = (
     Response | Body | Mapping[str, Any] | list[Any] | Iterator[Body] | AsyncIterator[Body] | None
 )
-#: What a handler may return, or a coroutine in the end.
+#: What a handler may return, or what the coroutine that it returns may return.
 HandlerResult: TypeAlias = _Whole | tuple[_Whole, int] | tuple[_Whole, int, HeadersInput]
-#: A function that takes a request and answers it.
+#: A handler: a function that takes a request and returns its response.
 Handler: TypeAlias = Callable[[Request], HandlerResult | Awaitable[HandlerResult]]
 
-#: A run in place longer than this, in seconds, is looked at.
+#: A run in place that takes longer than this is recorded, in seconds.
 SHORT = 0.001
-#: A run in place longer than this sends the handler to the pool at once.
+#: A run in place that takes longer than this sends the handler to the pool, in seconds.
 LONG = 0.05
-#: So does a mean above this, over at least three runs that were not short.
+#: A mean above this, over at least three recorded runs, sends the handler to the pool, in seconds.
 MEAN = 0.0005
 
 _FIRST_STREAK = 16
@@ -31,14 +31,14 @@ _WINDOW = 1000
 
 
 class Route:
-    """A handler and its record.
+    """A handler and the record of its runs.
 
-    A plain function runs in place, on the thread that pulls requests, as long as it
-    is quick, and otherwise on the thread pool. It begins on the pool; sixteen runs in
-    a row under a millisecond bring it in place. There it stays until one run takes
-    more than 50 ms or its mean exceeds half a millisecond (single late runs are mostly
-    the scheduler's doing). Each return to the pool makes the next promotion need four
-    times as many short runs, up to 4096. `blocking=True` or `False` fixes the place.
+    A plain function runs in place, on the thread that pulls requests, while it is quick, and
+    on the thread pool otherwise. It starts on the pool. After 16 runs in a row of less
+    than 1 ms, it runs in place, until one run takes more than 50 ms or the mean exceeds
+    0.5 ms. A single late run is mostly due to the scheduler, so it changes nothing. After each
+    return to the pool, the handler needs four times as many short runs, up to 4096.
+    `blocking=True` and `blocking=False` fix the place.
     """
 
     __slots__ = (
@@ -59,22 +59,22 @@ class Route:
     def __init__(self, handler: Handler, blocking: bool | None, pattern: str | None) -> None:
         _check(handler)
         self.handler = handler
-        #: What the log calls it.
+        #: The name of the route in log messages.
         self.place = "the fallback" if pattern is None else f"route {pattern}"
         self.is_async = _is_async(handler)
-        #: Whether its answers will need an event loop, as far as can be told before: that of a plain
-        #: decorator around an `async def` does.
+        #: `True` if the handler is expected to need an event loop. A plain decorator around an
+        #: `async def` function does.
         self.needs_loop = self.is_async or _is_async(inspect.unwrap(handler))
         if blocking is not None and not isinstance(blocking, bool):
             raise TypeError(f"blocking is True, False or None, got {type(blocking).__name__}")
         if self.is_async and blocking is not None:
             raise TypeError(f"{name_of(handler)} is asynchronous: `blocking` is for plain functions")
-        #: Whether it always runs in place, as the host has promised that it is quick.
+        #: `True` if the handler always runs in place (`blocking=False`).
         self.in_place = blocking is False
-        #: Whether the next run is in place.
+        #: `True` if the next run is in place.
         self.inline = self.in_place
         self._adaptive = blocking is None and not self.is_async
-        #: Runs in place since the record was last cleared.
+        #: The number of runs in place since the record was cleared.
         self.runs = 0
         self._strikes = 0
         self._late = 0.0
@@ -82,7 +82,7 @@ class Route:
         self._needed = _FIRST_STREAK
 
     def ran_late(self, elapsed: float) -> None:
-        """Records a run in place that was not short; `elapsed` is in seconds."""
+        """Records a run in place that was not short, with its duration in seconds."""
         self._strikes += 1
         self._late += elapsed
         if not self._adaptive:
@@ -93,14 +93,14 @@ class Route:
             self._clear()
 
     def demote(self) -> None:
-        """Sends the handler to the pool, if its place is not fixed."""
+        """Sends the handler to the pool, unless its place is fixed."""
         if self._adaptive and self.inline:
             self.inline = False
             self._streak = 0
             self._needed = min(self._needed * 4, _LAST_STREAK)
 
     def ran_on_pool(self, elapsed: float) -> None:
-        """Records a run on the pool; `elapsed` is in seconds."""
+        """Records a run on the pool, with its duration in seconds."""
         if not self._adaptive or self.inline:
             return
         if elapsed > SHORT:
@@ -118,17 +118,17 @@ class Route:
 
 
 def name_of(handler: Handler) -> str:
-    """How a handler is called in messages."""
+    """Returns the name of a handler in messages."""
     name = getattr(handler, "__qualname__", None) or repr(handler)
     return f"{getattr(handler, '__module__', None) or '?'}.{name}"
 
 
 def _check(handler: Handler) -> None:
-    """Raises `TypeError` unless it can be called with a request."""
+    """Raises `TypeError` unless the handler can be called with one request."""
     if not callable(handler):
         raise TypeError(f"a handler is a function that takes a request, got {type(handler).__name__}")
     try:
-        # A decorator may give the function that it wraps more arguments than it takes itself.
+        # A decorator may call the function that it wraps with more arguments than it takes itself.
         inspect.signature(handler, follow_wrapped=False).bind(None)
     except TypeError as error:
         raise TypeError(f"handler {name_of(handler)} cannot be called with one request: {error}") from None

@@ -1,4 +1,4 @@
-"""A server that runs: where it listens, and how it is stopped."""
+"""A running server: its addresses, and how it stops."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ from transom._route import Route
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 
 if TYPE_CHECKING:
-    # Loaded only by those who use it: it takes as much memory as all the rest.
+    # asyncio is loaded only when it is needed: it takes as much memory as everything else.
     import asyncio
 
     from transom._loop import LoopSide, LoopThread
 
-#: How long requests under way get to finish after a stop, in seconds, unless the stop says.
+#: How long requests get to finish when the server stops, in seconds, by default.
 STOP_TIMEOUT = 10.0
-#: How long exchanges under way get when the interpreter exits, in seconds.
+#: How long requests get to finish when the interpreter exits, in seconds.
 _AT_EXIT = 1.0
-#: How long threads get to end once the library has stopped, in seconds, and how long past
-#: the deadline of a stop all of it may take. A thread that a handler keeps is left behind;
-#: it is a daemon.
+#: How long threads get to end after the library has stopped, in seconds, and how long a stop may
+#: last beyond its timeout. A thread in which a handler still runs is left behind: it is a daemon.
 _JOIN = 0.25
-#: How long a stop goes on without a word, in seconds.
+#: How long a stop lasts before it says what it waits for, in seconds.
 _WORDLESS = 0.3
 #: The longest that a wait lasts before Python's signal handlers may run, in seconds.
 _SLICE = 0.05
@@ -44,9 +43,9 @@ _log = logging.getLogger("transom")
 
 
 class Running:
-    """A server that was started. As a context manager it stops at the end.
+    """A server that was started. As a context manager, it stops the server at the end.
 
-    Its methods may be called from any thread.
+    Any thread may call its methods.
     """
 
     def __init__(
@@ -59,27 +58,27 @@ class Running:
         host_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.port: int = 0
-        """The port that is listened on; 0 on a Unix socket."""
+        """The TCP port on which the server listens; 0 with a Unix socket."""
         self.addresses: list[str] = []
-        """All addresses that are listened on."""
+        """The addresses on which the server listens."""
         self._handle = handle
         self._on_end = on_end
         self._threads: set[threading.Thread] = set()
-        #: What a handler raised to end the program.
+        #: The `KeyboardInterrupt` or `SystemExit` that a handler raised.
         self.fatal: BaseException | None = None
         self._signs: SimpleQueue[object] | None = None
-        #: Called once if a stop takes a moment, with the number of exchanges under way and
-        #: the seconds that they have left.
+        #: Called once if a stop takes a moment, with the number of requests that are still
+        #: being served and the seconds that they have left.
         self.on_slow_stop: Callable[[int, float], None] | None = None
         self._lock = threading.Lock()
-        #: Held while the handle is used from outside, and when it is freed. A signal
-        #: handler may come in between on the same thread.
+        #: Held while the handle is used from outside, and while it is freed. It is reentrant,
+        #: because a signal handler may run on the thread that holds it.
         self._using = threading.RLock()
         self._report: Report | None = None
         self._ended = threading.Event()
-        #: A handler has stopped the server, and no thread could be had to wait for its end.
+        #: `True` if a handler has stopped the server and no thread could be started to wait for its end.
         self._deserted = False
-        #: How long those under way then have, in seconds.
+        #: The timeout of that stop, in seconds.
         self.granted = 0.0
         self._forked = False
         self._host_loop = host_loop
@@ -87,19 +86,19 @@ class Running:
         self._needs_loop = any(route.needs_loop for route in routes)
         self._needs_pool = any(not route.is_async and not route.in_place for route in routes)
         self._loop_thread: LoopThread | None = None
-        #: The host's loop, if the server runs in one.
+        #: The part that runs in the host's event loop, if the server runs in one.
         self._side: LoopSide | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
         self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop, self._fail, threads == 1)
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
     def begin(self, address: str) -> None:
-        """Listens and pulls requests. If that cannot be, raises, and nothing is left of it."""
+        """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
             self._handle.start(address)
             self.port, self.addresses = self._handle.port, self._handle.addresses
-            # Threads that are needed are there from the start on: later, while the
-            # interpreter ends, there are no more.
+            # The threads that will be needed are started now: while the interpreter
+            # exits, none can be started.
             if self._needs_pool:
                 self._pool.start()
             if self._host_loop is not None:
@@ -114,11 +113,11 @@ class Running:
             raise
 
     def _undo(self) -> None:
-        """Ends what a start has begun before it failed."""
+        """Ends what a failed start has started."""
         try:
             self._handle.stop(0)
         except Error:
-            # It does not even listen.
+            # The library has not started.
             self._handle.free()
             self._dispatcher.free()
         else:
@@ -140,18 +139,18 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where it is reached: `http://127.0.0.1:8080`, or `unix:/path`."""
+        """The URL of the server, such as `http://127.0.0.1:8080`, or `unix:/path`."""
         address = self.addresses[0]
         return address if address.startswith("unix:") else f"http://{address}"
 
     def _fail(self, error: BaseException) -> None:
-        """A handler raised `KeyboardInterrupt` or `SystemExit`: stops."""
+        """Stops, because a handler raised `KeyboardInterrupt` or `SystemExit`."""
         self.fatal = self.fatal or error
         self._begin_stop(_AT_EXIT)
         self._sign()
 
     def notify(self, signs: SimpleQueue[object]) -> None:
-        """Puts something into `signs` when the server is about to end, or has ended."""
+        """Puts `None` into `signs` when the server is about to end, or has ended."""
         self._signs = signs
         if self.fatal is not None or self._report is not None or self._deserted:
             self._sign()
@@ -161,16 +160,16 @@ class Running:
             self._signs.put(None)
 
     def expect_unforked(self) -> None:
-        """Raises `ForkedError` in a child of the process that started the server."""
+        """Raises `ForkedError` in a child process of the one that started the server."""
         if self._forked:
             raise ForkedError("this server was started before a fork: in the child it cannot be used")
 
     def hurry(self) -> None:
-        """Cuts what is under way; never waits, and may be called by a signal handler."""
+        """Cuts off the requests that are being served. Never waits; a signal handler may call it."""
         self._begin_stop(0)
 
     def _begin_stop(self, timeout: float) -> Report | None:
-        """Begins to stop; the numbers as of now, or `None` if they are final."""
+        """Begins to stop. Returns the numbers so far, or `None` if the server has already stopped."""
         self.expect_unforked()
         seconds("the timeout of a stop", timeout)
         with self._using:
@@ -180,12 +179,13 @@ class Running:
             return self._handle.report()
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> Report:
-        """Stops: no new requests; those under way get `timeout` seconds, then they are cut.
+        """Stops the server: it takes no new requests, and the others get `timeout` seconds to finish.
 
-        Returns when all has stopped, with the numbers. In a handler it only begins to
-        stop and returns the numbers as of now, for the handler's own exchange is one of
-        those waited for. May be called again, also to shorten the time. A handler that
-        runs on after the deadline is left to itself, and nobody waits for its answer.
+        Requests that have not finished by then are cut off. `stop` returns the numbers of
+        both once the server has stopped. A handler that calls `stop` gets the numbers so far at
+        once, because its own request is one of those that are being finished. `stop` may be
+        called again, also with a shorter timeout. A handler that still runs after the timeout
+        goes on, but its return value is dropped.
         """
         report = self._begin_stop(timeout)
         if report is None:
@@ -206,7 +206,7 @@ class Running:
             self._lock.release()
 
     def _reap_elsewhere(self, timeout: float) -> None:
-        """Lets a new thread see to the end; if there is none, `run`, the next start or stop, or the exit."""
+        """Finishes the stop on a new thread. If none starts, `run` or a later call finishes it."""
         thread = threading.Thread(target=self.stop, args=(timeout,), name="transom-stop", daemon=True)
         try:
             start_thread(thread)
@@ -214,24 +214,27 @@ class Running:
             self.granted = timeout
             self._deserted = True
             self._sign()
-            _log.warning("a handler has stopped the server, and no thread sees to its end: %s", error)
+            _log.warning(
+                "a handler has stopped the server, and no thread could be started to finish the stop: %s",
+                error,
+            )
 
     @property
     def over(self) -> bool:
-        """Whether a handler has stopped it, and nobody may have seen to its end."""
+        """`True` if a handler has stopped the server and no thread may have finished the stop."""
         if not self._deserted or self._forked:
             return False
         with self._using:
             return self._report is not None or self._handle.wait(0)
 
     def _final(self) -> Report:
-        """The numbers, once all has ended."""
+        """Waits until the server has stopped, and returns the numbers."""
         self._ended.wait()
         assert self._report is not None
         return self._report
 
     def _reap(self, timeout: float) -> Report:
-        """Waits for the end of all threads, the library's and ours, and frees what they used."""
+        """Waits until the threads of the library and of this package have ended, and frees the server."""
         begun = monotonic()
         end = begun + timeout + _JOIN
         while not self._handle.wait(_SLICE) and monotonic() < end:
@@ -246,7 +249,7 @@ class Running:
         def left() -> float:
             return max(0.0, end - monotonic())
 
-        # Each is told to end, however little time there is to see it do so.
+        # Each thread is told to end, even if no time is left to wait for it.
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
         if self._loop_thread is not None:
@@ -266,7 +269,7 @@ class Running:
         self._sign()
 
     async def serve_here(self, timeout: float, ready: Callable[[Running], object] | None) -> Report:
-        """Serves in the host's loop until stopped or cancelled, then until all has ended."""
+        """Serves in the host's event loop. Returns once the server has stopped."""
         import asyncio
 
         side = self._side
@@ -287,7 +290,7 @@ class Running:
                 else:
                     await ended.wait()
             except asyncio.CancelledError:
-                # The first one stops within the time, another one at once.
+                # The first cancellation stops within the timeout, the second at once.
                 under_way = self._begin_stop(0 if cancelled else timeout)
                 if under_way is not None and under_way.pending and not cancelled:
                     _log.info(
@@ -329,7 +332,7 @@ _runnings: weakref.WeakSet[Running] = weakref.WeakSet()
 
 
 def _at_exit() -> None:
-    """Stops what still runs, while Python threads still can."""
+    """Stops the servers that still run, while Python threads can still run."""
     for running in list(_runnings):
         running._begin_stop(_AT_EXIT)
     for running in list(_runnings):

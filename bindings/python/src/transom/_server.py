@@ -1,4 +1,4 @@
-"""The application: routes, limits, timeouts, and the ways to run it."""
+"""The application: its routes, its settings, and the methods that run it."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ _Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
 _MOST_THREADS = 1024
-#: The library's default for the limit `pool_queue`. The pool of this package keeps to the same limit.
+#: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
 _POOL_QUEUE = 1024
 #: The longest that `run` waits before Python's signal handlers may run, in seconds.
 _SLICE = 0.25
 
 
 class Server:
-    """An HTTP server.
+    """An HTTP server: its routes and its settings.
 
-    `model` is how native threads drive the connections. Handlers run where they always
-    do, on Python threads or an event loop:
+    `model` chooses how native threads serve connections. Handlers run on Python threads or on
+    an event loop in every model.
 
-    - `"event"`: `workers` threads drive all connections; one drives far more than Python
-      can answer.
-    - `"threads"`: each connection has a native thread, up to the limit
-      `connection_threads`; further clients wait in the kernel's backlog.
-    - `"sequential"`: one thread serves one connection at a time, and all others wait in
-      the backlog. So one request is under way at a time, and handlers never run at the
-      same time, unless one outlives its request: it runs on past the timeout `handler`,
-      or streams to a client that has left.
+    - `"event"`: `workers` native threads serve all connections. One thread serves far
+      more connections than Python can answer.
+    - `"threads"`: each connection has a native thread, up to the limit `connection_threads`.
+      Further clients wait in the kernel's backlog.
+    - `"sequential"`: one native thread serves one connection at a time, and other clients
+      wait in the backlog. Handlers do not run at the same time, with one exception: a
+      handler that runs past the timeout `handler`, or streams to a client that has
+      disconnected, may still run when the next one starts.
 
-    In the last two, which are there on Linux only, a connection makes room when clients
-    wait for it: it is closed after its answer, or when it has asked nothing for as long
-    as the timeout `drain` says.
+    `"threads"` and `"sequential"` exist on Linux only. With them, a connection makes room
+    while other clients wait for one: it closes after its response, or after it has been
+    idle for as long as the timeout `drain`.
 
-    `unix_mode` is the mode of the file of a Unix socket, such as `0o660` for the owner and
-    the group: it holds before any client can connect. Without it, it is the umask's affair.
+    `unix_mode` is the file mode of a Unix socket, such as `0o660` for the owner and the group.
+    The mode is set before any client can connect. By default the umask decides.
 
-    `threads` is the size of the pool for plain handlers that block, by default the number
-    of processors + 4, at most 32. Beside the pool, one plain handler runs in place (see
-    `Server.route`), and one more for each that has blocked there. With `threads=1`, one
-    plain handler runs at a time, wherever, and each step of a plain iterator is one: they
+    `threads` is the size of the thread pool for plain handlers that block. The default is
+    the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
+    place (see `Server.route`), and one more for each handler that has blocked in place. With
+    `threads=1`, one plain handler or one step of a plain iterator runs at a time, so handlers
     need no locks against each other. `async def` handlers do not count.
 
-    `limits` (bytes or counts) and `timeouts` (seconds,
-    `None` for none) override defaults by name:
+    `limits` (in bytes, or a count) and `timeouts` (in seconds, or `None` for no timeout) override
+    the library's defaults by name:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
       `connections`, `connections_per_address`, `head_rate`, `body_rate`, `write_rate`,
@@ -69,11 +69,11 @@ class Server:
     - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`, `linger`,
       `linger_idle`
 
-    Handlers take a `Request` and return text, bytes, a dict or list (sent as JSON),
-    `None` (204), a tuple `(value, status[, headers])`, an iterator (streamed) or a
-    `Response`. An `async def` handler runs on an event loop. A plain one that is quick
-    runs in place, where a request costs least, and one that blocks runs on the thread
-    pool: the server finds out which, see `Server.route`.
+    A handler takes a `Request` and returns text, bytes, a dict or list (sent as JSON),
+    `None` (204), a tuple `(value, status[, headers])`, an iterator (sent in chunks) or a
+    `Response`. An `async def` handler runs on an event loop. A plain handler that is quick
+    runs in place, which costs least, and one that blocks runs on the thread pool. The
+    server measures which of the two a handler is: see `Server.route`.
 
     >>> app = Server(limits={"body": 1024 * 1024}, timeouts={"idle": 5.0})
     >>> @app.get("/users/{id}")
@@ -84,7 +84,7 @@ class Server:
     ...     urlopen(running.url + "/users/7").read()
     b'{"id":"7"}'
 
-    Raises `InvalidArgumentError` for an unknown name or a senseless value.
+    Raises `InvalidArgumentError` if a name is unknown or a value is out of range.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Server:
         self._fallback: int | None = None
         self._running: Running | None = None
         self._lock = threading.Lock()
-        # Never started: it says at once which settings and routes cannot be.
+        # This native server is never started. It refuses bad settings and routes at once.
         self._trial = self._configured()
 
     def _configured(self) -> Handle:
@@ -131,23 +131,23 @@ class Server:
     def route(
         self, pattern: str, *, methods: Iterable[str] | None = ("GET",), blocking: bool | None = None
     ) -> Callable[[H], H]:
-        """Decorates a handler for a pattern and some methods; `None` is any method.
+        """Decorates a handler for a pattern and for methods; `None` stands for any method.
 
-        `{name}` in a pattern stands for one segment of the path and `{*name}`, at its
-        end, for all that is left, which may be empty. GET answers HEAD too. Methods are
-        case-sensitive: `GET`, not `get`.
+        `{name}` in a pattern matches one segment of the path. `{*name}`, at the end of a
+        pattern, matches the rest of the path, which may be empty. A handler for GET also answers
+        HEAD. Methods are case-sensitive: `GET`, not `get`.
 
-        A plain function runs in place, on the thread that pulls requests, while its
-        recent runs are short (about a millisecond), and on the thread pool otherwise.
-        A new handler begins on the pool; sixteen short runs in a row bring it in place.
-        A run of more than 50 ms, or a mean above half a millisecond, sends it back, and
-        each time it takes more short runs to return. While a run in place is late,
-        another thread takes over the other requests. `blocking=True` keeps a handler on
-        the pool, `blocking=False` in place. In a host's event loop (`serve`), plain
-        functions run on the pool unless `blocking=False`.
+        A plain function runs in place, on the thread that takes requests from the library,
+        while its runs are short, and on the thread pool otherwise. A new handler runs
+        on the pool. After 16 runs in a row that each took less than 1 ms, it runs in
+        place. A run in place of more than 50 ms, or a mean of more than 0.5 ms, sends the
+        handler back to the pool; each time, it needs more short runs to return. While a
+        handler blocks in place, another thread takes over the remaining requests.
+        `blocking=True` keeps a handler on the pool, and `blocking=False` keeps it in place.
+        With `serve`, plain functions run on the pool unless `blocking=False`.
 
-        Raises `BadRouteError` if the route cannot be, `AlreadyStartedError` while the
-        server runs, `TypeError` if the function cannot take a request.
+        Raises `BadRouteError` if the pattern or a method is refused, `AlreadyStartedError` while
+        the server runs, and `TypeError` if the function cannot be called with one request.
         """
         text("a pattern", pattern)
         if isinstance(methods, str):
@@ -174,7 +174,7 @@ class Server:
         return decorate
 
     def get(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
-        """Decorates a handler for GET, and so for HEAD; see `route`."""
+        """Decorates a handler for GET and HEAD; see `route`."""
         return self.route(pattern, methods=["GET"], blocking=blocking)
 
     def post(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
@@ -202,11 +202,11 @@ class Server:
         return self.route(pattern, methods=["OPTIONS"], blocking=blocking)
 
     def any(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
-        """Decorates a handler for every method that has none of its own there; see `route`."""
+        """Decorates a handler for each method that has no handler of its own; see `route`."""
         return self.route(pattern, methods=None, blocking=blocking)
 
     def fallback(self, *, blocking: bool | None = None) -> Callable[[H], H]:
-        """Decorates a handler for paths that no pattern matches, in place of a plain 404."""
+        """Decorates the handler for paths that no pattern matches; without it they get a 404."""
 
         def decorate(handler: H) -> H:
             route = Route(handler, blocking, None)
@@ -250,36 +250,39 @@ class Server:
 
     @property
     def running(self) -> Running | None:
-        """The server while it runs."""
+        """The running server, or `None` when the server does not run."""
         running = self._running
         return None if running is None or running.over else running
 
     def start(self, address: str = _ADDRESS) -> Running:
-        """Listens and returns; the server runs on threads of its own until stopped.
+        """Starts the server on threads of its own, and returns once it listens.
 
-        Addresses are such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`,
-        `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name;
-        port 0 is any free one. Handlers run on threads of ours, `async def`
-        ones on one event loop. No signal handler is installed. After a stop it may be
-        started again.
+        An address is one of `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`,
+        `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name.
+        Port 0 stands for any free port. `async def` handlers run on one event loop, on a
+        thread of its own. `start` installs no signal handler. A server that has stopped may
+        be started again.
 
-        Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError`,
+        Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError` or
         `AlreadyStartedError`, or, if the system has no threads or descriptors left,
-        `SystemCallError` or another `OSError`, with the reason. Then nothing is left of it.
+        `SystemCallError` or another `OSError`, with the reason. No thread and no socket
+        is left then.
         """
         return self._start(address, None)
 
     def run(
         self, address: str = _ADDRESS, *, quiet: bool = False, stop_timeout: float = STOP_TIMEOUT
     ) -> Report:
-        """Runs until Ctrl-C, SIGTERM, or a stop from elsewhere; says where it listens unless `quiet`.
+        """Serves until Ctrl-C, SIGTERM, or a call of `Running.stop`.
 
-        In the main thread, both signals stop the server gracefully: it takes no new
-        requests, and those under way get `stop_timeout` seconds; a second signal cuts
-        them at once. While they are being finished, a line on stderr says so unless
-        `quiet`. Then `run` returns, so that a program that ends with it exits with 0,
-        and the signals are handled as before. A handler's `KeyboardInterrupt` or
-        `SystemExit` stops the server and is raised here. Raises as `start`.
+        `run` prints the URL of the server unless `quiet`. In the main thread, both signals
+        stop the server: it takes no new requests, and the requests that are being served
+        get `stop_timeout` seconds to finish. A second signal cuts them off at once. If the
+        stop takes a moment, a line on stderr says so unless `quiet`. `run` then returns, so a
+        program that ends with it exits with 0, and the earlier signal handlers are restored.
+
+        If a handler raises `KeyboardInterrupt` or `SystemExit`, the server stops and `run`
+        raises that exception. `run` also raises what `start` raises.
         """
         flag("quiet", quiet)
         seconds("stop_timeout", stop_timeout)
@@ -308,11 +311,12 @@ class Server:
         ready: Callable[[Running], object] | None = None,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:
-        """Serves in the running event loop, until stopped (`server.running.stop()`) or cancelled.
+        """Serves in the running event loop, until it is cancelled or `server.running.stop()` is called.
 
-        `async def` handlers run as tasks of this loop, without any thread of ours. When
-        it listens, `ready` is called. A cancellation stops the server gracefully within
-        `stop_timeout` seconds; a second one cuts what is under way. Raises as `start`.
+        `async def` handlers run as tasks of this loop; they need no further thread. `ready` is
+        called once the server listens. A cancellation stops the server: the requests that are
+        being served get `stop_timeout` seconds to finish. A second cancellation cuts them off.
+        Raises what `start` raises.
         """
         from asyncio import get_running_loop
 
@@ -330,23 +334,23 @@ def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _say_what_is_finished(pending: int, left: float) -> None:
-    """Tells whoever sent a signal why the program does not end yet."""
+    """Prints why the program does not end yet after a signal."""
     number = "1 request or stream is" if pending == 1 else f"{pending} requests or streams are"
     line = f"stopping: {number} being finished, for at most {left:.3g} s; Ctrl-C or SIGTERM again cuts"
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):
-        # Nobody reads it.
+        # Standard error is closed.
         pass
 
 
 def _wait_for_sign(signs: SimpleQueue[object]) -> object:
     """Waits for a sign and returns it. Python's signal handlers run meanwhile.
 
-    The wait is in Python, because a wait in the library would hold signals up. It is
-    also in slices: a signal ends a wait only if the system delivers it to this thread, and
-    only once the wait has begun. A signal that another thread gets, or that comes
-    just before the system call, is seen at the end of the slice.
+    The wait is in Python, because a wait in the library would delay signal handlers. The wait is
+    in slices, because a signal ends a wait only if the system delivers the signal to this
+    thread, and only after the wait has begun. The handler of a signal that another thread
+    gets, or that arrives just before the system call, runs at the end of the slice.
     """
     while True:
         try:
@@ -357,7 +361,7 @@ def _wait_for_sign(signs: SimpleQueue[object]) -> object:
 
 @contextmanager
 def _signals(server: Server, signs: SimpleQueue[object]) -> Iterator[None]:
-    """Puts SIGINT and SIGTERM into `signs`, if this is the main thread; a second one cuts."""
+    """Puts each SIGINT and SIGTERM into `signs`, in the main thread only; the second cuts requests off."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The numbers of standard input, output and error, where the host has closed those."""
+"""Protection of the descriptor numbers 0, 1 and 2 while the host has closed them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def standard_held() -> Iterator[None]:
-    """Meanwhile no descriptor that is opened gets such a number.
+    """Occupies the numbers of the standard streams that are closed.
 
-    The system gives a number that is free to whatever is opened next: the event loop's
-    descriptors would get what the host prints.
+    The system gives the lowest free number to the next descriptor. Without this, a
+    descriptor of the event loop could get number 1, and with it what the host prints.
     """
     held: list[int] = []
     try:

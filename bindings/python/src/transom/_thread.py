@@ -1,4 +1,4 @@
-"""A thread's start, which the system may refuse; and the real ones, whatever has replaced them."""
+"""Starting and joining threads, and the check that they are real ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import _thread
 import selectors
 import threading
 
-# `queue` has others when gevent has patched it: they do not work between threads.
+# gevent replaces the classes in `queue` by others that do not work between threads.
 from _queue import Empty as Empty
 from _queue import SimpleQueue as SimpleQueue
 
@@ -15,10 +15,10 @@ from transom._errors import make
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Starts it.
+    """Starts a thread.
 
-    Raises `SystemCallError` if there are no threads left, the interpreter is ending, or
-    what `threading` starts are no threads: one that waits in the library would stop all.
+    Raises `SystemCallError` if the system has no threads left, if the interpreter is exiting, or
+    if `threading` starts green threads: one that waits in the library would block all others.
     """
     _expect_real_threads()
     try:
@@ -28,17 +28,17 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 def join_thread(thread: threading.Thread, timeout: float) -> bool:
-    """Waits for its end up to `timeout` seconds; `False` unless it has certainly ended."""
+    """Waits up to `timeout` seconds for a thread. Returns `True` if it has certainly ended."""
     try:
         thread.join(timeout)
     except RuntimeError:
-        # Its start was interrupted: whether it runs is not known.
+        # The start was interrupted, so it is not known whether the thread runs.
         return False
     return not thread.is_alive()
 
 
 def expect_real_loop() -> None:
-    """Raises `SystemCallError` if an event loop on a thread of its own cannot wait."""
+    """Raises `SystemCallError` if an event loop cannot wait on a thread of its own."""
     _expect_real_threads()
     _expect_real("selectors", selectors.DefaultSelector, "select")
 
@@ -48,7 +48,7 @@ def _expect_real_threads() -> None:
 
 
 def _expect_real(what: str, found: object, option: str) -> None:
-    # Others replace these too, such as debuggers, with what does the same.
+    # Debuggers replace these functions too, by equivalent ones.
     replacer = (getattr(found, "__module__", None) or "").partition(".")[0]
     if replacer in ("gevent", "eventlet"):
         message = (

@@ -1,4 +1,4 @@
-"""One plain handler at a time: the steps of an iterator take turns with handlers."""
+"""The steps of a plain iterator while only one plain handler may run at a time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class InTurn:
-    """An iterator whose steps, and whose end, each hold the turn of plain handlers.
+    """An iterator that holds the lock of plain handlers during each step, and while it is closed.
 
-    A step that waits while its client leaves gives the turn up: nobody waits for it any
-    more, and nothing can interrupt it.
+    If the client disconnects while a step waits, the iterator releases the lock: nothing
+    can interrupt the step, and other handlers must not wait for it.
     """
 
     def __init__(self, chunks: Iterator[Any], turn: threading.Lock, close: Callable[[Any], None]) -> None:
         self._chunks = chunks
         self._turn = turn
         self._close = close
-        #: Held while the two below are changed.
+        #: Held while `_holds` or `_has_left` is changed.
         self._change = threading.Lock()
         self._holds = False
         self._has_left = False
@@ -36,7 +36,7 @@ class InTurn:
             self._give_up()
 
     def close(self) -> None:
-        """Closes what it goes through."""
+        """Closes the iterator."""
         self._take()
         try:
             self._close(self._chunks)
@@ -44,7 +44,7 @@ class InTurn:
             self._give_up()
 
     def leave(self) -> None:
-        """The client has left. May be called on any thread."""
+        """Records that the client has disconnected. Any thread may call it."""
         with self._change:
             self._has_left = True
         self._give_up()

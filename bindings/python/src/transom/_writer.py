@@ -1,4 +1,4 @@
-"""The native writer of a body that comes in chunks."""
+"""The native writer of a response body in chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transom._response import Response
 
 
 class Writer:
-    """A body in chunks. Aborted unless finished, so that a part is not taken for the whole."""
+    """The writer of a body in chunks. The body is cut off unless `finish` is called."""
 
     __slots__ = ("_events", "_pointer", "_request", "_response", "has_begun")
 
@@ -23,11 +23,11 @@ class Writer:
         self._response = response
         self._events = events
         self._pointer: int | None = None
-        #: Whether the answer is under way, or cannot be given any more.
+        #: `True` once the response has begun, or can no longer be sent.
         self.has_begun = False
 
     def begin(self) -> None:
-        """Sends status and header fields, unless that is done. Raises if they cannot be sent."""
+        """Sends the status and header fields, once. Raises an error if they cannot be sent."""
         if self.has_begun:
             return
         response = self._response
@@ -44,17 +44,17 @@ class Writer:
 
     @property
     def is_over(self) -> bool:
-        """Whether the answer has begun, and it is known that nobody reads it."""
+        """`True` if the response has begun and its client is known to be gone."""
         return self.has_begun and self._pointer is None
 
     def write(self, data: bytes) -> bool:
-        """Writes, waiting for room without the GIL; `False` if nobody reads any more."""
+        """Writes a chunk; waits for room without the GIL. Returns `False` if the client is gone."""
         if self._pointer is None:
             return False
         return _is_taken(waiting.writer_write(self._pointer, data, len(data), native.FOREVER))
 
     async def write_async(self, data: bytes) -> bool:
-        """Writes, waiting in the loop until there is room; `False` if nobody reads any more."""
+        """Writes a chunk; waits for room in the loop. Returns `False` if the client is gone."""
         while self._pointer is not None:
             code = quick.writer_write(self._pointer, data, len(data), 0)
             if code != native.WOULD_BLOCK:
@@ -65,22 +65,22 @@ class Writer:
         return False
 
     def finish(self) -> None:
-        """Ends the body: it is whole. Raises if its Content-Length is larger."""
+        """Ends the body. Raises an error if the Content-Length was larger."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             _is_taken(quick.writer_finish(pointer))
 
     def abort(self) -> None:
-        """Cuts the body off, unless it is finished."""
+        """Cuts the body off, unless it was finished."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             quick.writer_free(pointer)
 
 
 def _is_taken(code: int) -> bool:
-    """Whether somebody reads what was written.
+    """Returns `True` if the library has taken the data, and `False` if the client is gone.
 
-    Raises if it is not as long as announced, or there is no memory to copy it.
+    Raises an error if the body has another length than announced, or there is no memory to copy it.
     """
     if code == native.NO_MEMORY:
         raise MemoryError("no memory for a chunk of a stream")
@@ -90,7 +90,7 @@ def _is_taken(code: int) -> bool:
 
 
 def as_bytes(chunk: Any) -> bytes:
-    """A chunk as it is sent. Raises `TypeError` if it is neither text nor bytes."""
+    """Converts a chunk to bytes. Raises `TypeError` if it is neither text nor bytes."""
     if isinstance(chunk, str):
         return chunk.encode("utf-8", "surrogateescape")
     if isinstance(chunk, bytes):
