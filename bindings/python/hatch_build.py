@@ -17,7 +17,7 @@ NO_CARGO = (
     "https://rustup.rs says, and a C linker (gcc or clang); then run the same command again."
 )
 FAILED = (
-    "transom could not be built: what cargo says stands above. It needs Rust 1.88 or newer, a C linker "
+    "transom could not be built: see the messages of cargo above. It needs Rust 1.88 or newer, a C linker "
     "(gcc or clang), and access to crates.io or its crates in cargo's cache."
 )
 
@@ -42,7 +42,7 @@ class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         self.app.display_info(f"{library.name}: {library.stat().st_size / 1e6:.2f} MB, {build_data['tag']}")
 
     def _build(self, workspace: Path) -> list[dict[str, Any]]:
-        """Runs cargo; its messages about what it has built. Ends with a sentence if that fails."""
+        """Runs cargo and returns its messages about what it has built. Aborts if cargo fails."""
         command = ["cargo", "build", "--profile", "wheel", "--locked", "-p", "transom-capi"]
         try:
             output = subprocess.run(
@@ -58,7 +58,7 @@ class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def environment(workspace: Path) -> dict[str, str]:
-    """That of cargo: nothing in the library names folders of this machine."""
+    """Returns the environment of cargo, which keeps paths of this machine out of the library."""
     cargo_home = os.environ.get("CARGO_HOME") or str(Path.home() / ".cargo")
     flags = [f"--remap-path-prefix={workspace}=transom", f"--remap-path-prefix={cargo_home}=cargo"]
     given = os.environ.get("CARGO_ENCODED_RUSTFLAGS")
@@ -67,7 +67,7 @@ def environment(workspace: Path) -> dict[str, str]:
 
 
 def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
-    """The licences of the crates that the library is built of, each text once."""
+    """Returns the licences of the crates in the library, each text once."""
     crates: dict[str, list[str]] = {}
     folders = {Path(message["manifest_path"]).parent for message in messages}
     for folder in sorted(folders, key=lambda folder: folder.name):
@@ -82,7 +82,7 @@ def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
 
 
 def platform_tag(library: Path) -> str:
-    """The systems that the library runs on: with glibc, by the newest symbol that it needs (PEP 600)."""
+    """Returns the platform tag of the library: with glibc, by the newest symbol that it needs (PEP 600)."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if not platform.startswith("linux_"):
         return platform
@@ -90,19 +90,19 @@ def platform_tag(library: Path) -> str:
     found = [(int(match[1]), int(match[2])) for match in versions if match]
     if not found:
         return platform
-    # Older ones have no tag that installers know.
+    # Installers know no tag for an older glibc.
     major, minor = max([*found, (2, 17)])
     return f"manylinux_{major}_{minor}_{platform.removeprefix('linux_')}"
 
 
 def needed_versions(library: Path) -> list[str]:
-    """The symbol versions that an ELF file needs of others, such as `GLIBC_2.34` (gABI, .gnu.version_r)."""
+    """Returns the symbol versions that an ELF file needs, such as `GLIBC_2.34` (gABI, .gnu.version_r)."""
     data = library.read_bytes()
     wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
     at = struct.unpack_from(order + ("Q" if wide else "I"), data, 40 if wide else 32)[0]
     size, count = struct.unpack_from(order + "HH", data, 58 if wide else 46)
     section = struct.Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
-    # Of each: its type, where it lies, and which section and how many entries belong to it.
+    # A section has its type, its offset, the section that it links to, and its number of entries.
     sections = [section.unpack_from(data, at + number * size) for number in range(count)]
     names = []
     for _, kind, _, _, start, _, linked, entries, *_ in sections:

@@ -1,4 +1,4 @@
-"""What the tests share: a client, waiting with an end, programs of their own."""
+"""The code that the tests share: a client, bounded waits, programs in processes of their own."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-#: The longest that anything here may take, in seconds.
+#: The longest wait in a test, in seconds.
 LIMIT = 30.0
 
 
 class Answer:
-    """What came back."""
+    """A response, as a client reads it."""
 
     def __init__(self, response):
         self.status = response.status
@@ -29,7 +29,7 @@ class Answer:
 
 
 def fetch(running, path, method="GET", body=None, headers=None):
-    """One request on a connection of its own."""
+    """Sends a request on a new connection and returns the response."""
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
     try:
         connection.request(method, path, body=body, headers=headers or {})
@@ -39,19 +39,19 @@ def fetch(running, path, method="GET", body=None, headers=None):
 
 
 def connect(running):
-    """A connection, for raw bytes."""
+    """Opens a connection, for raw bytes."""
     return socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT)
 
 
 def send_get(port, path):
-    """Sends a request; the connection, without waiting for the answer."""
+    """Sends a request and returns the connection, without waiting for the response."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     return connection
 
 
 def exchange(running, data, end=True):
-    """Sends raw bytes and reads up to the end of the connection."""
+    """Sends raw bytes and reads until the connection ends."""
     with connect(running) as connection:
         connection.sendall(data)
         if end:
@@ -60,7 +60,7 @@ def exchange(running, data, end=True):
 
 
 def read_all(connection):
-    """Reads up to the end, or a reset."""
+    """Reads until the connection ends or is reset."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while chunk := connection.recv(65536):
@@ -69,7 +69,7 @@ def read_all(connection):
 
 
 def until(condition, limit=LIMIT):
-    """Waits until `condition()` is true; says whether it came to be."""
+    """Waits until `condition()` is true. Returns `False` if it is not true in time."""
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:
@@ -79,19 +79,19 @@ def until(condition, limit=LIMIT):
 
 
 def is_refused(port):
-    """Whether nobody listens there, as after a stop has begun."""
+    """Returns `True` if no socket listens on the port, as after a stop has begun."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=LIMIT).close()
     except ConnectionRefusedError:
         return True
     except OSError:
-        # Closed while it connected: the next one tells.
+        # The socket was closed meanwhile: the next call gets a refusal.
         pass
     return False
 
 
 def at_once(function, count):
-    """Runs `function(number)` in `count` threads at the same time; the results in order."""
+    """Runs `function(number)` in `count` threads at once. Returns the results in order."""
     results = [None] * count
 
     def run(number):
@@ -106,13 +106,13 @@ def at_once(function, count):
 
 
 def plain_route(app):
-    """With one, requests come by way of a thread instead of right into the loop."""
+    """Adds a plain handler. With one, a thread pulls the requests, and not the event loop."""
     app.get("/plain")(lambda request: "plain")
 
 
 @contextlib.contextmanager
 def served(app):
-    """A server in an event loop of the host's."""
+    """A server in an event loop of the host."""
     there = threading.Event()
     running = []
 
@@ -131,7 +131,7 @@ def served(app):
 
 
 def ways(**settings):
-    """Every way to run a server: how it is called, the application, what starts it."""
+    """Yields each way to run a server: its name, an application, and the function that starts it."""
     from transom import Server
 
     for model in ("event", "threads", "sequential"):
@@ -147,21 +147,21 @@ def ways(**settings):
 class Program:
     """A Python program in a process of its own. As a context manager it ends the process.
 
-    A program that runs for longer than `limit` seconds is aborted. Whoever waits for its
-    output then gets the stacks of its threads instead.
+    A program that runs for longer than `limit` seconds is aborted. A test that
+    waits for its output then gets the stacks of its threads.
     """
 
     def __init__(self, code, *arguments, limit=2 * LIMIT):
         environment = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
-            # Closed by `end`.
+            # `end` closes it.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
-            # A runner in the background may ignore SIGINT, which children inherit.
+            # A test runner in the background may ignore SIGINT, and its children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         self._watchdog = threading.Timer(limit, self.process.send_signal, [signal.SIGABRT])
@@ -178,31 +178,31 @@ class Program:
         self.process.communicate()
 
     def port(self):
-        """The port in the line that it prints when it listens."""
+        """Returns the port in the line that the program prints when it listens."""
         line = self.process.stdout.readline()
         if "http://127.0.0.1:" not in line:
             raise AssertionError(f"{line!r} {self.process.stderr.read()}")
         return int(line.rsplit(":", 1)[1])
 
     def write(self, text):
-        """Writes to its standard input."""
+        """Writes to the program's standard input."""
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
     def expect(self, line):
-        """Waits for the next line that it prints. What comes right behind it may be lost."""
+        """Waits for the next line that the program prints, and checks it."""
         read = self.process.stdout.readline()
         if read != f"{line}\n":
             raise AssertionError(f"{read!r} {self.process.stderr.read()}")
 
     def end(self, limit=LIMIT):
-        """Exit code, output and errors."""
+        """Waits for the program to end. Returns its exit code, standard output and standard error."""
         out, err = self.process.communicate(timeout=limit)
         return self.process.returncode, out, err
 
 
 class Quiet:
-    """A test case's log: collected instead of shown."""
+    """A base of test cases that collects the log in `self.log` instead of printing it."""
 
     def setUp(self):
         self.log = []

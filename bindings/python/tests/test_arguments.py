@@ -1,4 +1,4 @@
-"""Whatever is passed to a public function: the error names the argument, its range and the value."""
+"""Wrong arguments of public functions: the error names the argument, its range and the value."""
 
 import asyncio
 import collections
@@ -33,7 +33,7 @@ LIMITS = (
 )
 TIMEOUTS = ("head", "idle", "body", "write", "handler", "drain", "linger", "linger_idle", "stop")
 
-#: What comes of wrong types where nobody has looked: texts of `re`, `ctypes`, `struct`, of formats.
+#: Texts of errors that wrong types cause in `re`, `ctypes`, `struct` and formats, if nothing checks them.
 RAW = (
     "expected string or bytes",
     "argument 1:",
@@ -52,7 +52,7 @@ RAW = (
 
 
 class Odd:
-    """A value that cannot even be shown."""
+    """A value whose `repr` fails."""
 
     def __repr__(self):
         raise ValueError("no text")
@@ -80,7 +80,7 @@ class TestSettings(unittest.TestCase):
         self.fails(lambda: Server(limits={"max_connections": 1}), "'connections'")
         self.fails(lambda: Server(timeouts={"keep_alive": 1}), "no timeout 'keep_alive'", "idle")
         self.fails(lambda: Server(timeouts={"writes": 1}), "Did you mean 'write'?")
-        # A value that does not fit hides no wrong name.
+        # A wrong value does not hide a wrong name.
         self.fails(lambda: Server(limits={"bdy": -1}), "no limit 'bdy'")
         self.fails(lambda: Server(timeouts={"writes": math.nan}), "no timeout 'writes'")
         for odd in ("body\0", "b\u00f6dy", "\ud800", ""):
@@ -157,7 +157,7 @@ class TestSettings(unittest.TestCase):
                 )
             for value in ("soon", None, True, []):
                 self.fails(lambda v=value: running.stop(v), "the timeout of a stop is 0 to", kind=TypeError)
-            # Nothing has stopped.
+            # The server still runs.
             self.assertEqual(fetch(running, "/").status, 200)
         for value in (-1, math.nan, math.inf, "soon", None):
             self.fails(lambda v=value: app.run("127.0.0.1:0", stop_timeout=v), "stop_timeout is 0 to")
@@ -170,7 +170,7 @@ class TestSettings(unittest.TestCase):
 
 
 class TestArguments(Quiet, unittest.TestCase):
-    #: Wrong values of every sort.
+    #: Wrong values of many types.
     WRONG = (
         None,
         True,
@@ -206,7 +206,7 @@ class TestArguments(Quiet, unittest.TestCase):
     )
 
     def test_no_error_speaks_of_what_is_behind(self):
-        """Each argument in turn is each of the wrong values: it is taken, or a sentence names it."""
+        """Each argument is set to each wrong value: it is accepted, or the error names it."""
         app = Server()
 
         def handler(request):
@@ -268,7 +268,7 @@ class TestArguments(Quiet, unittest.TestCase):
                     else:
                         continue
                     for raw in RAW:
-                        # A path or a key that Python itself refuses is Python's to tell.
+                        # Python itself refuses such a path or key, with its own text.
                         if (name, raw) in (
                             ("get_all", "unhashable type"),
                             ("headers", "unhashable type"),

@@ -1,4 +1,4 @@
-"""Each request has a context of its own (`contextvars`), made from that of the start."""
+"""Each request has its own `contextvars` context, a copy of the context of the start."""
 
 import asyncio
 import contextvars
@@ -10,19 +10,19 @@ from support import Quiet, at_once, exchange, fetch, until
 from transom import Response, Server
 
 name = contextvars.ContextVar("name")
-#: What none of the handlers has set.
+#: A value that no handler sets.
 UNSET = "unset"
 
 
 def swap(value):
-    """Sets the variable; what it was before, as far as this request can see."""
+    """Sets the variable. Returns the earlier value that this request sees."""
     before = name.get(UNSET)
     name.set(value)
     return before
 
 
 def build():
-    """An application in which every kind of handler sets the variable, and says what it was."""
+    """Returns an application whose handlers set the variable and return its earlier value."""
     app = Server(threads=4)
     app.get("/pool/{id}", blocking=True)(lambda request: swap(request.params["id"]))
     app.get("/in-place/{id}", blocking=False)(lambda request: swap(request.params["id"]))
@@ -64,7 +64,7 @@ def build():
 
 
 def expected(kind, number):
-    """What a request must see, whatever others have set."""
+    """Returns the value that a request must see, whatever the others have set."""
     steps = f"{number}0 {number}1 "
     if kind.startswith("handed"):
         return f"{number} {steps}"
@@ -173,7 +173,7 @@ class TestContext(Quiet, unittest.TestCase):
     def test_the_log_of_a_failure_is_written_in_the_context_of_its_request(self):
         seen = []
         handler = logging.Handler()
-        # What the library says of an answer that is cut off is no part of the request.
+        # The library's message about a response that was cut off belongs to no request.
         handler.addFilter(lambda record: record.getMessage().startswith("handler "))
         handler.emit = lambda record: seen.append(name.get(UNSET))
         logger = logging.getLogger("transom")

@@ -1,4 +1,4 @@
-"""What the package knows of the native library by itself is what the library does."""
+"""The package's own copies of rules, texts and defaults of the native library agree with the library."""
 
 import re
 import unittest
@@ -33,7 +33,7 @@ STATUSES = (200, 204, 205, 304, 404, 426)
 
 
 def source_of(name):
-    """The text of a Rust file of that name, without its tests; `None` without the sources."""
+    """Returns the text of a Rust file, without its tests, or `None` without the sources."""
     for folder in SOURCES:
         for path in folder.rglob(name):
             return path.read_text().partition("#[cfg(test)]")[0]
@@ -41,7 +41,7 @@ def source_of(name):
 
 
 def faults(status, fields):
-    """Why the package refuses a response with these fields, or `None`."""
+    """Returns the reason for which the package refuses header fields, or `None`."""
     try:
         check(status, fields)
     except BadHeaderError as error:
@@ -70,7 +70,7 @@ class Responses:
         self._outcome = status or result[0]
 
     def outcome(self, status, block):
-        """What the library says to a response of that status with that header block."""
+        """Sends a response with a header block. Returns the library's status and the response head."""
         self._parts = status, block, b""
         received = exchange(
             self._running, b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", end=False

@@ -1,4 +1,4 @@
-"""The examples in the documentation do what they say."""
+"""The examples in the documentation run and give the results that they show."""
 
 import contextlib
 import doctest

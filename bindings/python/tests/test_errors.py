@@ -1,4 +1,4 @@
-"""Bad input gets a specific error."""
+"""Wrong addresses, routes, settings and statuses raise specific errors."""
 
 import errno
 import socket
@@ -100,7 +100,7 @@ class TestErrors(unittest.TestCase):
             return ""
 
         self.fails(TypeError, lambda: app.get("/", blocking=True)(handler), "asynchronous")
-        # Nothing of it was registered.
+        # The refused route was not added.
         app.get("/")(lambda request: "")
 
     def test_bad_settings(self):

@@ -1,4 +1,4 @@
-"""What the system refuses: threads, descriptors, memory. It costs no more than what needed them."""
+"""The system refuses threads, descriptors or memory: only the request that needs them fails."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ REFUSED = "can't start new thread"
 
 
 def no_threads(prefix, after=0):
-    """Lets `Thread.start` fail for threads with such a name, once that many have been started."""
+    """Makes `Thread.start` fail for threads with a name prefix, after a number of starts."""
     real = threading.Thread.start
     left = [after]
 
@@ -67,13 +67,13 @@ def asynchronous():
 
 @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "counts by /proc")
 class TestStart(Quiet, unittest.TestCase):
-    """A start that fails raises, and leaves nothing behind."""
+    """A start that fails raises an error, and leaves no thread or descriptor behind."""
 
     def setUp(self):
         super().setUp()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = free.getsockname()
-        # What is left behind is not to be freed by chance.
+        # The garbage collector must not free what was left behind.
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
@@ -82,7 +82,7 @@ class TestStart(Quiet, unittest.TestCase):
         return f"127.0.0.1:{self.address[1]}"
 
     def check(self, app, fault, kind, start=None):
-        """`start` raises that under the fault and leaves nothing; without it the app serves."""
+        """Checks that `start` fails under the fault and leaves nothing behind, and works without it."""
         before = len(os.listdir("/proc/self/fd")), set(threading.enumerate())
         start = start or (lambda: app.start(self.place()))
         with fault, self.assertRaises(kind) as caught:
@@ -91,7 +91,7 @@ class TestStart(Quiet, unittest.TestCase):
             socket.create_connection(self.address).close()
         self.assertIsNone(app.running)
         self.assertEqual(set(threading.enumerate()) - before[1], set())
-        # Not equal: what earlier tests left to end may end meanwhile.
+        # Not equal: threads of earlier tests may end meanwhile.
         self.assertLessEqual(len(os.listdir("/proc/self/fd")), before[0])
         with app.start(self.place()) as running:
             self.assertEqual(fetch(running, "/").text, "hello")
@@ -152,7 +152,7 @@ class TestStart(Quiet, unittest.TestCase):
             def serve(app=app, loop=loop):
                 loop.run_until_complete(asyncio.wait_for(app.serve(self.place()), LIMIT))
 
-            # What a loop opens for itself is open from now on.
+            # The loop has opened its own descriptors by now.
             loop.run_until_complete(asyncio.sleep(0))
             self.check(app, no_event_descriptor(), transom.SystemCallError, serve)
             serving = app.serve(self.place(), ready=lambda running: running.hurry())
@@ -171,7 +171,7 @@ class TestStart(Quiet, unittest.TestCase):
 
 
 class TestStop(Quiet, unittest.TestCase):
-    """A stop in a handler, when no thread can be had to wait for the end."""
+    """A stop in a handler, while no thread can be started to wait for its end."""
 
     def app(self, timeout=LIMIT, pause=0.0):
         app = Server()
@@ -194,7 +194,7 @@ class TestStop(Quiet, unittest.TestCase):
             reports = []
             runner = threading.Thread(
                 target=lambda app=app, reports=reports: reports.append(
-                    # The handler gives more time than this.
+                    # The timeout in the handler is longer.
                     app.run("127.0.0.1:0", quiet=True, stop_timeout=0)
                 )
             )
@@ -257,11 +257,11 @@ class TestStop(Quiet, unittest.TestCase):
 
 
 class TestNeighbours(Quiet, unittest.TestCase):
-    """One request that cannot be dealt with takes nothing from the others of its batch."""
+    """A request that fails does not affect the other requests of its batch."""
 
     def setUp(self):
         super().setUp()
-        # Nobody takes over while the batch is gathered.
+        # No thread takes over while the requests of the batch are queued.
         patch = mock.patch.object(_puller, "STUCK", LIMIT)
         patch.start()
         self.addCleanup(patch.stop)
@@ -279,7 +279,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
         app.get("/quick/{n}", blocking=False)(lambda request: request.params["n"])
         app.get("/pool/{n}", blocking=True)(lambda request: request.params["n"])
 
-        # That these need a loop is not known before they have returned.
+        # Only the return value shows that these handlers need a loop.
         async def waits(request):
             return request.params["n"]
 
@@ -296,7 +296,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
         return app
 
     def batch(self, running, paths):
-        """Asks for all while the leader is kept, then lets it go; status and body of each."""
+        """Sends all requests while the leader is occupied, then releases it. Returns each status and body."""
         connections = []
         for path in ["/hold", *paths]:
             connections.append(connect(running))
@@ -312,7 +312,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
         return answers
 
     def check(self, running, paths, faulty):
-        """The faulty ones get a 500 and a line in the log, all others their answers."""
+        """Checks that the faulty requests get a 500 and a log line, and all others their responses."""
         expected = [path.rsplit("/")[-1] for path in paths]
         answers = self.batch(running, paths)
         for number in range(len(paths)):
@@ -411,7 +411,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
 
 class TestOutbox(Quiet, unittest.TestCase):
     def test_answers_that_do_not_fit_memory_together(self):
-        """They leave one by one; one that does not fit alone is a 500."""
+        """They are sent one at a time; one that needs too much memory by itself is a 500."""
         sent = []
 
         def send(_pointer, records, length, results, _most, done):

@@ -1,4 +1,4 @@
-"""Bodies that are files."""
+"""Response bodies that are files."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ class TestFiles(Quiet, unittest.TestCase):
         self.path.write_bytes(CONTENT)
 
     def descriptors(self):
-        """How many descriptors of the file are open."""
+        """Returns the number of open descriptors of a file."""
         found = 0
         for entry in os.listdir("/proc/self/fd"):
             try:
@@ -116,7 +116,7 @@ class TestFiles(Quiet, unittest.TestCase):
                 if os.path.exists(path):
                     with open(path) as file:
                         self.assertEqual(fetch(running, path).text, file.read(), path)
-            # It has no end that could be told.
+            # The file has no known end.
             self.assertEqual(fetch(running, "/proc/self/pagemap").status, 500)
 
     def test_content_types(self):

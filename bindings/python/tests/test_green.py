@@ -1,4 +1,4 @@
-"""Monkey patching that replaces threads: a start refuses at once and says why, and never hangs."""
+"""gevent and eventlet replace threads by monkey patching: a start fails at once and says why."""
 
 import importlib.util
 import unittest
@@ -41,7 +41,7 @@ async def index(request):
 
 
 class Green:
-    """The tests for one of them, named by `name`."""
+    """The tests for one library, which `name` names."""
 
     def program(self, routes, before="", after=""):
         return Program(SERVE.format(routes=routes, before=before, after=after))
@@ -99,7 +99,7 @@ class TestEventlet(Green, unittest.TestCase):
 
 class TestReal(unittest.TestCase):
     def test_what_does_the_same_as_a_thread_is_taken(self):
-        """Debuggers and profilers wrap the start of threads."""
+        """Debuggers and profilers replace the function that starts threads."""
         wrap = "import _thread; real = _thread.start_new_thread\n"
         wrap += "_thread.start_new_thread = lambda *arguments: real(*arguments)"
         with Program(SERVE.format(routes=PLAIN, before=wrap, after="")) as program:

@@ -1,4 +1,4 @@
-"""What a handler may be, and which requests it gets."""
+"""The kinds of handlers, and the requests that each route gets."""
 
 import asyncio
 import functools

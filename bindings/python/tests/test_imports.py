@@ -9,9 +9,9 @@ PACKAGE = "transom"
 
 
 def imported(source, modules):
-    """The modules of the package that a source text imports.
+    """Returns the modules of the package that a source text imports.
 
-    Imports inside of functions and those for annotations only (`TYPE_CHECKING`) count.
+    Imports inside functions and imports for annotations only (`TYPE_CHECKING`) count.
     """
     names = set()
     for node in ast.walk(ast.parse(source)):
@@ -22,7 +22,7 @@ def imported(source, modules):
         elif isinstance(node, ast.ImportFrom) and node.level:
             raise AssertionError(f"line {node.lineno}: a relative import is not followed")
         elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            # A name that is no module is one of `__init__`.
+            # A name that is no module is defined in `__init__`.
             for alias in node.names:
                 names.add(f"{PACKAGE}.{alias.name if alias.name in modules else '__init__'}")
         elif isinstance(node, ast.ImportFrom):
@@ -31,12 +31,12 @@ def imported(source, modules):
 
 
 def graph(sources):
-    """For each module the modules that it imports, of a dict from names to source texts."""
+    """Returns the imports of each module, for a dict from module names to source texts."""
     return {name: imported(source, sources.keys() - {name}) for name, source in sources.items()}
 
 
 def circles(edges):
-    """The groups of modules that all reach each other by imports."""
+    """Returns the groups of modules that all reach each other by imports."""
     reached = {}
     for start in edges:
         reached[start] = set()

@@ -1,4 +1,4 @@
-"""Large bodies leave nothing behind, and one that there is no memory for costs nobody else."""
+"""The memory of large bodies is freed, and one that there is no memory for affects no other request."""
 
 import asyncio
 import ctypes
@@ -94,14 +94,14 @@ class TestLargeBodies(unittest.TestCase):
                 self.assertEqual((code, err), (0, ""))
                 sizes, _, left = out.strip().rpartition(" ")
                 self.assertEqual(sizes, "[1000, 100000000]")
-                # What the body was moved through while it grew, the allocator may keep to use again.
+                # The allocator may keep the smaller buffers that the growing body has used.
                 self.assertLess(int(left), 40_000_000)
 
 
 class TestCycles(Quiet, unittest.TestCase):
     def test_who_wants_to_know_of_a_client_keeps_no_request_after_its_answer(self):
         class Marker:
-            """Lives as long as the function that refers to it."""
+            """An object that lives as long as the function that refers to it."""
 
         kept = []
         app = Server()

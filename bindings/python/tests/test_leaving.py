@@ -1,4 +1,4 @@
-"""Clients that leave, and deadlines that pass: streams and handlers end with them."""
+"""Streams and handlers end when their client disconnects or their deadline passes."""
 
 import asyncio
 import contextlib
@@ -14,21 +14,21 @@ from support import LIMIT, Quiet, connect, exchange, fetch, read_all, until, way
 
 from transom import Response, Server
 
-#: What must be noticed soon is noticed before any deadline that there might be.
+#: The longest time until a disconnect must be noticed, in seconds. It is shorter than any deadline.
 SOON = 10.0
 NO_DEADLINES = {"write": None, "handler": None, "body": None, "idle": None}
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def leave(connection, orderly=True):
-    """Closes the connection, in order or by a reset."""
+    """Closes the connection, orderly or by a reset."""
     if not orderly:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def receive(connection, text):
-    """Reads up to `text`."""
+    """Reads until `text` has come."""
     received = b""
     while text not in received:
         chunk = connection.recv(65536)
@@ -49,7 +49,7 @@ class TestAsynchronousStreams(Quiet, unittest.TestCase):
                     yield "first"
                     await asyncio.Event().wait()
                 finally:
-                    # What it does at its end may take its time.
+                    # The clean-up of the generator may wait.
                     await asyncio.sleep(0.01)
                     ends.put(request.is_gone)
 
@@ -306,7 +306,7 @@ class TestRoom(Quiet, unittest.TestCase):
                     client = clients.enter_context(connect(running))
                     client.sendall(GET)
                     receive(client, b"x")
-                # Once the kernel takes no more, nothing happens.
+                # Once the kernel's buffers are full, the stream waits.
                 self.assertTrue(until(is_quiet))
 
     def test_a_reader_that_goes_on_gets_the_rest(self):
@@ -321,7 +321,7 @@ class TestRoom(Quiet, unittest.TestCase):
             with self.subTest(way=way), start() as running, connect(running) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 received = b""
-                # HTTP/1.0: the end of the connection is that of the body.
+                # With HTTP/1.0, the body ends when the connection ends.
                 while piece := connection.recv(1 << 20):
                     received += piece
                     time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Start, stop, start again; nothing is left behind."""
+"""Starting, stopping and starting again leaves no thread, descriptor or memory behind."""
 
 import gc
 import http.client
@@ -127,7 +127,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
         running = hello().start("127.0.0.1:0")
         fetch(running, "/")
         report = running.stop()
-        # An answer that the client has just read may still count as being written.
+        # The library may still count a response that the client has just read.
         self.assertLessEqual(report.finished, 1)
         self.assertEqual((report.cut, report.pending), (0, 0))
         self.assertEqual(running.stop(0), report)
@@ -182,7 +182,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
                 report = running.stop(0.2)
                 self.assertLess(time.monotonic() - begun, 3.0)
             self.assertEqual((report.cut, report.pending), (1, 0))
-            # The app is free again, though a handler of the last run is not.
+            # The app can start again, although a handler of the last run has not returned.
             app.start("127.0.0.1:0").stop()
         release.set()
 
@@ -256,8 +256,8 @@ class TestLifecycle(Quiet, unittest.TestCase):
         before = threads(), descriptors()
         for _ in range(100):
             once()
-        # Not equal: what earlier tests left to end may end meanwhile.
-        # What a thread that was slow to end still had goes with the next collection.
+        # Not equal: threads of earlier tests may end meanwhile.
+        # The next collection frees the objects of a thread that ended late.
         back = until(lambda: gc.collect() >= 0 and threads() <= before[0] and descriptors() <= before[1], 5.0)
         self.assertTrue(back, (before, threads(), descriptors()))
 
@@ -278,7 +278,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
             self.assertEqual(fetch(running, "/").text, "hello")
             read, write = os.pipe()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the threads are what this is about
+                warnings.simplefilter("ignore")  # this test forks with threads on purpose
                 child = os.fork()
             if child == 0:
                 seen = []

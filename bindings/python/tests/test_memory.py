@@ -1,4 +1,4 @@
-"""A server whose process has little memory refuses requests that it has none for, and lives."""
+"""A server with little memory refuses the requests that it has no memory for, and goes on."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from support import LIMIT, Program, at_once, until
 
-#: Their bodies together are more than the server has memory for.
+#: The size of a body. All bodies together need more memory than the server has.
 CLIENTS = 20
 BODY = 9 << 20
 PIECE = bytes(64 << 10)
@@ -38,13 +38,13 @@ print("stopped")
 
 
 def visit(port, pieces, all_there):
-    """The status that came, or 0; the last piece is sent when all clients have got so far."""
+    """Returns the status of the response, or 0. The last piece is sent when all clients are ready for it."""
     *start, end = pieces
     with socket.create_connection(("127.0.0.1", port), LIMIT) as client:
-        # One that waits in the backlog does so while the others are there.
+        # A client in the backlog waits as long as the others are connected.
         client.settimeout(1)
         is_blocked = False
-        # The answer may be there though not all could be sent.
+        # The response may have come although the client could not send everything.
         with suppress(ConnectionError):
             try:
                 for piece in start:
@@ -85,7 +85,7 @@ class TestMemory(unittest.TestCase):
                 statuses = at_once(
                     lambda _, pieces=pieces, all_there=all_there: visit(port, pieces, all_there), CLIENTS
                 )
-                # A handler that has no memory left is one that failed.
+                # A handler that runs out of memory gets a 500.
                 self.assertLessEqual(set(statuses), {0, 200, 500, 503})
                 self.assertNotEqual(set(statuses), {200}, "there was memory for all")
                 self.assertTrue(until(lambda: is_well(port)), program.process.poll())

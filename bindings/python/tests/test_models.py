@@ -1,4 +1,4 @@
-"""How the native side drives connections: the same handlers in each model."""
+"""The three connection models run the same handlers."""
 
 import asyncio
 import http.client
@@ -19,7 +19,7 @@ HEADER = Path(__file__).resolve().parents[3] / "include" / "transom.h"
 
 
 class Meter:
-    """Counts who is inside at the same time."""
+    """A counter of the handlers that run at the same time."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class Meter:
 
 class TestModels(Quiet, unittest.TestCase):
     def each(self, **settings):
-        """A server of each model, without handlers."""
+        """Yields a server of each model, without handlers."""
         for model in MODELS:
             with self.subTest(model=model):
                 yield model, Server(model=model, **settings)
@@ -90,7 +90,7 @@ class TestModels(Quiet, unittest.TestCase):
             self.assertEqual(meter.total, 4)
 
     def overlap(self, model):
-        """The most handlers inside at once, of every kind and in every place, with many clients."""
+        """Returns the most handlers that ran at once, of each kind and in each place, with many clients."""
         app = Server(model=model, threads=8)
         meter = Meter()
         places = set()
@@ -133,12 +133,12 @@ class TestModels(Quiet, unittest.TestCase):
             return texts
 
         with app.start("127.0.0.1:0") as running:
-            # Short enough to come in place meanwhile, then long enough to be sent back.
+            # Short at first, so that the handler runs in place, then long, so that it is sent back.
             for clients, seconds in ((8, 0.002), (20, 0.0), (4, 0.06)):
                 pause = seconds
                 self.assertEqual(at_once(client, clients), [[b"done"] * 10] * clients)
             asked, pause = 320, 0.0
-            # It comes in place when it has been quick often enough, in a row.
+            # The handler runs in place after enough short runs in a row.
             while "transom-puller" not in places and asked < 10_000:
                 self.assertEqual(fetch(running, "/adaptive").text, "done")
                 asked += 1
@@ -172,7 +172,7 @@ class TestModels(Quiet, unittest.TestCase):
 
         with app.start("127.0.0.1:0") as running:
             begun = time.monotonic()
-            # Its client has left, and still the next one waits.
+            # Its client has disconnected, and the next one still waits.
             with connect(running) as connection:
                 connection.sendall(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
                 self.assertTrue(until(lambda: meter.inside == 1))
@@ -193,12 +193,12 @@ class TestModels(Quiet, unittest.TestCase):
                 for _ in range(2):
                     first.request("GET", "/")
                     self.assertEqual(first.getresponse().read(), b"hello")
-                # It is kept alive only as long as nobody else comes.
+                # The connection is kept alive only until another client comes.
                 self.assertEqual(fetch(running, "/").text, "hello")
                 self.assertEqual(first.sock.recv(1), b"")
 
     def set_when_refused(self, event, port):
-        """Sets it once the server there has begun to stop."""
+        """Sets an event once the server on a port has begun to stop."""
         until(lambda: is_refused(port))
         event.set()
 
@@ -241,7 +241,7 @@ class TestModels(Quiet, unittest.TestCase):
         text = HEADER.read_text()
         table = text[text.index("Sets one limit") : text.index("transom_server_set_limit(")]
         names = re.findall(r'^ \*     "(\w+)"', table, flags=re.MULTILINE)
-        # What would need the library's own threads for handlers.
+        # This limit is about the library's own threads for handlers, which the package does not use.
         names.remove("pool_threads")
         listed = re.search(r"- limits:(.*?)- timeouts:", Server.__doc__, flags=re.DOTALL)[1]
         self.assertEqual(re.findall(r"`(\w+)`", listed), names)

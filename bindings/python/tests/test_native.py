@@ -1,4 +1,4 @@
-"""The declared functions are those of the header."""
+"""The declared functions and constants agree with the header."""
 
 import os
 import re
@@ -17,7 +17,7 @@ HEADER = Path(__file__).resolve().parents[3] / "include" / "transom.h"
 
 
 def functions(text):
-    """Name to the number of arguments, of each function in a C header."""
+    """Returns the number of arguments of each function in a C header."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"//[^\n]*|^\s*#[^\n]*", "", text, flags=re.MULTILINE)
     found = {}

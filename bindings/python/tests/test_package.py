@@ -1,4 +1,4 @@
-"""The package: what its build says when it cannot be, and what is in it."""
+"""The build of the package: its messages when it fails, and the files in the package."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ ROOT = PACKAGE.parents[1]
 @unittest.skipUnless(importlib.util.find_spec("hatchling"), "needs hatchling: pip install hatchling")
 class TestBuild(unittest.TestCase):
     def build(self, folder):
-        """What a build prints that finds only the programs of a folder."""
+        """Returns the output of a build that finds only the programs in one folder."""
         with tempfile.TemporaryDirectory() as place:
             result = subprocess.run(
                 [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place],
@@ -64,7 +64,7 @@ class TestBuild(unittest.TestCase):
                 text=True,
                 timeout=60,
             )
-        # Crates that are for other systems only may not be in cargo's cache.
+        # Cargo's cache may lack crates for other systems.
         self.assertNotIn("failed to parse manifest", told.stderr)
 
     def hook(self):

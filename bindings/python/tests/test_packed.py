@@ -1,4 +1,4 @@
-"""The encoding of answers, without a server."""
+"""The encoding of responses, without a server."""
 
 import sys
 import unittest

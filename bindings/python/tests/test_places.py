@@ -1,4 +1,4 @@
-"""Where handlers run: in place, on the thread pool, one at a time."""
+"""The threads on which handlers run: in place, on the thread pool, one at a time."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from transom import HTTPError, Server
 
 
 class TestPlaces(Quiet, unittest.TestCase):
-    """A handler tells where it runs by the name of its thread."""
+    """In these tests, the name of its thread says where a handler runs."""
 
     def test_blocking_handlers_do_not_wait_for_each_other(self):
         app = Server(threads=50)
@@ -67,7 +67,7 @@ class TestPlaces(Quiet, unittest.TestCase):
             place()
             self.assertEqual(place(), "transom-pool")
             pause = 0.0
-            # It takes more short runs now than the first time.
+            # This takes more short runs than the first time.
             self.assertEqual([place() for _ in range(16)], ["transom-pool"] * 16)
             self.assertTrue(until(lambda: place() == "transom-puller"))
             pause = 0.004
@@ -142,7 +142,7 @@ class TestPlaces(Quiet, unittest.TestCase):
                 quick_ones = []
 
                 def once(number, quick_ones=quick_ones):
-                    # The first keeps the leader busy while the others queue up behind it.
+                    # The first request occupies the leader while the others are queued.
                     time.sleep(0.005 if number else 0.0)
                     quick_ones.append(fetch(running, paths[number]).text)
 
@@ -214,16 +214,16 @@ class TestPlaces(Quiet, unittest.TestCase):
             ]
             for thread in threads:
                 thread.start()
-            # Up to three are let in, fewer if some meet in the queue before.
+            # Up to three requests are accepted, and fewer if several are in the queue at once.
             self.assertTrue(until(lambda: len(statuses) >= 5))
             release.set()
             for thread in threads:
                 thread.join(LIMIT)
         self.assertEqual(set(statuses), {200, 503})
         self.assertEqual(len(statuses), 8)
-        # Once a second, which this may take.
+        # One line a second at most, and the test may take longer than that.
         self.assertTrue(self.log)
-        # Of those that meet in the queue, the library tells.
+        # The library logs the requests that its own queue refuses.
         refused = re.compile("had no thread: (the pool is full|pool-full) [(]GET /, route /[)]")
         self.assertTrue(all(refused.search(line) for line in self.log), self.log)
 
@@ -298,7 +298,7 @@ class TestOneThread(Quiet, unittest.TestCase):
         return app
 
     def ask(self, running):
-        # Quick enough to come in place.
+        # Quick enough to run in place.
         for _ in range(20):
             fetch(running, "/adaptive/0")
         paths = ("/pool/20", "/in-place/20", "/adaptive/20", "/steps/10", "/in-place/0", "/adaptive/0") * 4

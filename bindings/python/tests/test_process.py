@@ -1,4 +1,4 @@
-"""The process around a server: its descriptors, its forks, its end."""
+"""The process of a server: its descriptors, its forks and its exit."""
 
 import os
 import unittest

@@ -1,4 +1,4 @@
-"""What a handler sees of a request."""
+"""The attributes of a request."""
 
 import json
 import unittest
@@ -10,7 +10,7 @@ from transom import Request, Server
 
 class TestRequest(Quiet, unittest.TestCase):
     def see(self, look, raw=None, pattern="/{*rest}", **how):
-        """What `look` makes of a request that is sent."""
+        """Sends a request and returns what `look` returns for it."""
         seen = []
         app = Server()
 

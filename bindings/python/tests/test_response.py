@@ -1,4 +1,4 @@
-"""What becomes of what a handler returns."""
+"""The responses for the return values of handlers."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Serving in an event loop of the host's."""
+"""Serving in an event loop of the host."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from transom import Response, Server
 
 class TestServe(Quiet, unittest.TestCase):
     def serve(self, app, use, **options):
-        """Serves in a loop on this thread while `use(running)` runs on another; its result."""
+        """Serves in a loop on this thread while `use(running)` runs on another. Returns its result."""
 
         async def main():
             listening = asyncio.get_running_loop().create_future()

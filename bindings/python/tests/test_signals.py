@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, and other ways in which `run` ends."""
+"""Ctrl-C, SIGTERM, and the other ways in which `run` ends."""
 
 import signal
 import threading
@@ -76,7 +76,7 @@ class TestSignals(unittest.TestCase):
                 program.process.send_signal(number)
                 code, out, err = program.end()
                 self.assertLess(time.monotonic() - begun, 5.0)
-                # An answer that the client has just read may still count as being written.
+                # The library may still count a response that the client has just read.
                 self.assertRegex(out, r"^finished [01] cut 0\n$")
                 self.assertEqual((code, err), (0, ""))
 
@@ -138,7 +138,7 @@ class TestSignals(unittest.TestCase):
             with send_get(port, "/stop") as stop:
                 self.assertIn(b"stopping", read_all(stop))
             begun = time.monotonic()
-            # Those that come before one is handled count as one with it.
+            # Python handles several signals that come together as one.
             program.write("1000\n")
             self.assertEqual(read_all(slow), b"")
             code, out, _ = program.end()

@@ -1,4 +1,4 @@
-"""Bodies that come in chunks."""
+"""Response bodies in chunks."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from transom import HTTPError, Response, Server
 
 class TestStreams(Quiet, unittest.TestCase):
     def reports(self):
-        """What the log says of handlers; the library says there how it sees the answer."""
+        """Returns the log lines about handlers, without those of the library."""
         return [line for line in self.log if line.startswith("handler ")]
 
     def test_what_is_streamed(self):

@@ -1,4 +1,4 @@
-"""A type checker takes the handlers that the server takes, and finds those that it does not."""
+"""A type checker accepts the handlers that the server accepts, and reports the others."""
 
 import importlib.util
 import subprocess
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parent / "typing"
 @unittest.skipUnless(importlib.util.find_spec("mypy"), "needs mypy: pip install mypy")
 class TestTyping(unittest.TestCase):
     def mypy(self, name):
-        """What mypy says of a program: its lines, by the number in the program."""
+        """Returns the errors that mypy reports for a program, by line number."""
         command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--hide-error-context"]
         result = subprocess.run(
             [*command, "--no-error-summary", str(FOLDER / name)],

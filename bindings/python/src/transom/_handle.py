@@ -97,9 +97,9 @@ class Handle:
         """Adds a route whose requests are pulled; `None` stands for any method."""
         for part in (pattern, method or ""):
             if "\0" in part:
-                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds a NUL")
+                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a NUL")
             if not _is_unicode(part):
-                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it holds half a character")
+                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a lone surrogate")
         code = quick.server_route_pull(self._use(), method and method.encode(), pattern.encode(), route_id)
         if code == native.BAD_ROUTE:
             check_told(code, quick.server_route_error(self._use()))
@@ -112,9 +112,9 @@ class Handle:
     def start(self, address: str) -> None:
         """Listens on the address and serves. Raises an error with the address and the reason."""
         if "\0" in address:
-            raise BadAddressError(f"bad address {address!r}: it holds a NUL")
+            raise BadAddressError(f"bad address {address!r}: it contains a NUL")
         if not _is_unicode(address):
-            raise BadAddressError(f"bad address {address!r}: it holds half a character")
+            raise BadAddressError(f"bad address {address!r}: it contains a lone surrogate")
         if _state.forked:
             raise ForkedError("this process was forked from one that has run a server: it cannot run one")
         slot = ErrorSlot()

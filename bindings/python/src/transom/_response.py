@@ -61,7 +61,7 @@ def _encode_body(body: Any) -> tuple[bytes, str | None]:
         try:
             return body.encode("utf-8", "surrogateescape"), TEXT
         except UnicodeEncodeError as error:
-            raise ValueError(f"a body of type str holds half a character at {error.start}") from None
+            raise ValueError(f"a body of type str contains a lone surrogate at {error.start}") from None
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), BYTES
     if body is None:
@@ -283,7 +283,9 @@ class Response:
         if not is_token(text("the name of a cookie", name)):
             raise BadHeaderError(f"cookie name {shown(name)} is not a token")
         if not _COOKIE_VALUE.fullmatch(text(f"the value of cookie {shown(name)}", value)):
-            raise BadHeaderError(f"cookie value {shown(value)} holds a character that is not allowed there")
+            raise BadHeaderError(
+                f"cookie value {shown(value)} contains a character that is not allowed there"
+            )
         parts = [f"{name}={value}"]
         if max_age is not None:
             age = whole(f"max_age of cookie {shown(name)}", max_age, -_LONGEST_AGE, _LONGEST_AGE)

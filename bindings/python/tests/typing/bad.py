@@ -1,4 +1,4 @@
-"""Each line that is marked is a fault that a type checker must find, and no other line is."""
+"""A type checker must report each marked line, and no other."""
 
 from __future__ import annotations
 

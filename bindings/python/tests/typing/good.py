@@ -1,4 +1,4 @@
-"""Handlers of every kind that are taken: a type checker has nothing to say."""
+"""Handlers of each kind that the server accepts: a type checker must report nothing."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def fallback(request: Request) -> tuple[str, int]:
 
 
 taken: Taken = text
-#: The decorators return what they were given.
+#: The decorators return their argument.
 same: Callable[[Request], tuple[str, int]] = status
 
 
