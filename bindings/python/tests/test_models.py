@@ -230,11 +230,15 @@ class TestModels(Quiet, unittest.TestCase):
                 release.set()
 
     def test_names(self):
-        for name in ("Event", "", "event\0", "thread", None, 1):
+        for name in ("Event", "", "event\0", "thread"):
             with self.assertRaises(transom.InvalidArgumentError) as caught:
                 Server(model=name)
-            self.assertIn(repr(name), str(caught.exception))
-            self.assertIn("'sequential', 'threads' or 'event'", str(caught.exception))
+            self.assertIn("model: it is sequential, threads or event, got '", str(caught.exception))
+            self.assertIn(name.rstrip("\0"), str(caught.exception))
+        for value in (None, 1):
+            with self.assertRaises(transom.InvalidArgumentError) as caught:
+                Server(model=value)
+            self.assertEqual(str(caught.exception).partition(", got ")[0], "model is a str")
 
     @unittest.skipUnless(HEADER.is_file(), "the header is in the source tree")
     def test_the_docstring_names_every_limit(self):

@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from transom._check import flag, got, seconds, shown, text, whole
-from transom._errors import AlreadyStartedError, InvalidArgumentError
+from transom._errors import AlreadyStartedError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
 from transom._running import STOP_TIMEOUT, Running
@@ -97,8 +97,8 @@ class Server:
         timeouts: Mapping[str, float | None] | None = None,
         unix_mode: int | None = None,
     ) -> None:
-        if model not in get_args(_Model):
-            raise InvalidArgumentError(f"model is 'sequential', 'threads' or 'event', got {shown(model)}")
+        if not isinstance(model, str):
+            raise WrongTypeError(f"model is a str, got {got(model)}")
         self._model = model
         self._workers = whole("workers", workers, 1, _MOST_THREADS)
         usual = min(32, (os.cpu_count() or 1) + 4)
