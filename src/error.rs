@@ -42,6 +42,11 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// Two values of one type were given to [`Router::state`](crate::Router::state).
+    DuplicateState {
+        /// The name of the type.
+        type_name: &'static str,
+    },
     /// The server has nothing to listen on: `bind` was not called.
     NoListener,
     /// The value of a setting makes no sense.
@@ -67,6 +72,7 @@ impl fmt::Display for Error {
             Self::BadRoute { method, pattern, reason } => {
                 write!(f, "bad route {method} {pattern:?}: {reason}")
             }
+            Self::DuplicateState { type_name } => write!(f, "there is a state of type {type_name} already"),
             Self::NoListener => f.write_str("no address to listen on: call bind first"),
             Self::BadSetting { name, reason } => write!(f, "bad setting {name}: {reason}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),

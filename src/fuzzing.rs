@@ -157,15 +157,16 @@ pub enum End {
 impl Server {
     /// A server with those routes and limits, and the deadlines by default.
     pub fn new(router: Router, limits: Limits) -> Self {
+        let (routes, _) = router.build().expect("routes that can be");
         let pool = Pool::new("fuzzing", 1, 1, Threads::new(Box::new(|| Box::new(()))));
         let config = Config { limits, ..Config::default() };
-        Self(App::new(router, config, pool, Box::new(|_| ())))
+        Self(App::new(routes, config, pool, Box::new(|_| ())))
     }
 
     /// Serves one connection to its end. When nothing else can happen, the
     /// clock jumps to the next deadline.
     pub fn talk(&self, client: Client) -> Talk {
-        let session = Session::new(Peer::Unknown, Arc::default());
+        let session = Session::new(Peer::Unknown, Arc::default(), None);
         let world = Arc::new(Mutex::new(World::new(client)));
         let lock = || -> MutexGuard<'_, World> { world.lock().unwrap_or_else(PoisonError::into_inner) };
         let woken = Arc::new(Woken(AtomicBool::new(true)));

@@ -8,3 +8,4 @@ pub(crate) mod pool;
 pub(crate) mod spare;
 pub(crate) mod stopping;
 pub(crate) mod threads;
+pub(crate) mod values;

@@ -1,5 +1,7 @@
 //! What all connections of a server share.
 
+use std::sync::Arc;
+
 use log::Level;
 
 use crate::base::guard::{RateLimitedLog, guarded, log_event};
@@ -7,14 +9,14 @@ use crate::base::memory::Budget;
 use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::error::Reject;
-use crate::handler::Router;
+use crate::handler::Table;
 use crate::message::Peer;
 
 /// Routes, settings, threads that may block, and who is told of refusals.
 pub(crate) struct App {
-    pub router: Router,
+    pub router: Table,
     pub config: Config,
-    pub pool: Pool,
+    pub pool: Arc<Pool>,
     /// The memory for request bodies.
     pub bodies: Budget,
     pub on_refusal: OnRefusal,
@@ -23,10 +25,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub fn new(router: Router, config: Config, pool: Pool, on_refusal: OnRefusal) -> Self {
+    pub fn new(router: Table, config: Config, pool: Pool, on_refusal: OnRefusal) -> Self {
         // One body must fit, if nothing else.
         let largest = router.largest_body(config.limits.body);
         let bodies = Budget::new(config.limits.bodies.max(largest));
+        let pool = Arc::new(pool);
         Self { router, config, pool, bodies, on_refusal, overload: RateLimitedLog::default() }
     }
 

@@ -27,7 +27,11 @@ impl<'a> Label<'a> {
             head[..buffer.len()].copy_from_slice(buffer);
             head
         });
-        Self { head, length: length.min(LONGEST), pattern: endpoint.map(|endpoint| &*endpoint.pattern) }
+        Self {
+            head,
+            length: length.min(LONGEST),
+            pattern: endpoint.and_then(|endpoint| endpoint.pattern.as_deref()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::base::stopping::StopSignal;
+use crate::base::values::Values;
 use crate::message::{Client, Peer};
 
 /// How far a connection has gone towards its end, as far as its server decides.
@@ -35,9 +36,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(peer: Peer, stopping: Arc<StopSignal>) -> Self {
+    pub fn new(peer: Peer, stopping: Arc<StopSignal>, states: Option<Arc<Values>>) -> Self {
         Self {
-            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)))),
+            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)), states)),
             stopping,
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),

@@ -1,6 +1,7 @@
 //! Handlers: what a program does with a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::reply::{HANDLER, Reply};
 use crate::base::driving;
@@ -30,7 +31,7 @@ use crate::message::{IntoResponse, Request, Response};
 /// ```
 ///
 /// Each request gets a clone of the closure, with clones of its captures: share them in an
-/// [`Arc`](std::sync::Arc), or by [`shared`] if they cannot be
+/// [`Arc`](std::sync::Arc), by [`Router::state`](crate::Router::state), or by [`shared`] if they cannot be
 /// cloned. A closure that counts in a plain `let mut n` counts in a copy that each request
 /// throws away.
 ///
@@ -107,12 +108,16 @@ impl<F> fmt::Debug for Shared<F> {
 /// [`run_blocking`](Self::run_blocking) for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(pool: &'a Pool) -> Self {
+    pub(crate) fn new(pool: &'a Arc<Pool>) -> Self {
         Self { pool }
+    }
+
+    pub(super) fn pool(self) -> Arc<Pool> {
+        Arc::clone(self.pool)
     }
 
     /// Runs `job` on the server's blocking pool, soon.

@@ -55,6 +55,8 @@ pub struct HttpError(Box<Inner>);
 struct Inner {
     response: Response,
     cause: Option<BoxError>,
+    /// Nobody has chosen the response yet: a hook for errors may.
+    is_open: bool,
 }
 
 /// Writes a constructor for one status.
@@ -85,7 +87,7 @@ impl HttpError {
 
     /// Returns an error that is answered with `response`.
     pub fn respond(response: impl IntoResponse) -> Self {
-        Self(Box::new(Inner { response: response.into_response(), cause: None }))
+        Self(Box::new(Inner { response: response.into_response(), cause: None, is_open: false }))
     }
 
     /// Adds the error that caused this one, for the log: it is logged with its sources, as
@@ -110,7 +112,7 @@ impl<E: Into<BoxError>> From<E> for HttpError {
             return Self::respond(reject);
         }
         let response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
-        Self(Box::new(Inner { response, cause: Some(error) }))
+        Self(Box::new(Inner { response, cause: Some(error), is_open: true }))
     }
 }
 
@@ -128,10 +130,13 @@ impl fmt::Debug for HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let Inner { mut response, cause } = *self.0;
+        let Inner { mut response, cause, is_open } = *self.0;
         if let Some(cause) = cause {
-            let failure = Failure::of(response.status_code(), &cause);
-            response.extra().failure = Some(failure);
+            response.extra().failure = Some(if is_open {
+                Failure::unanswered(cause)
+            } else {
+                Failure::of(response.status_code(), &cause)
+            });
         }
         response
     }

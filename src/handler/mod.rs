@@ -8,14 +8,21 @@ mod http_error;
 mod pattern;
 mod reply;
 mod responder;
+mod route;
 mod router;
+mod scope;
+mod table;
+mod wrap;
 
 pub use blocking::{Blocking, blocking};
 pub use handler::{Context, Handler, Shared, shared};
 pub use http_error::{HttpError, HttpResult, OrStatus};
 pub use reply::Reply;
 pub use responder::Responder;
-pub use router::{Route, Router};
+pub use route::Route;
+pub use router::Router;
+pub use wrap::{Next, Wrap};
 
 pub(crate) use handler::call;
-pub(crate) use router::{Endpoint, Found, Timeout};
+pub(crate) use route::{Endpoint, Timeout};
+pub(crate) use table::{Found, Table};

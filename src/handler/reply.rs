@@ -1,7 +1,8 @@
 //! The reply of a handler: a response, or the promise of one.
 
 use std::fmt;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::answering::Answering;
 use super::responder::{Answer, Responder};
@@ -64,7 +65,7 @@ impl Reply {
     }
 
     /// Polls for the response. A panic in the handler becomes a 500.
-    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Response> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         match &mut self.0 {
             Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
             Kind::Later(answer) => answer.poll(cx),
@@ -74,6 +75,15 @@ impl Reply {
                 Poll::Ready(Response::failed(fault))
             }),
         }
+    }
+}
+
+/// The response, as soon as there is one.
+impl Future for Reply {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        Self::poll(self.get_mut(), cx)
     }
 }
 

@@ -1,16 +1,20 @@
-//! Routes: method and path to a handler, or 404, or 405 with Allow.
+//! The router: routes, and what is around them, as a program writes them down.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-use matchit::InsertError;
+use http::Method;
 
 use super::handler::Handler;
 use super::pattern::Pattern;
+use super::route::{Endpoint, Route, Settings, Timeout};
+use super::scope::{Hook, Scope};
+use super::table::{Nested, Table};
+use super::wrap::Wrap;
+use crate::base::values::Values;
 use crate::error::{Error, Result};
-use crate::message::{HeadParts, LONGEST_METHOD, Response};
+use crate::message::{IntoResponse, LONGEST_METHOD};
 
 /// Routes of a server.
 ///
@@ -36,158 +40,15 @@ use crate::message::{HeadParts, LONGEST_METHOD, Response};
 /// ```
 #[derive(Default)]
 pub struct Router {
-    /// Patterns, each with its place in `resources`.
-    paths: matchit::Router<usize>,
-    resources: Vec<Resource>,
+    table: Table,
+    /// Answers where no route does.
     fallback: Option<Endpoint>,
+    scope: Scope,
+    settings: Settings,
+    states: Values,
+    nested: Vec<Nested>,
+    /// The first thing that could not be added.
     fault: Option<Error>,
-}
-
-/// All that answers on the patterns of one shape.
-#[derive(Default)]
-struct Resource {
-    /// See [`Pattern::shape`].
-    shape: Box<str>,
-    /// The pattern that came first.
-    pattern: Box<str>,
-    methods: Vec<Entry>,
-    /// With no methods of its own: the resource whose `{*name}` is empty here.
-    rest_of: Option<usize>,
-}
-
-/// One method of a resource.
-struct Entry {
-    /// `None` is any method.
-    method: Option<Method>,
-    /// The names of the parameters in this method's pattern.
-    params: Arc<[Box<str>]>,
-    endpoint: Endpoint,
-}
-
-/// A handler and how its requests are treated.
-#[derive(Clone)]
-pub(crate) struct Endpoint {
-    /// As the host wrote it; empty for the fallback.
-    pub pattern: Box<str>,
-    pub handler: Arc<dyn Handler>,
-    pub streaming: bool,
-    pub body_limit: Option<u64>,
-    pub timeout: Timeout,
-}
-
-/// How long a route's handler may take.
-#[derive(Clone, Copy)]
-pub(crate) enum Timeout {
-    /// As long as the server's setting says.
-    Server,
-    Own(Option<Duration>),
-}
-
-/// What the router says to a request.
-pub(crate) enum Found<'a> {
-    Endpoint(&'a Endpoint),
-    Answer(Response),
-}
-
-/// A route with settings of its own.
-///
-/// ```
-/// use std::time::Duration;
-/// use transom::{Method, Request, Route, Router};
-///
-/// let upload = Route::new(Method::PUT, "/upload", async |mut req: Request| {
-///     let mut total = 0;
-///     while let Some(chunk) = req.body_mut().chunk().await {
-///         total += chunk?.len();
-///     }
-///     Ok(total.to_string())
-/// });
-/// let app = Router::new().route(upload.streaming().body_limit(1 << 30).timeout(None::<Duration>));
-/// ```
-pub struct Route {
-    method: Option<Method>,
-    pattern: String,
-    endpoint: Endpoint,
-}
-
-impl Route {
-    /// A route for one method.
-    ///
-    /// ```
-    /// use transom::{Method, Request, Route};
-    /// Route::new(Method::POST, "/", async |_: Request| "done");
-    /// ```
-    pub fn new(method: Method, pattern: impl Into<String>, handler: impl Handler) -> Self {
-        Self { method: Some(method), pattern: pattern.into(), endpoint: Endpoint::new(handler) }
-    }
-
-    /// A route for every method that has no route of its own there.
-    ///
-    /// ```
-    /// use transom::{Request, Route, Router};
-    /// Router::new().route(Route::any("/", async |req: Request| req.method().to_string()));
-    /// ```
-    pub fn any(pattern: impl Into<String>, handler: impl Handler) -> Self {
-        Self { method: None, pattern: pattern.into(), endpoint: Endpoint::new(handler) }
-    }
-
-    /// Runs the handler as soon as the head is there, and lets it read the
-    /// body in chunks. `100 Continue` goes out on the first read.
-    ///
-    /// ```
-    /// use transom::{Method, Request, Route};
-    /// Route::new(Method::POST, "/", async |_: Request| "done").streaming();
-    /// ```
-    #[must_use]
-    pub fn streaming(mut self) -> Self {
-        self.endpoint.streaming = true;
-        self
-    }
-
-    /// Another limit on the request body, in bytes, than
-    /// [`Limits::body`](crate::Limits::body).
-    ///
-    /// ```
-    /// use transom::{Method, Request, Route};
-    /// Route::new(Method::POST, "/", async |_: Request| "done").body_limit(1024);
-    /// ```
-    #[must_use]
-    pub fn body_limit(mut self, bytes: u64) -> Self {
-        self.endpoint.body_limit = Some(bytes);
-        self
-    }
-
-    /// Another deadline for the handler than
-    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none. A router
-    /// refuses a route whose timeout is zero.
-    ///
-    /// ```
-    /// use transom::{Method, Request, Route};
-    /// Route::new(Method::POST, "/", async |_: Request| "done").timeout(std::time::Duration::from_secs(5));
-    /// ```
-    #[must_use]
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.endpoint.timeout = Timeout::Own(timeout.into());
-        self
-    }
-}
-
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Route({} {:?})", self.method.as_ref().map_or("*", Method::as_str), self.pattern)
-    }
-}
-
-impl Endpoint {
-    fn new(handler: impl Handler) -> Self {
-        Self {
-            pattern: Box::default(),
-            handler: Arc::new(handler),
-            streaming: false,
-            body_limit: None,
-            timeout: Timeout::Server,
-        }
-    }
 }
 
 /// Writes the method with its usual way in.
@@ -243,7 +104,7 @@ impl Router {
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
         if let Err(fault) = self.add(route) {
-            self.fault.get_or_insert(fault);
+            self.report(fault);
         }
         self
     }
@@ -274,135 +135,235 @@ impl Router {
     /// way of another, or if it has a handler for the method already. Its reason
     /// shows the right form.
     pub fn add(&mut self, route: Route) -> Result<()> {
-        let Route { method, pattern, mut endpoint } = route;
-        endpoint.pattern = pattern.as_str().into();
-        let bad = |reason: String| Error::BadRoute {
-            method: method.as_ref().map_or("*", Method::as_str).to_owned(),
-            pattern: pattern.clone(),
-            reason,
+        let (method, pattern, mut endpoint) = route.into_parts();
+        endpoint.pattern = Some(pattern.as_str().into());
+        let name = method.as_ref().map_or("*", Method::as_str).to_owned();
+        let checked = method.as_ref().map_or(Ok(()), |method| check_method(method.as_str()));
+        let timeout = match endpoint.timeout {
+            Timeout::Own(timeout) => timeout,
+            Timeout::Server => None,
         };
-        if let Some(method) = &method {
-            check_method(method.as_str()).map_err(&bad)?;
-        }
-        if matches!(endpoint.timeout, Timeout::Own(Some(Duration::ZERO))) {
-            return Err(bad("a timeout of 0 ends every exchange at once; None is none".into()));
-        }
-        let parsed = Pattern::parse(&pattern).map_err(&bad)?;
-        let index = self.resource(&parsed, &pattern).map_err(&bad)?;
-        let methods = &mut self.resources[index].methods;
-        if methods.iter().any(|entry| entry.method == method) {
-            return Err(bad("there is a handler for this already".into()));
-        }
-        methods.push(Entry { method, params: parsed.names, endpoint });
-        Ok(())
+        checked
+            .and_then(|()| check_timeout(timeout))
+            .and_then(|()| self.table.add(method, &pattern, endpoint))
+            .map_err(|reason| Error::BadRoute { method: name, pattern, reason })
     }
 
-    /// The place of the resource that this pattern is of, made if it is not there.
-    fn resource(&mut self, parsed: &Pattern, pattern: &str) -> std::result::Result<usize, String> {
-        let index = self.insert(&parsed.tree, &parsed.shape)?;
-        let resource = &mut self.resources[index];
-        resource.rest_of = None;
-        if resource.pattern.is_empty() {
-            resource.pattern = pattern.into();
-        }
-        if let Some((tree, shape)) = parsed.before_rest()
-            // The tree takes no empty rest.
-            && let Ok(before) = self.insert(tree, shape)
-            && self.resources[before].methods.is_empty()
-        {
-            self.resources[before].rest_of = Some(index);
-        }
-        Ok(index)
+    /// Runs `wrap` around the whole router: its routes wherever they are added, its fallback,
+    /// and its own answers 404, 405 and that to `OPTIONS *`. The first that is added is the
+    /// outermost; the wraps of a route are inside. See [`Wrap`].
+    ///
+    /// ```
+    /// use transom::{Next, Request, Router};
+    ///
+    /// let log = async |req: Request, next: Next| {
+    ///     let line = format!("{} {}", req.method(), req.path());
+    ///     let response = next.run(req).await;
+    ///     println!("{line} {}", response.status_code());
+    ///     response
+    /// };
+    /// Router::new().wrap(log).get("/", async |_: Request| "hello");
+    /// ```
+    #[must_use]
+    pub fn wrap(mut self, wrap: impl Wrap) -> Self {
+        self.scope.wraps.push(Arc::new(wrap));
+        self
     }
 
-    /// The place of the resource of that shape, which is made if it is not there.
-    fn insert(&mut self, tree: &str, shape: &str) -> std::result::Result<usize, String> {
-        if let Some(index) = self.resources.iter().position(|resource| *resource.shape == *shape) {
-            return Ok(index);
+    /// Makes the response for errors of one type, which handlers and wraps of this router
+    /// return with `?`: for the error itself, or the first of its sources that is an `E`. An
+    /// answer of 500 or above is logged with the error.
+    ///
+    /// ```
+    /// use transom::{Request, Router, StatusCode};
+    ///
+    /// let busy = |_: &std::num::ParseIntError| (StatusCode::BAD_REQUEST, "that is no number\n");
+    /// Router::new()
+    ///     .on_error(busy)
+    ///     .get("/{number}", async |req: Request| Ok(req.param("number").parse::<u8>()?.to_string()));
+    /// ```
+    #[must_use]
+    pub fn on_error<E, R>(mut self, answer: impl Fn(&E) -> R + Send + Sync + 'static) -> Self
+    where
+        E: std::error::Error + 'static,
+        R: IntoResponse,
+    {
+        let hook: Hook =
+            Arc::new(move |error| error.downcast_ref().map(|error| answer(error).into_response()));
+        self.scope.hooks.push(hook);
+        self
+    }
+
+    /// Gives a value to all handlers and wraps of the server: see [`Request::state`]. There is
+    /// one value of each type; a second one is reported when the server is started.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use transom::{Request, Router};
+    ///
+    /// #[derive(Default)]
+    /// struct Guests(Mutex<Vec<String>>);
+    ///
+    /// Router::new()
+    ///     .state(Guests::default())
+    ///     .get("/guests", async |req: Request| req.state::<Guests>().0.lock().unwrap().join("\n"));
+    /// ```
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        if self.states.insert(value).is_some() {
+            self.report(Error::DuplicateState { type_name: std::any::type_name::<T>() });
         }
-        let index = self.resources.len();
-        self.paths.insert(tree, index).map_err(|error| match error {
-            InsertError::Conflict { with } => {
-                format!("some paths match both it and `{with}`, and neither goes first")
+        self
+    }
+
+    /// Sets a limit on the request bodies of the routes that have none of their own, in
+    /// bytes. See [`Route::body_limit`].
+    #[must_use]
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.settings.body_limit = Some(bytes);
+        self
+    }
+
+    /// Sets a deadline for the handlers of the routes that have none of their own. See
+    /// [`Route::timeout`].
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        let timeout = timeout.into();
+        if let Err(reason) = check_timeout(timeout) {
+            self.report(Error::BadRoute { method: "*".into(), pattern: "*".into(), reason });
+        }
+        self.settings.timeout = Timeout::Own(timeout);
+        self
+    }
+
+    /// Streams the request bodies of all routes. See [`Route::streaming`].
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.settings.streaming = true;
+        self
+    }
+
+    /// Adds the routes of another router under a prefix, with the wraps, error hooks and
+    /// settings that it has around them. A pattern `/` becomes the prefix itself. Handlers see
+    /// whole paths, and the parameters of the prefix too.
+    ///
+    /// The wraps of the inner router also cover what is not found under the prefix, which its
+    /// fallback answers if it has one. Its state belongs to the whole server.
+    ///
+    /// ```
+    /// use transom::{Request, Router};
+    ///
+    /// let api = Router::new()
+    ///     .body_limit(64 * 1024)
+    ///     .get("/users/{id}", async |req: Request| req.param("id").to_owned());
+    /// Router::new().nest("/api", api); // GET /api/users/7
+    /// ```
+    #[must_use]
+    pub fn nest(mut self, prefix: &str, inner: Self) -> Self {
+        match check_prefix(prefix) {
+            Ok(()) => self.merge(prefix, inner),
+            Err(reason) => {
+                self.report(Error::BadRoute { method: "*".into(), pattern: prefix.into(), reason });
             }
-            other => other.to_string(),
-        })?;
-        self.resources.push(Resource { shape: shape.into(), ..Resource::default() });
-        Ok(index)
-    }
-
-    /// Whether a handler runs jobs on the pool.
-    pub(crate) fn needs_pool(&self) -> bool {
-        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
-        let endpoints = routes.map(|entry| &entry.endpoint).chain(&self.fallback);
-        endpoints.into_iter().any(|endpoint| endpoint.handler.needs_pool())
-    }
-
-    /// The largest body that is taken whole, bytes, if `usual` is the limit of a route that
-    /// has none of its own.
-    pub(crate) fn largest_body(&self, usual: u64) -> u64 {
-        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
-        let limits =
-            routes.filter(|entry| !entry.endpoint.streaming).filter_map(|entry| entry.endpoint.body_limit);
-        limits.fold(usual, u64::max)
-    }
-
-    /// The first route that could not be added by [`route`](Self::route).
-    pub(crate) fn take_fault(&mut self) -> Option<Error> {
-        self.fault.take()
-    }
-
-    /// Who answers a request; the parameters of its path are put into its head.
-    pub(crate) fn find(&self, head: &mut HeadParts) -> Found<'_> {
-        let HeadParts { method, target, params, .. } = head;
-        if target.path() == "*" {
-            return Found::Answer(match *method {
-                Method::OPTIONS => Response::new(StatusCode::NO_CONTENT),
-                _ => Response::plain(StatusCode::NOT_FOUND),
-            });
         }
-        let path = target.routing_path();
-        let Ok(matched) = self.paths.at(&path) else {
-            return match &self.fallback {
-                Some(endpoint) => Found::Endpoint(endpoint),
-                None => Found::Answer(Response::plain(StatusCode::NOT_FOUND)),
+        self
+    }
+
+    /// Adds the routes of another router, with the wraps, error hooks and settings that it
+    /// has around them. Its fallback becomes that of this router, if this one has none yet.
+    ///
+    /// ```
+    /// use transom::{Next, Request, Router};
+    ///
+    /// let private = Router::new()
+    ///     .wrap(async |req: Request, next: Next| next.run(req).await.header("cache-control", "no-store"))
+    ///     .get("/account", async |_: Request| "yours");
+    /// Router::new().group(private).get("/", async |_: Request| "anybody's");
+    /// ```
+    #[must_use]
+    pub fn group(mut self, inner: Self) -> Self {
+        self.merge("", inner);
+        self
+    }
+
+    fn merge(&mut self, prefix: &str, mut inner: Self) {
+        let scopes = inner.close();
+        if let Some(fault) = inner.fault.take() {
+            self.report(fault);
+        }
+        for (method, mut endpoint) in inner.table.into_routes() {
+            let pattern = match endpoint.pattern.as_deref() {
+                Some("/") if !prefix.is_empty() => prefix.to_owned(),
+                pattern => format!("{prefix}{}", pattern.unwrap_or_default()),
             };
-        };
-        let mut resource = &self.resources[*matched.value];
-        let rest_of = resource.rest_of;
-        if let Some(index) = rest_of {
-            resource = &self.resources[index];
+            endpoint.pattern = Some(pattern.as_str().into());
+            let name = method.as_ref().map_or("*", Method::as_str).to_owned();
+            if let Err(reason) = self.table.add(method, &pattern, endpoint) {
+                self.report(Error::BadRoute { method: name, pattern, reason });
+            }
         }
-        let Some(entry) = resource.entry(method) else {
-            let answer = Response::plain(StatusCode::METHOD_NOT_ALLOWED);
-            return Found::Answer(answer.header("allow", resource.allow()));
-        };
-        if !entry.params.is_empty() {
-            let values = matched.params.iter().map(|(_, value)| value);
-            params.assign(&entry.params, values.chain(rest_of.map(|_| "")));
+        if let Err(type_name) = self.states.append(inner.states) {
+            self.report(Error::DuplicateState { type_name });
         }
-        Found::Endpoint(&entry.endpoint)
+        if prefix.is_empty() {
+            self.fallback = self.fallback.take().or(inner.fallback);
+        } else {
+            self.nested.push(Nested { prefix: prefix.to_owned(), fallback: inner.fallback, scopes });
+        }
+        let nested = inner.nested.into_iter();
+        self.nested
+            .extend(nested.map(|nested| Nested { prefix: format!("{prefix}{}", nested.prefix), ..nested }));
+    }
+
+    /// Puts the settings, wraps and hooks of this router around what is in it, and returns
+    /// the scope that they make.
+    fn close(&mut self) -> Vec<Arc<Scope>> {
+        let scope = std::mem::take(&mut self.scope);
+        let scopes = if scope.is_empty() { Vec::new() } else { vec![Arc::new(scope)] };
+        let routes = self.table.routes().chain(&mut self.fallback);
+        for endpoint in routes.chain(self.nested.iter_mut().filter_map(|nested| nested.fallback.as_mut())) {
+            self.settings.apply(endpoint);
+            endpoint.scopes.extend(scopes.iter().cloned());
+        }
+        self.nested.iter_mut().for_each(|nested| nested.scopes.extend(scopes.iter().cloned()));
+        scopes
+    }
+
+    fn report(&mut self, fault: Error) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// Returns the routing table, with the values for the handlers if there are any.
+    ///
+    /// # Errors
+    /// What could not be added to the router.
+    pub(crate) fn build(mut self) -> Result<(Table, Option<Arc<Values>>)> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let scopes = self.close();
+        self.table.seal(&scopes, self.fallback, self.nested);
+        Ok((self.table, (!self.states.is_empty()).then(|| Arc::new(self.states))))
     }
 }
 
-impl Resource {
-    fn entry(&self, method: &Method) -> Option<&Entry> {
-        let of = |wanted: Option<&Method>| self.methods.iter().find(|entry| entry.method.as_ref() == wanted);
-        of(Some(method))
-            .or_else(|| (*method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten())
-            .or_else(|| of(None))
+/// A deadline of nothing would end each exchange at once.
+fn check_timeout(timeout: Option<Duration>) -> std::result::Result<(), String> {
+    match timeout {
+        Some(Duration::ZERO) => Err("a timeout of 0 ends every exchange at once; None is none".into()),
+        _ => Ok(()),
     }
+}
 
-    /// The Allow field (RFC 9110 10.2.1).
-    fn allow(&self) -> String {
-        let mut names: Vec<_> =
-            self.methods.iter().filter_map(|entry| entry.method.as_ref()).map(Method::as_str).collect();
-        if names.contains(&"GET") && !names.contains(&"HEAD") {
-            names.push("HEAD");
-        }
-        names.sort_unstable();
-        names.join(", ")
+/// A prefix is a pattern that others can follow.
+fn check_prefix(prefix: &str) -> std::result::Result<(), String> {
+    if prefix.is_empty() || prefix.ends_with('/') {
+        return Err("a prefix is a path without a slash at its end, as in `/api`".into());
     }
+    if Pattern::parse(prefix)?.has_rest {
+        return Err("nothing can follow `{*name}`: a prefix has none".into());
+    }
+    Ok(())
 }
 
 /// Refuses methods that no request has that reaches a handler.
@@ -422,8 +383,6 @@ fn check_method(method: &str) -> std::result::Result<(), String> {
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let resources = self.resources.iter().filter(|resource| !resource.methods.is_empty());
-        let patterns = resources.map(|resource| (&resource.pattern, resource.allow()));
-        f.debug_map().entries(patterns).finish()
+        f.debug_map().entries(self.table.patterns()).finish()
     }
 }

@@ -9,6 +9,7 @@ use std::task::Waker;
 use super::facts::ConnectionFacts;
 use crate::base::guard::guarded;
 use crate::base::stopping::{StopSignal, Stopping};
+use crate::base::values::Values;
 use crate::fields::Headers;
 
 /// Where a connection comes from: a fact of the socket, never of a header.
@@ -47,6 +48,8 @@ pub(crate) struct Client {
     stopping: Option<Arc<StopSignal>>,
     /// The connection's socket, if it has one. The connection owns it.
     facts: OnceLock<Weak<dyn ConnectionFacts>>,
+    /// What the program gave to its handlers, if it is anything.
+    states: Option<Arc<Values>>,
     /// The client has closed its sending side, or more.
     gone: AtomicBool,
     /// The connection is broken or over: nothing can be sent any more.
@@ -77,11 +80,12 @@ struct Hints {
 }
 
 impl Client {
-    pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>) -> Self {
+    pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>, states: Option<Arc<Values>>) -> Self {
         Self {
             peer,
             stopping,
             facts: OnceLock::new(),
+            states,
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
@@ -109,6 +113,11 @@ impl Client {
     /// Returns `true` once the server has begun to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.as_ref().is_some_and(|signal| signal.is_given())
+    }
+
+    /// The value of that type that the program gave to its handlers.
+    pub fn state<T: 'static>(&self) -> Option<&T> {
+        self.states.as_ref()?.get()
     }
 
     /// The number of the exchange under way.

@@ -18,20 +18,39 @@ pub(crate) struct Failure {
     /// `None` once it is in the log.
     line: Option<String>,
     level: Level,
+    /// The error that a handler returned, until a hook has answered it.
+    error: Option<BoxError>,
 }
 
 impl Failure {
     /// The failure of a handler that has no error to show.
     pub fn new(line: String) -> Self {
-        Self { line: Some(line), level: Level::Error }
+        Self { line: Some(line), level: Level::Error, error: None }
     }
 
-    /// A failure that an error caused. A response that blames the client is no fault of
-    /// the handler, so its line is for debugging.
+    /// The failure behind a response that an error caused. A response that blames the client
+    /// is no fault of the handler, so its line is for debugging.
     pub fn of(status: StatusCode, error: &BoxError) -> Self {
         let line = format!("a handler answered {}: {}", status.as_str(), chain(&**error));
         let level = if status.is_server_error() { Level::Error } else { Level::Debug };
-        Self { line: Some(line), level }
+        Self { line: Some(line), level, error: None }
+    }
+
+    /// The failure of a handler that returned an error as it was, for a hook to answer.
+    pub fn unanswered(error: BoxError) -> Self {
+        let mut failure = Self::of(StatusCode::INTERNAL_SERVER_ERROR, &error);
+        failure.error = Some(error);
+        failure
+    }
+
+    /// Returns the error that no hook has answered yet.
+    pub fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.as_deref().map(|error| error as _)
+    }
+
+    /// Says that a hook has answered the error.
+    pub fn answer(&mut self) {
+        self.error = None;
     }
 
     /// Takes the line out, with its level: the caller logs it.

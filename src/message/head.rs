@@ -6,6 +6,7 @@ use http::{Method, Version};
 
 use super::{Params, Target};
 use crate::base::spare::{LARGEST_SPARE, Spares};
+use crate::base::values::Values;
 use crate::fields::Headers;
 
 /// The longest method that is accepted, in bytes; the longest registered one has 17 letters.
@@ -32,6 +33,8 @@ pub(crate) struct HeadParts {
     pub version: Version,
     pub headers: Headers,
     pub params: Params,
+    /// What wraps have added.
+    pub values: Values,
 }
 
 impl RequestHead {
@@ -65,6 +68,7 @@ impl Drop for RequestHead {
             parts.target.clear();
             parts.headers.clear();
             parts.params.clear();
+            parts.values.clear();
             // When a thread ends, its spares may be dropped before its last request.
             let _ = SPARES.try_with(|spares| spares.give(parts));
         }
@@ -84,6 +88,7 @@ mod tests {
         assert!(head.target.assign("/secret?x=1"));
         head.headers.append("cookie", "secret").unwrap();
         head.params.assign(&["a".into()].into(), ["secret"].into_iter());
+        head.values.insert("secret");
         drop(head);
         let head = RequestHead::new();
         assert_eq!(&raw const *head, place, "it is not the same");

@@ -58,7 +58,7 @@ impl Request {
             return Err(Reject::BadTarget);
         }
         head.method = method;
-        let client = Arc::new(Client::new(Peer::Unknown, None));
+        let client = Arc::new(Client::new(Peer::Unknown, None, None));
         Ok(Self { head, client, exchange: 0, body: Body::empty() })
     }
 
@@ -126,6 +126,36 @@ impl Request {
             Some(value) => value,
             None => panic!("the route's pattern has no parameter {name:?}"),
         }
+    }
+
+    /// Returns the value of that type that was given to
+    /// [`Router::state`](crate::Router::state).
+    ///
+    /// # Panics
+    /// If none was given: a mistake in the program, which no request can bring about. The
+    /// client gets a 500, and the log the name of the type and the line of the call.
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(&self) -> &T {
+        match self.client.state() {
+            Some(state) => state,
+            None => panic!(
+                "no state of type {} was given to the router, and {} asks for it",
+                std::any::type_name::<T>(),
+                std::panic::Location::caller()
+            ),
+        }
+    }
+
+    /// Attaches a value to the request, for the handler and the wraps inside: one of each
+    /// type. Returns the value of that type that was there. See [`Wrap`](crate::Wrap) for an
+    /// example.
+    pub fn set<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
+        self.head.values.insert(value)
+    }
+
+    /// Returns the value of that type that [`set`](Self::set) attached.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.head.values.get()
     }
 
     /// Returns the whole body. Empty if the route streams it.

@@ -240,10 +240,8 @@ impl Server {
         Ok(Service::new(shared))
     }
 
-    fn prepare(mut self, model: Model) -> Result<(Arc<Shared>, Vec<Listener>)> {
-        if let Some(fault) = self.router.take_fault() {
-            return Err(fault);
-        }
+    fn prepare(self, model: Model) -> Result<(Arc<Shared>, Vec<Listener>)> {
+        let (router, states) = self.router.build()?;
         let reason = match self.workers {
             Some(0) => Some("it must be at least 1"),
             Some(1025..) => Some("it must be at most 1024"),
@@ -263,7 +261,7 @@ impl Server {
             self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
         }
         let threads = Threads::new(self.hook);
-        let gate = Gate::new(limits, self.stopper.signal());
+        let gate = Gate::new(limits, self.stopper.signal(), states);
         let pool = match model {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
@@ -271,7 +269,7 @@ impl Server {
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
-        let app = App::new(self.router, self.config, pool, self.on_refusal);
+        let app = App::new(router, self.config, pool, self.on_refusal);
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
     }
 }

@@ -12,6 +12,7 @@ use slab::Slab;
 use super::stop::Report;
 use crate::base::memory::has_headroom;
 use crate::base::stopping::StopSignal;
+use crate::base::values::Values;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::error::Reject;
@@ -25,6 +26,8 @@ pub(crate) struct Gate {
     limit_per_address: Option<usize>,
     /// Given when a stop begins.
     stopping: Arc<StopSignal>,
+    /// What the program gave to its handlers, if it is anything.
+    values: Option<Arc<Values>>,
     state: Mutex<GateState>,
 }
 
@@ -47,7 +50,7 @@ pub(crate) struct Admission {
 }
 
 impl Gate {
-    pub fn new(limits: &Limits, stopping: Arc<StopSignal>) -> Arc<Self> {
+    pub fn new(limits: &Limits, stopping: Arc<StopSignal>, values: Option<Arc<Values>>) -> Arc<Self> {
         let state = GateState {
             stage: Stage::Running,
             sessions: Slab::new(),
@@ -59,6 +62,7 @@ impl Gate {
         Arc::new(Self {
             limit: limits.connections,
             stopping,
+            values,
             limit_per_address: limits.connections_per_address,
             state: state.into(),
         })
@@ -82,7 +86,7 @@ impl Gate {
             }
             *inside += 1;
         }
-        let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping)));
+        let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping), self.values.clone()));
         session.advance(state.stage);
         let key = state.sessions.insert(Arc::clone(&session));
         Ok(Admission { gate: Arc::clone(self), key, session })

@@ -21,5 +21,7 @@ mod in_place;
 mod limits;
 mod listeners;
 mod routes;
+mod state;
 mod stop;
 mod timeouts;
+mod wraps;

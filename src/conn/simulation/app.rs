@@ -97,7 +97,7 @@ pub(super) fn app(world: &World, script: &Script) -> SimApp {
     config.limits.body = BODY;
     config.limits.write_rate = script.write_rate;
     let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    let app = App::new(router(world, &counts), config, pool, Box::new(|_| ()));
+    let app = App::new(router(world, &counts).build().unwrap().0, config, pool, Box::new(|_| ()));
     SimApp { app, counts }
 }
 

@@ -65,8 +65,8 @@ struct Outcome {
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let wire = Wire { inbox: input.into(), has_ended: true, ..Wire::default() };
     let client = Arc::new(Mutex::new(Upload { wire, piece, now: Instant::now() }));
-    let app = App::new(router, Config::default(), Pool::in_place(), Box::new(|_| ()));
-    let session = Session::new(Peer::Unknown, Arc::default());
+    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place(), Box::new(|_| ()));
+    let session = Session::new(Peer::Unknown, Arc::default(), None);
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));
     let mut connection = pin!(serve(DuplexStream::new(&client), &app, &session));

@@ -40,8 +40,8 @@ fn client(bytes: &[u8], every: Duration) -> Script {
 /// Plays a script for a day at most; what became of it if it has ended.
 fn played(script: &Script) -> Option<Outcome> {
     let router = Router::new().get("/", async |_| Response::upgrade("echo", echo));
-    let app = App::new(router, Config::default(), Pool::in_place(), Box::new(|_| ()));
-    let session = Session::new(Peer::Unknown, std::sync::Arc::default());
+    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place(), Box::new(|_| ()));
+    let session = Session::new(Peer::Unknown, std::sync::Arc::default(), None);
     let world = World::new(script);
     let ended = world.drive(Box::pin(serve(world.transport(), &app, &session)), &session, LONG);
     ended.then(|| world.outcome())

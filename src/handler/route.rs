@@ -1,0 +1,153 @@
+//! A route: a method, a pattern, a handler, and the settings that are its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::handler::Handler;
+use super::scope::{Scope, compose};
+use super::wrap::Wrap;
+
+/// A handler and how its requests are treated.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    /// As the host wrote it; empty for a fallback, `None` for the router's own answers.
+    pub pattern: Option<Arc<str>>,
+    pub handler: Arc<dyn Handler>,
+    pub streaming: bool,
+    pub body_limit: Option<u64>,
+    pub timeout: Timeout,
+    /// What is around the handler, innermost first, until it is put together with it.
+    pub scopes: Vec<Arc<Scope>>,
+}
+
+/// How long a route's handler may take.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Timeout {
+    /// As long as the server's setting says.
+    #[default]
+    Server,
+    Own(Option<Duration>),
+}
+
+/// Settings that a router gives to those of its routes that have none of their own.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Settings {
+    pub streaming: bool,
+    pub body_limit: Option<u64>,
+    pub timeout: Timeout,
+}
+
+impl Settings {
+    pub fn apply(self, endpoint: &mut Endpoint) {
+        endpoint.streaming |= self.streaming;
+        endpoint.body_limit = endpoint.body_limit.or(self.body_limit);
+        if matches!(endpoint.timeout, Timeout::Server) {
+            endpoint.timeout = self.timeout;
+        }
+    }
+}
+
+impl Endpoint {
+    pub fn new(handler: impl Handler) -> Self {
+        Self {
+            pattern: Some("".into()),
+            handler: Arc::new(handler),
+            streaming: false,
+            body_limit: None,
+            timeout: Timeout::Server,
+            scopes: Vec::new(),
+        }
+    }
+
+    /// Puts the handler and what is around it together, once for all requests.
+    pub fn compose(&mut self) {
+        let route = self.pattern.as_ref().filter(|pattern| !pattern.is_empty());
+        let scopes = std::mem::take(&mut self.scopes);
+        self.handler = compose(Arc::clone(&self.handler), &scopes, route);
+    }
+}
+
+/// A route with settings of its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use transom::{Method, Request, Route, Router};
+///
+/// let upload = Route::new(Method::PUT, "/upload", async |mut req: Request| {
+///     let mut total = 0;
+///     while let Some(chunk) = req.body_mut().chunk().await {
+///         total += chunk?.len();
+///     }
+///     Ok(total.to_string())
+/// });
+/// let app = Router::new().route(upload.streaming().body_limit(1 << 30).timeout(None::<Duration>));
+/// ```
+pub struct Route {
+    pub(super) method: Option<Method>,
+    pub(super) pattern: String,
+    pub(super) endpoint: Endpoint,
+    wraps: Vec<Arc<dyn Wrap>>,
+}
+
+impl Route {
+    /// Returns a route for one method.
+    pub fn new(method: Method, pattern: impl Into<String>, handler: impl Handler) -> Self {
+        Self { method: Some(method), ..Self::any(pattern, handler) }
+    }
+
+    /// Returns a route for every method that has no route of its own there.
+    pub fn any(pattern: impl Into<String>, handler: impl Handler) -> Self {
+        Self { method: None, pattern: pattern.into(), endpoint: Endpoint::new(handler), wraps: Vec::new() }
+    }
+
+    /// Runs the handler as soon as the head is there, and lets it read the
+    /// body in chunks. `100 Continue` goes out on the first read.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.endpoint.streaming = true;
+        self
+    }
+
+    /// Sets the limit on the request body, in bytes, in place of
+    /// [`Limits::body`](crate::Limits::body).
+    #[must_use]
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.endpoint.body_limit = Some(bytes);
+        self
+    }
+
+    /// Sets the deadline for the handler, in place of
+    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none. A router
+    /// refuses a route whose timeout is zero.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.endpoint.timeout = Timeout::Own(timeout.into());
+        self
+    }
+
+    /// Runs `wrap` around the handler, inside the wraps of the routers that the route is
+    /// in. The first that is added is the outermost. See [`Wrap`].
+    #[must_use]
+    pub fn wrap(mut self, wrap: impl Wrap) -> Self {
+        self.wraps.push(Arc::new(wrap));
+        self
+    }
+
+    /// Takes the route apart: its wraps become the innermost scope of its endpoint.
+    pub(super) fn into_parts(self) -> (Option<Method>, String, Endpoint) {
+        let Self { method, pattern, mut endpoint, wraps } = self;
+        if !wraps.is_empty() {
+            endpoint.scopes.insert(0, Arc::new(Scope { wraps, hooks: Vec::new(), is_of_route: true }));
+        }
+        (method, pattern, endpoint)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({} {:?})", self.method.as_ref().map_or("*", Method::as_str), self.pattern)
+    }
+}

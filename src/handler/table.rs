@@ -1,0 +1,301 @@
+//! The routing table: which endpoint answers a request.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use matchit::InsertError;
+
+use super::handler::{Context, Handler};
+use super::pattern::Pattern;
+use super::reply::Reply;
+use super::route::Endpoint;
+use super::scope::Scope;
+use crate::message::{HeadParts, Request, Response};
+
+/// What the table says to a request.
+pub(crate) enum Found<'a> {
+    Endpoint(&'a Endpoint),
+    Answer(Response),
+}
+
+/// The routes of a router, by their patterns.
+#[derive(Default)]
+pub(crate) struct Table {
+    /// Patterns, each with its place in `resources`.
+    paths: matchit::Router<usize>,
+    resources: Vec<Resource>,
+    /// Answers for the paths without a route.
+    missing: Missing,
+    /// The same for the paths under the prefix of a nested router.
+    nested: Vec<Prefix>,
+    /// Answers `OPTIONS *`, if something is around it.
+    options: Option<Endpoint>,
+}
+
+/// All that answers on the patterns of one shape.
+#[derive(Default)]
+struct Resource {
+    /// See [`Pattern::shape`].
+    shape: Box<str>,
+    /// The pattern that came first.
+    pattern: Box<str>,
+    methods: Vec<Entry>,
+    /// With no methods of its own: the resource whose `{*name}` is empty here.
+    rest_of: Option<usize>,
+    /// Answers the other methods, if something is around it.
+    refusal: Option<Endpoint>,
+}
+
+/// One method of a resource.
+struct Entry {
+    /// `None` is any method.
+    method: Option<Method>,
+    /// The names of the parameters in this method's pattern.
+    params: Arc<[Box<str>]>,
+    endpoint: Endpoint,
+}
+
+/// Who answers where there is no route.
+#[derive(Default)]
+struct Missing {
+    fallback: Option<Endpoint>,
+    /// Answers with a 404, if something is around it.
+    not_found: Option<Endpoint>,
+}
+
+/// A nested router, as far as it is about paths without a route.
+pub(crate) struct Nested {
+    pub prefix: String,
+    pub fallback: Option<Endpoint>,
+    pub scopes: Vec<Arc<Scope>>,
+}
+
+impl Missing {
+    fn new(fallback: Option<Endpoint>, scopes: &[Arc<Scope>]) -> Self {
+        let not_found = own(StatusCode::NOT_FOUND, String::new(), scopes);
+        let fallback = fallback.map(|mut endpoint| {
+            endpoint.compose();
+            endpoint
+        });
+        Self { fallback, not_found }
+    }
+
+    fn find(&self) -> Found<'_> {
+        self.fallback.as_ref().map_or_else(|| self.refuse(), Found::Endpoint)
+    }
+
+    fn refuse(&self) -> Found<'_> {
+        found(self.not_found.as_ref(), || Response::plain(StatusCode::NOT_FOUND))
+    }
+}
+
+/// Who answers under a prefix where there is no route.
+struct Prefix {
+    text: String,
+    /// A tree of its own: prefixes may overlap, which patterns in one tree may not.
+    paths: matchit::Router<()>,
+    missing: Missing,
+}
+
+impl Prefix {
+    fn new(prefix: String, missing: Missing) -> Self {
+        let mut paths = matchit::Router::new();
+        // A parameter of the prefix has another name than this one.
+        let rest = "rest".repeat(prefix.len());
+        for path in [&prefix, &format!("{prefix}/"), &format!("{prefix}/{{*{rest}}}")] {
+            if let Ok(pattern) = Pattern::parse(path) {
+                let _ = paths.insert(pattern.tree, ());
+            }
+        }
+        Self { text: prefix, paths, missing }
+    }
+}
+
+fn found(endpoint: Option<&Endpoint>, answer: impl FnOnce() -> Response) -> Found<'_> {
+    endpoint.map_or_else(|| Found::Answer(answer()), Found::Endpoint)
+}
+
+/// An answer of the router's own, as a handler that wraps can be around.
+struct Own {
+    status: StatusCode,
+    /// The Allow field of a 405.
+    allow: String,
+}
+
+impl Handler for Own {
+    fn call(&self, _: Request, _: &Context<'_>) -> Reply {
+        Reply::now(match self.status {
+            StatusCode::NO_CONTENT => Response::new(self.status),
+            StatusCode::METHOD_NOT_ALLOWED => Response::plain(self.status).header("allow", &self.allow),
+            _ => Response::plain(self.status),
+        })
+    }
+}
+
+/// Returns the endpoint of an answer of the router's own, if something is around it. It takes
+/// no body, so a body of any length is in order.
+fn own(status: StatusCode, allow: String, scopes: &[Arc<Scope>]) -> Option<Endpoint> {
+    if scopes.iter().all(|scope| scope.wraps.is_empty()) {
+        return None;
+    }
+    let mut endpoint = Endpoint::new(Own { status, allow });
+    (endpoint.pattern, endpoint.streaming, endpoint.body_limit) = (None, true, Some(u64::MAX));
+    endpoint.scopes = scopes.to_vec();
+    endpoint.compose();
+    Some(endpoint)
+}
+
+impl Table {
+    /// Adds a route; the error is a sentence.
+    pub fn add(&mut self, method: Option<Method>, pattern: &str, endpoint: Endpoint) -> Result<(), String> {
+        let parsed = Pattern::parse(pattern)?;
+        let index = self.resource(&parsed, pattern)?;
+        let methods = &mut self.resources[index].methods;
+        if methods.iter().any(|entry| entry.method == method) {
+            return Err("there is a handler for this already".into());
+        }
+        methods.push(Entry { method, params: parsed.names, endpoint });
+        Ok(())
+    }
+
+    /// The place of the resource that this pattern is of, made if it is not there.
+    fn resource(&mut self, parsed: &Pattern, pattern: &str) -> Result<usize, String> {
+        let index = self.insert(&parsed.tree, &parsed.shape)?;
+        let resource = &mut self.resources[index];
+        resource.rest_of = None;
+        if resource.pattern.is_empty() {
+            resource.pattern = pattern.into();
+        }
+        if let Some((tree, shape)) = parsed.before_rest()
+            // The tree takes no empty rest.
+            && let Ok(before) = self.insert(tree, shape)
+            && self.resources[before].methods.is_empty()
+        {
+            self.resources[before].rest_of = Some(index);
+        }
+        Ok(index)
+    }
+
+    /// The place of the resource of that shape, which is made if it is not there.
+    fn insert(&mut self, tree: &str, shape: &str) -> Result<usize, String> {
+        if let Some(index) = self.resources.iter().position(|resource| *resource.shape == *shape) {
+            return Ok(index);
+        }
+        let index = self.resources.len();
+        self.paths.insert(tree, index).map_err(|error| match error {
+            InsertError::Conflict { with } => {
+                format!("some paths match both it and `{with}`, and neither goes first")
+            }
+            other => other.to_string(),
+        })?;
+        self.resources.push(Resource { shape: shape.into(), ..Resource::default() });
+        Ok(index)
+    }
+
+    /// The endpoints of all routes.
+    pub fn routes(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.resources.iter_mut().flat_map(|resource| &mut resource.methods).map(|entry| &mut entry.endpoint)
+    }
+
+    /// The methods and endpoints of all routes.
+    pub fn into_routes(self) -> impl Iterator<Item = (Option<Method>, Endpoint)> {
+        let entries = self.resources.into_iter().flat_map(|resource| resource.methods);
+        entries.map(|entry| (entry.method, entry.endpoint))
+    }
+
+    /// The patterns, each with its methods, as the Allow field has them.
+    pub fn patterns(&self) -> impl Iterator<Item = (&str, String)> {
+        let resources = self.resources.iter().filter(|resource| !resource.methods.is_empty());
+        resources.map(|resource| (&*resource.pattern, resource.allow()))
+    }
+
+    /// Puts each handler together with what is around it, and the router's own answers too.
+    pub fn seal(&mut self, around: &[Arc<Scope>], fallback: Option<Endpoint>, nested: Vec<Nested>) {
+        for resource in &mut self.resources {
+            let scopes = resource.methods.first().map(|entry| entry.endpoint.scopes.clone());
+            // The scope of a route alone is not around the answer to other methods.
+            let scopes: Vec<_> = scopes.into_iter().flatten().filter(|scope| !scope.is_of_route).collect();
+            resource.refusal = own(StatusCode::METHOD_NOT_ALLOWED, resource.allow(), &scopes);
+        }
+        self.routes().for_each(Endpoint::compose);
+        self.options = own(StatusCode::NO_CONTENT, String::new(), around);
+        for Nested { prefix, fallback: own, scopes } in nested {
+            // Without a fallback of its own, that of the router around it answers.
+            let outer = || fallback.clone().map(|endpoint| Endpoint { scopes: scopes.clone(), ..endpoint });
+            self.nested.push(Prefix::new(prefix, Missing::new(own.or_else(outer), &scopes)));
+        }
+        // The longest prefix goes first, and one without parameters before one with them.
+        self.nested
+            .sort_by_key(|nested| (Reverse(nested.text.matches('/').count()), nested.text.contains('{')));
+        self.missing = Missing::new(fallback, around);
+    }
+
+    /// Returns `true` if a handler runs jobs on the pool.
+    pub fn needs_pool(&self) -> bool {
+        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
+        let missing = self.nested.iter().map(|nested| &nested.missing).chain([&self.missing]);
+        let missing = missing.filter_map(|missing| missing.fallback.as_ref());
+        routes.map(|entry| &entry.endpoint).chain(missing).any(|endpoint| endpoint.handler.needs_pool())
+    }
+
+    /// The largest body that is taken whole, bytes, if `usual` is the limit of a route that
+    /// has none of its own.
+    pub fn largest_body(&self, usual: u64) -> u64 {
+        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
+        let limits =
+            routes.filter(|entry| !entry.endpoint.streaming).filter_map(|entry| entry.endpoint.body_limit);
+        limits.fold(usual, u64::max)
+    }
+
+    /// Finds who answers a request; the parameters of its path are put into its head.
+    pub fn find(&self, head: &mut HeadParts) -> Found<'_> {
+        let HeadParts { method, target, params, .. } = head;
+        if target.path() == "*" {
+            return match *method {
+                Method::OPTIONS => found(self.options.as_ref(), || Response::new(StatusCode::NO_CONTENT)),
+                _ => self.missing.refuse(),
+            };
+        }
+        let path = target.routing_path();
+        let Ok(matched) = self.paths.at(&path) else {
+            let nested = self.nested.iter().find(|nested| nested.paths.at(&path).is_ok());
+            return nested.map_or(&self.missing, |nested| &nested.missing).find();
+        };
+        let mut resource = &self.resources[*matched.value];
+        let rest_of = resource.rest_of;
+        if let Some(index) = rest_of {
+            resource = &self.resources[index];
+        }
+        let Some(entry) = resource.entry(method) else {
+            return found(resource.refusal.as_ref(), || {
+                Response::plain(StatusCode::METHOD_NOT_ALLOWED).header("allow", resource.allow())
+            });
+        };
+        if !entry.params.is_empty() {
+            let values = matched.params.iter().map(|(_, value)| value);
+            params.assign(&entry.params, values.chain(rest_of.map(|_| "")));
+        }
+        Found::Endpoint(&entry.endpoint)
+    }
+}
+
+impl Resource {
+    fn entry(&self, method: &Method) -> Option<&Entry> {
+        let of = |wanted: Option<&Method>| self.methods.iter().find(|entry| entry.method.as_ref() == wanted);
+        of(Some(method))
+            .or_else(|| (*method == Method::HEAD).then(|| of(Some(&Method::GET))).flatten())
+            .or_else(|| of(None))
+    }
+
+    /// The Allow field (RFC 9110 10.2.1).
+    fn allow(&self) -> String {
+        let mut names: Vec<_> =
+            self.methods.iter().filter_map(|entry| entry.method.as_ref()).map(Method::as_str).collect();
+        if names.contains(&"GET") && !names.contains(&"HEAD") {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        names.join(", ")
+    }
+}

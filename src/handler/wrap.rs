@@ -1,0 +1,112 @@
+//! Wraps: what runs around handlers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::handler::{Context, Handler, call};
+use super::reply::Reply;
+use crate::base::pool::Pool;
+use crate::message::{IntoResponse, Request};
+
+/// Runs around handlers: sees each request before the handler does, and each response
+/// after it.
+///
+/// An async function or closure from [`Request`] and [`Next`] to anything that
+/// [`IntoResponse`] is a wrap. It calls [`Next::run`] to go on, or answers by itself.
+/// [`Router::wrap`](crate::Router::wrap) puts a wrap around all routes of a router,
+/// [`Route::wrap`](crate::Route::wrap) around one.
+///
+/// ```
+/// use transom::{HttpError, Next, Request, Response, Router};
+///
+/// struct User(String);
+///
+/// async fn authenticate(mut req: Request, next: Next) -> transom::HttpResult<Response> {
+///     // Without a route the answer is a 404 or a 405, which anybody may see.
+///     if next.route().is_some() {
+///         let name = match req.header("authorization") {
+///             Some("Bearer secret") => "ada".to_owned(),
+///             _ => return Err(HttpError::unauthorized("a token is needed")),
+///         };
+///         req.set(User(name));
+///     }
+///     Ok(next.run(req).await.header("cache-control", "private"))
+/// }
+///
+/// Router::new()
+///     .wrap(authenticate)
+///     .get("/me", async |req: Request| req.get::<User>().map(|user| user.0.clone()).unwrap_or_default());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no wrap",
+    label = "not a wrap",
+    note = "a wrap is an async function or closure from `Request` and `Next` to a response, whose captures can be cloned and sent to other threads"
+)]
+pub trait Wrap: Send + Sync + 'static {
+    /// Starts to answer. This runs on a thread that serves other connections too, as
+    /// [`Handler::call`] does.
+    fn call(&self, request: Request, next: Next) -> Reply;
+}
+
+impl<F, Fut> Wrap for F
+where
+    F: FnOnce(Request, Next) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output: IntoResponse> + Send + 'static,
+{
+    fn call(&self, request: Request, next: Next) -> Reply {
+        Reply::answering(self.clone()(request, next))
+    }
+}
+
+/// The rest of the way to a response: the wraps inside this one, and the handler.
+pub struct Next {
+    layer: Arc<Layer>,
+    pool: Arc<Pool>,
+}
+
+impl Next {
+    /// Runs what is inside: [`Reply`] is a future of the response. A panic in there is a
+    /// response of status 500.
+    pub fn run(self, request: Request) -> Reply {
+        call(&*self.layer.inner, request, Context::new(&self.pool))
+    }
+
+    /// Returns the pattern of the route, whole, as in `/users/{id}`; `None` if no route
+    /// matches, before the answer of the fallback, a 404, a 405 or that to `OPTIONS *`.
+    pub fn route(&self) -> Option<&str> {
+        self.layer.route.as_deref()
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("route", &self.route()).finish_non_exhaustive()
+    }
+}
+
+/// One wrap and the handler inside it.
+struct Layer {
+    wrap: Arc<dyn Wrap>,
+    inner: Arc<dyn Handler>,
+    route: Option<Arc<str>>,
+}
+
+/// A handler inside a wrap. The layer is shared with each [`Next`].
+pub(super) struct Wrapped(Arc<Layer>);
+
+impl Wrapped {
+    pub fn new(wrap: &Arc<dyn Wrap>, inner: Arc<dyn Handler>, route: Option<Arc<str>>) -> Self {
+        Self(Arc::new(Layer { wrap: Arc::clone(wrap), inner, route }))
+    }
+}
+
+impl Handler for Wrapped {
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+        let next = Next { layer: Arc::clone(&self.0), pool: context.pool() };
+        self.0.wrap.call(request, next)
+    }
+
+    fn needs_pool(&self) -> bool {
+        self.0.inner.needs_pool()
+    }
+}
