@@ -68,16 +68,16 @@ impl Facts {
 
     /// Reads the facts from a head's fields.
     pub fn of<'a>(
-        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
         version: Version,
         target: &Target,
     ) -> Result<Self, Reject> {
         let mut hosts = 0;
         let mut length = None;
-        let mut codings = Codings::default();
         let mut fault = None;
-        let (mut close, mut keep_alive, mut upgrade, mut expects_continue) = (false, false, false, false);
-        for (name, value) in fields {
+        let (mut close, mut keep_alive, mut upgrade) = (false, false, false);
+        let (mut expects_continue, mut is_coded) = (false, false);
+        for (name, value) in fields.clone() {
             if name.eq_ignore_ascii_case("host") {
                 hosts += 1;
                 if hosts > 1 || !is_host(value) {
@@ -98,7 +98,7 @@ impl Facts {
                     _ => fault = Some(Reject::BadContentLength),
                 }
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                codings.add(value);
+                is_coded = true;
             }
         }
         // A fault of Host is reported before any other (RFC 9112 3.2).
@@ -108,15 +108,28 @@ impl Facts {
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        let chunked = codings.are_chunked_without(fault, length.is_some(), version)?;
+        // A fault of the framing is reported before another fault of the head.
+        if let Some(fault @ Reject::BadContentLength) = fault {
+            return Err(fault);
+        }
+        if is_coded {
+            if length.is_some() {
+                return Err(Reject::BothFramings);
+            }
+            let lines = fields.filter(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
+            check_codings(lines.map(|(_, value)| value), version)?;
+        }
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
         let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
         Ok(Self {
             length,
             taken: 0,
-            chunked,
+            chunked: is_coded,
             persistent,
-            expects_continue: expects_continue && (chunked || length > 0),
+            expects_continue: expects_continue && (is_coded || length > 0),
             upgrade: upgrade && version == Version::HTTP_11,
         })
     }
@@ -127,62 +140,23 @@ pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
     headers.get_all("upgrade").flat_map(tokens).any(|token| token.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
-/// The transfer codings of a request: the members of one list, however many field lines it is
-/// spread over (RFC 9110 5.3).
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Clone, Copy, Default)]
-struct Codings {
-    /// There is a field line, possibly an empty one.
-    are_listed: bool,
-    /// `chunked` is in the list.
-    has_chunked: bool,
-    /// `chunked` is in the list more than once.
-    has_chunked_twice: bool,
-    /// Another coding is in the list.
-    has_other: bool,
-    /// `chunked` is the last coding.
-    ends_in_chunked: bool,
-}
-
-impl Codings {
-    fn add(&mut self, value: &[u8]) {
-        self.are_listed = true;
-        for coding in tokens(value) {
-            self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            if self.ends_in_chunked {
-                self.has_chunked_twice = self.has_chunked;
-                self.has_chunked = true;
-            } else {
-                self.has_other = true;
-            }
+/// Checks that a body is chunked and has no other coding. `lines` are the values of all
+/// Transfer-Encoding fields, which together are one list (RFC 9110 5.3).
+fn check_codings<'a>(lines: impl Iterator<Item = &'a [u8]>, version: Version) -> Result<(), Reject> {
+    let (mut chunked, mut others, mut ends_in_chunked) = (0, 0, false);
+    for coding in lines.flat_map(tokens) {
+        ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        if ends_in_chunked {
+            chunked += 1;
+        } else {
+            others += 1;
         }
     }
-
-    /// Returns `true` if the body is chunked and nothing else, `false` if there is no transfer
-    /// coding. A fault of the framing is reported before another fault of the head. If the list
-    /// does not end in `chunked`, exactly once, the length of the body is unknown (RFC 9112 6.3).
-    fn are_chunked_without(
-        self,
-        fault: Option<Reject>,
-        has_length: bool,
-        version: Version,
-    ) -> Result<bool, Reject> {
-        if let Some(fault @ Reject::BadContentLength) = fault {
-            return Err(fault);
-        }
-        if self.are_listed && has_length {
-            return Err(Reject::BothFramings);
-        }
-        let chunked = self.are_listed && self.are_chunked(version)?;
-        fault.map_or(Ok(chunked), Err)
+    // The length is unknown unless the list ends in `chunked`, exactly once (RFC 9112 6.3).
+    if version != Version::HTTP_11 || !ends_in_chunked || chunked > 1 {
+        return Err(Reject::BadTransferEncoding);
     }
-
-    fn are_chunked(self, version: Version) -> Result<bool, Reject> {
-        if version != Version::HTTP_11 || !self.ends_in_chunked || self.has_chunked_twice {
-            return Err(Reject::BadTransferEncoding);
-        }
-        if self.has_other { Err(Reject::UnknownCoding) } else { Ok(true) }
-    }
+    if others > 0 { Err(Reject::UnknownCoding) } else { Ok(()) }
 }
 
 #[cfg(test)]
