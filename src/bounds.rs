@@ -1,4 +1,4 @@
-//! The values that limits and timeouts may have, by their names.
+//! The valid values of each limit and timeout, by name.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::config::{Limits, Timeouts};
 use crate::error::{Error, Result};
 
-/// A limit's name, the values that it may have, and how it is read; `None` is off.
+/// A limit: its name, its valid values, and a function that reads it; `None` means off.
 type Limit = (&'static str, RangeInclusive<u64>, fn(&Limits) -> Option<u64>);
-/// A timeout's name, its least value, and how it is read.
+/// A timeout: its name, its least value, and a function that reads it.
 type Timeout = (&'static str, Duration, fn(&Timeouts) -> Option<Duration>);
 
-/// The stack of a thread that can serve a request, bytes.
+/// The smallest stack on which a thread can serve a request, in bytes.
 const LEAST_STACK: u64 = 64 * 1024;
-/// A timeout of nothing would end every exchange at once.
+/// A timeout of zero would end every exchange at once.
 const MORE_THAN_NOTHING: Duration = Duration::from_nanos(1);
 
 const LIMITS: &[Limit] = &[
@@ -50,7 +50,7 @@ const TIMEOUTS: &[Timeout] = &[
     ("stop", Duration::ZERO, |timeouts| Some(timeouts.stop)),
 ];
 
-/// From `least` to the largest size that this machine has.
+/// Returns the range from `least` to the largest size on this machine.
 const fn at_least(least: u64) -> RangeInclusive<u64> {
     least..=usize::MAX as u64
 }
@@ -60,16 +60,12 @@ fn wide(value: usize) -> Option<u64> {
 }
 
 impl Limits {
-    /// Returns the names of all limits, as the fields are called.
-    ///
-    /// ```
-    /// assert!(transom::Limits::names().any(|name| name == "body"));
-    /// ```
+    /// Returns the names of all limits, which are the names of the fields.
     pub fn names() -> impl Iterator<Item = &'static str> {
         LIMITS.iter().map(|(name, ..)| *name)
     }
 
-    /// Returns the values that a limit may have; `None` if there is no limit of that name.
+    /// Returns the valid values of a limit, or `None` if there is no limit of that name.
     ///
     /// ```
     /// assert_eq!(transom::Limits::range("head_rate"), Some(0..=4_294_967_295));
@@ -79,7 +75,7 @@ impl Limits {
         LIMITS.iter().find(|(known, ..)| *known == name).map(|(_, range, _)| range.clone())
     }
 
-    /// Checks that every limit has a value that makes sense, as a start does.
+    /// Checks that every limit has a valid value. A server does this when it starts.
     ///
     /// ```
     /// let mut limits = transom::Limits::default();
@@ -89,7 +85,7 @@ impl Limits {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadSetting`] for the first that has not, with its least value.
+    /// [`Error::BadSetting`] for the first invalid limit, with its least value.
     pub fn check(&self) -> Result<()> {
         for (name, range, value) in LIMITS {
             if value(self).is_some_and(|value| value < *range.start()) {
@@ -105,16 +101,13 @@ impl Limits {
 }
 
 impl Timeouts {
-    /// Returns the names of all timeouts, as the fields are called.
+    /// Returns the names of all timeouts, which are the names of the fields.
     ///
-    /// ```
-    /// assert!(transom::Timeouts::names().any(|name| name == "idle"));
-    /// ```
     pub fn names() -> impl Iterator<Item = &'static str> {
         TIMEOUTS.iter().map(|(name, ..)| *name)
     }
 
-    /// Returns the least value of a timeout; `None` if there is no timeout of that name.
+    /// Returns the least value of a timeout, or `None` if there is no timeout of that name.
     ///
     /// ```
     /// use std::time::Duration;
@@ -125,7 +118,7 @@ impl Timeouts {
         TIMEOUTS.iter().find(|(known, ..)| *known == name).map(|(_, least, _)| *least)
     }
 
-    /// Checks that every timeout has a value that makes sense, as a start does.
+    /// Checks that every timeout has a valid value. A server does this when it starts.
     ///
     /// ```
     /// use std::time::Duration;
@@ -136,7 +129,7 @@ impl Timeouts {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadSetting`] for the first that has not.
+    /// [`Error::BadSetting`] for the first invalid timeout.
     pub fn check(&self) -> Result<()> {
         for (name, least, value) in TIMEOUTS {
             if value(self).is_some_and(|value| value < *least) {
@@ -152,7 +145,7 @@ impl Timeouts {
 mod tests {
     use super::*;
 
-    /// The names of the fields, as `Debug` shows them.
+    /// Returns the names of the fields, as `Debug` shows them.
     fn fields(shown: &str) -> Vec<&str> {
         shown.split([' ', '{']).filter_map(|word| word.strip_suffix(':')).collect()
     }

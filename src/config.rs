@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How much of everything. Each limit is on by default. A start refuses values
-/// that make no sense ([`Limits::check`]).
+/// Limits on sizes and counts. Each is on by default, except those whose default is off. A server
+/// refuses to start with a value that makes no sense ([`Limits::check`]).
 ///
 /// ```
 /// let mut limits = transom::Limits::default();
@@ -13,72 +13,71 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Request target, bytes; default 8 KiB. Beyond: 414. Enforced in `http1::head`.
+    /// The largest request target, in bytes; default 8 KiB. Beyond: 414. Enforced in `http1::head`.
     pub target: usize,
-    /// Request head, bytes, request line and all; default 32 KiB. Beyond: 431. Enforced in `http1::head`.
+    /// The largest request head including the request line, in bytes; default 32 KiB. Beyond: 431.
+    /// Enforced in `http1::head`.
     pub head: usize,
-    /// Header fields, count; default 100. Beyond: 431. Enforced in `http1::head`.
+    /// The largest number of header fields; default 100. Beyond: 431. Enforced in `http1::head`.
     pub headers: usize,
-    /// Request body, bytes after decoding; default 10 MiB. Beyond: 413.
-    /// A route may set its own. Enforced in `conn::incoming`.
+    /// The largest request body after decoding, in bytes; default 10 MiB. Beyond: 413. A route may
+    /// set its own. Enforced in `conn::incoming`.
     pub body: u64,
-    /// Extensions of one chunk, bytes; default 4 KiB. Beyond: 400. Enforced in `http1::chunked`.
+    /// The largest size of the chunk extensions beyond the size of the body's data so far, in
+    /// bytes; default 4 KiB. Beyond: 400. Enforced in `http1::chunked`.
     pub chunk_extensions: usize,
-    /// Trailer section, bytes; default 8 KiB. Beyond: 400. Enforced in `http1::chunked`.
+    /// The largest trailer section, in bytes; default 8 KiB. Beyond: 400. Enforced in
+    /// `http1::chunked`.
     pub trailers: usize,
-    /// Connections at once; default 10,000. Beyond: 503 with Retry-After, and
+    /// The largest number of connections at once; default 10,000. Beyond: 503 with Retry-After, and
     /// close. Enforced in `server::gate`.
     pub connections: usize,
-    /// Connections at once from one IP address; default off (`None`). Beyond:
+    /// The largest number of connections at once from one IP address; default off (`None`). Beyond:
     /// 503 with Retry-After, and close. Enforced in `server::gate`.
     pub connections_per_address: Option<usize>,
-    /// The least rate of a request head, bytes a second, from ten seconds after
-    /// its first byte; default 100, 0 is off. It bounds heads that
-    /// [`Timeouts::head`] allows more than these ten seconds. Below: 408 and
-    /// close. Enforced in `conn::connection`.
+    /// The least rate of a request head, in bytes a second, from ten seconds after its first byte;
+    /// default 100, 0 turns it off. It matters only if [`Timeouts::head`] allows a head more than
+    /// these ten seconds. Below: 408 and close. Enforced in `conn::connection`.
     pub head_rate: u32,
-    /// The least rate of a request body, bytes a second, while the server waits
-    /// for it; default 500, 0 is off. A client has [`Timeouts::body`] of waiting
-    /// for each `body_rate` x `body` bytes. Below: 408 and close. Enforced in
-    /// `conn::incoming`.
+    /// The least rate of a request body, in bytes a second, while the server waits for it; default
+    /// 500, 0 turns it off. The server may wait [`Timeouts::body`] in all for each `body_rate` x
+    /// `body` bytes. Below: 408 and close. Enforced in `conn::incoming`.
     pub body_rate: u32,
-    /// The least rate at which a client must take a response, bytes a second,
-    /// while the server waits for it; default 500, 0 is off. A client has
-    /// [`Timeouts::write`] of waiting for each `write_rate` x `write` bytes; a
-    /// stream that has nothing to send does not wait for its client. Below:
-    /// close. Enforced in `conn::wire`.
+    /// The least rate at which a client must take a response, in bytes a second, while the server
+    /// waits for the client; default 500, 0 turns it off. The server may wait [`Timeouts::write`]
+    /// in all for each `write_rate` x `write` bytes. A stream that has nothing to send does not
+    /// wait for its client. Below: close. Enforced in `conn::wire`.
     pub write_rate: u32,
-    /// Bytes of request bodies that all connections together keep in memory until
-    /// they are answered; default 256 MiB, and no less than the largest body that
-    /// the server takes whole. Beyond, or when the system has no memory: 503 with
-    /// Retry-After, and close. Enforced in `conn::incoming`.
+    /// The largest number of bytes of request bodies that all connections together keep in memory
+    /// until they are answered; default 256 MiB, and at least the largest body that the server
+    /// takes whole. Beyond, or if the system has no memory: 503 with Retry-After, and close.
+    /// Enforced in `conn::incoming`.
     pub bodies: u64,
-    /// Output waiting in one connection, bytes; default 64 KiB. Beyond, the
-    /// handler's stream is not asked for more. Enforced in `conn::outgoing`.
+    /// The largest number of bytes of output that wait in one connection; default 64 KiB. Beyond,
+    /// the handler's stream is not polled. Enforced in `conn::outgoing`.
     pub output: usize,
-    /// Unread request body that is read and dropped to keep a connection,
+    /// The largest rest of a request body that the server reads and drops to keep a connection, in
     /// bytes; default 256 KiB. Beyond: close. Enforced in `conn::incoming`.
     pub drain: u64,
-    /// Threads of the blocking pool, count; default two for each core, at
-    /// least 8. Enforced in `base::pool`.
+    /// The largest number of threads in the blocking pool; default two for each core, at least 8.
+    /// Enforced in `base::pool`.
     pub pool_threads: usize,
-    /// Jobs that wait for the blocking pool, count; default 1024. Beyond: 503.
+    /// The largest number of jobs that wait for the blocking pool; default 1024. Beyond: 503.
     /// Enforced in `base::pool`.
     pub pool_queue: usize,
-    /// Threads that serve connections in the model of a thread per connection,
-    /// count; default 512. Beyond: clients wait in the backlog. Enforced in
+    /// The largest number of threads that serve connections, in the model with a thread for each
+    /// connection; default 512. Beyond: clients wait in the backlog. Enforced in
     /// `server::models::threads`.
     pub connection_threads: usize,
-    /// Stack of each such thread, bytes; default 2 MiB, at least 64 KiB, of which
-    /// the system keeps in memory what is used. A handler that needs more ends the
-    /// process.
-    /// Enforced by the system.
+    /// The stack of each such thread, in bytes; default 2 MiB, at least 64 KiB. The system backs
+    /// only the used part with memory. A handler that needs more ends the process. Enforced by the
+    /// system.
     pub thread_stack: usize,
-    /// Connections that the kernel holds until they are accepted, count; default
-    /// off (`None`): 1,024 for sockets that the server binds, and as it was for
-    /// those it was given. No more than `net.core.somaxconn`. Beyond, the kernel
-    /// does not answer; a TCP client asks again after a second, and so on
-    /// (listen(2), tcp(7)). Enforced by the system.
+    /// The largest number of connections that the kernel holds until they are accepted; default off
+    /// (`None`): 1,024 for sockets that the server binds, and unchanged for sockets that the server
+    /// was given. The kernel allows at most `net.core.somaxconn`. Beyond, the kernel does not
+    /// answer; a TCP client tries again after a second, then after longer pauses (listen(2),
+    /// tcp(7)). Enforced by the system.
     pub backlog: Option<u32>,
 }
 
@@ -108,9 +107,9 @@ impl Default for Limits {
     }
 }
 
-/// How long for everything. `None` turns one off; all are on by default. Zero
-/// would end everything at once: a start refuses it for `head`, `idle`, `body`,
-/// `write` and `handler` ([`Timeouts::check`]).
+/// Deadlines. `None` turns one off; all are on by default. A server refuses to start with a zero
+/// for `head`, `idle`, `body`, `write` or `handler`, which would end everything at once
+/// ([`Timeouts::check`]).
 ///
 /// ```
 /// use std::time::Duration;
@@ -121,38 +120,36 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// A whole head, from its first byte; default 10 s. Then: 408 and close.
-    /// Enforced in `conn::connection`.
+    /// The time for a whole head, from its first byte; default 10 s. Then: 408 and close. Enforced
+    /// in `conn::connection`.
     pub head: Option<Duration>,
-    /// A connection without a request; default 60 s. Then: close. Enforced in `conn::connection`.
+    /// The time that a connection may have no request; default 60 s. Then: close. Enforced in
+    /// `conn::connection`.
     pub idle: Option<Duration>,
-    /// Waiting for a request body that does not keep [`Limits::body_rate`];
+    /// The time that the server waits for a request body that is slower than [`Limits::body_rate`];
     /// default 30 s. Then: 408 and close. Enforced in `conn::incoming`.
     pub body: Option<Duration>,
-    /// Waiting for a client that does not take its response at
-    /// [`Limits::write_rate`], or what an upgraded connection writes; default 30 s.
-    /// Then: close. Enforced in `conn::wire`. A client that has closed its side,
-    /// and so may be gone, is sent nothing for as long at most: a stream that has
-    /// nothing for it is then cut. Enforced in `conn::outgoing`.
+    /// The time that the server waits for a client that takes its response more slowly than
+    /// [`Limits::write_rate`], or the bytes of an upgraded connection; default 30 s. Then: close.
+    /// Enforced in `conn::wire`. A client that has closed its side may have left: if a stream sends
+    /// it nothing for this time, the stream is cut. Enforced in `conn::outgoing`.
     pub write: Option<Duration>,
-    /// A handler, until it answers; default 60 s. Then: 503 and close. A route
-    /// may set its own. Enforced in `conn::exchange`.
+    /// The time that a handler may take to answer; default 60 s. Then: 503 and close. A route may
+    /// set its own. Enforced in `conn::exchange`.
     pub handler: Option<Duration>,
-    /// Reading and dropping the rest of a request body, to keep the connection
-    /// for the next request; also what a connection that ends has left when the
-    /// server stops or needs room; default 1 s. Then: close. Enforced in
-    /// `conn::connection`.
+    /// The time to read and drop the rest of a request body, to keep the connection for the next
+    /// request. Also the time left for a connection that ends when the server stops or needs room.
+    /// Default 1 s. Then: close. Enforced in `conn::connection`.
     pub drain: Option<Duration>,
-    /// Closing so that the client can read its last answer: the server reads on,
-    /// drops what comes, and waits for the client to close (RFC 9112 9.6);
-    /// default 30 s in all. Then: close. Enforced in `conn::linger`.
+    /// The time for an orderly close, so that the client can read its last answer: the server keeps
+    /// reading, drops what arrives, and waits for the client to close (RFC 9112 9.6); default 30 s
+    /// in all. Then: close. Enforced in `conn::linger`.
     pub linger: Option<Duration>,
-    /// The same, without a byte from the client; default 5 s. Then: close.
+    /// The time of an orderly close without a byte from the client; default 5 s. Then: close.
     /// Enforced in `conn::linger`.
     pub linger_idle: Option<Duration>,
-    /// A stop that names no deadline of its own: a dropped
-    /// [`Handle`](crate::Handle); default 10 s. Then: exchanges are cut and
-    /// counted. Enforced in `server::handle`.
+    /// The deadline of a stop that has none of its own, as when a [`Handle`](crate::Handle) is
+    /// dropped; default 10 s. Then: exchanges are cut and counted. Enforced in `server::handle`.
     pub stop: Duration,
 }
 
@@ -173,11 +170,11 @@ impl Default for Timeouts {
     }
 }
 
-/// Both, as a connection takes them.
+/// The settings of a connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
-    /// The hosts that are answered for; `None` is any.
+    /// The hosts that the server answers for; `None` is any.
     pub hosts: Option<Vec<String>>,
 }

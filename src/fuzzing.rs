@@ -1,5 +1,5 @@
-//! Ways into the crate for the fuzz targets of `fuzz/`: bytes in, plain values
-//! out. Compiled with `--cfg fuzzing` only, and no part of the API.
+//! The entry points of the fuzz targets in `fuzz/`: bytes in, plain values out. Compiled only with
+//! `--cfg fuzzing`, and not part of the API.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -20,7 +20,7 @@ use crate::handler::Router;
 use crate::http1::{Chunked, Framing, HeadReader};
 use crate::message::{Peer, RequestHead};
 
-/// A request head and what was made of its fields.
+/// A request head and the facts that its fields state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "plain values")]
 pub struct Head {
@@ -28,27 +28,27 @@ pub struct Head {
     pub method: String,
     /// The request target, as it was sent.
     pub target: String,
-    /// Whether it is treated as HTTP/1.1, not 1.0.
+    /// True if the request is treated as HTTP/1.1, false for 1.0.
     pub is_11: bool,
     /// Names and values, in order.
     pub fields: Vec<(String, Vec<u8>)>,
     /// The length of the body, octets; `None` if it is chunked.
     pub body: Option<u64>,
-    /// The client lets the connection last.
+    /// True if the client lets the connection persist.
     pub persistent: bool,
-    /// The client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub expects_continue: bool,
-    /// The client asks to leave HTTP.
+    /// True if the client asks to leave HTTP.
     pub upgrade: bool,
-    /// Where the head ends, octets.
+    /// The length of the head, in octets.
     pub end: usize,
 }
 
-/// Reads a head from bytes that come in pieces; each of `cuts` is the number of
-/// bytes there when it is tried again, and last all are there.
+/// Reads a head from bytes that arrive in pieces: each of `cuts` is the number of bytes that have
+/// arrived when the reader tries again. At last all bytes are there.
 ///
 /// # Errors
-/// The verdict on it.
+/// The verdict on the bytes.
 pub fn head(
     bytes: &[u8],
     cuts: impl IntoIterator<Item = usize>,
@@ -77,23 +77,23 @@ pub fn head(
     Ok(None)
 }
 
-/// A chunked body, as far as it was decoded.
+/// The decoded part of a chunked body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dechunked {
     /// The data of its chunks.
     pub data: Vec<u8>,
-    /// How many bytes belong to it.
+    /// The number of bytes that belong to the body.
     pub consumed: usize,
-    /// Whether it has ended.
+    /// True if the body has ended.
     pub is_done: bool,
-    /// The trailer fields that are handed on, as field lines.
+    /// The trailer fields that a handler would get, as field lines.
     pub trailers: Vec<u8>,
 }
 
-/// Decodes a chunked body that comes in pieces, cut at each of `cuts`.
+/// Decodes a chunked body that arrives in pieces, cut at each of `cuts`.
 ///
 /// # Errors
-/// The verdict on it.
+/// The verdict on the bytes.
 pub fn chunked(
     bytes: &[u8],
     cuts: impl IntoIterator<Item = usize>,
@@ -116,46 +116,46 @@ pub fn chunked(
     Ok(body)
 }
 
-/// A server without sockets and without time of its own.
+/// A server without sockets and with a virtual clock.
 pub struct Server(App);
 
-/// What a client does.
+/// The behaviour of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
-    /// What it sends, each piece when the server has done all it can.
+    /// The pieces that it sends, each after the server has done all it can.
     pub pieces: &'a [&'a [u8]],
-    /// It closes its sending side behind that; else it falls silent.
+    /// True if it closes its sending side after the last piece. Otherwise it falls silent.
     pub ends: bool,
-    /// It takes at most so many bytes at a time, and is slow about it.
+    /// The most bytes that it takes at a time, slowly.
     pub takes: Option<usize>,
-    /// It takes nothing more after so many bytes, and stays.
+    /// The number of bytes after which it takes nothing more, and stays connected.
     pub takes_until: Option<usize>,
-    /// The server is asked to stop when so many pieces have come.
+    /// The number of pieces after which the server is asked to stop.
     pub stop: Option<usize>,
 }
 
-/// What became of a connection.
+/// The result of a connection.
 #[derive(Debug)]
 pub struct Talk {
-    /// All that the server has sent.
+    /// All bytes that the server has sent.
     pub output: Vec<u8>,
-    /// How it ended.
+    /// How the connection ended.
     pub end: End,
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server left of its own accord, in the time its deadlines allow.
+    /// The server ended it itself, within its deadlines.
     Own,
-    /// Nothing was left that could wake it, and the server cut it at its stop.
+    /// Nothing was left that could wake the connection, and the server's stop cut it.
     Cut,
-    /// Not even that ended it.
+    /// Not even the stop ended it.
     Never,
 }
 
 impl Server {
-    /// A server with those routes and limits, and the deadlines by default.
+    /// Returns a server with these routes and limits, and the default deadlines.
     pub fn new(router: Router, limits: Limits) -> Self {
         let (routes, _) = router.build().expect("routes that can be");
         let pool = Pool::new("fuzzing", 1, 1, Threads::new(Box::new(|| Box::new(()))));
@@ -163,8 +163,8 @@ impl Server {
         Self(App::new(routes, config, pool, Box::new(|_| ())))
     }
 
-    /// Serves one connection to its end. When nothing else can happen, the
-    /// clock jumps to the next deadline.
+    /// Serves one connection to its end. When nothing else can happen, the clock jumps to the next
+    /// deadline.
     pub fn talk(&self, client: Client) -> Talk {
         let session = Session::new(Peer::Unknown, Arc::default(), None);
         let world = Arc::new(Mutex::new(World::new(client)));
@@ -200,7 +200,7 @@ impl Server {
     }
 }
 
-/// Whether the task was woken.
+/// A waker that records whether the task was woken.
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
