@@ -1,5 +1,5 @@
-//! A chunked body: the data and the verdict are those of a strict reader, and
-//! the same however the bytes arrive.
+//! Fuzzes chunked bodies: the data and the verdict equal those of a strict reader, however the
+//! bytes arrive.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

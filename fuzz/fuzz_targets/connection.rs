@@ -1,7 +1,7 @@
-//! The whole connection: any bytes in any pieces are answered as a strict
-//! reader of requests says, in well-formed responses, and the connection ends.
+//! Fuzzes whole connections: any bytes in any pieces are answered as a strict reader of requests
+//! says, in well-formed responses, and the connection ends.
 //!
-//! An input is two bytes that say how the client behaves, and what it sends.
+//! An input is two bytes that set the client's behaviour, and the bytes that it sends.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -22,10 +22,10 @@ fuzz_target!(|input: &[u8]| {
     let ends = manner & 1 == 0;
     let takes = [None, Some(1), Some(7), Some(100)][usize::from(manner >> 1 & 3)];
     let pieces = pieces(bytes, &cuts(bytes.len(), seed));
-    // Once in a while the server is asked to stop in the middle.
+    // Sometimes the server is asked to stop in the middle.
     let stop = (manner >> 3 == 31).then_some(pieces.len() / 2);
     if manner >> 3 == 30 {
-        // It takes no more after a while, and stays: the deadlines for what is written end it.
+        // The client stops reading after a while and stays. The write deadline ends the connection.
         let takes_until = Some(usize::from(seed) * 2);
         let talk = server.talk(Client { pieces: &pieces, ends, takes, takes_until, stop: None });
         let is_quiet = talk.end == End::Cut && !ends && site::is_upgraded(&talk);

@@ -1,5 +1,5 @@
-//! Whatever a handler gives, well-formed bytes go out, and the next answer is
-//! where it must be.
+//! Fuzzes the responses of a handler: whatever it returns, the bytes sent are well-formed, and the
+//! next answer starts where it must.
 #![no_main]
 
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ thread_local! {
     static GIVEN: RefCell<Option<Given>> = const { RefCell::new(None) };
 }
 
-/// What the handler does.
+/// The handler's response.
 struct Given {
     hints: Vec<Headers>,
     response: Response,
@@ -62,7 +62,7 @@ const CONNECTIONS_AFFAIR: &[&str] = &[
     "proxy-connection",
 ];
 
-/// Fields that may not be sent where there is no body.
+/// The fields that must not be sent without a body.
 const DESCRIBES_A_BODY: &[&str] = &["content-type", "content-encoding", "content-language", "content-range"];
 
 fn field(choices: &mut Choices) -> (String, Vec<u8>) {
@@ -86,16 +86,16 @@ fn headers(choices: &mut Choices) -> Headers {
     headers
 }
 
-/// What a body holds.
+/// The content of a body.
 struct Content {
     data: Vec<u8>,
-    /// How much of it its own length says.
+    /// The length that the body announces.
     length: usize,
-    /// It gives as much as that.
+    /// True if the body holds that many bytes.
     good: bool,
 }
 
-/// A body, and what there is of it.
+/// Makes a body, and its content.
 fn body(choices: &mut Choices) -> (Body, Content) {
     let whole = |data: Vec<u8>| Content { length: data.len(), data, good: true };
     let kind = choices.below(6);
@@ -241,7 +241,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(answer.values("upgrade").eq([b"a"]) && at == output.len(), "{}", shown(output));
         return;
     }
-    // What the handler gave is sent as it was given, or not at all.
+    // The handler's fields are sent as they were given, or not at all.
     let replaced = fault || !(200..600).contains(&status);
     let due = if replaced { 500 } else { status };
     if answer.status != due {

@@ -1,5 +1,4 @@
-//! A request head: the verdict is that of a strict reader, and the same however
-//! the bytes arrive.
+//! Fuzzes request heads: the verdict equals that of a strict reader, however the bytes arrive.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

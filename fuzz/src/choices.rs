@@ -1,32 +1,32 @@
-//! Decisions drawn from the front of a fuzz input, and where to cut the rest.
+//! Choices taken from the start of a fuzz input, and places to cut the rest.
 
-/// An input that is used up from the front; all zeros behind its end.
+/// An input that choices consume from the start. After its end it yields zeros.
 pub struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
-    /// Decisions from that input.
+    /// Returns choices from that input.
     pub fn new(input: &'a [u8]) -> Self {
         Self(input)
     }
 
-    /// The next byte.
+    /// Returns the next byte.
     pub fn byte(&mut self) -> u8 {
         let Some((&first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         first
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::from(self.byte()) % bound
     }
 
-    /// One of some things.
+    /// Returns one of the values.
     pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    /// A stretch of bytes, its length first.
+    /// Returns some bytes; the input has their length first.
     pub fn bytes(&mut self) -> &'a [u8] {
         let length = usize::from(self.byte()).min(self.0.len());
         let (bytes, rest) = self.0.split_at(length);
@@ -34,19 +34,19 @@ impl<'a> Choices<'a> {
         bytes
     }
 
-    /// Whether all is used up.
+    /// Returns `true` if the input is consumed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All that is left.
+    /// Returns the rest of the input.
     pub fn rest(self) -> &'a [u8] {
         self.0
     }
 }
 
-/// Places to cut `length` bytes at, in order: none for 0, everywhere for 1,
-/// else as the seed has it.
+/// Returns the places at which to cut `length` bytes, in order: none for seed 0, everywhere for 1,
+/// otherwise derived from the seed.
 pub fn cuts(length: usize, seed: u8) -> Vec<usize> {
     let mut state = u64::from(seed);
     let mut step = || match seed {
@@ -68,7 +68,7 @@ pub fn cuts(length: usize, seed: u8) -> Vec<usize> {
     }
 }
 
-/// The bytes in pieces, cut at those places.
+/// Returns the bytes in pieces, cut at those places.
 pub fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let starts = [0].into_iter().chain(cuts.iter().copied());
     let ends = cuts.iter().copied().chain([bytes.len()]);

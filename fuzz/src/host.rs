@@ -1,8 +1,8 @@
-//! What may be a host with a port (RFC 9110 7.2, RFC 3986 3.2.2).
+//! The grammar of a host with a port (RFC 9110 7.2, RFC 3986 3.2.2).
 
 use std::net::Ipv6Addr;
 
-/// Whether it is `uri-host [":" port]`, or nothing at all.
+/// Returns `true` for `uri-host [":" port]` or an empty text.
 pub fn is_valid(host: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(host) else { return false };
     if text.is_empty() {
@@ -23,7 +23,7 @@ pub fn is_valid(host: &[u8]) -> bool {
     port_is_valid && name_is_valid
 }
 
-/// `IPvFuture`.
+/// Returns `true` for `IPvFuture`.
 fn is_future(literal: &str) -> bool {
     let Some((version, address)) = literal.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.'))
     else {
@@ -33,7 +33,7 @@ fn is_future(literal: &str) -> bool {
     is_hex && !address.is_empty() && address.bytes().all(|b| is_plain(b) || b == b':')
 }
 
-/// `reg-name`: escapes are whole.
+/// Returns `true` for `reg-name`, whose escapes must be complete.
 fn is_name(name: &str) -> bool {
     let mut parts = name.split('%');
     let first = parts.next().unwrap_or_default();
@@ -45,7 +45,7 @@ fn is_name(name: &str) -> bool {
         })
 }
 
-/// `unreserved` and `sub-delims`.
+/// Returns `true` for `unreserved` and `sub-delims`.
 fn is_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&b)
 }

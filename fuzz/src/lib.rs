@@ -1,5 +1,5 @@
-//! What the fuzz targets judge by: a strict reader of requests and one of
-//! responses, written from the RFC and sharing nothing with the crate.
+//! The judges of the fuzz targets: a strict reader of requests and one of responses, written from
+//! the RFC and sharing no code with the crate.
 
 pub mod choices;
 pub mod host;
@@ -9,7 +9,7 @@ pub mod site;
 
 use transom::Limits;
 
-/// Limits that an input of a few hundred bytes can reach.
+/// Returns limits that an input of a few hundred bytes reaches.
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.target = 64;
@@ -23,22 +23,22 @@ pub fn limits() -> Limits {
     limits
 }
 
-/// Bytes for a person to read.
+/// Returns bytes in readable form.
 pub fn shown(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
 }
 
-/// `tchar` of RFC 9110 5.6.2.
+/// Returns `true` if every byte is a `tchar` of RFC 9110 5.6.2.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
-/// No control but HTAB (RFC 9110 5.5).
+/// Returns `true` if no byte is a control except HTAB (RFC 9110 5.5).
 pub fn is_text(text: &[u8]) -> bool {
     text.iter().all(|&b| b == b'\t' || !b.is_ascii_control())
 }
 
-/// Without spaces and tabs around it.
+/// Strips the spaces and tabs around a text.
 pub fn trim(text: &[u8]) -> &[u8] {
     let is_space = |b: &u8| matches!(b, b' ' | b'\t');
     let start = text.iter().position(|b| !is_space(b)).unwrap_or(text.len());
@@ -46,7 +46,7 @@ pub fn trim(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
-/// Where the text first stands.
+/// Returns the first position of the text.
 pub fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text)
 }

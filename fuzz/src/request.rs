@@ -1,10 +1,10 @@
-//! A strict reader of requests: the whole buffer at once, line by line.
+//! A strict reader of requests. It reads the whole buffer at once, line by line.
 
 use transom::Limits;
 
 use crate::{find, host, is_text, is_token, trim};
 
-/// A request head that breaks no rule.
+/// A valid request head.
 #[derive(Debug)]
 pub struct Head {
     pub method: String,
@@ -12,53 +12,53 @@ pub struct Head {
     pub is_11: bool,
     pub fields: Vec<(String, Vec<u8>)>,
     pub framing: Framing,
-    /// The connection may last.
+    /// True if the connection may persist.
     pub persistent: bool,
-    /// The client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub expects_continue: bool,
-    /// Protocols that the client offers to go over to.
+    /// The protocols that the client offers in Upgrade.
     pub offers: Vec<Vec<u8>>,
     pub end: usize,
 }
 
-/// Where a body ends.
+/// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Length(u64),
     Chunked,
 }
 
-/// What was found.
+/// The result of a reader.
 #[derive(Debug)]
 pub enum Found<T> {
     Whole(T),
-    /// More must come, or it may be hopeless already.
+    /// More bytes are needed, or the start is hopeless already.
     Partial,
-    /// It breaks that rule.
+    /// The input breaks this rule.
     Bad(&'static str),
 }
 
-/// A body, as far as it is there.
+/// The part of a body that has arrived.
 #[derive(Debug)]
 pub struct Body {
     pub data: Vec<u8>,
     pub trailers: Vec<(String, Vec<u8>)>,
-    /// Behind its end; nothing if it has none.
+    /// The position after its end; nothing if it has no end.
     pub end: Found<usize>,
 }
 
 impl Head {
-    /// Every value of that field.
+    /// Returns every value of that field.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         values(&self.fields, name)
     }
 
-    /// Host and port of the target, if it is in absolute form.
+    /// Returns the host and port of a target in absolute form.
     pub fn authority(&self) -> Option<&str> {
         authority(&self.target)
     }
 
-    /// The path as routes see it: escapes decoded, but those of `/` and `%`.
+    /// Returns the path as routes see it: decoded, except for `/` and `%`.
     pub fn path(&self) -> Vec<u8> {
         let authority = self.authority().map_or(0, |authority| {
             self.target.len() - after_scheme(&self.target).map_or(0, str::len) + authority.len()
@@ -84,14 +84,14 @@ impl Head {
     }
 }
 
-/// Whether the first request is a HEAD, even if no more of it is well-formed.
+/// Returns `true` if the first request is a HEAD, even if the rest is malformed.
 pub fn is_to_head(bytes: &[u8]) -> bool {
     (0..=4).any(|lines| {
         bytes.strip_prefix("\r\n".repeat(lines).as_bytes()).is_some_and(|rest| rest.starts_with(b"HEAD "))
     })
 }
 
-/// Reads a head from the front.
+/// Reads a head from the start.
 pub fn head(bytes: &[u8], limits: &Limits) -> Found<Head> {
     let mut start = 0;
     for _ in 0..4 {
@@ -181,7 +181,7 @@ fn read(lines: &[&[u8]], limits: &Limits) -> Result<Head, &'static str> {
 fn framing(fields: &[(String, Vec<u8>)], is_11: bool) -> Result<Framing, &'static str> {
     let lengths: Vec<_> =
         values(fields, "content-length").flat_map(|value| value.split(|&b| b == b',')).collect();
-    // `None` without a field line; an empty one lists nothing.
+    // `None` without a field line. An empty line lists nothing.
     let codings = values(fields, "transfer-encoding").next().map(|_| members(fields, "transfer-encoding"));
     match (lengths.split_first(), codings.as_deref()) {
         (None, None) => Ok(Framing::Length(0)),
@@ -204,7 +204,7 @@ fn framing(fields: &[(String, Vec<u8>)], is_11: bool) -> Result<Framing, &'stati
     }
 }
 
-/// Reads a body from the front: of that framing, at most `limit` octets.
+/// Reads a body with that framing from the start, of at most `limit` octets.
 pub fn body(bytes: &[u8], framing: Framing, limit: u64, limits: &Limits) -> Body {
     let mut body = Body { data: Vec::new(), trailers: Vec::new(), end: Found::Partial };
     match framing {
@@ -279,7 +279,7 @@ fn chunks(bytes: &[u8], body: &mut Body, limit: u64, limits: &Limits) -> Result<
     }
 }
 
-/// A line up to its CRLF.
+/// Returns the line up to its CRLF.
 fn line(bytes: &[u8]) -> Result<&[u8], Found<usize>> {
     let end = find(bytes, b"\r\n").ok_or(Found::Partial)?;
     Ok(&bytes[..end])
@@ -296,13 +296,13 @@ fn values<'a>(fields: &'a [(String, Vec<u8>)], name: &str) -> impl Iterator<Item
     fields.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
 }
 
-/// The members of a list, over all lines of that name.
+/// Returns the members of a list, over all lines of that name.
 fn members(fields: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
     let members = values(fields, name).flat_map(|value| value.split(|&b| b == b','));
     members.map(|member| trim(member).to_vec()).filter(|member| !member.is_empty()).collect()
 }
 
-/// A target with its percent-encoding for what is not ASCII.
+/// Returns a target with its non-ASCII characters percent-encoded.
 fn encoded(target: &str) -> String {
     let encode = |byte: u8| if byte.is_ascii() { char::from(byte).into() } else { format!("%{byte:02X}") };
     target.bytes().map(encode).collect()

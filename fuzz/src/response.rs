@@ -1,33 +1,33 @@
-//! A strict reader of responses: what it objects to is an error.
+//! A strict reader of responses. Anything that breaks a rule is an error.
 
 use crate::{find, is_text, is_token, shown};
 
-/// A response that breaks no rule.
+/// A valid response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// Without Date.
+    /// The fields, without Date.
     pub fields: Vec<(String, Vec<u8>)>,
     pub body: Body,
-    /// The connection is said to end behind it.
+    /// True if the response says that the connection closes.
     pub closes: bool,
     pub end: usize,
 }
 
-/// A body and whether it is all there.
+/// A body, and whether it is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// There cannot be one.
+    /// The response cannot have a body.
     None,
     Whole(Vec<u8>),
     Chunked(Vec<u8>, Vec<(String, Vec<u8>)>),
-    /// Up to the end of the connection.
+    /// The body ends with the connection.
     UntilClose(Vec<u8>),
     Cut(Vec<u8>),
 }
 
 impl Body {
-    /// The data, however it came.
+    /// Returns the data of the body.
     pub fn data(&self) -> &[u8] {
         match self {
             Self::None => &[],
@@ -37,7 +37,7 @@ impl Body {
 }
 
 impl Response {
-    /// Every value of that field.
+    /// Returns every value of that field.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
@@ -45,7 +45,7 @@ impl Response {
             .map(|(_, value)| &value[..])
     }
 
-    /// The value of a field that must not be repeated.
+    /// Returns the value of a field that must not be repeated.
     fn only(&self, name: &str) -> Result<Option<&[u8]>, String> {
         let mut values = self.values(name);
         let first = values.next();
@@ -53,7 +53,7 @@ impl Response {
     }
 }
 
-/// Reads one response, interim or final, from the front of all that was sent.
+/// Reads one response, interim or final, from the start of the bytes.
 pub fn read(bytes: &[u8], to_head: bool) -> Result<Response, String> {
     let length = find(bytes, b"\r\n\r\n").ok_or("a head without an end")?;
     let mut lines = lines(&bytes[..length])?.into_iter();
@@ -146,7 +146,7 @@ fn chunks(bytes: &[u8]) -> Result<(Body, usize), String> {
     }
 }
 
-/// Lines that end in CRLF, with no CR, LF or NUL elsewhere.
+/// Returns lines that end in CRLF, with no CR, LF or NUL elsewhere.
 fn lines(text: &[u8]) -> Result<Vec<&[u8]>, String> {
     let mut lines = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! A small application, and what it must answer to any bytes whatever.
+//! A small application, and the answers that it must give to any bytes.
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, stream};
 use transom::fuzzing::{End, Server, Talk};
@@ -8,7 +8,7 @@ use crate::request::{self, Found, Framing, Head};
 use crate::response::{self, Body};
 use crate::{find, shown};
 
-/// A server with routes for each way to treat a body and to answer.
+/// Returns a server with a route for each way to treat a body and to answer.
 pub fn server(limits: Limits) -> Server {
     let router = Router::new()
         .any("/whole", async |req: Request| told(&req, req.bytes()))
@@ -63,7 +63,7 @@ fn text(req: &Request, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The text that such a request is answered with.
+/// Returns the text of the answer to such a request.
 fn expected_text(head: &Head, body: &[u8]) -> Vec<u8> {
     let host = head.values("host").next();
     let host = head.authority().or_else(|| host.and_then(|host| std::str::from_utf8(host).ok()));
@@ -72,32 +72,32 @@ fn expected_text(head: &Head, body: &[u8]) -> Vec<u8> {
     [start.as_bytes(), body].concat()
 }
 
-/// An answer, and what must come behind it.
+/// An expected answer, and what must follow it.
 struct Expected {
     status: u16,
-    /// `None`: the body is not looked at.
+    /// `None` if the body does not matter.
     body: Option<Vec<u8>>,
     then: Then,
-    /// A 103 may stand before it.
+    /// True if a 103 may precede the answer.
     hints: bool,
 }
 
 #[derive(PartialEq, Eq)]
 enum Then {
     Goes,
-    /// `Connection: close`, and nothing more.
+    /// `Connection: close`, and nothing follows.
     Closes,
-    /// Nothing more, though the head did not say so.
+    /// Nothing follows, although the head did not say so.
     Stops,
-    /// The body is a part of that text, and nothing comes behind.
+    /// The body is a part of the expected one, and nothing follows.
     CutOff,
     /// Refused: any 4xx or 5xx with `Connection: close`.
     Refused,
-    /// It is no longer HTTP.
+    /// The connection leaves HTTP.
     Leaves,
 }
 
-/// Judges what came back against the rules; the answers, to compare them.
+/// Checks the server's bytes against the rules, and returns the answers for comparison.
 ///
 /// # Panics
 /// When a rule is broken.
@@ -109,7 +109,7 @@ pub fn judge(input: &[u8], talk: &Talk, limits: &Limits, stopped: bool) -> Vec<r
     if talk.end == End::Never {
         fail("it hangs, though the server cuts it", talk.output.len());
     }
-    // Only an upgraded connection may be as quiet as its client.
+    // Only an upgraded connection may stay silent with its client.
     if talk.end == End::Cut && !is_upgraded(talk) {
         fail("it hangs", talk.output.len());
     }
@@ -189,7 +189,7 @@ pub fn judge(input: &[u8], talk: &Talk, limits: &Limits, stopped: bool) -> Vec<r
         match expected.then {
             Then::Goes if !end_here => {}
             Then::Leaves => {
-                // The echo comes when the client has sent all it will.
+                // The echo is sent once the client has sent everything.
                 let raw = if talk.end == End::Cut { &[] } else { &rest[end.unwrap_or(rest.len())..] };
                 if talk.output[out..] != *raw {
                     fail("other bytes behind the switch", out);
@@ -222,7 +222,7 @@ fn refused(answer: &response::Response, is_head: bool) -> Result<(), &'static st
     if is_whole { Ok(()) } else { Err("a refusal without its text") }
 }
 
-/// What a request with that head must be answered, and where it ends.
+/// Returns the expected answer to a request with that head, and where the request ends.
 fn expect(head: &Head, bytes: &[u8], limits: &Limits) -> (Expected, Option<usize>) {
     let path = head.path();
     let route = match std::str::from_utf8(&path).unwrap_or_default() {
@@ -249,7 +249,7 @@ fn expect(head: &Head, bytes: &[u8], limits: &Limits) -> (Expected, Option<usize
         return (expected, None);
     }
     if route == "/chunks" && !head.is_11 && head.method != "HEAD" {
-        // HTTP/1.0 knows no chunks: the end of the connection is that of the body.
+        // HTTP/1.0 has no chunked coding: the body ends with the connection.
         expected.then = Then::Closes;
     }
     match route {
@@ -264,7 +264,7 @@ fn expect(head: &Head, bytes: &[u8], limits: &Limits) -> (Expected, Option<usize
     }
     let is_long = matches!(head.framing, Framing::Length(length) if length > limits.drain);
     if is_unread {
-        // What is not read is dropped, in bounds, or the connection ends.
+        // An unread body is dropped up to a limit, beyond which the connection ends.
         let is_open = head.framing != Framing::Length(0);
         if is_long || (head.expects_continue && is_open) {
             expected.then = Then::Closes;
@@ -277,16 +277,16 @@ fn expect(head: &Head, bytes: &[u8], limits: &Limits) -> (Expected, Option<usize
     } else if route == "/through" && end.is_none() {
         expected.then = Then::CutOff;
     } else if route == "/through" && is_long {
-        // It is not known beforehand that the answer will use it up.
+        // The server cannot know that the answer will consume the body.
         expected.then = Then::Closes;
     }
     (expected, end)
 }
 
-/// Status and fields of an answer, and its body if it is whole.
+/// The status and fields of an answer, and its body if it is complete.
 pub type Essence = (u16, Vec<(String, Vec<u8>)>, Option<Vec<u8>>);
 
-/// What all ways of sending the same bytes must agree on.
+/// Returns the part of the answers that must not depend on how the bytes were sent.
 pub fn essence(answers: &[response::Response]) -> Vec<Essence> {
     answers
         .iter()

@@ -11,17 +11,17 @@ use transom::{
     Router, Server, Service, StatusCode, Timeouts, Upgraded, Version,
 };
 
-/// A service in a named configuration.
+/// Returns a service in a named configuration.
 pub fn service(config: &str) -> Option<Service> {
     server(config)?.service().ok()
 }
 
-/// A server in a named configuration, without a listener.
+/// Returns a server in a named configuration, without a listener.
 pub fn server(config: &str) -> Option<Server> {
     let mut limits = Limits::default();
     match config {
         "default" => {}
-        // Every limit so low that a short case can reach it.
+        // Every limit is so low that a short case reaches it.
         "tight" => {
             limits.target = 64;
             limits.head = 512;
@@ -31,11 +31,11 @@ pub fn server(config: &str) -> Option<Server> {
             limits.trailers = 32;
             limits.drain = 32;
         }
-        // Output waits for the client at every step.
+        // The output waits for the client at every step.
         "trickle" => limits.output = 1,
         _ => return None,
     }
-    // Time has no part in this corpus.
+    // No case of the corpus depends on time.
     let mut timeouts = Timeouts::default();
     (timeouts.head, timeouts.idle, timeouts.body) = (None, None, None);
     (timeouts.write, timeouts.handler) = (None, None);
@@ -50,7 +50,7 @@ fn app() -> Router {
         .fold(Router::new(), |app, add| add(app))
 }
 
-/// Routes that say what has come.
+/// Routes that return the request.
 fn requests(app: Router) -> Router {
     app.any("/headers", async |req: Request| plain(fields(req.headers())))
         .any("/request", async |req: Request| {
@@ -63,7 +63,7 @@ fn requests(app: Router) -> Router {
         .get("/files/{*path}", async |req: Request| plain(req.param("path").to_owned()))
 }
 
-/// Routes that read bodies, or do not.
+/// Routes that read the body, or do not.
 fn bodies(app: Router) -> Router {
     let echo = async |req: Request| plain(req.into_body());
     let count = async |mut req: Request| {
@@ -96,7 +96,7 @@ fn bodies(app: Router) -> Router {
         .route(Route::new(Method::POST, "/unread", async |_: Request| plain("unread")).streaming())
 }
 
-/// Routes that answer in all the ways a handler may.
+/// Routes that answer in each way that a handler may.
 fn answers(app: Router) -> Router {
     app.get("/plain", async |_: Request| plain("hello"))
         .get("/next", async |_: Request| plain("next"))
@@ -172,7 +172,7 @@ fn answers(app: Router) -> Router {
         .any("/any/empty", async |_: Request| Response::new(StatusCode::OK))
 }
 
-/// Routes that set fields which are the connection's affair.
+/// Routes that set fields which the server writes itself.
 fn own_fields(app: Router) -> Router {
     app.get("/own/date", async |_: Request| plain("hello").header("Date", "Sun, 06 Nov 1994 08:49:37 GMT"))
         .get("/own/close", async |_: Request| plain("hello").header("Connection", "close"))
@@ -215,7 +215,7 @@ fn more_than_answers(app: Router) -> Router {
         plain("hello")
     })
     .get("/hints/late", async |req: Request| {
-        // Behind the head of the answer it is too late.
+        // After the head of the answer a hint is too late.
         let late = stream::iter(["a", "b"]).map(move |chunk| {
             let _ = req.early_hints(hint());
             Ok(chunk.into())
@@ -245,13 +245,13 @@ fn hint() -> Headers {
     Headers::parse(b"link: </style.css>\ncontent-length: 5\nkeep-alive: timeout=5\n").unwrap()
 }
 
-/// A body with a trailer field.
+/// Returns a body with a trailer field.
 fn trailing(chunks: impl stream::Stream<Item = &'static str> + Send + 'static) -> Response {
     let chunks = chunks.map(|chunk| Ok(chunk.into()));
     plain(Body::stream(chunks).with_trailers(|| Headers::parse(b"x-sum: 1\n").unwrap()))
 }
 
-/// The protocol `repeat`: each byte comes back; a full stop ends it.
+/// Speaks the protocol `repeat`: returns each byte until a full stop.
 async fn repeat(mut stream: Upgraded) {
     let mut byte = [0];
     while stream.read_exact(&mut byte).await.is_ok() {
@@ -261,7 +261,7 @@ async fn repeat(mut stream: Upgraded) {
     }
 }
 
-/// Routes whose handlers do what they should not.
+/// Routes whose handlers do what they should not do.
 fn faults(app: Router) -> Router {
     app.get("/length/long", async |_: Request| plain("hello").header("Content-Length", "10"))
         .get("/length/short", async |_: Request| plain("hello").header("Content-Length", "3"))
@@ -294,7 +294,7 @@ fn faults(app: Router) -> Router {
         .get("/unanswered", Silent)
 }
 
-/// A handler that drops the right to answer.
+/// A handler that drops its responder.
 struct Silent;
 
 impl Handler for Silent {
@@ -319,7 +319,7 @@ fn sized(length: u64, text: &'static str) -> Response {
     plain(Body::sized_stream(length, stream::once(Ok(text.into()))))
 }
 
-/// A stream that holds a chunk, and then `end`.
+/// Returns a stream of a chunk and then `end`.
 fn failing(end: impl Fn() -> io::Result<Bytes> + Send + 'static) -> Response {
     let mut first = true;
     let chunks =
@@ -327,7 +327,7 @@ fn failing(end: impl Fn() -> io::Result<Bytes> + Send + 'static) -> Response {
     Response::stream("text/plain", chunks).into_response()
 }
 
-/// Fields as `name: value` lines, names in lower case.
+/// Returns the fields as `name: value` lines, with names in lower case.
 fn fields(headers: &Headers) -> Vec<u8> {
     let mut text = Vec::new();
     for (name, value) in headers.iter() {

@@ -1,4 +1,4 @@
-//! The files of the corpus: reading them, and writing answers into them.
+//! The files of the corpus: reads them, and writes answers into them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,16 +10,16 @@ use super::escape::{escape, unescape};
 pub struct File {
     path: PathBuf,
     pub cases: Vec<Case>,
-    /// Comments behind the last case.
+    /// The comments after the last case.
     tail: Vec<String>,
 }
 
-/// A talk between a client and the server, with a name.
+/// A named conversation between a client and the server.
 pub struct Case {
     pub name: String,
-    /// The named configuration it is played against.
+    /// The name of the configuration that it is played against.
     pub config: String,
-    /// Where chunks of an answer end is not compared.
+    /// True if the chunk boundaries of an answer are not compared.
     pub any_chunks: bool,
     pub stages: Vec<Stage>,
     /// `None` until it is blessed.
@@ -28,27 +28,27 @@ pub struct Case {
     head: Vec<String>,
 }
 
-/// What the client sends, and what comes back before it sends more.
+/// Bytes that the client sends, and the answer that it then awaits.
 #[derive(Default)]
 pub struct Stage {
     pub send: Vec<u8>,
-    /// The client closes its sending side behind it.
+    /// True if the client closes its sending side after these bytes.
     pub end: bool,
     pub expect: Vec<u8>,
-    /// Something is said of the answer, if only that it is empty.
+    /// True if the case specifies the answer, even if it is empty.
     answered: bool,
-    /// The lines of what is sent, as they stand in the file.
+    /// The lines of the bytes sent, as they stand in the file.
     lines: Vec<String>,
 }
 
-/// How the connection is left.
+/// The state of the connection at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next request on it is answered.
+    /// The server answers the next request.
     Open,
-    /// The server waits for the rest of something.
+    /// The server waits for the rest of a request.
     Waiting,
-    /// The server has closed it.
+    /// The server has closed the connection.
     Closed,
 }
 
@@ -62,17 +62,17 @@ impl Then {
 }
 
 impl Case {
-    /// Whether nobody has said yet what is to come back.
+    /// Returns `true` if the case does not specify an answer yet.
     pub fn is_new(&self) -> bool {
         self.then.is_none() && self.stages.iter().all(|stage| stage.expect.is_empty())
     }
 
-    /// How many bytes the client sends.
+    /// Returns how many bytes the client sends.
     pub fn length(&self) -> usize {
         self.stages.iter().map(|stage| stage.send.len()).sum()
     }
 
-    /// Takes what came for what is to come.
+    /// Sets the specified answers to the given ones.
     pub fn bless(&mut self, answers: &[Vec<u8>], then: Then) {
         for (stage, answer) in self.stages.iter_mut().zip(answers) {
             stage.expect.clone_from(answer);
@@ -148,7 +148,7 @@ impl Case {
 }
 
 impl File {
-    /// Every file of the corpus, in the order of their names.
+    /// Returns every file of the corpus, in the order of their names.
     pub fn all(folder: &Path) -> Vec<Self> {
         let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -186,7 +186,7 @@ impl File {
         Ok(Self { path: path.into(), cases, tail: notes })
     }
 
-    /// Writes the file anew.
+    /// Writes the file.
     pub fn write(&self) {
         let mut text = String::new();
         for case in &self.cases {

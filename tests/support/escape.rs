@@ -1,16 +1,16 @@
-//! Bytes as text and back: the way the corpus writes what is on the wire.
+//! Converts bytes to text and back, as the corpus writes the bytes on the wire.
 //!
-//! `\r`, `\n`, `\t`, `\\`, `\{`, `\}` and `\xHH` are bytes, `{text*8192}` is a
-//! text that many times, `{date}` stands for the date of an answer.
+//! `\r`, `\n`, `\t`, `\\`, `\{`, `\}` and `\xHH` are bytes. `{text*8192}` is a text repeated that
+//! many times. `{date}` is the date of an answer.
 
 use std::fmt::Write as _;
 
-/// What stands in an answer where the server wrote the time of day.
+/// The placeholder for the date in an answer.
 pub const DATE: &str = "{date}";
-/// From how many equal bytes on a run is written as a repetition.
+/// A run of at least this many equal bytes is written as a repetition.
 const RUN: usize = 32;
 
-/// The bytes that a text stands for.
+/// Returns the bytes that a text stands for.
 pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -37,7 +37,7 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Where the brace is closed that was opened before `text`.
+/// Returns the position of the brace that closes the one before `text`.
 fn closing(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|b| {
@@ -47,7 +47,7 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// The byte that the escape in front stands for, and the escape's length.
+/// Returns the byte of the escape at the start of the text, and the escape's length.
 fn escaped(text: &str) -> Option<(u8, usize)> {
     let byte = match text.as_bytes().get(..2)? {
         b"\\r" => b'\r',
@@ -60,7 +60,7 @@ fn escaped(text: &str) -> Option<(u8, usize)> {
     Some((byte, 2))
 }
 
-/// Bytes as lines of text, broken behind each LF.
+/// Returns bytes as lines of text, each ending after an LF.
 pub fn escape(bytes: &[u8]) -> Vec<String> {
     bytes.split_inclusive(|&b| b == b'\n').map(escape_line).collect()
 }
@@ -81,7 +81,7 @@ fn escape_line(bytes: &[u8]) -> String {
             rest = &rest[1..];
         }
     }
-    // Editors drop spaces at the end of a line.
+    // Editors remove spaces at the end of a line.
     match text.strip_suffix(' ') {
         Some(before) => format!("{before}\\x20"),
         None => text,

@@ -1,4 +1,4 @@
-//! Judging what came back: against what a case says, in each way to send it.
+//! Compares the answers with what a case specifies, in each way to send it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::corpus::{Case, File};
 use super::escape::escape;
 use super::play::{Cut, Outcome};
 
-/// What a case got instead of what it says.
+/// The result of a case that differs from what it specifies.
 pub struct Failure {
     /// When it was sent the first way.
     pub outcome: Outcome,
@@ -19,12 +19,12 @@ pub struct Failure {
     pub text: String,
 }
 
-/// The files of the corpus.
+/// Returns the files of the corpus.
 pub fn corpus() -> Vec<File> {
     File::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire"))
 }
 
-/// The cases that were asked for, with `TRANSOM_CASE`: all if there is none.
+/// Returns the cases that `TRANSOM_CASE` names, or all.
 pub fn wanted(files: &[File]) -> Vec<&Case> {
     let wanted = std::env::var("TRANSOM_CASE").unwrap_or_default();
     let all = files.iter().flat_map(|file| &file.cases);
@@ -33,7 +33,7 @@ pub fn wanted(files: &[File]) -> Vec<&Case> {
     cases
 }
 
-/// Handlers that panic on purpose need not say so each time.
+/// Silences the handlers that panic on purpose.
 pub fn quiet_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -46,7 +46,7 @@ pub fn quiet_panics() {
     });
 }
 
-/// Plays a case in each of these ways, of which there is at least one.
+/// Plays a case in each of these ways; there is at least one.
 pub fn one(case: &Case, cuts: &[Cut], mut play: impl FnMut(Cut) -> Outcome) -> Option<Failure> {
     let right = Outcome {
         answers: case.stages.iter().map(|stage| stage.expect.clone()).collect(),
@@ -80,7 +80,7 @@ pub fn one(case: &Case, cuts: &[Cut], mut play: impl FnMut(Cut) -> Outcome) -> O
     Some(Failure { outcome, always, text })
 }
 
-/// The lines that differ, with those around them.
+/// Returns the lines that differ, with their context.
 fn difference(wanted: &[String], got: &[String]) -> String {
     let same = wanted.iter().zip(got).take_while(|(a, b)| a == b).count();
     let (wanted_rest, got_rest) = (&wanted[same..], &got[same..]);
@@ -100,11 +100,11 @@ fn difference(wanted: &[String], got: &[String]) -> String {
     text
 }
 
-/// Most judges at a time: each may have servers, and those descriptors.
+/// The most judges at a time: each may have servers, which need descriptors.
 const JUDGES: usize = 8;
 
-/// Judges all cases, in threads, as many as there are cores but not without bound;
-/// each has a judge of its own. What fails, by name.
+/// Judges all cases on as many threads as there are cores, up to a bound. Each thread has its own
+/// judge. Returns the failures by name.
 pub fn all<J>(cases: &[&Case], judge: impl Fn() -> J + Sync) -> BTreeMap<String, Failure>
 where
     J: FnMut(&Case) -> Option<Failure>,
@@ -126,7 +126,7 @@ where
     failures.into_inner().unwrap()
 }
 
-/// Fails with what the failures say, if there are any.
+/// Fails with the text of the failures, if there are any.
 #[track_caller]
 pub fn assert_none(failures: &BTreeMap<String, Failure>, count: usize) {
     let texts: Vec<_> = failures.values().map(|failure| failure.text.as_str()).collect();

@@ -1,6 +1,5 @@
-//! What the wire corpus stands on: its files, the application it is played
-//! against, the connections it is played over, in memory or a socket, and the
-//! judge of what came back.
+//! The support of the wire corpus: its files, the application that answers, the connections in
+//! memory and over sockets, and the judge of the answers.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod app;

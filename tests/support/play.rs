@@ -1,5 +1,4 @@
-//! Plays a case over an in-memory connection, in one way of cutting what the
-//! client sends into pieces.
+//! Plays a case over a connection in memory, in one way of cutting the client's bytes into pieces.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,15 +13,14 @@ use super::client::{Client, connect};
 use super::corpus::{Case, Stage, Then};
 use super::escape::DATE;
 
-/// What is sent behind a case, and the answer if the connection is in step.
+/// The request that is sent after a case, and its answer if the connection is in step.
 pub const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const NEXT_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\ndate: {date}\r\n\r\nnext";
-/// A connection that is polled so often without coming to rest never will.
+/// A connection that is polled this often without coming to rest never will.
 const MAX_POLLS: usize = 1_000_000;
 
-/// How what the client sends is cut. Between two pieces the server is left to
-/// do all it can do.
+/// A way to cut the client's bytes. Between two pieces the server does all it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Each stage in one piece.
@@ -33,15 +31,15 @@ pub enum Cut {
     Bytes,
 }
 
-/// What came back.
+/// The result of a case.
 #[derive(PartialEq, Eq)]
 pub struct Outcome {
     pub answers: Vec<Vec<u8>>,
     pub then: Result<Then, String>,
 }
 
-/// The ways to cut a case: whole, in bytes, and in two at every offset. Of
-/// stages beyond 1 KiB the ends are cut everywhere, the middle here and there.
+/// Returns the ways to cut a case: whole, in bytes, and in two at every offset. Stages over 1 KiB
+/// are cut everywhere near their ends, and here and there in the middle.
 pub fn cuts(case: &Case) -> Vec<Cut> {
     let mut cuts = vec![Cut::Whole];
     for (number, stage) in case.stages.iter().enumerate() {
@@ -63,7 +61,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// A stage in the pieces that a cut leaves of it.
+/// Returns the pieces into which a way cuts a stage.
 pub fn pieces(stage: &Stage, number: usize, cut: Cut) -> Vec<&[u8]> {
     match cut {
         Cut::At { stage: cut, offset } if cut == number => {
@@ -97,7 +95,7 @@ struct Player<'a> {
     woken: Arc<Woken>,
 }
 
-/// Whether the connection has something to do.
+/// A waker that records whether the connection has something to do.
 struct Woken(AtomicBool);
 
 impl Default for Woken {
@@ -144,7 +142,7 @@ impl Player<'_> {
         }
     }
 
-    /// How the connection was left: open if the next request is answered.
+    /// Returns the state of the connection: open if the next request is answered.
     fn find_out(&mut self, case: &Case, unanswered: bool) -> Result<Then, String> {
         let ended = case.stages.last().is_some_and(|stage| stage.end);
         let mut then = if self.client.is_closed() {
@@ -179,13 +177,14 @@ impl Player<'_> {
     }
 }
 
-/// An answer with what may differ from time to time replaced.
+/// Returns an answer with its date replaced, and its chunks joined if their boundaries do not
+/// matter.
 pub fn in_one_form(answer: &[u8], any_chunks: bool) -> Vec<u8> {
     let answer = without_dates(answer);
     if any_chunks { join_chunks(&answer).unwrap_or(answer) } else { answer }
 }
 
-/// Puts the placeholder in place of each date field that says about now.
+/// Replaces each date that is about now with the placeholder.
 fn without_dates(answer: &[u8]) -> Vec<u8> {
     const FIELD: &[u8] = b"\r\ndate: ";
     const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
@@ -213,7 +212,7 @@ fn is_now(date: &str) -> bool {
     })
 }
 
-/// The answer with the chunks of its first body in one, if it is chunked.
+/// Returns the answer with the chunks of its first body joined, if it is chunked.
 fn join_chunks(answer: &[u8]) -> Option<Vec<u8>> {
     let body =
         find(answer, b"\r\ntransfer-encoding: chunked\r\n").and_then(|_| find(answer, b"\r\n\r\n"))? + 4;

@@ -1,9 +1,7 @@
 //! Plays a case over a Unix socket, in one way of cutting what the client sends.
 //!
-//! What the server may still have to say is known from the case: an answer is
-//! read until it is what it must be, or a time has passed that no server needs.
-//! A Unix socket, because what was sent is read before a reset is: over TCP one
-//! may overtake an answer that the case expects.
+//! The case tells what the server may still send. An answer is read until it equals the specified
+//! one, or until a time has passed that no server needs.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -14,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::corpus::{Case, Then};
 use super::play::{Cut, NEXT, NEXT_ANSWER, Outcome, in_one_form, pieces};
 
-/// What must not come is waited for so long.
+/// How long the client waits for bytes that must not arrive.
 const SILENCE: Duration = Duration::from_millis(3);
 
-/// The ways to cut a case: whole, in bytes, and in two at a few offsets.
+/// Returns the ways to cut a case: whole, in bytes, and in two at a few offsets.
 pub fn cuts(case: &Case) -> Vec<Cut> {
     let mut cuts = vec![Cut::Whole, Cut::Bytes];
     for (number, stage) in case.stages.iter().enumerate() {
@@ -30,8 +28,8 @@ pub fn cuts(case: &Case) -> Vec<Cut> {
     cuts
 }
 
-/// Plays `case` once, against the server that listens there; what must come has
-/// come when `patience` is over.
+/// Plays `case` once against the server that listens on `path`. The specified bytes must arrive
+/// before `patience` is over.
 pub fn play(path: &Path, case: &Case, cut: Cut, patience: Duration) -> Outcome {
     let stream = UnixStream::connect(path).unwrap();
     stream.set_write_timeout(Some(patience)).unwrap();
@@ -54,24 +52,24 @@ pub fn play(path: &Path, case: &Case, cut: Cut, patience: Duration) -> Outcome {
 struct Player {
     stream: UnixStream,
     patience: Duration,
-    /// What was read and belongs to no answer so far.
+    /// Bytes that were read and belong to no answer so far.
     read: Vec<u8>,
-    /// How what the server sends has ended.
+    /// How the server's bytes ended.
     end: Option<End>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It closed, in order or not.
+    /// The server closed, in order or not.
     Closed,
-    /// It was waited for in vain.
+    /// The client waited in vain.
     Late,
 }
 
 impl Player {
-    /// Sends what the server may not want any more.
+    /// Sends bytes that the server may refuse to take.
     fn send(&mut self, bytes: &[u8]) {
-        // Whoever is no longer read from learns why from the answer.
+        // If the server no longer reads, its answer says why.
         let _ = self.stream.write_all(bytes);
     }
 
@@ -80,7 +78,7 @@ impl Player {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Reads once; false if there will be no more by then.
+    /// Reads once. Returns `false` if nothing more arrives until then.
     fn fill(&mut self, until: Instant) -> bool {
         let mut buffer = [0; 16 * 1024];
         let left = until.saturating_duration_since(Instant::now());
@@ -95,7 +93,7 @@ impl Player {
         self.end.is_none()
     }
 
-    /// Reads until that answer has come, or what has come instead.
+    /// Reads until that answer has arrived. Returns what has arrived.
     fn answer(&mut self, expected: &[u8], any_chunks: bool) -> Vec<u8> {
         let until = Instant::now() + self.patience;
         loop {
@@ -104,7 +102,7 @@ impl Player {
                 self.read.clear();
                 return answer;
             }
-            // An end does not come back, a delay does.
+            // An end is final, a delay is not.
             if self.end == Some(End::Closed) || !self.fill(until) {
                 self.read.clear();
                 return answer;
@@ -112,14 +110,14 @@ impl Player {
         }
     }
 
-    /// All that comes until the end.
+    /// Returns all bytes until the end.
     fn rest(&mut self, patience: Duration) -> Vec<u8> {
         let until = Instant::now() + patience;
         while self.end.is_none() && self.fill(until) {}
         std::mem::take(&mut self.read)
     }
 
-    /// How the connection was left: open if the next request is answered.
+    /// Returns the state of the connection: open if the next request is answered.
     fn find_out(&mut self, case: &Case) -> Result<Then, String> {
         let ended = case.stages.last().is_some_and(|stage| stage.end);
         let then = match case.then {
@@ -128,7 +126,7 @@ impl Player {
                 if self.end != Some(End::Closed) || !late.is_empty() {
                     return Err(format!("it was not closed; \"{}\" came", late.escape_ascii()));
                 }
-                // Nothing behind it is answered.
+                // Later requests are not answered.
                 self.send(NEXT);
                 self.end = None;
                 Then::Closed
