@@ -140,7 +140,7 @@ impl Pool {
             startable = self.limit - state.threads;
             if let Err(error) = started {
                 self.no_thread_log
-                    .log(Level::Error, format_args!("cannot start a pool thread: {error}; trying on"));
+                    .log(Level::Error, format_args!("cannot start a pool thread: {error}; will try again"));
                 startable = 0;
             }
         }

@@ -39,7 +39,7 @@ pub(crate) fn unsent(
         let why = match &*name.to_ascii_lowercase() {
             b"content-length" => length_fault(status, value, &mut length)?,
             b"connection" if tokens(value).all(|option| may_ask_for(option, status)) => return None,
-            b"connection" => "of a connection only `close` can be asked for",
+            b"connection" => "a handler can ask only for `close`",
             b"upgrade" if protocol.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(value)) => {
                 return None;
             }
@@ -57,7 +57,7 @@ pub(crate) fn unsent(
 
 /// Returns the fault of a Content-Length. `first` is the value of an earlier one.
 fn length_fault(status: StatusCode, value: &[u8], first: &mut Option<u64>) -> Option<&'static str> {
-    let Some(length) = content_length(value) else { return Some("it is no number of bytes") };
+    let Some(length) = content_length(value) else { return Some("it is not a number of bytes") };
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Some("a response of this status has no content, nor a length (RFC 9110 8.6)");
     }

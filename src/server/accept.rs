@@ -111,7 +111,7 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    let line = format_args!("cannot accept connections: {error}; trying on");
+                    let line = format_args!("cannot accept connections: {error}; will try again");
                     acceptor.told().log(Level::Error, line);
                 }
                 make_room();

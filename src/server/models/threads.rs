@@ -117,7 +117,10 @@ async fn wait_for_slot(
             Poll::Ready(Ok(slot)) => return Poll::Ready(slot),
             // The system has no thread or no descriptors: the client waits in the backlog.
             Poll::Ready(Err(error)) => {
-                told.log(Level::Error, format_args!("cannot serve more connections: {error}; trying on"));
+                told.log(
+                    Level::Error,
+                    format_args!("cannot serve more connections: {error}; will try again"),
+                );
             }
             Poll::Pending => {}
         }

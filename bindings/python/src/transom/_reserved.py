@@ -40,7 +40,7 @@ def _fault(status: int, name: str, value: str, lengths: set[int]) -> str | None:
         options = {option.lower() for option in _members(value)} - {"", "close", "keep-alive"}
         if options <= ({"upgrade"} if status == 426 else set()):
             return None
-        return "of a connection only `close` can be asked for"
+        return "a handler can ask only for `close`"
     if name == "upgrade":
         return None if status == 426 else "other protocols are offered in a 426 only"
     return _REASONS.get(name)
@@ -53,7 +53,7 @@ def _length_fault(status: int, value: str, lengths: set[int]) -> str | None:
     numbers = {None if match is None else int(match[1]) for match in matches}
     length = numbers.pop()
     if numbers or length is None or length >= 2**64:
-        return "it is no number of bytes"
+        return "it is not a number of bytes"
     if status == 204:
         return "a response of this status has no content, nor a length (RFC 9110 8.6)"
     if status == 205 and length > 0:
