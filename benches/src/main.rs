@@ -153,5 +153,9 @@ fn compare(options: &Options, places: &Places) -> Result<()> {
         scenarios: &scenarios,
         results: &results,
     };
-    report.write(&out)
+    report.write(&out)?;
+    if options.mode == Mode::Report {
+        story::redraw(&servers, &out.join("story"))?;
+    }
+    Ok(())
 }

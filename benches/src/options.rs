@@ -22,7 +22,8 @@ transom-bench: measures Transom beside other servers, from the root of the repos
   --interference P per cent of the cores' time that others may use during a round (10)
   --out DIR        where the report goes (benches/report)
   --resume         keeps the results that are there already
-  --report         writes the report from the results that are there, and measures nothing
+  --report         writes the report and the line plots of the story from the results that are
+                   there, and measures nothing
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

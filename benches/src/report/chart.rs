@@ -2,11 +2,14 @@
 
 use super::svg::{GRID, INK, Scale, Svg, floor_to_decade, number};
 
-/// Colours that are told apart, also by most who do not see all of them.
-const PALETTE: [&str; 10] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7b5ea7", "#8c564b", "#17a589",
-    "#999933",
-];
+/// The colour of our own lines.
+const OURS: &str = "#d55e00";
+/// The colours of peers: most people who do not see all colours can tell them apart.
+const PEERS: [&str; 6] = ["#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#7b5ea7", "#8c564b"];
+/// The colour of all other lines, which have no names.
+const OTHERS: &str = "#c8c8c8";
+/// The least distance between two names beside a chart.
+const NAME_HEIGHT: f64 = 15.0;
 
 /// One bar with the reach of its rounds.
 pub struct Bar {
@@ -27,12 +30,23 @@ pub struct Bars<'a> {
     pub legend: Vec<(&'static str, &'static str)>,
 }
 
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Thick, in our colour, with its name.
+    Ours,
+    /// In a colour of its own, with its name. A chart has at most [`PEERS`] of them.
+    Peer,
+    /// Grey and without a name.
+    Other,
+}
+
 /// A line through points, both positive.
 pub struct Line {
     pub label: String,
     pub points: Vec<(f64, f64)>,
     pub dashed: bool,
-    pub thick: bool,
+    pub role: Role,
 }
 
 pub struct Lines<'a> {
@@ -96,8 +110,7 @@ impl Bars<'_> {
 impl Lines<'_> {
     pub fn draw(&self) -> String {
         let (left, top, width, height) = (80.0, 72.0, 560.0, 380.0_f64);
-        let legend_height = 90.0 + self.lines.len() as f64 * 18.0;
-        let mut svg = Svg::new(left + width + 230.0, (top + height + 60.0).max(legend_height), self.title);
+        let mut svg = Svg::new(left + width + 190.0, top + height + 60.0, self.title);
         let of = |pick: fn(&(f64, f64)) -> f64| {
             self.lines.iter().flat_map(move |line| line.points.iter().map(pick))
         };
@@ -105,25 +118,56 @@ impl Lines<'_> {
         let ys = Scale::around(of(|point| point.1), self.log_y);
         let place = |(x, y): (f64, f64)| (left + width * xs.place(x), top + height * (1.0 - ys.place(y)));
         axes(&mut svg, (left, top, width, height), (&xs, &ys), (self.x, self.y));
-        for (at, line) in self.lines.iter().enumerate() {
-            let colour = PALETTE[at % PALETTE.len()];
-            // With more lines than colours, the second time round is dashed.
-            let dashed = line.dashed || at >= PALETTE.len();
-            let thickness = if line.thick { 3.2 } else { 1.6 };
-            for pair in line.points.windows(2) {
-                svg.line(place(pair[0]), place(pair[1]), colour, thickness, dashed);
+        let mut names = Vec::new();
+        // Peers are thinner than ours: on top, neither hides the other.
+        for role in [Role::Other, Role::Ours, Role::Peer] {
+            for (at, line) in self.lines.iter().filter(|line| line.role == role).enumerate() {
+                let (colour, thickness) = match role {
+                    Role::Ours => (OURS, 3.0),
+                    Role::Peer => (PEERS[at % PEERS.len()], 1.8),
+                    Role::Other => (OTHERS, 1.2),
+                };
+                for pair in line.points.windows(2) {
+                    svg.line(place(pair[0]), place(pair[1]), colour, thickness, line.dashed);
+                }
+                for point in line.points.iter().filter(|_| role != Role::Other) {
+                    let (x, y) = place(*point);
+                    svg.circle(x, y, thickness + 0.2, colour, false);
+                }
+                if let Some(end) = line.points.last().filter(|_| role != Role::Other) {
+                    names.push((place(*end), line, colour));
+                }
             }
-            for point in &line.points {
-                let (x, y) = place(*point);
-                svg.circle(x, y, thickness + 0.2, colour, false);
-            }
-            let y = top + 8.0 + at as f64 * 18.0;
-            let x = left + width + 20.0;
-            svg.line((x, y), (x + 26.0, y), colour, thickness, dashed);
-            svg.text(x + 33.0, y + 4.0, &line.label, "start", 12, if line.thick { "bold" } else { "normal" });
+        }
+        let others = self.lines.iter().filter(|line| line.role == Role::Other).count();
+        if others > 0 {
+            key(&mut svg, left + width - 130.0, top - 24.0, &[(OTHERS, &format!("{others} other servers"))]);
+        }
+        names.sort_by(|(one, ..), (other, ..)| one.1.total_cmp(&other.1));
+        let wanted: Vec<_> = names.iter().map(|(end, ..)| end.1).collect();
+        for ((end, line, colour), y) in names.iter().zip(apart(&wanted, top, top + height)) {
+            let x = left + width + 22.0;
+            svg.line(*end, (x - 4.0, y), colour, 0.8, false);
+            let weight = if line.role == Role::Ours { "bold" } else { "normal" };
+            svg.coloured_text(x, y + 4.0, &line.label, 12, weight, colour);
         }
         svg.end()
     }
+}
+
+/// Moves heights, from the top down, until no two are closer than a name is high.
+fn apart(wanted: &[f64], top: f64, bottom: f64) -> Vec<f64> {
+    let mut placed: Vec<f64> = Vec::new();
+    for want in wanted {
+        let least = placed.last().map_or(top, |last| last + NAME_HEIGHT);
+        placed.push(want.max(least));
+    }
+    let mut most = bottom;
+    for place in placed.iter_mut().rev() {
+        *place = place.min(most);
+        most = *place - NAME_HEIGHT;
+    }
+    placed
 }
 
 /// A point of a scatter.
@@ -190,5 +234,30 @@ fn key(svg: &mut Svg, left: f64, top: f64, entries: &[(&str, &str)]) {
         svg.rect(at, top, 12.0, 12.0, colour);
         svg.text(at + 17.0, top + 10.5, meaning, "start", 12, "normal");
         at += 34.0 + 7.0 * meaning.len() as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_a_chart_do_not_cover_each_other() {
+        let placed = apart(&[10.0, 12.0, 50.0, 98.0, 99.0], 0.0, 100.0);
+        assert_eq!(placed, [10.0, 25.0, 50.0, 85.0, 100.0]);
+    }
+
+    #[test]
+    fn a_line_without_a_role_of_its_own_is_grey_and_has_no_name() {
+        let line = |label: &str, role| Line {
+            label: label.into(),
+            points: vec![(1.0, 2.0), (10.0, 3.0)],
+            dashed: false,
+            role,
+        };
+        let lines = vec![line("ours", Role::Ours), line("peer", Role::Peer), line("hidden", Role::Other)];
+        let svg = Lines { title: "t", x: "x", y: "y", log_x: true, log_y: true, lines }.draw();
+        assert!(svg.contains(">ours<") && svg.contains(">peer<") && !svg.contains("hidden"));
+        assert!(svg.contains(OTHERS) && svg.contains("1 other servers"));
     }
 }

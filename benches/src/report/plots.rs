@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::chart::{Bar, Bars, Line, Lines};
+use super::chart::{Bar, Bars, Line, Lines, Role};
 use crate::results::Results;
 use crate::scenario::{Kind, Scenario, WAITING, last_wait};
 use crate::servers::Server;
@@ -18,6 +18,29 @@ const FAMILIES: [(&str, &str, &str); 6] = [
     ("rust", "#0072b2", "Rust"),
     ("c", "#009e73", "C"),
     ("python", "#e69f00", "Python"),
+];
+
+/// The peers whose lines are in colour: two for each language, the ones that most readers know.
+const PEERS: [&str; 6] = ["hyper", "axum", "microhttpd", "evhttp", "granian-asgi", "uvicorn"];
+
+/// The servers of the README's picture, by name.
+const README: [&str; 16] = [
+    "transom-event",
+    "transom-c",
+    "transom-python",
+    "hyper",
+    "axum",
+    "actix-web",
+    "nginx",
+    "h2o",
+    "microhttpd",
+    "evhttp",
+    "civetweb",
+    "bjoern",
+    "granian-asgi",
+    "uvicorn",
+    "aiohttp",
+    "http.server",
 ];
 
 /// Writes every plot that has data; their file names and titles.
@@ -44,6 +67,13 @@ pub fn write(
         if let Some(svg) = bars(title, unit, logarithmic, servers, results, &scenario.id, metric, 1.0) {
             save(format!("{}.svg", scenario.id), title, svg)?;
         }
+    }
+    let title = "CPU of the server for a small request, 64 connections";
+    let axis = "microseconds per request, user and system";
+    let chosen: Vec<_> =
+        servers.iter().filter(|server| README.contains(&server.name.as_str())).cloned().collect();
+    if let Some(svg) = bars(title, axis, false, &chosen, results, "small-64", "cpu_us", 1.0) {
+        save("cpu-per-request.svg".into(), title, svg)?;
     }
     let most = last_wait();
     let title = "Peak memory with 10,000 connections whose handlers wait 10 ms";
@@ -116,9 +146,9 @@ fn bars(
     Some(Bars { title, axis, logarithmic, bars, legend: legend.collect() }.draw())
 }
 
-/// A line for each server; the best at most connections first.
+/// A line for each server.
 fn waiting(servers: &[Server], results: &Results, metric: &str, divisor: f64) -> Vec<Line> {
-    let mut lines: Vec<_> = servers
+    servers
         .iter()
         .map(|server| {
             let points = WAITING.iter().filter_map(|connections| {
@@ -129,12 +159,13 @@ fn waiting(servers: &[Server], results: &Results, metric: &str, divisor: f64) ->
                 label: server.name.clone(),
                 points: points.filter(|(_, value)| *value > 0.0).collect(),
                 dashed: server.family == "lesson",
-                thick: server.family == "transom",
+                role: match server.family.as_str() {
+                    "transom" => Role::Ours,
+                    _ if PEERS.contains(&server.name.as_str()) => Role::Peer,
+                    _ => Role::Other,
+                },
             }
         })
         .filter(|line| !line.points.is_empty())
-        .collect();
-    let last = |line: &Line| line.points.last().map_or(0.0, |point| point.1);
-    lines.sort_by(|a, b| b.thick.cmp(&a.thick).then(last(b).total_cmp(&last(a))));
-    lines
+        .collect()
 }

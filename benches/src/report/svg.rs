@@ -101,6 +101,16 @@ impl Svg {
         );
     }
 
+    /// A text that begins at `x`, in a colour.
+    pub fn coloured_text(&mut self, x: f64, y: f64, text: &str, size: u32, weight: &str, colour: &str) {
+        let text = escaped(text);
+        let _ = writeln!(
+            self.0,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" {FONT} font-size=\"{size}\" font-weight=\"{weight}\" \
+             fill=\"{colour}\">{text}</text>"
+        );
+    }
+
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dashed: bool) {
         let dash = if dashed { " stroke-dasharray=\"6 4\"" } else { "" };
         let _ = writeln!(

@@ -6,7 +6,7 @@ mod slow;
 mod waiting;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -14,6 +14,7 @@ use crate::machine::Cores;
 use crate::options::Options;
 use crate::prepare;
 use crate::report::table::markdown;
+use crate::results::Results;
 use crate::servers::{Places, Server};
 
 /// The lesson's two servers, and Transom as each of the three.
@@ -48,6 +49,17 @@ pub fn run(options: &Options, places: &Places, servers: Vec<Server>) -> Result<(
     }
     eprintln!("wrote {}", story.out.display());
     Ok(())
+}
+
+/// Draws the line plots again from the measurements in `out`, if there are any.
+pub fn redraw(servers: &[Server], out: &Path) -> Result<()> {
+    let measurements = out.join(waiting::ROUNDS);
+    if !measurements.is_file() {
+        return Ok(());
+    }
+    let named = |name: &&str| servers.iter().find(|server| server.name == **name);
+    let servers: Vec<_> = SERVERS.iter().filter_map(named).collect();
+    waiting::plots(&servers, &Results::read(&measurements)?, out)
 }
 
 impl Story<'_> {

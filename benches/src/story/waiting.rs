@@ -1,14 +1,21 @@
 //! What threads cost, and what an event loop does instead: handlers that wait, by the number of
 //! connections.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::Story;
-use crate::report::chart::{Line, Lines};
+use crate::report::chart::{Line, Lines, Role};
 use crate::report::svg::number;
 use crate::results::Results;
 use crate::rotation::Rotation;
 use crate::scenario::{self, Scenario};
+use crate::servers::Server;
+
+/// The file of the measurements.
+pub const ROUNDS: &str = "waiting-rounds.csv";
 
 const CONNECTIONS: [usize; 5] = [10, 100, 1_000, 4_000, 10_000];
 
@@ -23,7 +30,7 @@ pub fn run(story: &Story) -> Result<()> {
         cores: story.cores,
         servers: &story.servers,
         file: Vec::new(),
-        csv: story.out.join("waiting-rounds.csv"),
+        csv: story.out.join(ROUNDS),
         results: Results::default(),
     };
     rotation.run(&scenarios)?;
@@ -72,6 +79,15 @@ pub fn run(story: &Story) -> Result<()> {
     let text = "Each request waits 10 ms in its handler and computes nothing, so that the ideal is the number of \
                 connections / 10 ms, until the core is full. Medians of the rounds.";
     story.table("waiting", text, &header, &rows)?;
+    let servers: Vec<_> = story.servers.iter().collect();
+    plots(&servers, &results, &story.out)
+}
+
+/// Writes the plots of measurements.
+pub fn plots(servers: &[&Server], results: &Results, out: &Path) -> Result<()> {
+    let median = |connections: usize, server: &str, metric: &str| {
+        Some(results.get(&format!("wait-{connections}"), server, metric)?.median)
+    };
     let charts = [
         ("rate", "Handlers that wait 10 ms: requests per second", "requests per second", 1.0),
         (
@@ -91,7 +107,7 @@ pub fn run(story: &Story) -> Result<()> {
             }
             _ => median(connections, server, metric),
         };
-        let line = |server: &crate::servers::Server| Line {
+        let line = |server: &&Server| Line {
             label: server.name.clone(),
             points: CONNECTIONS
                 .iter()
@@ -101,14 +117,12 @@ pub fn run(story: &Story) -> Result<()> {
                 .filter(|point| point.1 > 0.0)
                 .collect(),
             dashed: server.family == "lesson",
-            thick: server.family == "transom",
+            role: if server.family == "transom" { Role::Ours } else { Role::Peer },
         };
-        let lines = story.servers.iter().map(line).filter(|line| !line.points.is_empty()).collect();
+        let lines = servers.iter().map(line).filter(|line| !line.points.is_empty()).collect();
         let chart = Lines { title, x: "connections", y, log_x: true, log_y: true, lines };
-        story.plot(
-            &format!("waiting-{}", metric.trim_end_matches("_us").trim_end_matches("_kib")),
-            &chart.draw(),
-        )?;
+        let name = metric.trim_end_matches("_us").trim_end_matches("_kib");
+        fs::write(out.join(format!("waiting-{name}.svg")), chart.draw())?;
     }
     Ok(())
 }
