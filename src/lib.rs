@@ -1,4 +1,4 @@
-//! An HTTP server that you set into your own program.
+//! An embeddable HTTP server for Rust, C and Python.
 //!
 //! ```no_run
 //! use transom::{Request, Response, Router, Server};
