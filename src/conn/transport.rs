@@ -67,3 +67,48 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// dropped, and it can tell that something is missing.
     fn reset_on_close(&mut self, _reset: bool) {}
 }
+
+/// A transport whose type is chosen while the server runs.
+impl Transport for Box<dyn Transport> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        (**self).poll_deadline(cx, at)
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_readable(cx)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: &File,
+        at: u64,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_send_file(cx, file, at, most)
+    }
+
+    fn held(&self) -> Option<usize> {
+        (**self).held()
+    }
+
+    fn is_waited_for(&self) -> bool {
+        (**self).is_waited_for()
+    }
+
+    fn is_closed_by_drop(&self) -> bool {
+        (**self).is_closed_by_drop()
+    }
+
+    fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
+        (**self).facts()
+    }
+
+    fn reset_on_close(&mut self, reset: bool) {
+        (**self).reset_on_close(reset);
+    }
+}

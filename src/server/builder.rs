@@ -7,6 +7,7 @@ use super::handle::Handle;
 use super::listener::{Listener, check_mode};
 use super::model::Model;
 use super::models;
+use super::opening::Opening;
 use super::service::Service;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
@@ -38,6 +39,8 @@ pub struct Server {
     hook: ThreadHook,
     on_refusal: OnRefusal,
     unix_mode: Option<u32>,
+    /// The steps before HTTP. Nothing attaches to them yet.
+    pub(super) opening: Opening,
     listeners: Vec<Listener>,
 }
 
@@ -56,6 +59,7 @@ impl Server {
             hook: Box::new(|| Box::new(())),
             on_refusal: Box::new(|_| ()),
             unix_mode: None,
+            opening: Opening::default(),
             listeners: Vec::new(),
         }
     }
@@ -270,7 +274,10 @@ impl Server {
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
         let app = App::new(router, self.config, pool, self.on_refusal);
-        Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
+        Ok((
+            Arc::new(Shared { app, gate, opening: self.opening, stopper: self.stopper, threads }),
+            self.listeners,
+        ))
     }
 }
 

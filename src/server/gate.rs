@@ -34,6 +34,8 @@ pub(crate) struct Gate {
 struct GateState {
     stage: Stage,
     sessions: Slab<Arc<Session>>,
+    /// The number of connections that are being opened.
+    opening: usize,
     /// Open connections by client address. Empty if there is no limit for one address.
     addresses: HashMap<IpAddr, usize>,
     finished: u64,
@@ -49,11 +51,49 @@ pub(crate) struct Admission {
     pub session: Arc<Session>,
 }
 
+/// The place of a connection that is being opened, given back when dropped.
+pub(crate) struct Reservation {
+    gate: Arc<Gate>,
+    is_held: bool,
+}
+
+impl Reservation {
+    /// Admits the connection now that its peer is known. If the peer has too many connections,
+    /// the connection keeps its place, to be answered there.
+    pub fn admit(mut self, peer: Peer) -> Result<Admission, (Self, Reject)> {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        match gate.insert(&mut state, peer) {
+            Ok(admission) => {
+                (state.opening, self.is_held) = (state.opening - 1, false);
+                Ok(admission)
+            }
+            Err(reject) => {
+                drop(state);
+                Err((self, reject))
+            }
+        }
+    }
+}
+
+impl GateState {
+    /// Returns how many connections have a place.
+    fn open(&self) -> usize {
+        self.sessions.len() + self.opening
+    }
+
+    /// Returns the tasks to wake, without the lock, if no connection is open.
+    fn take_waiters(&mut self) -> Vec<Waker> {
+        if self.open() == 0 { std::mem::take(&mut self.waiters) } else { Vec::new() }
+    }
+}
+
 impl Gate {
     pub fn new(limits: &Limits, stopping: Arc<StopSignal>, values: Option<Arc<Values>>) -> Arc<Self> {
         let state = GateState {
             stage: Stage::Running,
             sessions: Slab::new(),
+            opening: 0,
             addresses: HashMap::new(),
             finished: 0,
             cut: 0,
@@ -68,17 +108,38 @@ impl Gate {
         })
     }
 
-    /// Admits a connection if there is room for it.
+    /// Admits a connection whose peer is known, if there is room for it.
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Admission, Reject> {
         let mut state = self.lock();
-        if state.sessions.len() >= self.limit {
+        self.check_room(&state)?;
+        self.insert(&mut state, peer)
+    }
+
+    /// Reserves a place for a connection that is being opened, if there is room for it and fewer
+    /// than `most` are being opened. The limit for one address is checked later, by
+    /// [`Reservation::admit`].
+    pub fn reserve(self: &Arc<Self>, most: usize) -> Result<Reservation, Reject> {
+        let mut state = self.lock();
+        self.check_room(&state)?;
+        if state.opening >= most {
             return Err(Reject::TooManyConnections);
         }
-        if state.sessions.len() % CONNECTIONS_PER_MEMORY_CHECK == CONNECTIONS_PER_MEMORY_CHECK - 1
-            && !has_headroom(0)
-        {
+        state.opening += 1;
+        Ok(Reservation { gate: Arc::clone(self), is_held: true })
+    }
+
+    fn check_room(&self, state: &GateState) -> Result<(), Reject> {
+        let open = state.open();
+        if open >= self.limit {
+            return Err(Reject::TooManyConnections);
+        }
+        if open % CONNECTIONS_PER_MEMORY_CHECK == CONNECTIONS_PER_MEMORY_CHECK - 1 && !has_headroom(0) {
             return Err(Reject::NoMemory);
         }
+        Ok(())
+    }
+
+    fn insert(self: &Arc<Self>, state: &mut GateState, peer: Peer) -> Result<Admission, Reject> {
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
             let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
@@ -124,7 +185,7 @@ impl Gate {
     /// Ready when no connection is open.
     pub fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.sessions.is_empty() {
+        if state.open() == 0 {
             return Poll::Ready(());
         }
         if !state.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -172,9 +233,20 @@ impl Drop for Admission {
         if self.session.has_reached(Stage::Draining) {
             state.cut += u64::from(self.session.open());
         }
-        let is_empty = state.sessions.is_empty();
-        let waiters = if is_empty { std::mem::take(&mut state.waiters) } else { Vec::new() };
+        let waiters = state.take_waiters();
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.is_held {
+            let mut state = self.gate.lock();
+            state.opening -= 1;
+            let waiters = state.take_waiters();
+            drop(state);
+            waiters.into_iter().for_each(Waker::wake);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod handle;
 mod listener;
 mod model;
 mod models;
+mod opening;
 mod service;
 mod shared;
 mod sleep;

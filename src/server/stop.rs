@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::base::stopping::StopSignal;
+use crate::base::stopping::{StopSignal, Stopping};
 
 /// Stops a server from anywhere: from a handler, from another thread, or from a thread that
 /// waits for signals.
@@ -76,6 +76,11 @@ impl Stopper {
     /// Returns the signal that is given when a stop begins.
     pub(super) fn signal(&self) -> Arc<StopSignal> {
         Arc::clone(&self.signal)
+    }
+
+    /// Returns a future that is ready when the stop begins.
+    pub(super) fn stopping(&self) -> Stopping {
+        Stopping::new(Some(self.signal()))
     }
 
     /// Ready with the deadline once a stop has begun. Wakes the task again when an earlier

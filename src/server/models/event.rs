@@ -16,6 +16,7 @@ use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::{Refusals, Socket};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::listener::Listener;
+use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
 /// Connections that a worker accepts in a row before its other tasks have their turn.
@@ -125,8 +126,8 @@ impl Workers {
     /// connections.
     fn admit(&self, index: usize, socket: Socket, peer: Peer) {
         let worker = self.choose(index);
-        let admission = match self.shared.gate.admit(peer) {
-            Ok(admission) => admission,
+        let entry = match self.shared.enter(peer) {
+            Ok(entry) => entry,
             Err(reject) => {
                 let connection = (socket, peer);
                 return refuse(&self.refusals, &worker.reactor, connection, reject, &self.shared);
@@ -135,11 +136,21 @@ impl Workers {
         worker.load.fetch_add(1, Ordering::Relaxed);
         let (load, shared) = (Load(Arc::clone(&worker.load)), Arc::clone(&self.shared));
         let reactor = worker.reactor.clone();
-        worker.reactor.spawn(async move {
-            // The stream is made inside the task: a task keeps the memory of its arguments.
-            serve(NativeStream::new(&reactor, socket), &shared.app, &admission.session).await;
-            drop(load);
-        });
+        // Each stream is made inside its task: a task keeps the memory of its arguments.
+        match entry {
+            Entry::Admitted(admission) => worker.reactor.spawn(async move {
+                serve(NativeStream::new(&reactor, socket), &shared.app, &admission.session).await;
+                drop(load);
+            }),
+            Entry::Reserved(reservation) => worker.reactor.spawn(async move {
+                let (stream, mut alarm) = (NativeStream::new(&reactor, socket), Alarm::new(&reactor));
+                let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+                if let Some((transport, admission)) = opened.await {
+                    serve(transport, &shared.app, &admission.session).await;
+                }
+                drop(load);
+            }),
+        }
     }
 
     /// Chooses the worker for a new connection: the one that accepted it, unless another has

@@ -27,7 +27,9 @@ use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::facts;
+use crate::server::gate::Reservation;
 use crate::server::listener::{Bound, Listener, SocketFile};
+use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
 /// Connections that are accepted in a row before other tasks have their turn.
@@ -70,8 +72,9 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let stream = HostedStream::new(stream);
-    match shared.gate.admit(peer) {
-        Ok(admission) => serve(stream, &shared.app, &admission.session).await,
+    match shared.enter(peer) {
+        Ok(Entry::Admitted(admission)) => serve(stream, &shared.app, &admission.session).await,
+        Ok(Entry::Reserved(reservation)) => open_and_serve(stream, peer, reservation, shared).await,
         Err(reject) => {
             shared.app.tell(reject, peer);
             if let Some(_refusal) = refusals.begin() {
@@ -197,8 +200,12 @@ fn admit<S>(
 {
     let Some(executor) = executor.upgrade() else { return };
     let shared = Arc::clone(shared);
-    match shared.gate.admit(peer) {
-        Ok(admission) => {
+    match shared.enter(peer) {
+        Ok(Entry::Reserved(reservation)) => {
+            let serving = async move { open_and_serve(stream, peer, reservation, &shared).await };
+            executor.spawn(serving).detach();
+        }
+        Ok(Entry::Admitted(admission)) => {
             executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
         }
         Err(reject) => {
@@ -212,6 +219,23 @@ fn admit<S>(
             }
         }
     }
+}
+
+/// Opens a connection, and serves it.
+fn open_and_serve(
+    stream: impl Transport,
+    peer: Peer,
+    reservation: Reservation,
+    shared: &Shared,
+) -> impl Future<Output = ()> + Send {
+    // On the heap: no other connection needs the room.
+    Box::pin(async move {
+        let mut alarm = Alarm::default();
+        let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+        if let Some((transport, admission)) = opened.await {
+            serve(transport, &shared.app, &admission.session).await;
+        }
+    })
 }
 
 /// A stream with a timer of async-io: the transport of this model.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use futures_lite::future;
 
 use super::native::{Listeners, NativeStream, SharedListener, share_listeners};
-use crate::conn::{Stage, serve};
+use crate::conn::{Stage, Transport, serve};
 use crate::error::{Error, Result};
 use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
 use crate::server::drain::{drain, end, stop_asked};
+use crate::server::gate::Admission;
 use crate::server::listener::Listener;
+use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
 /// Starts the thread. It ends when the server has stopped.
@@ -55,6 +57,7 @@ async fn serve_all(
     {
         serve_one(
             shared,
+            reactor,
             NativeStream::new(reactor, socket).waited_at(shared_listeners),
             peer,
             &mut listeners,
@@ -66,12 +69,37 @@ async fn serve_all(
     listeners.close();
 }
 
-/// Serves one connection, and asks it to make room once another client waits.
-async fn serve_one(shared: &Shared, stream: NativeStream, peer: Peer, listeners: &mut Listeners) {
+/// Opens and serves one connection.
+async fn serve_one(
+    shared: &Shared,
+    reactor: &Reactor,
+    stream: NativeStream,
+    peer: Peer,
+    listeners: &mut Listeners,
+) {
     // There is always room for one.
-    let Ok(admission) = shared.gate.admit(peer) else { return };
+    let Ok(entry) = shared.enter(peer) else { return };
+    match entry {
+        Entry::Admitted(admission) => serve_admitted(shared, stream, &admission, listeners).await,
+        Entry::Reserved(reservation) => {
+            let mut alarm = Alarm::new(reactor);
+            let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+            if let Some((transport, admission)) = opened.await {
+                serve_admitted(shared, transport, &admission, listeners).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection that was admitted, and asks it to make room once another client waits.
+async fn serve_admitted<T: Transport>(
+    shared: &Shared,
+    transport: T,
+    admission: &Admission,
+    listeners: &mut Listeners,
+) {
     let session = &admission.session;
-    let mut serving = pin!(serve(stream, &shared.app, session));
+    let mut serving = pin!(serve(transport, &shared.app, session));
     let mut alone = true;
     poll_fn(|cx| {
         if shared.stopper.is_stopping() {

@@ -18,6 +18,7 @@ use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::Refusals;
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::listener::Listener;
+use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
 /// While all threads are in use and a client waits, one more connection is asked to make room
@@ -73,8 +74,8 @@ async fn accept_all(
             }
         };
         let (socket, peer) = listeners.accept(make_room).await;
-        let admission = match shared.gate.admit(peer) {
-            Ok(admission) => admission,
+        let entry = match shared.enter(peer) {
+            Ok(entry) => entry,
             Err(reject) => {
                 refuse(&refusals, reactor, (socket, peer), reject, shared);
                 continue;
@@ -84,9 +85,19 @@ async fn accept_all(
         let job = move || {
             // Variables drop in reverse: the slot is given back last, when the thread is free.
             let slot = slot;
-            let admission = admission;
             let stream = NativeStream::new(&slot.reactor, socket).alone();
-            slot.reactor.block_on(serve(stream, &shared.app, &admission.session));
+            match entry {
+                Entry::Admitted(admission) => {
+                    slot.reactor.block_on(serve(stream, &shared.app, &admission.session));
+                }
+                Entry::Reserved(reservation) => slot.reactor.block_on(async {
+                    let mut alarm = Alarm::new(&slot.reactor);
+                    let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+                    if let Some((transport, admission)) = opened.await {
+                        serve(transport, &shared.app, &admission.session).await;
+                    }
+                }),
+            }
         };
         // A slot stands for a thread that is free or about to be, and the pool is closed only
         // after this loop: the job always runs.

@@ -1,0 +1,269 @@
+//! Opening a connection: the steps between the accept and the first request.
+//!
+//! ```text
+//! accept --> a place at the gate --> the steps, in order --> the real peer is admitted --> HTTP
+//! ```
+//!
+//! A step reads what precedes HTTP (a PROXY header, a TLS handshake). It may replace the
+//! transport, and the peer. The steps of one connection have one deadline together; only so
+//! many connections are opened at once; a stop ends them. A server without steps does not come
+//! here: its connections are admitted when they are accepted.
+//!
+//! The deadline and the maximum are no settings yet: without a step, no client can reach them.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_lite::FutureExt as _;
+use log::Level;
+
+use super::gate::{Admission, Reservation};
+use crate::base::guard::log_event;
+use crate::base::stopping::Stopping;
+use crate::conn::{App, Transport, refuse_busy};
+use crate::message::Peer;
+
+/// How long all steps of a connection may take together.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How many connections may be in their steps at once.
+const MAX_AT_ONCE: usize = 1024;
+
+/// The steps that a server's connections go through, and their bounds.
+pub(super) struct Opening {
+    pub steps: Vec<Box<dyn Step>>,
+    pub deadline: Duration,
+    pub max_at_once: usize,
+}
+
+/// One step on the way from an accepted connection to HTTP.
+pub(super) trait Step: Send + Sync {
+    /// Takes a connection through this step. An error closes it without an answer.
+    fn open(&self, connection: Opened) -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send>>;
+}
+
+/// A connection between two steps.
+pub(super) struct Opened {
+    pub transport: Box<dyn Transport>,
+    pub peer: Peer,
+}
+
+/// A connection's right to go on, as the gate gave it.
+pub(super) enum Entry {
+    /// There are no steps: the connection is admitted.
+    Admitted(Admission),
+    /// The steps are to come.
+    Reserved(Reservation),
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { steps: Vec::new(), deadline: DEADLINE, max_at_once: MAX_AT_ONCE }
+    }
+}
+
+impl Opening {
+    /// Takes a connection through the steps, and admits it. Returns `None` once it is closed.
+    ///
+    /// `poll_at` is ready once a time has passed, and wakes the task by then.
+    pub async fn open(
+        &self,
+        connection: Opened,
+        reservation: Reservation,
+        app: &App,
+        stopping: Stopping,
+        mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
+    ) -> Option<(Box<dyn Transport>, Admission)> {
+        let peer = connection.peer;
+        let opened = async {
+            let mut connection = connection;
+            for step in &self.steps {
+                connection = step.open(connection).await?;
+            }
+            Ok(connection)
+        };
+        let stopped = async {
+            stopping.await;
+            Err(io::Error::other("the server stops"))
+        };
+        let until = Instant::now().checked_add(self.deadline);
+        let late = poll_fn(|cx| match until {
+            Some(until) => poll_at(cx, until).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            None => Poll::Pending,
+        });
+        match opened.or(stopped).or(late).await {
+            Ok(Opened { transport, peer }) => match reservation.admit(peer) {
+                Ok(admission) => Some((transport, admission)),
+                Err((_reservation, reject)) => {
+                    app.tell(reject, peer);
+                    refuse_busy(transport, reject, &app.config).await;
+                    None
+                }
+            },
+            Err(error) => {
+                log_event(Level::Debug, format_args!("a connection of {peer} was not opened: {error}"));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use futures_lite::AsyncReadExt as _;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::handler::Router;
+    use crate::message::Request;
+    use crate::server::{Handle, Model, Server};
+
+    /// How long anything that must happen may take on a machine with other work to do.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(100);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+    #[cfg(target_os = "linux")]
+    const MODELS: &[Model] = &[Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
+    #[cfg(not(target_os = "linux"))]
+    const MODELS: &[Model] = &[Model::EventDriven];
+
+    /// Reads a line that names the real peer, as a PROXY header does.
+    struct Line;
+
+    impl Step for Line {
+        fn open(&self, mut connection: Opened) -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send>> {
+            Box::pin(async move {
+                let mut line = Vec::new();
+                while !line.ends_with(b"\n") {
+                    let mut byte = [0];
+                    connection.transport.read_exact(&mut byte).await?;
+                    line.extend(byte);
+                }
+                let peer: Option<SocketAddr> =
+                    std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse().ok());
+                connection.peer = Peer::Tcp(peer.ok_or(io::ErrorKind::InvalidData)?);
+                Ok(connection)
+            })
+        }
+    }
+
+    /// A server that answers with the peer, once each connection has named it.
+    fn serve(model: Model, set: impl FnOnce(&mut Opening), per_address: Option<usize>) -> Handle {
+        let app = Router::new().get("/", async |req: Request| req.peer().to_string());
+        let limits = Limits { connections_per_address: per_address, ..Limits::default() };
+        let mut server = Server::new(app).limits(limits).model(model).workers(1);
+        server.opening.steps.push(Box::new(Line));
+        set(&mut server.opening);
+        server.bind("127.0.0.1:0").unwrap().start().unwrap()
+    }
+
+    fn connect(server: &Handle) -> TcpStream {
+        let client = TcpStream::connect(server.local_addr().to_string()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client
+    }
+
+    /// Reads until the server closes.
+    fn rest(client: &mut TcpStream) -> String {
+        let mut rest = String::new();
+        // A reset is an end too.
+        let _ = client.read_to_string(&mut rest);
+        rest
+    }
+
+    fn ask(server: &Handle, peer: &str) -> String {
+        let mut client = connect(server);
+        client.write_all(&[peer.as_bytes(), b"\n", REQUEST].concat()).unwrap();
+        rest(&mut client)
+    }
+
+    #[test]
+    fn a_connection_is_served_as_that_of_the_peer_that_a_step_found() {
+        for &model in MODELS {
+            let server = serve(model, |_| (), None);
+            let answer = ask(&server, "192.0.2.7:80");
+            assert!(answer.ends_with("\r\n\r\n192.0.2.7:80"), "{model}: {answer}");
+            assert_eq!(ask(&server, "nobody"), "", "{model}");
+            assert_eq!(server.stop(PATIENCE).cut, 0, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_limit_for_one_address_counts_the_real_peer() {
+        for &model in MODELS.iter().filter(|&&model| model != Model::Sequential) {
+            let server = serve(model, |_| (), Some(1));
+            let mut first = connect(&server);
+            first.write_all(b"192.0.2.7:1\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            let mut byte = [0];
+            first.read_exact(&mut byte).unwrap();
+            let refused = ask(&server, "192.0.2.7:2");
+            assert!(refused.starts_with("HTTP/1.1 503 "), "{model}: {refused}");
+            assert!(ask(&server, "192.0.2.8:2").starts_with("HTTP/1.1 200 "), "{model}");
+            drop(first);
+            server.stop(Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn steps_that_take_too_long_end_whatever_the_client_sends() {
+        for &model in MODELS {
+            let server = serve(model, |opening| opening.deadline = SHORT, None);
+            let mut silent = connect(&server);
+            assert_eq!(rest(&mut silent), "", "{model}");
+            let mut slow = connect(&server);
+            let mut writer = slow.try_clone().unwrap();
+            let dribbling = std::thread::spawn(move || {
+                let begun = Instant::now();
+                while begun.elapsed() < PATIENCE && writer.write_all(b"1").is_ok() {
+                    std::thread::sleep(SHORT / 20);
+                }
+                begun.elapsed()
+            });
+            assert_eq!(rest(&mut slow), "", "{model}");
+            drop(slow);
+            assert!(dribbling.join().unwrap() < PATIENCE, "{model}: bytes put the deadline off");
+            assert_eq!(server.stop(PATIENCE).cut, 0, "{model}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_connections_are_opened_at_once() {
+        for &model in MODELS.iter().filter(|&&model| model != Model::Sequential) {
+            let server = serve(model, |opening| opening.max_at_once = 1, None);
+            let mut first = connect(&server);
+            // Its step is under way once the next connection is refused.
+            let refused = rest(&mut connect(&server));
+            assert!(refused.starts_with("HTTP/1.1 503 "), "{model}: {refused}");
+            first.write_all(b"192.0.2.7:1\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            let mut byte = [0];
+            first.read_exact(&mut byte).unwrap();
+            // It is served now, and makes room for the next one's steps.
+            assert!(ask(&server, "192.0.2.7:2").starts_with("HTTP/1.1 200 "), "{model}");
+            server.stop(Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_the_steps_at_once() {
+        for &model in MODELS {
+            let server = serve(model, |_| (), None);
+            let mut client = connect(&server);
+            client.write_all(b"192").unwrap();
+            if model != Model::Sequential {
+                // Served after the first one: the steps of that one are under way.
+                assert!(ask(&server, "192.0.2.7:2").starts_with("HTTP/1.1 200 "), "{model}");
+            }
+            let begun = Instant::now();
+            let report = server.stop(PATIENCE);
+            assert!(begun.elapsed() < PATIENCE / 2, "{model}: {:?}", begun.elapsed());
+            assert_eq!((report.cut, report.pending), (0, 0), "{model}");
+            assert_eq!(rest(&mut client), "", "{model}");
+        }
+    }
+}
