@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections_per_address: Option<usize>,
     /// The least rate of a request head, in bytes a second, from ten seconds after its first byte;
     /// default 100, 0 turns it off. It matters only if [`Timeouts::head`] allows a head more than
-    /// these ten seconds. Below: 408 and close. Enforced in `conn::connection`.
+    /// these ten seconds. Below: 408 and close. Enforced in `conn::http1`.
     pub head_rate: u32,
     /// The least rate of a request body, in bytes a second, while the server waits for it; default
     /// 500, 0 turns it off. The server may wait [`Timeouts::body`] in all for each `body_rate` x
@@ -121,10 +121,10 @@ impl Default for Limits {
 #[non_exhaustive]
 pub struct Timeouts {
     /// The time for a whole head, from its first byte; default 10 s. Then: 408 and close. Enforced
-    /// in `conn::connection`.
+    /// in `conn::http1`.
     pub head: Option<Duration>,
     /// The time that a connection may have no request; default 60 s. Then: close. Enforced in
-    /// `conn::connection`.
+    /// `conn::http1`.
     pub idle: Option<Duration>,
     /// The time that the server waits for a request body that is slower than [`Limits::body_rate`];
     /// default 30 s. Then: 408 and close. Enforced in `conn::incoming`.
@@ -135,11 +135,11 @@ pub struct Timeouts {
     /// it nothing for this time, the stream is cut. Enforced in `conn::outgoing`.
     pub write: Option<Duration>,
     /// The time that a handler may take to answer; default 60 s. Then: 503 and close. A route may
-    /// set its own. Enforced in `conn::exchange`.
+    /// set its own. Enforced in `conn::site`.
     pub handler: Option<Duration>,
     /// The time to read and drop the rest of a request body, to keep the connection for the next
     /// request. Also the time left for a connection that ends when the server stops or needs room.
-    /// Default 1 s. Then: close. Enforced in `conn::connection`.
+    /// Default 1 s. Then: close. Enforced in `conn::http1`.
     pub drain: Option<Duration>,
     /// The time for an orderly close, so that the client can read its last answer: the server keeps
     /// reading, drops what arrives, and waits for the client to close (RFC 9112 9.6); default 30 s

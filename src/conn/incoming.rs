@@ -28,7 +28,7 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// Chunks that are read before other connections of the thread have their turn,
 /// though more are there.
-pub(super) const TURN: usize = 16;
+pub(super) const CHUNKS_PER_TURN: usize = 16;
 
 /// Stretches of chunked data from here on are handed over from where they lie;
 /// smaller ones are copied together, which costs less than to hand over each.
@@ -73,8 +73,8 @@ struct Chunks {
 
 impl<'a> Incoming<'a> {
     /// A body of which nothing has been read. `limit` is in octets.
-    pub fn new(facts: Facts, framing: Framing, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
-        let rest = match framing {
+    pub fn new(facts: Facts, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
+        let rest = match facts.framing() {
             Framing::None => Rest::Done,
             Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
             Framing::Length(length) => Rest::Length(length),
@@ -122,9 +122,9 @@ impl<'a> Incoming<'a> {
         wire: &mut Wire<T>,
         limits: &Limits,
     ) -> Result<Option<Bytes>, Reject> {
-        let is_responsive = matches!(self.rest, Rest::Length(length)
+        let is_at_hand = matches!(self.rest, Rest::Length(length)
             if length < BIG as u64 && length <= wire.input.len() as u64);
-        if !is_responsive {
+        if !is_at_hand {
             return Ok(None);
         }
         let body = self.take(wire, limits)?;
@@ -138,7 +138,7 @@ impl<'a> Incoming<'a> {
         let mut turn = 0;
         while !self.is_done() {
             turn += 1;
-            if turn % TURN == 0 {
+            if turn % CHUNKS_PER_TURN == 0 {
                 yield_now().await;
             }
             let chunk = poll_fn(|cx| self.poll_chunk(cx, wire, config)).await?;
@@ -244,7 +244,7 @@ impl<'a> Incoming<'a> {
     /// by a client that waits for `100 Continue` ends the connection: then it need not
     /// be decoded.
     fn drop_some<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>, config: &Config) {
-        for _ in 0..TURN {
+        for _ in 0..CHUNKS_PER_TURN {
             if self.is_done() {
                 return;
             }

@@ -15,7 +15,7 @@ use super::{Session, Stage, Transport};
 use crate::config::Timeouts;
 
 /// Reads in a row before other connections of the thread have their turn.
-const READS: usize = 16;
+const READS_PER_TURN: usize = 16;
 
 impl<T: Transport> Wire<T> {
     /// Writes what waits, and drops what comes meanwhile: a client may send all of its
@@ -65,7 +65,7 @@ impl Linger {
             self.ending = wire.deadline(timeouts.drain.or(Some(CLOSE)));
         }
         let end = self.whole.into_iter().chain(self.ending).min();
-        for _ in 0..READS {
+        for _ in 0..READS_PER_TURN {
             match wire.poll_drop(cx) {
                 Poll::Ready(Ok(length)) if length > 0 => self.quiet = None,
                 Poll::Ready(_) => return Poll::Ready(()),

@@ -1,12 +1,16 @@
-//! One connection: read a head, route it, run the handler, write the answer,
-//! and again; or drain, or close.
+//! One connection: read a head, route it, run the handler, write the answer, and again; or
+//! drain, or close.
 //!
-//! It drives `proto` over a [`Transport`] and knows no socket and no executor.
+//! `http1` is the loop, `exchange` runs one request, `site` is what does not depend on the
+//! protocol. They drive the protocol's functions over a [`Transport`] and know no socket and
+//! no executor.
 
+mod answer;
 mod app;
 mod connection;
 mod date;
 mod exchange;
+mod http1;
 mod incoming;
 mod input;
 mod label;
@@ -19,6 +23,7 @@ mod serve;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod site;
 mod transport;
 mod wire;
 mod write_pace;

@@ -20,7 +20,7 @@ use crate::message::Client;
 
 /// Chunks that a body may give before other connections of the thread have their turn,
 /// though it has more and the client takes them, unless their bytes fill a turn before.
-const TURN: usize = 64;
+const CHUNKS_PER_TURN: usize = 64;
 
 /// How long after the first probe of a client that may have left the second one follows.
 /// Each further pause is twice as long.
@@ -73,7 +73,7 @@ pub(super) async fn send<T: Transport>(
             body.reader().into_iter().for_each(PipeReader::begin_stop);
         }
         let mut given = 0;
-        for _ in 0..TURN {
+        for _ in 0..CHUNKS_PER_TURN {
             if wire.output.len() >= config.limits.output {
                 ready!(poll_flush(cx, wire, incoming, config))?;
             }
@@ -85,7 +85,7 @@ pub(super) async fn send<T: Transport>(
                     quiet = None;
                     given += chunk.len();
                     framer.put(wire, chunk);
-                    if given >= wire::TURN {
+                    if given >= wire::BYTES_PER_TURN {
                         break;
                     }
                 }

@@ -5,17 +5,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use http::Version;
-
 use super::connection::Connection;
-use super::exchange::write_head;
 use super::wire::Wire;
-use super::{App, Session, Stage, Transport};
+use super::{App, Session, Stage, Transport, answer, http1};
 use crate::base::driving::driving;
 use crate::base::guard::guarded;
 use crate::config::Config;
 use crate::error::Reject;
-use crate::http1::plan;
 use crate::message::IntoResponse as _;
 
 /// Serves a connection until it ends, or the server cuts it.
@@ -32,14 +28,15 @@ pub(crate) fn serve<'a, T: Transport>(
     }
     // On the heap, and before anything is awaited: futures keep their arguments
     // for as long as they live.
-    drive(Box::pin(Connection::new(Wire::new(transport, &app.config), app, session).run()), session)
+    let connection = Connection { wire: Wire::new(transport, &app.config), app, session };
+    drive(Box::pin(http1::run(connection)), session)
 }
 
 async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
     let mut run = Some(run);
-    let mut line = session.line();
+    let mut stage_waker = session.stage_waker();
     poll_fn(|cx| {
-        line.hold(cx.waker());
+        stage_waker.hold(cx.waker());
         if session.has_reached(Stage::Cut) {
             return Poll::Ready(());
         }
@@ -59,11 +56,6 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 /// Tells a client that there is no room for it, and closes.
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, config: &Config) {
     let mut wire = Wire::new(transport, config);
-    let response = reject.into_response();
-    let facts = plan(false, Version::HTTP_11, false, &response);
-    let now = wire.now();
-    write_head(wire.output.buffer(), &response, &facts, now);
-    let body = response.into_body().take_whole().unwrap_or_default();
-    wire.output.push(body);
+    answer::put_refusal(&mut wire, false, reject.into_response());
     wire.linger(&config.timeouts, None).await;
 }

@@ -60,8 +60,8 @@ impl Session {
     }
 
     /// What keeps the connection's task told of each new stage.
-    pub fn line(&self) -> Line<'_> {
-        Line { session: self, waker: None }
+    pub fn stage_waker(&self) -> StageWaker<'_> {
+        StageWaker { session: self, waker: None }
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -103,13 +103,13 @@ impl Session {
 
 /// The task that drives a connection, while it does: it is woken at each stage,
 /// and looks how far things are each time it is polled.
-pub(crate) struct Line<'a> {
+pub(crate) struct StageWaker<'a> {
     session: &'a Session,
     /// As the session has it: most often nothing has changed.
     waker: Option<Waker>,
 }
 
-impl Line<'_> {
+impl StageWaker<'_> {
     /// The task is being polled with that waker. To be called before the stage is
     /// looked at, so that none is missed.
     pub fn hold(&mut self, waker: &Waker) {
@@ -120,7 +120,7 @@ impl Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for StageWaker<'_> {
     fn drop(&mut self) {
         *self.session.waker() = None;
     }

@@ -20,11 +20,11 @@ pub(super) const CLOSE: Duration = Duration::from_secs(1);
 /// Bytes that are written to a client that takes them all before other connections of
 /// the thread have their turn. More at once would not go faster: beyond the client's
 /// window the rest is only kept by the system, and has left the cache when it is read.
-pub(super) const TURN: usize = 256 * 1024;
+pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
 /// Writes before that, however little each of them takes.
-const WRITES: usize = 16;
+const WRITES_PER_TURN: usize = 16;
 /// Reads that are dropped in a row before other connections have their turn.
-const DROPS: usize = 16;
+const READS_PER_TURN: usize = 16;
 
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
@@ -113,7 +113,7 @@ impl<T: Transport> Wire<T> {
     /// Drops what the client sends while nobody wants it, so that a client that sends
     /// all of its request before it reads the answer is not blocked.
     pub fn drop_some(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..DROPS {
+        for _ in 0..READS_PER_TURN {
             match self.poll_drop(cx) {
                 Poll::Ready(Ok(length)) if length > 0 => {}
                 _ => return,
@@ -157,13 +157,13 @@ impl<T: Transport> Wire<T> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, mut file: Option<&mut FilePart>) -> Poll<io::Result<()>> {
-        let mut left = TURN;
+        let mut left = BYTES_PER_TURN;
         for write in 0.. {
             let file = file.as_deref_mut().filter(|file| file.len() > 0);
             if self.output.is_empty() && file.is_none() {
                 break;
             }
-            if left == 0 || write == WRITES {
+            if left == 0 || write == WRITES_PER_TURN {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -201,7 +201,7 @@ impl<T: Transport> Wire<T> {
 
     /// Has some of the file sent, and says how much.
     fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<usize>> {
-        let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(TURN));
+        let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(BYTES_PER_TURN));
         let length = ready!(self.transport.poll_send_file(cx, file.file(), at, most))?;
         if length == 0 {
             // Reading it will say what is wrong with it.

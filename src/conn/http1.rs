@@ -1,0 +1,281 @@
+//! The loop of an HTTP/1 connection: one exchange after another, until the connection ends.
+//!
+//! ```text
+//!               +----------------------------- again ----------------------------+
+//!               v                                                                |
+//!   open --> waiting for a head --> head whole --> exchange (see `exchange`) ----+
+//!               |      |                              |        |        |
+//!               |      | malformed, too slow          |        |        |
+//!   idle too    |      v                              v        v        v
+//!   long, or    |    refused (4xx) -------------->  linger   close   upgrade
+//!   the client  +-------------------------------------------->         |
+//!   has left                                                           v
+//!                                                      another protocol, to the end
+//! ```
+//!
+//! An exchange leaves its answer in the output buffer. The buffer is written when the loop
+//! waits for the next head: a client that sends many requests at once gets their answers
+//! together. It is written earlier if it grows past `limits.output`, while an exchange waits,
+//! and before the connection ends.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Outcome};
+use super::exchange::{self, Begun};
+use super::paced::PacedStream;
+use super::{Stage, Transport};
+use crate::config::Config;
+use crate::error::Reject;
+use crate::http1::{HeadReader, asks_for_head};
+use crate::message::{RequestHead, Upgraded};
+
+/// How long a head may take whatever its rate, from its first byte on: a person types one by
+/// hand.
+const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Exchanges in a row before other connections of the thread have their turn.
+const EXCHANGES_PER_TURN: u8 = 64;
+
+/// What the loop knows of the head that it waits for.
+#[derive(Default)]
+struct Awaited {
+    reader: HeadReader,
+    /// Exchanges since bytes were last waited for.
+    exchanges: u8,
+    /// True once a byte of the head has come.
+    has_begun: bool,
+    /// How far the server had gone towards its end when bytes were last waited for.
+    stage: Stage,
+    /// When the wait began: with the first byte of the head, if one has come.
+    since: Option<Instant>,
+    /// When the wait ends because of `stage`, if that is earlier than it would end anyway.
+    soon: Option<Instant>,
+}
+
+/// Serves one exchange after another until the connection ends.
+#[expect(clippy::manual_async_fn, reason = "an async function would keep its argument twice")]
+pub(super) fn run<T: Transport>(
+    mut connection: Connection<'_, T>,
+) -> impl Future<Output = ()> + Send + use<'_, T> {
+    async move {
+        let mut awaited = Awaited::default();
+        loop {
+            let outcome = match poll_fn(|cx| poll_exchanges(&mut connection, cx, &mut awaited)).await {
+                Begun::Done(outcome) => outcome,
+                Begun::Waits(exchange) => {
+                    let outcome = Box::pin(exchange.finish(&mut connection)).await;
+                    connection.session.end_exchange();
+                    outcome
+                }
+            };
+            match outcome {
+                Outcome::Again if connection.has_room() => {}
+                // A client that pipelines and reads nothing is not answered without bound.
+                Outcome::Again if connection.wire.flush().await.is_ok() => {}
+                Outcome::Upgrade(upgrade) => {
+                    let session = connection.session;
+                    // The 101 is out. The other protocol counts as one more exchange.
+                    session.settle();
+                    session.begin_exchange();
+                    let (stream, early) = PacedStream::of(connection.wire);
+                    (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client)).await;
+                    session.end_exchange();
+                    return session.settle();
+                }
+                // On the heap, like all that makes a connection larger for a moment.
+                last => return Box::pin(close(&mut connection, last)).await,
+            }
+        }
+    }
+}
+
+/// Serves one exchange after another until one has to wait or something else is to be done.
+fn poll_exchanges<'a, T: Transport>(
+    connection: &mut Connection<'a, T>,
+    cx: &mut Context<'_>,
+    awaited: &mut Awaited,
+) -> Poll<Begun<'a>> {
+    loop {
+        if !connection.wire.input.is_empty() {
+            if awaited.exchanges == EXCHANGES_PER_TURN {
+                awaited.exchanges = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let mut head = RequestHead::new();
+            let limits = &connection.app.config.limits;
+            match awaited.reader.read(connection.wire.input.as_slice(), limits, &mut head) {
+                Ok(Some((facts, length))) => {
+                    connection.wire.input.consume(length);
+                    awaited.begin_exchange();
+                    connection.session.begin_exchange();
+                    let begun = exchange::begin(connection, cx, head, facts.with_taken(length));
+                    let Begun::Done(outcome) = begun else { return Poll::Ready(begun) };
+                    connection.session.end_exchange();
+                    if !matches!(outcome, Outcome::Again) || !connection.has_room() {
+                        return Poll::Ready(Begun::Done(outcome));
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(reject) => return Poll::Ready(Begun::Done(refuse_head(connection, reject))),
+            }
+        }
+        if let Some(outcome) = ready!(poll_more(connection, cx, awaited)) {
+            return Poll::Ready(Begun::Done(outcome));
+        }
+    }
+}
+
+/// Answers a head that broke a rule.
+#[cold]
+fn refuse_head<T: Transport>(connection: &mut Connection<'_, T>, reject: Reject) -> Outcome {
+    let is_head = asks_for_head(connection.wire.input.as_slice());
+    connection.refuse(is_head, reject)
+}
+
+/// Writes the answers given so far, and waits for more of the next head. Ready with an outcome
+/// if nothing more comes.
+fn poll_more<T: Transport>(
+    connection: &mut Connection<'_, T>,
+    cx: &mut Context<'_>,
+    awaited: &mut Awaited,
+) -> Poll<Option<Outcome>> {
+    let wire = &mut connection.wire;
+    if ready!(wire.poll_flush(cx)).is_err() || wire.has_ended() {
+        return Poll::Ready(Some(Outcome::Close));
+    }
+    connection.session.settle();
+    wire.forget_pace();
+    match wire.poll_fill(cx) {
+        Poll::Ready(Ok(_)) => Poll::Ready(None),
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
+            Poll::Ready(Some(refuse_head(connection, Reject::NoMemory)))
+        }
+        Poll::Ready(Err(_)) => Poll::Ready(Some(Outcome::Close)),
+        Poll::Pending => {
+            awaited.exchanges = 0;
+            let patience = ready!(poll_patience(connection, cx, awaited));
+            Poll::Ready(Some(match patience {
+                Ok(()) => Outcome::Close,
+                Err(reject) => refuse_head(connection, reject),
+            }))
+        }
+    }
+}
+
+/// Ready when the wait for bytes ends: with an error if the client is told.
+///
+/// When the server stops, or the connection is to make room for others, an idle connection
+/// ends at once, and one that has half a head gets as long as a drain may take.
+fn poll_patience<T: Transport>(
+    connection: &mut Connection<'_, T>,
+    cx: &mut Context<'_>,
+    awaited: &mut Awaited,
+) -> Poll<Result<(), Reject>> {
+    let wire = &mut connection.wire;
+    let Config { timeouts, .. } = &connection.app.config;
+    // Empty lines are no request yet (RFC 9112 2.2).
+    let idle = wire.input.as_slice().iter().all(|byte| b"\r\n".contains(byte));
+    if !idle && !std::mem::replace(&mut awaited.has_begun, true) {
+        // A head begins, with all of its time; no later byte gives it more.
+        (awaited.since, awaited.stage, awaited.soon) = (None, Stage::Running, None);
+    }
+    while let Some(next) = following(awaited.stage, idle)
+        && connection.session.has_reached(next)
+    {
+        if idle && next == Stage::Draining {
+            return Poll::Ready(Ok(()));
+        }
+        (awaited.stage, awaited.soon) = (next, wire.deadline(timeouts.drain));
+    }
+    let since = *awaited.since.get_or_insert_with(|| wire.now());
+    let deadline = if idle {
+        timeouts.idle.and_then(|timeout| since.checked_add(timeout))
+    } else {
+        head_deadline(&connection.app.config, since, wire.input.len())
+    };
+    let late = wire.poll_deadline(cx, awaited.soon.into_iter().chain(deadline).min());
+    late.map(|()| if idle { Ok(()) } else { Err(Reject::HeadTimeout) })
+}
+
+/// Ends a connection.
+async fn close<T: Transport>(connection: &mut Connection<'_, T>, last: Outcome) {
+    let timeouts = &connection.app.config.timeouts;
+    let flushed = match last {
+        Outcome::Linger => connection.wire.flush_dropping().await,
+        Outcome::Close => connection.wire.flush().await,
+        _ => Ok(()),
+    };
+    if let Err(error) = flushed {
+        connection.give_up(&error);
+    }
+    connection.session.settle();
+    match last {
+        Outcome::Linger => connection.wire.linger(timeouts, Some(connection.session)).await,
+        Outcome::Close => connection.wire.end(timeouts.drain).await,
+        _ => {}
+    }
+}
+
+impl Awaited {
+    /// The head is whole: the next one is waited for from the beginning.
+    fn begin_exchange(&mut self) {
+        // The reader is as new after each head.
+        self.exchanges += 1;
+        self.has_begun = false;
+        self.stage = Stage::Running;
+        self.since = None;
+        self.soon = None;
+    }
+}
+
+impl<T: Transport> Connection<'_, T> {
+    /// Returns `true` if there is room for another answer before this one is written.
+    fn has_room(&self) -> bool {
+        self.wire.output.len() < self.app.config.limits.output
+    }
+}
+
+/// Returns the next stage that matters to a connection that waits for bytes.
+fn following(stage: Stage, idle: bool) -> Option<Stage> {
+    match stage {
+        Stage::Running if idle => Some(Stage::Leaving),
+        Stage::Running | Stage::Leaving => Some(Stage::Draining),
+        Stage::Draining | Stage::Cut => None,
+    }
+}
+
+/// Returns the deadline for a head of which so many bytes have come: the head has its time in
+/// all, and must keep up a rate.
+fn head_deadline(config: &Config, first_byte: Instant, length: usize) -> Option<Instant> {
+    let by_time = config.timeouts.head.and_then(|timeout| first_byte.checked_add(timeout));
+    let by_rate = match config.limits.head_rate {
+        0 => None,
+        rate => first_byte.checked_add(RATE_GRACE + Duration::from_secs(length as u64) / rate),
+    };
+    match (by_time, by_rate) {
+        (Some(time), Some(rate)) => Some(time.min(rate)),
+        (time, rate) => time.or(rate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_has_ten_seconds_for_a_head_and_a_dribbler_no_more() {
+        let (mut config, begun) = (Config::default(), Instant::now());
+        let seconds = |n| Some(begun + Duration::from_secs(n));
+        assert_eq!(head_deadline(&config, begun, "GET / HTTP/1.1".len()), seconds(10));
+        assert_eq!(head_deadline(&config, begun, 20_000), seconds(10));
+        config.timeouts.head = None;
+        assert_eq!(head_deadline(&config, begun, 1000), seconds(20));
+        config.limits.head_rate = 0;
+        assert_eq!(head_deadline(&config, begun, 1000), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! The site: what a server does with a request, whichever protocol brought it.
+//!
+//! A protocol reads a request head and writes the response. In between it asks the site:
+//! which hosts are served, which endpoint answers, how large a body may be, how long the
+//! handler may take, and whether the response can be sent. The site knows no transport, no
+//! buffer, no clock and no framing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use log::Level;
+
+use super::App;
+use super::label::Label;
+use crate::base::guard::log_event;
+use crate::body::Body;
+use crate::error::Reject;
+use crate::handler::{self, Context, Endpoint, Found, Reply, Timeout};
+use crate::http1::is_allowed_host;
+use crate::message::{Client, HeadParts, IntoResponse as _, Request, RequestHead, Response, Upgrade};
+
+/// A server as one client sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub app: &'a App,
+    pub client: &'a Arc<Client>,
+}
+
+impl<'a> Site<'a> {
+    /// Checks that the site serves the host that a request names.
+    #[inline]
+    pub fn check_host(self, head: &HeadParts) -> Result<(), Reject> {
+        match &self.app.config.hosts {
+            Some(names) if !is_allowed_host(head.headers.get_bytes("host").unwrap_or_default(), names) => {
+                Err(Reject::ForeignHost)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds the endpoint for a request, and notes the parameters of its path in the head.
+    #[inline]
+    pub fn find(self, head: &mut HeadParts) -> Found<'a> {
+        self.app.router.find(head)
+    }
+
+    /// The largest body that an endpoint takes, in octets.
+    #[inline]
+    pub fn body_limit(self, endpoint: &Endpoint) -> u64 {
+        endpoint.body_limit.unwrap_or(self.app.config.limits.body)
+    }
+
+    /// The deadline for an endpoint's handler, counted from its call.
+    pub fn handler_timeout(self, endpoint: &Endpoint) -> Option<Duration> {
+        match endpoint.timeout {
+            Timeout::Server => self.app.config.timeouts.handler,
+            Timeout::Own(timeout) => timeout,
+        }
+    }
+
+    /// Makes the request that a handler gets, without its body.
+    #[inline]
+    pub fn request(self, head: RequestHead) -> Request {
+        let client = Arc::clone(self.client);
+        let exchange = client.exchange();
+        Request { head, client, exchange, body: Body::empty() }
+    }
+
+    /// Calls an endpoint's handler.
+    #[inline]
+    pub fn call(self, endpoint: &Endpoint, request: Request) -> Reply {
+        handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
+    }
+
+    /// Tells the host of a refusal and returns the answer for the client.
+    pub fn refuse(self, reject: Reject) -> Response {
+        self.app.tell(reject, self.client.peer);
+        reject.into_response()
+    }
+
+    /// Puts a 500 in place of a response that cannot be sent, and tells the host why. Tells
+    /// the host of a response that refuses the request, too.
+    ///
+    /// `may_upgrade` says whether the client can follow to another protocol.
+    #[cold]
+    pub fn check(
+        self,
+        response: &mut Response,
+        may_upgrade: impl FnOnce(&Upgrade) -> bool,
+        label: &Label<'_>,
+    ) {
+        if let Some((level, fault)) = take_fault(response, may_upgrade) {
+            log_event(level, format_args!("{fault} {label}"));
+        }
+        if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
+            if matches!(reject, Reject::PoolFull | Reject::NoThread) {
+                let line = format_args!("a handler had no thread: {} {label}", reject.reason());
+                self.app.overload.log(Level::Warn, line);
+            }
+            self.app.tell(reject, self.client.peer);
+        }
+    }
+}
+
+/// Logs the fields of a response that are not sent as the handler set them.
+#[cold]
+pub(super) fn log_unsent(response: &Response, announces_trailers: bool, label: &Label<'_>) {
+    for fault in response.unsent(announces_trailers) {
+        let status = response.status.as_str();
+        log_event(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
+    }
+}
+
+/// Logs that a handler missed its deadline.
+#[cold]
+pub(super) fn log_late(label: &Label<'_>) {
+    log_event(Level::Warn, format_args!("a handler did not answer in time {label}"));
+}
+
+/// Returns `true` if nothing can be wrong with a response: [`Site::check`] would not change it.
+#[inline]
+pub(super) fn is_plain(response: &Response) -> bool {
+    response.extra.is_none() && is_final(response.status)
+}
+
+fn is_final(status: StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
+}
+
+/// Puts a 500 in place of a handler's response that cannot be sent, and says why.
+fn take_fault(response: &mut Response, may_upgrade: impl FnOnce(&Upgrade) -> bool) -> Option<(Level, String)> {
+    let failure = response.extra.as_mut().and_then(|extra| extra.failure.take());
+    if let Some(line) = failure.and_then(|mut failure| failure.take_line()) {
+        return Some(line);
+    }
+    let why = if let Some(fault) = response.fault() {
+        format!("response was not sent: {fault}")
+    } else if let Some(upgrade) = response.upgrade_to() {
+        if may_upgrade(upgrade) {
+            return None;
+        }
+        "upgrade was not sent: not asked for, or a body is unread".into()
+    } else if is_final(response.status) {
+        return None;
+    } else {
+        format!("response was not sent: {} is no final status", response.status.as_u16())
+    };
+    *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
+    Some((Level::Error, format!("a handler's {why}")))
+}
