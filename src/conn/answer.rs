@@ -1,13 +1,14 @@
 //! Answers on their way to the wire: every head that a client reads is written here.
 
 use std::cell::RefCell;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{StatusCode, Version};
 
-use super::Transport;
 use super::date::DateLine;
+use super::output::BIG;
 use super::wire::Wire;
+use super::{Transport, outgoing};
 use crate::fields::Headers;
 use crate::http1::{Payload, Plan, encode_head, encode_interim, encode_switch, plan};
 use crate::message::Response;
@@ -19,7 +20,24 @@ thread_local! {
 /// Puts the head of a final answer on the wire.
 pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, plan: &Plan) {
     let now = wire.now();
+    write_head(wire.output.buffer(), response, plan, now);
+}
+
+/// Puts a final answer on the wire whose body is at hand, and no shorter than announced.
+pub(super) fn put_whole<T: Transport>(wire: &mut Wire<T>, response: &mut Response, plan: &Plan) {
+    let now = wire.now();
     let out = wire.output.buffer();
+    write_head(out, response, plan, now);
+    match (plan.payload, response.body.as_bytes()) {
+        (Payload::Length(length), Some(bytes)) if bytes.len() < BIG && bytes.len() as u64 == length => {
+            out.extend_from_slice(bytes);
+        }
+        (payload, _) => outgoing::put(wire, &mut response.body, payload),
+    }
+}
+
+#[inline]
+fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan, now: Instant) {
     DATE.with_borrow_mut(|date| {
         encode_head(out, response.status, &response.headers, plan, date.at(now, SystemTime::now));
     });

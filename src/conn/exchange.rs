@@ -98,9 +98,13 @@ pub(super) fn begin<'a, T: Transport>(
         return begin_with_body(connection, cx, terms, endpoint, request);
     }
     let mut reply = site.call(endpoint, request);
-    match &mut reply.poll(cx) {
-        Poll::Ready(response) => answer_or_wait(connection, terms, None, response),
-        Poll::Pending => wait(connection, terms, None, State::AwaitingReply(endpoint, reply)),
+    let mut polled = reply.poll(cx);
+    let Poll::Ready(response) = &mut polled else {
+        return wait(connection, terms, None, State::AwaitingReply(endpoint, reply));
+    };
+    match answer_at_once(connection, &terms, None, None, response) {
+        Some(outcome) => Begun::Done(outcome),
+        None => wait_to_answer(connection, terms, None, response),
     }
 }
 
@@ -134,9 +138,13 @@ fn begin_with_body<'a, T: Transport>(
         }
     }
     let mut reply = site.call(endpoint, request);
-    match &mut reply.poll(cx) {
-        Poll::Ready(response) => answer_or_wait(connection, terms, Some(incoming), response),
-        Poll::Pending => wait(connection, terms, Some(incoming), State::AwaitingReply(endpoint, reply)),
+    let mut polled = reply.poll(cx);
+    let Poll::Ready(response) = &mut polled else {
+        return wait(connection, terms, Some(incoming), State::AwaitingReply(endpoint, reply));
+    };
+    match answer_at_once(connection, &terms, None, Some(&incoming), response) {
+        Some(outcome) => Begun::Done(outcome),
+        None => wait_to_answer(connection, terms, Some(incoming), response),
     }
 }
 
@@ -152,24 +160,12 @@ fn answer_unrouted<'a, T: Transport>(
         Incoming::new(terms.facts, u64::MAX, connection.app.bodies.share())
     });
     match incoming.transpose() {
-        Ok(incoming) => answer_or_wait(connection, terms, incoming, &mut response),
+        Ok(incoming) => match answer_at_once(connection, &terms, None, incoming.as_ref(), &mut response) {
+            Some(outcome) => Begun::Done(outcome),
+            None => wait_to_answer(connection, terms, incoming, &mut response),
+        },
         Err(reject) => Begun::Done(connection.refuse(terms.is_head, reject)),
     }
-}
-
-/// Answers at once if that is possible. The response is moved only if not.
-#[inline]
-fn answer_or_wait<'a, T: Transport>(
-    connection: &mut Connection<'a, T>,
-    terms: Terms<'a>,
-    incoming: Option<Incoming<'a>>,
-    response: &mut Response,
-) -> Begun<'a> {
-    if let Some(outcome) = answer_at_once(connection, &terms, None, incoming.as_ref(), response) {
-        return Begun::Done(outcome);
-    }
-    let response = std::mem::replace(response, Response::new(StatusCode::OK));
-    wait(connection, terms, incoming, State::Answering(response))
 }
 
 /// Puts an exchange on the heap that has to wait.
@@ -183,6 +179,19 @@ fn wait<'a, T: Transport>(
     let label = terms.label(connection);
     let incoming = incoming.unwrap_or_else(|| Incoming::none(connection.app.bodies.share()));
     Begun::Waits(Box::new(Exchange { asked: Asked { terms, label, incoming }, state }))
+}
+
+/// Puts an exchange on the heap whose response is there and cannot be written at once. The
+/// response is taken from where it lies: most are never moved.
+#[cold]
+fn wait_to_answer<'a, T: Transport>(
+    connection: &Connection<'a, T>,
+    terms: Terms<'a>,
+    incoming: Option<Incoming<'a>>,
+    response: &mut Response,
+) -> Begun<'a> {
+    let response = std::mem::replace(response, Response::new(StatusCode::OK));
+    wait(connection, terms, incoming, State::Answering(response))
 }
 
 /// Answers a request that has been read, if the response's body is at hand and whole.
@@ -218,8 +227,7 @@ fn answer_at_once<'a, T: Transport>(
     if plan.filter {
         terms.log_unsent(connection, label, response, &plan);
     }
-    answer::put_head(&mut connection.wire, response, &plan);
-    outgoing::put(&mut connection.wire, &mut response.body, plan.payload);
+    answer::put_whole(&mut connection.wire, response, &plan);
     Some(if plan.close { last(connection, incoming) } else { Outcome::Again })
 }
 

@@ -198,7 +198,11 @@ fn poll_patience<T: Transport>(
     } else {
         head_deadline(&connection.app.config, since, wire.input.len())
     };
-    let late = wire.poll_deadline(cx, awaited.soon.into_iter().chain(deadline).min());
+    let deadline = match awaited.soon {
+        Some(soon) => Some(deadline.map_or(soon, |deadline| deadline.min(soon))),
+        None => deadline,
+    };
+    let late = wire.poll_deadline(cx, deadline);
     late.map(|()| if idle { Ok(()) } else { Err(Reject::HeadTimeout) })
 }
 

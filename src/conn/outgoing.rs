@@ -190,13 +190,8 @@ impl Quiet {
 
 /// Puts a body that is at hand, and no shorter than was announced, behind its head.
 pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) {
-    match payload {
-        Payload::Length(length) if body.len() == Some(length) => wire.output.put(body),
-        _ => {
-            if let (Some(mut framer), Some(bytes)) = (Framer::new(payload), body.take_whole()) {
-                framer.put(wire, bytes);
-            }
-        }
+    if let (Some(mut framer), Some(bytes)) = (Framer::new(payload), body.take_whole()) {
+        framer.put(wire, bytes);
     }
 }
 

@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 use crate::base::spare::{LARGEST_SPARE, Spares};
-use crate::body::Body;
 
 thread_local! {
     static SPARES: Spares<Vec<u8>> = const { Spares::new() };
@@ -13,7 +12,7 @@ thread_local! {
 
 /// Bodies from here on are written from where they lie; smaller ones are copied
 /// behind their head, which costs less than another slice.
-const BIG: usize = 16 * 1024;
+pub(super) const BIG: usize = 16 * 1024;
 
 /// What waits to be written: a buffer, then maybe one big body and a buffer for
 /// what comes behind that.
@@ -42,13 +41,16 @@ impl Output {
     }
 
     /// The buffer to append to.
+    #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         let buffer = match &mut self.rest {
             None => &mut self.front,
             Some(rest) => &mut rest.back,
         };
-        if buffer.capacity() == 0 {
-            *buffer = SPARES.with(Spares::take).unwrap_or_default();
+        if buffer.capacity() == 0
+            && let Some(spare) = SPARES.with(Spares::take)
+        {
+            *buffer = spare;
         }
         buffer
     }
@@ -62,12 +64,10 @@ impl Output {
         }
     }
 
-    /// Appends a body that is at hand.
-    pub fn put(&mut self, body: &mut Body) {
-        match body.as_bytes() {
-            Some(bytes) if bytes.len() < BIG => self.buffer().extend_from_slice(bytes),
-            _ => self.push(body.take_whole().unwrap_or_default()),
-        }
+    /// Returns what is to be written next if it is one stretch: at most so many bytes of it.
+    pub fn only(&self, most: usize) -> Option<&[u8]> {
+        let front = &self.front[self.written..];
+        self.rest.is_none().then(|| &front[..front.len().min(most)])
     }
 
     /// What is to be written next, at most so many bytes.

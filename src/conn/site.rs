@@ -129,7 +129,10 @@ fn is_final(status: StatusCode) -> bool {
 }
 
 /// Puts a 500 in place of a handler's response that cannot be sent, and says why.
-fn take_fault(response: &mut Response, may_upgrade: impl FnOnce(&Upgrade) -> bool) -> Option<(Level, String)> {
+fn take_fault(
+    response: &mut Response,
+    may_upgrade: impl FnOnce(&Upgrade) -> bool,
+) -> Option<(Level, String)> {
     let failure = response.extra.as_mut().and_then(|extra| extra.failure.take());
     if let Some(line) = failure.and_then(|mut failure| failure.take_line()) {
         return Some(line);

@@ -190,7 +190,12 @@ impl<T: Transport> Wire<T> {
     /// Writes some of what waits, and says how much.
     fn poll_write_output(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         let transport = Pin::new(&mut self.transport);
-        let length = ready!(transport.poll_write_vectored(cx, &self.output.slices(most)))?;
+        // One write of one buffer costs a third less than one of three slices (bench: replay).
+        let polled = match self.output.only(most) {
+            Some(bytes) => transport.poll_write(cx, bytes),
+            None => transport.poll_write_vectored(cx, &self.output.slices(most)),
+        };
+        let length = ready!(polled)?;
         if length == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
