@@ -20,13 +20,13 @@ pub(crate) struct App {
     /// The memory for request bodies.
     pub bodies: Budget,
     pub on_refusal: OnRefusal,
-    /// That handlers wait for threads, and too many.
+    /// Logs that too many handlers wait for threads.
     pub overload: RateLimitedLog,
 }
 
 impl App {
     pub fn new(router: Table, config: Config, pool: Pool, on_refusal: OnRefusal) -> Self {
-        // One body must fit, if nothing else.
+        // At least one body of the largest size must fit.
         let largest = router.largest_body(config.limits.body);
         let bodies = Budget::new(config.limits.bodies.max(largest));
         let pool = Arc::new(pool);

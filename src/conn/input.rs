@@ -1,4 +1,4 @@
-//! The bytes that have come and have not been used.
+//! The input buffer: bytes that have come and have not been used.
 
 use bytes::Bytes;
 
@@ -6,24 +6,24 @@ use crate::base::memory::has_headroom_for;
 use crate::base::spare::{LARGEST_SPARE, Spares};
 
 thread_local! {
-    /// They keep their length, which was paid for with zeros.
+    /// Spare buffers keep their length, so that they are filled with zeros only once.
     static SPARES: Spares<Vec<u8>> = const { Spares::new() };
 }
 
-/// A buffer that is filled behind and used up in front.
+/// A buffer that is filled at its end and used up at its front.
 pub(super) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// The last read filled all the room there was: more is likely waiting.
+    /// True if the last read filled all the room: more bytes are likely waiting.
     filled_up: bool,
 }
 
-/// What a connection starts with: most heads fit.
+/// The size of a new buffer, in bytes: most heads fit.
 const FIRST: usize = 4 * 1024;
-/// What it grows to for the sake of fewer reads.
+/// The size up to which a buffer grows to save reads, in bytes.
 const LARGE: usize = 64 * 1024;
-/// From here on bytes are handed over with their buffer rather than copied.
+/// The least size of a body that is handed over with its buffer instead of copied, in bytes.
 const WORTH_IT: usize = 8 * 1024;
 
 impl Input {
@@ -48,14 +48,14 @@ impl Input {
         self.start += length;
     }
 
-    /// The last so many bytes that were taken off, and whatever lies behind them in the
-    /// buffer; nothing once more were read.
+    /// Returns the last `length` bytes that were taken off and all bytes after them. Returns
+    /// nothing if the buffer has been filled since.
     pub fn behind(&self, length: usize) -> &[u8] {
         self.start.checked_sub(length).map_or(&[], |from| &self.bytes[from..])
     }
 
-    /// Room to read into: never empty; the buffer doubles as it must. `None` if there is
-    /// no memory for that.
+    /// Returns room to read into, never empty. The buffer doubles if it is full. `None` if
+    /// there is no memory for that.
     pub fn room(&mut self) -> Option<&mut [u8]> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -65,13 +65,13 @@ impl Input {
             self.start = 0;
         }
         if self.bytes.is_empty() {
-            // The last one was filled up and handed over: what follows is much too.
+            // The last buffer was filled up and handed over: likely the next will be, too.
             let wanted = if self.filled_up { LARGE } else { FIRST };
             let spare =
                 SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
             self.bytes = spare.unwrap_or_default();
             if self.bytes.len() < wanted {
-                // Where memory is short, little room does.
+                // When memory is short, a small buffer will do.
                 self.grow(wanted).or_else(|| self.grow(FIRST.max(self.bytes.len())))?;
             }
         }
@@ -80,7 +80,7 @@ impl Input {
         if full {
             self.grow(self.bytes.len() * 2)?;
         } else if eager {
-            // There is room as it is.
+            // If there is no memory, the room at the end will do.
             let _ = self.grow(self.bytes.len() * 2);
         }
         Some(&mut self.bytes[self.end..])
@@ -96,14 +96,14 @@ impl Input {
         Some(())
     }
 
-    /// Says that `length` bytes have been read into the room.
+    /// Notes that `length` bytes have been read into the room.
     pub fn filled(&mut self, length: usize) {
         self.end += length;
         self.filled_up = self.end == self.bytes.len();
     }
 
-    /// Takes all there is, if that is much and most of the buffer: it goes with it,
-    /// which costs less than a copy, and comes back when nobody needs it any more.
+    /// Takes all bytes together with their buffer, if they are many and fill most of it. That
+    /// costs less than a copy. The buffer comes back when the last of its bytes is dropped.
     pub fn take_all(&mut self) -> Option<Bytes> {
         if self.len() < WORTH_IT.max(self.bytes.len() / 2) {
             return None;
@@ -114,12 +114,12 @@ impl Input {
         Some(all)
     }
 
-    /// Puts back the end of what was taken, if nothing has come since. `None` if there is
-    /// no memory for it.
+    /// Puts back the end of what was taken. Nothing may have come since. `None` if there is no
+    /// memory for it.
     pub fn put_back(&mut self, rest: &[u8]) -> Option<()> {
         debug_assert!(self.is_empty(), "it would go in front of what has come since");
         if !rest.is_empty() {
-            // A spare buffer, most often.
+            // Most often this is a spare buffer.
             self.room()?;
             if self.bytes.len() < rest.len() {
                 self.grow(rest.len())?;
@@ -130,7 +130,7 @@ impl Input {
         Some(())
     }
 
-    /// Gives the buffer up if there is nothing in it.
+    /// Gives the buffer up if it is empty.
     pub fn release(&mut self) {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
@@ -139,7 +139,7 @@ impl Input {
     }
 }
 
-/// A buffer whose bytes somebody reads.
+/// A buffer that is lent to the readers of its bytes.
 struct Lent(Vec<u8>);
 
 impl AsRef<[u8]> for Lent {

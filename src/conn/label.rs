@@ -1,4 +1,4 @@
-//! Which request a line of the log is about.
+//! The label of a request in the log.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! The last linger: closing so that the client can read its last answer.
+//! The lingering close: closing so that the client can read its last answer.
 //!
 //! A close with bytes unread makes the kernel send a reset, which may overtake the
-//! answer (RFC 9112 9.6). So the server ends its sending side, then reads and drops
-//! what the client still sends. What bounds that is time, never an amount: a client
+//! answer (RFC 9112 9.6). So the server closes its sending side, then reads and drops
+//! what the client still sends. Time bounds the linger, not an amount: a client
 //! that uploads 20 MiB to a path that is not there reads its 404 when it is done.
 
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use crate::config::Timeouts;
 const READS_PER_TURN: usize = 16;
 
 impl<T: Transport> Wire<T> {
-    /// Writes what waits, and drops what comes meanwhile: a client may send all of its
+    /// Writes the output buffer, and drops what comes meanwhile: a client may send all of its
     /// request before it reads.
     pub async fn flush_dropping(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
@@ -31,9 +31,9 @@ impl<T: Transport> Wire<T> {
         .await
     }
 
-    /// Closes in a way that lets the client read the last answer: writes what waits,
-    /// ends the sending side, then reads and drops what the client still sends until
-    /// it closes, or its time is over. A server that stops or needs room shortens it.
+    /// Closes so that the client can read the last answer: writes the output buffer, closes the
+    /// sending side, then reads and drops what the client still sends until the client closes
+    /// or its time is over. A server that stops or needs room shortens that time.
     pub async fn linger(&mut self, timeouts: &Timeouts, session: Option<&Session>) {
         if self.flush_dropping().await.is_err() || !self.close(timeouts.drain).await {
             return;
@@ -46,14 +46,14 @@ impl<T: Transport> Wire<T> {
 /// The deadlines of a linger.
 struct Linger {
     whole: Option<Instant>,
-    /// Without a byte from the client.
+    /// Since when no byte has come.
     quiet: Option<Instant>,
-    /// Once the server stops or needs room.
+    /// The deadline once the server stops or needs room.
     ending: Option<Instant>,
 }
 
 impl Linger {
-    /// Ready when it is over.
+    /// Ready when the linger is over.
     fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl Linger {
                 Poll::Ready(Ok(length)) if length > 0 => self.quiet = None,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
-                    // Nobody waits for long behind a client that has nothing to say.
+                    // Others wait for this connection: a silent client gets less time.
                     let waited_for = timeouts.drain.filter(|_| wire.is_waited_for());
                     let patience = waited_for.or(timeouts.linger_idle);
                     let quiet = *self.quiet.get_or_insert_with(|| wire.now());

@@ -1,4 +1,4 @@
-//! The response body on its way out.
+//! A response body on its way out.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,23 +18,23 @@ use crate::fields::Headers;
 use crate::http1::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
 use crate::message::Client;
 
-/// Chunks that a body may give before other connections of the thread have their turn,
-/// though it has more and the client takes them, unless their bytes fill a turn before.
+/// Chunks taken from a body in a row before other connections of the thread have their turn.
+/// [`wire::BYTES_PER_TURN`] bounds their bytes.
 const CHUNKS_PER_TURN: usize = 64;
 
-/// How long after the first probe of a client that may have left the second one follows.
-/// Each further pause is twice as long.
+/// The pause between the first and the second probe of a client that may have left. Each
+/// further pause is twice as long.
 const PROBE: Duration = Duration::from_millis(250);
-/// Probes at most. With the size of a chunk behind them they are 16 digits, which is what
-/// some clients take.
+/// The most probes. With the size of a chunk after them they are 16 digits, and some clients
+/// take no more.
 const PROBES: u32 = 8;
-/// How long a client that has closed its sending side may be without news where there is
-/// no way to probe it: a body that is not chunked.
+/// How long a client that has closed its sending side gets nothing before it is given up, if
+/// the body is not chunked: such a client cannot be probed.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Puts the body behind its head, and as much of it on the wire as it must to
-/// stay below the limit on waiting output. An error means that the answer could
-/// not be given whole, and the connection must not be used any more.
+/// Puts the body in the output buffer, and writes as much of it as keeps the buffer below
+/// `limits.output`. An error means that the answer is not whole: the connection must not be
+/// used any more.
 pub(super) async fn send<T: Transport>(
     wire: &mut Wire<T>,
     mut body: Body,
@@ -59,7 +59,7 @@ pub(super) async fn send<T: Transport>(
             sent
         });
         match sent.await {
-            // Of this transport, or this file, the rest is read and written.
+            // The transport cannot send the rest of this file: it is read and written below.
             Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
             _ => framer.left = file.len(),
         }
@@ -99,8 +99,8 @@ pub(super) async fn send<T: Transport>(
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => {
-                    // While the body waits: what there is of it goes out, what
-                    // it may be waiting for comes in, and the client is watched.
+                    // While the body is pending, its bytes so far go out, the request's body
+                    // comes in, and the client is watched.
                     if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
                         return Poll::Ready(Err(error));
                     }
@@ -123,8 +123,8 @@ pub(super) async fn send<T: Transport>(
     framer.end(wire, payload, body)
 }
 
-/// Writes what waits. A client that takes none of it may have to send the rest of its
-/// request first.
+/// Writes the output buffer. A client that takes nothing may have to send the rest of its
+/// request first, so the request's body is read meanwhile.
 fn poll_flush<T: Transport>(
     cx: &mut Context<'_>,
     wire: &mut Wire<T>,
@@ -138,7 +138,7 @@ fn poll_flush<T: Transport>(
     flushed
 }
 
-/// Writes all that waits, as above.
+/// Writes the whole output buffer, and reads the request's body meanwhile.
 pub(super) async fn flush<T: Transport>(
     wire: &mut Wire<T>,
     incoming: &mut Incoming<'_>,
@@ -147,15 +147,15 @@ pub(super) async fn flush<T: Transport>(
     poll_fn(|cx| poll_flush(cx, wire, incoming, config)).await
 }
 
-/// A body without news whose client has closed its sending side. Either it reads on, or
-/// it has left: only what is written tells. A peer that has closed both ways answers
-/// with a reset, and then the next write fails.
+/// A pending body whose client has closed its sending side. The client either reads on or has
+/// left, and only a write tells which: a peer that has closed both ways answers with a reset,
+/// and the next write fails.
 struct Quiet {
     /// When the client is given up.
     deadline: Option<Instant>,
-    /// When it is probed next, and how long after that.
+    /// When the client is probed next, and the pause after that.
     probe: Option<(Instant, Duration)>,
-    /// How often it may be.
+    /// Probes that are left.
     probes: u32,
 }
 
@@ -167,7 +167,7 @@ impl Quiet {
         Self { deadline: wire.deadline(grace), probe, probes: PROBES }
     }
 
-    /// Ready, with why, when the client is gone.
+    /// Ready, with the cause, when the client is gone.
     fn poll<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>) -> Poll<io::Error> {
         loop {
             let probe = self.probe.filter(|(at, _)| self.deadline.is_none_or(|deadline| *at < deadline));
@@ -175,8 +175,8 @@ impl Quiet {
                 return wire.poll_deadline(cx, self.deadline).map(|()| io::ErrorKind::TimedOut.into());
             };
             ready!(wire.poll_deadline(cx, Some(at)));
-            // The size of the next chunk begins with as many zeros as one likes, and
-            // that of the last is nothing else (RFC 9112 7.1).
+            // The size of a chunk may begin with any number of zeros, and the size of the last
+            // chunk is only zeros (RFC 9112 7.1).
             wire.output.buffer().push(b'0');
             self.probes -= 1;
             let next = at.checked_add(pause).filter(|_| self.probes > 0);
@@ -188,20 +188,20 @@ impl Quiet {
     }
 }
 
-/// Puts a body that is at hand, and no shorter than was announced, behind its head.
+/// Puts a body in the output buffer that is at hand and no shorter than announced.
 pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) {
     if let (Some(mut framer), Some(bytes)) = (Framer::new(payload), body.take_whole()) {
         framer.put(wire, bytes);
     }
 }
 
-/// Polls a body that the host made, which may panic.
+/// Polls a body. The host made it, so it may panic.
 fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
     guarded("the stream of a response body", || body.poll_chunk(cx))
         .unwrap_or_else(|| Poll::Ready(Some(Err(io::Error::other("the stream panicked")))))
 }
 
-/// Writes stretches of a body in the framing decided on.
+/// Writes a body in the framing that the plan chose.
 struct Framer {
     /// Octets that may still be written.
     left: u64,
@@ -209,7 +209,7 @@ struct Framer {
 }
 
 impl Framer {
-    /// `None` if no body goes out.
+    /// Returns `None` if no body goes out.
     fn new(payload: Payload) -> Option<Self> {
         match payload {
             Payload::None { .. } => None,
@@ -267,7 +267,7 @@ impl Framer {
     }
 }
 
-/// Tells of the trailer fields that are not sent.
+/// Logs the trailer fields that are not sent.
 fn tell_unsent(trailers: &Headers, is_unsent: impl Fn(&str) -> bool, why: &str) {
     for (name, _) in trailers.iter().filter(|(name, _)| is_unsent(name)) {
         log_event(Level::Warn, format_args!("trailer {name:?} is not sent: {why}"));

@@ -10,17 +10,16 @@ thread_local! {
     static SPARES: Spares<Vec<u8>> = const { Spares::new() };
 }
 
-/// Bodies from here on are written from where they lie; smaller ones are copied
-/// behind their head, which costs less than another slice.
+/// The least size of a body that is written without a copy, in bytes. Smaller bodies are copied
+/// after their head, which costs less than another slice.
 pub(super) const BIG: usize = 16 * 1024;
 
-/// What waits to be written: a buffer, then maybe one big body and a buffer for
-/// what comes behind that.
+/// The output buffer: one buffer, then perhaps a big body and a buffer for what follows it.
 #[derive(Default)]
 pub(super) struct Output {
     front: Vec<u8>,
     written: usize,
-    /// Put aside, as few answers need it.
+    /// On the heap, because few answers have a big body.
     rest: Option<Box<Rest>>,
 }
 
@@ -40,7 +39,7 @@ impl Output {
         self.written == self.front.len() && self.rest.is_none()
     }
 
-    /// The buffer to append to.
+    /// Returns the buffer to append to.
     #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         let buffer = match &mut self.rest {
@@ -64,13 +63,13 @@ impl Output {
         }
     }
 
-    /// Returns what is to be written next if it is one stretch: at most so many bytes of it.
+    /// Returns the next bytes to write, at most `most`, if all bytes lie in one buffer.
     pub fn only(&self, most: usize) -> Option<&[u8]> {
         let front = &self.front[self.written..];
         self.rest.is_none().then(|| &front[..front.len().min(most)])
     }
 
-    /// What is to be written next, at most so many bytes.
+    /// Returns the next bytes to write, at most `most`.
     pub fn slices(&self, mut most: usize) -> [IoSlice<'_>; 3] {
         let front = &self.front[self.written..];
         let (big, back) =
@@ -82,7 +81,7 @@ impl Output {
         })
     }
 
-    /// Says that `length` bytes have been written.
+    /// Notes that `length` bytes have been written.
     pub fn advance(&mut self, mut length: usize) {
         let front = length.min(self.front.len() - self.written);
         self.written += front;
@@ -100,7 +99,7 @@ impl Output {
         }
     }
 
-    /// Gives the buffer up; all that was in it has been written.
+    /// Gives the buffer up, whose bytes have all been written.
     pub fn release(&mut self) {
         give(std::mem::take(&mut self.front));
         self.written = 0;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The least pace: each `timeout` of waiting must move `rate` bytes for every one of
-/// its seconds. Every connection has one: in milliseconds it is 16 bytes smaller.
+/// The least pace: a peer must move `rate` bytes for each second of a `timeout`. Kept in
+/// milliseconds, because that makes every connection 16 bytes smaller.
 #[derive(Clone, Copy)]
 pub(super) struct Least {
     /// Milliseconds, or `FOREVER`.
@@ -12,11 +12,11 @@ pub(super) struct Least {
     rate: u32,
 }
 
-/// The peer may take any time.
+/// No timeout: the peer may take any time.
 const FOREVER: u32 = u32::MAX;
 
 impl Least {
-    /// `None` lets the peer take any time, and so does what is longer than 49 days.
+    /// Without a timeout, or with one of more than 49 days, the peer may take any time.
     pub fn new(timeout: Option<Duration>, rate: u32) -> Self {
         let timeout = timeout.map_or(FOREVER, |timeout| {
             u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(FOREVER)
@@ -28,18 +28,18 @@ impl Least {
         (self.timeout != FOREVER).then(|| Duration::from_millis(self.timeout.into()))
     }
 
-    /// Returns the same pace with so much more time.
+    /// Returns the same pace with a longer timeout.
     pub fn with(self, more: Duration) -> Self {
         let more = u32::try_from(more.as_millis()).unwrap_or(FOREVER);
         Self { timeout: self.timeout.saturating_add(more), ..self }
     }
 
-    /// Bytes that buy the peer another `timeout` of waiting.
+    /// Returns the bytes that earn the peer another `timeout`.
     fn quota(self) -> u64 {
         u64::from(self.timeout) * u64::from(self.rate) / 1000
     }
 
-    /// The time that so many bytes may take.
+    /// Returns the time that so many bytes may take.
     pub fn time_for(self, bytes: usize) -> Duration {
         match self.rate {
             0 => Duration::ZERO,
@@ -50,9 +50,8 @@ impl Least {
 
 /// How long the server has waited for a peer, and what the peer moved meanwhile.
 ///
-/// One byte now and then does not start the time again, and the time in which the
-/// server waits for something else does not count: the peer has `timeout` for each
-/// quota of bytes.
+/// The peer has one `timeout` for each quota of bytes: a byte now and then does not start the
+/// time again. The time in which the server waits for something else does not count.
 #[derive(Default)]
 pub(super) struct Pace {
     waited: Duration,
@@ -62,25 +61,25 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The server waits from now on, if it did not before; when it gives up.
+    /// Notes that the server waits, and returns when it gives up.
     pub fn wait(&mut self, now: Instant, least: Least) -> Option<Instant> {
         let since = *self.since.get_or_insert(now);
         since.checked_add(least.timeout()?.saturating_sub(self.waited))
     }
 
-    /// The server waits for something else.
+    /// Notes that the server waits for something else.
     pub fn pause(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
             self.waited += now.saturating_duration_since(since);
         }
     }
 
-    /// So much of the time waited does not count.
+    /// Takes `time` off the time waited.
     pub fn allow(&mut self, time: Duration) {
         self.waited = self.waited.saturating_sub(time);
     }
 
-    /// The peer has moved some bytes.
+    /// Notes that the peer has moved some bytes.
     pub fn advance(&mut self, now: Instant, bytes: usize, least: Least) {
         if bytes > 0 {
             self.pause(now);

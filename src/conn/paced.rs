@@ -10,9 +10,9 @@ use super::Transport;
 use super::wire::Wire;
 use super::write_pace::WritePace;
 
-/// A transport whose peer must take what is written at the least pace: a peer that
-/// neither reads nor leaves would hold the connection for ever. What it sends is its own
-/// affair, and may be quiet for as long as it likes.
+/// A transport whose peer must take what is written at the least pace. Without that, a peer
+/// that neither reads nor leaves would hold the connection for ever. The peer may be silent for
+/// as long as it likes.
 pub(super) struct PacedStream<T> {
     transport: T,
     pace: WritePace,
@@ -21,13 +21,13 @@ pub(super) struct PacedStream<T> {
 }
 
 impl<T: Transport> PacedStream<T> {
-    /// The stream of a connection, and what was read of it and not used.
+    /// Returns the stream of a connection, and the bytes that were read and not used.
     pub fn of(wire: Wire<T>) -> (Self, Vec<u8>) {
         let (transport, pace, early) = wire.into_parts();
         (Self { transport, pace, unflushed: 0 }, early)
     }
 
-    /// What came of a write.
+    /// Notes the result of a write.
     fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(length)) = polled {
             self.unflushed = self.unflushed.saturating_add(length);
@@ -36,7 +36,7 @@ impl<T: Transport> PacedStream<T> {
         self.hold(cx, polled)
     }
 
-    /// `TimedOut` once the peer has not taken enough for too long.
+    /// Fails with `TimedOut` once the peer has taken too little for too long.
     fn hold<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if polled.is_ready() {
             self.pace.pause(&self.transport);

@@ -1,5 +1,5 @@
-//! A connection from its start to its end: served until it closes or is cut, or
-//! told that there is no room.
+//! A connection from its start to its end: served until it closes or is cut, or refused
+//! because there is no room.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,8 +16,8 @@ use crate::message::IntoResponse as _;
 
 /// Serves a connection until it ends, or the server cuts it.
 ///
-/// What the host brought may panic where no handler is being called: a future
-/// that is dropped, a callback. That costs the connection, never the thread.
+/// Code of the host may panic outside a handler: in the drop of a future, in a callback. That
+/// costs the connection, never the thread.
 pub(crate) fn serve<'a, T: Transport>(
     transport: T,
     app: &'a App,
@@ -26,8 +26,8 @@ pub(crate) fn serve<'a, T: Transport>(
     if let Some(facts) = transport.facts() {
         session.client.set_facts(facts);
     }
-    // On the heap, and before anything is awaited: futures keep their arguments
-    // for as long as they live.
+    // On the heap before anything is awaited: a future keeps its arguments for as long as it
+    // lives.
     let connection = Connection { wire: Wire::new(transport, &app.config), app, session };
     drive(Box::pin(http1::run(connection)), session)
 }
@@ -48,12 +48,12 @@ async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
     run_host(|| session.client.mark_lost());
 }
 
-/// Runs what may run the host's code; `None` if it panicked.
+/// Runs code that may call the host's. Returns `None` if it panicked.
 fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
     guarded("what the host gave a connection", || driving(run))
 }
 
-/// Tells a client that there is no room for it, and closes.
+/// Answers a client that there is no room for, and closes.
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, config: &Config) {
     let mut wire = Wire::new(transport, config);
     answer::put_refusal(&mut wire, false, reject.into_response());

@@ -1,5 +1,5 @@
-//! A connection's line to its server: how far stopping has gone, and what
-//! became of the exchanges that were under way.
+//! What a connection and its server tell each other: how far a stop has gone, and what became
+//! of the exchanges.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +9,20 @@ use crate::base::stopping::StopSignal;
 use crate::base::values::Values;
 use crate::message::{Client, Peer};
 
-/// How far a connection has gone towards its end, as far as its server decides.
+/// How far the server has brought a connection towards its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     #[default]
     Running = 0,
-    /// The connection ends after the exchange it is at, to make room for others.
+    /// The connection ends after its current exchange, to make room for others.
     Leaving = 1,
     /// Exchanges under way are finished, idle connections close.
     Draining = 2,
-    /// Whatever is under way is dropped.
+    /// Exchanges under way are dropped.
     Cut = 3,
 }
 
-/// What a connection and its server tell each other.
+/// A connection, as its server sees it.
 pub(crate) struct Session {
     pub client: Arc<Client>,
     stage: AtomicU8,
@@ -47,7 +47,7 @@ impl Session {
         }
     }
 
-    /// The connection goes on to that stage.
+    /// Brings the connection to a stage, if it has not come further, and wakes its task.
     pub fn advance(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
         let waker = self.waker().clone();
@@ -59,7 +59,7 @@ impl Session {
         asked || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
-    /// What keeps the connection's task told of each new stage.
+    /// Returns the guard that lets each new stage wake the connection's task.
     pub fn stage_waker(&self) -> StageWaker<'_> {
         StageWaker { session: self, waker: None }
     }
@@ -68,18 +68,20 @@ impl Session {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As the next two, for the connection's task alone: it is the only one that
-    /// counts, so none of them needs more than a load and a store.
+    /// Counts an exchange that begins.
+    ///
+    /// Only the connection's task calls this and the next two, so a load and a store are enough.
     pub fn begin_exchange(&self) {
         self.open.store(self.open.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// The exchange has its answer, though some of it may wait to be written.
+    /// Notes that the exchange has its answer, though bytes of it may wait to be written.
     pub fn end_exchange(&self) {
         self.client.end_exchange();
     }
 
-    /// All answers are written, or nobody is left to write them to.
+    /// Settles all exchanges: their answers are written, or the client is gone. This is the one
+    /// place where an exchange counts as finished.
     pub fn settle(&self) {
         let settled = self.open.load(Ordering::Relaxed);
         if settled == 0 {
@@ -91,7 +93,7 @@ impl Session {
         }
     }
 
-    /// How many exchanges are not settled.
+    /// Returns the number of exchanges that are not settled.
     pub fn open(&self) -> u32 {
         self.open.load(Ordering::Acquire)
     }
@@ -101,17 +103,16 @@ impl Session {
     }
 }
 
-/// The task that drives a connection, while it does: it is woken at each stage,
-/// and looks how far things are each time it is polled.
+/// Lets each new stage wake the task that drives a connection, until dropped.
 pub(crate) struct StageWaker<'a> {
     session: &'a Session,
-    /// As the session has it: most often nothing has changed.
+    /// A copy of the session's waker, to see without a lock that it has not changed.
     waker: Option<Waker>,
 }
 
 impl StageWaker<'_> {
-    /// The task is being polled with that waker. To be called before the stage is
-    /// looked at, so that none is missed.
+    /// Keeps the waker that the task is polled with. Must be called before the stage is read,
+    /// so that no stage is missed.
     pub fn hold(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|held| held.will_wake(waker)) {
             self.waker = Some(waker.clone());

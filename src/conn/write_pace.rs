@@ -5,15 +5,15 @@ use std::time::Instant;
 use super::Transport;
 use super::pace::{Least, Pace};
 
-/// Bytes that a transport which cannot tell is taken to hold back at most.
+/// The most bytes that a transport is taken to hold back, if it cannot tell.
 const HELD: usize = 64 * 1024;
 
-/// How a client keeps the least pace. What counts is what went out to it: not what a
-/// transport holds back, as TLS does.
+/// How a client keeps the least pace. Bytes count once they leave the transport: TLS, for one,
+/// holds some back.
 pub(super) struct WritePace {
     least: Least,
-    /// Once the client has made the server wait. On the heap, as few do: an idle
-    /// connection is 40 bytes smaller.
+    /// `None` until the client makes the server wait. On the heap, because few clients do: an
+    /// idle connection is 40 bytes smaller.
     stall: Option<Box<Stall>>,
 }
 
@@ -29,7 +29,7 @@ impl WritePace {
         Self { least, stall: None }
     }
 
-    /// The transport has taken so many bytes more.
+    /// Notes that the transport has taken so many bytes.
     #[inline]
     pub fn note(&mut self, transport: &impl Transport, written: usize) {
         if let Some(stall) = &mut self.stall {
@@ -37,21 +37,21 @@ impl WritePace {
         }
     }
 
-    /// The server waits for the client: when it gives up. `unflushed` bytes were written
-    /// since the transport was last flushed.
+    /// Notes that the server waits for the client, and returns when it gives up. `unflushed`
+    /// bytes were written since the transport was last flushed.
     pub fn wait(&mut self, transport: &impl Transport, unflushed: usize) -> Option<Instant> {
         let held = transport.held();
         let begun = || Box::new(Stall { held: held.unwrap_or(0), ..Stall::default() });
         let stall = self.stall.get_or_insert_with(begun);
-        // Of what the transport held back, some may have gone out.
+        // Some of the bytes that the transport held back may have gone out.
         stall.note(transport, 0, self.least);
         let hidden = if held.is_none() { unflushed.min(HELD) } else { 0 };
-        // Once for each quota, not for each wait: else each byte would start it again.
+        // The extra time counts once for each quota: else each byte would start it again.
         stall.pace.wait(transport.now(), self.least.with(self.least.time_for(hidden)))
     }
 
-    /// So many bytes have gone out that the transport may have held back unseen: the
-    /// client had time for them as well.
+    /// Notes that a flush has sent bytes that the transport may have held back unseen. The time
+    /// for them does not count.
     pub fn flushed(&mut self, transport: &impl Transport, bytes: usize) {
         if let Some(stall) = &mut self.stall
             && transport.held().is_none()
@@ -61,14 +61,14 @@ impl WritePace {
         }
     }
 
-    /// All is written; more may follow.
+    /// Notes that all is written. More may follow.
     pub fn pause(&mut self, transport: &impl Transport) {
         if let Some(stall) = &mut self.stall {
             stall.pace.pause(transport.now());
         }
     }
 
-    /// All is written, and nothing follows unless the client asks for it.
+    /// Forgets the client's pace: all is written, and more follows only if the client asks.
     pub fn forget(&mut self) {
         self.stall = None;
     }
