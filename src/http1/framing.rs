@@ -108,19 +108,9 @@ impl Facts {
         if target.authority().is_some_and(|authority| !is_host(authority.as_bytes())) {
             return Err(Reject::BadTarget);
         }
-        // A fault of the framing is reported before another fault of the head.
-        if let Some(fault @ Reject::BadContentLength) = fault {
-            return Err(fault);
-        }
-        if is_coded {
-            if length.is_some() {
-                return Err(Reject::BothFramings);
-            }
+        if is_coded || fault.is_some() {
             let lines = fields.filter(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
-            check_codings(lines.map(|(_, value)| value), version)?;
-        }
-        if let Some(fault) = fault {
-            return Err(fault);
+            check_framing(lines.map(|(_, value)| value), fault, length.is_some(), version)?;
         }
         let length = length.unwrap_or(0);
         let persistent = !close && (keep_alive || version == Version::HTTP_11);
@@ -140,8 +130,30 @@ pub(crate) fn offers(headers: &Headers, protocol: &str) -> bool {
     headers.get_all("upgrade").flat_map(tokens).any(|token| token.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
-/// Checks that a body is chunked and has no other coding. `lines` are the values of all
-/// Transfer-Encoding fields, which together are one list (RFC 9110 5.3).
+/// Returns an error unless the framing of a request is valid and there is no other `fault`.
+/// A fault of the framing is reported first. `codings` are the values of all Transfer-Encoding
+/// fields, which together are one list (RFC 9110 5.3).
+#[cold]
+fn check_framing<'a>(
+    codings: impl Iterator<Item = &'a [u8]>,
+    fault: Option<Reject>,
+    has_length: bool,
+    version: Version,
+) -> Result<(), Reject> {
+    if let Some(fault @ Reject::BadContentLength) = fault {
+        return Err(fault);
+    }
+    let mut codings = codings.peekable();
+    if codings.peek().is_some() {
+        if has_length {
+            return Err(Reject::BothFramings);
+        }
+        check_codings(codings, version)?;
+    }
+    fault.map_or(Ok(()), Err)
+}
+
+/// Checks that a body is chunked and has no other coding.
 fn check_codings<'a>(lines: impl Iterator<Item = &'a [u8]>, version: Version) -> Result<(), Reject> {
     let (mut chunked, mut others, mut ends_in_chunked) = (0, 0, false);
     for coding in lines.flat_map(tokens) {
