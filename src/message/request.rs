@@ -36,9 +36,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns a request made by hand, without fields or body: for a test, say, that calls
-    /// an async function of yours with it. (A [`Handler`](crate::Handler) is called by a
-    /// server alone, which has the [`Context`](crate::Context) that it needs.)
+    /// Returns a request without fields or body, to test an async function that takes a request. (A
+    /// [`Handler`](crate::Handler) needs a [`Context`](crate::Context), which only a server has.)
     ///
     /// ```
     /// use transom::{Body, Method, Request};
