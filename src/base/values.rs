@@ -43,8 +43,17 @@ impl Values {
         self.0.is_empty()
     }
 
+    /// Drops all values. Most requests have none, so that only this check is inlined (the
+    /// loop without it took 21 instructions of each request).
+    #[inline]
     pub fn clear(&mut self) {
-        self.0.clear();
+        #[cold]
+        fn drop_all(values: &mut Values) {
+            values.0.clear();
+        }
+        if !self.is_empty() {
+            drop_all(self);
+        }
     }
 }
 

@@ -132,11 +132,11 @@ impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let Inner { mut response, cause, is_open } = *self.0;
         if let Some(cause) = cause {
-            response.extra().failure = Some(if is_open {
+            response.extra().failure = Some(Box::new(if is_open {
                 Failure::unanswered(cause)
             } else {
                 Failure::of(response.status_code(), &cause)
-            });
+            }));
         }
         response
     }

@@ -60,6 +60,7 @@ impl Failure {
 }
 
 impl Drop for Failure {
+    #[cold]
     fn drop(&mut self) {
         if let Some((level, line)) = self.take_line() {
             log_event(level, format_args!("{line}"));

@@ -49,7 +49,7 @@ pub(crate) struct Extra {
     /// The reason, if the request is refused. `on_refusal` is told when this response is sent.
     pub refusal: Option<Reject>,
     /// The failure that made this response. It is logged when the response is sent or dropped.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
 }
 
 impl Response {
@@ -71,7 +71,7 @@ impl Response {
     /// Returns the response for a handler that failed: a 500, and a line for the log.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         let mut response = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
-        response.extra().failure = Some(Failure::new(why.into()));
+        response.extra().failure = Some(Box::new(Failure::new(why.into())));
         response
     }
 
