@@ -111,7 +111,7 @@ pub use error::{Error, Gone, Reject, Result};
 pub use fields::{Headers, InvalidHeader};
 pub use handler::{
     Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Reply, Responder, Route, Router,
-    Shared, Wrap, blocking, shared,
+    Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
 pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};

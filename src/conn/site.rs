@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use log::Level;
 
 use super::App;
@@ -90,7 +89,7 @@ impl<'a> Site<'a> {
         may_upgrade: impl FnOnce(&Upgrade) -> bool,
         label: &Label<'_>,
     ) {
-        if let Some((level, fault)) = take_fault(response, may_upgrade) {
+        if let Some((level, fault)) = response.take_fault(may_upgrade) {
             log_event(level, format_args!("{fault} {label}"));
         }
         if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
@@ -121,34 +120,5 @@ pub(super) fn log_late(label: &Label<'_>) {
 /// Returns `true` if nothing can be wrong with a response: [`Site::check`] would not change it.
 #[inline]
 pub(super) fn is_plain(response: &Response) -> bool {
-    response.extra.is_none() && is_final(response.status)
-}
-
-fn is_final(status: StatusCode) -> bool {
-    (200..600).contains(&status.as_u16())
-}
-
-/// Puts a 500 in place of a handler's response that cannot be sent, and says why.
-fn take_fault(
-    response: &mut Response,
-    may_upgrade: impl FnOnce(&Upgrade) -> bool,
-) -> Option<(Level, String)> {
-    let failure = response.extra.as_mut().and_then(|extra| extra.failure.take());
-    if let Some(line) = failure.and_then(|mut failure| failure.take_line()) {
-        return Some(line);
-    }
-    let why = if let Some(fault) = response.fault() {
-        format!("response was not sent: {fault}")
-    } else if let Some(upgrade) = response.upgrade_to() {
-        if may_upgrade(upgrade) {
-            return None;
-        }
-        "upgrade was not sent: not asked for, or a body is unread".into()
-    } else if is_final(response.status) {
-        return None;
-    } else {
-        format!("response was not sent: {} is no final status", response.status.as_u16())
-    };
-    *response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
-    Some((Level::Error, format!("a handler's {why}")))
+    response.extra.is_none() && response.has_final_status()
 }

@@ -12,6 +12,7 @@ mod route;
 mod router;
 mod scope;
 mod table;
+mod tester;
 mod wrap;
 
 pub use blocking::{Blocking, blocking};
@@ -21,6 +22,7 @@ pub use reply::Reply;
 pub use responder::Responder;
 pub use route::Route;
 pub use router::Router;
+pub use tester::Tester;
 pub use wrap::{Next, Wrap};
 
 pub(crate) use handler::call;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{StatusCode, header};
+use log::Level;
 
 use super::{Failure, Upgrade, Upgraded, reason};
 use crate::body::Body;
@@ -61,6 +62,39 @@ impl Response {
     /// Returns the parts that few responses have, and makes them if there are none.
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Returns `true` if the status may end an exchange.
+    pub(crate) fn has_final_status(&self) -> bool {
+        (200..600).contains(&self.status.as_u16())
+    }
+
+    /// Puts a 500 in place of a response that cannot be sent. Returns the line for the log, also
+    /// that of a failure behind the response.
+    ///
+    /// `may_upgrade` says whether the client can follow to a protocol.
+    pub(crate) fn take_fault(
+        &mut self,
+        may_upgrade: impl FnOnce(&Upgrade) -> bool,
+    ) -> Option<(Level, String)> {
+        let failure = self.extra.as_mut().and_then(|extra| extra.failure.take());
+        if let Some(line) = failure.and_then(|mut failure| failure.take_line()) {
+            return Some(line);
+        }
+        let why = if let Some(fault) = self.fault() {
+            format!("response was not sent: {fault}")
+        } else if let Some(upgrade) = self.upgrade_to() {
+            if may_upgrade(upgrade) {
+                return None;
+            }
+            "upgrade was not sent: not asked for, or a body is unread".into()
+        } else if self.has_final_status() {
+            return None;
+        } else {
+            format!("response was not sent: {} is no final status", self.status.as_u16())
+        };
+        *self = Self::plain(StatusCode::INTERNAL_SERVER_ERROR);
+        Some((Level::Error, format!("a handler's {why}")))
     }
 
     /// Returns the protocol for which the connection leaves HTTP, and the function that then runs.
