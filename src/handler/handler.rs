@@ -31,7 +31,7 @@ use crate::message::{IntoResponse, Request, Response};
 /// ```
 ///
 /// Each request gets a clone of the closure, with clones of its captures: share them in an
-/// [`Arc`](std::sync::Arc), by [`Router::state`](crate::Router::state), or by [`shared`] if they cannot be
+/// `Arc`, by [`Router::state`](crate::Router::state), or by [`shared`] if they cannot be
 /// cloned. A closure that counts in a plain `let mut n` counts in a copy that each request
 /// throws away.
 ///

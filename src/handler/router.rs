@@ -194,7 +194,7 @@ impl Router {
         self
     }
 
-    /// Gives a value to all handlers and wraps of the server: see [`Request::state`]. There is
+    /// Gives a value to all handlers and wraps of the server: see [`Request::state`](crate::Request::state). There is
     /// one value of each type; a second one is reported when the server is started.
     ///
     /// ```

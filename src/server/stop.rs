@@ -13,7 +13,7 @@ use crate::base::stopping::{StopSignal, Stopping};
 /// Give a stopper to the server with [`Server::stopper`](crate::Server::stopper), or take the
 /// server's own from [`Handle::stopper`](crate::Handle::stopper). Clones stop the same server.
 /// A handler, a body or an upgraded connection can wait for the stop to begin: see
-/// [`Stopping`](crate::Stopping).
+/// [`Stopping`].
 ///
 /// ```
 /// use std::time::Duration;
