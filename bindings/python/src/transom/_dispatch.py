@@ -31,7 +31,7 @@ _log = logging.getLogger("transom")
 class Loop(Protocol):
     """An event loop, as the dispatcher uses it.
 
-    `LoopSide` is one. Its module imports this one, so this one does not import it.
+    `LoopSide` implements it. Its module imports this one, so this one cannot import it.
     """
 
     #: The events of requests whose handlers run in the loop.

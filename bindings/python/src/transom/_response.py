@@ -93,7 +93,7 @@ class Response:
     parts: Parts
     #: The body if it is not in `parts`: chunks, or a file. Or an awaitable that gives the response.
     chunks: Chunks | FilePart | Pending | None
-    #: Whether the header section is sent before the first chunk is known.
+    #: `True` if the header section is sent before the first chunk is known.
     prompt: bool
 
     def __init__(
