@@ -143,3 +143,56 @@ fn the_programs_of_the_readme_are_the_examples() {
         assert!(readme.contains(program.trim()), "the README does not show {path} as it is");
     }
 }
+
+#[test]
+fn the_files_that_the_architecture_names_exist() {
+    let document = read("ARCHITECTURE.md");
+    let files = document.split('`').skip(1).step_by(2).filter(|name| name.strip_suffix(".rs").is_some());
+    let missing: Vec<_> = files
+        .filter(|name| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+            !path.join("src").join(name).is_file() && !path.join(name).is_file()
+        })
+        .collect();
+    assert!(missing.is_empty(), "no such files: {missing:?}");
+    assert!(document.matches(".rs`").count() > 30, "the walk names its files");
+}
+
+#[test]
+fn the_states_of_a_connection_are_drawn_as_in_the_code() {
+    let drawing = |text: &str| {
+        let drawn = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+        drawn.expect("a drawing in a block of text").lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    };
+    let code = read("src/conn/http1.rs");
+    let code: Vec<_> = code.lines().map(|line| line.trim_start_matches("//!")).collect();
+    let code: Vec<_> = code.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    assert_eq!(drawing(&read("ARCHITECTURE.md")), drawing(&code.join("\n")));
+}
+
+#[test]
+fn the_documents_for_contributors_are_short() {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        let lines = read(document).lines().count();
+        assert!(lines < 120, "{document} has {lines} lines");
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<_> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "benches/README.md"]
+            .map(|name| root.join(name))
+            .to_vec();
+    documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !link.starts_with("http") {
+                assert!(document.parent().unwrap().join(path).exists(), "{}: {link}", document.display());
+            }
+        }
+    }
+}
