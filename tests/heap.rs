@@ -8,11 +8,13 @@ const MODEL: transom::Model = transom::Model::EventDriven;
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use transom::{HttpError, Request, Response, Router, StatusCode};
+use transom::{Handle, HttpError, Request, Response, Router, StatusCode};
 
-use common::{PATIENCE, start_single};
+use common::{PATIENCE, configured, start_single};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -28,9 +30,8 @@ fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
 }
 
-/// A small request and its answer take nothing from the heap.
-fn main() {
-    let app = Router::new()
+fn app() -> Router {
+    Router::new()
         .get("/plain", async |_: Request| "hello")
         .get("/users/{name}/{part}", async |req: Request| match req.param("name") {
             "ann" => Ok(Response::bytes("text/plain", "hello").header("x-part", req.param("part"))),
@@ -40,8 +41,30 @@ fn main() {
             // It waits, and so is put aside.
             futures_lite::future::yield_now().await;
             "hello"
-        });
-    let server = start_single(app);
+        })
+}
+
+/// A small request and its answer take nothing from the heap, also if each exchange is told of.
+fn main() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let telling = configured(app(), |_, _| ())
+        .workers(1)
+        .on_exchange(move |exchange| {
+            assert!(exchange.target().is_some());
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    measure(&start_single(app()));
+    measure(&telling);
+    assert!(told.load(Ordering::Relaxed) > COUNTED);
+}
+
+/// Checks what each request takes, once everything there is has been used.
+fn measure(server: &Handle) {
     let browser = "Host: localhost\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html,*/*;q=0.8\r\n\
         Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: a=1; b=2\r\n";
     let requests = [

@@ -19,12 +19,14 @@ thread_local! {
 
 /// Puts the head of a final answer on the wire.
 pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, plan: &Plan) {
+    wire.note_status(response.status);
     let now = wire.now();
     write_head(wire.output.buffer(), response, plan, now);
 }
 
 /// Puts a final answer on the wire whose body is at hand, and no shorter than announced.
 pub(super) fn put_whole<T: Transport>(wire: &mut Wire<T>, response: &mut Response, plan: &Plan) {
+    wire.note_status(response.status);
     let now = wire.now();
     let out = wire.output.buffer();
     write_head(out, response, plan, now);
@@ -54,6 +56,7 @@ pub(super) fn put_refusal<T: Transport>(wire: &mut Wire<T>, is_head: bool, respo
 
 /// Puts the answer on the wire that leaves HTTP for another protocol.
 pub(super) fn put_switch<T: Transport>(wire: &mut Wire<T>, headers: &Headers, protocol: &str) {
+    wire.note_status(StatusCode::SWITCHING_PROTOCOLS);
     encode_switch(wire.output.buffer(), headers, protocol);
 }
 

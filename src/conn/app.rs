@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use log::Level;
 
+use super::own_answer::WordAnswer;
+use super::record::OnExchange;
 use crate::base::guard::{RateLimitedLog, guarded, log_event};
 use crate::base::memory::Budget;
 use crate::base::pool::Pool;
@@ -20,6 +22,10 @@ pub(crate) struct App {
     /// The memory for request bodies.
     pub bodies: Budget,
     pub on_refusal: OnRefusal,
+    /// Told of each answer.
+    pub on_exchange: Option<OnExchange>,
+    /// Words the server's own answers.
+    pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
     pub overload: RateLimitedLog,
 }
@@ -30,7 +36,8 @@ impl App {
         let largest = router.largest_body(config.limits.body);
         let bodies = Budget::new(config.limits.bodies.max(largest));
         let pool = Arc::new(pool);
-        Self { router, config, pool, bodies, on_refusal, overload: RateLimitedLog::default() }
+        let overload = RateLimitedLog::default();
+        Self { router, config, pool, bodies, on_refusal, on_exchange: None, word_answer: None, overload }
     }
 
     /// Tells the host of a refusal: the log and the hook. If the hook panics, the client

@@ -4,6 +4,8 @@ use std::io;
 
 use log::Level;
 
+use super::label::Label;
+use super::record::Ended;
 use super::site::Site;
 use super::wire::Wire;
 use super::{App, Session, Transport, answer};
@@ -41,10 +43,28 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Answers a request that broke a rule.
     #[cold]
-    pub fn refuse(&mut self, is_head: bool, reject: Reject) -> Outcome {
-        let response = self.site().refuse(reject);
+    pub fn refuse(&mut self, is_head: bool, reject: Reject, label: Option<&Label<'_>>) -> Outcome {
+        self.note_refusal(Some(reject));
+        let response = self.site().refuse(reject, label);
         answer::put_refusal(&mut self.wire, is_head, response);
         Outcome::Linger
+    }
+
+    /// Notes why the exchange under way was refused, if it was.
+    #[cold]
+    pub fn note_refusal(&mut self, refusal: Option<Reject>) {
+        if let (Some(records), Some(reject)) = (&mut self.wire.records, refusal) {
+            records.note_reject(reject);
+        }
+    }
+
+    /// Settles the exchanges whose answers have been written.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.session.settle();
+        if self.wire.records.is_some() {
+            self.wire.tell_records(Ended::Answered);
+        }
     }
 
     /// Ends the connection after an answer that was not written whole: what there is of the
@@ -56,7 +76,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     }
 
     /// Logs that an answer does not reach the client, and tells those who watch for that.
-    pub fn give_up(&self, error: &io::Error) {
+    pub fn give_up(&mut self, error: &io::Error) {
+        if let Some(records) = &mut self.wire.records {
+            let is_late = error.kind() == io::ErrorKind::TimedOut;
+            records.note_fate(if is_late { Ended::TimedOut } else { Ended::Left });
+        }
         let (peer, reason) = (self.session.client.peer, error.to_string());
         log_event(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
         self.session.client.mark_lost();

@@ -81,11 +81,13 @@ pub(super) fn begin<'a, T: Transport>(
 ) -> Begun<'a> {
     let site = connection.site();
     let is_head = head.method == Method::HEAD;
-    if let Err(reject) = site.check_host(&head) {
-        return Begun::Done(connection.refuse(is_head, reject));
-    }
     let mut terms = Terms { endpoint: None, is_head, version: head.version, facts, upgrade: None };
-    let endpoint = match site.find(&mut head) {
+    let found = site.find(&mut head);
+    connection.wire.begin_record(Some(&head), facts.taken(), found.endpoint());
+    if let Err(reject) = site.check_host(&head) {
+        return terms.refuse(connection, reject);
+    }
+    let endpoint = match found {
         Found::Endpoint(endpoint) => endpoint,
         Found::Answer(response) => return answer_unrouted(connection, terms, response),
     };
@@ -121,7 +123,7 @@ fn begin_with_body<'a, T: Transport>(
     let facts = terms.facts;
     let mut incoming = match Incoming::new(facts, site.body_limit(endpoint), site.app.bodies.share()) {
         Ok(incoming) => incoming,
-        Err(reject) => return Begun::Done(connection.refuse(terms.is_head, reject)),
+        Err(reject) => return terms.refuse(connection, reject),
     };
     if endpoint.streaming {
         request.body = incoming.stream();
@@ -134,7 +136,7 @@ fn begin_with_body<'a, T: Transport>(
             Ok(None) => {
                 return wait(connection, terms, Some(incoming), State::ReadingBody(endpoint, request));
             }
-            Err(reject) => return Begun::Done(connection.refuse(terms.is_head, reject)),
+            Err(reject) => return terms.refuse(connection, reject),
         }
     }
     let mut reply = site.call(endpoint, request);
@@ -164,7 +166,7 @@ fn answer_unrouted<'a, T: Transport>(
             Some(outcome) => Begun::Done(outcome),
             None => wait_to_answer(connection, terms, incoming, &mut response),
         },
-        Err(reject) => Begun::Done(connection.refuse(terms.is_head, reject)),
+        Err(reject) => terms.refuse(connection, reject),
     }
 }
 
@@ -247,6 +249,13 @@ fn last<T: Transport>(connection: &Connection<'_, T>, incoming: Option<&Incoming
 }
 
 impl<'a> Terms<'a> {
+    /// Refuses the request whose head was read last.
+    #[cold]
+    fn refuse<T: Transport>(&self, connection: &mut Connection<'a, T>, reject: Reject) -> Begun<'a> {
+        let label = self.label(connection);
+        Begun::Done(connection.refuse(self.is_head, reject, Some(&label)))
+    }
+
     /// The label of the request, whose head was read last.
     fn label<T: Transport>(&self, connection: &Connection<'a, T>) -> Label<'a> {
         let taken = self.facts.taken();
@@ -274,7 +283,7 @@ impl<'a> Terms<'a> {
     #[cold]
     fn check<T: Transport>(
         &self,
-        connection: &Connection<'a, T>,
+        connection: &mut Connection<'a, T>,
         label: Option<&Label<'a>>,
         response: &mut Response,
         is_read: bool,
@@ -282,10 +291,11 @@ impl<'a> Terms<'a> {
         let may_upgrade = |upgrade: &Upgrade| {
             is_read && self.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol))
         };
-        match label {
+        let refusal = match label {
             Some(label) => connection.site().check(response, may_upgrade, label),
             None => connection.site().check(response, may_upgrade, &self.label(connection)),
-        }
+        };
+        connection.note_refusal(refusal);
     }
 
     /// Logs the fields of a response that are not sent.
@@ -326,7 +336,7 @@ impl<'a> Exchange<'a> {
             State::ReadingBody(endpoint, mut request) => {
                 match self.asked.incoming.whole(&mut connection.wire, &connection.app.config).await {
                     Ok(body) => request.body = body,
-                    Err(reject) => return connection.refuse(self.asked.terms.is_head, reject),
+                    Err(reject) => return self.asked.refuse(connection, reject),
                 }
                 (endpoint, connection.site().call(endpoint, request))
             }
@@ -335,13 +345,19 @@ impl<'a> Exchange<'a> {
             Ok(response) => self.asked.answer(connection, response).await,
             Err(reject) => {
                 log_late(&self.asked.label);
-                connection.refuse(self.asked.terms.is_head, reject)
+                self.asked.refuse(connection, reject)
             }
         }
     }
 }
 
 impl<'a> Asked<'a> {
+    /// Refuses the request.
+    #[cold]
+    fn refuse<T: Transport>(&self, connection: &mut Connection<'a, T>, reject: Reject) -> Outcome {
+        connection.refuse(self.terms.is_head, reject, Some(&self.label))
+    }
+
     /// Waits for the handler's response. While the handler works, earlier answers go out, the
     /// body that it reads comes in, and the client is watched.
     async fn await_reply<T: Transport>(
@@ -404,7 +420,7 @@ impl<'a> Asked<'a> {
             if response.extra.as_ref().is_some_and(|extra| extra.failure.is_some()) {
                 terms.check(connection, label, &mut response, true);
             }
-            return connection.refuse(terms.is_head, reject);
+            return self.refuse(connection, reject);
         }
         if let Some(outcome) = answer_at_once(connection, terms, label, Some(incoming), &mut response) {
             return outcome;

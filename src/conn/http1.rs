@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Outcome};
 use super::exchange::{self, Begun};
 use super::paced::PacedStream;
+use super::record::Ended;
 use super::{Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
@@ -74,11 +75,17 @@ pub(super) fn run<T: Transport>(
             match outcome {
                 Outcome::Again if connection.has_room() => {}
                 // A client that pipelines and reads nothing is not answered without bound.
-                Outcome::Again if connection.wire.flush().await.is_ok() => {}
+                Outcome::Again => {
+                    if let Err(error) = connection.wire.flush().await {
+                        connection.give_up(&error);
+                        return connection.session.settle();
+                    }
+                }
                 Outcome::Upgrade(upgrade) => {
                     let session = connection.session;
                     // The 101 is out. The other protocol counts as one more exchange.
                     session.settle();
+                    connection.wire.tell_records(Ended::Upgraded);
                     session.begin_exchange();
                     let (stream, early) = PacedStream::of(connection.wire);
                     (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client)).await;
@@ -134,7 +141,8 @@ fn poll_exchanges<'a, T: Transport>(
 #[cold]
 fn refuse_head<T: Transport>(connection: &mut Connection<'_, T>, reject: Reject) -> Outcome {
     let is_head = asks_for_head(connection.wire.input.as_slice());
-    connection.refuse(is_head, reject)
+    connection.wire.begin_record(None, 0, None);
+    connection.refuse(is_head, reject, None)
 }
 
 /// Writes the answers given so far, and waits for more of the next head. Ready with an outcome
@@ -145,10 +153,15 @@ fn poll_more<T: Transport>(
     awaited: &mut Awaited,
 ) -> Poll<Option<Outcome>> {
     let wire = &mut connection.wire;
-    if ready!(wire.poll_flush(cx)).is_err() || wire.has_ended() {
+    if let Err(error) = ready!(wire.poll_flush(cx)) {
+        connection.give_up(&error);
+        return Poll::Ready(Some(Outcome::Break));
+    }
+    if wire.has_ended() {
         return Poll::Ready(Some(Outcome::Close));
     }
-    connection.session.settle();
+    connection.settle();
+    let wire = &mut connection.wire;
     wire.forget_pace();
     match wire.poll_fill(cx) {
         Poll::Ready(Ok(_)) => Poll::Ready(None),
@@ -214,10 +227,14 @@ async fn close<T: Transport>(connection: &mut Connection<'_, T>, last: Outcome) 
         Outcome::Close => connection.wire.flush().await,
         _ => Ok(()),
     };
-    if let Err(error) = flushed {
-        connection.give_up(&error);
+    match flushed {
+        Ok(()) if !matches!(last, Outcome::Break) => connection.settle(),
+        Ok(()) => connection.session.settle(),
+        Err(error) => {
+            connection.give_up(&error);
+            connection.session.settle();
+        }
     }
-    connection.session.settle();
     match last {
         Outcome::Linger => connection.wire.linger(timeouts, Some(connection.session)).await,
         Outcome::Close => connection.wire.end(timeouts.drain).await,

@@ -35,13 +35,33 @@ impl<'a> Label<'a> {
     }
 }
 
+impl Label<'_> {
+    /// Returns the words of the request line, as far as they are kept.
+    fn words(&self) -> impl Iterator<Item = &[u8]> {
+        let head = &self.head[..self.length];
+        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+        head.split(|byte| *byte == b' ')
+    }
+
+    /// Returns the method.
+    pub fn method(&self) -> Option<&str> {
+        std::str::from_utf8(self.words().next()?).ok()
+    }
+
+    /// Returns the request target, if all of it is kept.
+    pub fn target(&self) -> Option<&str> {
+        let mut words = self.words().skip(1);
+        let (target, _version) = (words.next()?, words.next()?);
+        std::str::from_utf8(target).ok()
+    }
+}
+
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = &self.head[..self.length];
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-        let words = |byte: &u8| *byte == b' ';
-        let method = head.split(words).next().unwrap_or_default();
-        let target = head.split(words).nth(1).unwrap_or_default();
+        let mut words = self.words();
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
         write!(f, "({} {}", method.escape_ascii(), path.escape_ascii())?;
         if method.len() + 1 + path.len() == head.len() {

@@ -17,8 +17,10 @@ mod label;
 mod linger;
 mod outgoing;
 mod output;
+mod own_answer;
 mod pace;
 mod paced;
+mod record;
 mod serve;
 mod session;
 #[cfg(test)]
@@ -30,6 +32,10 @@ mod write_pace;
 
 pub use app::Refusal;
 pub(crate) use app::{App, OnRefusal};
-pub(crate) use serve::{refuse_busy, serve};
+pub use own_answer::OwnAnswer;
+pub(crate) use own_answer::WordAnswer;
+pub(crate) use record::OnExchange;
+pub use record::{Ended, Exchange};
+pub(crate) use serve::{close_busy, refuse_busy, serve};
 pub(crate) use session::{Session, Stage};
 pub(crate) use transport::Transport;

@@ -90,6 +90,7 @@ pub(super) async fn send<T: Transport>(
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
+                    wire.note_failed();
                     let reason = error.to_string();
                     log_event(
                         Level::Warn,
@@ -255,6 +256,7 @@ impl Framer {
                 out.extend_from_slice(b"\r\n");
             }
             Payload::Length(_) if self.left > 0 => {
+                wire.note_failed();
                 log_event(Level::Error, format_args!("a response body is shorter than its Content-Length"));
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -3,16 +3,18 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::Poll;
 
 use super::connection::Connection;
+use super::own_answer::word;
+use super::record::{Ended, Records};
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport, answer, http1};
 use crate::base::driving::driving;
 use crate::base::guard::guarded;
-use crate::config::Config;
 use crate::error::Reject;
-use crate::message::IntoResponse as _;
+use crate::message::{ConnectionFacts, IntoResponse as _, Peer};
 
 /// Serves a connection until it ends, or the server cuts it.
 ///
@@ -28,7 +30,11 @@ pub(crate) fn serve<'a, T: Transport>(
     }
     // On the heap before anything is awaited: a future keeps its arguments for as long as it
     // lives.
-    let connection = Connection { wire: Wire::new(transport, &app.config), app, session };
+    let mut connection = Connection { wire: Wire::new(transport, &app.config), app, session };
+    if let Some(hook) = &app.on_exchange {
+        let records = Records::new(hook, session.client.peer, connection.wire.facts());
+        connection.wire.records = Some(Box::new(records));
+    }
     drive(Box::pin(http1::run(connection)), session)
 }
 
@@ -54,8 +60,34 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// Answers a client that there is no room for, and closes.
-pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, config: &Config) {
-    let mut wire = Wire::new(transport, config);
-    answer::put_refusal(&mut wire, false, reject.into_response());
-    wire.linger(&config.timeouts, None).await;
+pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer: Peer, app: &App) {
+    app.tell(reject, peer);
+    let mut wire = Wire::new(transport, &app.config);
+    wire.records = records(app, peer, reject, wire.facts());
+    let mut response = reject.into_response();
+    word(app.word_answer.as_ref(), &mut response, Some(reject), peer, None);
+    answer::put_refusal(&mut wire, false, response);
+    if wire.flush_dropping().await.is_ok() {
+        wire.tell_records(Ended::Answered);
+        wire.linger(&app.config.timeouts, None).await;
+    }
+}
+
+/// Tells the host of a connection that is closed without an answer, since there is no room for it.
+pub(crate) fn close_busy(reject: Reject, peer: Peer, app: &App) {
+    app.tell(reject, peer);
+    drop(records(app, peer, reject, None));
+}
+
+/// Begins the record of a connection that is refused.
+fn records(
+    app: &App,
+    peer: Peer,
+    reject: Reject,
+    socket: Option<Weak<dyn ConnectionFacts>>,
+) -> Option<Box<Records>> {
+    let mut records = Records::new(app.on_exchange.as_ref()?, peer, socket);
+    records.begin(None, None, 0, 0);
+    records.note_reject(reject);
+    Some(Box::new(records))
 }

@@ -12,6 +12,7 @@ use log::Level;
 
 use super::App;
 use super::label::Label;
+use super::own_answer::word;
 use crate::base::guard::log_event;
 use crate::body::Body;
 use crate::error::Reject;
@@ -73,13 +74,15 @@ impl<'a> Site<'a> {
     }
 
     /// Tells the host of a refusal and returns the answer for the client.
-    pub fn refuse(self, reject: Reject) -> Response {
+    pub fn refuse(self, reject: Reject, label: Option<&Label<'_>>) -> Response {
         self.app.tell(reject, self.client.peer);
-        reject.into_response()
+        let mut response = reject.into_response();
+        word(self.app.word_answer.as_ref(), &mut response, Some(reject), self.client.peer, label);
+        response
     }
 
     /// Puts a 500 in place of a response that cannot be sent, and tells the host why. Tells
-    /// the host of a response that refuses the request, too.
+    /// the host of a response that refuses the request, too, and returns why.
     ///
     /// `may_upgrade` says whether the client can follow to another protocol.
     #[cold]
@@ -88,17 +91,22 @@ impl<'a> Site<'a> {
         response: &mut Response,
         may_upgrade: impl FnOnce(&Upgrade) -> bool,
         label: &Label<'_>,
-    ) {
+    ) -> Option<Reject> {
         if let Some((level, fault)) = response.take_fault(may_upgrade) {
             log_event(level, format_args!("{fault} {label}"));
         }
-        if let Some(reject) = response.extra.as_mut().and_then(|extra| extra.refusal.take()) {
+        let refusal = response.extra.as_mut().and_then(|extra| extra.refusal.take());
+        if let Some(reject) = refusal {
             if matches!(reject, Reject::PoolFull | Reject::NoThread) {
                 let line = format_args!("a handler had no thread: {} {label}", reject.reason());
                 self.app.overload.log(Level::Warn, line);
             }
             self.app.tell(reject, self.client.peer);
         }
+        if response.is_own {
+            word(self.app.word_answer.as_ref(), response, refusal, self.client.peer, Some(label));
+        }
+        refusal
     }
 }
 
@@ -120,5 +128,5 @@ pub(super) fn log_late(label: &Label<'_>) {
 /// Returns `true` if nothing can be wrong with a response: [`Site::check`] would not change it.
 #[inline]
 pub(super) fn is_plain(response: &Response) -> bool {
-    response.extra.is_none() && response.has_final_status()
+    response.extra.is_none() && !response.is_own && response.has_final_status()
 }

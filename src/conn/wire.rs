@@ -3,16 +3,22 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+
+use http::StatusCode;
 
 use super::Transport;
 use super::input::Input;
 use super::output::Output;
 use super::pace::Least;
+use super::record::{Ended, Records};
 use super::write_pace::WritePace;
 use crate::body::FilePart;
 use crate::config::Config;
+use crate::handler::Endpoint;
+use crate::message::{ConnectionFacts, HeadParts};
 
 /// The deadline for a close if the host sets none.
 pub(super) const CLOSE: Duration = Duration::from_secs(1);
@@ -36,6 +42,8 @@ pub(super) struct Wire<T> {
     /// True once the client has closed its sending side.
     ended: bool,
     pace: WritePace,
+    /// The records of the answers under way, if somebody is told of them.
+    pub records: Option<Box<Records>>,
 }
 
 impl<T: Transport> Wire<T> {
@@ -47,6 +55,7 @@ impl<T: Transport> Wire<T> {
             unflushed: 0,
             ended: false,
             pace: WritePace::new(Least::new(config.timeouts.write, config.limits.write_rate)),
+            records: None,
         }
     }
 
@@ -65,6 +74,10 @@ impl<T: Transport> Wire<T> {
             Some(at) => self.transport.poll_deadline(cx, at),
             None => Poll::Pending,
         }
+    }
+
+    pub fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
+        self.transport.facts()
     }
 
     pub fn is_waited_for(&self) -> bool {
@@ -92,6 +105,9 @@ impl<T: Transport> Wire<T> {
         }
         let length = ready!(polled)?;
         self.input.filled(length);
+        if let Some(records) = &mut self.records {
+            records.received += length as u64;
+        }
         self.ended = length == 0;
         Poll::Ready(Ok(length))
     }
@@ -178,6 +194,9 @@ impl<T: Transport> Wire<T> {
                 }
             };
             self.pace.note(&self.transport, length);
+            if let Some(records) = &mut self.records {
+                records.written += length as u64;
+            }
         }
         if self.unflushed > 0 {
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
@@ -216,6 +235,49 @@ impl<T: Transport> Wire<T> {
         }
         file.advance(length);
         Poll::Ready(Ok(length))
+    }
+
+    /// Begins the record of an exchange whose head, if it was read, has that many bytes.
+    #[inline]
+    pub fn begin_record(&mut self, head: Option<&HeadParts>, length: usize, endpoint: Option<&Endpoint>) {
+        if self.records.is_some() {
+            self.begin_new_record(head, length, endpoint);
+        }
+    }
+
+    #[cold]
+    fn begin_new_record(&mut self, head: Option<&HeadParts>, length: usize, endpoint: Option<&Endpoint>) {
+        let waiting = self.output.len() as u64;
+        if let Some(records) = &mut self.records {
+            let taken = records.received.saturating_sub((self.input.len() + length) as u64);
+            let written = records.written + waiting;
+            records.begin(head, endpoint, taken, written);
+        }
+    }
+
+    /// Notes the status of the exchange under way.
+    #[inline]
+    pub fn note_status(&mut self, status: StatusCode) {
+        if let Some(records) = &mut self.records {
+            records.note_status(status);
+        }
+    }
+
+    /// Notes that the body of the answer under way has failed.
+    #[cold]
+    pub fn note_failed(&mut self) {
+        if let Some(records) = &mut self.records {
+            records.note_fate(Ended::Failed);
+        }
+    }
+
+    /// Tells of the exchanges whose answers have been written.
+    #[cold]
+    pub fn tell_records(&mut self, ended: Ended) {
+        if let Some(records) = &mut self.records {
+            let taken = records.received.saturating_sub(self.input.len() as u64);
+            records.tell(ended, taken);
+        }
     }
 
     /// Returns the transport, the client's pace, and the bytes that were read and not used.

@@ -19,6 +19,17 @@ pub(crate) enum Found<'a> {
     Answer(Response),
 }
 
+impl<'a> Found<'a> {
+    /// Returns the endpoint that answers, if there is one.
+    #[inline]
+    pub fn endpoint(&self) -> Option<&'a Endpoint> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            Self::Answer(_) => None,
+        }
+    }
+}
+
 /// The routes of a router, by their patterns.
 #[derive(Default)]
 pub(crate) struct Table {

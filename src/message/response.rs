@@ -35,6 +35,8 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// True if the content type comes from a constructor, not from the handler by name.
     pub(crate) has_default_type: bool,
+    /// True if the server gives the answer by itself, and no one has worded it yet.
+    pub(crate) is_own: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     /// The parts that few responses have, on the heap because responses are moved often.
@@ -56,7 +58,14 @@ pub(crate) struct Extra {
 impl Response {
     /// Returns a response of that status, without fields or body.
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, has_default_type: false, headers: Headers::new(), body: Body::empty(), extra: None }
+        Self {
+            status,
+            has_default_type: false,
+            is_own: false,
+            headers: Headers::new(),
+            body: Body::empty(),
+            extra: None,
+        }
     }
 
     /// Returns the parts that few responses have, and makes them if there are none.
@@ -129,7 +138,14 @@ impl Response {
         let mut headers = Headers::new();
         let named = headers.push_named(header::CONTENT_TYPE.as_str(), content_type.as_ref().as_bytes());
         let extra = named.err().map(|fault| Box::new(Extra { fault: Some(fault), ..Extra::default() }));
-        Self { status: StatusCode::OK, has_default_type: true, headers, body: body.into(), extra }
+        Self {
+            status: StatusCode::OK,
+            has_default_type: true,
+            is_own: false,
+            headers,
+            body: body.into(),
+            extra,
+        }
     }
 
     /// Returns a 200 with a body that comes in chunks.
@@ -143,7 +159,7 @@ impl Response {
     fn typed(content_type: &str, body: Body) -> Self {
         let mut headers = Headers::new();
         headers.push(header::CONTENT_TYPE.as_str(), content_type.as_bytes());
-        Self { status: StatusCode::OK, has_default_type: true, headers, body, extra: None }
+        Self { status: StatusCode::OK, has_default_type: true, is_own: false, headers, body, extra: None }
     }
 
     /// Returns a 101 that leaves HTTP for that protocol (RFC 9110 7.8) and calls `then` with the
@@ -175,7 +191,25 @@ impl Response {
     /// Returns a short text response that holds only its status.
     #[doc(hidden)]
     pub fn plain(status: StatusCode) -> Self {
-        Self::text(format!("{} {}\n", status.as_str(), reason(status))).status(status)
+        let mut response = Self::text(format!("{} {}\n", status.as_str(), reason(status))).status(status);
+        response.is_own = true;
+        response
+    }
+
+    /// Takes the body of another response, and its fields in place of those of the same name. Takes
+    /// its status if that is final and not 200.
+    pub(crate) fn reword(&mut self, worded: Self) {
+        if worded.status != StatusCode::OK && (200..600).contains(&worded.status.as_u16()) {
+            self.status = worded.status;
+        }
+        self.headers.remove("content-type");
+        let fields =
+            || worded.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
+        for (name, _) in fields().filter(|(name, _)| !name.eq_ignore_ascii_case("set-cookie")) {
+            self.headers.remove(name);
+        }
+        fields().for_each(|(name, value)| self.headers.push(name, value));
+        (self.body, self.has_default_type) = (worded.body, worded.has_default_type);
     }
 
     /// Sets the status. Only a final status, 200 to 599, can be sent. For any other the client gets
@@ -245,6 +279,7 @@ impl Response {
     /// Sets the body and keeps the fields.
     #[must_use]
     pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.is_own = false;
         self.body = body.into();
         self
     }
@@ -369,6 +404,7 @@ impl IntoResponse for Reject {
                 Response::text(text).status(status)
             }
         };
+        response.is_own = true;
         response.extra().refusal = Some(self);
         response
     }
@@ -410,6 +446,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
         Self {
             status: parts.status,
             has_default_type: false,
+            is_own: false,
             headers: (&parts.headers).into(),
             body: body.into(),
             extra: None,

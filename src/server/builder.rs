@@ -15,9 +15,10 @@ use super::stop::{Report, Stopper};
 use crate::base::pool::Pool;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{App, OnRefusal, Refusal};
+use crate::conn::{App, Exchange, OnExchange, OnRefusal, OwnAnswer, Refusal, WordAnswer};
 use crate::error::{Error, Result};
 use crate::handler::Router;
+use crate::message::IntoResponse;
 
 /// The builder of a server: routes, settings and addresses.
 ///
@@ -38,6 +39,8 @@ pub struct Server {
     stopper: Stopper,
     hook: ThreadHook,
     on_refusal: OnRefusal,
+    on_exchange: Option<OnExchange>,
+    word_answer: Option<WordAnswer>,
     unix_mode: Option<u32>,
     /// The steps before HTTP. Nothing attaches to them yet.
     pub(super) opening: Opening,
@@ -58,6 +61,8 @@ impl Server {
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
             on_refusal: Box::new(|_| ()),
+            on_exchange: None,
+            word_answer: None,
             unix_mode: None,
             opening: Opening::default(),
             listeners: Vec::new(),
@@ -138,6 +143,36 @@ impl Server {
     #[must_use]
     pub fn on_refusal(mut self, hook: impl Fn(&Refusal) + Send + Sync + 'static) -> Self {
         self.on_refusal = Box::new(hook);
+        self
+    }
+
+    /// Calls `hook` for each answer of the server: those of handlers, and those that the server
+    /// gives by itself, also to a connection for which there is no room. Each answer is told of
+    /// once, when it has been written or when the connection has ended before that. See
+    /// [`Exchange`] for what the hook learns, and for an example.
+    ///
+    /// The hook runs on a thread that drives connections, and must not block. A hook that panics
+    /// costs its own line and nothing else. Set again, the last hook counts.
+    #[must_use]
+    pub fn on_exchange(mut self, hook: impl Fn(&Exchange<'_>) + Send + Sync + 'static) -> Self {
+        self.on_exchange = Some(Arc::new(hook));
+        self
+    }
+
+    /// Has `hook` word the answers that the server gives by itself: refusals, 404, 405, and the
+    /// 500 of a handler that failed. See [`OwnAnswer`] for an example.
+    ///
+    /// The hook runs once for an answer, when the answer goes to the wire. The answer takes the
+    /// body of the hook's response, and its fields in place of those of the same name; a status
+    /// other than 200 replaces the answer's. Other fields stay: `Allow`, `Retry-After`, and what
+    /// wraps have added. The hook must not block. If it panics, or its body is a stream, the
+    /// server's own text is sent.
+    #[must_use]
+    pub fn own_answers<R: IntoResponse>(
+        mut self,
+        hook: impl Fn(&OwnAnswer<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.word_answer = Some(Box::new(move |answer| hook(answer).into_response()));
         self
     }
 
@@ -273,7 +308,8 @@ impl Server {
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
-        let app = App::new(router, self.config, pool, self.on_refusal);
+        let mut app = App::new(router, self.config, pool, self.on_refusal);
+        (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         Ok((
             Arc::new(Shared { app, gate, opening: self.opening, stopper: self.stopper, threads }),
             self.listeners,

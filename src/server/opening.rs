@@ -97,8 +97,7 @@ impl Opening {
             Ok(Opened { transport, peer }) => match reservation.admit(peer) {
                 Ok(admission) => Some((transport, admission)),
                 Err((_reservation, reject)) => {
-                    app.tell(reject, peer);
-                    refuse_busy(transport, reject, &app.config).await;
+                    refuse_busy(transport, reject, peer, app).await;
                     None
                 }
             },

@@ -88,6 +88,22 @@ pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String>
     }
 }
 
+/// Returns the statuses of the whole answers that the client received.
+pub fn statuses(script: &Script, received: &[u8]) -> Vec<u16> {
+    let mut rest = received;
+    let mut statuses = Vec::new();
+    while let Some(request) = script.requests.get(statuses.len()) {
+        match read(rest, if rest.starts_with(b"HTTP/1.1 408") { "unknown" } else { request.method }) {
+            Ok(Read::Whole(answer, length)) => {
+                statuses.push(answer.status);
+                rest = &rest[length..];
+            }
+            _ => break,
+        }
+    }
+    statuses
+}
+
 /// Checks that every answer has arrived that must.
 fn complete(script: &Script, answered: usize, cut: bool) -> Result<(), String> {
     let (whole, is_begun) = script.whole();

@@ -1,12 +1,13 @@
 //! The handlers of the simulation, and what they leave to be judged.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_lite::{StreamExt, stream};
 
 use super::script::Script;
+use super::told::Told;
 use super::world::{HELD, WINDOW, World};
 use crate::base::pool::Pool;
 use crate::base::threads::Threads;
@@ -54,6 +55,7 @@ impl Place for World {
 pub(super) struct SimApp {
     pub app: App,
     pub counts: Arc<Counts>,
+    pub told: Arc<Mutex<Vec<Told>>>,
 }
 
 #[derive(Default)]
@@ -97,8 +99,11 @@ pub(super) fn app(world: &World, script: &Script) -> SimApp {
     config.limits.body = BODY;
     config.limits.write_rate = script.write_rate;
     let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    let app = App::new(router(world, &counts).build().unwrap().0, config, pool, Box::new(|_| ()));
-    SimApp { app, counts }
+    let mut app = App::new(router(world, &counts).build().unwrap().0, config, pool, Box::new(|_| ()));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    app.on_exchange = Some(Arc::new(move |exchange| heard.lock().unwrap().push(Told::of(exchange))));
+    SimApp { app, counts, told }
 }
 
 type Run<P> = Box<dyn Fn(Request, P, Arc<Counts>) -> Answer + Send + Sync>;

@@ -26,6 +26,7 @@ mod script;
 mod slow;
 #[cfg(all(target_os = "linux", not(transom_portable)))]
 mod sockets;
+mod told;
 mod upgrades;
 mod world;
 
@@ -109,6 +110,8 @@ fn play(script: &Script) -> Result<Outcome, String> {
     if ahead > app::MOST_AHEAD {
         return Err(format!("{ahead} bytes were made ahead of a client that does not read"));
     }
+    told::check(script, &outcome.received, &sim.told.lock().unwrap())
+        .map_err(|fault| format!("{fault}\nreceived {shown}"))?;
     let fate = Fate { is_hurried: false, has_lost: !outcome.lost.is_empty() };
     bounds
         .check(&outcome)

@@ -21,7 +21,7 @@ use socket2::SockRef;
 
 use crate::base::descriptor::hold_standard;
 use crate::base::guard::{RateLimitedLog, guarded};
-use crate::conn::{Transport, refuse_busy, serve};
+use crate::conn::{Transport, close_busy, refuse_busy, serve};
 use crate::error::{Error, Result};
 use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::server::accept::{Acceptor, Refusals, Socket, accept};
@@ -76,9 +76,10 @@ where
         Ok(Entry::Admitted(admission)) => serve(stream, &shared.app, &admission.session).await,
         Ok(Entry::Reserved(reservation)) => open_and_serve(stream, peer, reservation, shared).await,
         Err(reject) => {
-            shared.app.tell(reject, peer);
             if let Some(_refusal) = refusals.begin() {
-                refuse_busy(stream, reject, &shared.app.config).await;
+                refuse_busy(stream, reject, peer, &shared.app).await;
+            } else {
+                close_busy(reject, peer, &shared.app);
             }
         }
     }
@@ -209,13 +210,14 @@ fn admit<S>(
             executor.spawn(async move { serve(stream, &shared.app, &admission.session).await }).detach();
         }
         Err(reject) => {
-            shared.app.tell(reject, peer);
             if let Some(refusal) = refusals.begin() {
                 let refuse = async move {
-                    refuse_busy(stream, reject, &shared.app.config).await;
+                    refuse_busy(stream, reject, peer, &shared.app).await;
                     drop(refusal);
                 };
                 executor.spawn(refuse).detach();
+            } else {
+                close_busy(reject, peer, &shared.app);
             }
         }
     }

@@ -12,7 +12,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::base::guard::RateLimitedLog;
-use crate::conn::{Transport, refuse_busy};
+use crate::conn::{Transport, close_busy, refuse_busy};
 use crate::error::Reject;
 use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::reactor::{Alarm, Direction, Reactor, Readiness, Stream, Watch};
@@ -151,13 +151,14 @@ pub(in crate::server) fn refuse(
     reject: Reject,
     shared: &Arc<Shared>,
 ) {
-    shared.app.tell(reject, peer);
     if let Some(refusal) = refusals.begin() {
         let (stream, shared) = (NativeStream::new(reactor, socket), Arc::clone(shared));
         reactor.spawn(async move {
-            refuse_busy(stream, reject, &shared.app.config).await;
+            refuse_busy(stream, reject, peer, &shared.app).await;
             drop(refusal);
         });
+    } else {
+        close_busy(reject, peer, &shared.app);
     }
 }
 
