@@ -1,0 +1,231 @@
+//! Each example runs as its users run it: as a process, with a client over sockets. It takes a
+//! free port, prints where it listens, answers, and ends.
+
+mod common;
+
+const MODEL: Model = Model::EventDriven;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use transom::Model;
+
+use common::{Client, PATIENCE};
+
+/// Builds the examples, and returns the folder in which they are.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        // This test is in target/<profile>/deps/.
+        let exe = std::env::current_exe().unwrap();
+        let profile = exe.parent().and_then(Path::parent).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--examples"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the examples do not build");
+        profile.join("examples")
+    })
+}
+
+/// A running example; killed by its process id when the test ends.
+struct Example {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Example {
+    /// Starts an example on a free port, and waits until it listens.
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(folder().join(name))
+            .arg("127.0.0.1:0")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("{name} says no address but {line:?}"));
+        Self { process, output, address }
+    }
+
+    fn connect(&self) -> Client {
+        Client::tcp(self.address)
+    }
+
+    /// Waits until the example ends by itself, and returns what it still printed.
+    fn finish(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the example does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A folder of its own, removed when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("transom-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn put(client: &mut Client, path: &str, body: &[u8]) -> common::Answer {
+    client.send(format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(body);
+    client.answer()
+}
+
+#[test]
+fn state_is_shared_by_all_handlers() {
+    let example = Example::start("state", &[]);
+    let mut client = example.connect();
+    assert_eq!(client.get("/notes/today").status, 404);
+    assert_eq!(put(&mut client, "/notes/today", b"buy milk").status, 204);
+    example.connect().get("/notes/today").expect(200, "buy milk");
+    assert_eq!(put(&mut client, "/notes/today", b"\xff").status, 400);
+    client.get("/visits").expect(200, "1");
+    example.connect().get("/visits").expect(200, "2");
+}
+
+#[test]
+fn an_upload_is_on_disk_when_it_is_answered() {
+    let scratch = Scratch::new("upload");
+    let example = Example::start("upload", &[scratch.0.to_str().unwrap()]);
+    let content: Vec<u8> = (0..1_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+    let mut client = example.connect();
+    put(&mut client, "/files/data.bin", &content).expect(201, "1000000 bytes in data.bin\n");
+    assert_eq!(fs::read(scratch.0.join("data.bin")).unwrap(), content);
+    assert_eq!(put(&mut client, "/files/%2e%2e", b"x").status, 400);
+    // A client that leaves in the middle leaves nothing.
+    let mut leaver = example.connect();
+    leaver.send("PUT /files/half HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf");
+    leaver.reset();
+    let names =
+        || fs::read_dir(&scratch.0).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    common::eventually("the half file is gone", || names() == ["data.bin"]);
+}
+
+#[test]
+fn a_download_stays_within_its_folder() {
+    let scratch = Scratch::new("download");
+    let content = vec![b'x'; 300_000];
+    fs::write(scratch.0.join("page.html"), &content).unwrap();
+    let example = Example::start("download", &[scratch.0.to_str().unwrap()]);
+    let mut client = example.connect();
+    let answer = client.get("/files/page.html");
+    assert_eq!((answer.status, answer.body == content), (200, true));
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    for path in ["/files/none", "/files/..%2f..%2fetc/passwd", "/files/%2fetc%2fpasswd", "/files/"] {
+        assert_eq!(client.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn a_stream_of_events_ends_in_order_when_the_server_stops() {
+    let example = Example::start("sse", &[]);
+    let mut client = example.connect();
+    client.send("GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 6\r\n\r\n");
+    assert_eq!(client.head().header("content-type"), Some("text/event-stream"));
+    let mut chunk = || client.try_chunk().unwrap().map(|chunk| String::from_utf8(chunk).unwrap());
+    assert_eq!(chunk().as_deref(), Some("id: 7\ndata: tick\n\n"));
+    assert_eq!(chunk().as_deref(), Some("id: 8\ndata: tick\n\n"));
+    let id = example.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    while let Some(event) = chunk() {
+        if event.starts_with("event: bye") {
+            break;
+        }
+    }
+    assert_eq!(chunk(), None);
+    assert_eq!(example.finish(), "finished 1, cut 0\n");
+}
+
+#[test]
+fn an_upgraded_connection_speaks_another_protocol() {
+    let example = Example::start("upgrade", &[]);
+    let mut client = example.connect();
+    let answer = client.get("/shout");
+    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("shout")));
+    client.send("GET /shout HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\nhello\n");
+    assert_eq!(client.head().status, 101);
+    assert_eq!(client.take(6).unwrap(), b"HELLO\n");
+    client.send("again\n");
+    assert_eq!(client.take(6).unwrap(), b"AGAIN\n");
+    client.half_close();
+    client.expect_closed();
+}
+
+#[test]
+fn the_loop_of_a_program_answers_requests() {
+    let example = Example::start("embedded", &[]);
+    let mut client = example.connect();
+    common::eventually("the loop ticks", || client.get("/ticks").text() != "0\n");
+    client.post("/quit", "").expect(200, "bye\n");
+    assert!(example.finish().ends_with("cut 0\n"));
+}
+
+#[test]
+fn a_server_runs_on_the_executor_of_its_program() {
+    let example = Example::start("host_executor", &[]);
+    let mut client = example.connect();
+    common::eventually("the clock runs", || client.get("/").text() != "up 0 ms\n");
+    client.post("/quit", "").expect(200, "bye\n");
+    assert!(example.finish().ends_with("cut 0\n"));
+}
+
+#[test]
+fn an_application_that_is_tested_without_sockets_serves_too() {
+    let example = Example::start("testing", &[]);
+    let mut client = example.connect();
+    client.post("/guests", "ada").expect(201, "guest 1\n");
+    client.post("/guests", "").expect(400, "a guest has a name\n");
+}
+
+#[test]
+fn each_example_is_short_and_the_readme_links_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for path in fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // The application of the conformance probe is no example to learn from.
+        if name != "conformance.rs" {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= 60, "{name} has {lines} lines");
+            assert!(readme.contains(&format!("](examples/{name})")), "the README does not link {name}");
+        }
+    }
+}
