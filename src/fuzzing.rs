@@ -160,7 +160,7 @@ impl Server {
         let (routes, _) = router.build().expect("routes that can be");
         let pool = Pool::new("fuzzing", 1, 1, Threads::new(Box::new(|| Box::new(()))));
         let config = Config { limits, ..Config::default() };
-        Self(App::new(routes, config, pool, Box::new(|_| ())))
+        Self(App::new(routes, config, pool))
     }
 
     /// Serves one connection to its end. When nothing else can happen, the clock jumps to the next

@@ -106,7 +106,7 @@ pub use base::pool::PoolFull;
 pub use base::stopping::Stopping;
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
-pub use conn::{Ended, Exchange, OwnAnswer, Refusal};
+pub use conn::{Ended, Exchange, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
 pub use fields::{Headers, InvalidHeader};
 pub use handler::{

@@ -250,7 +250,7 @@ fn nothing_of_the_host_runs_twice_at_once_or_on_another_thread() {
         });
     // A client may need its time to ask, though others wait.
     let server = configured(app, |_, timeouts| timeouts.drain = Some(PATIENCE));
-    let server = &server.on_refusal(move |_| in_hook()).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let server = &server.on_exchange(move |_| in_hook()).bind("127.0.0.1:0").unwrap().start().unwrap();
     thread::scope(|scope| {
         for path in ["/async", "/blocking", "/stream", "/async", "/blocking"] {
             scope.spawn(move || {

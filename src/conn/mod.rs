@@ -30,8 +30,7 @@ mod transport;
 mod wire;
 mod write_pace;
 
-pub use app::Refusal;
-pub(crate) use app::{App, OnRefusal};
+pub(crate) use app::App;
 pub use own_answer::OwnAnswer;
 pub(crate) use own_answer::WordAnswer;
 pub(crate) use record::OnExchange;

@@ -18,7 +18,7 @@ use crate::body::Body;
 use crate::error::Reject;
 use crate::handler::{self, Context, Endpoint, Found, Reply, Timeout};
 use crate::http1::is_allowed_host;
-use crate::message::{Client, HeadParts, IntoResponse as _, Request, RequestHead, Response, Upgrade};
+use crate::message::{Client, HeadParts, IntoResponse as _, Peer, Request, RequestHead, Response, Upgrade};
 
 /// A server as one client sees it.
 #[derive(Clone, Copy)]
@@ -73,16 +73,16 @@ impl<'a> Site<'a> {
         handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
     }
 
-    /// Tells the host of a refusal and returns the answer for the client.
+    /// Logs a refusal and returns the answer for the client.
     pub fn refuse(self, reject: Reject, label: Option<&Label<'_>>) -> Response {
-        self.app.tell(reject, self.client.peer);
+        log_refusal(reject, self.client.peer);
         let mut response = reject.into_response();
         word(self.app.word_answer.as_ref(), &mut response, Some(reject), self.client.peer, label);
         response
     }
 
-    /// Puts a 500 in place of a response that cannot be sent, and tells the host why. Tells
-    /// the host of a response that refuses the request, too, and returns why.
+    /// Puts a 500 in place of a response that cannot be sent, and logs why. Logs a response that
+    /// refuses the request, too, and returns the reason.
     ///
     /// `may_upgrade` says whether the client can follow to another protocol.
     #[cold]
@@ -101,7 +101,7 @@ impl<'a> Site<'a> {
                 let line = format_args!("a handler had no thread: {} {label}", reject.reason());
                 self.app.overload.log(Level::Warn, line);
             }
-            self.app.tell(reject, self.client.peer);
+            log_refusal(reject, self.client.peer);
         }
         if response.is_own {
             word(self.app.word_answer.as_ref(), response, refusal, self.client.peer, Some(label));
@@ -117,6 +117,11 @@ pub(super) fn log_unsent(response: &Response, announces_trailers: bool, label: &
         let status = response.status.as_str();
         log_event(Level::Warn, format_args!("a handler's {status} response: {fault} {label}"));
     }
+}
+
+/// Logs that a request or a connection is refused.
+pub(super) fn log_refusal(reject: Reject, peer: Peer) {
+    log_event(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
 }
 
 /// Logs that a handler missed its deadline.

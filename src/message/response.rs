@@ -49,7 +49,7 @@ pub(crate) struct Extra {
     /// The first field that is not valid.
     pub fault: Option<InvalidHeader>,
     pub upgrade: Option<Box<Upgrade>>,
-    /// The reason, if the request is refused. `on_refusal` is told when this response is sent.
+    /// The reason, if the request is refused. It is logged when this response is sent.
     pub refusal: Option<Reject>,
     /// The failure that made this response. It is logged when the response is sent or dropped.
     pub failure: Option<Box<Failure>>,
@@ -386,8 +386,8 @@ impl IntoResponse for StatusCode {
     }
 }
 
-/// The response to a refused request. [`Server::on_refusal`](crate::Server::on_refusal) is told of
-/// each. A 503 carries Retry-After: the client may try again.
+/// The response to a refused request. [`Server::on_exchange`](crate::Server::on_exchange) is told of
+/// the reason. A 503 carries Retry-After: the client may try again.
 ///
 /// ```
 /// use transom::{IntoResponse, Reject};

@@ -15,7 +15,7 @@ use super::stop::{Report, Stopper};
 use crate::base::pool::Pool;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{App, Exchange, OnExchange, OnRefusal, OwnAnswer, Refusal, WordAnswer};
+use crate::conn::{App, Exchange, OnExchange, OwnAnswer, WordAnswer};
 use crate::error::{Error, Result};
 use crate::handler::Router;
 use crate::message::IntoResponse;
@@ -38,7 +38,6 @@ pub struct Server {
     workers: Option<usize>,
     stopper: Stopper,
     hook: ThreadHook,
-    on_refusal: OnRefusal,
     on_exchange: Option<OnExchange>,
     word_answer: Option<WordAnswer>,
     unix_mode: Option<u32>,
@@ -60,7 +59,6 @@ impl Server {
             workers: None,
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
-            on_refusal: Box::new(|_| ()),
             on_exchange: None,
             word_answer: None,
             unix_mode: None,
@@ -129,20 +127,6 @@ impl Server {
     #[must_use]
     pub fn on_thread<G: 'static>(mut self, hook: impl Fn() -> G + Send + Sync + 'static) -> Self {
         self.hook = Box::new(move || Box::new(hook()));
-        self
-    }
-
-    /// Calls `hook` for each request and each connection that is refused because it breaks a
-    /// rule or a limit. The hook must not block.
-    ///
-    /// ```
-    /// transom::Server::new(transom::Router::new()).on_refusal(|refusal| {
-    ///     eprintln!("{} {}", refusal.peer, refusal.reject.reason());
-    /// });
-    /// ```
-    #[must_use]
-    pub fn on_refusal(mut self, hook: impl Fn(&Refusal) + Send + Sync + 'static) -> Self {
-        self.on_refusal = Box::new(hook);
         self
     }
 
@@ -308,7 +292,7 @@ impl Server {
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
-        let mut app = App::new(router, self.config, pool, self.on_refusal);
+        let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         Ok((
             Arc::new(Shared { app, gate, opening: self.opening, stopper: self.stopper, threads }),

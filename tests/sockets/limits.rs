@@ -312,13 +312,17 @@ struct Reasons(Arc<Mutex<Vec<&'static str>>>);
 impl Reasons {
     fn of(&self, server: Server) -> Server {
         let told = Arc::clone(&self.0);
-        server.on_refusal(move |refusal| {
-            assert!(refusal.peer.to_string().starts_with("127."), "{}", refusal.peer);
-            told.lock().unwrap().push(refusal.reject.reason());
+        server.on_exchange(move |exchange| {
+            let peer = exchange.peer().to_string();
+            assert!(peer.starts_with("127."), "{peer}");
+            told.lock().unwrap().extend(exchange.reject().map(Reject::reason));
         })
     }
 
-    fn take(&self) -> Vec<&'static str> {
+    /// Waits for so many, and takes them.
+    #[track_caller]
+    fn take(&self, count: usize) -> Vec<&'static str> {
+        eventually("the reasons are told", || self.0.lock().unwrap().len() >= count);
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
@@ -343,20 +347,20 @@ fn connections_beyond_a_limit_are_told_once_each_with_the_reason() {
         let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
         let mut inside = Client::connect(&server);
         inside.get("/").expect(200, "inside");
-        assert!(told.take().is_empty());
+        assert!(told.take(0).is_empty());
         for _ in 0..3 {
             let mut beyond = Client::connect(&server);
             let answer = beyond.answer();
             expect_overload(&answer);
             assert!(answer.closes());
         }
-        assert_eq!(told.take(), [reason; 3]);
+        assert_eq!(told.take(3), [reason; 3]);
         assert!(Logs::count(&format!(": {reason}")) >= 3, "not in the log");
         // Of more than are answered at once the host is told too.
         let _crowd: Vec<_> = (0..100).map(|_| Client::connect(&server)).collect();
         let mut count = 0;
         eventually("all are told of", || {
-            count += told.take().len();
+            count += told.take(0).len();
             count == 100
         });
     }
@@ -384,14 +388,14 @@ fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
     for _ in 0..3 {
         expect_overload(&client.get("/full/one"));
     }
-    assert_eq!(told.take(), ["pool-full"; 3]);
+    assert_eq!(told.take(3), ["pool-full"; 3]);
     let line = "WARN a handler had no thread: pool-full (GET /full/one, route /full/{which})";
     Logs::expect(line);
     assert_eq!(Logs::count(line), 1, "once a second");
     client.get("/own").expect(503, "in vain");
-    assert!(told.take().is_empty(), "what a handler makes of it is its own affair");
+    assert!(told.take(0).is_empty(), "what a handler makes of it is its own affair");
     assert_eq!(client.get("/refused").status, 413);
-    assert_eq!(told.take(), ["body-too-large"]);
+    assert_eq!(told.take(1), ["body-too-large"]);
     leave.set();
     running.answer().expect(200, "done");
 }
@@ -405,7 +409,7 @@ fn a_late_handler_is_an_overload() {
     let answer = Client::connect(&server).get("/late");
     expect_overload(&answer);
     assert!(answer.closes());
-    assert_eq!(told.take(), ["handler-timeout"]);
+    assert_eq!(told.take(1), ["handler-timeout"]);
     Logs::expect("WARN a handler did not answer in time (GET /late, the fallback)");
 }
 
@@ -683,10 +687,12 @@ fn bodies_in_memory_have_a_limit_over_all_connections() {
     let stream = Route::new(Method::POST, "/stream", reading);
     let app = Router::new().post("/", async |_: Request| "taken").route(stream.streaming());
     let count = refused.clone();
-    let server = configured(app, |limits, _| (limits.body, limits.bodies) = (64_000, 100_000)).on_refusal(
-        move |refusal| {
-            assert_eq!(refusal.reject.reason(), "no-memory");
-            count.set();
+    let server = configured(app, |limits, _| (limits.body, limits.bodies) = (64_000, 100_000)).on_exchange(
+        move |exchange| {
+            if let Some(reject) = exchange.reject() {
+                assert_eq!(reject.reason(), "no-memory");
+                count.set();
+            }
         },
     );
     let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();

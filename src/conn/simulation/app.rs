@@ -99,7 +99,7 @@ pub(super) fn app(world: &World, script: &Script) -> SimApp {
     config.limits.body = BODY;
     config.limits.write_rate = script.write_rate;
     let pool = Pool::new("simulation", 1, 1, Threads::new(Box::new(|| Box::new(()))));
-    let mut app = App::new(router(world, &counts).build().unwrap().0, config, pool, Box::new(|_| ()));
+    let mut app = App::new(router(world, &counts).build().unwrap().0, config, pool);
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     app.on_exchange = Some(Arc::new(move |exchange| heard.lock().unwrap().push(Told::of(exchange))));

@@ -65,7 +65,7 @@ struct Outcome {
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let wire = Wire { inbox: input.into(), has_ended: true, ..Wire::default() };
     let client = Arc::new(Mutex::new(Upload { wire, piece, now: Instant::now() }));
-    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place(), Box::new(|_| ()));
+    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place());
     let session = Session::new(Peer::Unknown, Arc::default(), None);
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));

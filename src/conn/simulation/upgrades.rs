@@ -40,7 +40,7 @@ fn client(bytes: &[u8], every: Duration) -> Script {
 /// Plays a script for a day at most; what became of it if it has ended.
 fn played(script: &Script) -> Option<Outcome> {
     let router = Router::new().get("/", async |_| Response::upgrade("echo", echo));
-    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place(), Box::new(|_| ()));
+    let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place());
     let session = Session::new(Peer::Unknown, std::sync::Arc::default(), None);
     let world = World::new(script);
     let ended = world.drive(Box::pin(serve(world.transport(), &app, &session)), &session, LONG);
