@@ -109,6 +109,8 @@ pub use config::{Limits, Timeouts};
 pub use conn::{Ended, Exchange, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
 pub use fields::{Headers, InvalidHeader};
+#[cfg(feature = "serde")]
+pub use handler::Json;
 pub use handler::{
     Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Reply, Responder, Route, Router,
     Shared, Tester, Wrap, blocking, shared,

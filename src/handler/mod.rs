@@ -13,6 +13,8 @@ mod router;
 mod scope;
 mod table;
 mod tester;
+#[cfg(feature = "serde")]
+mod typed;
 mod wrap;
 
 pub use blocking::{Blocking, blocking};
@@ -23,6 +25,8 @@ pub use responder::Responder;
 pub use route::Route;
 pub use router::Router;
 pub use tester::Tester;
+#[cfg(feature = "serde")]
+pub use typed::Json;
 pub use wrap::{Next, Wrap};
 
 pub(crate) use handler::call;

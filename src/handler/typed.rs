@@ -1,0 +1,153 @@
+//! Typed input and output: JSON, queries, forms and path parameters as values of the
+//! program's own types (feature `serde`).
+
+use std::fmt;
+
+use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_core::{Deserialize, Serialize};
+use serde_json::error::Category;
+
+use super::http_error::{HttpError, HttpResult};
+use crate::message::{IntoResponse, Request, Response};
+
+impl Request {
+    /// Reads the body as JSON.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use transom::{Json, Request, Router};
+    ///
+    /// #[derive(Deserialize, Serialize)]
+    /// struct User {
+    ///     name: String,
+    /// }
+    ///
+    /// Router::new().post("/users", async |req: Request| {
+    ///     let user: User = req.json()?;
+    ///     Ok(Json(user))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// The response says in a sentence what is wrong: 415 if Content-Type is not JSON (a
+    /// browser sends other types from any page), 400 if the body is not JSON, 422 if the JSON
+    /// is not a `T`. On a route that streams it is a 500, since the body is not there.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
+        self.expect_type("application/json", |kind| kind == "application/json" || kind.ends_with("+json"))?;
+        serde_json::from_slice(self.whole("json")?).map_err(|error| match error.classify() {
+            Category::Data => {
+                mismatch(StatusCode::UNPROCESSABLE_ENTITY, "the JSON is not as expected", &error)
+            }
+            _ => mismatch(StatusCode::BAD_REQUEST, "the body is not JSON", &error),
+        })
+    }
+
+    /// Reads the query as a value, one field for each name; a name that is repeated fills a
+    /// `Vec`.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use transom::{Request, Router};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Page {
+    ///     number: u32,
+    ///     size: Option<u32>,
+    /// }
+    ///
+    /// Router::new().get("/users", async |req: Request| {
+    ///     let page: Page = req.query_as()?;
+    ///     Ok(format!("page {} of {} each", page.number, page.size.unwrap_or(20)))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A 400 that says in a sentence what is wrong.
+    pub fn query_as<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
+        serde_html_form::from_str(self.query().unwrap_or_default())
+            .map_err(|error| mismatch(StatusCode::BAD_REQUEST, "the query is not as expected", &error))
+    }
+
+    /// Reads the body as a form of the kind `application/x-www-form-urlencoded`, as
+    /// [`query_as`](Self::query_as) reads a query.
+    ///
+    /// # Errors
+    /// The response says in a sentence what is wrong: 415 for another Content-Type, 422 if the
+    /// form is not a `T`. On a route that streams it is a 500, since the body is not there.
+    pub fn form<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
+        let kind = "application/x-www-form-urlencoded";
+        self.expect_type(kind, |sent| sent == kind)?;
+        serde_html_form::from_bytes(self.whole("form")?).map_err(|error| {
+            mismatch(StatusCode::UNPROCESSABLE_ENTITY, "the form is not as expected", &error)
+        })
+    }
+
+    /// Reads the path parameters as a value, one field for each name.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use transom::{Request, Router};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Place {
+    ///     year: u16,
+    ///     slug: String,
+    /// }
+    ///
+    /// Router::new().get("/{year}/{slug}", async |req: Request| {
+    ///     let place: Place = req.params_as()?;
+    ///     Ok(format!("{} in {}", place.slug, place.year))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A 404 that says in a sentence what is wrong.
+    pub fn params_as<T: for<'a> Deserialize<'a>>(&self) -> HttpResult<T> {
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let pairs = self.params().iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        serde_html_form::from_str(&pairs.collect::<Vec<_>>().join("&"))
+            .map_err(|error| mismatch(StatusCode::NOT_FOUND, "the path is not as expected", &error))
+    }
+
+    /// Checks the media type of the body, in lower case and without its parameters.
+    fn expect_type(&self, expected: &str, is_right: impl FnOnce(&str) -> bool) -> HttpResult<()> {
+        let sent = self.header("content-type").unwrap_or_default();
+        let kind = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if is_right(&kind) {
+            return Ok(());
+        }
+        let sentence = format!("the content type of the body is not {expected}");
+        Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence))
+    }
+
+    /// Returns the whole body for a method that needs it.
+    fn whole(&self, method: &str) -> HttpResult<&[u8]> {
+        self.body.as_bytes().ok_or_else(|| {
+            HttpError::from(format!(
+                "{method}() needs the whole body, and the route streams it: collect the body first"
+            ))
+        })
+    }
+}
+
+/// Returns the response for input that is not as expected.
+fn mismatch(status: StatusCode, what: &str, error: &impl fmt::Display) -> HttpError {
+    HttpError::new(status, format!("{what}: {error}"))
+}
+
+/// A response of JSON: 200 with the value, `application/json`.
+///
+/// A value that cannot be written as JSON is a 500 and a line in the log. See
+/// [`Request::json`] for an example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(text) => Response::bytes("application/json", text),
+            Err(error) => Response::failed(format!("a handler's JSON could not be written: {error}")),
+        }
+    }
+}
