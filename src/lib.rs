@@ -16,43 +16,49 @@
 //! }
 //! ```
 //!
-//! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112) on the smol stack, with a
-//! deadline for every phase and a limit for every size, on by default
-//! ([`Limits`], [`Timeouts`]). It installs no signal handler and no logger,
-//! starts no global executor, and keeps no state of its own between servers:
-//! several live in one process, each started and stopped as often as you like.
+//! Transom speaks HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112). Every phase has a deadline and every
+//! size has a limit, on by default ([`Limits`], [`Timeouts`]). The library installs no signal handler
+//! and no logger, starts no global executor, and shares no state between servers: a process may run
+//! several, and start and stop each of them as often as it likes.
 //!
-//! # Ways to run it
+//! # Where to find what
 //!
-//! - [`Server::run`] serves until it is stopped, on threads of its own.
-//! - [`Server::start`] returns a [`Handle`] when it serves: for a server inside
-//!   another program.
-//! - [`Server::serve`] is a future for an executor of yours.
+//! | task | items |
+//! |---|---|
+//! | routes and their parameters | [`Router`], [`Route`], [`Request::param`] |
+//! | state that handlers share | [`Router::state`], [`Request::state`] |
+//! | errors, and `?` in handlers | [`HttpError`], [`HttpResult`], [`OrStatus`], [`Router::on_error`] |
+//! | functions around handlers (middleware) | [`Router::wrap`], [`Wrap`], [`Next`] |
+//! | handlers that block | [`blocking`] |
+//! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |
+//! | uploads | [`Route::streaming`], [`Body::chunk`] |
+//! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
+//! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
+//! | an access log or metrics | [`Server::on_exchange`] |
+//! | error pages of the server itself | [`Server::own_answers`] |
+//! | a clean stop | [`Handle::stop`], [`Stopper`], [`Request::stopping`] |
+//! | tests without sockets | [`Router::tester`] |
+//!
+//! # Ways to run a server
+//!
+//! - [`Server::run`] serves on threads of its own, until it is stopped.
+//! - [`Server::start`] does the same and returns a [`Handle`] at once, for a server inside another
+//!   program.
+//! - [`Server::serve`] is a future for your own executor.
 //! - [`Service::serve_connection`] serves a stream that you accepted.
 //!
-//! [`Stopper`] asks a server to stop, from a handler or any thread.
+//! [`Server::model`] chooses how connections are driven; see [`Model`].
 //!
-//! # The walk of a request
+//! # The life of a request
 //!
-//! ```text
-//!   listener   accepts; the gate admits it, or answers 503
-//!      |
-//!   head       http1::head: more | a head | a Reject (status, orderly close)
-//!      |
-//!   framing    http1::framing: no body | a length | chunked | a Reject
-//!      |
-//!   route      Router: a handler, or 404, or 405 with Allow
-//!      |
-//!   body       read whole, or in chunks as the handler asks; 100 Continue first
-//!      |
-//!   handler    in place, on the blocking pool, or answered later from anywhere
-//!      |
-//!   answer     http1::plan: framing, keep-alive, whether there is a body
-//!      |
-//!   write      pipelined answers leave together
-//!      |
-//!   again, or drain what is unread, or close so that the client sees the answer
-//! ```
+//! 1. The server accepts a connection, or answers 503 if there are too many.
+//! 2. It reads a request head. A malformed head gets a status and an orderly close ([`Reject`]).
+//! 3. The router finds a handler, or answers 404, or 405 with Allow.
+//! 4. The server reads the body whole, or the handler reads it in chunks. A client that waits for
+//!    `100 Continue` gets it before the first read.
+//! 5. The handler runs on the thread of the connection, or on the blocking pool.
+//! 6. The server sends the response. Responses to pipelined requests leave together.
+//! 7. The connection waits for the next request, or closes so that the client sees the last response.
 //!
 //! # Logging
 //!
