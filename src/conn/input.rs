@@ -17,6 +17,9 @@ pub(super) struct Input {
     end: usize,
     /// True if the last read filled all the room: more bytes are likely waiting.
     filled_up: bool,
+    /// True once the client has closed its sending side. It is here because a connection is 8 bytes
+    /// smaller so.
+    pub ended: bool,
 }
 
 /// The size of a new buffer, in bytes: most heads fit.
@@ -28,7 +31,7 @@ const WORTH_IT: usize = 8 * 1024;
 
 impl Input {
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, filled_up: false }
+        Self { bytes: Vec::new(), start: 0, end: 0, filled_up: false, ended: false }
     }
 
     pub fn as_slice(&self) -> &[u8] {

@@ -39,8 +39,6 @@ pub(super) struct Wire<T> {
     pub output: Output,
     /// Bytes written that the transport may hold back until it is flushed, as TLS does.
     unflushed: usize,
-    /// True once the client has closed its sending side.
-    ended: bool,
     pace: WritePace,
     /// The records of the answers under way, if somebody is told of them.
     pub records: Option<Box<Records>>,
@@ -53,7 +51,6 @@ impl<T: Transport> Wire<T> {
             input: Input::new(),
             output: Output::default(),
             unflushed: 0,
-            ended: false,
             pace: WritePace::new(Least::new(config.timeouts.write, config.limits.write_rate)),
             records: None,
         }
@@ -85,12 +82,12 @@ impl<T: Transport> Wire<T> {
     }
 
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.input.ended
     }
 
     /// Reads once into the input buffer. 0 is the end.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.ended {
+        if self.input.ended {
             return Poll::Ready(Ok(0));
         }
         let mut polled = Poll::Pending;
@@ -108,7 +105,7 @@ impl<T: Transport> Wire<T> {
         if let Some(records) = &mut self.records {
             records.received += length as u64;
         }
-        self.ended = length == 0;
+        self.input.ended = length == 0;
         Poll::Ready(Ok(length))
     }
 
@@ -119,7 +116,7 @@ impl<T: Transport> Wire<T> {
         if matches!(&polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::OutOfMemory) {
             // A client that is refused for want of memory gets to read its answer too.
             let length = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut [0; 1024]))?;
-            self.ended = length == 0;
+            self.input.ended = length == 0;
             polled = Poll::Ready(Ok(length));
         }
         self.input.consume(self.input.len());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use super::facts::ConnectionFacts;
@@ -46,8 +46,6 @@ pub(crate) struct Client {
     pub peer: Peer,
     /// Given when the server begins to stop; `None` for a request made by hand.
     stopping: Option<Arc<StopSignal>>,
-    /// The connection's socket, if it has one. The connection owns it.
-    facts: OnceLock<Weak<dyn ConnectionFacts>>,
     /// What the program gave to its handlers, if it is anything.
     states: Option<Arc<Values>>,
     /// The client has closed its sending side, or more.
@@ -60,7 +58,16 @@ pub(crate) struct Client {
     /// Counts the connection's exchanges: what an earlier one left behind must
     /// not speak in a later one. It wraps round.
     exchange: AtomicU32,
-    left: Mutex<Option<Box<Left>>>,
+    /// One lock for both keeps an idle connection 16 bytes smaller.
+    kept: Mutex<Kept>,
+}
+
+/// What is kept for a connection behind its lock.
+#[derive(Default)]
+struct Kept {
+    left: Option<Box<Left>>,
+    /// The connection's socket, if it has one. The connection owns it.
+    facts: Option<Weak<dyn ConnectionFacts>>,
 }
 
 /// What a handler has left for its exchange.
@@ -84,24 +91,23 @@ impl Client {
         Self {
             peer,
             stopping,
-            facts: OnceLock::new(),
             states,
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
             exchange: AtomicU32::new(0),
-            left: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
-    /// Sets where the facts of the connection are found. Only the first call counts.
+    /// Sets where the facts of the connection are found.
     pub fn set_facts(&self, facts: Weak<dyn ConnectionFacts>) {
-        let _ = self.facts.set(facts);
+        self.kept().facts = Some(facts);
     }
 
     /// Returns the connection's socket, if it has one and has not ended.
     pub fn facts(&self) -> Option<Arc<dyn ConnectionFacts>> {
-        self.facts.get()?.upgrade()
+        self.kept().facts.as_ref()?.upgrade()
     }
 
     /// Returns a future that is ready when the server begins to stop. It outlives the exchange,
@@ -128,14 +134,14 @@ impl Client {
     /// Asks for a 103 in that exchange; false if it is over.
     pub fn hint(&self, exchange: u32, fields: Headers) -> bool {
         self.used.store(true, Ordering::SeqCst);
-        let mut left = self.left();
-        let hints = &mut left.get_or_insert_default().hints;
+        let mut kept = self.kept();
+        let hints = &mut kept.left.get_or_insert_default().hints;
         if self.exchange() != exchange || hints.over {
             return false;
         }
         hints.waiting.push(fields);
         let waker = hints.waker.take();
-        drop(left);
+        drop(kept);
         waker.into_iter().for_each(Waker::wake);
         true
     }
@@ -144,8 +150,8 @@ impl Client {
     /// last of the exchange.
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
         self.used.store(true, Ordering::SeqCst);
-        let mut left = self.left();
-        let hints = &mut left.get_or_insert_default().hints;
+        let mut kept = self.kept();
+        let hints = &mut kept.left.get_or_insert_default().hints;
         hints.waker = waker.cloned();
         hints.over = waker.is_none();
         std::mem::take(&mut hints.waiting)
@@ -174,7 +180,7 @@ impl Client {
     /// what waits for that, once.
     pub fn mark_gone(&self) {
         if !self.gone.swap(true, Ordering::AcqRel) {
-            let watchers = self.left().as_mut().map(|left| std::mem::take(&mut left.watchers));
+            let watchers = self.kept().left.as_mut().map(|left| std::mem::take(&mut left.watchers));
             for watcher in watchers.into_iter().flatten() {
                 guarded("a callback for a client that left", watcher);
             }
@@ -185,12 +191,12 @@ impl Client {
     /// left already.
     pub fn on_gone(&self, exchange: u32, watcher: Box<dyn FnOnce() + Send>) {
         self.used.store(true, Ordering::SeqCst);
-        let mut left = self.left();
+        let mut kept = self.kept();
         if self.is_gone() {
-            drop(left);
+            drop(kept);
             watcher();
         } else if self.exchange() == exchange {
-            left.get_or_insert_default().watchers.push(watcher);
+            kept.left.get_or_insert_default().watchers.push(watcher);
         }
     }
 
@@ -208,11 +214,11 @@ impl Client {
             return;
         }
         self.used.store(false, Ordering::SeqCst);
-        let left = self.left().take();
+        let left = self.kept().left.take();
         drop(left);
     }
 
-    fn left(&self) -> MutexGuard<'_, Option<Box<Left>>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
