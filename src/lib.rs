@@ -28,6 +28,7 @@
 //! | routes and their parameters | [`Router`], [`Route`], [`Request::param`] |
 //! | state that handlers share | [`Router::state`], [`Request::state`] |
 //! | errors, and `?` in handlers | [`HttpError`], [`HttpResult`], [`OrStatus`], [`Router::on_error`] |
+//! | JSON, forms and queries as types of yours (feature `serde`) | `Request::json`, `Request::form`, `Request::query_as`, `Json` |
 //! | functions around handlers (middleware) | [`Router::wrap`], [`Wrap`], [`Next`] |
 //! | handlers that block | [`blocking`] |
 //! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |

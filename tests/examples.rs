@@ -27,6 +27,9 @@ fn folder() -> &'static Path {
         let profile = exe.parent().and_then(Path::parent).unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--examples"]);
+        if cfg!(feature = "serde") {
+            build.args(["--features", "serde"]);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -119,6 +122,36 @@ fn state_is_shared_by_all_handlers() {
     assert_eq!(put(&mut client, "/notes/today", b"\xff").status, 400);
     client.get("/visits").expect(200, "1");
     example.connect().get("/visits").expect(200, "2");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_json_api_answers_in_json_whatever_happens() {
+    let example = Example::start("json_api", &[]);
+    let mut client = example.connect();
+    let mut create = |body: &str| {
+        client.send(format!(
+            "POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        client.answer()
+    };
+    create(r#"{"name":"ada"}"#).expect(200, r#"{"name":"ada"}"#);
+    create(r#"{"name":""}"#).expect(400, r#"{"error":"a user has a name"}"#);
+    assert_eq!(create("{").status, 400);
+    assert_eq!(create(r#"{"nam":"ada"}"#).status, 422);
+    client.get("/users/0").expect(200, r#"{"name":"ada"}"#);
+    client.get("/users/1").expect(404, r#"{"error":"no such user"}"#);
+    let answers = [client.get("/nowhere"), client.get("/users")];
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [404, 405]);
+    assert_eq!(answers[1].header("allow"), Some("POST"));
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    let refusal = client.answer();
+    assert_eq!(refusal.status, 400);
+    for answer in answers.iter().chain([&refusal]) {
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+        assert!(answer.text().starts_with(r#"{"error":"#), "{answer:?}");
+    }
 }
 
 #[test]
