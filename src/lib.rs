@@ -61,6 +61,12 @@
 //! 6. The server sends the response. Responses to pipelined requests leave together.
 //! 7. The connection waits for the next request, or closes so that the client sees the last response.
 //!
+//! # Features
+//!
+//! Off by default: `serde` for typed input and output (`Request::json`, `query_as`, `form`,
+//! `params_as`, `Json`); `tower` for tower services as handlers and routers as tower services
+//! (`tower_service`, `Router::into_tower_service`).
+//!
 //! # Logging
 //!
 //! Through the `log` crate, target `transom`:
@@ -95,6 +101,8 @@ mod conn;
 #[cfg(any(test, fuzzing))]
 mod duplex;
 mod error;
+#[cfg(feature = "tower")]
+mod ext;
 mod fields;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -115,6 +123,8 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{Ended, Exchange, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(feature = "tower")]
+pub use ext::{RouterService, TowerHandler, tower_service};
 pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;

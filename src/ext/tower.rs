@@ -1,0 +1,249 @@
+//! Tower: services as handlers, and routers as services (feature `tower`). No runtime is
+//! needed, and no type of tower reaches the rest of the crate.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use bytes::Buf;
+use futures_lite::Stream;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tower_service::Service;
+
+use crate::Body;
+use crate::Bytes;
+use crate::Context;
+use crate::Handler;
+use crate::Headers;
+use crate::HttpError;
+use crate::IntoResponse as _;
+use crate::Reject;
+use crate::Reply;
+use crate::Request;
+use crate::Result;
+use crate::Router;
+use crate::Tester;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Makes a handler of a tower service, such as an axum router.
+///
+/// The service gets the request with its body as a stream, if the route streams, and with
+/// [`Peer`](crate::Peer) and [`Params`](crate::Params) as extensions. An error of the service
+/// is a 500 and a line in the log. Each request has a clone of the service, which waits until
+/// it is ready. Layers that need tokio's timer or files panic, which is a 500 too: use
+/// [`Timeouts`](crate::Timeouts) and [`Body::file`](crate::Body::file).
+///
+/// Give an axum router its state, `()` too, with `with_state`: without, axum puts its layers
+/// together for each request anew.
+///
+/// ```
+/// use axum::routing::get;
+/// use transom::{Router, tower_service};
+///
+/// let axum = axum::Router::new().route("/hello", get(async || "hello from axum")).with_state(());
+/// let app = Router::new().streaming().any("/{*path}", tower_service(axum));
+/// ```
+pub fn tower_service<S, B>(service: S) -> TowerHandler<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    TowerHandler(service)
+}
+
+/// The handler that [`tower_service()`] makes.
+pub struct TowerHandler<S>(S);
+
+impl<S, B> Handler for TowerHandler<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: Request, _: &Context<'_>) -> Reply {
+        let Some(request) = to_http(request) else { return Reply::now(Reject::BadTarget) };
+        let mut service = self.0.clone();
+        Reply::future(async move {
+            let answer = async {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(request).await
+            };
+            match answer.await {
+                Ok(response) => response.map(to_body).into(),
+                Err(error) => HttpError::from(error.into()).into_response(),
+            }
+        })
+    }
+}
+
+impl<S> fmt::Debug for TowerHandler<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TowerHandler")
+    }
+}
+
+impl Router {
+    /// Makes a tower service of the router, for a program whose server is another one. It
+    /// answers as a [`Tester`] does, so without deadlines; a handler that upgrades is answered
+    /// with a 500.
+    ///
+    /// # Errors
+    /// As [`tester`](Self::tester).
+    pub fn into_tower_service(self) -> Result<RouterService> {
+        self.tester().map(|tester| RouterService(Arc::new(tester)))
+    }
+}
+
+/// A router as a tower service: see [`Router::into_tower_service`]. Handlers find what is in
+/// the extensions of a request by `req.get::<http::Extensions>()`.
+#[derive(Clone, Debug)]
+pub struct RouterService(Arc<Tester>);
+
+impl<B> Service<http::Request<B>> for RouterService
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let tester = Arc::clone(&self.0);
+        let request = from_http(request);
+        Box::pin(async move {
+            let response = match request {
+                Ok(request) => tester.answer(request).await,
+                Err(reject) => reject.into_response(),
+            };
+            let mut answer = http::Response::new(Body::empty());
+            *answer.status_mut() = response.status_code();
+            *answer.headers_mut() = response.headers().into();
+            *answer.body_mut() = response.into_body();
+            Ok(answer)
+        })
+    }
+}
+
+/// Returns the request in the types of the crate `http`; `None` if its target is no URI there.
+fn to_http(request: Request) -> Option<http::Request<Body>> {
+    let mut http = http::Request::new(Body::empty());
+    *http.method_mut() = request.method().clone();
+    *http.uri_mut() = request.target().as_str().parse().ok()?;
+    *http.version_mut() = request.version();
+    *http.headers_mut() = request.headers().into();
+    http.extensions_mut().insert(request.peer());
+    http.extensions_mut().insert(request.params().clone());
+    *http.body_mut() = request.into_body();
+    Some(http)
+}
+
+fn from_http<B>(request: http::Request<B>) -> std::result::Result<Request, Reject>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = request.into_parts();
+    let mut request = Request::new(parts.method, &parts.uri.to_string())?;
+    *request.headers_mut() = Headers::from(&parts.headers);
+    // The other server has the connection, so that no protocol can be changed to.
+    request.headers_mut().remove("upgrade");
+    request.set(parts.extensions);
+    *request.body_mut() = to_body(body);
+    Ok(request)
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.as_mut().poll_next(cx).map(|chunk| match chunk {
+            Some(chunk) => Some(chunk.map(Frame::data)),
+            None => Some(self.take_trailers())
+                .filter(|trailers| !trailers.is_empty())
+                .map(|trailers| Ok(Frame::trailers((&trailers).into()))),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.len().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Returns a body of any kind as one of this crate.
+fn to_body<B>(body: B) -> Body
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let length = body.size_hint().exact();
+    let trailers = Arc::default();
+    let chunks = Chunks { body: Box::pin(body), trailers: Arc::clone(&trailers) };
+    match length {
+        Some(length) => Body::sized_stream(length, chunks),
+        None => Body::stream(chunks).with_trailers(move || {
+            let trailers = trailers.lock().unwrap_or_else(PoisonError::into_inner);
+            Headers::from(&*trailers)
+        }),
+    }
+}
+
+/// The data of a body, as a stream; its trailers are put aside.
+struct Chunks<B> {
+    body: Pin<Box<B>>,
+    trailers: Arc<Mutex<HeaderMap>>,
+}
+
+impl<B: http_body::Body<Error: Into<BoxError>>> Stream for Chunks<B> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            let frame = match self.body.as_mut().poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            match frame.into_data() {
+                Ok(mut data) => return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining())))),
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        *self.trailers.lock().unwrap_or_else(PoisonError::into_inner) = trailers;
+                    }
+                }
+            }
+        }
+    }
+}
