@@ -10,7 +10,7 @@ use crate::base::pool::PoolFull;
 use crate::error::Reject;
 use crate::message::{IntoResponse, Request, Response};
 
-/// The answer of a server that has too much to do: 503 with Retry-After.
+/// The answer if the pool is full: 503 with Retry-After.
 impl<F> IntoResponse for PoolFull<F> {
     fn into_response(self) -> Response {
         let reject = if self.without_threads { Reject::NoThread } else { Reject::PoolFull };
@@ -18,9 +18,9 @@ impl<F> IntoResponse for PoolFull<F> {
     }
 }
 
-/// A handler of a function that may block: it runs on the server's blocking
-/// pool. When the pool and its queue are full, or the system gives it no thread, the
-/// answer is 503 with Retry-After.
+/// Returns a handler for a function that may block, which runs on the server's blocking pool. If the
+/// pool and its queue are full, or the system has no thread for it, the client gets a 503 with
+/// Retry-After.
 ///
 /// ```
 /// use transom::{Request, Response, Router, blocking};
@@ -38,7 +38,7 @@ where
     Blocking(std::sync::Arc::new(function))
 }
 
-/// The handler that [`blocking`] makes.
+/// The handler that [`blocking`] returns.
 ///
 /// ```
 /// let handler: transom::Blocking<_> = transom::blocking(|_: transom::Request| "done");
@@ -76,12 +76,12 @@ where
     }
 }
 
-/// The right to answer a request that waits for a thread. Dropped with the queue, it
-/// is answered with 503.
+/// The right to answer a request that waits for a thread. If it is dropped with the queue, the
+/// client gets a 503.
 struct Queued(Option<Responder>);
 
 impl Queued {
-    /// The wait has ended; `None` if nobody waits for an answer any more.
+    /// Ends the wait and returns the responder; `None` if no client waits for the answer any more.
     fn begin(mut self) -> Option<Responder> {
         self.0.take_if(|responder| !responder.is_over())
     }

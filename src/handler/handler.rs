@@ -11,8 +11,9 @@ use crate::message::{IntoResponse, Request, Response};
 
 /// Answers requests.
 ///
-/// An async function or closure from [`Request`] to anything that [`IntoResponse`] is a
-/// handler; [`blocking`](crate::blocking) makes one of a function that may block.
+/// An async function or closure is a handler if it takes a [`Request`] and returns a value that
+/// implements [`IntoResponse`]. [`blocking`](crate::blocking) makes a handler from a function that
+/// may block.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -30,13 +31,13 @@ use crate::message::{IntoResponse, Request, Response};
 ///     .get("/file", blocking(|_: Request| Ok(std::fs::read("/etc/hostname")?)));
 /// ```
 ///
-/// Each request gets a clone of the closure, with clones of its captures: share them in an
-/// `Arc`, by [`Router::state`](crate::Router::state), or by [`shared`] if they cannot be
-/// cloned. A closure that counts in a plain `let mut n` counts in a copy that each request
-/// throws away.
+/// Each request gets a clone of the closure, with clones of what it captures. To share a value, put
+/// it into an `Arc`, or use [`Router::state`](crate::Router::state); [`shared`] is for captures that
+/// cannot be cloned. A closure that counts in a plain `let mut n` counts in a copy, which is dropped
+/// after the request.
 ///
-/// A handler that panics costs its own request a 500, and the server nothing more. Implement
-/// the trait by hand to answer from elsewhere, with [`Reply::later`].
+/// If a handler panics, its own request gets a 500, and nothing else changes. To answer later, from
+/// another thread, return [`Reply::later`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "not a handler",
@@ -44,8 +45,8 @@ use crate::message::{IntoResponse, Request, Response};
     note = "captures that cannot be cloned are shared with `transom::shared(handler)`; a function that may block is `transom::blocking(function)`"
 )]
 pub trait Handler: Send + Sync + 'static {
-    /// Starts to answer. This runs on a thread that serves other connections
-    /// too: what may block belongs on the pool of the [`Context`].
+    /// Starts to answer. This runs on a thread that also serves other connections. Code that may
+    /// block must run on the pool of the [`Context`].
     fn call(&self, request: Request, context: &Context<'_>) -> Reply;
 
     /// Returns `true` if the handler runs jobs on the pool of its [`Context`]. A server
@@ -65,7 +66,7 @@ where
     }
 }
 
-/// Makes a handler of a closure whose captures cannot be cloned: all its calls share them.
+/// Returns a handler for a closure whose captures cannot be cloned. All calls share the captures.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +86,7 @@ where
     Shared(handler)
 }
 
-/// The handler that [`shared`] makes.
+/// The handler that [`shared`] returns.
 pub struct Shared<F>(F);
 
 impl<F, Fut> Handler for Shared<F>
@@ -120,7 +121,7 @@ impl<'a> Context<'a> {
         Arc::clone(self.pool)
     }
 
-    /// Runs `job` on the server's blocking pool, soon.
+    /// Runs `job` on the server's blocking pool, when a thread of the pool is free.
     ///
     /// ```
     /// use transom::{Context, Handler, Reply, Request, Response};
@@ -138,7 +139,7 @@ impl<'a> Context<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`PoolFull`], with the job.
+    /// [`PoolFull`], with the job, if the queue of the pool is full.
     pub fn run_blocking<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         driving::blocking(|| self.pool.run(job))
     }

@@ -9,7 +9,7 @@ use super::responder::{Answer, Responder};
 use crate::base::guard::caught;
 use crate::message::{IntoResponse, Request, Response};
 
-/// What a handler is called in the log.
+/// The word for a handler in the log.
 pub(super) const HANDLER: &str = "a handler";
 
 /// A response, or the promise of one.
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Reply {
-    /// The response, here and now.
+    /// Returns a reply that is ready: a response.
     ///
     /// ```
     /// transom::Reply::now("hello");
@@ -42,8 +42,8 @@ impl Reply {
         Self(Kind::Now(Some(response.into_response())))
     }
 
-    /// A future that makes the response. It is dropped if the handler's
-    /// deadline passes or the server is stopped; not when the client leaves.
+    /// Returns a reply that runs a future for the response. The future is dropped if the handler's
+    /// deadline passes or a stop cuts the exchange, but not when the client leaves.
     ///
     /// ```
     /// transom::Reply::future(async { transom::Response::text("hello") });
@@ -52,19 +52,19 @@ impl Reply {
         Self::answering(answer)
     }
 
-    /// A future that makes what becomes the response.
+    /// Returns a reply that runs a future for a value that becomes the response.
     pub(super) fn answering(answer: impl Future<Output: IntoResponse> + Send + 'static) -> Self {
         Self(Kind::Future(Answering::new(answer)))
     }
 
-    /// A [`Responder`] that may answer that request from anywhere, and the
-    /// reply that waits for it; see [`Responder`] for an example.
+    /// Returns a [`Responder`], which can answer the request from any thread, and the reply that
+    /// waits for it. See [`Responder`] for an example.
     pub fn later(request: &Request) -> (Responder, Self) {
         let (responder, answer) = Responder::new(request);
         (responder, Self(Kind::Later(answer)))
     }
 
-    /// Polls for the response. A panic in the handler becomes a 500.
+    /// Polls for the response. If the handler panics, the response is a 500.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         match &mut self.0 {
             Kind::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
@@ -78,7 +78,7 @@ impl Reply {
     }
 }
 
-/// The response, as soon as there is one.
+/// Ready with the response once the handler has one.
 impl Future for Reply {
     type Output = Response;
 

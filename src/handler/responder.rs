@@ -1,4 +1,4 @@
-//! Answering later: a one-shot slot between whoever answers and the connection.
+//! Answering later: a slot for one response, between the responder and the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +14,7 @@ use crate::message::{Client, Request, Response};
 
 /// The right to answer one request, once, from any task or thread, now or later.
 ///
-/// Dropped without an answer, the client gets a 500 and the log a line.
+/// If it is dropped without an answer, the client gets a 500 and the log gets a line.
 ///
 /// ```
 /// use transom::{Context, Handler, Reply, Request, Response, Router};
@@ -30,7 +30,7 @@ use crate::message::{Client, Request, Response};
 /// Router::new().get("/", Later);
 /// ```
 pub struct Responder {
-    /// `None` once it has answered.
+    /// `None` once the responder has answered.
     slot: Option<Arc<Slot>>,
     client: Arc<Client>,
     exchange: u32,
@@ -46,10 +46,10 @@ struct Slot(Mutex<State>);
 #[derive(Default)]
 struct State {
     response: Option<Response>,
-    /// The connection no longer waits: deadline, stop, or a broken connection.
+    /// The connection no longer waits, because of a deadline, a stop, or a fault of the connection.
     abandoned: bool,
     waker: Option<Waker>,
-    /// Run if the connection no longer waits.
+    /// Runs if the connection no longer waits.
     watchers: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -58,7 +58,7 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a response in, which is made only if the connection still waits for it.
+    /// Makes a response and puts it into the slot, if the connection still waits for it.
     fn put(&self, response: impl FnOnce() -> Response) -> Result<(), Gone> {
         let mut state = self.lock();
         if state.abandoned {
@@ -88,7 +88,7 @@ impl Responder {
         )
     }
 
-    /// Answers.
+    /// Sends the response.
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -99,11 +99,12 @@ impl Responder {
     /// # Ok::<(), transom::Reject>(())
     /// ```
     ///
-    /// `Ok` says that the server has the answer to send, not that the client has it.
+    /// `Ok` means that the server has the response and will send it. It does not mean that the
+    /// client has received it.
     ///
     /// # Errors
-    /// [`Gone`] if the exchange is over: its deadline passed, the server was
-    /// stopped, or the server has seen that the connection is broken.
+    /// [`Gone`] if the exchange is over: its deadline has passed, a stop has cut it, or the server
+    /// has seen that the connection is broken.
     pub fn send(mut self, response: Response) -> Result<(), Gone> {
         announce_early(self.is_head, &response);
         let is_lost = self.client.is_lost();
@@ -112,9 +113,9 @@ impl Responder {
         if is_lost { Err(Gone) } else { Ok(()) }
     }
 
-    /// Returns `true` if nobody waits for the answer any more, or the client has
-    /// closed its sending side. In the second case an answer is still sent: the
-    /// client may have left, or read on, which looks the same to a server.
+    /// Returns `true` if the exchange is over, or if the client has closed its sending side. In the
+    /// second case the response is still sent: the client may have left or may still read, and a
+    /// server cannot tell which.
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -146,8 +147,8 @@ impl Responder {
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
     }
 
-    /// Returns `true` if the exchange is over, by an answer or by its deadline, a
-    /// stop or the end of the connection: an answer would be [`Gone`].
+    /// Returns `true` if the exchange is over: it was answered, its deadline has passed, a stop has
+    /// cut it, or the connection has ended. [`send`](Self::send) would return [`Gone`].
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -161,11 +162,10 @@ impl Responder {
         self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
     }
 
-    /// Runs `watcher`, once, if the client leaves before it was given the whole
-    /// answer, at once if it has left already: the client has closed its sending
-    /// side (which may be all that it closed, see [`is_gone`](Self::is_gone)), the
-    /// connection broke, or a stop cut it off. A deadline that passes is no client
-    /// that leaves. It runs on one of the server's threads and must not block.
+    /// Runs `watcher` once if the client leaves before it has the whole response; at once if it has
+    /// left already. A client has left if it has closed its sending side (see
+    /// [`is_gone`](Self::is_gone)), if the connection is broken, or if a stop has cut it. A deadline
+    /// that passes does not count. The watcher runs on a thread of the server and must not block.
     ///
     /// ```
     /// use transom::{Gone, Method, Reply, Request, Response};
@@ -181,10 +181,9 @@ impl Responder {
         }
     }
 
-    /// Runs `watcher` if the exchange ends without an answer: its deadline has
-    /// passed, the server was stopped, or the connection is closed; at once if
-    /// that has happened already. It runs on one of the server's threads and
-    /// must not block. An answer drops it.
+    /// Runs `watcher` if the exchange ends without a response: its deadline has passed, a stop has
+    /// cut it, or the connection is closed; at once if that has happened already. A response drops
+    /// the watcher. The watcher runs on a thread of the server and must not block.
     ///
     /// ```
     /// use transom::{Method, Reply, Request, Response};

@@ -93,18 +93,18 @@ pub struct Route {
 }
 
 impl Route {
-    /// Returns a route for one method.
+    /// Returns a route for a method and a pattern.
     pub fn new(method: Method, pattern: impl Into<String>, handler: impl Handler) -> Self {
         Self { method: Some(method), ..Self::any(pattern, handler) }
     }
 
-    /// Returns a route for every method that has no route of its own there.
+    /// Returns a route for every method that has no route of its own for the pattern.
     pub fn any(pattern: impl Into<String>, handler: impl Handler) -> Self {
         Self { method: None, pattern: pattern.into(), endpoint: Endpoint::new(handler), wraps: Vec::new() }
     }
 
-    /// Runs the handler as soon as the head is there, and lets it read the
-    /// body in chunks. `100 Continue` goes out on the first read.
+    /// Runs the handler as soon as the request head has arrived, and lets it read the body in
+    /// chunks. A client that waits for `100 Continue` gets it on the first read.
     #[must_use]
     pub fn streaming(mut self) -> Self {
         self.endpoint.streaming = true;
@@ -120,16 +120,16 @@ impl Route {
     }
 
     /// Sets the deadline for the handler, in place of
-    /// [`Timeouts::handler`](crate::Timeouts::handler); `None` for none. A router
-    /// refuses a route whose timeout is zero.
+    /// [`Timeouts::handler`](crate::Timeouts::handler). `None` is no deadline. A router refuses a
+    /// route whose timeout is zero.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.endpoint.timeout = Timeout::Own(timeout.into());
         self
     }
 
-    /// Runs `wrap` around the handler, inside the wraps of the routers that the route is
-    /// in. The first that is added is the outermost. See [`Wrap`].
+    /// Runs `wrap` around the handler, inside the wraps of the route's routers. The first wrap of
+    /// the route is the outermost of them. See [`Wrap`].
     #[must_use]
     pub fn wrap(mut self, wrap: impl Wrap) -> Self {
         self.wraps.push(Arc::new(wrap));

@@ -1,4 +1,4 @@
-//! The router: routes, and what is around them, as a program writes them down.
+//! The router: the routes of a program, and the wraps, hooks and settings around them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,18 +16,17 @@ use crate::base::values::Values;
 use crate::error::{Error, Result};
 use crate::message::{IntoResponse, LONGEST_METHOD};
 
-/// Routes of a server.
+/// The routes of a server, and what runs around them.
 ///
-/// A pattern is a path in which `{name}` stands for one segment, or for a part of
-/// it, and `{*name}`, at the end, for all that is left, which may be empty. A fixed
-/// segment wins over either; `{name}` and `{*name}` in the same place are refused. GET
-/// answers HEAD too. A path that no pattern matches gets 404, one that matches but not
-/// for the method 405 with Allow.
+/// A pattern is a path. `{name}` in it matches one segment, or a part of one. `{*name}` at its end
+/// matches the rest of the path, which may be empty. A fixed segment wins over both; `{name}` and
+/// `{*name}` in the same place are refused. The handler of GET answers HEAD too. A path that matches
+/// no pattern gets 404. A path that matches, but not for the method, gets 405 with Allow.
 ///
-/// Paths are matched decoded, except for `%2F` and `%25`. A pattern may be written
-/// either way: `/café` and `/caf%C3%A9` are the same. A literal brace is doubled,
-/// `{{`; `?`, `#`, `*`, and what other routers take for a parameter, `:id` or `<id>`,
-/// are escaped when they are meant literally: `%3F`, `%23`, `%2A`, `%3Aid`, `%3Cid>`.
+/// Paths are matched decoded, except for `%2F` and `%25`. A pattern may be written decoded or
+/// encoded: `/café` and `/caf%C3%A9` are the same. To match a brace, double it: `{{`. To match `?`,
+/// `#` or `*`, or the parameters of other routers such as `:id` and `<id>`, escape them: `%3F`,
+/// `%23`, `%2A`, `%3Aid`, `%3Cid>`.
 ///
 /// ```
 /// use transom::{Request, Response, Router};
@@ -41,7 +40,7 @@ use crate::message::{IntoResponse, LONGEST_METHOD};
 #[derive(Default)]
 pub struct Router {
     table: Table,
-    /// Answers where no route does.
+    /// Answers requests that no route matches.
     fallback: Option<Endpoint>,
     scope: Scope,
     settings: Settings,
@@ -68,7 +67,7 @@ macro_rules! method {
 }
 
 impl Router {
-    /// No routes yet: 404 for everything.
+    /// Returns a router without routes, which answers 404.
     ///
     /// ```
     /// transom::Router::new();
@@ -85,7 +84,7 @@ impl Router {
     method!(head HEAD);
     method!(options OPTIONS);
 
-    /// Routes `pattern` to `handler` for every method without a route there.
+    /// Routes `pattern` to `handler`, for every method that has no route of its own there.
     ///
     /// ```
     /// transom::Router::new().any("/", async |_: transom::Request| "any");
@@ -95,7 +94,8 @@ impl Router {
         self.route(Route::any(pattern, handler))
     }
 
-    /// Adds a route; the first that cannot be is reported when the server is started.
+    /// Adds a route. If it is refused, the start of the server reports that; see
+    /// [`add`](Self::add).
     ///
     /// ```
     /// use transom::{Method, Request, Route, Router};
@@ -109,7 +109,7 @@ impl Router {
         self
     }
 
-    /// Answers requests that no route matches.
+    /// Sets the handler for requests that no route matches.
     ///
     /// ```
     /// use transom::{Request, Response, Router, StatusCode};
@@ -121,7 +121,7 @@ impl Router {
         self
     }
 
-    /// Adds a route and says at once if it cannot be.
+    /// Adds a route, and reports at once if it is refused.
     ///
     /// ```
     /// use transom::{Request, Route, Router};
@@ -131,9 +131,8 @@ impl Router {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadRoute`] if no request could match, if the pattern stands in the
-    /// way of another, or if it has a handler for the method already. Its reason
-    /// shows the right form.
+    /// [`Error::BadRoute`] if no request could match, if the pattern conflicts with another one, or
+    /// if it has a handler for the method already. The error shows the right form.
     pub fn add(&mut self, route: Route) -> Result<()> {
         let (method, pattern, mut endpoint) = route.into_parts();
         endpoint.pattern = Some(pattern.as_str().into());
@@ -149,9 +148,9 @@ impl Router {
             .map_err(|reason| Error::BadRoute { method: name, pattern, reason })
     }
 
-    /// Runs `wrap` around the whole router: its routes wherever they are added, its fallback,
-    /// and its own answers 404, 405 and that to `OPTIONS *`. The first that is added is the
-    /// outermost; the wraps of a route are inside. See [`Wrap`].
+    /// Runs `wrap` around the whole router: around all its routes, whether they are added before or
+    /// after, its fallback, and its own answers (404, 405, and the answer to `OPTIONS *`). The first
+    /// wrap is the outermost; the wraps of a route are innermost. See [`Wrap`].
     ///
     /// ```
     /// use transom::{Next, Request, Router};
@@ -170,9 +169,9 @@ impl Router {
         self
     }
 
-    /// Makes the response for errors of one type, which handlers and wraps of this router
-    /// return with `?`: for the error itself, or the first of its sources that is an `E`. An
-    /// answer of 500 or above is logged with the error.
+    /// Sets the function that makes the response for errors of the type `E`, which handlers and
+    /// wraps of this router return with `?`. It gets the error itself, or the first of its sources
+    /// that is an `E`. If the status is 500 or above, the error is logged.
     ///
     /// ```
     /// use transom::{Request, Router, StatusCode};
@@ -194,8 +193,9 @@ impl Router {
         self
     }
 
-    /// Gives a value to all handlers and wraps of the server: see [`Request::state`](crate::Request::state). There is
-    /// one value of each type; a second one is reported when the server is started.
+    /// Shares a value with all handlers and wraps of the server, which get it with
+    /// [`Request::state`](crate::Request::state). There is one value of each type; the start of the
+    /// server reports a second one.
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -216,15 +216,15 @@ impl Router {
         self
     }
 
-    /// Sets a limit on the request bodies of the routes that have none of their own, in
-    /// bytes. See [`Route::body_limit`].
+    /// Sets a limit on request bodies, in bytes, for the routes without a limit of their own. See
+    /// [`Route::body_limit`].
     #[must_use]
     pub fn body_limit(mut self, bytes: u64) -> Self {
         self.settings.body_limit = Some(bytes);
         self
     }
 
-    /// Sets a deadline for the handlers of the routes that have none of their own. See
+    /// Sets a deadline for handlers, for the routes without a deadline of their own. See
     /// [`Route::timeout`].
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -243,12 +243,12 @@ impl Router {
         self
     }
 
-    /// Adds the routes of another router under a prefix, with the wraps, error hooks and
-    /// settings that it has around them. A pattern `/` becomes the prefix itself. Handlers see
-    /// whole paths, and the parameters of the prefix too.
+    /// Adds the routes of another router under a prefix. Its wraps, error hooks and settings stay
+    /// around these routes. Its pattern `/` becomes the prefix itself. Handlers see the whole path,
+    /// and the parameters of the prefix too.
     ///
-    /// The wraps of the inner router also cover what is not found under the prefix, which its
-    /// fallback answers if it has one. Its state belongs to the whole server.
+    /// The wraps of the inner router also run around the 404 under the prefix, which its fallback
+    /// answers if it has one. Its state is shared with the whole server.
     ///
     /// ```
     /// use transom::{Request, Router};
@@ -269,8 +269,9 @@ impl Router {
         self
     }
 
-    /// Adds the routes of another router, with the wraps, error hooks and settings that it
-    /// has around them. Its fallback becomes that of this router, if this one has none yet.
+    /// Adds the routes of another router, for example to give some routes a wrap or a setting. Its
+    /// wraps, error hooks and settings stay around these routes. Its fallback becomes the fallback of
+    /// this router, if this router has none.
     ///
     /// ```
     /// use transom::{Next, Request, Router};

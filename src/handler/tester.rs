@@ -20,8 +20,8 @@ use crate::error::{Reject, Result};
 use crate::http1::offers;
 use crate::message::{Client, IntoResponse as _, Request, Response, Upgrade};
 
-/// Answers requests as a server of the same router does, without a socket: for tests, or to
-/// serve requests that come another way.
+/// Answers requests as a server with the same router does, without a socket: for tests, or for
+/// requests that arrive in another way.
 ///
 /// Routes, wraps, state, error hooks, body limits and the router's own answers are those of a
 /// server with default [`Limits`]. `blocking` handlers have a pool of their own. There are no
@@ -48,7 +48,7 @@ impl Router {
     /// Returns a tester, which answers requests without a socket.
     ///
     /// # Errors
-    /// What [`Server::start`](crate::Server::start) says of a router:
+    /// As [`Server::start`](crate::Server::start) for the router:
     /// [`Error::BadRoute`](crate::Error::BadRoute) or
     /// [`Error::DuplicateState`](crate::Error::DuplicateState).
     pub fn tester(self) -> Result<Tester> {

@@ -1,4 +1,4 @@
-//! Wraps: what runs around handlers.
+//! Wraps: functions that run around handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use super::reply::Reply;
 use crate::base::pool::Pool;
 use crate::message::{IntoResponse, Request};
 
-/// Runs around handlers: sees each request before the handler does, and each response
+/// Runs around handlers (middleware): it sees each request before the handler, and each response
 /// after it.
 ///
-/// An async function or closure from [`Request`] and [`Next`] to anything that
-/// [`IntoResponse`] is a wrap. It calls [`Next::run`] to go on, or answers by itself.
+/// An async function or closure is a wrap if it takes a [`Request`] and a [`Next`] and returns a value
+/// that implements [`IntoResponse`]. It calls [`Next::run`] to go on, or answers by itself.
 /// [`Router::wrap`](crate::Router::wrap) puts a wrap around all routes of a router,
-/// [`Route::wrap`](crate::Route::wrap) around one.
+/// [`Route::wrap`](crate::Route::wrap) around one route.
 ///
 /// ```
 /// use transom::{HttpError, Next, Request, Response, Router};
@@ -43,8 +43,8 @@ use crate::message::{IntoResponse, Request};
     note = "a wrap is an async function or closure from `Request` and `Next` to a response, whose captures can be cloned and sent to other threads"
 )]
 pub trait Wrap: Send + Sync + 'static {
-    /// Starts to answer. This runs on a thread that serves other connections too, as
-    /// [`Handler::call`] does.
+    /// Starts to answer. Like [`Handler::call`], this runs on a thread that also serves other
+    /// connections.
     fn call(&self, request: Request, next: Next) -> Reply;
 }
 
@@ -58,21 +58,21 @@ where
     }
 }
 
-/// The rest of the way to a response: the wraps inside this one, and the handler.
+/// The wraps inside a wrap, and the handler.
 pub struct Next {
     layer: Arc<Layer>,
     pool: Arc<Pool>,
 }
 
 impl Next {
-    /// Runs what is inside: [`Reply`] is a future of the response. A panic in there is a
-    /// response of status 500.
+    /// Runs the inner wraps and the handler. The [`Reply`] is a future for the response. If one of
+    /// them panics, the response is a 500.
     pub fn run(self, request: Request) -> Reply {
         call(&*self.layer.inner, request, Context::new(&self.pool))
     }
 
-    /// Returns the pattern of the route, whole, as in `/users/{id}`; `None` if no route
-    /// matches, before the answer of the fallback, a 404, a 405 or that to `OPTIONS *`.
+    /// Returns the whole pattern of the route, such as `/users/{id}`. Returns `None` if no route
+    /// matches: the fallback, a 404, a 405, or the answer to `OPTIONS *` follows.
     pub fn route(&self) -> Option<&str> {
         self.layer.route.as_deref()
     }
