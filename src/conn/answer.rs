@@ -1,6 +1,7 @@
 //! Answers on their way to the wire: every head that a client reads is written here.
 
 use std::cell::RefCell;
+use std::io;
 use std::time::{Instant, SystemTime};
 
 use http::{StatusCode, Version};
@@ -10,32 +11,44 @@ use super::output::BIG;
 use super::wire::Wire;
 use super::{Transport, outgoing};
 use crate::fields::Headers;
-use crate::http1::{Payload, Plan, encode_head, encode_interim, encode_switch, plan};
+use crate::http1::{Payload, Plan, encode_head, encode_interim, encode_switch, head_room, plan};
 use crate::message::Response;
 
 thread_local! {
     static DATE: RefCell<DateLine> = const { RefCell::new(DateLine::new()) };
 }
 
-/// Puts the head of a final answer on the wire.
-pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, plan: &Plan) {
-    wire.note_status(response.status);
+/// Puts the head of a final answer on the wire, all of it or, without memory, nothing.
+pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, plan: &Plan) -> io::Result<()> {
     let now = wire.now();
-    write_head(wire.output.buffer(), response, plan, now);
+    write_head(wire.output.room(head_room(&response.headers))?, response, plan, now);
+    wire.note_status(response.status);
+    Ok(())
 }
 
 /// Puts a final answer on the wire whose body is at hand, and no shorter than announced.
-pub(super) fn put_whole<T: Transport>(wire: &mut Wire<T>, response: &mut Response, plan: &Plan) {
-    wire.note_status(response.status);
+/// Without memory, the client must not get what there is of the answer: the caller ends the
+/// connection.
+pub(super) fn put_whole<T: Transport>(
+    wire: &mut Wire<T>,
+    response: &mut Response,
+    plan: &Plan,
+) -> io::Result<()> {
     let now = wire.now();
-    let out = wire.output.buffer();
-    write_head(out, response, plan, now);
+    let room = head_room(&response.headers);
     match (plan.payload, response.body.as_bytes()) {
         (Payload::Length(length), Some(bytes)) if bytes.len() < BIG && bytes.len() as u64 == length => {
+            let out = wire.output.room(room + bytes.len())?;
+            write_head(out, response, plan, now);
             out.extend_from_slice(bytes);
         }
-        (payload, _) => outgoing::put(wire, &mut response.body, payload),
+        (payload, _) => {
+            write_head(wire.output.room(room)?, response, plan, now);
+            outgoing::put(wire, &mut response.body, payload)?;
+        }
     }
+    wire.note_status(response.status);
+    Ok(())
 }
 
 #[inline]
@@ -46,12 +59,13 @@ fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan, now: Instant)
 }
 
 /// Puts a refusal on the wire, the last answer of its connection.
-pub(super) fn put_refusal<T: Transport>(wire: &mut Wire<T>, is_head: bool, response: Response) {
+pub(super) fn put_refusal<T: Transport>(
+    wire: &mut Wire<T>,
+    is_head: bool,
+    mut response: Response,
+) -> io::Result<()> {
     let plan = plan(is_head, Version::HTTP_11, false, &response);
-    put_head(wire, &response, &plan);
-    if let (Payload::Length(_), Some(body)) = (plan.payload, response.into_body().take_whole()) {
-        wire.output.push(body);
-    }
+    put_whole(wire, &mut response, &plan)
 }
 
 /// Puts the answer on the wire that leaves HTTP for another protocol.

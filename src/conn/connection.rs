@@ -46,7 +46,17 @@ impl<'a, T: Transport> Connection<'a, T> {
     pub fn refuse(&mut self, is_head: bool, reject: Reject, label: Option<&Label<'_>>) -> Outcome {
         self.note_refusal(Some(reject));
         let response = self.site().refuse(reject, label);
-        answer::put_refusal(&mut self.wire, is_head, response);
+        match answer::put_refusal(&mut self.wire, is_head, response) {
+            Ok(()) => Outcome::Linger,
+            Err(error) => self.end_without_answer(&error),
+        }
+    }
+
+    /// Ends the connection in place of an answer that there is no memory for. The answers before
+    /// it still go out.
+    #[cold]
+    pub fn end_without_answer(&mut self, error: &io::Error) -> Outcome {
+        self.give_up(error);
         Outcome::Linger
     }
 

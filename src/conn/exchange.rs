@@ -229,7 +229,9 @@ fn answer_at_once<'a, T: Transport>(
     if plan.filter {
         terms.log_unsent(connection, label, response, &plan);
     }
-    answer::put_whole(&mut connection.wire, response, &plan);
+    if let Err(error) = answer::put_whole(&mut connection.wire, response, &plan) {
+        return Some(connection.end_without_answer(&error));
+    }
     Some(if plan.close { last(connection, incoming) } else { Outcome::Again })
 }
 
@@ -447,7 +449,9 @@ impl<'a> Asked<'a> {
         if plan.filter {
             terms.log_unsent(connection, label, &response, &plan);
         }
-        answer::put_head(&mut connection.wire, &response, &plan);
+        if let Err(error) = answer::put_head(&mut connection.wire, &response, &plan) {
+            return connection.cut_short(&error).await;
+        }
         announce(&response.body, plan.payload);
         self.send_body(connection, response, &plan).await
     }

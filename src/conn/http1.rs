@@ -257,7 +257,8 @@ impl Awaited {
 impl<T: Transport> Connection<'_, T> {
     /// Returns `true` if there is room for another answer before this one is written.
     fn has_room(&self) -> bool {
-        self.wire.output.len() < self.app.config.limits.output
+        let output = &self.wire.output;
+        output.len() < self.app.config.limits.output && !output.has_big()
     }
 }
 

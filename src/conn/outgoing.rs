@@ -45,7 +45,7 @@ pub(super) async fn send<T: Transport>(
 ) -> io::Result<()> {
     let Some(mut framer) = Framer::new(payload) else { return Ok(()) };
     if let Some(bytes) = body.take_whole() {
-        framer.put(wire, bytes);
+        framer.put(wire, bytes)?;
         return framer.end(wire, payload, body);
     }
     if let Some(file) = body.as_file()
@@ -84,7 +84,7 @@ pub(super) async fn send<T: Transport>(
                 Poll::Ready(Some(Ok(chunk))) => {
                     quiet = None;
                     given += chunk.len();
-                    framer.put(wire, chunk);
+                    framer.put(wire, chunk)?;
                     if given >= wire::BYTES_PER_TURN {
                         break;
                     }
@@ -190,9 +190,10 @@ impl Quiet {
 }
 
 /// Puts a body in the output buffer that is at hand and no shorter than announced.
-pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) {
-    if let (Some(mut framer), Some(bytes)) = (Framer::new(payload), body.take_whole()) {
-        framer.put(wire, bytes);
+pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) -> io::Result<()> {
+    match (Framer::new(payload), body.take_whole()) {
+        (Some(mut framer), Some(bytes)) => framer.put(wire, bytes),
+        _ => Ok(()),
     }
 }
 
@@ -220,7 +221,7 @@ impl Framer {
         }
     }
 
-    fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) {
+    fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) -> io::Result<()> {
         if self.left < bytes.len() as u64 {
             log_event(
                 Level::Error,
@@ -229,19 +230,20 @@ impl Framer {
             bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         }
         if bytes.is_empty() {
-            return;
+            return Ok(());
         }
         if self.chunked {
             let (text, length) = chunk_start(bytes.len());
             wire.output.buffer().extend_from_slice(&text[..length]);
-            wire.output.push(bytes);
+            wire.output.push(bytes)?;
             wire.output.buffer().extend_from_slice(CHUNK_END);
         } else {
             if self.left != u64::MAX {
                 self.left -= bytes.len() as u64;
             }
-            wire.output.push(bytes);
+            wire.output.push(bytes)?;
         }
+        Ok(())
     }
 
     fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload, mut body: Body) -> io::Result<()> {
@@ -250,7 +252,7 @@ impl Framer {
                 let trailers = body.trailers_to_send();
                 tell_unsent(&trailers, |name| !may_trail(name), "no trailer may have that name");
                 let trailers = permitted_trailers(&trailers);
-                let out = wire.output.buffer();
+                let out = wire.output.room(LAST_CHUNK.len() + trailers.as_wire().len() + 2)?;
                 out.extend_from_slice(LAST_CHUNK);
                 out.extend_from_slice(trailers.as_wire());
                 out.extend_from_slice(b"\r\n");

@@ -1,6 +1,6 @@
 //! The bytes that wait to be written.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 
@@ -54,13 +54,30 @@ impl Output {
         buffer
     }
 
-    /// Appends bytes that are shared already.
-    pub fn push(&mut self, bytes: Bytes) {
+    /// Returns the buffer to append to, with room for `more` bytes. The error is `OutOfMemory`:
+    /// a client that sends many requests and reads nothing decides how much waits here.
+    #[inline]
+    pub fn room(&mut self, more: usize) -> io::Result<&mut Vec<u8>> {
+        let buffer = self.buffer();
+        if buffer.capacity() - buffer.len() < more {
+            grow(buffer, more)?;
+        }
+        Ok(buffer)
+    }
+
+    /// Appends bytes that are shared already. The error is `OutOfMemory`.
+    pub fn push(&mut self, bytes: Bytes) -> io::Result<()> {
         if bytes.len() >= BIG && self.rest.is_none() {
             self.rest = Some(Box::new(Rest { big: bytes, back: Vec::new() }));
         } else {
-            self.buffer().extend_from_slice(&bytes);
+            self.room(bytes.len())?.extend_from_slice(&bytes);
         }
+        Ok(())
+    }
+
+    /// Returns `true` if a big body waits: the next one would have to be copied.
+    pub fn has_big(&self) -> bool {
+        self.rest.is_some()
     }
 
     /// Returns the next bytes to write, at most `most`, if all bytes lie in one buffer.
@@ -106,6 +123,11 @@ impl Output {
     }
 }
 
+#[cold]
+fn grow(buffer: &mut Vec<u8>, more: usize) -> io::Result<()> {
+    buffer.try_reserve(more).map_err(|_| io::ErrorKind::OutOfMemory.into())
+}
+
 fn give(mut buffer: Vec<u8>) {
     if (1..=LARGEST_SPARE).contains(&buffer.capacity()) {
         buffer.clear();
@@ -127,7 +149,7 @@ mod tests {
                 output.buffer().extend_from_slice(b"small");
                 expected.extend_from_slice(b"small");
                 let big = vec![round; BIG + usize::from(round) - 3];
-                output.push(big.clone().into());
+                output.push(big.clone().into()).unwrap();
                 expected.extend_from_slice(&big);
             }
             assert_eq!(output.len(), expected.len());
@@ -141,5 +163,27 @@ mod tests {
             }
             assert!(written == expected, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn one_big_body_waits_without_a_copy() {
+        let mut output = Output::default();
+        let big = Bytes::from(vec![0; BIG]);
+        output.push(big.clone()).unwrap();
+        assert!(output.has_big() && output.slices(usize::MAX)[1].as_ptr() == big.as_ptr());
+        output.advance(BIG - 1);
+        assert!(output.has_big());
+        output.advance(1);
+        assert!(!output.has_big());
+    }
+
+    #[test]
+    fn room_that_there_is_no_memory_for_is_an_error() {
+        let mut output = Output::default();
+        output.room(10).unwrap().extend_from_slice(b"before");
+        // More than any address space.
+        let error = output.room(isize::MAX as usize).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(output.only(usize::MAX), Some(&b"before"[..]));
     }
 }

@@ -67,8 +67,8 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer
     wire.records = records(app, peer, reject, wire.facts());
     let mut response = reject.into_response();
     word(app.word_answer.as_ref(), &mut response, Some(reject), peer, None);
-    answer::put_refusal(&mut wire, false, response);
-    if wire.flush_dropping().await.is_ok() {
+    let put = answer::put_refusal(&mut wire, false, response);
+    if put.is_ok() && wire.flush_dropping().await.is_ok() {
         wire.tell_records(Ended::Answered);
         wire.linger(&app.config.timeouts, None).await;
     }

@@ -12,9 +12,8 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// Appends the head of a response: the status line, the handler's fields, the server's own fields,
-/// and the empty line. `date` is a whole field line.
+/// and the empty line. `date` is a whole field line. The caller reserves [`head_room`].
 pub(crate) fn head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, plan: &Plan, date: &[u8]) {
-    out.reserve(headers.as_wire().len() + 160);
     status_line(out, status);
     if plan.filter {
         for (name, value) in headers.lines().filter(|(name, _)| plan.sends(status, name)) {
@@ -45,6 +44,13 @@ pub(crate) fn head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, pla
         out.extend_from_slice(date);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Returns how many bytes the head of a response with these fields takes at most: beside the
+/// fields, the status line with the longest reason (48 bytes), and the lines that [`head`] adds.
+#[inline]
+pub(crate) fn head_room(headers: &Headers) -> usize {
+    headers.as_wire().len() + 192
 }
 
 /// Appends an interim response (RFC 9110 15.2).

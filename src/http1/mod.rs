@@ -12,7 +12,7 @@ mod trailers;
 pub(crate) use announce::{announce, announce_early};
 pub(crate) use chunked::Chunked;
 pub(crate) use encode::{
-    CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head, interim as encode_interim,
+    CHUNK_END, CONTINUE, LAST_CHUNK, chunk_start, head as encode_head, head_room, interim as encode_interim,
     switch as encode_switch,
 };
 pub(crate) use framing::{Facts, Framing, offers};
