@@ -30,6 +30,9 @@ fn folder() -> &'static Path {
         if cfg!(feature = "serde") {
             build.args(["--features", "serde"]);
         }
+        if cfg!(feature = "tower") {
+            build.args(["--features", "tower"]);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -246,6 +249,28 @@ fn an_application_that_is_tested_without_sockets_serves_too() {
     let mut client = example.connect();
     client.post("/guests", "ada").expect(201, "guest 1\n");
     client.post("/guests", "").expect(400, "a guest has a name\n");
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn an_axum_router_serves_with_its_layers() {
+    let example = Example::start("axum", &[]);
+    let mut client = example.connect();
+    client.get("/").expect(200, "the axum router is under /api\n");
+    client.send("GET /api/users/1 HTTP/1.1\r\nHost: h\r\nOrigin: http://example.org\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (200, r#""grace""#));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(client.get("/api/users/7").status, 404);
+    client.post("/api/echo", "text").expect(200, "text");
+    let text = "long ".repeat(1000);
+    client.send(format!(
+        "POST /api/echo HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    ));
+    let answer = client.answer();
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert!(answer.body.len() < text.len() / 10, "{} bytes", answer.body.len());
 }
 
 #[test]
