@@ -1,4 +1,5 @@
-//! `docs/parity.md` tells the truth: each name in the tables exists in its language.
+//! `docs/parity.md` tells the truth: each name in the tables exists in its language, and the tables
+//! name all that a language exports.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,6 +67,37 @@ fn each_rust_name_is_exported() {
         });
         assert!(exists, "there is no {name}");
     }
+}
+
+/// Fails if a name is exported that no row of the tables has.
+fn assert_named<'a>(exported: impl IntoIterator<Item = &'a str>, column: &[String]) {
+    let named: BTreeSet<_> = column.iter().flat_map(|name| words(name)).collect();
+    let missing: Vec<_> = exported.into_iter().filter(|name| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/parity.md does not name {missing:?}");
+}
+
+#[test]
+fn each_exported_name_is_in_the_tables() {
+    let [rust, c, python] = columns();
+    let library = read("src/lib.rs");
+    let exports = library.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    // The last word of a path, or those in braces.
+    let exports = exports.flat_map(|export| {
+        let names = export.rsplit("::").next().unwrap_or_default();
+        words(names).into_iter().filter(|name| !name.is_empty())
+    });
+    assert_named(exports, &rust);
+    let header = read("include/transom.h");
+    let code = header.lines().filter(|line| !line.trim_start().starts_with(['*', '/']));
+    let functions = code
+        .filter_map(|line| line.split_once('(').map(|(before, _)| before))
+        .filter_map(|before| before.rsplit([' ', '*']).next().filter(|name| name.starts_with("transom_")));
+    let functions: Vec<_> = functions.collect();
+    assert!(functions.len() > 60, "only {} functions", functions.len());
+    assert_named(functions, &c);
+    let list = read("bindings/python/src/transom/__init__.py");
+    let list = list.split("__all__ = [").nth(1).and_then(|rest| rest.split(']').next());
+    assert_named(words(list.unwrap()).into_iter().filter(|name| !name.is_empty()), &python);
 }
 
 #[test]
