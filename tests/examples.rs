@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,16 @@ impl Example {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            sender.send((line, output))
+        });
+        let Ok((line, output)) = receiver.recv_timeout(PATIENCE) else {
+            let _ = process.kill();
+            panic!("{name} does not say where it listens");
+        };
         let address = line.trim().strip_prefix("listening on http://");
         let address = address.and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} says no address but {line:?}"));
