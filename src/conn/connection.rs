@@ -8,7 +8,7 @@ use super::label::Label;
 use super::record::Ended;
 use super::site::Site;
 use super::wire::Wire;
-use super::{App, Session, Transport, answer};
+use super::{App, Session, Stage, Transport, answer};
 use crate::base::guard::log_event;
 use crate::error::Reject;
 use crate::message::Upgrade;
@@ -50,6 +50,18 @@ impl<'a, T: Transport> Connection<'a, T> {
             Ok(()) => Outcome::Linger,
             Err(error) => self.end_without_answer(&error),
         }
+    }
+
+    /// Decides how the last exchange of the connection ends it. `is_read` says that the request
+    /// was read to its end.
+    ///
+    /// After an exchange that left nothing unread, a close sends no reset, unless the client sends
+    /// more. The client may do so when the server closes because it stops. When the connection
+    /// only makes room for others, it is not waited for: they would wait for each such client.
+    #[cold]
+    pub fn last(&self, is_read: bool) -> Outcome {
+        let is_clean = is_read && self.wire.input.is_empty();
+        if is_clean && !self.session.has_reached(Stage::Draining) { Outcome::Close } else { Outcome::Linger }
     }
 
     /// Ends the connection in place of an answer that there is no memory for. The answers before

@@ -232,22 +232,8 @@ fn answer_at_once<'a, T: Transport>(
     if let Err(error) = answer::put_whole(&mut connection.wire, response, &plan) {
         return Some(connection.end_without_answer(&error));
     }
-    Some(if plan.close { last(connection, incoming) } else { Outcome::Again })
-}
-
-/// Decides how the last exchange of a connection ends it.
-///
-/// After an exchange that left nothing unread, a close sends no reset, unless the client sends
-/// more. The client may do so when the server closes because it stops. When the connection
-/// only makes room for others, it is not waited for: they would wait for each such client.
-#[cold]
-fn last<T: Transport>(connection: &Connection<'_, T>, incoming: Option<&Incoming<'_>>) -> Outcome {
-    let is_clean = connection.wire.input.is_empty() && incoming.is_none_or(Incoming::is_done);
-    if is_clean && !connection.session.has_reached(Stage::Draining) {
-        Outcome::Close
-    } else {
-        Outcome::Linger
-    }
+    let is_read = incoming.is_none_or(Incoming::is_done);
+    Some(if plan.close { connection.last(is_read) } else { Outcome::Again })
 }
 
 impl<'a> Terms<'a> {
@@ -482,7 +468,7 @@ impl<'a> Asked<'a> {
             if open_end {
                 wire.finish_open_end();
             }
-            return last(connection, Some(incoming));
+            return connection.last(incoming.is_done());
         }
         if incoming.drain(wire, config).await { Outcome::Again } else { Outcome::Linger }
     }
