@@ -15,20 +15,20 @@
 //! the buffer to the transport. The exchange does not know the loop.
 
 use std::future::poll_fn;
-use std::task::{self, Poll, Waker};
+use std::task::{self, Poll};
 
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 
 use super::connection::{Connection, Outcome};
 use super::incoming::{self, Incoming};
 use super::label::Label;
-use super::site::{is_plain, log_late, log_unsent};
+use super::site::{is_plain, log_late};
+use super::terms::Terms;
 use super::{Stage, Transport, answer, outgoing};
 use crate::error::Reject;
-use crate::fields::Headers;
 use crate::handler::{Endpoint, Found, Reply};
-use crate::http1::{Facts, Framing, Payload, Plan, announce, offers, plan};
-use crate::message::{Request, RequestHead, Response, Upgrade};
+use crate::http1::{Facts, Framing, Payload, Plan, announce};
+use crate::message::{Request, RequestHead, Response};
 
 /// How far an exchange came without waiting.
 pub(super) enum Begun<'a> {
@@ -59,17 +59,6 @@ struct Asked<'a> {
     incoming: Incoming<'a>,
 }
 
-/// The parts of a request that decide how its response is framed.
-struct Terms<'a> {
-    /// `None` if the router answers itself.
-    endpoint: Option<&'a Endpoint>,
-    is_head: bool,
-    version: Version,
-    facts: Facts,
-    /// The header fields, if the client asks to leave HTTP.
-    upgrade: Option<Box<Headers>>,
-}
-
 /// Runs an exchange until it would block. A handler that waits is polled again at once, by
 /// [`Exchange::finish`].
 #[inline]
@@ -85,7 +74,7 @@ pub(super) fn begin<'a, T: Transport>(
     let found = site.find(&mut head);
     connection.wire.begin_record(Some(&head), facts.taken(), found.endpoint());
     if let Err(reject) = site.check_host(&head) {
-        return terms.refuse(connection, reject);
+        return Begun::Done(terms.refuse(connection, reject));
     }
     let endpoint = match found {
         Found::Endpoint(endpoint) => endpoint,
@@ -123,7 +112,7 @@ fn begin_with_body<'a, T: Transport>(
     let facts = terms.facts;
     let mut incoming = match Incoming::new(facts, site.body_limit(endpoint), site.app.bodies.share()) {
         Ok(incoming) => incoming,
-        Err(reject) => return terms.refuse(connection, reject),
+        Err(reject) => return Begun::Done(terms.refuse(connection, reject)),
     };
     if endpoint.streaming {
         request.body = incoming.stream();
@@ -136,7 +125,7 @@ fn begin_with_body<'a, T: Transport>(
             Ok(None) => {
                 return wait(connection, terms, Some(incoming), State::ReadingBody(endpoint, request));
             }
-            Err(reject) => return terms.refuse(connection, reject),
+            Err(reject) => return Begun::Done(terms.refuse(connection, reject)),
         }
     }
     let mut reply = site.call(endpoint, request);
@@ -166,7 +155,7 @@ fn answer_unrouted<'a, T: Transport>(
             Some(outcome) => Begun::Done(outcome),
             None => wait_to_answer(connection, terms, incoming, &mut response),
         },
-        Err(reject) => terms.refuse(connection, reject),
+        Err(reject) => Begun::Done(terms.refuse(connection, reject)),
     }
 }
 
@@ -234,85 +223,6 @@ fn answer_at_once<'a, T: Transport>(
     }
     let is_read = incoming.is_none_or(Incoming::is_done);
     Some(if plan.close { connection.last(is_read) } else { Outcome::Again })
-}
-
-impl<'a> Terms<'a> {
-    /// Refuses the request whose head was read last.
-    #[cold]
-    fn refuse<T: Transport>(&self, connection: &mut Connection<'a, T>, reject: Reject) -> Begun<'a> {
-        let label = self.label(connection);
-        Begun::Done(connection.refuse(self.is_head, reject, Some(&label)))
-    }
-
-    /// The label of the request, whose head was read last.
-    fn label<T: Transport>(&self, connection: &Connection<'a, T>) -> Label<'a> {
-        let taken = self.facts.taken();
-        Label::new(connection.wire.input.behind(taken), taken, self.endpoint)
-    }
-
-    /// Plans how a response goes out.
-    #[inline]
-    fn plan<T: Transport>(
-        &self,
-        connection: &Connection<'a, T>,
-        incoming: Option<&Incoming<'_>>,
-        response: &Response,
-    ) -> Plan {
-        let drain = connection.app.config.limits.drain;
-        let persistent = self.facts.is_persistent()
-            && incoming.is_none_or(|incoming| incoming.is_drainable(drain))
-            && !connection.session.has_reached(Stage::Leaving)
-            && !connection.wire.is_waited_for();
-        plan(self.is_head, self.version, persistent, response)
-    }
-
-    /// Sees to a response that a handler gave, see [`Site::check`](super::site::Site::check).
-    /// The label is made if the exchange has none yet.
-    #[cold]
-    fn check<T: Transport>(
-        &self,
-        connection: &mut Connection<'a, T>,
-        label: Option<&Label<'a>>,
-        response: &mut Response,
-        is_read: bool,
-    ) {
-        let may_upgrade = |upgrade: &Upgrade| {
-            is_read && self.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol))
-        };
-        let refusal = match label {
-            Some(label) => connection.site().check(response, may_upgrade, label),
-            None => connection.site().check(response, may_upgrade, &self.label(connection)),
-        };
-        connection.note_refusal(refusal);
-    }
-
-    /// Logs the fields of a response that are not sent.
-    #[cold]
-    fn log_unsent<T: Transport>(
-        &self,
-        connection: &Connection<'a, T>,
-        label: Option<&Label<'a>>,
-        response: &Response,
-        plan: &Plan,
-    ) {
-        // HTTP/1.0 has no trailers, which is no fault of the handler's.
-        let is_old = plan.payload == Payload::UntilClose && response.body.has_trailers();
-        let announces_trailers = plan.announces_trailers || is_old;
-        match label {
-            Some(label) => log_unsent(response, announces_trailers, label),
-            None => log_unsent(response, announces_trailers, &self.label(connection)),
-        }
-    }
-
-    /// Puts the early hints on the wire that the handler gave so far; more will wake the
-    /// waker. Without a waker they are the last of the exchange.
-    fn put_hints<T: Transport>(&self, connection: &mut Connection<'a, T>, waker: Option<&Waker>) {
-        let hints = connection.session.client.take_hints(waker);
-        // HTTP/1.0 knows no interim responses (RFC 9110 15.2).
-        if self.version == Version::HTTP_11 {
-            answer::put_hints(&mut connection.wire, &hints);
-        }
-    }
 }
 
 impl<'a> Exchange<'a> {

@@ -26,6 +26,7 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod site;
+mod terms;
 mod transport;
 mod wire;
 mod write_pace;
