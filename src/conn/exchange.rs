@@ -24,7 +24,7 @@ use super::incoming::{self, Incoming};
 use super::label::Label;
 use super::site::{is_plain, log_late};
 use super::terms::Terms;
-use super::{Stage, Transport, answer, outgoing};
+use super::{Transport, answer, outgoing};
 use crate::error::Reject;
 use crate::handler::{Endpoint, Found, Reply};
 use crate::http1::{Facts, Framing, Payload, Plan, announce};
