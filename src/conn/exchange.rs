@@ -221,8 +221,7 @@ fn answer_at_once<'a, T: Transport>(
     if let Err(error) = answer::put_whole(&mut connection.wire, response, &plan) {
         return Some(connection.end_without_answer(&error));
     }
-    let is_read = incoming.is_none_or(Incoming::is_done);
-    Some(if plan.close { connection.last(is_read) } else { Outcome::Again })
+    Some(if plan.close { connection.last(true) } else { Outcome::Again })
 }
 
 impl<'a> Exchange<'a> {
