@@ -220,6 +220,34 @@ fn an_upgrade_is_told_of_when_the_connection_leaves_http() {
 }
 
 #[test]
+fn each_of_several_answers_is_told_of_as_it_ended_itself() {
+    for model in MODELS {
+        let log = Log::default();
+        let app = Router::new()
+            .get("/", async |_: Request| "whole")
+            .get("/chat", async |_: Request| Response::upgrade("chat", async |_| ()))
+            .get("/fails", async |_: Request| {
+                let (writer, body) = Body::channel();
+                drop(writer);
+                Response::new(StatusCode::OK).body(body)
+            });
+        let server = start(model, logged(&log, app, |_, _| ()));
+        for last in ["/fails", "/chat"] {
+            let told = log.lines().len();
+            let mut client = Client::connect(&server);
+            let fields = "Host: h\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+            client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n\r\nGET {last} HTTP/1.1\r\n{fields}"));
+            client.answer().expect(200, "whole");
+            assert_eq!(log.wait_for(told + 2)[told], "GET / / 200 - Answered", "{model}, before {last}");
+        }
+        assert_eq!(log.lines()[1], "GET /fails /fails 200 - Failed", "{model}");
+        assert_eq!(log.lines()[3], "GET /chat /chat 101 - Upgraded", "{model}");
+        server.stop(PATIENCE);
+        assert_eq!(log.lines().len(), 4, "{model}");
+    }
+}
+
+#[test]
 fn connections_and_jobs_for_which_there_is_no_room_are_told_of_with_the_reason() {
     let (log, go, busy) = (Log::default(), Signal::new(), Signal::new());
     let (may_go, is_busy) = (go.clone(), busy.clone());

@@ -100,8 +100,11 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Logs that an answer does not reach the client, and tells those who watch for that.
     pub fn give_up(&mut self, error: &io::Error) {
         if let Some(records) = &mut self.wire.records {
-            let is_late = error.kind() == io::ErrorKind::TimedOut;
-            records.note_fate(if is_late { Ended::TimedOut } else { Ended::Left });
+            records.note_fate(match error.kind() {
+                io::ErrorKind::TimedOut => Ended::TimedOut,
+                io::ErrorKind::OutOfMemory => Ended::Cut,
+                _ => Ended::Left,
+            });
         }
         let (peer, reason) = (self.session.client.peer, error.to_string());
         log_event(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));

@@ -75,12 +75,13 @@ pub(super) fn run<T: Transport>(
             match outcome {
                 Outcome::Again if connection.has_room() => {}
                 // A client that pipelines and reads nothing is not answered without bound.
-                Outcome::Again => {
-                    if let Err(error) = connection.wire.flush().await {
+                Outcome::Again => match connection.wire.flush().await {
+                    Ok(()) => connection.settle(),
+                    Err(error) => {
                         connection.give_up(&error);
                         return connection.session.settle();
                     }
-                }
+                },
                 Outcome::Upgrade(upgrade) => {
                     let session = connection.session;
                     // The 101 is out. The other protocol counts as one more exchange.
@@ -257,8 +258,9 @@ impl Awaited {
 impl<T: Transport> Connection<'_, T> {
     /// Returns `true` if there is room for another answer before this one is written.
     fn has_room(&self) -> bool {
-        let output = &self.wire.output;
-        output.len() < self.app.config.limits.output && !output.has_big()
+        let (output, limit) = (&self.wire.output, self.app.config.limits.output);
+        let are_records_full = self.wire.records.as_ref().is_some_and(|records| records.is_full(limit));
+        output.len() < limit && !output.has_big() && !are_records_full
     }
 }
 

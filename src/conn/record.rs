@@ -1,8 +1,9 @@
-//! What the embedding program is told of each answer, and the records that make it so.
+//! Records of exchanges, for the function that the embedding program gave to
+//! [`Server::on_exchange`](crate::Server::on_exchange).
 //!
-//! Each exchange has one record from its head on, and each record is told once: when its answer
-//! has been written, or when the connection ends before that. The records belong to the
-//! connection: dropping them tells those that are left, as cut.
+//! Each exchange has one record from its head on. The function is called once for each record:
+//! when the answer has been written, or when the connection ends before that. The records belong
+//! to the connection: dropping them calls the function for those that are left.
 
 use std::fmt;
 use std::mem;
@@ -18,6 +19,13 @@ use crate::message::{Address, ConnectionFacts, HeadParts, Peer};
 
 /// The function that is told of each answer.
 pub(crate) type OnExchange = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
+
+/// The most exchanges of a connection that may be under way at once when they are recorded.
+const MAX_OPEN: usize = 64;
+/// The most records that a connection keeps for their memory between two exchanges.
+const MAX_KEPT: usize = 4;
+/// The most bytes of a target's memory that a kept record keeps.
+const MAX_KEPT_TARGET: usize = 1024;
 
 /// One answer of a server, and how it ended; see [`Server::on_exchange`].
 ///
@@ -62,7 +70,8 @@ pub enum Ended {
     TimedOut,
     /// The response's body failed, or did not have the length that was announced.
     Failed,
-    /// The server cut the exchange, at the deadline of a stop or because it had no room to answer.
+    /// The server cut the exchange: at the deadline of a stop, or because it had no memory or no
+    /// room to answer.
     Cut,
 }
 
@@ -83,9 +92,11 @@ impl Exchange<'_> {
         self.record.method.as_ref()
     }
 
-    /// Returns the request target. `None` if the request's head was refused, or none came.
+    /// Returns the request target. `None` if the request's head was refused or none came, and if
+    /// there was no memory to keep the target.
     pub fn target(&self) -> Option<&str> {
-        self.record.method.as_ref().map(|_| &*self.record.target)
+        // No request has an empty target (RFC 9112 3.2).
+        Some(&*self.record.target).filter(|target| !target.is_empty())
     }
 
     /// Returns the version of the request. `None` if its head was refused, or none came.
@@ -157,11 +168,13 @@ pub(super) struct Records {
     /// The first `open` are under way. The others are kept for their memory.
     all: Vec<Record>,
     open: usize,
+    /// Bytes of the targets of those under way.
+    targets: usize,
     /// How those under way end if they are not answered; the first cause counts.
     fate: Option<Ended>,
 }
 
-/// What all exchanges of a connection share.
+/// The parts of an [`Exchange`] that all exchanges of a connection share.
 struct Facts {
     peer: Peer,
     socket: Option<Weak<dyn ConnectionFacts>>,
@@ -191,8 +204,16 @@ impl Records {
             written: 0,
             all: Vec::new(),
             open: 0,
+            targets: 0,
             fate: None,
         }
+    }
+
+    /// Returns `true` if those under way must be settled before the next one begins: a client that
+    /// sends many requests and reads nothing decides how many there are. `limit` is that of the
+    /// output that may wait.
+    pub fn is_full(&self, limit: usize) -> bool {
+        self.open >= MAX_OPEN || self.targets >= limit
     }
 
     /// Begins the record of an exchange. `received` and `written` say where its bytes begin.
@@ -222,7 +243,11 @@ impl Records {
         record.method = head.map(|head| head.method.clone());
         if let Some(head) = head {
             record.version = head.version;
-            record.target.push_str(head.target.as_str());
+            let target = head.target.as_str();
+            if record.target.try_reserve(target.len()).is_ok() {
+                record.target.push_str(target);
+                self.targets += target.len();
+            }
         }
     }
 
@@ -249,13 +274,23 @@ impl Records {
         self.all[..self.open].last_mut()
     }
 
-    /// Tells of all exchanges under way. `received` is where the bytes of the last one end.
+    /// Tells of all exchanges under way. `ended` is the end of the last one, and `received` says
+    /// where its bytes end. Those before it are answered if all of their bytes were written; a
+    /// stop's report counts them as cut with the last one, and so does this.
     pub fn tell(&mut self, ended: Ended, received: u64) {
         // Taken first, so that none is told twice if the hook panics.
         let open = mem::take(&mut self.open);
+        self.targets = 0;
         for index in 0..open {
             let record = &self.all[index];
             let next = self.all[..open].get(index + 1);
+            let ended = match (ended, next) {
+                // There was no memory to answer.
+                (Ended::Answered, None) if record.status.is_none() => self.fate.unwrap_or(Ended::Cut),
+                (Ended::Cut, _) => Ended::Cut,
+                (_, Some(next)) if next.written <= self.written => Ended::Answered,
+                _ => ended,
+            };
             let (received, written) = next.map_or((received, u64::MAX), |next| (next.received, next.written));
             let exchange = Exchange {
                 connection: &self.connection,
@@ -265,6 +300,10 @@ impl Records {
                 bytes_out: written.min(self.written).saturating_sub(record.written),
             };
             guarded("the hook for exchanges", || (self.hook)(&exchange));
+        }
+        self.all.truncate(MAX_KEPT);
+        for record in self.all.iter_mut().filter(|record| record.target.capacity() > MAX_KEPT_TARGET) {
+            record.target = String::new();
         }
     }
 }
@@ -292,5 +331,59 @@ impl Drop for Records {
             let ended = self.fate.unwrap_or(Ended::Cut);
             self.tell(ended, self.received);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::message::RequestHead;
+
+    fn records() -> (Records, Arc<Mutex<Vec<Ended>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let hook: OnExchange = Arc::new(move |exchange| heard.lock().unwrap().push(exchange.ended()));
+        (Records::new(&hook, Peer::Unknown, None), told)
+    }
+
+    fn head(target: &str) -> RequestHead {
+        let mut head = RequestHead::new();
+        assert!(head.target.assign(target));
+        head.method = Method::GET;
+        head
+    }
+
+    #[test]
+    fn what_a_client_can_make_a_connection_keep_is_bounded() {
+        let (mut records, told) = records();
+        let long = format!("/{}", "a".repeat(8000));
+        for _ in 0..2 {
+            for exchange in 0..MAX_OPEN {
+                assert!(!records.is_full(usize::MAX), "after {exchange}");
+                assert_eq!(records.is_full(64 * 1024), exchange > 8, "after {exchange} long targets");
+                records.begin(Some(&head(&long)), None, 0, 0);
+                records.note_status(StatusCode::OK);
+            }
+            assert!(records.is_full(usize::MAX));
+            records.tell(Ended::Answered, 0);
+            assert!(!records.is_full(1), "none is under way");
+            assert_eq!(records.all.len(), MAX_KEPT);
+            assert!(records.all.iter().all(|record| record.target.capacity() <= MAX_KEPT_TARGET));
+        }
+        assert_eq!(*told.lock().unwrap(), vec![Ended::Answered; 2 * MAX_OPEN]);
+    }
+
+    #[test]
+    fn an_exchange_without_an_answer_is_not_answered_though_all_is_written() {
+        let (mut records, told) = records();
+        records.begin(Some(&head("/1")), None, 0, 0);
+        records.note_status(StatusCode::OK);
+        records.begin(Some(&head("/2")), None, 10, 100);
+        records.note_fate(Ended::Cut);
+        records.written = 100;
+        records.tell(Ended::Answered, 20);
+        assert_eq!(*told.lock().unwrap(), [Ended::Answered, Ended::Cut]);
     }
 }
