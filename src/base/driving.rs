@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-/// What this thread does now.
+/// The work of a thread, as far as connections are concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     Elsewhere,

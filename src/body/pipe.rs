@@ -80,7 +80,7 @@ struct PipeState {
     stopping: Option<Arc<StopSignal>>,
 }
 
-/// What the feeding side may do now.
+/// The state of a pipe for the side that feeds it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Space {
     /// The reader wants more.

@@ -1,4 +1,4 @@
-//! What all connections of a server share.
+//! The parts of a server that all of its connections share.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use crate::base::guard::log_event;
 use crate::error::Reject;
 use crate::message::Upgrade;
 
-/// What a connection does after an exchange.
+/// The next step of a connection after an exchange.
 pub(super) enum Outcome {
     /// Serve the next request.
     Again,

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A formatted Date line, and when it holds. The caller brings both clocks: the
-/// steady one is read anyway, and the other only when a second is over.
+/// A formatted Date line, and the second in which it is right. The caller brings both clocks: it
+/// reads the steady one anyway, and the wall clock only when a second is over.
 #[derive(Clone)]
 pub(crate) struct DateLine {
     holds: Option<Range<Instant>>,
@@ -17,7 +17,7 @@ impl DateLine {
         Self { holds: None, text: *b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" }
     }
 
-    /// The line for `now`, which is `wall` on the other clock.
+    /// Returns the line for `now`. `wall` reads the wall clock.
     pub fn at(&mut self, now: Instant, wall: impl FnOnce() -> SystemTime) -> &[u8] {
         if !self.holds.as_ref().is_some_and(|holds| holds.contains(&now)) {
             let since = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

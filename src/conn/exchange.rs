@@ -30,7 +30,7 @@ use crate::handler::{Endpoint, Found, Reply};
 use crate::http1::{Facts, Framing, Payload, Plan, announce};
 use crate::message::{Request, RequestHead, Response};
 
-/// How far an exchange came without waiting.
+/// The result of [`begin`]: an exchange that is over, or one that has to wait.
 pub(super) enum Begun<'a> {
     Done(Outcome),
     Waits(Box<Exchange<'a>>),
@@ -42,7 +42,7 @@ pub(super) struct Exchange<'a> {
     state: State<'a>,
 }
 
-/// What an exchange waits for.
+/// The state of an exchange that waits.
 enum State<'a> {
     /// The rest of the request's body, which the handler gets whole.
     ReadingBody(&'a Endpoint, Request),

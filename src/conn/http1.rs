@@ -40,7 +40,7 @@ const RATE_GRACE: Duration = Duration::from_secs(10);
 /// Exchanges in a row before other connections of the thread have their turn.
 const EXCHANGES_PER_TURN: u8 = 64;
 
-/// What the loop knows of the head that it waits for.
+/// The state of the wait for the next head.
 #[derive(Default)]
 struct Awaited {
     reader: HeadReader,

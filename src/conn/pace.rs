@@ -48,7 +48,7 @@ impl Least {
     }
 }
 
-/// How long the server has waited for a peer, and what the peer moved meanwhile.
+/// The time that the server has waited for a peer, and the bytes that the peer moved meanwhile.
 ///
 /// The peer has one `timeout` for each quota of bytes: a byte now and then does not start the
 /// time again. The time in which the server waits for something else does not count.

@@ -1,5 +1,5 @@
-//! What a connection and its server tell each other: how far a stop has gone, and what became
-//! of the exchanges.
+//! The session of a connection: the server writes how far a stop has gone, the connection writes
+//! which exchanges are finished.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,9 +36,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(peer: Peer, stopping: Arc<StopSignal>, states: Option<Arc<Values>>) -> Self {
+    pub fn new(peer: Peer, stopping: Arc<StopSignal>, values: Option<Arc<Values>>) -> Self {
         Self {
-            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)), states)),
+            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)), values)),
             stopping,
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),

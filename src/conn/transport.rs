@@ -1,4 +1,4 @@
-//! What a connection needs of the world: bytes both ways, and the time.
+//! Transports: the byte streams, with a clock, that connections run over.
 
 use std::fs::File;
 use std::io;
@@ -12,23 +12,23 @@ use crate::message::ConnectionFacts;
 
 /// A byte stream with a clock. Each model of serving brings its own.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// The time by which deadlines are set and answers are dated. It may be that of
-    /// the thread's turn: some milliseconds ago.
+    /// Returns the time that deadlines and the Date field count from. A transport may return
+    /// the time at which the thread's turn began, some milliseconds ago.
     fn now(&self) -> Instant;
 
-    /// Ready once `at` has passed; before, it sees to it that the task is woken
-    /// by then. Several deadlines may be asked for in one turn.
+    /// Ready once `at` has passed. Until then, the transport wakes the task at that time. A task
+    /// may poll several deadlines in one turn.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
-    /// Pending if there is nothing to read, as far as is known without trying: then a
-    /// buffer to read into is of no use yet, and the task is woken when there is.
+    /// Pending if the transport knows, without a system call, that there is nothing to read. The
+    /// connection then needs no buffer yet, and the task is woken when bytes have come.
     fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    /// Sends up to so many octets of a file from that place on, which do not pass through
-    /// the program, and says how many: 0 if there are none. `Unsupported` if it cannot, now
-    /// or with that file.
+    /// Sends up to `most` octets of a file, from offset `at` on, without copying them through
+    /// the program. Returns how many were sent: 0 if the file ends there. The error is
+    /// `Unsupported` if the transport cannot do that now, or with that file.
     fn poll_send_file(
         &mut self,
         _cx: &mut Context<'_>,
@@ -39,32 +39,32 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
-    /// Bytes that were written and that it holds back until it is flushed, as TLS does;
-    /// `None` if it may hold some back and cannot tell. By that it is known how fast a
-    /// client takes its response.
+    /// Returns how many written bytes the transport holds back until it is flushed, as TLS does.
+    /// `None` if it may hold some back and cannot tell. The pace of the client is measured with
+    /// this.
     fn held(&self) -> Option<usize> {
         Some(0)
     }
 
-    /// Whether somebody waits for this connection to end, as far as can be seen at a
-    /// glance: then it is not kept.
+    /// Returns `true` if other clients wait for this connection to end, as in the sequential
+    /// model. The connection then closes after its answer. This must be cheap.
     fn is_waited_for(&self) -> bool {
         false
     }
 
-    /// Whether dropping it closes it in order, so that closing it first adds nothing.
+    /// Returns `true` if dropping the transport closes it in order: a close before that would
+    /// add nothing.
     fn is_closed_by_drop(&self) -> bool {
         false
     }
 
-    /// Returns the connection's socket, if it has one, to learn facts of.
+    /// Returns the connection's socket, if it has one.
     fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
         None
     }
 
-    /// Makes the coming close a reset, where there is such a thing, or an
-    /// ordinary close again. With a reset, what the client has not taken is
-    /// dropped, and it can tell that something is missing.
+    /// Makes the close of the connection a reset, where the transport has resets, or an ordinary
+    /// close again. A reset tells the client that bytes are missing.
     fn reset_on_close(&mut self, _reset: bool) {}
 }
 

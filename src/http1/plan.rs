@@ -117,7 +117,7 @@ impl Plan {
     }
 }
 
-/// What the handler's own fields ask for.
+/// The fields of a handler's response that change the plan.
 #[derive(Default)]
 struct HandlerFields {
     length: Option<u64>,

@@ -1,4 +1,4 @@
-//! The other side of a connection, as far as a message needs to know it.
+//! The client of a connection, as its requests and responses see it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::base::stopping::{StopSignal, Stopping};
 use crate::base::values::Values;
 use crate::fields::Headers;
 
-/// Where a connection comes from: a fact of the socket, never of a header.
+/// The other end of a connection. The socket says it, never a header field.
 ///
 /// ```
 /// use transom::Peer;
@@ -25,9 +25,9 @@ use crate::fields::Headers;
 pub enum Peer {
     /// A TCP client with its address and port.
     Tcp(SocketAddr),
-    /// A client on a Unix socket, which has no address.
+    /// A client on a Unix socket. It has no address.
     Unix,
-    /// A transport that the host brought, which says nothing of the sort.
+    /// A client on a transport that the embedding program brought: its address is not known.
     Unknown,
 }
 
@@ -41,28 +41,28 @@ impl fmt::Display for Peer {
     }
 }
 
-/// One connection's client: shared by the connection and what it hands out.
+/// The client of one connection. The connection shares it with the requests that it hands out.
 pub(crate) struct Client {
     pub peer: Peer,
-    /// Given when the server begins to stop; `None` for a request made by hand.
+    /// The signal that the server begins to stop. `None` for a request made by hand.
     stopping: Option<Arc<StopSignal>>,
-    /// What the program gave to its handlers, if it is anything.
-    states: Option<Arc<Values>>,
-    /// The client has closed its sending side, or more.
+    /// The values of [`Router::state`](crate::Router::state), if there are any.
+    values: Option<Arc<Values>>,
+    /// True once the client has closed its sending side, or the connection is lost.
     gone: AtomicBool,
-    /// The connection is broken or over: nothing can be sent any more.
+    /// True once the connection is broken or over: nothing can be sent any more.
     lost: AtomicBool,
-    /// Something was left for the exchange under way: a watcher, a hint. Set
-    /// before it is looked whether the exchange is over; most leave nothing.
+    /// True once a handler has registered a watcher or an early hint for the exchange under
+    /// way. Set before the code checks whether that exchange is over.
     used: AtomicBool,
-    /// Counts the connection's exchanges: what an earlier one left behind must
-    /// not speak in a later one. It wraps round.
+    /// The number of the exchange under way. A watcher or a hint of an earlier exchange is
+    /// ignored. The number wraps round.
     exchange: AtomicU32,
     /// One lock for both keeps an idle connection 16 bytes smaller.
     kept: Mutex<Kept>,
 }
 
-/// What is kept for a connection behind its lock.
+/// The parts of a client that need a lock.
 #[derive(Default)]
 struct Kept {
     left: Option<Box<Left>>,
@@ -70,28 +70,28 @@ struct Kept {
     facts: Option<Weak<dyn ConnectionFacts>>,
 }
 
-/// What a handler has left for its exchange.
+/// The watchers and early hints of the exchange under way.
 #[derive(Default)]
 struct Left {
     watchers: Vec<Box<dyn FnOnce() + Send>>,
     hints: Hints,
 }
 
-/// Interim answers on their way to the connection.
+/// The early hints that the connection has not sent yet.
 #[derive(Default)]
 struct Hints {
     waiting: Vec<Headers>,
     waker: Option<Waker>,
-    /// The exchange has its final answer.
+    /// True once the exchange has its final answer.
     over: bool,
 }
 
 impl Client {
-    pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>, states: Option<Arc<Values>>) -> Self {
+    pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>, values: Option<Arc<Values>>) -> Self {
         Self {
             peer,
             stopping,
-            states,
+            values,
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             used: AtomicBool::new(false),
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Sets where the facts of the connection are found.
+    /// Sets the socket of the connection.
     pub fn set_facts(&self, facts: Weak<dyn ConnectionFacts>) {
         self.kept().facts = Some(facts);
     }
@@ -121,17 +121,17 @@ impl Client {
         self.stopping.as_ref().is_some_and(|signal| signal.is_given())
     }
 
-    /// The value of that type that the program gave to its handlers.
+    /// Returns the value of that type from [`Router::state`](crate::Router::state).
     pub fn state<T: 'static>(&self) -> Option<&T> {
-        self.states.as_ref()?.get()
+        self.values.as_ref()?.get()
     }
 
-    /// The number of the exchange under way.
+    /// Returns the number of the exchange under way.
     pub fn exchange(&self) -> u32 {
         self.exchange.load(Ordering::SeqCst)
     }
 
-    /// Asks for a 103 in that exchange; false if it is over.
+    /// Queues a 103 for that exchange. Returns `false` if the exchange is over.
     pub fn hint(&self, exchange: u32, fields: Headers) -> bool {
         self.used.store(true, Ordering::SeqCst);
         let mut kept = self.kept();
@@ -146,8 +146,8 @@ impl Client {
         true
     }
 
-    /// The hints that wait; more will wake the waker. Without one they are the
-    /// last of the exchange.
+    /// Takes the hints that wait. A later hint wakes the waker; without a waker, these are the
+    /// last hints of the exchange.
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
         self.used.store(true, Ordering::SeqCst);
         let mut kept = self.kept();
@@ -157,7 +157,7 @@ impl Client {
         std::mem::take(&mut hints.waiting)
     }
 
-    /// Whether there may be hints, or watchers.
+    /// Returns `true` if there may be hints or watchers.
     pub fn is_used(&self) -> bool {
         self.used.load(Ordering::SeqCst)
     }
@@ -170,14 +170,14 @@ impl Client {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Says that nothing can be sent any more; runs what waits for the client to leave.
+    /// Notes that nothing can be sent any more, and runs the watchers.
     pub fn mark_lost(&self) {
         self.lost.store(true, Ordering::Release);
         self.mark_gone();
     }
 
-    /// Says that the client has closed its sending side: it may have left, or read on. Runs
-    /// what waits for that, once.
+    /// Notes that the client has closed its sending side, and runs the watchers, once. The
+    /// client may have left, or may still read.
     pub fn mark_gone(&self) {
         if !self.gone.swap(true, Ordering::AcqRel) {
             let watchers = self.kept().left.as_mut().map(|left| std::mem::take(&mut left.watchers));
@@ -187,8 +187,8 @@ impl Client {
         }
     }
 
-    /// Runs `watcher` when the client leaves in that exchange, at once if it has
-    /// left already.
+    /// Runs `watcher` when the client leaves during that exchange, at once if it has left
+    /// already.
     pub fn on_gone(&self, exchange: u32, watcher: Box<dyn FnOnce() + Send>) {
         self.used.store(true, Ordering::SeqCst);
         let mut kept = self.kept();
@@ -200,8 +200,7 @@ impl Client {
         }
     }
 
-    /// An exchange is over: what it waited for will not be told any more, and
-    /// what it hints is no longer said.
+    /// Ends the exchange under way: drops its watchers and hints.
     pub fn end_exchange(self: &Arc<Self>) {
         if Arc::strong_count(self) == 1 {
             // Nobody else has it, so nobody can leave something in between.

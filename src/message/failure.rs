@@ -11,7 +11,7 @@ use crate::base::guard::log_event;
 /// An error that a host can hand over.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What went wrong when a response was made. The connection takes the line and logs it
+/// A failure of a handler, with its line for the log. The connection takes the line and logs it
 /// with the name of the request; a failure that is dropped before that logs it without.
 #[derive(Debug)]
 pub(crate) struct Failure {

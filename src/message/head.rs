@@ -33,7 +33,7 @@ pub(crate) struct HeadParts {
     pub version: Version,
     pub headers: Headers,
     pub params: Params,
-    /// What wraps have added.
+    /// The values that wraps have added.
     pub values: Values,
 }
 

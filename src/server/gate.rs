@@ -26,7 +26,7 @@ pub(crate) struct Gate {
     limit_per_address: Option<usize>,
     /// Given when a stop begins.
     stopping: Arc<StopSignal>,
-    /// What the program gave to its handlers, if it is anything.
+    /// The values of [`Router::state`](crate::Router::state), if there are any.
     values: Option<Arc<Values>>,
     state: Mutex<GateState>,
 }

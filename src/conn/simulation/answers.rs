@@ -17,7 +17,7 @@ enum Read {
     Partial,
 }
 
-/// What is known of a client, besides what it has received.
+/// The facts about a client beside the bytes that it received.
 #[derive(Clone, Copy)]
 pub struct Fate {
     /// It may have been served late, and refused for that: its server is in a hurry.

@@ -25,14 +25,14 @@ const CHUNKS: usize = 40;
 pub const DRAIN: usize = 256 * 1024;
 /// Bytes of the largest body that is taken.
 pub const BODY: u64 = 200_000;
-/// How long `/sleep` takes.
+/// The time that `/sleep` takes.
 pub const SLEEP: Duration = Duration::from_millis(300);
 
 /// The limit on waiting output, one chunk, what the transport holds and what the
 /// client's side does.
 pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + WINDOW + 1024;
 
-/// Where the handlers run.
+/// The place in which handlers run: the simulation, or real sockets.
 pub(super) trait Place: Clone + Send + Sync + 'static {
     /// Sleeps for so long, as the place has it.
     fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send;

@@ -54,7 +54,7 @@ impl Wake for Flag {
     }
 }
 
-/// What became of what a client sent.
+/// The outcome of a client's upload.
 struct Outcome {
     answers: Vec<u8>,
     /// How often the connection's task ran.

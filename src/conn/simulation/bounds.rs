@@ -1,4 +1,5 @@
-//! How long a script may keep the server, and what its client may lose.
+//! The bounds of a script: the time that it may keep the server, and the bytes that its client
+//! may lose.
 
 use std::time::Duration;
 

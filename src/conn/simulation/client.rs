@@ -8,15 +8,15 @@ use super::script::{End, Piece, Script};
 use crate::duplex::Wire;
 
 pub struct Client {
-    /// What it is still to send after what it is sending.
+    /// The pieces that the client has not begun to send.
     pieces: VecDeque<Piece>,
     tail: Option<Tail>,
     end: End,
     end_wait: Duration,
-    /// What it is sending, which may have to wait for room.
+    /// The piece that the client is sending. It may have to wait for room.
     sending: VecDeque<u8>,
     is_blocked: bool,
-    /// When it sends next, if that is known.
+    /// The time at which the client sends next, if that is known.
     pub next_send: Option<Instant>,
     pub received: Vec<u8>,
     pub next_read: Option<Instant>,

@@ -1,4 +1,4 @@
-//! What the client does in a seed.
+//! The script of a seed: the steps of its client, and the kind of its transport.
 
 use std::fmt;
 use std::time::Duration;
@@ -32,15 +32,15 @@ pub enum End {
     Reset,
 }
 
-/// What the transport does with bytes that are written to it.
+/// The kind of a transport: where written bytes are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Buffering {
-    /// It hands them on at once, as a socket does.
+    /// Hands bytes on at once, as a socket does.
     None,
-    /// It holds them back until it is flushed, as TLS does, and can tell how many
-    /// of them the client's side has taken.
+    /// Holds bytes back until it is flushed, as TLS does, and can tell how many of them the
+    /// client's side has taken.
     Told,
-    /// The same, and it cannot tell.
+    /// Holds bytes back until it is flushed, and cannot tell how many.
     Silent,
 }
 
@@ -49,23 +49,23 @@ pub struct Script {
     pub seed: u64,
     pub requests: Vec<Request>,
     pub pieces: Vec<Piece>,
-    /// What it sends after the pieces, for ever.
+    /// The bytes that the client sends after the pieces, for ever.
     pub tail: Option<Tail>,
     pub end: End,
     /// How long after the last piece the end comes.
     pub end_wait: Duration,
     /// The client never sends what comes after this place in the stream.
     pub sent: usize,
-    /// Where in the stream it waits longer than any deadline allows, if it does.
+    /// The place in the stream at which the client waits longer than any deadline allows.
     pub stall: Option<usize>,
-    /// Bytes it takes at a time, and how long it waits in between.
+    /// The bytes that the client takes at a time, and the pause between two reads.
     pub reads: usize,
     pub read_wait: Duration,
-    /// It stops reading for good after so many bytes.
+    /// The client stops reading for good after so many bytes.
     pub reads_until: usize,
-    /// It reads nothing before it has sent all its pieces.
+    /// The client reads nothing before it has sent all its pieces.
     pub sends_first: bool,
-    /// It goes on sending though it has seen the connection close.
+    /// The client goes on sending though it has seen the connection close.
     pub is_stubborn: bool,
     pub buffering: Buffering,
     /// Another client waits for the connection to end.

@@ -1,13 +1,12 @@
-//! The same scripts over real sockets, under each model: its drive around the
-//! loop is what is simulated nowhere.
+//! The same scripts over real sockets, under each model. The simulation does not cover the code
+//! of a model around the loop.
 //!
-//! What is sent in which pieces, where a client stops, and how it ends are the
-//! seed's; waits are cut to nothing. There is no virtual time, and a machine with
-//! other work to do is slow: scripts that no deadline has to end meet a server
-//! that has none to speak of, and must get what they get in the simulation. The
-//! others meet one whose deadlines pass in a moment, for whomever it may be: what
-//! they get must be right as far as it goes. Testers outnumber what a server
-//! serves at once, so that it has to ask connections to leave.
+//! A seed decides which pieces a client sends, where it stops and how it ends. Pauses are cut to
+//! nothing, since there is no virtual time, and a machine with other work to do is slow. A script
+//! that no deadline has to end runs against a server with very long deadlines, and its client must
+//! receive the same as in the simulation. The other scripts run against a server whose deadlines
+//! pass in a moment, which may hit any client: its answers must be right as far as they go. There
+//! are more testers than a server serves at once, so that it has to ask connections to leave.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

@@ -4,7 +4,7 @@ use super::answers::statuses;
 use super::script::Script;
 use crate::conn::{Ended, Exchange};
 
-/// What the program was told of one exchange.
+/// An exchange, as the embedding program was told of it.
 #[derive(Debug)]
 pub struct Told {
     pub target: Option<String>,

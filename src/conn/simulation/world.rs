@@ -31,7 +31,7 @@ pub struct WorldState {
     client: Client,
     wire: Wire,
     buffering: Buffering,
-    /// Whether the server's close is to be a reset.
+    /// True if the server's close is to be a reset.
     resets: bool,
     is_waited_for: bool,
     /// When the server asks the connection to end.
@@ -40,7 +40,7 @@ pub struct WorldState {
     alarms: BTreeMap<Instant, Waker>,
 }
 
-/// What became of a connection, as its client sees it. Times count from the start.
+/// The outcome of a connection, as its client sees it. Times count from the start.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// All that the client has read.
@@ -59,7 +59,7 @@ pub struct Outcome {
     pub lost: Vec<u8>,
 }
 
-/// Whether the task was woken.
+/// A waker that notes whether the task was woken.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -119,8 +119,8 @@ impl World {
         std::future::poll_fn(|cx| self.poll_until(cx, at)).await;
     }
 
-    /// Runs the task, and lets the client read what is left for it; false if nothing
-    /// is left that could wake the task, or it takes longer than that.
+    /// Runs the task, and lets the client read the bytes that are left for it. Returns `false` if
+    /// nothing is left that could wake the task, or if that takes longer than the limit.
     pub fn drive(
         &self,
         mut task: Pin<Box<dyn Future<Output = ()> + '_>>,
@@ -161,7 +161,7 @@ impl WorldState {
         self.now - self.start
     }
 
-    /// Goes to the next event and lets it happen; `None` if there is none.
+    /// Advances the clock to the next event and runs it. Returns `None` if there is no event.
     fn step(&mut self) -> Option<Vec<Waker>> {
         let alarm = self.alarms.keys().next().copied();
         let stop = self.stop.map(|(at, _)| at);
@@ -216,8 +216,9 @@ impl WorldState {
         if most > 0 && self.random.once_in(3) { 1 + self.random.below(most) } else { most }
     }
 
-    /// The server has let go: what it left unread, or what the client sends from now
-    /// on, is answered with a reset, and the client loses what it has not read.
+    /// Notes that the server has dropped the connection. Bytes that it left unread, and bytes that
+    /// the client sends from now on, are answered with a reset: the client loses the bytes that it
+    /// has not read.
     fn settle(&mut self) {
         if self.resets || !self.wire.inbox.is_empty() {
             self.outcome.lost = self.wire.outbox.drain(..).collect();
