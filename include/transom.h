@@ -9,7 +9,7 @@
  *     }
  *
  *     transom_server *server = transom_server_new();
- *     transom_server_route(server, "GET", "/hello", hello, NULL, NULL);
+ *     transom_server_route(server, "GET", "/hello", hello, NULL, NULL, NULL);
  *     if (transom_server_start(server, "127.0.0.1:8080", NULL) == TRANSOM_OK)
  *         transom_server_wait(server, TRANSOM_FOREVER);
  *     transom_server_free(server);
@@ -18,9 +18,9 @@
  * function:
  *
  * ERRORS. A function that can fail returns a transom_status: TRANSOM_OK is 0, errors are
- * negative. The functions that bind or start a server also store a transom_error. The
- * comment of a function names the errors that are particular to it. Any function can also
- * return these:
+ * negative. A function with a transom_error ** also stores an error there, which says in a
+ * sentence what was refused and why; pass NULL if you do not want it. The comment of a
+ * function names the errors that are particular to it. Any function can also return these:
  *
  *     TRANSOM_NULL_ARGUMENT  a pointer that must not be NULL is NULL
  *     TRANSOM_NOT_UTF8       a text that must be UTF-8 is not
@@ -96,6 +96,21 @@
 
 /* As a length of type size_t: up to the first NUL. */
 #define TRANSOM_NUL_TERMINATED SIZE_MAX
+
+/* Initializes a transom_bytes with a NUL-terminated text. */
+#define TRANSOM_TEXT(text) {(const uint8_t *)(text), TRANSOM_NUL_TERMINATED}
+
+/* Initializes a transom_field with two NUL-terminated texts. */
+#define TRANSOM_FIELD(name, value) {TRANSOM_TEXT(name), TRANSOM_TEXT(value)}
+
+/*
+ * The two arguments of printf for "%.*s": printf("%.*s", TRANSOM_PRINT(bytes)). It prints up
+ * to the first NUL.
+ */
+#define TRANSOM_PRINT(bytes) (int)(bytes).len, (const char *)(bytes).data
+
+/* In the flags of a transom_request_record: there is a query, which may be empty. */
+#define TRANSOM_HAS_QUERY 1
 
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
@@ -247,6 +262,12 @@ typedef struct transom_request transom_request;
 typedef struct transom_responder transom_responder;
 
 /*
+ * A route that is not yet part of a server. It belongs to you: add it to a server, or free
+ * it. Either is the last use of the route.
+ */
+typedef struct transom_route transom_route;
+
+/*
  * A server. First it takes routes and settings; after the start it has threads and sockets.
  * Any thread may call its functions, several at the same time. transom_server_free must be
  * the last call.
@@ -274,9 +295,9 @@ typedef void (*transom_log_fn)(void *user_data, int32_t level, const char *messa
  * `responder` belongs to the handler, which sends the response in this call, or keeps the
  * responder and sends the response later, on any thread.
  */
-typedef void (*transom_handler)(void *user_data,
-                                const transom_request *request,
-                                transom_responder *responder);
+typedef void (*transom_handler_fn)(void *user_data,
+                                   const transom_request *request,
+                                   transom_responder *responder);
 
 /*
  * A function that frees `user_data`, or, in transom_responder_send_owned, the body. It runs
@@ -289,10 +310,12 @@ typedef void (*transom_free_fn)(void *user_data);
  * A function that the library calls once something has happened, such as a client that has
  * left. `user_data` is the pointer that was registered with it.
  */
-typedef void (*transom_callback)(void *user_data);
+typedef void (*transom_callback_fn)(void *user_data);
 
 /* The requests that were in progress when a server was told to stop. */
 typedef struct transom_report {
+    /* sizeof(transom_report), which you store here before the call. */
+    size_t size;
     /* Requests that ended with their whole response after the stop began. */
     uint64_t finished;
     /* Requests that were cut off at the deadline. */
@@ -312,15 +335,18 @@ typedef struct transom_bytes {
     size_t len;
 } transom_bytes;
 
-/* One header field of a response. Both texts are NUL-terminated. */
-typedef struct transom_header {
+/*
+ * A name and a value, such as a header field. When you pass one in, the lengths may be
+ * TRANSOM_NUL_TERMINATED: see TRANSOM_FIELD.
+ */
+typedef struct transom_field {
     /* The name, such as "content-type". */
-    const char *name;
+    transom_bytes name;
     /* The value, such as "text/html". */
-    const char *value;
-} transom_header;
+    transom_bytes value;
+} transom_field;
 
-/* An event. */
+/* An event. The structure does not grow. */
 typedef struct transom_event {
     /* A transom_event_kind. */
     int32_t kind;
@@ -332,6 +358,19 @@ typedef struct transom_event {
      */
     uint64_t token;
 } transom_event;
+
+/* A compiler that lays the records of a batch out differently fails here. */
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
+#ifdef __cplusplus
+#define TRANSOM_STATIC_ASSERT static_assert
+#else
+#define TRANSOM_STATIC_ASSERT _Static_assert
+#endif
+TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, "a request record has 56 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, "a param record has 8 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, "a response record has 32 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, "an event has 16 bytes");
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -464,7 +503,9 @@ void transom_server_free(transom_server *server);
 /* ---- Server: routes ------------------------------------------------------------------ */
 
 /*
- * Calls `handler` for requests with this method and with a path that matches `pattern`.
+ * Calls `handler` for requests with this method and with a path that matches `pattern`. This
+ * is short for transom_route_new and transom_server_add, for a route without settings of its
+ * own.
  *
  * The handler runs on a pool of threads and may block. If all threads of the pool are busy
  * (the limit "pool_threads") and its queue is full ("pool_queue"), the client gets a 503. In
@@ -478,65 +519,81 @@ void transom_server_free(transom_server *server);
  * differently.
  *
  * Errors: TRANSOM_BAD_ROUTE if no request could match the pattern, or if the route exists
- * already; transom_server_route_error tells why and shows the correct form.
- * TRANSOM_ALREADY_STARTED.
+ * already; the message tells why and shows the correct form. TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_route(transom_server *server,
                                     const char *method,
                                     const char *pattern,
-                                    transom_handler handler,
+                                    transom_handler_fn handler,
                                     void *user_data,
-                                    transom_free_fn free_fn);
+                                    transom_free_fn free_fn,
+                                    transom_error **error);
 
 /*
- * Like transom_server_route, but runs `handler` on the thread that serves the connection, in
+ * Adds a route. The route belongs to the server from this call on, and is freed if it is
+ * refused.
+ *
+ * Errors: as transom_server_route, or what was wrong with a setting of the route.
+ */
+transom_status transom_server_add(transom_server *server,
+                                  transom_route *route,
+                                  transom_error **error);
+
+/*
+ * Uses a route for the requests whose path matches no other route, which get a 404
+ * otherwise. Its method and its pattern are not used and may be NULL. The route belongs to
+ * the server from this call on. A second call replaces the first.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED, or what was wrong with a setting of the route.
+ */
+transom_status transom_server_set_fallback(transom_server *server,
+                                           transom_route *route,
+                                           transom_error **error);
+
+/*
+ * Makes a route whose requests `handler` answers: see transom_server_route. Add it with
+ * transom_server_add, after you have set what is particular to it. What is wrong with the
+ * arguments is reported then. Returns NULL only if the library has a defect.
+ */
+transom_route *transom_route_new(const char *method,
+                                 const char *pattern,
+                                 transom_handler_fn handler,
+                                 void *user_data,
+                                 transom_free_fn free_fn);
+
+/*
+ * Makes a route whose requests are queued for transom_server_next_batch. `route_id` is any
+ * number; the record of each request has it. Otherwise as transom_route_new.
+ */
+transom_route *transom_route_new_pull(const char *method, const char *pattern, uint32_t route_id);
+
+/* Frees a route that was not added. Does nothing with NULL. */
+void transom_route_free(transom_route *route);
+
+/*
+ * Sets the most bytes of a request body of this route, in place of the limit "body" of the
+ * server. A larger body gets a 413.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the value is out of the range of the limit "body".
+ * transom_server_add reports it too, so the status need not be looked at.
+ */
+transom_status transom_route_set_body_limit(transom_route *route, uint64_t bytes);
+
+/*
+ * Sets the time from the call of the handler of this route to its response, in milliseconds,
+ * in place of the timeout "handler" of the server. TRANSOM_FOREVER turns it off.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the time is 0 or negative. transom_server_add reports it
+ * too, so the status need not be looked at.
+ */
+transom_status transom_route_set_timeout(transom_route *route, int64_t timeout_ms);
+
+/*
+ * With true, runs the handler of this route on the thread that serves the connection, in
  * every model. This is fastest. The handler must not block: everything else on that thread
- * waits until it returns.
+ * waits until it returns. Has no effect on a route whose requests are pulled.
  */
-transom_status transom_server_route_inline(transom_server *server,
-                                           const char *method,
-                                           const char *pattern,
-                                           transom_handler handler,
-                                           void *user_data,
-                                           transom_free_fn free_fn);
-
-/*
- * Calls `handler` for requests whose path matches no route, which get a 404 otherwise. The
- * handler runs where one of transom_server_route runs. A second call replaces the first.
- *
- * Errors: TRANSOM_ALREADY_STARTED.
- */
-transom_status transom_server_fallback(transom_server *server,
-                                       transom_handler handler,
-                                       void *user_data,
-                                       transom_free_fn free_fn);
-
-/*
- * Queues requests with this method and a path that matches `pattern` (see
- * transom_server_route), for transom_server_next_batch to fetch. `route_id` is any number;
- * the record of each request has it.
- *
- * Errors: as transom_server_route.
- */
-transom_status transom_server_route_pull(transom_server *server,
-                                         const char *method,
-                                         const char *pattern,
-                                         uint32_t route_id);
-
-/*
- * Queues requests whose path matches no route, for transom_server_next_batch to fetch.
- * `route_id` is any number; the record of each request has it.
- *
- * Errors: TRANSOM_ALREADY_STARTED.
- */
-transom_status transom_server_fallback_pull(transom_server *server, uint32_t route_id);
-
-/*
- * Returns the reason for which this server last refused a route with TRANSOM_BAD_ROUTE, or
- * NULL if it has refused none since the last call. The error belongs to you: free it with
- * transom_error_free.
- */
-transom_error *transom_server_route_error(transom_server *server);
+transom_status transom_route_set_inline(transom_route *route, bool inline_);
 
 
 /* ---- Server: settings, before the start ---------------------------------------------- */
@@ -569,20 +626,22 @@ transom_error *transom_server_route_error(transom_server *server);
  * "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
  * TRANSOM_INVALID_ARGUMENT.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT for any other name (transom_server_setting_error tells
- * why), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT for any other name, TRANSOM_ALREADY_STARTED.
  */
-transom_status transom_server_set_model(transom_server *server, const char *name);
+transom_status transom_server_set_model(transom_server *server,
+                                        const char *name,
+                                        transom_error **error);
 
 /*
  * Sets the number of threads that serve connections in the model "event", from 1 to 1024.
  * The default is one for each processor. Handlers that may block have other threads: see
  * transom_server_route.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range
- * (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range, TRANSOM_ALREADY_STARTED.
  */
-transom_status transom_server_set_workers(transom_server *server, size_t workers);
+transom_status transom_server_set_workers(transom_server *server,
+                                          size_t workers,
+                                          transom_error **error);
 
 /*
  * Sets the file mode of the Unix sockets that the server binds, at most 0777. The mode
@@ -593,10 +652,11 @@ transom_status transom_server_set_workers(transom_server *server, size_t workers
  * socket that was bound before gets the mode when the server starts. Sockets from
  * transom_server_listen_fd keep theirs, and abstract names ("unix:@name") have none.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777
- * (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777, TRANSOM_ALREADY_STARTED.
  */
-transom_status transom_server_set_unix_mode(transom_server *server, uint32_t mode);
+transom_status transom_server_set_unix_mode(transom_server *server,
+                                            uint32_t mode,
+                                            transom_error **error);
 
 /*
  * Sets one limit on what clients can make the server do. The names, meanings and defaults:
@@ -642,9 +702,13 @@ transom_status transom_server_set_unix_mode(transom_server *server, uint32_t mod
  * transom_limit_range tells which values a limit may have.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
- * (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
+ * ; the message
+ * lists the names or the range. TRANSOM_ALREADY_STARTED.
  */
-transom_status transom_server_set_limit(transom_server *server, const char *name, uint64_t value);
+transom_status transom_server_set_limit(transom_server *server,
+                                        const char *name,
+                                        uint64_t value,
+                                        transom_error **error);
 
 /*
  * Stores the smallest value that the limit `name` may have in `*least`, and the largest in
@@ -661,14 +725,6 @@ transom_status transom_limit_range(const char *name, uint64_t *least, uint64_t *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout.
  */
 transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *most);
-
-/*
- * Returns the reason for which this server last refused a setting with
- * TRANSOM_INVALID_ARGUMENT, or NULL if it has refused none since the last call. The message
- * has the name and the value of the setting, and the range or the names that are allowed.
- * The error belongs to you: free it with transom_error_free.
- */
-transom_error *transom_server_setting_error(transom_server *server);
 
 /*
  * Sets one timeout, in milliseconds. TRANSOM_FOREVER turns the timeout off. The names,
@@ -693,11 +749,13 @@ transom_error *transom_server_setting_error(transom_server *server);
  * end everything at once. transom_timeout_range tells which values a timeout may have.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
- * (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
+ * ; the message
+ * lists the names or the range. TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_timeout(transom_server *server,
                                           const char *name,
-                                          int64_t timeout_ms);
+                                          int64_t timeout_ms,
+                                          transom_error **error);
 
 /*
  * Runs `start` first and `stop` last on every thread of the library that runs handlers,
@@ -711,8 +769,8 @@ transom_status transom_server_set_timeout(transom_server *server,
  * Errors: TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_thread_hooks(transom_server *server,
-                                               transom_callback start,
-                                               transom_callback stop,
+                                               transom_callback_fn start,
+                                               transom_callback_fn stop,
                                                void *user_data,
                                                transom_free_fn free_fn);
 
@@ -748,7 +806,7 @@ transom_status transom_server_bind(transom_server *server,
  */
 TRANSOM_MUST_USE
 transom_status transom_server_listen_fd(transom_server *server,
-                                        int32_t fd,
+                                        int fd,
                                         transom_error **error);
 
 /*
@@ -812,7 +870,8 @@ transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
  * off since the server was told to stop. May be called at any time; the numbers are final
  * once the server has stopped.
  *
- * Errors: TRANSOM_NOT_STARTED.
+ * Errors: TRANSOM_NOT_STARTED; TRANSOM_INVALID_ARGUMENT if `out->size` is not a size of the
+ * structure.
  */
 transom_status transom_server_report(const transom_server *server, transom_report *out);
 
@@ -869,15 +928,14 @@ transom_bytes transom_request_header(const transom_request *request, const char 
 size_t transom_request_header_count(const transom_request *request);
 
 /*
- * Stores the name of one header field, as it was written, in `*name`, and its value in
- * `*value`. `index` counts from 0 in the order received.
+ * Stores one header field in `*field`; its name is as it was written. `index` counts from 0
+ * in the order received. The field can be sent back as it is: see transom_responder_send.
  *
  * Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
  */
 transom_status transom_request_header_at(const transom_request *request,
                                          size_t index,
-                                         transom_bytes *name,
-                                         transom_bytes *value);
+                                         transom_field *field);
 
 /*
  * Returns the part of the path that {name} in the pattern of the route matched,
@@ -890,15 +948,14 @@ transom_bytes transom_request_param(const transom_request *request, const char *
 size_t transom_request_param_count(const transom_request *request);
 
 /*
- * Stores the name of one parameter in `*name`, and its value (see transom_request_param) in
- * `*value`. `index` counts from 0 in the order of the pattern.
+ * Stores the name of one parameter and its value (see transom_request_param) in `*param`.
+ * `index` counts from 0 in the order of the pattern.
  *
  * Errors: TRANSOM_OUT_OF_RANGE if there is no such parameter; name and value are then absent.
  */
 transom_status transom_request_param_at(const transom_request *request,
                                         size_t index,
-                                        transom_bytes *name,
-                                        transom_bytes *value);
+                                        transom_field *param);
 
 
 /* ---- Responder: sending the response, once, on any thread ---------------------------- */
@@ -911,7 +968,7 @@ transom_status transom_request_param_at(const transom_request *request,
  * be used.
  */
 transom_status transom_responder_send_text(transom_responder *responder,
-                                           uint16_t status,
+                                           uint16_t status_code,
                                            const char *text);
 
 /*
@@ -934,7 +991,7 @@ transom_status transom_responder_send_text(transom_responder *responder,
  * After these errors, the responder can still be used: TRANSOM_BAD_HEADER if a field is
  * malformed or only the server may set it (Transfer-Encoding, Keep-Alive, TE, Trailer,
  * Proxy-Connection, other options of Connection, a Content-Length that is not a number or
- * comes with status 204), and the log says which; TRANSOM_BAD_STATUS_CODE;
+ * comes with status 204), and the message says which; TRANSOM_BAD_STATUS_CODE;
  * TRANSOM_NULL_ARGUMENT; TRANSOM_NO_MEMORY.
  *
  * After any other result, the responder is used up: TRANSOM_GONE if nobody waits for the
@@ -944,11 +1001,12 @@ transom_status transom_responder_send_text(transom_responder *responder,
  * that the response arrives: the client may leave, or have left without any sign.
  */
 transom_status transom_responder_send(transom_responder *responder,
-                                      uint16_t status,
-                                      const transom_header *headers,
-                                      size_t header_count,
-                                      const uint8_t *body,
-                                      size_t len);
+                                      uint16_t status_code,
+                                      const transom_field *fields,
+                                      size_t field_count,
+                                      const void *body,
+                                      size_t len,
+                                      transom_error **error);
 
 /*
  * Like transom_responder_send, but does not copy the body. The body must not change until
@@ -956,13 +1014,14 @@ transom_status transom_responder_send(transom_responder *responder,
  * when the body was sent or cannot be sent, and after every error.
  */
 transom_status transom_responder_send_owned(transom_responder *responder,
-                                            uint16_t status,
-                                            const transom_header *headers,
-                                            size_t header_count,
-                                            const uint8_t *body,
+                                            uint16_t status_code,
+                                            const transom_field *fields,
+                                            size_t field_count,
+                                            const void *body,
                                             size_t len,
+                                            void *user_data,
                                             transom_free_fn free_fn,
-                                            void *user_data);
+                                            transom_error **error);
 
 /*
  * Starts a response whose body you write piece by piece: sends the status and the header
@@ -977,10 +1036,11 @@ transom_status transom_responder_send_owned(transom_responder *responder,
  */
 TRANSOM_MUST_USE
 transom_status transom_responder_start(transom_responder *responder,
-                                       uint16_t status,
-                                       const transom_header *headers,
-                                       size_t header_count,
-                                       transom_writer **out);
+                                       uint16_t status_code,
+                                       const transom_field *fields,
+                                       size_t field_count,
+                                       transom_writer **out,
+                                       transom_error **error);
 
 /*
  * Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
@@ -1018,7 +1078,7 @@ bool transom_responder_is_gone(const transom_responder *responder);
  * Errors: TRANSOM_ALREADY_ANSWERED if the responder is used up; `function` is not called.
  */
 transom_status transom_responder_on_gone(transom_responder *responder,
-                                         transom_callback function,
+                                         transom_callback_fn function,
                                          void *user_data,
                                          transom_free_fn free_fn);
 
@@ -1038,12 +1098,13 @@ transom_status transom_responder_on_gone(transom_responder *responder,
  * last two the responder can still be used.
  */
 transom_status transom_responder_send_file(transom_responder *responder,
-                                           uint16_t status,
-                                           const transom_header *headers,
-                                           size_t header_count,
-                                           int32_t fd,
+                                           uint16_t status_code,
+                                           const transom_field *fields,
+                                           size_t field_count,
+                                           int fd,
                                            uint64_t offset,
-                                           uint64_t length);
+                                           uint64_t length,
+                                           transom_error **error);
 
 
 /* ---- Writer: a body that is written piece by piece ----------------------------------- */
@@ -1067,7 +1128,7 @@ transom_status transom_responder_send_file(transom_responder *responder,
  */
 TRANSOM_MUST_USE
 transom_status transom_writer_write(transom_writer *writer,
-                                    const uint8_t *data,
+                                    const void *data,
                                     size_t len,
                                     int64_t timeout_ms);
 
@@ -1107,28 +1168,18 @@ void transom_writer_free(transom_writer *writer);
  * needs, and the request stays queued; TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is
  * negative. `*count` is then 0.
  *
- * A record starts with a header of 56 bytes in the byte order of the machine:
+ * A record starts with a transom_request_record, in the byte order of the machine.
  *
- *     uint32_t record_len    with header and padding; a multiple of 8
- *     uint32_t route_id      as registered
- *     uint64_t token         identifies the request in the response
- *     uint32_t method_len, target_len, path_len, query_len,
- *              headers_len, peer_len
- *     uint32_t param_count
- *     uint16_t version       10 or 11
- *     uint16_t flags         bit 0: there is a query, which may be empty
- *     uint64_t body_len
- *
- * These parts follow the header without padding between them: the method; the target, the
- * path and the query, percent-encoded and ASCII; the header fields, as "name: value" lines
- * that each end in CR LF; the peer; `param_count` times { uint32_t name_len, value_len;
- * name; value }; the body. Padding makes the length a multiple of 8, so in a buffer that is
+ * These parts follow it without padding between them: the method; the target, the path and
+ * the query, percent-encoded and ASCII; the header fields, as "name: value" lines that each
+ * end in CR LF; the peer; `param_count` times a transom_param_record, the name and the value
+ * of a parameter; the body. Padding makes the length a multiple of 8, so in a buffer that is
  * aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
  * 413.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_next_batch(transom_server *server,
-                                         uint8_t *buf,
+                                         void *buf,
                                          size_t cap,
                                          uint32_t max,
                                          int64_t timeout_ms,
@@ -1153,24 +1204,16 @@ transom_status transom_server_refuse_larger(transom_server *server, size_t cap);
  * Errors: TRANSOM_MALFORMED if a record has another layout; the records before it were
  * processed. TRANSOM_OK says nothing about the outcomes.
  *
- * A record starts with a header of 32 bytes in the byte order of the machine:
+ * A record starts with a transom_response_record, in the byte order of the machine.
  *
- *     uint32_t record_len    with header and padding; a multiple of 8
- *     uint16_t status
- *     uint16_t flags         0
- *     uint64_t token
- *     uint32_t headers_len
- *     uint32_t reserved      0
- *     uint64_t body_len
- *
- * These parts follow the header without padding between them: the header fields, as "name:
- * value" lines that each end in CR LF (transom_responder_send tells which are allowed); the
+ * These parts follow it without padding between them: the header fields, as "name: value"
+ * lines that each end in CR LF (transom_responder_send tells which are allowed); the
  * body. Padding makes the length a multiple of 8. A response that does not fit in 4 GiB can
  * be sent with transom_token_responder.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_respond_batch(transom_server *server,
-                                            const uint8_t *buf,
+                                            const void *buf,
                                             size_t len,
                                             int32_t *results,
                                             uint32_t result_count,
@@ -1183,7 +1226,7 @@ transom_status transom_server_respond_batch(transom_server *server,
  * TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
  * belongs to the server and is closed with it. Returns -1 if it cannot be opened.
  */
-int32_t transom_server_event_fd(transom_server *server);
+int transom_server_event_fd(transom_server *server);
 
 /*
  * Returns the responder of a pulled request, with which the host can stream the response, be
@@ -1241,7 +1284,7 @@ transom_status transom_events_next(transom_events *events,
  * returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
  * Returns -1 if it cannot be opened.
  */
-int32_t transom_events_fd(transom_events *events);
+int transom_events_fd(transom_events *events);
 
 /*
  * Returns true if nobody reads the body any more: the client has left, or the response was
@@ -1267,7 +1310,7 @@ bool transom_writer_is_gone(const transom_writer *writer);
  * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended; `function` is not called.
  */
 transom_status transom_writer_on_writable(transom_writer *writer,
-                                          transom_callback function,
+                                          transom_callback_fn function,
                                           void *user_data,
                                           transom_free_fn free_fn);
 
@@ -1282,7 +1325,7 @@ transom_status transom_writer_on_writable(transom_writer *writer,
  * Errors: as transom_writer_on_writable.
  */
 transom_status transom_writer_on_gone(transom_writer *writer,
-                                      transom_callback function,
+                                      transom_callback_fn function,
                                       void *user_data,
                                       transom_free_fn free_fn);
 

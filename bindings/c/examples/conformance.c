@@ -23,36 +23,31 @@
 #include <time.h>
 #include <transom.h>
 
-static const transom_header plain_text = {"content-type", "text/plain"};
+static const transom_field plain_text = TRANSOM_FIELD("content-type", "text/plain");
 
 static void plain(void *user_data, const transom_request *request, transom_responder *responder)
 {
     (void)user_data;
     (void)request;
-    transom_responder_send(responder, 200, &plain_text, 1, (const uint8_t *)"hello", 5);
+    transom_responder_send(responder, 200, &plain_text, 1, "hello", 5, NULL);
 }
 
 static void empty(void *user_data, const transom_request *request, transom_responder *responder)
 {
     (void)user_data;
     (void)request;
-    transom_responder_send(responder, 204, NULL, 0, NULL, 0);
+    transom_responder_send(responder, 204, NULL, 0, NULL, 0, NULL);
 }
 
 static void echo(void *user_data, const transom_request *request, transom_responder *responder)
 {
     transom_bytes body = transom_request_body(request);
     transom_bytes type = transom_request_header(request, "content-type");
-    char *value = NULL;
-    transom_header header = {"content-type", "application/octet-stream"};
+    transom_field header = TRANSOM_FIELD("content-type", "application/octet-stream");
     (void)user_data;
-    if (type.data != NULL && (value = malloc(type.len + 1)) != NULL) {
-        memcpy(value, type.data, type.len);
-        value[type.len] = '\0';
-        header.value = value;
-    }
-    transom_responder_send(responder, 200, &header, 1, body.data, body.len);
-    free(value);
+    if (type.data != NULL)
+        header.value = type;
+    transom_responder_send(responder, 200, &header, 1, body.data, body.len, NULL);
 }
 
 static void chunked(void *user_data, const transom_request *request, transom_responder *responder)
@@ -62,7 +57,7 @@ static void chunked(void *user_data, const transom_request *request, transom_res
     size_t i;
     (void)user_data;
     (void)request;
-    if (transom_responder_start(responder, 200, &plain_text, 1, &writer) != TRANSOM_OK)
+    if (transom_responder_start(responder, 200, &plain_text, 1, &writer, NULL) != TRANSOM_OK)
         return;
     for (i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
         const uint8_t *chunk = (const uint8_t *)chunks[i];
@@ -76,7 +71,7 @@ static void chunked(void *user_data, const transom_request *request, transom_res
 
 static void headers(void *user_data, const transom_request *request, transom_responder *responder)
 {
-    transom_bytes name, value;
+    transom_field field;
     size_t i, j, length = 0;
     /* Each line is shorter than on the wire, because it ends in LF instead of CR LF. */
     char *text = malloc(transom_request_raw_headers(request).len + 1);
@@ -85,18 +80,18 @@ static void headers(void *user_data, const transom_request *request, transom_res
         transom_responder_free(responder);
         return;
     }
-    for (i = 0; transom_request_header_at(request, i, &name, &value) == TRANSOM_OK; i++) {
-        for (j = 0; j < name.len; j++) {
-            char c = (char)name.data[j];
+    for (i = 0; transom_request_header_at(request, i, &field) == TRANSOM_OK; i++) {
+        for (j = 0; j < field.name.len; j++) {
+            char c = (char)field.name.data[j];
             text[length++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
         }
         text[length++] = ':';
         text[length++] = ' ';
-        memcpy(text + length, value.data, value.len);
-        length += value.len;
+        memcpy(text + length, field.value.data, field.value.len);
+        length += field.value.len;
         text[length++] = '\n';
     }
-    transom_responder_send_owned(responder, 200, &plain_text, 1, (const uint8_t *)text, length, free, text);
+    transom_responder_send_owned(responder, 200, &plain_text, 1, text, length, text, free, NULL);
 }
 
 /*
@@ -194,11 +189,20 @@ static long number(const char *text, long min, long max)
     return value;
 }
 
+/* Adds a route whose handler never blocks. */
+static transom_status add_inline(transom_server *server, const char *method, const char *pattern,
+                                 transom_handler_fn handler, void *user_data)
+{
+    transom_route *route = transom_route_new(method, pattern, handler, user_data, NULL);
+    transom_route_set_inline(route, true);
+    return transom_server_add(server, route, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *method, *path;
-        transom_handler handler;
+        transom_handler_fn handler;
     } routes[] = {
         {"GET", "/plain", plain},     {"POST", "/echo", echo},       {"PUT", "/echo", echo},
         {"GET", "/chunked", chunked}, {"GET", "/empty", empty},      {"GET", "/headers", headers},
@@ -242,10 +246,10 @@ int main(int argc, char **argv)
     /* These handlers never block, so the threads that serve connections may run them. */
     server = transom_server_new();
     for (r = 0; r < sizeof routes / sizeof routes[0]; r++)
-        transom_server_route_inline(server, routes[r].method, routes[r].path, routes[r].handler, NULL, NULL);
+        add_inline(server, routes[r].method, routes[r].path, routes[r].handler, NULL);
     if (workers > 0)
-        transom_server_set_workers(server, (size_t)workers);
-    if (transom_server_set_model(server, model) != TRANSOM_OK) {
+        transom_server_set_workers(server, (size_t)workers, NULL);
+    if (transom_server_set_model(server, model, NULL) != TRANSOM_OK) {
         fprintf(stderr, "conformance: %s is not a model: sequential, threads or event\n", model);
         transom_server_free(server);
         return 2;

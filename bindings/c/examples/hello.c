@@ -28,7 +28,7 @@ int main(void)
     sigprocmask(SIG_BLOCK, &stop, NULL); /* so that only sigwait gets them */
 
     transom_server *server = transom_server_new();
-    transom_server_route(server, "GET", "/hello/{name}", hello, NULL, NULL);
+    transom_server_route(server, "GET", "/hello/{name}", hello, NULL, NULL, NULL);
     if (transom_server_start(server, "127.0.0.1:8080", &error) != TRANSOM_OK) {
         fprintf(stderr, "hello: %s\n", transom_error_message(error));
         transom_error_free(error);

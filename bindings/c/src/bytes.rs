@@ -1,7 +1,7 @@
 //! Bytes, texts and places for results: the conversions between C pointers and Rust, and the
 //! checks of what the host passes in.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::slice;
 
@@ -34,6 +34,24 @@ impl From<Option<&[u8]>> for transom_bytes {
     }
 }
 
+/// A name and a value, such as a header field. When you pass one in, the lengths may be
+/// TRANSOM_NUL_TERMINATED: see TRANSOM_FIELD.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct transom_field {
+    /// The name, such as "content-type".
+    pub name: transom_bytes,
+    /// The value, such as "text/html".
+    pub value: transom_bytes,
+}
+
+impl transom_field {
+    pub(crate) fn of(found: Option<(&str, &[u8])>) -> Self {
+        let (name, value) = found.unzip();
+        Self { name: name.map(str::as_bytes).into(), value: value.into() }
+    }
+}
+
 /// `TRANSOM_NUL_TERMINATED`: the length is up to the first NUL.
 const NUL_TERMINATED: usize = usize::MAX;
 
@@ -43,7 +61,7 @@ const NUL_TERMINATED: usize = usize::MAX;
 /// # Safety
 /// `data` is NULL or points to `len` readable bytes (to a NUL-terminated text if `len` is
 /// `NUL_TERMINATED`) that do not change during `'a`.
-pub(crate) unsafe fn input<'a>(data: *const u8, len: usize) -> Result<&'a [u8], transom_status> {
+pub(crate) unsafe fn input<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], transom_status> {
     if len == 0 {
         return Ok(&[]);
     }
@@ -55,7 +73,16 @@ pub(crate) unsafe fn input<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
         return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
     }
     // SAFETY: the length is not NUL_TERMINATED; the caller promises the rest.
-    unsafe { array(data, len) }
+    unsafe { array(data.cast(), len) }
+}
+
+/// Returns the bytes that the host passed as one value. The length may be `NUL_TERMINATED`.
+///
+/// # Safety
+/// As for `input`.
+pub(crate) unsafe fn given<'a>(bytes: transom_bytes) -> Result<&'a [u8], transom_status> {
+    // SAFETY: the caller promises it.
+    unsafe { input(bytes.data.cast(), bytes.len) }
 }
 
 /// Returns a copy of the bytes, or `TRANSOM_NO_MEMORY`.
@@ -133,6 +160,33 @@ pub(crate) unsafe fn borrow<'a, T>(pointer: *const T) -> Result<&'a T, transom_s
 pub(crate) unsafe fn place<'a, T>(pointer: *mut T) -> Result<&'a mut T, transom_status> {
     // SAFETY: the caller promises it.
     unsafe { pointer.as_mut() }.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)
+}
+
+/// A structure that may grow in later versions of the library. Its first member is `size`.
+pub(crate) trait Growing: Copy {
+    /// The size of the structure in the first version of the binary interface that has it.
+    const LEAST: usize;
+}
+
+/// Stores a structure that may grow. Its first member tells how large the host's is: a host that was compiled
+/// with an older header has a smaller one and gets its beginning.
+///
+/// # Safety
+/// `pointer` is NULL or points to a structure of the host, whose first member is its size.
+pub(crate) unsafe fn store_growing<T: Growing>(pointer: *mut T, value: T) -> Result<(), transom_status> {
+    // SAFETY: as the caller promises.
+    let size = *unsafe { borrow(pointer.cast::<usize>()) }?;
+    let first = size_of::<usize>();
+    if size < T::LEAST {
+        return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+    }
+    let count = size.min(size_of::<T>()) - first;
+    // SAFETY: both have at least `first + count` bytes, and the host's memory is not ours.
+    unsafe {
+        let (from, to) = ((&raw const value).cast::<u8>(), pointer.cast::<u8>());
+        ptr::copy_nonoverlapping(from.add(first), to.add(first), count);
+    }
+    Ok(())
 }
 
 /// Stores a result. With NULL, the host does not want the result.

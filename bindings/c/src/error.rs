@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 use std::io;
 use std::ptr;
 
-use transom::Error;
+use transom::{Error, InvalidHeader};
 
 use crate::bytes::{borrow, store};
 use crate::status::{self, transom_status};
@@ -40,6 +40,26 @@ impl transom_error {
         let reason = "the method is not a token (RFC 9110 9.1)".to_owned();
         Error::BadRoute { method: method.escape_debug().to_string(), pattern: pattern.to_owned(), reason }
             .into()
+    }
+
+    /// The error of a status code that no response can have.
+    pub fn bad_status_code(status_code: u16) -> Self {
+        let message = format!("the status code of a response is 200 to 599, got {status_code}");
+        Self::bare(transom_status::TRANSOM_BAD_STATUS_CODE, &message)
+    }
+
+    /// The error of a header field that cannot be sent.
+    pub fn bad_header(error: &InvalidHeader) -> Self {
+        Self::bare(transom_status::TRANSOM_BAD_HEADER, &error.to_string())
+    }
+
+    /// The error of a part of a file that cannot be sent.
+    pub fn bad_file(error: &io::Error) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::InvalidInput => transom_status::TRANSOM_INVALID_ARGUMENT,
+            _ => transom_status::TRANSOM_IO,
+        };
+        Self { errno: error.raw_os_error().unwrap_or(0), ..Self::bare(code, &error.to_string()) }
     }
 
     /// The error of a setting that does not exist or has an impossible value.

@@ -1,6 +1,7 @@
 //! Events: a queue from which the host's own threads take what has happened.
 
 use std::collections::VecDeque;
+use std::ffi::c_int;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,7 @@ pub enum transom_event_kind {
     TRANSOM_EVENT_LOG = 5,
 }
 
-/// An event.
+/// An event. The structure does not grow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct transom_event {
@@ -307,7 +308,7 @@ pub unsafe extern "C" fn transom_events_next(
 /// returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
 /// Returns -1 if it cannot be opened.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> i32 {
+pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> c_int {
     guard!(-1, {
         // SAFETY: NULL or valid, by the contract.
         let events = unsafe { transom_events::get(events) };

@@ -1,13 +1,16 @@
 //! Files as responses.
 
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, RawFd};
 
 use transom::Body;
 
+use crate::bytes::transom_field;
+use crate::error::{report, transom_error};
 use crate::exchange::EXCHANGES;
-use crate::responder::{handle, head, transom_header, transom_responder};
+use crate::responder::{handle, head, transom_responder};
 use crate::status::transom_status;
 
 /// `TRANSOM_TO_END`: the part reaches to the end of the file.
@@ -29,28 +32,26 @@ const TO_END: u64 = u64::MAX;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_file(
     responder: *mut transom_responder,
-    status: u16,
-    headers: *const transom_header,
-    header_count: usize,
-    fd: i32,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
+    fd: c_int,
     offset: u64,
     length: u64,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: the host gives the descriptor up, by the contract.
         let file = unsafe { take(fd) }?;
         let handle = handle(responder)?;
         // SAFETY: NULL or valid, by the contract.
-        let head = unsafe { head(status, headers, header_count) }?;
-        let body = part(file, offset, length).map_err(|error| {
-            log::error!(target: "transom", "an answer was refused: {error}");
-            match error.kind() {
-                io::ErrorKind::InvalidInput => transom_status::TRANSOM_INVALID_ARGUMENT,
-                _ => transom_status::TRANSOM_IO,
-            }
-        })?;
+        let head = unsafe { head(status_code, fields, field_count) }?;
+        let body = part(file, offset, length).map_err(|error| transom_error::bad_file(&error))?;
         EXCHANGES.take(handle)?.send(head.body(body))?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Takes a descriptor over as a file.

@@ -14,7 +14,7 @@ use crate::user_data::UserData;
 /// A function that handles a request. `request` is borrowed (see transom_request).
 /// `responder` belongs to the handler, which sends the response in this call, or keeps the
 /// responder and sends the response later, on any thread.
-pub type transom_handler = Option<
+pub type transom_handler_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
         request: *const transom_request,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::user_data::{UserData, transom_callback};
+use crate::user_data::{UserData, transom_callback_fn};
 
 /// The two functions of the host, with their user data.
 pub(crate) struct Hooks {
-    pub start: transom_callback,
-    pub stop: transom_callback,
+    pub start: transom_callback_fn,
+    pub stop: transom_callback_fn,
     pub user_data: UserData,
 }
 

@@ -40,6 +40,7 @@ mod pull;
 mod pull_queue;
 mod request;
 mod responder;
+mod route;
 mod routes;
 mod run;
 mod running;

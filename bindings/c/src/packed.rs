@@ -12,12 +12,78 @@ use crate::status::transom_status;
 /// half is for the parameters, their lengths, and padding.
 const WEIGHT_LIMIT: usize = 1 << 31;
 
-const REQUEST_HEADER: usize = 56;
-const RESPONSE_HEADER: usize = 32;
+const REQUEST_HEADER: usize = size_of::<transom_request_record>();
+const PARAM_HEADER: usize = size_of::<transom_param_record>();
+const RESPONSE_HEADER: usize = size_of::<transom_response_record>();
 const ALIGNMENT: usize = 8;
+
+const _: () = assert!(REQUEST_HEADER == 56 && PARAM_HEADER == 8 && RESPONSE_HEADER == 32);
 
 /// A flag of a request record: the target has a '?'.
 const HAS_QUERY: u16 = 1;
+
+/// The start of a request in a batch: see transom_server_next_batch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct transom_request_record {
+    /// The bytes of the record, with this header and the padding: a multiple of 8.
+    pub record_len: u32,
+    /// The number of the route, as registered.
+    pub route_id: u32,
+    /// Identifies the request in the response.
+    pub token: u64,
+    /// The bytes of the method.
+    pub method_len: u32,
+    /// The bytes of the request target.
+    pub target_len: u32,
+    /// The bytes of the path.
+    pub path_len: u32,
+    /// The bytes of the query.
+    pub query_len: u32,
+    /// The bytes of the header fields.
+    pub headers_len: u32,
+    /// The bytes of the peer's address.
+    pub peer_len: u32,
+    /// The number of path parameters.
+    pub param_count: u32,
+    /// 10 for HTTP/1.0, 11 for HTTP/1.1.
+    pub version: u16,
+    /// TRANSOM_HAS_QUERY, or 0.
+    pub flags: u16,
+    /// The bytes of the body.
+    pub body_len: u64,
+}
+
+/// The start of a path parameter in a request record: the lengths of the name and of the
+/// value, which follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct transom_param_record {
+    /// The bytes of the name.
+    pub name_len: u32,
+    /// The bytes of the value.
+    pub value_len: u32,
+}
+
+/// The start of a response in a batch: see transom_server_respond_batch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct transom_response_record {
+    /// The bytes of the record, with this header and the padding: a multiple of 8.
+    pub record_len: u32,
+    /// The status code of the response, from 200 to 599.
+    pub status_code: u16,
+    /// 0.
+    pub flags: u16,
+    /// Identifies the request.
+    pub token: u64,
+    /// The bytes of the header fields.
+    pub headers_len: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The bytes of the body.
+    pub body_len: u64,
+}
 
 /// Returns `true` if the request fits a record.
 pub(crate) fn fits(request: &Request) -> bool {
@@ -61,10 +127,10 @@ impl<'a> Packer<'a> {
             headers,
             peer.as_bytes(),
         ];
-        let (param_count, params_len) = request
-            .params()
-            .iter_bytes()
-            .fold((0, 0), |(count, len), (name, value)| (count + 1, len + 8 + name.len() + value.len()));
+        let (param_count, params_len) =
+            request.params().iter_bytes().fold((0, 0), |(count, len), (name, value)| {
+                (count + 1, len + PARAM_HEADER + name.len() + value.len())
+            });
         let exact =
             REQUEST_HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + params_len + body.len();
         let length = exact.next_multiple_of(ALIGNMENT);
@@ -110,7 +176,7 @@ fn narrow(length: usize) -> u32 {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResponseRecord<'a> {
     pub token: u64,
-    pub status: u16,
+    pub status_code: u16,
     /// Lines of "name: value".
     pub headers: &'a [u8],
     pub body: &'a [u8],
@@ -125,7 +191,7 @@ impl<'a> ResponseRecord<'a> {
     fn parse(buffer: &mut &'a [u8]) -> Option<Self> {
         let (header, _) = buffer.split_first_chunk::<RESPONSE_HEADER>()?;
         let length = usize::try_from(u32::from_ne_bytes(field(header, 0))).ok()?;
-        let status = u16::from_ne_bytes(field(header, 4));
+        let status_code = u16::from_ne_bytes(field(header, 4));
         let flags = u16::from_ne_bytes(field(header, 6));
         let token = u64::from_ne_bytes(field(header, 8));
         let headers_len = usize::try_from(u32::from_ne_bytes(field(header, 16))).ok()?;
@@ -138,7 +204,7 @@ impl<'a> ResponseRecord<'a> {
         let (record, rest) = buffer.split_at_checked(length)?;
         *buffer = rest;
         let (headers, body) = record[RESPONSE_HEADER..exact].split_at(headers_len);
-        Some(Self { token, status, headers, body })
+        Some(Self { token, status_code, headers, body })
     }
 }
 
@@ -227,11 +293,11 @@ mod tests {
         let mut both = answer(48, 0, b"a: 1\r\n", 0, b"hello");
         both.extend(answer(32, 0, b"", 0, b""));
         let mut rest = &both[..];
-        let first = ResponseRecord { token: 9, status: 200, headers: b"a: 1\r\n", body: b"hello" };
+        let first = ResponseRecord { token: 9, status_code: 200, headers: b"a: 1\r\n", body: b"hello" };
         assert_eq!(ResponseRecord::read(&mut rest), Ok(first));
         assert_eq!(
             ResponseRecord::read(&mut rest),
-            Ok(ResponseRecord { token: 9, status: 200, headers: b"", body: b"" })
+            Ok(ResponseRecord { token: 9, status_code: 200, headers: b"", body: b"" })
         );
         assert!(rest.is_empty());
     }

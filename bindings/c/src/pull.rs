@@ -1,5 +1,6 @@
 //! Pulling requests: batches of requests to the host, batches of responses back.
 
+use std::ffi::{c_int, c_void};
 use std::time::{Duration, Instant};
 
 use transom::{Headers, Reject, Response, StatusCode};
@@ -25,29 +26,19 @@ use crate::timeout::duration;
 /// needs, and the request stays queued; TRANSOM_INVALID_ARGUMENT if `max` is 0 or the time is
 /// negative. `*count` is then 0.
 ///
-/// A record starts with a header of 56 bytes in the byte order of the machine:
+/// A record starts with a transom_request_record, in the byte order of the machine.
 ///
-///     uint32_t record_len    with header and padding; a multiple of 8
-///     uint32_t route_id      as registered
-///     uint64_t token         identifies the request in the response
-///     uint32_t method_len, target_len, path_len, query_len,
-///              headers_len, peer_len
-///     uint32_t param_count
-///     uint16_t version       10 or 11
-///     uint16_t flags         bit 0: there is a query, which may be empty
-///     uint64_t body_len
-///
-/// These parts follow the header without padding between them: the method; the target, the
-/// path and the query, percent-encoded and ASCII; the header fields, as "name: value" lines
-/// that each end in CR LF; the peer; `param_count` times { uint32_t name_len, value_len;
-/// name; value }; the body. Padding makes the length a multiple of 8, so in a buffer that is
+/// These parts follow it without padding between them: the method; the target, the path and
+/// the query, percent-encoded and ASCII; the header fields, as "name: value" lines that each
+/// end in CR LF; the peer; `param_count` times a transom_param_record, the name and the value
+/// of a parameter; the body. Padding makes the length a multiple of 8, so in a buffer that is
 /// aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
 /// 413.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_next_batch(
     server: *mut transom_server,
-    buf: *mut u8,
+    buf: *mut c_void,
     cap: usize,
     max: u32,
     timeout_ms: i64,
@@ -56,8 +47,9 @@ pub unsafe extern "C" fn transom_server_next_batch(
 ) -> transom_status {
     checked!({
         // SAFETY: each NULL or valid, by the contract.
-        let (server, buf, count, len) =
-            unsafe { (transom_server::get(server)?, room(buf, cap)?, place(count)?, place(len)?) };
+        let (server, buf, count, len) = unsafe {
+            (transom_server::get(server)?, room(buf.cast::<u8>(), cap)?, place(count)?, place(len)?)
+        };
         (*count, *len) = (0, 0);
         let timeout = duration(timeout_ms)?;
         let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -146,25 +138,17 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
 /// Errors: TRANSOM_MALFORMED if a record has another layout; the records before it were
 /// processed. TRANSOM_OK says nothing about the outcomes.
 ///
-/// A record starts with a header of 32 bytes in the byte order of the machine:
+/// A record starts with a transom_response_record, in the byte order of the machine.
 ///
-///     uint32_t record_len    with header and padding; a multiple of 8
-///     uint16_t status
-///     uint16_t flags         0
-///     uint64_t token
-///     uint32_t headers_len
-///     uint32_t reserved      0
-///     uint64_t body_len
-///
-/// These parts follow the header without padding between them: the header fields, as "name:
-/// value" lines that each end in CR LF (transom_responder_send tells which are allowed); the
+/// These parts follow it without padding between them: the header fields, as "name: value"
+/// lines that each end in CR LF (transom_responder_send tells which are allowed); the
 /// body. Padding makes the length a multiple of 8. A response that does not fit in 4 GiB can
 /// be sent with transom_token_responder.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_respond_batch(
     server: *mut transom_server,
-    buf: *const u8,
+    buf: *const c_void,
     len: usize,
     results: *mut i32,
     result_count: u32,
@@ -210,9 +194,9 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
 
 /// Makes the response of a record, without its body framing.
 fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
-    let mut response = Response::new(status_code(answer.status)?);
-    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error))?;
-    response.check_headers().map_err(|error| bad_header(&error))?;
+    let mut response = Response::new(status_code(answer.status_code)?);
+    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error).code())?;
+    response.check_headers().map_err(|error| bad_header(&error).code())?;
     Ok(response.body(copied(answer.body)?))
 }
 
@@ -222,7 +206,7 @@ fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
 /// TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
 /// belongs to the server and is closed with it. Returns -1 if it cannot be opened.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> i32 {
+pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> c_int {
     guard!(-1, {
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) };

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use transom::{Request, Version};
 
-use crate::bytes::{borrow, transom_bytes};
+use crate::bytes::{borrow, place, transom_bytes, transom_field};
 use crate::status::transom_status;
 
 /// A request, to be read with the functions below. It belongs to the library. It is valid
@@ -134,24 +134,22 @@ pub unsafe extern "C" fn transom_request_header_count(request: *const transom_re
     })
 }
 
-/// Stores the name of one header field, as it was written, in `*name`, and its value in
-/// `*value`. `index` counts from 0 in the order received.
+/// Stores one header field in `*field`; its name is as it was written. `index` counts from 0
+/// in the order received. The field can be sent back as it is: see transom_responder_send.
 ///
 /// Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_header_at(
     request: *const transom_request,
     index: usize,
-    name: *mut transom_bytes,
-    value: *mut transom_bytes,
+    field: *mut transom_field,
 ) -> transom_status {
     checked!({
-        // SAFETY: NULL or valid, by the contract.
-        let request = unsafe { borrow(request) }?;
-        let field = request.request.headers().nth(index);
-        // SAFETY: as above.
-        unsafe { put_pair(field, name, value) }?;
-        field.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
+        // SAFETY: each NULL or valid, by the contract.
+        let (request, field) = unsafe { (borrow(request)?, place(field)?) };
+        let found = request.request.headers().nth(index);
+        *field = transom_field::of(found);
+        found.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })
 }
 
@@ -176,47 +174,23 @@ pub unsafe extern "C" fn transom_request_param_count(request: *const transom_req
     })
 }
 
-/// Stores the name of one parameter in `*name`, and its value (see transom_request_param) in
-/// `*value`. `index` counts from 0 in the order of the pattern.
+/// Stores the name of one parameter and its value (see transom_request_param) in `*param`.
+/// `index` counts from 0 in the order of the pattern.
 ///
 /// Errors: TRANSOM_OUT_OF_RANGE if there is no such parameter; name and value are then absent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_param_at(
     request: *const transom_request,
     index: usize,
-    name: *mut transom_bytes,
-    value: *mut transom_bytes,
+    param: *mut transom_field,
 ) -> transom_status {
     checked!({
-        // SAFETY: NULL or valid, by the contract.
-        let request = unsafe { borrow(request) }?;
-        let param = request.request.params().iter_bytes().nth(index);
-        // SAFETY: as above.
-        unsafe { put_pair(param, name, value) }?;
-        param.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
+        // SAFETY: each NULL or valid, by the contract.
+        let (request, param) = unsafe { (borrow(request)?, place(param)?) };
+        let found = request.request.params().iter_bytes().nth(index);
+        *param = transom_field::of(found);
+        found.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })
-}
-
-/// Stores a name and a value, or that both are absent. The two places may be the same: a host
-/// that only wants the value may pass one place twice.
-///
-/// # Safety
-/// `name` and `value` are NULL or valid for writes.
-unsafe fn put_pair(
-    found: Option<(&str, &[u8])>,
-    name: *mut transom_bytes,
-    value: *mut transom_bytes,
-) -> Result<(), transom_status> {
-    if name.is_null() || value.is_null() {
-        return Err(transom_status::TRANSOM_NULL_ARGUMENT);
-    }
-    let (found_name, found_value) = found.unzip();
-    // SAFETY: not NULL, and valid as the caller promises.
-    unsafe {
-        name.write(found_name.map(str::as_bytes).into());
-        value.write(found_value.into());
-    }
-    Ok(())
 }
 
 /// Returns a name to look up. NULL, and a name that is not UTF-8, name nothing.

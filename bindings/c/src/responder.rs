@@ -1,6 +1,6 @@
 //! Responders: sending the response to a request once, now or later, from any thread.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use transom::{Body, Bytes, InvalidHeader, Response, StatusCode};
 
-use crate::bytes::{array, copied, input, place, text};
+use crate::bytes::{array, copied, given, input, place, text, transom_field};
+use crate::error::{report, transom_error};
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
-use crate::user_data::{UserData, transom_callback, transom_free_fn};
+use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
 use crate::writer::{self, transom_writer};
 
 /// The right to send the response to one request, once. It belongs to you: send a response
@@ -23,50 +24,39 @@ pub struct transom_responder {
     _nothing: [u8; 0],
 }
 
-/// One header field of a response. Both texts are NUL-terminated.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct transom_header {
-    /// The name, such as "content-type".
-    pub name: *const c_char,
-    /// The value, such as "text/html".
-    pub value: *const c_char,
-}
-
 /// Returns the status code, if it is one of a final response.
-pub(crate) fn status_code(status: u16) -> Result<StatusCode, transom_status> {
-    let code = (200..600).contains(&status).then(|| StatusCode::from_u16(status).ok()).flatten();
+pub(crate) fn status_code(status_code: u16) -> Result<StatusCode, transom_status> {
+    let code = (200..600).contains(&status_code).then(|| StatusCode::from_u16(status_code).ok()).flatten();
     code.ok_or(transom_status::TRANSOM_BAD_STATUS_CODE)
 }
 
 /// Returns a response with this status code and these header fields, after checking them.
 ///
 /// # Safety
-/// `headers` is NULL or points to `count` elements, whose texts are NULL or NUL-terminated.
+/// `fields` is NULL or points to `count` elements, whose bytes are valid.
 pub(crate) unsafe fn head(
-    status: u16,
-    headers: *const transom_header,
+    status_code: u16,
+    fields: *const transom_field,
     count: usize,
-) -> Result<Response, transom_status> {
-    let mut response = Response::new(status_code(status)?);
+) -> Result<Response, transom_error> {
+    let code = self::status_code(status_code).map_err(|_| transom_error::bad_status_code(status_code))?;
+    let mut response = Response::new(code);
     // SAFETY: the caller promises it.
-    for header in unsafe { array(headers, count) }? {
-        if header.name.is_null() || header.value.is_null() {
-            return Err(transom_status::TRANSOM_NULL_ARGUMENT);
-        }
-        // SAFETY: not NULL, and NUL-terminated as the caller promises.
-        let (name, value) = unsafe { (CStr::from_ptr(header.name), CStr::from_ptr(header.value)) };
-        let name = name.to_str().map_err(|_| transom_status::TRANSOM_BAD_HEADER)?;
-        response.headers_mut().append(name, value.to_bytes()).map_err(|error| bad_header(&error))?;
+    for field in unsafe { array(fields, count) }? {
+        // SAFETY: as above.
+        let (name, value) = unsafe { (given(field.name)?, given(field.value)?) };
+        // A name that is not UTF-8 is none: what stands for its bytes is refused.
+        let name = String::from_utf8_lossy(name);
+        response.headers_mut().append(&name, value).map_err(|error| bad_header(&error))?;
     }
     response.check_headers().map_err(|error| bad_header(&error))?;
     Ok(response)
 }
 
-/// Logs why a header field cannot be sent, and returns the status.
-pub(crate) fn bad_header(error: &InvalidHeader) -> transom_status {
+/// Logs why a header field cannot be sent, and returns the error.
+pub(crate) fn bad_header(error: &InvalidHeader) -> transom_error {
     log::error!(target: "transom", "an answer was refused: {error}");
-    transom_status::TRANSOM_BAD_HEADER
+    transom_error::bad_header(error)
 }
 
 /// Returns the handle that the pointer is; it must not be NULL.
@@ -82,14 +72,14 @@ pub(crate) fn handle(responder: *const transom_responder) -> Result<Handle, tran
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_text(
     responder: *mut transom_responder,
-    status: u16,
+    status_code: u16,
     text: *const c_char,
 ) -> transom_status {
     checked!({
         let handle = handle(responder)?;
         // SAFETY: NULL or valid, by the contract.
         let text = unsafe { self::text(text) }?;
-        let response = Response::text(text).status(status_code(status)?);
+        let response = Response::text(text).status(self::status_code(status_code)?);
         EXCHANGES.take(handle)?.send(response)?;
     })
 }
@@ -113,7 +103,7 @@ pub unsafe extern "C" fn transom_responder_send_text(
 /// After these errors, the responder can still be used: TRANSOM_BAD_HEADER if a field is
 /// malformed or only the server may set it (Transfer-Encoding, Keep-Alive, TE, Trailer,
 /// Proxy-Connection, other options of Connection, a Content-Length that is not a number or
-/// comes with status 204), and the log says which; TRANSOM_BAD_STATUS_CODE;
+/// comes with status 204), and the message says which; TRANSOM_BAD_STATUS_CODE;
 /// TRANSOM_NULL_ARGUMENT; TRANSOM_NO_MEMORY.
 ///
 /// After any other result, the responder is used up: TRANSOM_GONE if nobody waits for the
@@ -124,19 +114,23 @@ pub unsafe extern "C" fn transom_responder_send_text(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send(
     responder: *mut transom_responder,
-    status: u16,
-    headers: *const transom_header,
-    header_count: usize,
-    body: *const u8,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
+    body: *const c_void,
     len: usize,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         let handle = handle(responder)?;
         // SAFETY: each NULL or valid, by the contract.
-        let (head, body) = unsafe { (head(status, headers, header_count)?, input(body, len)?) };
+        let (head, body) = unsafe { (head(status_code, fields, field_count)?, input(body, len)?) };
         let body = copied(body)?;
         EXCHANGES.take(handle)?.send(head.body(body))?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// A body in memory of the host.
@@ -164,22 +158,26 @@ impl AsRef<[u8]> for Owned {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_send_owned(
     responder: *mut transom_responder,
-    status: u16,
-    headers: *const transom_header,
-    header_count: usize,
-    body: *const u8,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
+    body: *const c_void,
     len: usize,
-    free_fn: transom_free_fn,
     user_data: *mut c_void,
+    free_fn: transom_free_fn,
+    error: *mut *mut transom_error,
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
-    checked!({
+    let body = || {
         let handle = handle(responder)?;
         // SAFETY: each NULL or valid, by the contract.
-        let (head, body) = unsafe { (head(status, headers, header_count)?, input(body, len)?) };
+        let (head, body) = unsafe { (head(status_code, fields, field_count)?, input(body, len)?) };
         let owned = Owned { data: body.as_ptr(), len: body.len(), _user_data: user_data };
         EXCHANGES.take(handle)?.send(head.body(Bytes::from_owner(owned)))?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Starts a response whose body you write piece by piece: sends the status and the header
@@ -195,27 +193,31 @@ pub unsafe extern "C" fn transom_responder_send_owned(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_start(
     responder: *mut transom_responder,
-    status: u16,
-    headers: *const transom_header,
-    header_count: usize,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
     out: *mut *mut transom_writer,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let out = unsafe { place(out) }?;
         *out = ptr::null_mut();
         let handle = handle(responder)?;
         // SAFETY: as above.
-        let head = unsafe { head(status, headers, header_count) }?;
+        let head = unsafe { head(status_code, fields, field_count) }?;
         let exchange = EXCHANGES.take(handle)?;
         let (body_writer, body) = Body::channel();
         if let Err(status) = exchange.send(head.body(body)) {
             // Nobody reads the body, so the log need not say that it broke off.
             let _ = body_writer.finish();
-            return Err(status);
+            return Err(status.into());
         }
         *out = writer::register(body_writer)?.to_pointer();
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
@@ -265,7 +267,7 @@ pub extern "C" fn transom_responder_is_gone(responder: *const transom_responder)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_responder_on_gone(
     responder: *mut transom_responder,
-    function: transom_callback,
+    function: transom_callback_fn,
     user_data: *mut c_void,
     free_fn: transom_free_fn,
 ) -> transom_status {

@@ -1,11 +1,11 @@
 //! The life of a server: listening, starting, stopping, waiting.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
 use transom::Address;
 
-use crate::bytes::{place, room, text};
+use crate::bytes::{Growing, borrow, room, store_growing, text};
 use crate::error::{report, transom_error};
 use crate::listeners::inherit;
 use crate::process;
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn transom_server_bind(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_listen_fd(
     server: *mut transom_server,
-    fd: i32,
+    fd: c_int,
     error: *mut *mut transom_error,
 ) -> transom_status {
     let body = || {
@@ -195,6 +195,8 @@ pub unsafe extern "C" fn transom_server_wait(server: *mut transom_server, timeou
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct transom_report {
+    /// sizeof(transom_report), which you store here before the call.
+    pub size: usize,
     /// Requests that ended with their whole response after the stop began.
     pub finished: u64,
     /// Requests that were cut off at the deadline.
@@ -203,11 +205,16 @@ pub struct transom_report {
     pub pending: u64,
 }
 
+impl Growing for transom_report {
+    const LEAST: usize = 32;
+}
+
 /// Stores in `*out` how many of the requests in progress have finished and how many were cut
 /// off since the server was told to stop. May be called at any time; the numbers are final
 /// once the server has stopped.
 ///
-/// Errors: TRANSOM_NOT_STARTED.
+/// Errors: TRANSOM_NOT_STARTED; TRANSOM_INVALID_ARGUMENT if `out->size` is not a size of the
+/// structure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_report(
     server: *const transom_server,
@@ -215,8 +222,12 @@ pub unsafe extern "C" fn transom_server_report(
 ) -> transom_status {
     checked!({
         // SAFETY: each NULL or valid, by the contract.
-        let (server, out) = unsafe { (transom_server::get(server)?, place(out)?) };
+        let (server, _) = unsafe { (transom_server::get(server)?, borrow(out)?) };
         let report = server.running()?.handle.report();
-        *out = transom_report { finished: report.finished, cut: report.cut, pending: report.pending };
+        let size = size_of::<transom_report>();
+        let report =
+            transom_report { size, finished: report.finished, cut: report.cut, pending: report.pending };
+        // SAFETY: NULL, or a structure with its size, by the contract.
+        unsafe { store_growing(out, report) }?;
     })
 }

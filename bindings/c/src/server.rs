@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::bytes::borrow;
-use crate::error::transom_error;
 use crate::hooks::Hooks;
 use crate::process::{self, HOST, Owner};
 use crate::pull_queue::PullQueue;
@@ -26,10 +25,6 @@ pub struct transom_server {
     phase: Mutex<Phase>,
     pub(crate) queue: Arc<PullQueue>,
     running: OnceLock<Arc<Running>>,
-    /// The reason for which a route was refused last.
-    route_error: Mutex<Option<transom_error>>,
-    /// The reason for which a setting was refused last.
-    setting_error: Mutex<Option<transom_error>>,
 }
 
 /// A start in progress. Unless it succeeds, dropping it restores the setup, also after a panic.
@@ -81,8 +76,6 @@ impl transom_server {
             phase: Mutex::new(Phase::Setup(Box::default())),
             queue: Arc::default(),
             running: OnceLock::new(),
-            route_error: Mutex::new(None),
-            setting_error: Mutex::new(None),
         }
     }
 
@@ -148,16 +141,6 @@ impl transom_server {
     /// Returns the running server, or `TRANSOM_NOT_STARTED`.
     pub(crate) fn running(&self) -> Result<&Arc<Running>, transom_status> {
         self.running.get().ok_or(transom_status::TRANSOM_NOT_STARTED)
-    }
-
-    /// Replaces the reason for which a route was refused, and returns the one before.
-    pub(crate) fn swap_route_error(&self, error: Option<transom_error>) -> Option<transom_error> {
-        mem::replace(&mut *self.route_error.lock().unwrap_or_else(PoisonError::into_inner), error)
-    }
-
-    /// Replaces the reason for which a setting was refused, and returns the one before.
-    pub(crate) fn swap_setting_error(&self, error: Option<transom_error>) -> Option<transom_error> {
-        mem::replace(&mut *self.setting_error.lock().unwrap_or_else(PoisonError::into_inner), error)
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {

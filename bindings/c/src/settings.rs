@@ -2,19 +2,18 @@
 
 use std::ffi::{c_char, c_void};
 use std::ops::RangeInclusive;
-use std::ptr;
 use std::sync::Arc;
 
 use transom::{Limits, Model, Timeouts};
 
 use crate::bytes::{store, text};
-use crate::error::transom_error;
+use crate::error::{report, transom_error};
 use crate::hooks::Hooks;
 use crate::names::unknown;
 use crate::server::transom_server;
 use crate::status::transom_status;
 use crate::timeout::{FOREVER, duration};
-use crate::user_data::{UserData, transom_callback, transom_free_fn};
+use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
 
 /// Chooses how the server drives its connections: `name` is "event" (the default), "threads"
 /// or "sequential". Handlers, limits, timeouts and stops work the same way in each model. The
@@ -43,42 +42,50 @@ use crate::user_data::{UserData, transom_callback, transom_free_fn};
 /// "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
 /// TRANSOM_INVALID_ARGUMENT.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT for any other name (transom_server_setting_error tells
-/// why), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT for any other name, TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_model(
     server: *mut transom_server,
     name: *const c_char,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
-        let model = name
-            .parse::<Model>()
-            .map_err(|error| refuse(server, &format!("{error}, got '{}'", name.escape_debug())))?;
+        let model = name.parse::<Model>().map_err(|error| {
+            transom_error::bad_setting(&format!("{error}, got '{}'", name.escape_debug()))
+        })?;
         server.set_up(|setup| setup.model = model)?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Sets the number of threads that serve connections in the model "event", from 1 to 1024.
 /// The default is one for each processor. Handlers that may block have other threads: see
 /// transom_server_route.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range
-/// (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if the number is out of range, TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_workers(
     server: *mut transom_server,
     workers: usize,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         if !(1..=MOST_WORKERS).contains(&workers) {
-            return Err(refuse(server, &format!("workers is 1 to {MOST_WORKERS}, got {workers}")));
+            return Err(transom_error::bad_setting(&format!(
+                "workers is 1 to {MOST_WORKERS}, got {workers}"
+            )));
         }
         server.set_up(|setup| setup.workers = Some(workers))?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Sets the file mode of the Unix sockets that the server binds, at most 0777. The mode
@@ -89,21 +96,24 @@ pub unsafe extern "C" fn transom_server_set_workers(
 /// socket that was bound before gets the mode when the server starts. Sockets from
 /// transom_server_listen_fd keep theirs, and abstract names ("unix:@name") have none.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777
-/// (transom_server_setting_error tells why), TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if the mode is more than 0777, TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_unix_mode(
     server: *mut transom_server,
     mode: u32,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         if mode > 0o777 {
-            return Err(refuse(server, &format!("unix_mode is 0 to 0777, got {mode:#o}")));
+            return Err(transom_error::bad_setting(&format!("unix_mode is 0 to 0777, got {mode:#o}")));
         }
         server.set_up(|setup| setup.unix_mode = Some(mode))?;
-    })
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Sets one limit on what clients can make the server do. The names, meanings and defaults:
@@ -149,19 +159,24 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
 /// transom_limit_range tells which values a limit may have.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
-/// (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
+///; the message
+/// lists the names or the range. TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_limit(
     server: *mut transom_server,
     name: *const c_char,
     value: u64,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
         let set = server.set_up(|setup| set_limit(&mut setup.limits, name, value))?;
-        set.map_err(|why| refuse(server, &why))?;
-    })
+        set.map_err(|why| transom_error::bad_setting(&why))?;
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Sets a limit by its name. An error is the sentence for the host.
@@ -256,26 +271,6 @@ pub unsafe extern "C" fn transom_timeout_range(
     })
 }
 
-/// Returns the reason for which this server last refused a setting with
-/// TRANSOM_INVALID_ARGUMENT, or NULL if it has refused none since the last call. The message
-/// has the name and the value of the setting, and the range or the names that are allowed.
-/// The error belongs to you: free it with transom_error_free.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_server_setting_error(server: *mut transom_server) -> *mut transom_error {
-    guard!(ptr::null_mut(), {
-        // SAFETY: NULL or valid, by the contract.
-        let error =
-            unsafe { transom_server::get(server) }.ok().and_then(|server| server.swap_setting_error(None));
-        error.map_or(ptr::null_mut(), |error| Box::into_raw(Box::new(error)))
-    })
-}
-
-/// Keeps the sentence for `transom_server_setting_error`, and returns the status.
-fn refuse(server: &transom_server, why: &str) -> transom_status {
-    drop(server.swap_setting_error(Some(transom_error::bad_setting(why))));
-    transom_status::TRANSOM_INVALID_ARGUMENT
-}
-
 /// More threads than any machine serves connections well with.
 const MOST_WORKERS: usize = 1024;
 
@@ -301,19 +296,24 @@ const MOST_WORKERS: usize = 1024;
 /// end everything at once. transom_timeout_range tells which values a timeout may have.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
-/// (transom_server_setting_error lists the names or the range), TRANSOM_ALREADY_STARTED.
+///; the message
+/// lists the names or the range. TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_timeout(
     server: *mut transom_server,
     name: *const c_char,
     timeout_ms: i64,
+    error: *mut *mut transom_error,
 ) -> transom_status {
-    checked!({
+    let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, name) = unsafe { (transom_server::get(server)?, text(name)?) };
         let set = server.set_up(|setup| set_timeout(&mut setup.timeouts, name, timeout_ms))?;
-        set.map_err(|why| refuse(server, &why))?;
-    })
+        set.map_err(|why| transom_error::bad_setting(&why))?;
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
 }
 
 /// Sets a timeout by its name. An error is the sentence for the host.
@@ -350,8 +350,8 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_thread_hooks(
     server: *mut transom_server,
-    start: transom_callback,
-    stop: transom_callback,
+    start: transom_callback_fn,
+    stop: transom_callback_fn,
     user_data: *mut c_void,
     free_fn: transom_free_fn,
 ) -> transom_status {

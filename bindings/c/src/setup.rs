@@ -1,6 +1,7 @@
 //! The setup of a server: everything that the host sets before the start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use transom::{
     Context, Error, Handle, Handler, Limits, Listener, Method, Model, Reply, Request, Route, Router, Server,
@@ -23,13 +24,30 @@ pub(crate) struct Setup {
     pub hooks: Option<Arc<Hooks>>,
     pub unix_mode: Option<u32>,
     pub listeners: Vec<Listener>,
-    routes: Vec<(Option<Method>, String, Endpoint)>,
-    fallback: Option<Endpoint>,
+    routes: Vec<AddedRoute>,
+    fallback: Option<(Endpoint, RouteSettings)>,
     /// Has all routes too, to refuse a bad route when it is added.
     check: Router,
 }
 
-/// What answers a route: a handler, or the pull queue.
+/// The settings of one route.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RouteSettings {
+    pub body_limit: Option<u64>,
+    /// `FOREVER` is no limit.
+    pub timeout: Option<Duration>,
+}
+
+/// A route of a server. Without a method, it is for any.
+#[derive(Clone)]
+pub(crate) struct AddedRoute {
+    pub method: Option<Method>,
+    pub pattern: String,
+    pub endpoint: Endpoint,
+    pub settings: RouteSettings,
+}
+
+/// The handler of a route, or the queue that its requests go to.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
@@ -37,17 +55,21 @@ pub(crate) enum Endpoint {
 }
 
 impl Setup {
-    /// Adds a route; without a method, it is for any.
-    pub fn route(&mut self, method: Option<Method>, pattern: &str, endpoint: Endpoint) -> Result<(), Error> {
-        self.check.add(route(method.as_ref(), pattern, endpoint.clone()))?;
-        self.routes.push((method, pattern.into(), endpoint));
+    /// Adds a route.
+    pub fn route(&mut self, added: AddedRoute) -> Result<(), Error> {
+        self.check.add(added.route())?;
+        self.routes.push(added);
         Ok(())
     }
 
-    /// Sets the endpoint for requests that no route matches, and returns the one before.
+    /// Sets what answers the requests that no route matches, and returns what did before.
     #[must_use]
-    pub fn fallback(&mut self, endpoint: Endpoint) -> Option<Endpoint> {
-        self.fallback.replace(endpoint)
+    pub fn fallback(
+        &mut self,
+        endpoint: Endpoint,
+        settings: RouteSettings,
+    ) -> Option<(Endpoint, RouteSettings)> {
+        self.fallback.replace((endpoint, settings))
     }
 
     /// Starts a server with this setup, which also listens on `address`.
@@ -62,11 +84,11 @@ impl Setup {
     /// Makes the server, without its listeners.
     fn server(&self) -> Result<Server, Error> {
         let mut router = Router::new();
-        for (method, pattern, endpoint) in &self.routes {
-            router.add(route(method.as_ref(), pattern, endpoint.clone()))?;
+        for added in &self.routes {
+            router.add(added.route())?;
         }
-        if let Some(endpoint) = &self.fallback {
-            router = router.fallback(endpoint.clone());
+        if let Some((endpoint, settings)) = &self.fallback {
+            router = router.group(settings.around(Router::new().fallback(endpoint.clone())));
         }
         let hooks = self.hooks.clone();
         let server = Server::new(router)
@@ -94,10 +116,32 @@ pub(crate) fn bind(address: &str, unix_mode: Option<u32>) -> Result<Listener, Er
     unix_mode.map_or_else(|| Listener::bind(address), |mode| Listener::bind_with_mode(address, mode))
 }
 
-fn route(method: Option<&Method>, pattern: &str, endpoint: Endpoint) -> Route {
-    match method {
-        Some(method) => Route::new(method.clone(), pattern, endpoint),
-        None => Route::any(pattern, endpoint),
+impl AddedRoute {
+    fn route(&self) -> Route {
+        let mut route = match &self.method {
+            Some(method) => Route::new(method.clone(), &self.pattern, self.endpoint.clone()),
+            None => Route::any(&self.pattern, self.endpoint.clone()),
+        };
+        if let Some(bytes) = self.settings.body_limit {
+            route = route.body_limit(bytes);
+        }
+        if let Some(timeout) = self.settings.timeout {
+            route = route.timeout(timeout);
+        }
+        route
+    }
+}
+
+impl RouteSettings {
+    /// Gives the settings to a router.
+    fn around(self, mut router: Router) -> Router {
+        if let Some(bytes) = self.body_limit {
+            router = router.body_limit(bytes);
+        }
+        if let Some(timeout) = self.timeout {
+            router = router.timeout(timeout);
+        }
+        router
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 /// A function that the library calls once something has happened, such as a client that has
 /// left. `user_data` is the pointer that was registered with it.
-pub type transom_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+pub type transom_callback_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A function that frees `user_data`, or, in transom_responder_send_owned, the body. It runs
 /// exactly once, on any thread: after the last use, or at once if the registration fails.

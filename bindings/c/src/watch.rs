@@ -11,7 +11,7 @@ use crate::events::{Notice, transom_events};
 use crate::exchange::EXCHANGES;
 use crate::slots::Handle;
 use crate::status::transom_status;
-use crate::user_data::{UserData, transom_callback, transom_free_fn};
+use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
 use crate::writer::{OpenBody, find, transom_writer};
 
 /// Returns true if nobody reads the body any more: the client has left, or the response was
@@ -39,7 +39,7 @@ pub extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_on_writable(
     writer: *mut transom_writer,
-    function: transom_callback,
+    function: transom_callback_fn,
     user_data: *mut c_void,
     free_fn: transom_free_fn,
 ) -> transom_status {
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn transom_writer_on_writable(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_on_gone(
     writer: *mut transom_writer,
-    function: transom_callback,
+    function: transom_callback_fn,
     user_data: *mut c_void,
     free_fn: transom_free_fn,
 ) -> transom_status {
@@ -88,7 +88,7 @@ struct WriterCallback {
 impl WriterCallback {
     fn new(
         open: &Arc<OpenBody>,
-        function: transom_callback,
+        function: transom_callback_fn,
         user_data: UserData,
     ) -> Result<Arc<Self>, transom_status> {
         let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;

@@ -1,5 +1,6 @@
 //! Writers: the bodies of responses that are sent piece by piece.
 
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -124,7 +125,7 @@ pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<OpenBody>, trans
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_write(
     writer: *mut transom_writer,
-    data: *const u8,
+    data: *const c_void,
     len: usize,
     timeout_ms: i64,
 ) -> transom_status {

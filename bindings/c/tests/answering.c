@@ -36,19 +36,19 @@ static void *answer_later(void *unused UNUSED)
     /* The request is valid although its handler has returned. */
     CHECK(is(transom_request_body(kept_request), "still here"));
     OK(transom_responder_send(responder, 200, NULL, 0, transom_request_body(kept_request).data,
-                              transom_request_body(kept_request).len));
+                              transom_request_body(kept_request).len, NULL));
     return NULL;
 }
 
 static void twice(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header header = {"a", "1"};
+    const transom_field header = TRANSOM_FIELD("a", "1");
     transom_writer *writer;
     atomic_int freed = 0;
     OK(transom_responder_send_text(responder, 200, "first"));
     CHECK_STATUS(transom_responder_send_text(responder, 200, "second"), TRANSOM_ALREADY_ANSWERED);
-    CHECK_STATUS(transom_responder_send(responder, 200, &header, 1, NULL, 0), TRANSOM_ALREADY_ANSWERED);
-    CHECK_STATUS(transom_responder_start(responder, 200, NULL, 0, &writer), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_send(responder, 200, &header, 1, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_start(responder, 200, NULL, 0, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK(writer == NULL);
     CHECK_STATUS(transom_responder_on_gone(responder, count, &freed, count), TRANSOM_ALREADY_ANSWERED);
     CHECK(freed == 1);
@@ -82,10 +82,10 @@ int main(void)
 
     OK(transom_set_logger(log_message, &errors_logged));
     CHECK_STATUS(transom_set_logger(log_message, NULL), TRANSOM_ALREADY_STARTED);
-    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/keep/inline", keep, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/twice", twice, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/never", never, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL, NULL));
+    OK(add_inline(server, NULL, "/keep/inline", keep, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/twice", twice, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/never", never, NULL, NULL, NULL));
     port = start(server);
 
     /* A response that another thread sends later. */
@@ -113,9 +113,9 @@ int main(void)
 
     /* A response that is too late: the client got a 503, the host gets TRANSOM_GONE. */
     server = transom_server_new();
-    OK(transom_server_set_timeout(server, "handler", 100));
+    OK(transom_server_set_timeout(server, "handler", 100, NULL));
     /* Inline, because a handler on the pool might start too late. */
-    OK(transom_server_route_inline(server, NULL, "/keep", keep, NULL, NULL));
+    OK(add_inline(server, NULL, "/keep", keep, NULL, NULL));
     CHECK(get(start(server), "/keep", &reply) == 503);
     EVENTUALLY(transom_responder_is_gone(kept));
     CHECK_STATUS(transom_responder_send_text(kept, 200, "late"), TRANSOM_GONE);
@@ -127,7 +127,7 @@ int main(void)
     OK(transom_server_stop(server, 0));
     transom_server_free(server);
     server = transom_server_new();
-    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL, NULL));
     fd = connect_to(start(server));
     ask(fd, "GET", "/keep");
     (void)take;

@@ -40,14 +40,14 @@ static long stop(const char *model, int in_place, int free_only)
     atomic_store(&begun, 0);
     atomic_store(&left_alone, 0);
     atomic_store(&released, 0);
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_set_timeout(server, "stop", 300));
-    OK(transom_server_set_workers(server, 2));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_set_timeout(server, "stop", 300, NULL));
+    OK(transom_server_set_workers(server, 2, NULL));
     if (in_place)
-        OK(transom_server_route_inline(server, "GET", "/hold", hold, NULL, NULL));
+        OK(add_inline(server, "GET", "/hold", hold, NULL, NULL));
     else
-        OK(transom_server_route(server, "GET", "/hold", hold, NULL, NULL));
-    OK(transom_server_route_pull(server, "GET", "/pull", 1));
+        OK(transom_server_route(server, "GET", "/hold", hold, NULL, NULL, NULL));
+    OK(transom_server_add(server, transom_route_new_pull("GET", "/pull", 1), NULL));
     start(server);
     fd = connect_to(transom_server_port(server));
     ask(fd, "GET", "/hold");

@@ -160,6 +160,7 @@ programs! {
     pull
     restarts
     round_trip
+    routes
     signals
     standard
     stopping

@@ -69,6 +69,15 @@ static UNUSED int is(transom_bytes bytes, const char *text)
     return bytes.data != NULL && bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
 
+/* Adds a route whose handler runs on the thread of its connection. */
+static UNUSED transom_status add_inline(transom_server *server, const char *method, const char *pattern,
+                                        transom_handler_fn handler, void *user_data, transom_free_fn free_fn)
+{
+    transom_route *route = transom_route_new(method, pattern, handler, user_data, free_fn);
+    OK(transom_route_set_inline(route, true));
+    return transom_server_add(server, route, NULL);
+}
+
 /* Starts a server on a port that the system picks, and returns the port. */
 static UNUSED uint16_t start(transom_server *server)
 {

@@ -28,7 +28,7 @@ static uint64_t next_token(transom_server *server)
 static transom_writer *start_stream(transom_server *server)
 {
     transom_writer *writer;
-    OK(transom_responder_start(transom_token_responder(next_token(server)), 200, NULL, 0, &writer));
+    OK(transom_responder_start(transom_token_responder(next_token(server)), 200, NULL, 0, &writer, NULL));
     return writer;
 }
 
@@ -304,11 +304,11 @@ int main(void)
         transom_server *server = transom_server_new();
         uint16_t port;
         events = transom_events_new();
-        OK(transom_server_set_model(server, models[i]));
-        OK(transom_server_set_timeout(server, "handler", 4000));
-        OK(transom_server_set_timeout(server, "write", TRANSOM_FOREVER));
-        OK(transom_server_set_timeout(server, "stop", 100));
-        OK(transom_server_fallback_pull(server, 1));
+        OK(transom_server_set_model(server, models[i], NULL));
+        OK(transom_server_set_timeout(server, "handler", 4000, NULL));
+        OK(transom_server_set_timeout(server, "write", TRANSOM_FOREVER, NULL));
+        OK(transom_server_set_timeout(server, "stop", 100, NULL));
+        OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 1), NULL));
         port = start(server);
         room_by_callback(server, port);
         leaving_by_callback(server, port);

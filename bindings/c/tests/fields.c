@@ -1,25 +1,25 @@
 /* The header fields of responses: which are sent, which only the server sets, and which a status excludes. */
 #include "common.h"
 
-static const uint8_t *const HELLO = (const uint8_t *)"hello";
+static const char *const HELLO = "hello";
 
 /* Fields that are refused, each with the status that the function returns. */
 static const struct {
     uint16_t status;
-    transom_header field;
+    transom_field field;
 } REFUSED[] = {
-    {200, {"TE", "trailers"}},
-    {200, {"Trailer", "x-sum"}},
-    {200, {"Keep-Alive", "timeout=5"}},
-    {200, {"Proxy-Connection", "close"}},
-    {200, {"Transfer-Encoding", "chunked"}},
-    {200, {"Upgrade", "h2c"}},
-    {200, {"Connection", "x-a"}},
-    {200, {"Connection", "upgrade"}},
-    {200, {"Content-Length", "zz"}},
-    {200, {"content-length", "-1"}},
-    {204, {"content-length", "0"}},
-    {205, {"content-length", "1"}},
+    {200, TRANSOM_FIELD("TE", "trailers")},
+    {200, TRANSOM_FIELD("Trailer", "x-sum")},
+    {200, TRANSOM_FIELD("Keep-Alive", "timeout=5")},
+    {200, TRANSOM_FIELD("Proxy-Connection", "close")},
+    {200, TRANSOM_FIELD("Transfer-Encoding", "chunked")},
+    {200, TRANSOM_FIELD("Upgrade", "h2c")},
+    {200, TRANSOM_FIELD("Connection", "x-a")},
+    {200, TRANSOM_FIELD("Connection", "upgrade")},
+    {200, TRANSOM_FIELD("Content-Length", "zz")},
+    {200, TRANSOM_FIELD("content-length", "-1")},
+    {204, TRANSOM_FIELD("content-length", "0")},
+    {205, TRANSOM_FIELD("content-length", "1")},
 };
 
 static void refuse(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
@@ -27,28 +27,28 @@ static void refuse(void *user_data UNUSED, const transom_request *request UNUSED
     transom_writer *writer;
     size_t i;
     for (i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++) {
-        CHECK_STATUS(transom_responder_send(responder, REFUSED[i].status, &REFUSED[i].field, 1, NULL, 0),
+        CHECK_STATUS(transom_responder_send(responder, REFUSED[i].status, &REFUSED[i].field, 1, NULL, 0, NULL),
                      TRANSOM_BAD_HEADER);
-        CHECK_STATUS(transom_responder_start(responder, REFUSED[i].status, &REFUSED[i].field, 1, &writer),
+        CHECK_STATUS(transom_responder_start(responder, REFUSED[i].status, &REFUSED[i].field, 1, &writer, NULL),
                      TRANSOM_BAD_HEADER);
     }
-    CHECK_STATUS(transom_responder_send(responder, 600, NULL, 0, NULL, 0), TRANSOM_BAD_STATUS_CODE);
-    CHECK_STATUS(transom_responder_send(responder, 999, NULL, 0, NULL, 0), TRANSOM_BAD_STATUS_CODE);
+    CHECK_STATUS(transom_responder_send(responder, 600, NULL, 0, NULL, 0, NULL), TRANSOM_BAD_STATUS_CODE);
+    CHECK_STATUS(transom_responder_send(responder, 999, NULL, 0, NULL, 0, NULL), TRANSOM_BAD_STATUS_CODE);
     CHECK_STATUS(transom_responder_send_text(responder, 99, ""), TRANSOM_BAD_STATUS_CODE);
     OK(transom_responder_send_text(responder, 200, "refused"));
 }
 
 static void upgrade(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header headers[] = {{"Upgrade", "chat"}, {"Connection", "Upgrade"}};
-    OK(transom_responder_send(responder, 426, headers, 2, HELLO, 5));
+    const transom_field headers[] = {TRANSOM_FIELD("Upgrade", "chat"), TRANSOM_FIELD("Connection", "Upgrade")};
+    OK(transom_responder_send(responder, 426, headers, 2, HELLO, 5, NULL));
 }
 
 static void same(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header headers[] = {{"etag", "\"1\""}, {"content-encoding", "gzip"}, {"content-language", "de"},
-                                      {"content-range", "bytes 0-4/5"}, {"vary", "accept"}};
-    OK(transom_responder_send(responder, 304, headers, 5, HELLO, 5));
+    const transom_field headers[] = {TRANSOM_FIELD("etag", "\"1\""), TRANSOM_FIELD("content-encoding", "gzip"), TRANSOM_FIELD("content-language", "de"),
+                                      TRANSOM_FIELD("content-range", "bytes 0-4/5"), TRANSOM_FIELD("vary", "accept")};
+    OK(transom_responder_send(responder, 304, headers, 5, HELLO, 5, NULL));
 }
 
 static void same_text(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
@@ -63,19 +63,19 @@ static void large(void *user_data UNUSED, const transom_request *request UNUSED,
 
 static void cookies(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header headers[] = {{"Set-Cookie", "a=1"}, {"set-cookie", "b=2"}};
-    OK(transom_responder_send(responder, 200, headers, 2, HELLO, 5));
+    const transom_field headers[] = {TRANSOM_FIELD("Set-Cookie", "a=1"), TRANSOM_FIELD("set-cookie", "b=2")};
+    OK(transom_responder_send(responder, 200, headers, 2, HELLO, 5, NULL));
 }
 
 static void head_of_nothing(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    OK(transom_responder_send(responder, 200, NULL, 0, NULL, 0));
+    OK(transom_responder_send(responder, 200, NULL, 0, NULL, 0, NULL));
 }
 
 static void head_of_seven(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header length = {"content-length", "7"};
-    OK(transom_responder_send(responder, 200, &length, 1, NULL, 0));
+    const transom_field length = TRANSOM_FIELD("content-length", "7");
+    OK(transom_responder_send(responder, 200, &length, 1, NULL, 0, NULL));
 }
 
 /* Sends a request without a body and reads the response. */
@@ -92,14 +92,14 @@ int main(void)
     transom_server *server = transom_server_new();
     uint16_t port;
 
-    OK(transom_server_route(server, "GET", "/refuse", refuse, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/upgrade", upgrade, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/same", same, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/same/text", same_text, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/large", large, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/cookies", cookies, NULL, NULL));
-    OK(transom_server_route(server, "HEAD", "/nothing", head_of_nothing, NULL, NULL));
-    OK(transom_server_route(server, "HEAD", "/seven", head_of_seven, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/refuse", refuse, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/upgrade", upgrade, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/same", same, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/same/text", same_text, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/large", large, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/cookies", cookies, NULL, NULL, NULL));
+    OK(transom_server_route(server, "HEAD", "/nothing", head_of_nothing, NULL, NULL, NULL));
+    OK(transom_server_route(server, "HEAD", "/seven", head_of_seven, NULL, NULL, NULL));
     port = start(server);
 
     CHECK(get(port, "/refuse", &reply) == 200 && strcmp(reply.body, "refused") == 0);

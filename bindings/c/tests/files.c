@@ -29,18 +29,18 @@ static int open_file(void)
 
 static void whole(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    static const transom_header type = {"content-type", "application/octet-stream"};
-    OK(transom_responder_send_file(responder, 200, &type, 1, open_file(), 0, TRANSOM_TO_END));
+    static const transom_field type = TRANSOM_FIELD("content-type", "application/octet-stream");
+    OK(transom_responder_send_file(responder, 200, &type, 1, open_file(), 0, TRANSOM_TO_END, NULL));
 }
 
 static void part(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    OK(transom_responder_send_file(responder, 206, NULL, 0, open_file(), 1000, 5000));
+    OK(transom_responder_send_file(responder, 206, NULL, 0, open_file(), 1000, 5000, NULL));
 }
 
 static void rest(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END));
+    OK(transom_responder_send_file(responder, 200, NULL, 0, open_file(), SIZE - 7, TRANSOM_TO_END, NULL));
 }
 
 /* A file of /proc, which the kernel makes when it is read: its size is 0. */
@@ -48,9 +48,9 @@ static void made(void *user_data UNUSED, const transom_request *request UNUSED, 
 {
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     /* Files that are endless, or almost. */
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END), TRANSOM_IO);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END, NULL), TRANSOM_IO);
     fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
-    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END));
+    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END, NULL));
 }
 
 static struct stat status_of(int fd)
@@ -72,41 +72,41 @@ static int is_closed(int fd, struct stat its)
 /* A file that is refused is closed, and the responder can still be used. */
 static void refused(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header bad = {"a", "\n"};
+    const transom_field bad = TRANSOM_FIELD("a", "\n");
     const struct stat its = status_of(fileno(file));
     struct stat of_pipe;
     int pipes[2], fd;
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, -1, 0, 1), TRANSOM_INVALID_ARGUMENT);
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, 1 << 20, 0, 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, -1, 0, 1, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, 1 << 20, 0, 1, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK(pipe(pipes) == 0);
     of_pipe = status_of(pipes[0]);
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, pipes[0], 0, TRANSOM_TO_END),
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, pipes[0], 0, TRANSOM_TO_END, NULL),
                  TRANSOM_INVALID_ARGUMENT);
     CHECK(is_closed(pipes[0], of_pipe));
     close(pipes[1]);
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, SIZE + 1), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, SIZE + 1, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK(is_closed(fd, its));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, UINT64_MAX, UINT64_MAX - 1),
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, UINT64_MAX, UINT64_MAX - 1, NULL),
                  TRANSOM_INVALID_ARGUMENT);
     CHECK(is_closed(fd, its));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, SIZE + 1, TRANSOM_TO_END),
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, SIZE + 1, TRANSOM_TO_END, NULL),
                  TRANSOM_INVALID_ARGUMENT);
     CHECK(is_closed(fd, its));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 200, &bad, 1, fd, 0, 1), TRANSOM_BAD_HEADER);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, &bad, 1, fd, 0, 1, NULL), TRANSOM_BAD_HEADER);
     CHECK(is_closed(fd, its));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 99, NULL, 0, fd, 0, 1), TRANSOM_BAD_STATUS_CODE);
+    CHECK_STATUS(transom_responder_send_file(responder, 99, NULL, 0, fd, 0, 1, NULL), TRANSOM_BAD_STATUS_CODE);
     CHECK(is_closed(fd, its));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(NULL, 200, NULL, 0, fd, 0, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_file(NULL, 200, NULL, 0, fd, 0, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(is_closed(fd, its));
     OK(transom_responder_send_text(responder, 200, "after all"));
     fd = open_file();
-    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, 1), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, 1, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK(is_closed(fd, its));
     atomic_fetch_add(&refusals, 1);
 }
@@ -152,13 +152,13 @@ static void serve(const char *model)
     uint16_t port;
     int i, before = refusals;
 
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_route(server, NULL, "/whole", whole, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/whole/inline", whole, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/part", part, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/rest", rest, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/made", made, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/refused", refused, NULL, NULL));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_route(server, NULL, "/whole", whole, NULL, NULL, NULL));
+    OK(add_inline(server, NULL, "/whole/inline", whole, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/part", part, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/rest", rest, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/made", made, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/refused", refused, NULL, NULL, NULL));
     port = start(server);
     expect_part(port, "/whole", 0, SIZE);
     expect_part(port, "/whole/inline", 0, SIZE);

@@ -14,7 +14,7 @@ static int in_child(transom_server *server)
 {
     transom_server *own;
     transom_error *error = NULL;
-    transom_report report;
+    transom_report report = {.size = sizeof report};
     transom_writer *writer;
     uint8_t buf[64];
     uint32_t done;
@@ -23,7 +23,7 @@ static int in_child(transom_server *server)
     CHECK_STATUS(transom_server_stop(server, 0), TRANSOM_FORKED);
     CHECK_STATUS(transom_server_wait(server, TRANSOM_FOREVER), TRANSOM_FORKED);
     CHECK_STATUS(transom_server_report(server, &report), TRANSOM_FORKED);
-    CHECK_STATUS(transom_server_route(server, "GET", "/x", say_hello, NULL, NULL), TRANSOM_FORKED);
+    CHECK_STATUS(transom_server_route(server, "GET", "/x", say_hello, NULL, NULL, NULL), TRANSOM_FORKED);
     CHECK_STATUS(transom_server_start(server, NULL, &error), TRANSOM_FORKED);
     CHECK(transom_error_code(error) == TRANSOM_FORKED);
     transom_error_free(error);
@@ -32,7 +32,7 @@ static int in_child(transom_server *server)
     CHECK_STATUS(transom_server_next_batch(server, buf, sizeof buf, 1, TRANSOM_FOREVER, &done, &len), TRANSOM_FORKED);
     CHECK_STATUS(transom_server_respond_batch(server, buf, 0, NULL, 0, &done), TRANSOM_FORKED);
     CHECK_STATUS(transom_responder_send_text(kept, 200, "child"), TRANSOM_FORKED);
-    CHECK_STATUS(transom_responder_start(kept, 200, NULL, 0, &writer), TRANSOM_FORKED);
+    CHECK_STATUS(transom_responder_start(kept, 200, NULL, 0, &writer, NULL), TRANSOM_FORKED);
     CHECK(transom_responder_is_gone(kept));
     transom_responder_free(kept);
     transom_server_free(server);
@@ -40,7 +40,7 @@ static int in_child(transom_server *server)
 
     /* The child cannot start a server, because the parent has started one. */
     own = transom_server_new();
-    OK(transom_server_route(own, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(own, "GET", "/hello", say_hello, NULL, NULL, NULL));
     CHECK_STATUS(transom_server_start(own, "127.0.0.1:0", NULL), TRANSOM_FORKED);
     transom_server_free(own);
     return 0;
@@ -51,7 +51,7 @@ static int prefork_child(void)
 {
     static struct reply reply;
     transom_server *own = transom_server_new();
-    OK(transom_server_route(own, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(own, "GET", "/hello", say_hello, NULL, NULL, NULL));
     CHECK(get(start(own), "/hello", &reply) == 200);
     transom_server_free(own);
     return 0;
@@ -107,7 +107,7 @@ static void prefork(void)
     CHECK(getsockname(probe, (struct sockaddr *)&address, &size) == 0);
     port = ntohs(address.sin_port);
 
-    OK(transom_server_route(server, NULL, "/pid", say_pid, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/pid", say_pid, NULL, NULL, NULL));
     OK(transom_server_listen_fd(server, probe, NULL));
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
     /* A start that fails does not tie servers to this process. */
@@ -167,8 +167,8 @@ int main(void)
 
     prefork();
     run_child(NULL, NULL);
-    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL, NULL));
     port = start(server);
     fd = connect_to(port);
     ask(fd, "GET", "/keep");

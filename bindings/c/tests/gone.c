@@ -47,9 +47,9 @@ static int kept_request(uint16_t port)
 static transom_server *keeping(const char *model)
 {
     transom_server *server = transom_server_new();
-    OK(transom_server_set_model(server, model));
+    OK(transom_server_set_model(server, model, NULL));
     /* Inline, because a handler on the pool might start after the deadline. */
-    OK(transom_server_route_inline(server, NULL, "/keep", keep, NULL, NULL));
+    OK(add_inline(server, NULL, "/keep", keep, NULL, NULL));
     return server;
 }
 
@@ -69,7 +69,7 @@ static void in_model(const char *model)
     CHECK_STATUS(transom_responder_send_text(current(), 200, "too late"), TRANSOM_GONE);
     slam(kept_request(port));
     EVENTUALLY(atomic_load(&told) == 1);
-    CHECK_STATUS(transom_responder_start(current(), 200, NULL, 0, &writer), TRANSOM_GONE);
+    CHECK_STATUS(transom_responder_start(current(), 200, NULL, 0, &writer, NULL), TRANSOM_GONE);
     CHECK(writer == NULL);
 
     /* A client that closes its sending side may have left, and still gets its response. */
@@ -89,7 +89,7 @@ static void in_model(const char *model)
 
     /* After transom_responder_start. */
     fd = kept_request(port);
-    OK(transom_responder_start(current(), 200, NULL, 0, &writer));
+    OK(transom_responder_start(current(), 200, NULL, 0, &writer, NULL));
     OK(transom_writer_write(writer, piece, sizeof piece, 0));
     CHECK(recv(fd, reply.text, 100, 0) > 0 && atomic_load(&told) == 0);
     slam(fd);
@@ -99,7 +99,7 @@ static void in_model(const char *model)
 
     /* No callback runs after a whole response, at once or piece by piece. */
     fd = kept_request(port);
-    OK(transom_responder_start(current(), 200, NULL, 0, &writer));
+    OK(transom_responder_start(current(), 200, NULL, 0, &writer, NULL));
     OK(transom_writer_finish(writer));
     hear(fd, &reply);
     CHECK(reply.status == 200 && atomic_load(&told) == 0);
@@ -126,7 +126,7 @@ static void in_model(const char *model)
 
     /* A timeout "handler" that passes. */
     server = keeping(model);
-    OK(transom_server_set_timeout(server, "handler", 50));
+    OK(transom_server_set_timeout(server, "handler", 50, NULL));
     fd = kept_request(start(server));
     hear(fd, &reply);
     CHECK(reply.status == 503 && transom_responder_is_gone(current()));
@@ -148,7 +148,7 @@ int main(void)
     kept = NULL;
     told = 0;
 
-    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/keep", keep, NULL, NULL, NULL));
     port = start(server);
 
     /* A client that resets the connection. */

@@ -15,7 +15,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 20] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -25,12 +25,14 @@ const FILES: [(&str, &str); 18] = [
     ("handler", ""),
     ("server", "Server: creating and freeing"),
     ("routes", "Server: routes"),
+    ("route", ""),
     ("settings", "Server: settings, before the start"),
     ("run", "Server: listening, starting, stopping"),
     ("request", "Request: reading, until it is answered"),
     ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
     ("writer", "Writer: a body that is written piece by piece"),
+    ("packed", ""),
     ("pull", "Pulling: requests in batches, on threads of the host"),
     ("events", "Events: reports on threads of the host"),
     ("watch", ""),
@@ -48,7 +50,7 @@ fn generate() -> String {
     }
     let mut bytes = Vec::new();
     builder.generate().expect("cbindgen understands the sources").write(&mut bytes);
-    with_sections(&with_tags(&with_stars(&String::from_utf8(bytes).unwrap())))
+    with_sections(&with_sizes(&with_tags(&with_stars(&String::from_utf8(bytes).unwrap()))))
 }
 
 /// Formats comments as C programmers do: a star on each line, or all on one line.
@@ -93,6 +95,27 @@ fn with_tags(header: &str) -> String {
         rest = &rest[brace..];
     }
     out + rest
+}
+
+/// Inserts checks of the sizes that packed records must have, before the functions.
+fn with_sizes(header: &str) -> String {
+    const CHECKS: &str = "\
+/* A compiler that lays the records of a batch out differently fails here. */
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
+#ifdef __cplusplus
+#define TRANSOM_STATIC_ASSERT static_assert
+#else
+#define TRANSOM_STATIC_ASSERT _Static_assert
+#endif
+TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, \"a request record has 56 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, \"a param record has 8 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, \"a response record has 32 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, \"an event has 16 bytes\");
+#endif
+
+";
+    let at = header.find("#ifdef __cplusplus\nextern \"C\"").unwrap();
+    format!("{}{CHECKS}{}", &header[..at], &header[at..])
 }
 
 /// Inserts a line with the title before the first function of each section.

@@ -19,9 +19,9 @@ static void keep(void *user_data UNUSED, const transom_request *request UNUSED, 
 /* Starts a response that is not complete. */
 static void begin(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    static const transom_header length = {"content-length", "100"};
+    static const transom_field length = TRANSOM_FIELD("content-length", "100");
     transom_writer *writer;
-    OK(transom_responder_start(responder, 200, &length, 1, &writer));
+    OK(transom_responder_start(responder, 200, &length, 1, &writer, NULL));
     transom_writer_free(writer);
 }
 
@@ -71,10 +71,10 @@ static void serve(const char *model, const char *target)
     pid_t child;
     int fd;
 
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_set_timeout(server, "drain", 100));
-    OK(transom_server_route_inline(server, "GET", "/keep", keep, NULL, NULL));
-    OK(transom_server_route_inline(server, "GET", "/begin", begin, NULL, NULL));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_set_timeout(server, "drain", 100, NULL));
+    OK(add_inline(server, "GET", "/keep", keep, NULL, NULL));
+    OK(add_inline(server, "GET", "/begin", begin, NULL, NULL));
     OK(transom_server_bind(server, "unix:@transom-holding", NULL));
     port = start(server);
     kept = NULL;
@@ -102,7 +102,7 @@ static void serve(const char *model, const char *target)
     CHECK(try_port(port) < 0 && errno == ECONNREFUSED);
     CHECK(try_unix("\0transom-holding", 16) < 0 && errno == ECONNREFUSED);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
-    OK(transom_server_route(next, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(next, "GET", "/hello", say_hello, NULL, NULL, NULL));
     OK(transom_server_start(next, address, NULL));
     CHECK(get(port, "/hello", &reply) == 200);
     end_child(child);
@@ -140,7 +140,7 @@ static void prefork(void)
     pid_t child;
     int status;
 
-    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
     OK(transom_server_bind(server, "unix:holding.sock", NULL));
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
     child = fork();

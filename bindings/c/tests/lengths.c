@@ -39,10 +39,10 @@ static atomic_int done;
 static void fill(const struct task *task)
 {
     const struct body *body = &BODIES[task->number];
-    const transom_header header = {"Content-Length", body->length ? body->length : ""};
+    const transom_field header = TRANSOM_FIELD("Content-Length", body->length ? body->length : "");
     transom_writer *writer;
     size_t i;
-    OK(transom_responder_start(task->responder, (uint16_t)body->status, &header, body->length != NULL, &writer));
+    OK(transom_responder_start(task->responder, (uint16_t)body->status, &header, body->length != NULL, &writer, NULL));
     for (i = 0; i < 3 && body->pieces[i] != NULL; i++) {
         const uint8_t *piece = (const uint8_t *)body->pieces[i];
         if (task->slow)
@@ -119,10 +119,10 @@ static void try_all(const char *model)
     int number, round, count = (int)(sizeof BODIES / sizeof BODIES[0]);
     uint16_t port;
 
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_route(server, NULL, "/here/{number}", here, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/inline/{number}", here, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/elsewhere/{number}", elsewhere, NULL, NULL));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_route(server, NULL, "/here/{number}", here, NULL, NULL, NULL));
+    OK(add_inline(server, NULL, "/inline/{number}", here, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/elsewhere/{number}", elsewhere, NULL, NULL, NULL));
     port = start(server);
     for (number = 0; number < count; number++) {
         const char *methods[] = {"GET", "HEAD"};
@@ -148,7 +148,7 @@ static void pull(void)
     transom_server *server = transom_server_new();
     int number;
     uint16_t port;
-    OK(transom_server_route_pull(server, NULL, "/", 1));
+    OK(transom_server_add(server, transom_route_new_pull(NULL, "/", 1), NULL));
     port = start(server);
     for (number = 0; number <= 3; number += 3) {
         struct task task = {NULL, number, 0, 0};

@@ -22,7 +22,7 @@ static int listening_socket(uint16_t *port)
 static void who(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes peer = transom_request_peer(request);
-    OK(transom_responder_send(responder, 200, NULL, 0, peer.data, peer.len));
+    OK(transom_responder_send(responder, 200, NULL, 0, peer.data, peer.len, NULL));
 }
 
 int main(void)
@@ -36,8 +36,8 @@ int main(void)
     int fd;
 
     unlink(address.sun_path);
-    OK(transom_server_route(server, "GET", "/", who, NULL, NULL));
-    OK(transom_server_set_unix_mode(server, 0602));
+    OK(transom_server_route(server, "GET", "/", who, NULL, NULL, NULL));
+    OK(transom_server_set_unix_mode(server, 0602, NULL));
     OK(transom_server_bind(server, "unix:listening.sock", NULL));
     CHECK(stat("listening.sock", &its) == 0 && (its.st_mode & 07777) == 0602);
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));

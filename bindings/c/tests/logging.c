@@ -51,11 +51,11 @@ int main(void)
 
     OK(transom_set_logger(keep_line, NULL));
     /* Inline, because a handler on the pool might start too late. */
-    OK(transom_server_route_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
-    OK(transom_server_route_pull(server, NULL, "/pull/{id}", 1));
-    OK(transom_server_fallback(server, forget, NULL, NULL));
-    OK(transom_server_set_timeout(server, "handler", 100));
+    OK(add_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
+    OK(add_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
+    OK(transom_server_add(server, transom_route_new_pull(NULL, "/pull/{id}", 1), NULL));
+    OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, forget, NULL, NULL), NULL));
+    OK(transom_server_set_timeout(server, "handler", 100, NULL));
     port = start(server);
 
     CHECK(get(port, "/forget/7?x=1", &reply) == 503);
@@ -75,9 +75,9 @@ int main(void)
 
     /* The pool and the pull queue are full. */
     server = transom_server_new();
-    OK(transom_server_set_limit(server, "pool_threads", 1));
-    OK(transom_server_set_limit(server, "pool_queue", 0));
-    OK(transom_server_route(server, NULL, "/block/{id}", block, NULL, NULL));
+    OK(transom_server_set_limit(server, "pool_threads", 1, NULL));
+    OK(transom_server_set_limit(server, "pool_queue", 0, NULL));
+    OK(transom_server_route(server, NULL, "/block/{id}", block, NULL, NULL, NULL));
     port = start(server);
     fd = connect_to(port);
     ask(fd, "GET", "/block/1");
@@ -90,8 +90,8 @@ int main(void)
     transom_server_free(server);
 
     server = transom_server_new();
-    OK(transom_server_set_limit(server, "pool_queue", 0));
-    OK(transom_server_route_pull(server, NULL, "/pull/{id}", 1));
+    OK(transom_server_set_limit(server, "pool_queue", 0, NULL));
+    OK(transom_server_add(server, transom_route_new_pull(NULL, "/pull/{id}", 1), NULL));
     port = start(server);
     CHECK(get(port, "/pull/3", &reply) == 503);
     EVENTUALLY(logged("warning: a handler had no thread: pool-full (GET /pull/3, route /pull/{id})\n"));

@@ -15,8 +15,8 @@ static const rlim_t space = 256 << 20;
 static void echo(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes body = transom_request_body(request);
-    transom_header type = {"content-type", "application/octet-stream"};
-    transom_responder_send(responder, 200, &type, 1, body.data, body.len);
+    transom_field type = TRANSOM_FIELD("content-type", "application/octet-stream");
+    transom_responder_send(responder, 200, &type, 1, body.data, body.len, NULL);
 }
 
 /* Sends all bytes. Returns 0 if the client gives up, as it does when it waits in the backlog. */
@@ -96,9 +96,9 @@ static int serve(const char *model, int ports, int end)
     char byte;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     server = transom_server_new();
-    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
-    OK(transom_server_route(server, "POST", "/echo", echo, NULL, NULL));
-    OK(transom_server_set_model(server, model));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
+    OK(transom_server_route(server, "POST", "/echo", echo, NULL, NULL, NULL));
+    OK(transom_server_set_model(server, model, NULL));
     port = start(server);
     CHECK(write(ports, &port, sizeof port) == sizeof port);
     CHECK(read(end, &byte, 1) == 0);

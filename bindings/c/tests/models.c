@@ -91,7 +91,7 @@ static void flood(void *user_data UNUSED, const transom_request *request UNUSED,
     static const uint8_t piece[16384];
     transom_writer *writer;
     int i, status = TRANSOM_OK;
-    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
     for (i = 0; i < 64 && status == TRANSOM_OK; i++)
         status = transom_writer_write(writer, piece, sizeof piece, TRANSOM_FOREVER);
     transom_writer_free(writer);
@@ -111,7 +111,7 @@ static uint16_t serve(const char *model)
 {
     static const struct {
         const char *path;
-        transom_handler handler;
+        transom_handler_fn handler;
     } routes[] = {{"quick", quick}, {"hold", hold}, {"keep", keep}, {"flood", flood}};
     char pattern[32];
     size_t i;
@@ -121,16 +121,16 @@ static uint16_t serve(const char *model)
     server = transom_server_new();
     for (i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         snprintf(pattern, sizeof pattern, "/%s", routes[i].path);
-        OK(transom_server_route(server, "GET", pattern, routes[i].handler, NULL, NULL));
+        OK(transom_server_route(server, "GET", pattern, routes[i].handler, NULL, NULL, NULL));
         snprintf(pattern, sizeof pattern, "/%s/inline", routes[i].path);
-        OK(transom_server_route_inline(server, "GET", pattern, routes[i].handler, NULL, NULL));
+        OK(add_inline(server, "GET", pattern, routes[i].handler, NULL, NULL));
     }
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_set_workers(server, 1));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_set_workers(server, 1, NULL));
     OK(transom_server_set_thread_hooks(server, thread_starts, thread_ends, NULL, NULL));
-    OK(transom_server_set_limit(server, "pool_threads", 4));
-    OK(transom_server_set_limit(server, "connection_threads", 8));
-    OK(transom_server_set_timeout(server, "stop", 100));
+    OK(transom_server_set_limit(server, "pool_threads", 4, NULL));
+    OK(transom_server_set_limit(server, "connection_threads", 8, NULL));
+    OK(transom_server_set_timeout(server, "stop", 100, NULL));
     return start(server);
 }
 
@@ -262,7 +262,7 @@ static void waiting_for_room(uint16_t port, int has_pool)
 static void stopping(const char *model)
 {
     static struct reply reply;
-    transom_report report;
+    transom_report report = {.size = sizeof report};
     uint16_t port = serve(model);
     int fd = connect_to(port), has_pool = strcmp(model, "event") == 0;
 
@@ -314,11 +314,11 @@ static void names(void)
     size_t i;
     server = transom_server_new();
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        CHECK_STATUS(transom_server_set_model(server, bad[i]), TRANSOM_INVALID_ARGUMENT);
+        CHECK_STATUS(transom_server_set_model(server, bad[i], NULL), TRANSOM_INVALID_ARGUMENT);
     for (i = 0; i < 3; i++)
-        OK(transom_server_set_model(server, models[i]));
+        OK(transom_server_set_model(server, models[i], NULL));
     start(server);
-    CHECK_STATUS(transom_server_set_model(server, models[0]), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_model(server, models[0], NULL), TRANSOM_ALREADY_STARTED);
     transom_server_free(server);
 }
 

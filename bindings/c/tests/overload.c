@@ -47,11 +47,11 @@ int main(void)
     uint16_t port;
     int holding, idle = -1;
 
-    OK(transom_server_set_limit(server, "pool_threads", 1));
-    OK(transom_server_set_limit(server, "pool_queue", 0));
-    OK(transom_server_set_limit(server, "connections", 2));
-    OK(transom_server_route(server, "GET", "/hold", hold, NULL, NULL));
-    OK(transom_server_route_pull(server, "GET", "/pull", 1));
+    OK(transom_server_set_limit(server, "pool_threads", 1, NULL));
+    OK(transom_server_set_limit(server, "pool_queue", 0, NULL));
+    OK(transom_server_set_limit(server, "connections", 2, NULL));
+    OK(transom_server_route(server, "GET", "/hold", hold, NULL, NULL, NULL));
+    OK(transom_server_add(server, transom_route_new_pull("GET", "/pull", 1), NULL));
     port = start(server);
     holding = connect_to(port);
     ask(holding, "GET", "/hold");

@@ -220,8 +220,8 @@ static void tokens(transom_server *server, uint16_t port)
     token = next(server)->token;
     responder = transom_token_responder(token);
     CHECK((uint64_t)(uintptr_t)responder == token);
-    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
-    OK(transom_writer_write(writer, (const uint8_t *)"streamed", 8, 0));
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
+    OK(transom_writer_write(writer, "streamed", 8, 0));
     OK(transom_writer_finish(writer));
     CHECK(respond(server, token, 200, "", "again") == TRANSOM_ALREADY_ANSWERED);
     hear(fd, &reply);
@@ -281,9 +281,9 @@ static void too_late(void)
     struct request *request;
     uint16_t port;
     int i, fd, late[3];
-    OK(transom_server_fallback_pull(server, 1));
+    OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 1), NULL));
     /* Long enough for the request that is answered. */
-    OK(transom_server_set_timeout(server, "handler", 5000));
+    OK(transom_server_set_timeout(server, "handler", 5000, NULL));
     port = start(server);
     for (i = 0; i < 3; i++) {
         late[i] = connect_to(port);
@@ -347,9 +347,9 @@ int main(void)
     transom_server *server = transom_server_new();
     uint16_t port;
     int fd;
-    OK(transom_server_route_pull(server, "PUT", "/items/{id}", 7));
-    OK(transom_server_fallback_pull(server, 9));
-    OK(transom_server_set_limit(server, "pool_queue", 16));
+    OK(transom_server_add(server, transom_route_new_pull("PUT", "/items/{id}", 7), NULL));
+    OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 9), NULL));
+    OK(transom_server_set_limit(server, "pool_queue", 16, NULL));
     port = start(server);
     one(server, port);
     many(server, port);
@@ -362,8 +362,8 @@ int main(void)
 
     /* The server is freed while requests are queued. */
     server = transom_server_new();
-    OK(transom_server_fallback_pull(server, 1));
-    OK(transom_server_set_timeout(server, "stop", 100));
+    OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 1), NULL));
+    OK(transom_server_set_timeout(server, "stop", 100, NULL));
     fd = connect_to(start(server));
     ask(fd, "GET", "/");
     EVENTUALLY(is_readable(transom_server_event_fd(server)));

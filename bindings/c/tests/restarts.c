@@ -24,11 +24,11 @@ int main(void)
 
     for (i = 0; i < TIMES; i++) {
         transom_server *server = transom_server_new();
-        OK(transom_server_set_workers(server, 2));
+        OK(transom_server_set_workers(server, 2, NULL));
         OK(transom_server_set_thread_hooks(server, count, count, &started, NULL));
         OK(transom_server_set_thread_hooks(server, NULL, count, &stopped, count));
-        OK(transom_server_route(server, "GET", "/", say_hello, &freed, count));
-        OK(transom_server_route_pull(server, "GET", "/pull", 1));
+        OK(transom_server_route(server, "GET", "/", say_hello, &freed, count, NULL));
+        OK(transom_server_add(server, transom_route_new_pull("GET", "/pull", 1), NULL));
         CHECK(transom_server_event_fd(server) >= 0);
         CHECK(get(start(server), "/", &reply) == 200);
         if (i % 2) {

@@ -8,7 +8,7 @@ static void slow_flood(void *user_data UNUSED, const transom_request *request UN
 {
     static const uint8_t piece[65536];
     transom_writer *writer;
-    if (transom_responder_start(responder, 200, NULL, 0, &writer) != TRANSOM_OK)
+    if (transom_responder_start(responder, 200, NULL, 0, &writer, NULL) != TRANSOM_OK)
         return;
     while (transom_writer_write(writer, piece, sizeof piece, TRANSOM_FOREVER) == TRANSOM_OK)
         ;
@@ -17,7 +17,7 @@ static void slow_flood(void *user_data UNUSED, const transom_request *request UN
 
 static void large(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
-    transom_responder_send(responder, 200, NULL, 0, user_data, 8 << 20);
+    transom_responder_send(responder, 200, NULL, 0, user_data, 8 << 20, NULL);
 }
 
 /* Returns the signal mask of one thread, or 0 if it has ended. */
@@ -91,11 +91,11 @@ int main(void)
 
     main_thread = pthread_self();
     CHECK(sigaction(SIGPIPE, NULL, &before) == 0 && before.sa_handler == SIG_DFL);
-    OK(transom_server_set_limit(server, "pool_threads", 4));
-    OK(transom_server_route(server, NULL, "/hello", say_hello, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/flood", slow_flood, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/large", large, bytes, free));
-    OK(transom_server_route_inline(server, NULL, "/large/inline", large, bytes, NULL));
+    OK(transom_server_set_limit(server, "pool_threads", 4, NULL));
+    OK(transom_server_route(server, NULL, "/hello", say_hello, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/flood", slow_flood, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/large", large, bytes, free, NULL));
+    OK(add_inline(server, NULL, "/large/inline", large, bytes, NULL));
     port = start(server);
     CHECK(get(port, "/hello", &reply) == 200);
     CHECK(library_threads() >= 2);

@@ -14,7 +14,7 @@ static void send_file(void *user_data UNUSED, const transom_request *request UNU
 {
     int fd = open("standard.txt", O_RDONLY | O_CLOEXEC);
     CHECK(fd >= 0);
-    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END));
+    OK(transom_responder_send_file(responder, 200, NULL, 0, fd, 0, TRANSOM_TO_END, NULL));
 }
 
 static int is_open(int fd)
@@ -29,11 +29,11 @@ static void serve(const char *model)
     uint16_t port;
     int fd;
 
-    OK(transom_server_set_model(server, model));
-    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL));
-    OK(transom_server_route(server, "GET", "/file", send_file, NULL, NULL));
-    OK(transom_server_route_pull(server, "GET", "/pull", 1));
+    OK(transom_server_set_model(server, model, NULL));
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/file", send_file, NULL, NULL, NULL));
+    OK(transom_server_add(server, transom_route_new_pull("GET", "/pull", 1), NULL));
     OK(transom_server_bind(server, "unix:standard.sock", NULL));
     OK(transom_server_bind(server, "unix:@transom-standard", NULL));
     port = start(server);

@@ -29,7 +29,7 @@ static void hold(void *user_data, const transom_request *request UNUSED, transom
 /* A handler that goes on long after the server was freed, and uses it. */
 static void hold_on(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
-    transom_report report;
+    transom_report report = {.size = sizeof report};
     atomic_store((atomic_int *)user_data, 1);
     EVENTUALLY(released);
     EVENTUALLY(transom_responder_is_gone(responder));
@@ -58,13 +58,13 @@ static void *wait_for_it(void *unused UNUSED)
     return NULL;
 }
 
-static transom_server *with(const char *path, transom_handler handler, void *user_data, int is_inline)
+static transom_server *with(const char *path, transom_handler_fn handler, void *user_data, int is_inline)
 {
     transom_server *it = transom_server_new();
     if (is_inline)
-        OK(transom_server_route_inline(it, "GET", path, handler, user_data, NULL));
+        OK(add_inline(it, "GET", path, handler, user_data, NULL));
     else
-        OK(transom_server_route(it, "GET", path, handler, user_data, NULL));
+        OK(transom_server_route(it, "GET", path, handler, user_data, NULL, NULL));
     return it;
 }
 
@@ -108,10 +108,10 @@ static void free_with_a_stuck_handler(const char *model)
     atomic_store(&stuck, 0);
     atomic_store(&unstuck, 0);
     atomic_store(&routes_freed, 0);
-    OK(transom_server_set_model(server, model));
+    OK(transom_server_set_model(server, model, NULL));
     OK(transom_server_set_thread_hooks(server, register_thread, unregister_thread, NULL, NULL));
-    OK(transom_server_set_timeout(server, "stop", 10));
-    OK(transom_server_route(server, NULL, "/", get_stuck, NULL, free_registered));
+    OK(transom_server_set_timeout(server, "stop", 10, NULL));
+    OK(transom_server_route(server, NULL, "/", get_stuck, NULL, free_registered, NULL));
     fd = connect_to(start(server));
     ask(fd, "GET", "/");
     EVENTUALLY(atomic_load(&stuck));
@@ -131,7 +131,7 @@ int main(void)
 
     static struct reply reply;
     transom_responder *kept = NULL;
-    transom_report report;
+    transom_report report = {.size = sizeof report};
     pthread_t waiting[3];
     atomic_int held = 0;
     uint16_t port;
@@ -157,7 +157,7 @@ int main(void)
         /* A handler frees the server: the rest is freed later, user data included. */
         freed = 0;
         server = with("/free", free_here, NULL, is_inline);
-        OK(transom_server_fallback(server, say_hello, &freed, count));
+        OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, say_hello, &freed, count), NULL));
         CHECK(get(start(server), "/free", &reply) == 200 && strcmp(reply.body, "freed") == 0);
         EVENTUALLY(freed == 1);
     }
@@ -204,9 +204,9 @@ int main(void)
     kept = NULL;
     freed = 0;
     server = transom_server_new();
-    OK(transom_server_route(server, "GET", "/keep", keep, &kept, NULL));
-    OK(transom_server_fallback(server, say_hello, &freed, count));
-    OK(transom_server_set_timeout(server, "stop", 100));
+    OK(transom_server_route(server, "GET", "/keep", keep, &kept, NULL, NULL));
+    OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, say_hello, &freed, count), NULL));
+    OK(transom_server_set_timeout(server, "stop", 100, NULL));
     fd = connect_to(start(server));
     ask(fd, "GET", "/keep");
     EVENTUALLY(kept != NULL);
@@ -219,8 +219,8 @@ int main(void)
     held = released = 0;
     freed = 0;
     server = with("/hold", hold_on, &held, 0);
-    OK(transom_server_fallback(server, say_hello, &freed, count));
-    OK(transom_server_set_timeout(server, "stop", 100));
+    OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, say_hello, &freed, count), NULL));
+    OK(transom_server_set_timeout(server, "stop", 100, NULL));
     fd = connect_to(start(server));
     ask(fd, "GET", "/hold");
     EVENTUALLY(held);
@@ -234,7 +234,7 @@ int main(void)
     for (i = 0; i < 10; i++) {
         held = 0;
         server = with("/", say_hello, NULL, 0);
-        OK(transom_server_set_workers(server, 8));
+        OK(transom_server_set_workers(server, 8, NULL));
         OK(transom_server_set_thread_hooks(server, stop_at_once, NULL, &held, NULL));
         start(server);
         OK(transom_server_wait(server, PATIENCE_MS));

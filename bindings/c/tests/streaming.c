@@ -5,16 +5,16 @@ static atomic_int outcome;
 
 static void pieces(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
-    const transom_header header = {"content-type", "text/plain"};
+    const transom_field header = TRANSOM_FIELD("content-type", "text/plain");
     transom_writer *writer;
-    OK(transom_responder_start(responder, 200, &header, 1, &writer));
+    OK(transom_responder_start(responder, 200, &header, 1, &writer, NULL));
     CHECK_STATUS(transom_responder_send_text(responder, 200, "x"), TRANSOM_ALREADY_ANSWERED);
-    OK(transom_writer_write(writer, (const uint8_t *)"one ", 4, TRANSOM_FOREVER));
+    OK(transom_writer_write(writer, "one ", 4, TRANSOM_FOREVER));
     OK(transom_writer_write(writer, NULL, 0, 0));
-    CHECK_STATUS(transom_writer_write(writer, (const uint8_t *)"x", 1, -2), TRANSOM_INVALID_ARGUMENT);
-    OK(transom_writer_write(writer, (const uint8_t *)"two", TRANSOM_NUL_TERMINATED, 1000));
+    CHECK_STATUS(transom_writer_write(writer, "x", 1, -2), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_writer_write(writer, "two", TRANSOM_NUL_TERMINATED, 1000));
     OK(transom_writer_finish(writer));
-    CHECK_STATUS(transom_writer_write(writer, (const uint8_t *)"x", 1, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_write(writer, "x", 1, 0), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_writer_finish(writer), TRANSOM_ALREADY_ANSWERED);
     transom_writer_free(writer);
 }
@@ -22,8 +22,8 @@ static void pieces(void *user_data UNUSED, const transom_request *request UNUSED
 static void cut(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     transom_writer *writer;
-    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
-    OK(transom_writer_write(writer, (const uint8_t *)"a part", 6, TRANSOM_FOREVER));
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
+    OK(transom_writer_write(writer, "a part", 6, TRANSOM_FOREVER));
     transom_writer_free(writer);
 }
 
@@ -36,7 +36,7 @@ static void flood(void *user_data UNUSED, const transom_request *request, transo
                                                                : TRANSOM_FOREVER;
     transom_writer *writer;
     int status;
-    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
     while ((status = transom_writer_write(writer, piece, sizeof piece, timeout)) == TRANSOM_OK)
         ;
     atomic_store(&outcome, status);
@@ -64,7 +64,7 @@ static void *write_and_finish(void *writer)
 {
     int i;
     for (i = 0; i < 100; i++)
-        OK(transom_writer_write(writer, (const uint8_t *)"0123456789", 10, TRANSOM_FOREVER));
+        OK(transom_writer_write(writer, "0123456789", 10, TRANSOM_FOREVER));
     OK(transom_writer_finish(writer));
     return NULL;
 }
@@ -72,7 +72,7 @@ static void *write_and_finish(void *writer)
 static void elsewhere(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
     transom_writer *writer;
-    OK(transom_responder_start(responder, 200, NULL, 0, &writer));
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
     CHECK(pthread_create(user_data, NULL, write_and_finish, writer) == 0);
 }
 
@@ -83,12 +83,12 @@ int main(void)
     pthread_t writing;
     uint16_t port;
 
-    OK(transom_server_route(server, NULL, "/pieces", pieces, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/pieces/inline", pieces, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/cut", cut, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/flood", flood, NULL, NULL));
-    OK(transom_server_route_inline(server, NULL, "/flood/inline", flood, NULL, NULL));
-    OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL));
+    OK(transom_server_route(server, NULL, "/pieces", pieces, NULL, NULL, NULL));
+    OK(add_inline(server, NULL, "/pieces/inline", pieces, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/cut", cut, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/flood", flood, NULL, NULL, NULL));
+    OK(add_inline(server, NULL, "/flood/inline", flood, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL, NULL));
     port = start(server);
 
     CHECK(get(port, "/pieces", &reply) == 200);

@@ -27,7 +27,7 @@ static void enqueue(void *user_data UNUSED, const transom_request *request UNUSE
 
 static void *answer(void *unused UNUSED)
 {
-    const transom_header header = {"x-by", "a thread"};
+    const transom_field header = TRANSOM_FIELD("x-by", "a thread");
     transom_responder *responder;
     transom_writer *writer;
     int turn;
@@ -46,14 +46,14 @@ static void *answer(void *unused UNUSED)
             OK(transom_responder_send_text(responder, 200, "answer"));
             break;
         case 1:
-            OK(transom_responder_send(responder, 200, &header, 1, (const uint8_t *)"answer", 6));
+            OK(transom_responder_send(responder, 200, &header, 1, "answer", 6, NULL));
             break;
         case 2:
-            OK(transom_responder_send_owned(responder, 200, NULL, 0, (const uint8_t *)"answer", 6, count, &freed));
+            OK(transom_responder_send_owned(responder, 200, NULL, 0, "answer", 6, &freed, count, NULL));
             break;
         case 3:
-            OK(transom_responder_start(responder, 200, NULL, 0, &writer));
-            OK(transom_writer_write(writer, (const uint8_t *)"answer", 6, TRANSOM_FOREVER));
+            OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
+            OK(transom_writer_write(writer, "answer", 6, TRANSOM_FOREVER));
             OK(transom_writer_finish(writer));
             break;
         }
@@ -79,9 +79,9 @@ int main(void)
     pthread_t answerers[ANSWERERS], clients[CLIENTS];
     uint16_t port;
     int i;
-    OK(transom_server_set_workers(server, 2));
-    OK(transom_server_route(server, "GET", "/pool", enqueue, NULL, NULL));
-    OK(transom_server_route_inline(server, "GET", "/inline", enqueue, NULL, NULL));
+    OK(transom_server_set_workers(server, 2, NULL));
+    OK(transom_server_route(server, "GET", "/pool", enqueue, NULL, NULL, NULL));
+    OK(add_inline(server, "GET", "/inline", enqueue, NULL, NULL));
     port = start(server);
     for (i = 0; i < ANSWERERS; i++)
         CHECK(pthread_create(&answerers[i], NULL, answer, NULL) == 0);

@@ -129,16 +129,10 @@ class ErrorSlot:
     def check(self, code: int) -> None:
         """Raises the exception for `code` with the library's message, and frees the library's error."""
         pointer, self._pointer.value = self._pointer.value, None
-        check_told(code, pointer)
-
-
-def check_told(code: int, pointer: int | None) -> None:
-    """Raises the exception for `code` unless it is `OK`, with the message of the error, which it frees."""
-    if pointer is None:
-        check(code)
-        return
-    message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
-    errno = quick.error_errno(pointer)
-    quick.error_free(pointer)
-    if code != native.OK:
+        if pointer is None:
+            check(code)
+            return
+        message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
+        errno = quick.error_errno(pointer)
+        quick.error_free(pointer)
         raise make(code, message, errno)

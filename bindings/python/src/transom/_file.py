@@ -6,7 +6,7 @@ import os
 import stat
 
 from transom import _native as native
-from transom._errors import make
+from transom._errors import ErrorSlot
 from transom._native import quick
 
 
@@ -41,19 +41,21 @@ class FilePart:
 
     def send(self, token: int, status: int, fields: list[tuple[str, str]]) -> None:
         """Sends the file as the response to a request, without waiting."""
-        headers = native.header_array(fields)
+        slot = ErrorSlot()
+        array = native.field_array(fields)
         # The library closes the descriptor, and this object may be sent again.
         code = quick.responder_send_file(
             quick.token_responder(token),
             status,
-            headers,
-            len(headers),
+            array,
+            len(array),
             os.dup(self._file.fileno()),
             self._offset,
             native.TO_END if self._to_end else self.length,
+            slot.reference,
         )
         if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
-            raise make(code)
+            slot.check(code)
 
 
 def _open(path: str, flags: int) -> int:

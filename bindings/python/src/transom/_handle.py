@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from ctypes import byref, c_int64, c_uint64, create_string_buffer
+from ctypes import byref, c_int64, c_uint64, create_string_buffer, sizeof
 from dataclasses import dataclass
 
 from transom import _native as native
 from transom._check import seconds, text, whole
-from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, check_told, make
+from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._native import ReportStruct, quick, waiting
 
 
@@ -53,22 +53,20 @@ class Handle:
             raise make(native.NOT_STARTED, "the server has stopped")
         return self.pointer
 
-    def _check_setting(self, code: int) -> None:
-        """Raises the library's message about a setting that it refused."""
-        if code != native.OK:
-            check_told(code, quick.server_setting_error(self._use()))
-
     def set_model(self, name: str) -> None:
         """Sets the connection model, by its name."""
-        self._check_setting(quick.server_set_model(self._use(), _known(name)))
+        slot = ErrorSlot()
+        slot.check(quick.server_set_model(self._use(), _known(name), slot.reference))
 
     def set_workers(self, count: int) -> None:
         """Sets the number of native threads that serve connections."""
-        self._check_setting(quick.server_set_workers(self._use(), count))
+        slot = ErrorSlot()
+        slot.check(quick.server_set_workers(self._use(), count, slot.reference))
 
     def set_unix_mode(self, mode: int) -> None:
         """Sets the file mode of Unix sockets."""
-        check(quick.server_set_unix_mode(self._use(), mode), f"unix_mode={mode:#o}")
+        slot = ErrorSlot()
+        slot.check(quick.server_set_unix_mode(self._use(), mode, slot.reference))
 
     def set_limit(self, name: str, value: int) -> None:
         """Sets a limit by its name, in bytes or a count.
@@ -81,7 +79,8 @@ class Handle:
             value = whole(f"limit {name!r}", value, least.value, most.value)
         else:
             value = 0  # The library refuses the name, whatever the value is.
-        self._check_setting(quick.server_set_limit(self._use(), key, value))
+        slot = ErrorSlot()
+        slot.check(quick.server_set_limit(self._use(), key, value, slot.reference))
 
     def set_timeout(self, name: str, value: float | None) -> None:
         """Sets a timeout by its name, in seconds; `None` turns it off. Raises what `set_limit` raises."""
@@ -91,7 +90,8 @@ class Handle:
             value = seconds(f"timeout {name!r}", value, zero=least.value == 0, none=True)
         else:
             value = None
-        self._check_setting(quick.server_set_timeout(self._use(), key, milliseconds(value)))
+        slot = ErrorSlot()
+        slot.check(quick.server_set_timeout(self._use(), key, milliseconds(value), slot.reference))
 
     def route(self, method: str | None, pattern: str, route_id: int) -> None:
         """Adds a route whose requests are pulled; `None` stands for any method."""
@@ -100,14 +100,15 @@ class Handle:
                 raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a NUL")
             if not _is_unicode(part):
                 raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a lone surrogate")
-        code = quick.server_route_pull(self._use(), method and method.encode(), pattern.encode(), route_id)
-        if code == native.BAD_ROUTE:
-            check_told(code, quick.server_route_error(self._use()))
-        check(code, f"bad route {method or '*'} {pattern!r}")
+        made = quick.route_new_pull(method and method.encode(), pattern.encode(), route_id)
+        slot = ErrorSlot()
+        slot.check(quick.server_add(self._use(), made, slot.reference))
 
     def fallback(self, route_id: int) -> None:
         """Adds the route of requests that no other route matches."""
-        check(quick.server_fallback_pull(self._use(), route_id), "fallback")
+        made = quick.route_new_pull(None, None, route_id)
+        slot = ErrorSlot()
+        slot.check(quick.server_set_fallback(self._use(), made, slot.reference))
 
     def start(self, address: str) -> None:
         """Listens on the address and serves. Raises an error with the address and the reason."""
@@ -157,7 +158,7 @@ class Handle:
 
     def report(self) -> Report:
         """Returns the numbers so far."""
-        numbers = ReportStruct()
+        numbers = ReportStruct(size=sizeof(ReportStruct))
         check(quick.server_report(self._use(), byref(numbers)))
         return Report(numbers.finished, numbers.cut, numbers.pending)
 

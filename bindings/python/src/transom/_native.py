@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import c_bool, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,19 +61,19 @@ EVENT_LOG = 5
 class ReportStruct(ctypes.Structure):
     """`transom_report`."""
 
-    _fields_ = [("finished", c_uint64), ("cut", c_uint64), ("pending", c_uint64)]
+    _fields_ = [("size", c_size_t), ("finished", c_uint64), ("cut", c_uint64), ("pending", c_uint64)]
 
 
-class HeaderStruct(ctypes.Structure):
-    """`transom_header`."""
+class FieldStruct(ctypes.Structure):
+    """`transom_field`."""
 
-    _fields_ = [("name", c_char_p), ("value", c_char_p)]
+    _fields_ = [("name", c_char_p), ("name_len", c_size_t), ("value", c_char_p), ("value_len", c_size_t)]
 
 
-def header_array(fields: list[tuple[str, str]]) -> ctypes.Array[HeaderStruct]:
-    """Converts header fields to an array of `transom_header`."""
-    pairs = [HeaderStruct(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return (HeaderStruct * len(pairs))(*pairs)
+def field_array(fields: list[tuple[str, str]]) -> ctypes.Array[FieldStruct]:
+    """Converts header fields to an array of `transom_field`."""
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    return (FieldStruct * len(pairs))(*((name, len(name), value, len(value)) for name, value in pairs))
 
 
 #: The functions that the package uses: name, result, arguments. Pointers are `c_void_p`, which
@@ -86,22 +86,21 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_error_errno": (c_int32, (c_void_p,)),
     "transom_error_free": (None, (c_void_p,)),
     "transom_server_new": (c_void_p, ()),
-    "transom_server_set_model": (c_int32, (c_void_p, c_char_p)),
-    "transom_server_set_workers": (c_int32, (c_void_p, c_size_t)),
-    "transom_server_set_unix_mode": (c_int32, (c_void_p, c_uint32)),
-    "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64)),
+    "transom_server_set_model": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_set_workers": (c_int32, (c_void_p, c_size_t, c_void_p)),
+    "transom_server_set_unix_mode": (c_int32, (c_void_p, c_uint32, c_void_p)),
+    "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64, c_void_p)),
     "transom_limit_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_timeout_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
-    "transom_server_setting_error": (c_void_p, (c_void_p,)),
-    "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64)),
-    "transom_server_route_pull": (c_int32, (c_void_p, c_char_p, c_char_p, c_uint32)),
-    "transom_server_route_error": (c_void_p, (c_void_p,)),
-    "transom_server_fallback_pull": (c_int32, (c_void_p, c_uint32)),
+    "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64, c_void_p)),
+    "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
+    "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
+    "transom_server_set_fallback": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_port": (c_uint16, (c_void_p,)),
     "transom_server_address": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
     "transom_server_stop": (c_int32, (c_void_p, c_int64)),
     "transom_server_report": (c_int32, (c_void_p, c_void_p)),
-    "transom_server_event_fd": (c_int32, (c_void_p,)),
+    "transom_server_event_fd": (c_int, (c_void_p,)),
     "transom_server_next_batch": (
         c_int32,
         (c_void_p, c_void_p, c_size_t, c_uint32, c_int64, c_void_p, c_void_p),
@@ -112,10 +111,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_token_responder": (c_void_p, (c_uint64,)),
-    "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p)),
+    "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_responder_send_file": (
         c_int32,
-        (c_void_p, c_uint16, c_void_p, c_size_t, c_int32, c_uint64, c_uint64),
+        (c_void_p, c_uint16, c_void_p, c_size_t, c_int, c_uint64, c_uint64, c_void_p),
     ),
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
@@ -125,7 +124,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_new": (c_void_p, ()),
     "transom_events_free": (None, (c_void_p,)),
     "transom_events_close": (c_int32, (c_void_p,)),
-    "transom_events_fd": (c_int32, (c_void_p,)),
+    "transom_events_fd": (c_int, (c_void_p,)),
     "transom_events_next": (c_int32, (c_void_p, c_void_p, c_uint32, c_int64, c_void_p)),
     "transom_events_watch_request": (c_int32, (c_void_p, c_uint64)),
     "transom_events_watch_writer": (c_int32, (c_void_p, c_void_p)),

@@ -6,7 +6,7 @@ from ctypes import byref, c_void_p
 from typing import Any
 
 from transom import _native as native
-from transom._errors import make
+from transom._errors import ErrorSlot, make
 from transom._events import Events
 from transom._native import quick, waiting
 from transom._request import Request
@@ -31,15 +31,18 @@ class Writer:
         if self.has_begun:
             return
         response = self._response
-        headers = native.header_array(response.headers)
+        fields = native.field_array(response.headers)
         pointer = c_void_p()
         token = quick.token_responder(self._request.token)
-        code = quick.responder_start(token, response.status, headers, len(headers), byref(pointer))
+        slot = ErrorSlot()
+        code = quick.responder_start(
+            token, response.status, fields, len(fields), byref(pointer), slot.reference
+        )
         if code == native.OK and pointer.value is not None:
             self._pointer = pointer.value
             self._request.presence.begin(pointer.value, self._events)
         elif code not in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
-            raise make(code)
+            slot.check(code)
         self.has_begun = True
 
     @property
