@@ -359,6 +359,65 @@ typedef struct transom_event {
     uint64_t token;
 } transom_event;
 
+/* The start of a request in a batch: see transom_server_next_batch. */
+typedef struct transom_request_record {
+    /* The bytes of the record, with this header and the padding: a multiple of 8. */
+    uint32_t record_len;
+    /* The number of the route, as registered. */
+    uint32_t route_id;
+    /* Identifies the request in the response. */
+    uint64_t token;
+    /* The bytes of the method. */
+    uint32_t method_len;
+    /* The bytes of the request target. */
+    uint32_t target_len;
+    /* The bytes of the path. */
+    uint32_t path_len;
+    /* The bytes of the query. */
+    uint32_t query_len;
+    /* The bytes of the header fields. */
+    uint32_t headers_len;
+    /* The bytes of the peer's address. */
+    uint32_t peer_len;
+    /* The number of path parameters. */
+    uint32_t param_count;
+    /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
+    uint16_t version;
+    /* TRANSOM_HAS_QUERY, or 0. */
+    uint16_t flags;
+    /* The bytes of the body. */
+    uint64_t body_len;
+} transom_request_record;
+
+/*
+ * The start of a path parameter in a request record: the lengths of the name and of the
+ * value, which follow.
+ */
+typedef struct transom_param_record {
+    /* The bytes of the name. */
+    uint32_t name_len;
+    /* The bytes of the value. */
+    uint32_t value_len;
+} transom_param_record;
+
+/* The start of a response in a batch: see transom_server_respond_batch. */
+typedef struct transom_response_record {
+    /* The bytes of the record, with this header and the padding: a multiple of 8. */
+    uint32_t record_len;
+    /* The status code of the response, from 200 to 599. */
+    uint16_t status_code;
+    /* 0. */
+    uint16_t flags;
+    /* Identifies the request. */
+    uint64_t token;
+    /* The bytes of the header fields. */
+    uint32_t headers_len;
+    /* 0. */
+    uint32_t reserved;
+    /* The bytes of the body. */
+    uint64_t body_len;
+} transom_response_record;
+
 /* A compiler that lays the records of a batch out differently fails here. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #ifdef __cplusplus
