@@ -10,11 +10,12 @@
 # On systems without ELF, the archive stays as rustc makes it.
 
 root=${0%/bindings/c/*}
-previous= optimized= static= name= out=
+previous= optimized= static= name= out= target=
 for argument; do
     case $previous in
         --crate-name) name=$argument ;;
         --out-dir) out=$argument ;;
+        --target) target=$argument ;;
         --crate-type) [ "$argument" != staticlib ] || static=yes ;;
         -C) case $argument in opt-level=[23sz]) optimized=yes ;; esac ;;
     esac
@@ -30,5 +31,11 @@ set -- "$@" \
 [ "$name$static" = transomyes ] || exec "$@"
 
 "$@" || exit
-[ "$(uname -s)" != Linux ] || "$root/bindings/c/localize.sh" "$out/libtransom.a" ||
+# With musl, Rust has an unwinder of its own, which it leaves to the linker of a Rust program. That
+# of GCC may need a function of the GNU C library.
+unwinder=
+case $target in
+    *-musl*) unwinder=$("$1" --print sysroot)/lib/rustlib/$target/lib/self-contained/libunwind.a ;;
+esac
+[ "$(uname -s)" != Linux ] || "$root/bindings/c/localize.sh" "$out/libtransom.a" ${unwinder:+"$unwinder"} ||
     echo "warning: libtransom.a defines the symbols of Rust's standard library for all to see" >&2
