@@ -39,19 +39,27 @@ declaration != "" || /^(typedef|struct|enum|const|static|void|bool|[a-z][a-z0-9_
     next
 }
 /^\/\*.*\*\/$/ { comment = substr($0, 4, length($0) - 6) "\n"; next }
-/^#define TRANSOM_[A-Z0-9_]+ [^_]/ { add_constant($2, $0); next }
+/^#define TRANSOM_[A-Z0-9_]+(\([a-z_, ]*\))? [^_]/ { add_constant($0); next }
 { comment = "" }
 
 function finish_comment() {
     if (overview == "") { overview = comment; comment = "" }
 }
 
-function add_constant(name, line) {
+function add_constant(line) {
     if (comment == "") return
-    sub(/^#define [A-Z0-9_]+ /, "", line)
-    constants[++constant_count] = name
-    value[name] = line
-    text[name] = comment
+    sub(/^#define /, "", line)
+    constant_count++
+    # Of a macro with arguments, these are shown too.
+    if (line ~ /^[A-Z0-9_]+\(/) {
+        sub(/\).*/, "", line)
+        gsub(/[(,]/, " ", line)
+        constants[constant_count] = "Fn " line
+    } else {
+        sub(/ .*/, "", line)
+        constants[constant_count] = "Dv " line
+    }
+    text[constants[constant_count]] = comment
     comment = ""
 }
 
@@ -356,7 +364,7 @@ function overview_page(    i, n, list, what) {
     macro(".Ss Constants")
     macro(".Bl -tag -width Ds")
     for (i = 1; i <= constant_count; i++) {
-        macro(".It Dv " constants[i])
+        macro(".It " constants[i])
         say_text(text[constants[i]], 0)
     }
     macro(".El")
