@@ -1216,6 +1216,26 @@ void transom_writer_free(transom_writer *writer);
 /* ---- Pulling: requests in batches, on threads of the host ---------------------------- */
 
 /*
+ * Fetches one request from the queue of the pull routes: stores the request in `*request`, its
+ * responder in `*responder`, and the number of its route in `*route_id`, which may be NULL. Waits
+ * until a request is queued, at most `timeout_ms` milliseconds (0: does not wait,
+ * TRANSOM_FOREVER: no limit). Several threads may call this at the same time.
+ *
+ * The request and the responder are those that a handler would get: the responder belongs to
+ * you, and the request is valid until it is answered. Call this in your own event loop when
+ * the descriptor of transom_server_event_fd is readable, until it returns TRANSOM_TIMEOUT.
+ *
+ * Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED if the server has stopped;
+ * TRANSOM_INVALID_ARGUMENT if the time is negative. Both are then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_next(transom_server *server,
+                                   const transom_request **request,
+                                   transom_responder **responder,
+                                   uint32_t *route_id,
+                                   int64_t timeout_ms);
+
+/*
  * Fetches requests from the queue of the pull routes. Waits until a request is queued, at
  * most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then fills
  * `buf`, which has room for `cap` bytes, with the records of up to `max` requests that are
@@ -1281,7 +1301,7 @@ transom_status transom_server_respond_batch(transom_server *server,
 /*
  * Returns a descriptor for poll(2) and similar calls. It is readable while requests are
  * queued, and from the time when the server has stopped. Do not read it:
- * transom_server_next_batch resets it. With EPOLLET, call that function until it returns
+ * transom_server_next and transom_server_next_batch reset it. With EPOLLET, call either until it returns
  * TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
  * belongs to the server and is closed with it. Returns -1 if it cannot be opened.
  */

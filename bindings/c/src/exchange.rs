@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use transom::{IntoResponse as _, Reject, Responder, Response};
+use transom::{IntoResponse as _, Reject, Request, Responder, Response};
 
 use crate::request::transom_request;
 use crate::slots::{Handle, Table};
@@ -16,8 +16,7 @@ pub(crate) static EXCHANGES: Table<Exchange> = Table::new();
 /// The right to answer, and the request, which the host may read until it has answered.
 pub(crate) struct Exchange {
     pub responder: Responder,
-    /// `None` for a pulled request, of which the host has a packed copy.
-    #[expect(dead_code, reason = "held for the pointer that the host has")]
+    /// `None` for a request of a batch, of which the host has a packed copy.
     pub request: Option<Arc<transom_request>>,
     /// True once events report on the request.
     watched: AtomicBool,
@@ -68,6 +67,16 @@ impl Unclaimed {
             // If nobody waits for it any more, there is nobody to tell.
             let _ = exchange.send(reject.into_response());
         }
+    }
+
+    /// Gives the request to the host as an object, with the handle. Returns `None` if nobody waits for the
+    /// response any more.
+    pub fn claim_with(self, request: Request) -> Option<(*const transom_request, Handle)> {
+        let handle = self.0?;
+        let request = Arc::new(transom_request::new(request));
+        let pointer = &raw const *request;
+        EXCHANGES.change(handle, |exchange| exchange.request = Some(request)).ok()?;
+        Some((pointer, self.claim()?))
     }
 
     /// Gives the request to the host, which gets the handle.

@@ -1,19 +1,64 @@
 //! Pulling requests: batches of requests to the host, batches of responses back.
 
 use std::ffi::{c_int, c_void};
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use transom::{Headers, Reject, Response, StatusCode};
 
-use crate::bytes::{copied, input, place, room};
+use crate::bytes::{copied, input, place, room, store};
 use crate::exchange::EXCHANGES;
 use crate::packed::{Packer, ResponseRecord};
 use crate::pull_queue::PullQueue;
+use crate::request::transom_request;
 use crate::responder::{bad_header, status_code, transom_responder};
 use crate::server::transom_server;
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::timeout::duration;
+
+/// Fetches one request from the queue of the pull routes: stores the request in `*request`, its
+/// responder in `*responder`, and the number of its route in `*route_id`, which may be NULL. Waits
+/// until a request is queued, at most `timeout_ms` milliseconds (0: does not wait,
+/// TRANSOM_FOREVER: no limit). Several threads may call this at the same time.
+///
+/// The request and the responder are those that a handler would get: the responder belongs to
+/// you, and the request is valid until it is answered. Call this in your own event loop when
+/// the descriptor of transom_server_event_fd is readable, until it returns TRANSOM_TIMEOUT.
+///
+/// Errors: TRANSOM_TIMEOUT; TRANSOM_STOPPED if the server has stopped;
+/// TRANSOM_INVALID_ARGUMENT if the time is negative. Both are then NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_next(
+    server: *mut transom_server,
+    request: *mut *const transom_request,
+    responder: *mut *mut transom_responder,
+    route_id: *mut u32,
+    timeout_ms: i64,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract.
+        let (server, request, responder) =
+            unsafe { (transom_server::get(server)?, place(request)?, place(responder)?) };
+        (*request, *responder) = (ptr::null(), ptr::null_mut());
+        let timeout = duration(timeout_ms)?;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        while responder.is_null() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            for pending in server.queue.take(1, left)? {
+                if pending.exchange.is_over() {
+                    continue;
+                }
+                if let Some((it, handle)) = pending.exchange.claim_with(pending.request) {
+                    (*request, *responder) = (it, handle.to_pointer());
+                    // SAFETY: NULL or valid, by the contract.
+                    unsafe { store(route_id, pending.route_id) };
+                }
+            }
+        }
+    })
+}
 
 /// Fetches requests from the queue of the pull routes. Waits until a request is queued, at
 /// most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). Then fills
@@ -202,7 +247,7 @@ fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
 
 /// Returns a descriptor for poll(2) and similar calls. It is readable while requests are
 /// queued, and from the time when the server has stopped. Do not read it:
-/// transom_server_next_batch resets it. With EPOLLET, call that function until it returns
+/// transom_server_next and transom_server_next_batch reset it. With EPOLLET, call either until it returns
 /// TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
 /// belongs to the server and is closed with it. Returns -1 if it cannot be opened.
 #[unsafe(no_mangle)]
@@ -219,7 +264,5 @@ pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) ->
 /// same request: it can be answered once, through either. Returns NULL if `token` is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_token_responder(token: u64) -> *mut transom_responder {
-    guard!(std::ptr::null_mut(), {
-        Handle::from_token(token).map_or(std::ptr::null_mut(), Handle::to_pointer)
-    })
+    guard!(ptr::null_mut(), { Handle::from_token(token).map_or(ptr::null_mut(), Handle::to_pointer) })
 }

@@ -101,6 +101,13 @@ impl<T: Send> Table<T> {
         entries.get(place, generation).map(look).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
     }
 
+    /// As `look`, and may change the entry.
+    pub fn change<R>(&self, handle: Handle, change: impl FnOnce(&mut T) -> R) -> Result<R, transom_status> {
+        let (shard, place, generation) = parts(handle);
+        let mut entries = self.existing()?.lock(shard);
+        entries.get_mut(place, generation).map(change).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
+    }
+
     fn existing(&self) -> Result<&Slots<T>, transom_status> {
         let slots = self.0.get().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         slots.process.check()?;
@@ -144,6 +151,15 @@ impl<T> Entries<T> {
 
     fn get(&self, place: usize, generation: usize) -> Option<&T> {
         match self.entries.get(place)? {
+            Entry { generation: current, content: Content::Full(value) } if *current == generation => {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    fn get_mut(&mut self, place: usize, generation: usize) -> Option<&mut T> {
+        match self.entries.get_mut(place)? {
             Entry { generation: current, content: Content::Full(value) } if *current == generation => {
                 Some(value)
             }

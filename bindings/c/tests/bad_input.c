@@ -37,6 +37,8 @@ static void nulls(transom_server *server)
     size_t len;
     transom_events *events = transom_events_new();
     transom_event event;
+    const transom_request *request;
+    transom_responder *responder;
 
     CHECK_STATUS(transom_set_logger(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_error_code(NULL) == TRANSOM_OK);
@@ -124,6 +126,12 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_respond_batch(server, NULL, 32, results, 1, &done), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_respond_batch(server, buf, 0, NULL, 1, &done), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_respond_batch(server, buf, 0, results, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next(NULL, &request, &responder, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next(server, NULL, &responder, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next(server, &request, NULL, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_next(server, &request, &responder, NULL, -2), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_next(server, &request, &responder, NULL, 0), TRANSOM_TIMEOUT);
+    CHECK(request == NULL && responder == NULL);
     CHECK(transom_server_event_fd(NULL) == -1);
     CHECK_STATUS(transom_server_refuse_larger(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_token_responder(0) == NULL);

@@ -3,31 +3,14 @@
 
 #include <poll.h>
 
-struct request {
-    uint32_t record_len, route_id;
-    uint64_t token;
-    uint32_t method_len, target_len, path_len, query_len, headers_len, peer_len, param_count;
-    uint16_t version, flags;
-    uint64_t body_len;
-};
-
-struct answer {
-    uint32_t record_len;
-    uint16_t status, flags;
-    uint64_t token;
-    uint32_t headers_len, reserved;
-    uint64_t body_len;
-};
-
-_Static_assert(sizeof(struct request) == 56, "the header of a request record");
-_Static_assert(sizeof(struct answer) == 32, "the header of a response record");
+typedef transom_request_record record;
 
 static _Alignas(8) uint8_t in[65536], out[65536];
 
 /* Appends a response record to `out` at `at`. Returns the place of the next. */
 static size_t pack(size_t at, uint64_t token, uint16_t status, const char *headers, const char *body)
 {
-    struct answer answer = {0, status, 0, token, (uint32_t)strlen(headers), 0, strlen(body)};
+    transom_response_record answer = {0, status, 0, token, (uint32_t)strlen(headers), 0, strlen(body)};
     size_t length = sizeof answer + answer.headers_len + answer.body_len;
     answer.record_len = (uint32_t)((length + 7) / 8 * 8);
     CHECK(at + answer.record_len <= sizeof out);
@@ -49,11 +32,11 @@ static int respond(transom_server *server, uint64_t token, uint16_t status, cons
 }
 
 /* Waits for exactly one request. */
-static struct request *next(transom_server *server)
+static record *next(transom_server *server)
 {
     uint32_t number;
     size_t length;
-    struct request *request = (struct request *)in;
+    record *request = (record *)in;
     OK(transom_server_next_batch(server, in, sizeof in, 1, PATIENCE_MS, &number, &length));
     CHECK(number == 1 && length == request->record_len && length % 8 == 0);
     return request;
@@ -78,7 +61,7 @@ static void one(transom_server *server, uint16_t port)
     static struct reply reply;
     static const char expected[] = "PUT/items/a%20b?x=1/items/a%20bx=1"
                                    "Host: test\r\nContent-Length: 4\r\nConnection: close\r\n";
-    struct request *request;
+    record *request;
     uint64_t token;
     uint32_t lengths[2];
     const uint8_t *at;
@@ -107,6 +90,35 @@ static void one(transom_server *server, uint16_t port)
     CHECK(strstr(reply.text, "x-a: 1\r\nx-b: 2\r\n"));
 }
 
+/* Requests one by one, as objects. */
+static void objects(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    const transom_request *request;
+    transom_responder *responder, *first;
+    uint32_t route = 0;
+    int fd = connect_to(port);
+    say(fd, "PUT /items/a%20b?x=1 HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody");
+    OK(transom_server_next(server, &request, &first, &route, PATIENCE_MS));
+    CHECK(route == 7 && is(transom_request_method(request), "PUT"));
+    CHECK(is(transom_request_param(request, "id"), "a b") && is(transom_request_body(request), "body"));
+    CHECK_STATUS(transom_server_next(server, &request, &responder, NULL, 0), TRANSOM_TIMEOUT);
+    CHECK(request == NULL && responder == NULL);
+    OK(transom_responder_send_text(first, 200, "one"));
+    hear(fd, &reply);
+    CHECK(strcmp(reply.body, "one") == 0);
+
+    /* One that waits comes at once; the request is readable until it is answered. */
+    fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    OK(transom_server_next(server, &request, &responder, NULL, TRANSOM_FOREVER));
+    CHECK(is(transom_request_target(request), "/other"));
+    OK(transom_responder_send_text(responder, 200, "as an object"));
+    CHECK_STATUS(transom_responder_send_text(responder, 200, "again"), TRANSOM_ALREADY_ANSWERED);
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strcmp(reply.body, "as an object") == 0);
+}
+
 static void many(transom_server *server, uint16_t port)
 {
     static struct reply reply;
@@ -114,7 +126,7 @@ static void many(transom_server *server, uint16_t port)
     uint32_t number, done, i;
     size_t length, at, end;
     int fds[8], event = transom_server_event_fd(server);
-    struct request request;
+    record request;
 
     CHECK(event >= 0 && event == transom_server_event_fd(server));
     CHECK(!is_readable(event));
@@ -160,7 +172,7 @@ static void broken_answers(transom_server *server, uint16_t port)
 {
     static struct reply reply;
     static const char *const headers[] = {"no colon\r\n", "a b: 1\r\n", ": 1\r\n", "a: \x01\r\n"};
-    struct answer answer;
+    transom_response_record answer;
     int32_t results[2] = {1, 1};
     uint32_t done = 9;
     uint64_t token;
@@ -249,7 +261,7 @@ static void full(transom_server *server, uint16_t port)
     uint32_t i, number;
     size_t at, length, end = 0;
     int fds[20], event = transom_server_event_fd(server);
-    struct request request;
+    record request;
     for (i = 0; i < 20; i++) {
         fds[i] = connect_to(port);
         ask(fds[i], "GET", "/other");
@@ -278,7 +290,7 @@ static void too_late(void)
 {
     static struct reply reply;
     transom_server *server = transom_server_new();
-    struct request *request;
+    record *request;
     uint16_t port;
     int i, fd, late[3];
     OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 1), NULL));
@@ -312,7 +324,7 @@ static void *pull(void *server)
     int status;
     while ((status = transom_server_next_batch(server, mine, sizeof mine, 1, TRANSOM_FOREVER, &number, &length))
            == TRANSOM_OK)
-        OK(transom_responder_send_text(transom_token_responder(((struct request *)mine)->token), 200, "pulled"));
+        OK(transom_responder_send_text(transom_token_responder(((record *)mine)->token), 200, "pulled"));
     CHECK_STATUS(status, TRANSOM_STOPPED);
     return NULL;
 }
@@ -324,6 +336,8 @@ static void stopping(transom_server *server, uint16_t port)
     int fd, i, event = transom_server_event_fd(server);
     uint32_t number;
     size_t length;
+    const transom_request *request;
+    transom_responder *responder;
 
     /* Requests that are queued when the stop begins can still be answered. */
     fd = connect_to(port);
@@ -340,6 +354,7 @@ static void stopping(transom_server *server, uint16_t port)
     CHECK(is_readable(event));
     CHECK_STATUS(transom_server_next_batch(server, in, sizeof in, 1, TRANSOM_FOREVER, &number, &length),
                  TRANSOM_STOPPED);
+    CHECK_STATUS(transom_server_next(server, &request, &responder, NULL, TRANSOM_FOREVER), TRANSOM_STOPPED);
 }
 
 int main(void)
@@ -352,6 +367,7 @@ int main(void)
     OK(transom_server_set_limit(server, "pool_queue", 16, NULL));
     port = start(server);
     one(server, port);
+    objects(server, port);
     many(server, port);
     broken_answers(server, port);
     tokens(server, port);
