@@ -16,7 +16,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// assert!(matches!(error, Error::BadAddress { .. }));
 /// assert_eq!(error.to_string(), "bad address \"127.0.0.1:eighty\": invalid port value");
 /// ```
-#[derive(Debug)]
+///
+/// The `Debug` form is the same sentence as the `Display` form, so that a program which returns this
+/// error from `main` prints a sentence.
 #[non_exhaustive]
 pub enum Error {
     /// The address is malformed.
@@ -79,6 +81,12 @@ impl fmt::Display for Error {
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Io(error) => error.fmt(f),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,7 +7,7 @@ const MODEL: Model = Model::EventDriven;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -294,4 +294,15 @@ fn each_example_is_short_and_the_readme_links_it() {
             assert!(readme.contains(&format!("](examples/{name})")), "the README does not link {name}");
         }
     }
+}
+
+#[test]
+fn an_error_that_main_returns_is_one_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = Command::new(folder().join("state")).arg(&address).output().unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    let start = format!("Error: cannot listen on {address}: ");
+    assert!(text.starts_with(&start) && text.lines().count() == 1 && !text.contains('{'), "{text}");
 }
