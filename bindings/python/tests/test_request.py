@@ -161,6 +161,33 @@ class TestRequest(Quiet, unittest.TestCase):
         self.see(lambda r: r.form(), method="POST", body="{}", headers={"Content-Type": "application/json"})
         self.assertEqual(self.answer.status, 415)
 
+    def test_a_value_that_the_request_does_not_have_is_a_400(self):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for look, text in (
+            (lambda r: r.query["page"], "query parameter 'page' is missing"),
+            (lambda r: r.form()["page"], "form field 'page' is missing"),
+            (lambda r: r.headers["X-Page"], "header field 'X-Page' is missing"),
+            (lambda r: r.cookies["page"], "cookie 'page' is missing"),
+        ):
+            self.see(look, method="POST", path="/x?a=1", body="b=2", headers=form)
+            self.assertEqual((self.answer.status, self.answer.text), (400, text + "\n"))
+            found = self.see(
+                lambda r, look=look: self.assertRaises(KeyError, look, r),
+                method="POST",
+                body="b=2",
+                headers=form,
+            )
+            self.assertIsNone(found)
+            self.assertEqual(self.answer.status, 204)
+        self.assertEqual(self.log, [])
+        absent = self.see(lambda r: (r.query.get("page"), r.headers.get("x-page"), r.cookies.get("page")))
+        self.assertEqual(absent, (None, None, None))
+
+    def test_a_path_parameter_that_the_pattern_does_not_have_is_a_500(self):
+        self.see(lambda r: r.params["page"])
+        self.assertEqual(self.answer.status, 500)
+        self.assertIn("KeyError: 'page'", self.log[0])
+
     def test_client(self):
         host, port = self.see(lambda r: r.client)
         self.assertEqual(host, "127.0.0.1")

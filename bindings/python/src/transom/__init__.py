@@ -24,7 +24,7 @@ from transom._errors import (
     SystemCallError,
 )
 from transom._handle import Report
-from transom._http_error import BodyError, HTTPError
+from transom._http_error import BodyError, HTTPError, MissingValueError
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response
@@ -50,6 +50,7 @@ __all__ = [
     "HTTPError",
     "Headers",
     "InvalidArgumentError",
+    "MissingValueError",
     "MultiDict",
     "PermissionDeniedError",
     "Report",

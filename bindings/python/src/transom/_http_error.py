@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transom._check import check_status
+from transom._check import check_status, shown
 from transom._headers import HeadersInput
 
 
@@ -28,3 +28,20 @@ class HTTPError(Exception):
 
 class BodyError(HTTPError, ValueError):
     """The request's body is not of the form that the handler asked for. The client gets a 4xx."""
+
+
+class MissingValueError(HTTPError, KeyError):
+    """The request does not have a value that the handler reads with `[name]`. The client gets a 400.
+
+    >>> from transom import MultiDict
+    >>> MultiDict([("tag", "a")])["page"]
+    Traceback (most recent call last):
+    transom._http_error.MissingValueError: 400 value 'page' is missing
+    """
+
+    def __init__(self, kind: str, name: object) -> None:
+        super().__init__(400, f"{kind} {shown(name)} is missing")
+
+    def __str__(self) -> str:
+        # `KeyError` would show the text in quotes.
+        return f"{self.status} {self.message}"

@@ -1,12 +1,18 @@
-"""Mappings in which a name may have several values: a query, a form, header fields."""
+"""What a request has by name: its query, form, header fields and cookies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
+
+from transom._http_error import MissingValueError
 
 
 class MultiDict(Mapping[str, str]):
-    """A mapping from names to values, in order. `[name]` is the first value, `get_all` has all values.
+    """A mapping from names to values, in order. A name may have several values.
+
+    `[name]` is the first value, and `get_all` has all values. `[name]` raises `MissingValueError`,
+    a `KeyError`, if there is no value; if the handler does not catch it, the client gets a 400.
 
     >>> query = MultiDict([("tag", "a"), ("tag", "b")])
     >>> query["tag"], query.get_all("tag"), query.get("page")
@@ -14,6 +20,9 @@ class MultiDict(Mapping[str, str]):
     """
 
     __slots__ = ("_pairs", "_values")
+
+    #: What a value is called in the response to a request without it.
+    _kind: ClassVar[str] = "value"
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         if not isinstance(pairs, Iterable):
@@ -49,7 +58,10 @@ class MultiDict(Mapping[str, str]):
         return list(self._index().get(self._key(name), ()))
 
     def __getitem__(self, name: str) -> str:
-        return self._index()[self._key(name)][0]
+        values = self._index().get(self._key(name))
+        if values is None:
+            raise MissingValueError(self._kind, name)
+        return values[0]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._key(name) in self._index()
@@ -64,6 +76,22 @@ class MultiDict(Mapping[str, str]):
         return f"{type(self).__name__}({self._pairs!r})"
 
 
+class Query(MultiDict):
+    """The parameters of a query."""
+
+    __slots__ = ()
+
+    _kind = "query parameter"
+
+
+class Form(MultiDict):
+    """The fields of a form."""
+
+    __slots__ = ()
+
+    _kind = "form field"
+
+
 class Headers(MultiDict):
     """Header fields. Names are compared without regard to case, and values are decoded as Latin-1.
 
@@ -75,6 +103,8 @@ class Headers(MultiDict):
     """
 
     __slots__ = ("raw",)
+
+    _kind = "header field"
 
     #: Names and values as bytes, in the order in which they were sent.
     raw: list[tuple[bytes, bytes]]
@@ -96,3 +126,12 @@ class Headers(MultiDict):
     def _key(self, name: str) -> str:
         # A key of another type matches no field.
         return name.lower() if isinstance(name, str) else name
+
+
+class Cookies(dict[str, str]):
+    """The cookies of a request. `[name]` raises `MissingValueError` if there is no such cookie."""
+
+    __slots__ = ()
+
+    def __missing__(self, name: object) -> str:
+        raise MissingValueError("cookie", name)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from transom._events import Events, Presence
 from transom._http_error import BodyError
-from transom._multi import Headers, MultiDict
+from transom._multi import Cookies, Form, Headers, MultiDict, Query
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
 
 
@@ -86,19 +86,22 @@ class Request:
 
     @property
     def query(self) -> MultiDict:
-        """The decoded query: a mapping in which a name may have several values.
+        """The decoded query. If `query[name]` is missing, the client gets a 400.
 
         Bytes that are not UTF-8 become surrogates, as in `params`.
         """
         try:
             return self._query
         except AttributeError:
-            self._query = MultiDict(_pairs(self.query_string))
+            self._query = Query(_pairs(self.query_string))
             return self._query
 
     @property
     def headers(self) -> Headers:
-        """The header fields. `headers.raw` has them as bytes, as they were sent."""
+        """The header fields. If `headers[name]` is missing, the client gets a 400.
+
+        `headers.raw` has the fields as bytes, as they were sent.
+        """
         try:
             return self._headers
         except AttributeError:
@@ -121,11 +124,14 @@ class Request:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies. Of several with the same name, the first."""
+        """The cookies; of several with the same name, the first.
+
+        If `cookies[name]` is missing, the client gets a 400.
+        """
         try:
             return self._cookies
         except AttributeError:
-            cookies: dict[str, str] = {}
+            cookies = Cookies()
             for line in self.headers.get_all("cookie"):
                 for pair in line.split(";"):
                     name, equals, value = pair.strip().partition("=")
@@ -249,12 +255,13 @@ class Request:
     def form(self) -> MultiDict:
         """Parses the body as a form (`application/x-www-form-urlencoded`).
 
-        Raises `BodyError` if the body is no form; the client gets a 415 or a 400.
+        Raises `BodyError` if the body is no form; the client gets a 415 or a 400. If `form()[name]`
+        is missing, the client gets a 400.
         """
         if self.content_type != "application/x-www-form-urlencoded":
             raise BodyError(415, "the body is not application/x-www-form-urlencoded")
         try:
-            return MultiDict(_pairs(self.body.decode("ascii")))
+            return Form(_pairs(self.body.decode("ascii")))
         except ValueError as error:
             raise BodyError(400, "the body is not a form") from error
 
