@@ -1,8 +1,10 @@
 //! `include/transom.h` is what cbindgen makes of the sources, and it declares exactly the
-//! functions that the library exports.
+//! functions that the library exports. `abi.txt` is the binary interface that it describes.
 //!
-//! `TRANSOM_BLESS=1 cargo test -p transom-capi --test header` writes the file.
+//! `TRANSOM_BLESS=1 cargo test -p transom-capi --test header` writes both files.
 
+#[path = "support/abi.rs"]
+mod abi;
 mod support;
 
 use std::collections::BTreeSet;
@@ -174,6 +176,77 @@ fn header_is_fresh() {
         fresh == committed,
         "include/transom.h is stale, from line {difference:?} on: run with TRANSOM_BLESS=1"
     );
+}
+
+/// While the ABI version is 0, the record may change; later, it may only grow.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn the_binary_interface_is_the_recorded_one() {
+    let scratch = Scratch::new("abi");
+    let header = generate();
+    // Not the file, which another test may be writing.
+    fs::write(scratch.path().join("transom.h"), &header).unwrap();
+    let fresh = abi::record(&without_comments(&header), scratch.path(), scratch.path());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("abi.txt");
+    let recorded = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(abi::fault(&recorded, &fresh), None);
+    if std::env::var_os("TRANSOM_BLESS").is_some() {
+        fs::write(&path, &fresh).unwrap();
+        return;
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let (recorded, fresh) = (lines(&recorded), lines(&fresh));
+    let changed: Vec<_> = recorded.symmetric_difference(&fresh).collect();
+    assert!(changed.is_empty(), "bindings/c/abi.txt is stale: run with TRANSOM_BLESS=1\n{changed:#?}");
+}
+
+#[test]
+fn a_change_of_the_binary_interface_is_found() {
+    let scratch = Scratch::new("change");
+    let record = |header: &str| {
+        fs::write(scratch.path().join("transom.h"), header).unwrap();
+        abi::record(header, scratch.path(), scratch.path())
+    };
+    let first = "#define TRANSOM_ABI_VERSION 1\ntypedef enum e { TRANSOM_A = 1, } e;\n\
+        typedef struct s { int a; int b; } s;\ntypedef void (*transom_fn)(s *of);\nint transom_f(s *of);\n";
+    let recorded = record(first);
+    for line in [
+        "abi TRANSOM_ABI_VERSION    1\n",
+        "field s at    4: int b\n",
+        "function transom_f: int (s *of)\n",
+        "size s    8\n",
+        "type void (*transom_fn)(s *of)\n",
+        "value e    1: TRANSOM_A\n",
+    ] {
+        assert!(recorded.contains(line), "{recorded}");
+    }
+    let after = |from: &str, to: &str| {
+        assert!(first.contains(from));
+        abi::fault(&recorded, &record(&first.replacen(from, to, 1)))
+    };
+    for (from, to) in [
+        ("TRANSOM_A = 1", "TRANSOM_A = 2"),
+        ("int a; int b;", "int b; int a;"),
+        ("int b;", "int b; int c;"),
+        ("(*transom_fn)(s *of)", "(*transom_fn)(s *of, int more)"),
+        ("int transom_f(s *of)", "long transom_f(s *of)"),
+        ("int transom_f(s *of);", ""),
+    ] {
+        let fault = after(from, to).unwrap_or_else(|| panic!("{from} became {to}"));
+        assert!(fault.contains("must move"), "{fault}");
+        // The number moves, or it is 0.
+        let moved = first.replace("VERSION 1", "VERSION 2").replacen(from, to, 1);
+        assert_eq!(abi::fault(&recorded, &record(&moved)), None);
+        let early = record(&first.replace("VERSION 1", "VERSION 0"));
+        assert_eq!(abi::fault(&early, &record(&moved.replace("VERSION 2", "VERSION 0"))), None);
+    }
+    assert_eq!(after("TRANSOM_A = 1,", "TRANSOM_A = 1, TRANSOM_B = 2,"), None);
+    assert_eq!(after("(s *of);\nint", "(s *renamed);\nint"), None);
+    assert_eq!(after("int transom_f", "int transom_g(void);\nint transom_f"), None);
+    let growing = first.replace("int a;", "size_t size;");
+    let grown = growing.replace("int b;", "int b; int c;");
+    let [growing, grown] = [growing, grown].map(|header| record(&format!("#include <stddef.h>\n{header}")));
+    assert_eq!(abi::fault(&growing, &grown), None);
 }
 
 #[test]
