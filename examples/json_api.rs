@@ -1,6 +1,7 @@
 //! A JSON API: `cargo run --example json_api --features serde`, then
 //! `curl --json '{"name": "ada"}' http://127.0.0.1:8080/users`.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ async fn show(req: Request) -> HttpResult<Json<User>> {
 
 /// Turns the text of an error into JSON.
 fn in_json(text: &str) -> Response {
-    Json([("error", text.trim())].into_iter().collect::<std::collections::BTreeMap<_, _>>()).into_response()
+    Json(BTreeMap::from([("error", text.trim())])).into_response()
 }
 
 /// Logs each request, and sends each error as JSON.

@@ -36,8 +36,8 @@ pub struct Limits {
     /// 503 with Retry-After, and close. Enforced in `server::gate`.
     pub connections_per_address: Option<usize>,
     /// The least rate of a request head, in bytes a second, from ten seconds after its first byte;
-    /// default 100, 0 turns it off. It matters only if [`Timeouts::head`] allows a head more than
-    /// these ten seconds. Below: 408 and close. Enforced in `conn::http1`.
+    /// default 100, 0 turns it off. It has an effect only if [`Timeouts::head`] is longer than these
+    /// ten seconds. Below: 408 and close. Enforced in `conn::http1`.
     pub head_rate: u32,
     /// The least rate of a request body, in bytes a second, while the server waits for it; default
     /// 500, 0 turns it off. The server may wait [`Timeouts::body`] in all for each `body_rate` x
@@ -107,8 +107,8 @@ impl Default for Limits {
     }
 }
 
-/// Deadlines. `None` turns one off; all are on by default. A server refuses to start with a zero
-/// for `head`, `idle`, `body`, `write` or `handler`, which would end everything at once
+/// Deadlines. `None` turns one off; all are on by default. A server refuses to start if `head`,
+/// `idle`, `body`, `write` or `handler` is zero, which would end every exchange at once
 /// ([`Timeouts::check`]).
 ///
 /// ```
@@ -145,8 +145,8 @@ pub struct Timeouts {
     /// reading, drops what arrives, and waits for the client to close (RFC 9112 9.6); default 30 s
     /// in all. Then: close. Enforced in `conn::linger`.
     pub linger: Option<Duration>,
-    /// The time of an orderly close without a byte from the client; default 5 s. Then: close.
-    /// Enforced in `conn::linger`.
+    /// The longest time without a byte from the client during an orderly close; default 5 s. Then:
+    /// close. Enforced in `conn::linger`.
     pub linger_idle: Option<Duration>,
     /// The deadline of a stop that has none of its own, as when a [`Handle`](crate::Handle) is
     /// dropped; default 10 s. Then: exchanges are cut and counted. Enforced in `server::handle`.

@@ -69,26 +69,26 @@
 //!
 //! # Logging
 //!
-//! Through the `log` crate, target `transom`:
+//! The server logs with the `log` crate. The target is `transom`, and the levels are:
 //!
 //! - error: faults of handlers (a panic, a response that cannot be sent, a responder that
-//!   was dropped, a body of another length than announced), and what the system refuses
-//!   (descriptors, threads);
+//!   was dropped, a body of another length than announced), and a lack of descriptors or
+//!   threads;
 //! - warn: a handler that did not answer in time, a response body that broke off, fields,
 //!   trailers and early hints that are not sent, a handler that still holds its thread
 //!   when the server has stopped;
 //! - debug: requests and connections that are refused, answers that were cut short.
 //!
-//! A logger that panics costs the line and nothing else.
+//! If the logger panics, only that line is lost.
 
 #![forbid(unsafe_code)]
 
-/// The README's code runs.
+/// Runs the code of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// So does that of the guide to the models.
+/// Runs the code of the guide to the models as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/three-models.md")]
 struct ThreeModels;

@@ -13,7 +13,7 @@ use super::guard::guarded;
 /// A signal that is given once, and the tasks that wait for it.
 #[derive(Default)]
 pub(crate) struct StopSignal {
-    /// True once the signal was given. Connections read this on each exchange, without a lock.
+    /// True after the signal was given. Connections read this on each exchange, without a lock.
     given: AtomicBool,
     /// The tasks of the [`Stopping`] futures that were polled and still wait.
     waiting: Mutex<Slab<Waker>>,
@@ -32,7 +32,7 @@ impl StopSignal {
         self.given.store(true, Ordering::SeqCst);
         let waiting = std::mem::take(&mut *self.waiting());
         for (_, waker) in waiting {
-            // A waker may be the embedding program's own: its panic must not keep others asleep.
+            // A waker may be the embedding program's own. If it panics, the others must still wake.
             let _ = guarded("a task that waits for a stop", || waker.wake());
         }
     }
@@ -44,10 +44,10 @@ impl StopSignal {
 
 /// A future that is ready when the server begins to stop.
 ///
-/// A handler, a response body or an upgraded connection that waits for news waits for this
-/// too, and then ends in order before the deadline of the stop. The future is ready at once
-/// if the stop has begun. It does not borrow from the request, it can be moved to another
-/// task or thread, and it can be waited for outside of async code with any `block_on`.
+/// A handler, a response body or an upgraded connection that waits for events should wait for
+/// this future too, and then end in order before the deadline of the stop. The future is ready at
+/// once if the stop has begun. It does not borrow from the request and can be moved to another
+/// task or thread. Outside of async code, any `block_on` can wait for it.
 ///
 /// ```
 /// use futures_lite::{StreamExt as _, stream};
@@ -67,9 +67,9 @@ impl StopSignal {
 /// ```
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Stopping {
-    /// `None` if no server is there to stop.
+    /// `None` if there is no server to stop.
     signal: Option<Arc<StopSignal>>,
-    /// The place of this future among those that wait.
+    /// The key of this future's waker in [`StopSignal::waiting`].
     key: Option<usize>,
 }
 
@@ -109,7 +109,7 @@ impl Future for Stopping {
 impl Drop for Stopping {
     fn drop(&mut self) {
         if let (Some(signal), Some(key)) = (&self.signal, self.key) {
-            // The wakers are gone once the signal was given.
+            // If the signal was given, the wakers have been taken already.
             let waker = signal.waiting().try_remove(key);
             drop(waker);
         }

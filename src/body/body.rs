@@ -17,8 +17,7 @@ use super::pipe::{PipeReader, pipe};
 use super::writer::BodyWriter;
 use crate::fields::Headers;
 
-/// The body of a request or a response: empty, bytes in memory, a file, or chunks that come over
-/// time.
+/// The body of a request or a response: empty, bytes in memory, a file, or a stream of chunks.
 ///
 /// ```
 /// # smol::block_on(async {
@@ -157,8 +156,8 @@ impl Body {
         part.read_all().map(Self::from)
     }
 
-    /// Returns a body and the writer that fills it, from any task or thread. The writer waits while
-    /// 64 KiB or more are not sent yet.
+    /// Returns a body, and a writer that fills the body from any task or thread. The writer waits
+    /// while 64 KiB or more are not sent yet.
     ///
     /// ```
     /// use transom::{Body, Response};
@@ -206,7 +205,7 @@ impl Body {
     }
 
     /// Adds trailer fields (RFC 9110 6.5), such as a checksum. `trailers` is called when the body
-    /// has ended. Trailers are sent only to HTTP/1.1 and only after a body of unknown length.
+    /// has ended. Trailers are sent only to HTTP/1.1 clients, and only after a body of unknown length.
     /// Fields that are not allowed in trailers are left out.
     ///
     /// ```
@@ -242,8 +241,8 @@ impl Body {
         }
     }
 
-    /// Takes the trailer fields; of a request's body, after it has been read to its end. Returns an
-    /// empty list if there are none.
+    /// Takes the trailer fields. The trailers of a request's body are there once the body has been
+    /// read to its end. Returns an empty list if there are none.
     pub fn take_trailers(&mut self) -> Headers {
         self.trailers.take().map_or_else(Headers::new, |trailers| trailers.make())
     }

@@ -21,8 +21,8 @@ pub enum WriteError {
     Gone,
     /// There is no room now: the client reads more slowly than the writer writes.
     WouldBlock,
-    /// There is no room now, and there will be none while this thread waits: it drives connections,
-    /// in a handler that runs on the connection's own thread.
+    /// There is no room now, and there will be none while this thread waits: the handler runs on
+    /// the thread that must send the body.
     WouldDeadlock,
     /// The chunk exceeds the length of the body, as set by its `Content-Length` or by
     /// [`Body::sized_channel`](super::Body::sized_channel).
@@ -66,9 +66,9 @@ impl From<WriteError> for io::Error {
 /// off, so that the client does not take a part for the whole.
 ///
 /// If the length of the body is known (its response has a `Content-Length`), the writer takes that
-/// many bytes. A body may not be sent at all, because the request is a HEAD or the status is 204,
-/// 205 or 304. Then the writer takes any bytes and drops them, for 30 seconds; that is no error,
-/// and [`is_gone`](Self::is_gone) returns `true`.
+/// many bytes. If the body is not sent at all, because the request is a HEAD or the status is 204,
+/// 205 or 304, the writer takes any bytes and drops them, for 30 seconds. That is no error, and
+/// [`is_gone`](Self::is_gone) returns `true`.
 ///
 /// ```
 /// let (writer, body) = transom::Body::channel();
@@ -123,9 +123,9 @@ impl BodyWriter {
     /// ```
     ///
     /// # Errors
-    /// `Gone` if the body is not read any more; `WouldBlock` after the timeout; `TooLong`.
-    /// `WouldDeadlock` instead of waiting on a thread that drives connections: in a handler that
-    /// does not run on the pool.
+    /// `Gone` if the body is not read any more; `WouldBlock` after the timeout; `TooLong`;
+    /// `WouldDeadlock` if there is no room and the handler does not run on the pool: its own thread
+    /// must send the body.
     pub fn write_blocking(
         &self,
         chunk: impl Into<Bytes>,
@@ -156,8 +156,8 @@ impl BodyWriter {
         if self.0.push(chunk) { Ok(()) } else { Err(WriteError::TooLong) }
     }
 
-    /// Returns `true` if the writer would take a chunk now, or never will take one. A producer can
-    /// check this before it makes a chunk.
+    /// Returns `true` if a write would not wait: there is room, or the body is not read any more. A
+    /// producer can check this before it makes a chunk.
     pub fn is_ready(&self) -> bool {
         self.0.has_space()
     }
@@ -220,8 +220,8 @@ impl BodyWriter {
     ///
     /// # Errors
     /// `Gone` if the body is not read any more. `TooShort` or `TooLong` if its length is known and
-    /// differs from what was written. The body has ended all the same; one that is too short is cut
-    /// off.
+    /// differs from what was written. In each case the body has ended; a body that is too short is
+    /// cut off.
     pub fn finish(self) -> Result<(), WriteError> {
         let outcome = self.0.outcome();
         self.0.finish(Ok(()));

@@ -72,7 +72,7 @@ impl<'a, T: Transport> Connection<'a, T> {
         Outcome::Linger
     }
 
-    /// Notes why the exchange under way was refused, if it was.
+    /// Notes why the exchange in progress was refused, if it was.
     #[cold]
     pub fn note_refusal(&mut self, refusal: Option<Reject>) {
         if let (Some(records), Some(reject)) = (&mut self.wire.records, refusal) {

@@ -83,8 +83,8 @@ impl fmt::Debug for OwnAnswer<'_> {
     }
 }
 
-/// Has the embedding program word an answer of the server's own. The fields of the answer stay; the
-/// program's fields replace those of the same name.
+/// Lets the hook of the embedding program word one of the server's own answers. The fields of the
+/// answer stay, except those that the hook sets too.
 #[cold]
 pub(super) fn word(
     hook: Option<&WordAnswer>,

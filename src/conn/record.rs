@@ -17,17 +17,17 @@ use crate::error::Reject;
 use crate::handler::Endpoint;
 use crate::message::{Address, ConnectionFacts, HeadParts, Peer};
 
-/// The function that is told of each answer.
+/// The function that is called for each answer.
 pub(crate) type OnExchange = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
 
-/// The most exchanges of a connection that may be under way at once when they are recorded.
+/// The most exchanges of a connection that may be in progress at once when they are recorded.
 const MAX_OPEN: usize = 64;
-/// The most records that a connection keeps for their memory between two exchanges.
+/// The most records that a connection keeps between two exchanges, to use their memory again.
 const MAX_KEPT: usize = 4;
-/// The most bytes of a target's memory that a kept record keeps.
+/// The most bytes that a kept record may hold for a target.
 const MAX_KEPT_TARGET: usize = 1024;
 
-/// One answer of a server, and how it ended; see [`Server::on_exchange`].
+/// A request with the server's answer, and how the exchange ended; see [`Server::on_exchange`].
 ///
 /// ```
 /// use transom::{Exchange, Router, Server};
@@ -165,12 +165,12 @@ pub(super) struct Records {
     pub received: u64,
     /// Bytes written to the transport so far.
     pub written: u64,
-    /// The first `open` are under way. The others are kept for their memory.
+    /// The first `open` are in progress. The others are kept to use their memory again.
     all: Vec<Record>,
     open: usize,
-    /// Bytes of the targets of those under way.
+    /// Bytes of the targets of the exchanges in progress.
     targets: usize,
-    /// How those under way end if they are not answered; the first cause counts.
+    /// The end of the exchanges in progress if they are not answered. The first cause counts.
     fate: Option<Ended>,
 }
 
@@ -180,7 +180,7 @@ struct Facts {
     socket: Option<Weak<dyn ConnectionFacts>>,
 }
 
-/// An exchange under way.
+/// An exchange in progress.
 struct Record {
     began: Instant,
     /// `None` if no head was read.
@@ -190,7 +190,7 @@ struct Record {
     route: Option<Arc<str>>,
     status: Option<StatusCode>,
     reject: Option<Reject>,
-    /// Where its bytes begin among those of the connection.
+    /// The bytes that the connection had read and written before the exchange.
     received: u64,
     written: u64,
 }
@@ -209,14 +209,15 @@ impl Records {
         }
     }
 
-    /// Returns `true` if those under way must be settled before the next one begins: a client that
-    /// sends many requests and reads nothing decides how many there are. `limit` is that of the
-    /// output that may wait.
+    /// Returns `true` if the exchanges in progress must be settled before the next one begins.
+    /// Without this bound, a client that sends many requests and reads nothing would decide how
+    /// many records there are. `limit` is [`Limits::output`](crate::Limits::output).
     pub fn is_full(&self, limit: usize) -> bool {
         self.open >= MAX_OPEN || self.targets >= limit
     }
 
-    /// Begins the record of an exchange. `received` and `written` say where its bytes begin.
+    /// Begins the record of an exchange. `received` and `written` are the bytes of the connection
+    /// before it.
     pub fn begin(
         &mut self,
         head: Option<&HeadParts>,
@@ -224,8 +225,8 @@ impl Records {
         received: u64,
         written: u64,
     ) {
-        // The clock itself, not that of the transport, which is the time of the thread's turn: a
-        // handler that does not wait would take no time.
+        // The system's clock, not the transport's. The transport's stands still during a turn of
+        // its thread, so a handler that does not wait would seem to take no time.
         let now = Instant::now();
         if self.open == self.all.len() {
             self.all.push(Record::new(now));
@@ -236,7 +237,7 @@ impl Records {
         (record.status, record.reject) = (None, None);
         record.target.clear();
         let route = endpoint.and_then(|endpoint| endpoint.pattern.as_ref());
-        // Most often the record was that of the same route: no count is touched then.
+        // Most often the record was of the same route, and no reference count changes.
         if record.route.as_ref().map(Arc::as_ptr) != route.map(Arc::as_ptr) {
             record.route = route.cloned();
         }
@@ -265,7 +266,7 @@ impl Records {
         }
     }
 
-    /// Notes how the exchanges under way end if they are not answered.
+    /// Notes how the exchanges in progress end if they are not answered.
     pub fn note_fate(&mut self, fate: Ended) {
         self.fate.get_or_insert(fate);
     }
@@ -274,11 +275,12 @@ impl Records {
         self.all[..self.open].last_mut()
     }
 
-    /// Tells of all exchanges under way. `ended` is the end of the last one, and `received` says
-    /// where its bytes end. Those before it are answered if all of their bytes were written; a
-    /// stop's report counts them as cut with the last one, and so does this.
+    /// Calls the hook for all exchanges in progress. `ended` is the end of the last one, and
+    /// `received` is the position at which its bytes end. The exchanges before it count as answered
+    /// if all of their bytes were written. If the last one was cut, all count as cut, as in the
+    /// report of a stop.
     pub fn tell(&mut self, ended: Ended, received: u64) {
-        // Taken first, so that none is told twice if the hook panics.
+        // Taken first, so that the hook is not called twice for an exchange if it panics.
         let open = mem::take(&mut self.open);
         self.targets = 0;
         for index in 0..open {
@@ -324,7 +326,7 @@ impl Record {
     }
 }
 
-/// Exchanges that were not answered are told of when the connection ends.
+/// Calls the hook for the exchanges that were not answered when the connection ends.
 impl Drop for Records {
     fn drop(&mut self) {
         if self.open > 0 {

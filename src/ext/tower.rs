@@ -34,14 +34,14 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Makes a handler of a tower service, such as an axum router.
 ///
-/// The service gets the request with its body as a stream, if the route streams, and with
-/// [`Peer`](crate::Peer) and [`Params`](crate::Params) as extensions. An error of the service
-/// is a 500 and a line in the log. Each request has a clone of the service, which waits until
-/// it is ready. Layers that need tokio's timer or files panic, which is a 500 too: use
-/// [`Timeouts`](crate::Timeouts) and [`Body::file`](crate::Body::file).
+/// The service gets [`Peer`](crate::Peer) and [`Params`](crate::Params) as extensions of the
+/// request. It gets the body as a stream if the route streams, otherwise whole. An error of the
+/// service is a 500 and a line in the log. Each request gets a clone of the service, and waits
+/// until the clone is ready. Layers that need tokio's timer or files panic, which is a 500 too: use
+/// [`Timeouts`](crate::Timeouts) and [`Body::file`](crate::Body::file) instead.
 ///
-/// Give an axum router its state, `()` too, with `with_state`: without, axum puts its layers
-/// together for each request anew.
+/// Call `with_state` on an axum router, also with `()`. Without this call, axum composes its layers
+/// again for each request.
 ///
 /// ```
 /// use axum::routing::get;
@@ -97,9 +97,8 @@ impl<S> fmt::Debug for TowerHandler<S> {
 }
 
 impl Router {
-    /// Makes a tower service of the router, for a program whose server is another one. It
-    /// answers as a [`Tester`] does, so without deadlines; a handler that upgrades is answered
-    /// with a 500.
+    /// Makes a tower service of the router, for a program with another server. The service answers
+    /// as a [`Tester`] does, without deadlines. A handler that upgrades gets a 500 for its client.
     ///
     /// # Errors
     /// As [`tester`](Self::tester).
@@ -108,8 +107,8 @@ impl Router {
     }
 }
 
-/// A router as a tower service: see [`Router::into_tower_service`]. Handlers find what is in
-/// the extensions of a request by `req.get::<http::Extensions>()`.
+/// A router as a tower service; see [`Router::into_tower_service`]. A handler gets the extensions
+/// of its request with `req.get::<http::Extensions>()`.
 #[derive(Clone, Debug)]
 pub struct RouterService(Arc<Tester>);
 
@@ -166,7 +165,7 @@ where
     let (parts, body) = request.into_parts();
     let mut request = Request::new(parts.method, &parts.uri.to_string())?;
     *request.headers_mut() = Headers::from(&parts.headers);
-    // The other server has the connection, so that no protocol can be changed to.
+    // The other server owns the connection, so the handler cannot change the protocol.
     request.headers_mut().remove("upgrade");
     request.set(parts.extensions);
     *request.body_mut() = to_body(body);
@@ -216,7 +215,7 @@ where
     }
 }
 
-/// The data of a body, as a stream; its trailers are put aside.
+/// The data of a body, as a stream. Keeps the trailers.
 struct Chunks<B> {
     body: Pin<Box<B>>,
     trailers: Arc<Mutex<HeaderMap>>,

@@ -10,7 +10,7 @@ use crate::base::pool::PoolFull;
 use crate::error::Reject;
 use crate::message::{IntoResponse, Request, Response};
 
-/// The answer if the pool is full: 503 with Retry-After.
+/// A 503 with Retry-After.
 impl<F> IntoResponse for PoolFull<F> {
     fn into_response(self) -> Response {
         let reject = if self.without_threads { Reject::NoThread } else { Reject::PoolFull };
@@ -18,9 +18,9 @@ impl<F> IntoResponse for PoolFull<F> {
     }
 }
 
-/// Returns a handler for a function that may block, which runs on the server's blocking pool. If the
-/// pool and its queue are full, or the system has no thread for it, the client gets a 503 with
-/// Retry-After.
+/// Returns a handler for a function that may block. The function runs on the server's blocking pool.
+/// If all threads of the pool are busy and its queue is full, or the system has no thread for the
+/// pool, the client gets a 503 with Retry-After.
 ///
 /// ```
 /// use transom::{Request, Response, Router, blocking};
@@ -39,10 +39,6 @@ where
 }
 
 /// The handler that [`blocking`] returns.
-///
-/// ```
-/// let handler: transom::Blocking<_> = transom::blocking(|_: transom::Request| "done");
-/// ```
 pub struct Blocking<F>(std::sync::Arc<F>);
 
 impl<F, R> Handler for Blocking<F>
@@ -58,13 +54,14 @@ where
             let Some(responder) = queued.begin() else { return };
             let response =
                 caught(HANDLER, || function(request).into_response()).unwrap_or_else(Response::failed);
-            // Too late is no fault of the handler's.
+            // If the answer comes too late, the cause is in the log already.
             let _ = responder.send(response);
         });
         match queued {
             Ok(()) => reply,
             Err(full) => {
-                // In this order, the responder in the job knows that nobody waits for it.
+                // Drop the reply first, so that the responder in the job sees that the exchange is
+                // over.
                 drop(reply);
                 Reply::now(full)
             }
@@ -90,7 +87,7 @@ impl Queued {
 impl Drop for Queued {
     fn drop(&mut self) {
         if let Some(responder) = self.0.take() {
-            // If nobody waits any more, all the better.
+            // The exchange may be over, and then no answer is needed.
             let _ = responder.send(Reject::NoThread.into_response());
         }
     }

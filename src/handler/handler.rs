@@ -12,7 +12,7 @@ use crate::message::{IntoResponse, Request, Response};
 /// Answers requests.
 ///
 /// An async function or closure is a handler if it takes a [`Request`] and returns a value that
-/// implements [`IntoResponse`]. [`blocking`](crate::blocking) makes a handler from a function that
+/// implements [`IntoResponse`]. [`blocking`](crate::blocking) makes a handler of a function that
 /// may block.
 ///
 /// ```
@@ -32,12 +32,12 @@ use crate::message::{IntoResponse, Request, Response};
 /// ```
 ///
 /// Each request gets a clone of the closure, with clones of what it captures. To share a value, put
-/// it into an `Arc`, or use [`Router::state`](crate::Router::state); [`shared`] is for captures that
-/// cannot be cloned. A closure that counts in a plain `let mut n` counts in a copy, which is dropped
-/// after the request.
+/// it into an `Arc`, or use [`Router::state`](crate::Router::state). A closure that captures a plain
+/// `let mut count` and adds to it changes a copy, which is dropped after the request. [`shared`] is
+/// for captures that cannot be cloned.
 ///
-/// If a handler panics, its own request gets a 500, and nothing else changes. To answer later, from
-/// another thread, return [`Reply::later`].
+/// If a handler panics, its own request gets a 500, and other requests are not affected. To answer
+/// later, from another thread, return [`Reply::later`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "not a handler",
@@ -105,7 +105,7 @@ impl<F> fmt::Debug for Shared<F> {
     }
 }
 
-/// What a handler may use of the server that called it; see
+/// The parts of the server that a [`Handler`] may use; see
 /// [`run_blocking`](Self::run_blocking) for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

@@ -1,4 +1,4 @@
-//! [`HttpError`]: what a handler's `?` turns errors into.
+//! [`HttpError`]: the error type of handlers, into which `?` converts all others.
 
 use std::error::Error;
 use std::{fmt, io};
@@ -23,10 +23,10 @@ pub type HttpResult<T> = Result<T, HttpError>;
 
 /// The error of a handler: a response, and the error that caused it, if there is one.
 ///
-/// `?` turns every [`std::error::Error`], every text and every boxed error into one. The
-/// client then gets a 500 that says nothing more, and the log has the text of the error and
-/// of its sources. [`OrStatus`] chooses another status;
-/// [`Router::on_error`](crate::Router::on_error) chooses the response for a type of errors.
+/// `?` converts every [`std::error::Error`], every text and every boxed error into an
+/// `HttpError`. The client then gets a 500 without details, and the log has the text of the error
+/// and of its sources. [`OrStatus`] chooses another status;
+/// [`Router::on_error`](crate::Router::on_error) chooses the response for one type of errors.
 ///
 /// ```
 /// use transom::{HttpError, Request, Response, Router, StatusCode};
@@ -40,8 +40,8 @@ pub type HttpResult<T> = Result<T, HttpError>;
 /// });
 /// ```
 ///
-/// A closure needs no annotation: `HttpError` is the only error for which a [`Result`]
-/// is a response. Another one does not compile:
+/// A closure needs no annotation, because a [`Result`] is a response only if its error type is
+/// `HttpError`. With another error type it does not compile:
 ///
 /// ```compile_fail,E0277
 /// use transom::{Request, Router, StatusCode};
@@ -55,11 +55,11 @@ pub struct HttpError(Box<Inner>);
 struct Inner {
     response: Response,
     cause: Option<BoxError>,
-    /// Nobody has chosen the response yet: a hook for errors may.
+    /// True if the handler has not chosen the response, so that a hook for errors may.
     is_open: bool,
 }
 
-/// Writes a constructor for one status.
+/// Declares a constructor for one status.
 macro_rules! status {
     ($name:ident $status:ident $code:literal) => {
         #[doc = concat!("Returns an error of status ", $code, " whose body is the sentence.")]
@@ -90,9 +90,8 @@ impl HttpError {
         Self(Box::new(Inner { response: response.into_response(), cause: None, is_open: false }))
     }
 
-    /// Adds the error that caused this one, for the log: it is logged with its sources, as
-    /// an error if the status is 500 or above, and for debugging otherwise. The client does
-    /// not see it.
+    /// Adds the error that caused this one. The log gets it with its sources, at level error if the
+    /// status is 500 or above, otherwise at level debug. The client does not see it.
     #[must_use]
     pub fn because(mut self, cause: impl Into<BoxError>) -> Self {
         self.0.cause = Some(cause.into());
@@ -142,14 +141,14 @@ impl IntoResponse for HttpError {
     }
 }
 
-/// The only one for a `Result`: so a closure's `?` and its `Err` need no annotation.
+/// The only implementation for a `Result`, so that rustc infers the error type of a closure.
 impl<T: IntoResponse> IntoResponse for HttpResult<T> {
     fn into_response(self) -> Response {
         self.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
     }
 }
 
-/// Chooses the response for `None` or for an error, so that `?` can be used on it.
+/// Turns `None` or any error into an [`HttpError`] with a status and a sentence, for use with `?`.
 ///
 /// The error is kept as the cause: see [`HttpError::because`].
 ///

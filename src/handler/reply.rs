@@ -12,7 +12,7 @@ use crate::message::{IntoResponse, Request, Response};
 /// The word for a handler in the log.
 pub(super) const HANDLER: &str = "a handler";
 
-/// A response, or the promise of one.
+/// The return value of a [`Handler`](super::Handler): a response, or the promise of one.
 ///
 /// ```
 /// use transom::{Context, Handler, Reply, Request};
@@ -34,20 +34,12 @@ enum Kind {
 
 impl Reply {
     /// Returns a reply that is ready: a response.
-    ///
-    /// ```
-    /// transom::Reply::now("hello");
-    /// ```
     pub fn now(response: impl IntoResponse) -> Self {
         Self(Kind::Now(Some(response.into_response())))
     }
 
     /// Returns a reply that runs a future for the response. The future is dropped if the handler's
     /// deadline passes or a stop cuts the exchange, but not when the client leaves.
-    ///
-    /// ```
-    /// transom::Reply::future(async { transom::Response::text("hello") });
-    /// ```
     pub fn future(answer: impl Future<Output = Response> + Send + 'static) -> Self {
         Self::answering(answer)
     }

@@ -30,7 +30,7 @@ use crate::message::{Client, Request, Response};
 /// Router::new().get("/", Later);
 /// ```
 pub struct Responder {
-    /// `None` once the responder has answered.
+    /// `None` after the responder has answered.
     slot: Option<Arc<Slot>>,
     client: Arc<Client>,
     exchange: u32,
@@ -116,30 +116,12 @@ impl Responder {
     /// Returns `true` if the exchange is over, or if the client has closed its sending side. In the
     /// second case the response is still sent: the client may have left or may still read, and a
     /// server cannot tell which.
-    ///
-    /// ```
-    /// use transom::{Gone, Method, Reply, Request, Response};
-    /// let request = Request::new(Method::GET, "/")?;
-    /// let (responder, reply) = Reply::later(&request);
-    /// assert!(!responder.is_gone());
-    /// # drop(reply);
-    /// # Ok::<(), transom::Reject>(())
-    /// ```
     pub fn is_gone(&self) -> bool {
         self.client.is_gone() || self.is_over()
     }
 
     /// Sends `103 Early Hints`; see
     /// [`Request::early_hints`](crate::Request::early_hints).
-    ///
-    /// ```
-    /// use transom::{Headers, Method, Reply, Request};
-    /// let request = Request::new(Method::GET, "/")?;
-    /// let (responder, reply) = Reply::later(&request);
-    /// responder.early_hints(Headers::parse(b"link: </a.css>; rel=preload\n")?)?;
-    /// # drop(reply);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     ///
     /// # Errors
     /// [`Gone`] if the exchange is over.
@@ -149,15 +131,6 @@ impl Responder {
 
     /// Returns `true` if the exchange is over: it was answered, its deadline has passed, a stop has
     /// cut it, or the connection has ended. [`send`](Self::send) would return [`Gone`].
-    ///
-    /// ```
-    /// use transom::{Gone, Method, Reply, Request, Response};
-    /// let request = Request::new(Method::GET, "/")?;
-    /// let (responder, reply) = Reply::later(&request);
-    /// drop(reply);
-    /// assert!(responder.is_over());
-    /// # Ok::<(), transom::Reject>(())
-    /// ```
     pub fn is_over(&self) -> bool {
         self.slot.as_ref().is_none_or(|slot| slot.lock().abandoned)
     }
@@ -166,24 +139,16 @@ impl Responder {
     /// left already. A client has left if it has closed its sending side (see
     /// [`is_gone`](Self::is_gone)), if the connection is broken, or if a stop has cut it. A deadline
     /// that passes does not count. The watcher runs on a thread of the server and must not block.
-    ///
-    /// ```
-    /// use transom::{Gone, Method, Reply, Request, Response};
-    /// let request = Request::new(Method::GET, "/")?;
-    /// let (responder, reply) = Reply::later(&request);
-    /// responder.on_gone(|| println!("never mind"));
-    /// # drop(reply);
-    /// # Ok::<(), transom::Reject>(())
-    /// ```
     pub fn on_gone(&self, watcher: impl FnOnce() + Send + 'static) {
         if !self.is_over() {
             self.client.on_gone(self.exchange, Box::new(watcher));
         }
     }
 
-    /// Runs `watcher` if the exchange ends without a response: its deadline has passed, a stop has
-    /// cut it, or the connection is closed; at once if that has happened already. A response drops
-    /// the watcher. The watcher runs on a thread of the server and must not block.
+    /// Runs `watcher` if the exchange ends without a response, because its deadline has passed, a
+    /// stop has cut it, or the connection is closed; at once if that has happened already. If a
+    /// response is sent, the watcher is dropped. It runs on a thread of the server and must not
+    /// block.
     ///
     /// ```
     /// use transom::{Method, Reply, Request, Response};

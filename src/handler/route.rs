@@ -10,23 +10,24 @@ use super::handler::Handler;
 use super::scope::{Scope, compose};
 use super::wrap::Wrap;
 
-/// A handler and how its requests are treated.
+/// A handler, with the settings of its route.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    /// As the host wrote it; empty for a fallback, `None` for the router's own answers.
+    /// The pattern as the program wrote it. Empty for a fallback, `None` for the router's own
+    /// answers.
     pub pattern: Option<Arc<str>>,
     pub handler: Arc<dyn Handler>,
     pub streaming: bool,
     pub body_limit: Option<u64>,
     pub timeout: Timeout,
-    /// What is around the handler, innermost first, until it is put together with it.
+    /// The wraps and error hooks of the handler, innermost first. Empty once they are composed.
     pub scopes: Vec<Arc<Scope>>,
 }
 
-/// How long a route's handler may take.
+/// The deadline of a route's handler.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Timeout {
-    /// As long as the server's setting says.
+    /// The server's setting.
     #[default]
     Server,
     Own(Option<Duration>),
@@ -62,7 +63,7 @@ impl Endpoint {
         }
     }
 
-    /// Puts the handler and what is around it together, once for all requests.
+    /// Composes the handler with its wraps and error hooks, once for all requests.
     pub fn compose(&mut self) {
         let route = self.pattern.as_ref().filter(|pattern| !pattern.is_empty());
         let scopes = std::mem::take(&mut self.scopes);
@@ -120,8 +121,8 @@ impl Route {
     }
 
     /// Sets the deadline for the handler, in place of
-    /// [`Timeouts::handler`](crate::Timeouts::handler). `None` is no deadline. A router refuses a
-    /// route whose timeout is zero.
+    /// [`Timeouts::handler`](crate::Timeouts::handler). `None` turns it off. The start of the server
+    /// reports a timeout of zero.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.endpoint.timeout = Timeout::Own(timeout.into());

@@ -18,10 +18,11 @@ use crate::message::{IntoResponse, LONGEST_METHOD};
 
 /// The routes of a server, and what runs around them.
 ///
-/// A pattern is a path. `{name}` in it matches one segment, or a part of one. `{*name}` at its end
-/// matches the rest of the path, which may be empty. A fixed segment wins over both; `{name}` and
-/// `{*name}` in the same place are refused. The handler of GET answers HEAD too. A path that matches
-/// no pattern gets 404. A path that matches, but not for the method, gets 405 with Allow.
+/// A pattern is a path. `{name}` in it matches one segment, or a part of one as in `/{name}.txt`.
+/// `{*name}` at its end matches the rest of the path, which may be empty. A fixed segment wins over
+/// both; `{name}` and `{*name}` in the same place are refused. The handler of GET answers HEAD too.
+/// A path that matches no pattern gets 404. A path that has routes, but none for the method, gets
+/// 405 with Allow.
 ///
 /// Paths are matched decoded, except for `%2F` and `%25`. A pattern may be written decoded or
 /// encoded: `/café` and `/caf%C3%A9` are the same. To match a brace, double it: `{{`. To match `?`,
@@ -46,19 +47,16 @@ pub struct Router {
     settings: Settings,
     states: Values,
     nested: Vec<Nested>,
-    /// The first thing that could not be added.
+    /// The error of the first route, setting or state that was refused.
     fault: Option<Error>,
 }
 
-/// Writes the method with its usual way in.
+/// Declares the method of [`Router`] that adds a route for one HTTP method.
 macro_rules! method {
     ($name:ident $method:ident) => {
         #[doc = concat!("Routes ", stringify!($method), " requests for `pattern` to `handler`.")]
         ///
-        #[doc = concat!("```\ntransom::Router::new().", stringify!($name),
-                                                    "(\"/\", async |_: transom::Request| \"done\");\n```")]
-        ///
-        /// A bad pattern is reported when the server is started.
+        /// The start of the server reports a bad pattern.
         #[must_use]
         pub fn $name(self, pattern: &str, handler: impl Handler) -> Self {
             self.route(Route::new(Method::$method, pattern, handler))
@@ -68,10 +66,6 @@ macro_rules! method {
 
 impl Router {
     /// Returns a router without routes, which answers 404.
-    ///
-    /// ```
-    /// transom::Router::new();
-    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -84,23 +78,15 @@ impl Router {
     method!(head HEAD);
     method!(options OPTIONS);
 
-    /// Routes `pattern` to `handler`, for every method that has no route of its own there.
-    ///
-    /// ```
-    /// transom::Router::new().any("/", async |_: transom::Request| "any");
-    /// ```
+    /// Routes requests for `pattern` to `handler`, for every method that has no route of its own
+    /// there.
     #[must_use]
     pub fn any(self, pattern: &str, handler: impl Handler) -> Self {
         self.route(Route::any(pattern, handler))
     }
 
-    /// Adds a route. If it is refused, the start of the server reports that; see
-    /// [`add`](Self::add).
-    ///
-    /// ```
-    /// use transom::{Method, Request, Route, Router};
-    /// Router::new().route(Route::new(Method::GET, "/", async |_: Request| "hello"));
-    /// ```
+    /// Adds a [`Route`]. If it is refused, the start of the server reports the error;
+    /// [`add`](Self::add) reports it at once.
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
         if let Err(fault) = self.add(route) {
@@ -131,8 +117,8 @@ impl Router {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadRoute`] if no request could match, if the pattern conflicts with another one, or
-    /// if it has a handler for the method already. The error shows the right form.
+    /// [`Error::BadRoute`] if no request could match the pattern, if the pattern conflicts with
+    /// another one, or if it has a handler for the method already. The error shows the right form.
     pub fn add(&mut self, route: Route) -> Result<()> {
         let (method, pattern, mut endpoint) = route.into_parts();
         endpoint.pattern = Some(pattern.as_str().into());
@@ -169,16 +155,16 @@ impl Router {
         self
     }
 
-    /// Sets the function that makes the response for errors of the type `E`, which handlers and
-    /// wraps of this router return with `?`. It gets the error itself, or the first of its sources
-    /// that is an `E`. If the status is 500 or above, the error is logged.
+    /// Sets the function that makes the response for errors of type `E` that handlers and wraps of
+    /// this router return with `?`. The function gets the error, or the first of the error's sources
+    /// that is an `E`. If the status of the response is 500 or above, the error is logged.
     ///
     /// ```
     /// use transom::{Request, Router, StatusCode};
     ///
-    /// let busy = |_: &std::num::ParseIntError| (StatusCode::BAD_REQUEST, "that is no number\n");
+    /// let no_number = |_: &std::num::ParseIntError| (StatusCode::BAD_REQUEST, "that is no number\n");
     /// Router::new()
-    ///     .on_error(busy)
+    ///     .on_error(no_number)
     ///     .get("/{number}", async |req: Request| Ok(req.param("number").parse::<u8>()?.to_string()));
     /// ```
     #[must_use]
@@ -194,8 +180,8 @@ impl Router {
     }
 
     /// Shares a value with all handlers and wraps of the server, which get it with
-    /// [`Request::state`](crate::Request::state). There is one value of each type; the start of the
-    /// server reports a second one.
+    /// [`Request::state`](crate::Request::state). There is one value of each type; a second one is
+    /// an error at the start of the server.
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -243,9 +229,9 @@ impl Router {
         self
     }
 
-    /// Adds the routes of another router under a prefix. Its wraps, error hooks and settings stay
-    /// around these routes. Its pattern `/` becomes the prefix itself. Handlers see the whole path,
-    /// and the parameters of the prefix too.
+    /// Adds the routes of another router under a prefix. The wraps, error hooks and settings of
+    /// that router apply to its routes as before. Its pattern `/` becomes the prefix itself. Handlers
+    /// see the whole path, and the parameters of the prefix too.
     ///
     /// The wraps of the inner router also run around the 404 under the prefix, which its fallback
     /// answers if it has one. Its state is shared with the whole server.
@@ -269,9 +255,9 @@ impl Router {
         self
     }
 
-    /// Adds the routes of another router, for example to give some routes a wrap or a setting. Its
-    /// wraps, error hooks and settings stay around these routes. Its fallback becomes the fallback of
-    /// this router, if this router has none.
+    /// Adds the routes of another router, for example to give some routes a wrap or a setting. The
+    /// wraps, error hooks and settings of that router apply to its routes as before. Its fallback
+    /// becomes the fallback of this router, if this router has none.
     ///
     /// ```
     /// use transom::{Next, Request, Router};
@@ -316,8 +302,8 @@ impl Router {
             .extend(nested.map(|nested| Nested { prefix: format!("{prefix}{}", nested.prefix), ..nested }));
     }
 
-    /// Puts the settings, wraps and hooks of this router around what is in it, and returns
-    /// the scope that they make.
+    /// Gives the settings, wraps and hooks of this router to its routes, fallbacks and nested
+    /// routers. Returns the scope that holds the wraps and hooks.
     fn close(&mut self) -> Vec<Arc<Scope>> {
         let scope = std::mem::take(&mut self.scope);
         let scopes = if scope.is_empty() { Vec::new() } else { vec![Arc::new(scope)] };
@@ -337,7 +323,7 @@ impl Router {
     /// Returns the routing table, with the values for the handlers if there are any.
     ///
     /// # Errors
-    /// What could not be added to the router.
+    /// The first error of the router: a route, setting or state that was refused.
     pub(crate) fn build(mut self) -> Result<(Table, Option<Arc<Values>>)> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
@@ -348,7 +334,7 @@ impl Router {
     }
 }
 
-/// A deadline of nothing would end each exchange at once.
+/// Refuses a timeout of zero, which would end each exchange at once.
 fn check_timeout(timeout: Option<Duration>) -> std::result::Result<(), String> {
     match timeout {
         Some(Duration::ZERO) => Err("a timeout of 0 ends every exchange at once; None is none".into()),
@@ -356,7 +342,7 @@ fn check_timeout(timeout: Option<Duration>) -> std::result::Result<(), String> {
     }
 }
 
-/// A prefix is a pattern that others can follow.
+/// Refuses a prefix that no pattern can follow.
 fn check_prefix(prefix: &str) -> std::result::Result<(), String> {
     if prefix.is_empty() || prefix.ends_with('/') {
         return Err("a prefix is a path without a slash at its end, as in `/api`".into());
@@ -367,7 +353,7 @@ fn check_prefix(prefix: &str) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Refuses methods that no request has that reaches a handler.
+/// Refuses methods whose requests never reach a handler.
 fn check_method(method: &str) -> std::result::Result<(), String> {
     if method.contains(|c: char| c.is_ascii_lowercase()) {
         let upper = method.to_ascii_uppercase();

@@ -1,4 +1,4 @@
-//! What a router puts around the handlers of its routes: wraps, and hooks for errors.
+//! Scopes: the wraps and error hooks that a router puts around the handlers of its routes.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) type Hook = Arc<dyn Fn(&(dyn Error + 'static)) -> Option<Response> + 
 pub(crate) struct Scope {
     pub wraps: Vec<Arc<dyn Wrap>>,
     pub hooks: Vec<Hook>,
-    /// It belongs to one route: it is not around the answer to another method.
+    /// True if the scope belongs to one route, so that it does not cover a 405.
     pub is_of_route: bool,
 }
 
@@ -27,7 +27,7 @@ impl Scope {
     }
 }
 
-/// Puts a handler and what is around it together, innermost first.
+/// Composes a handler with its scopes, innermost first.
 pub(super) fn compose(
     mut handler: Arc<dyn Handler>,
     scopes: &[Arc<Scope>],
@@ -70,7 +70,7 @@ impl Handler for Hooked {
     }
 }
 
-/// Returns the response of the first hook that knows the error behind a response.
+/// Replaces the response of an error with that of the first hook that takes the error.
 fn answer_error(mut response: Response, hooks: &[Hook]) -> Response {
     let Some(mut failure) = response.extra.as_mut().and_then(|extra| extra.failure.take()) else {
         return response;

@@ -20,13 +20,13 @@ use crate::error::{Reject, Result};
 use crate::http1::offers;
 use crate::message::{Client, IntoResponse as _, Request, Response, Upgrade};
 
-/// Answers requests as a server with the same router does, without a socket: for tests, or for
+/// Answers requests without a socket, as a server with the same router does: for tests, or for
 /// requests that arrive in another way.
 ///
 /// Routes, wraps, state, error hooks, body limits and the router's own answers are those of a
-/// server with default [`Limits`]. `blocking` handlers have a pool of their own. There are no
-/// deadlines and no connection: early hints go nowhere, and an upgrade is a response of status
-/// 101.
+/// server with default [`Limits`]. `blocking` handlers run on a pool that belongs to the tester.
+/// There are no deadlines and no connection: early hints are dropped, and an upgrade is a response
+/// of status 101.
 ///
 /// ```
 /// use transom::{Method, Request, Router};
@@ -48,7 +48,7 @@ impl Router {
     /// Returns a tester, which answers requests without a socket.
     ///
     /// # Errors
-    /// As [`Server::start`](crate::Server::start) for the router:
+    /// Those that [`Server::start`](crate::Server::start) reports for the router:
     /// [`Error::BadRoute`](crate::Error::BadRoute) or
     /// [`Error::DuplicateState`](crate::Error::DuplicateState).
     pub fn tester(self) -> Result<Tester> {
@@ -61,8 +61,8 @@ impl Router {
 }
 
 impl Tester {
-    /// Answers a request, whose body is read whole before the handler is called, unless its
-    /// route streams it. The response to a HEAD request has no body.
+    /// Answers a request. The body is read whole before the handler is called, unless the route
+    /// streams. The response to a HEAD request has no body.
     pub async fn answer(&self, mut request: Request) -> Response {
         request.client = Arc::new(Client::new(request.peer(), None, self.states.clone()));
         let is_head = request.method() == "HEAD";
@@ -85,7 +85,7 @@ impl Tester {
         response
     }
 
-    /// Reads the body of a request, or makes a stream of it, as the route wants it.
+    /// Reads the body of a request whole, or makes a stream of it if the route streams.
     async fn take_body(&self, endpoint: &Endpoint, request: &mut Request) -> std::result::Result<(), Reject> {
         let limit = endpoint.body_limit.unwrap_or(self.body_limit);
         if request.body.len().is_some_and(|length| length > limit) {

@@ -30,9 +30,9 @@ impl Request {
     /// ```
     ///
     /// # Errors
-    /// The response says in a sentence what is wrong: 415 if Content-Type is not JSON (a
-    /// browser sends other types from any page), 400 if the body is not JSON, 422 if the JSON
-    /// is not a `T`. On a route that streams it is a 500, since the body is not there.
+    /// The response says in a sentence what is wrong: 415 if Content-Type is not JSON (a page of
+    /// another site can make a browser send other types), 400 if the body is not JSON, 422 if the
+    /// JSON is not a `T`. On a route that streams it is a 500, because the body has not been read.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
         self.expect_type("application/json", |kind| kind == "application/json" || kind.ends_with("+json"))?;
         serde_json::from_slice(self.whole("json")?).map_err(|error| match error.classify() {
@@ -43,8 +43,7 @@ impl Request {
         })
     }
 
-    /// Reads the query as a value, one field for each name; a name that is repeated fills a
-    /// `Vec`.
+    /// Reads the query as a value, with one field for each name. A repeated name fills a `Vec`.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -69,12 +68,12 @@ impl Request {
             .map_err(|error| mismatch(StatusCode::BAD_REQUEST, "the query is not as expected", &error))
     }
 
-    /// Reads the body as a form of the kind `application/x-www-form-urlencoded`, as
+    /// Reads the body as a form (`application/x-www-form-urlencoded`), as
     /// [`query_as`](Self::query_as) reads a query.
     ///
     /// # Errors
     /// The response says in a sentence what is wrong: 415 for another Content-Type, 422 if the
-    /// form is not a `T`. On a route that streams it is a 500, since the body is not there.
+    /// form is not a `T`. On a route that streams it is a 500, because the body has not been read.
     pub fn form<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
         let kind = "application/x-www-form-urlencoded";
         self.expect_type(kind, |sent| sent == kind)?;
@@ -83,7 +82,7 @@ impl Request {
         })
     }
 
-    /// Reads the path parameters as a value, one field for each name.
+    /// Reads the path parameters as a value, with one field for each name.
     ///
     /// ```
     /// use serde::Deserialize;
@@ -136,7 +135,7 @@ fn mismatch(status: StatusCode, what: &str, error: &impl fmt::Display) -> HttpEr
     HttpError::new(status, format!("{what}: {error}"))
 }
 
-/// A response of JSON: 200 with the value, `application/json`.
+/// A response in JSON: 200 with the value, as `application/json`.
 ///
 /// A value that cannot be written as JSON is a 500 and a line in the log. See
 /// [`Request::json`] for an example.

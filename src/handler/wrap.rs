@@ -12,7 +12,7 @@ use crate::message::{IntoResponse, Request};
 /// after it.
 ///
 /// An async function or closure is a wrap if it takes a [`Request`] and a [`Next`] and returns a value
-/// that implements [`IntoResponse`]. It calls [`Next::run`] to go on, or answers by itself.
+/// that implements [`IntoResponse`]. It calls [`Next::run`] to run the handler, or answers by itself.
 /// [`Router::wrap`](crate::Router::wrap) puts a wrap around all routes of a router,
 /// [`Route::wrap`](crate::Route::wrap) around one route.
 ///
@@ -22,7 +22,7 @@ use crate::message::{IntoResponse, Request};
 /// struct User(String);
 ///
 /// async fn authenticate(mut req: Request, next: Next) -> transom::HttpResult<Response> {
-///     // Without a route the answer is a 404 or a 405, which anybody may see.
+///     // Without a route, the response is a 404 or a 405, which anybody may see.
 ///     if next.route().is_some() {
 ///         let name = match req.header("authorization") {
 ///             Some("Bearer secret") => "ada".to_owned(),
@@ -44,7 +44,7 @@ use crate::message::{IntoResponse, Request};
 )]
 pub trait Wrap: Send + Sync + 'static {
     /// Starts to answer. Like [`Handler::call`], this runs on a thread that also serves other
-    /// connections.
+    /// connections, and must not block.
     fn call(&self, request: Request, next: Next) -> Reply;
 }
 
@@ -58,7 +58,7 @@ where
     }
 }
 
-/// The wraps inside a wrap, and the handler.
+/// The inner wraps and the handler, for a [`Wrap`] to run.
 pub struct Next {
     layer: Arc<Layer>,
     pool: Arc<Pool>,

@@ -36,8 +36,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns a request without fields or body, to test an async function that takes a request. (A
-    /// [`Handler`](crate::Handler) needs a [`Context`](crate::Context), which only a server has.)
+    /// Returns a request without fields or body, to test a function that takes a request. To test
+    /// whole routes, pass the request to a [`Tester`](crate::Tester).
     ///
     /// ```
     /// use transom::{Body, Method, Request};
@@ -91,12 +91,13 @@ impl Request {
         &self.head.headers
     }
 
-    /// Returns the header fields of a request made by hand, to change them.
+    /// Returns the header fields, to change them.
     pub fn headers_mut(&mut self) -> &mut Headers {
         &mut self.head.headers
     }
 
-    /// Returns the first value of that header field, or `None` if there is none or it is not UTF-8.
+    /// Returns the first value of a header field. Returns `None` if there is none or it is not UTF-8.
+    /// Case does not matter in `name`.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)
     }
@@ -112,13 +113,13 @@ impl Request {
         &self.head.params
     }
 
-    /// Returns the path parameter of that name, percent-decoded. Bytes that are not UTF-8 are
-    /// U+FFFD; [`Params::get_bytes`] returns the bytes.
+    /// Returns the path parameter `name`, percent-decoded. Bytes that are not UTF-8 are U+FFFD;
+    /// [`Params::get_bytes`] returns the bytes.
     ///
     /// # Panics
     /// If the route's pattern has no such name. This is a mistake in the program; no request can
-    /// cause it. In a handler a panic becomes a 500 and a log line. [`params`](Self::params) has a
-    /// `get` that returns an `Option`.
+    /// cause it. In a handler, a panic becomes a 500 and a log line. [`Params::get`] returns an
+    /// `Option` instead.
     #[track_caller]
     pub fn param(&self, name: &str) -> &str {
         match self.head.params.get(name) {
@@ -127,12 +128,12 @@ impl Request {
         }
     }
 
-    /// Returns the value of that type that was given to
+    /// Returns the value of type `T` that was given to
     /// [`Router::state`](crate::Router::state).
     ///
     /// # Panics
-    /// If none was given: a mistake in the program, which no request can bring about. The
-    /// client gets a 500, and the log the name of the type and the line of the call.
+    /// If no such value was given. This is a mistake in the program; no request can cause it. In a
+    /// handler, the panic becomes a 500, and a log line names the type and the line of the call.
     #[track_caller]
     pub fn state<T: Send + Sync + 'static>(&self) -> &T {
         match self.client.state() {
@@ -145,14 +146,13 @@ impl Request {
         }
     }
 
-    /// Attaches a value to the request, for the handler and the wraps inside: one of each
-    /// type. Returns the value of that type that was there. See [`Wrap`](crate::Wrap) for an
-    /// example.
+    /// Attaches a value to the request, for the inner wraps and the handler. A request has one value
+    /// of each type; returns the one that was there before. See [`Wrap`](crate::Wrap) for an example.
     pub fn set<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
         self.head.values.insert(value)
     }
 
-    /// Returns the value of that type that [`set`](Self::set) attached.
+    /// Returns the value of type `T` that [`set`](Self::set) attached.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.head.values.get()
     }
@@ -230,7 +230,7 @@ impl Request {
     }
 
     /// Returns a future that is ready when the server begins to stop, at once if the stop has
-    /// begun. In a request made by hand it never is. See [`Stopping`] for an example.
+    /// begun. For a request from [`Request::new`] it is never ready. See [`Stopping`] for an example.
     pub fn stopping(&self) -> Stopping {
         self.client.stopping()
     }

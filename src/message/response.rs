@@ -13,10 +13,10 @@ use crate::fields::{Headers, InvalidHeader};
 /// A response: status, header fields, body.
 ///
 /// The server adds Date, unless the handler set it, and the fields that frame the message or
-/// concern the connection. Of those a handler may set Content-Length, if the body then has that
-/// length; `Connection: close`; Trailer, if trailers follow; and Upgrade in a 426.
-/// [`check_headers`](Self::check_headers) reports a field that will not be sent. The log reports
-/// each when the response is sent.
+/// concern the connection. Of these fields, a handler may set Content-Length, if the body has that
+/// length; `Connection: close`; Trailer, if trailers follow; and Upgrade in a 426. Others are not
+/// sent, and the log has a line for each; [`check_headers`](Self::check_headers) finds them
+/// beforehand.
 ///
 /// ```
 /// use transom::{Response, StatusCode};
@@ -35,7 +35,7 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// True if the content type comes from a constructor, not from the handler by name.
     pub(crate) has_default_type: bool,
-    /// True if the server gives the answer by itself, and no one has worded it yet.
+    /// True if the server gives the answer by itself, and no hook has worded it yet.
     pub(crate) is_own: bool,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
@@ -79,9 +79,9 @@ impl Response {
     }
 
     /// Puts a 500 in place of a response that cannot be sent. Returns the line for the log, also
-    /// that of a failure behind the response.
+    /// for the failure that made this response.
     ///
-    /// `may_upgrade` says whether the client can follow to a protocol.
+    /// `may_upgrade` returns `true` if the client can change to the protocol.
     pub(crate) fn take_fault(
         &mut self,
         may_upgrade: impl FnOnce(&Upgrade) -> bool,
@@ -123,12 +123,13 @@ impl Response {
         Self::typed("text/plain; charset=utf-8", text.into().into())
     }
 
-    /// Returns a 200 with a page, as `text/html; charset=utf-8`.
+    /// Returns a 200 with an HTML page, as `text/html; charset=utf-8`.
     pub fn html(page: impl Into<String>) -> Self {
         Self::typed("text/html; charset=utf-8", page.into().into())
     }
 
-    /// Returns a 200 with a text that is JSON already, as `application/json`.
+    /// Returns a 200 with a text that is JSON already, as `application/json`. The type `Json`
+    /// (feature `serde`) makes the text from a value.
     pub fn json(text: impl Into<String>) -> Self {
         Self::typed("application/json", text.into().into())
     }

@@ -14,11 +14,11 @@ use crate::base::stopping::Stopping;
 /// A connection that no longer speaks HTTP; see
 /// [`Response::upgrade`](super::Response::upgrade).
 ///
-/// Reading begins with the bytes that the client sent after its request. A read has no deadline,
+/// The first bytes to read are those that the client sent after its request. A read has no deadline,
 /// because such a connection may be quiet. The peer must take what is written at the least rate
 /// [`Limits::write_rate`](crate::Limits::write_rate): after
 /// [`Timeouts::write`](crate::Timeouts::write) of waiting, a write fails with `TimedOut`. A stop
-/// cuts the connection at its deadline; [`stopping`](Self::stopping) tells when it begins.
+/// cuts the connection at its deadline; [`stopping`](Self::stopping) waits for the stop to begin.
 pub struct Upgraded {
     stream: Box<dyn ByteStream>,
     early: Vec<u8>,

@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Answers requests for these hosts only. A request with another Host gets a 421. A name
-    /// with a port allows that port alone; a name without a port allows any.
+    /// with a port allows that port alone; a name without a port allows any port.
     ///
     /// On a loopback address, allow [`LOOPBACK_HOSTS`]: that refuses web pages whose own name
     /// resolves to this machine (DNS rebinding).
@@ -130,27 +130,27 @@ impl Server {
         self
     }
 
-    /// Calls `hook` for each answer of the server: those of handlers, and those that the server
-    /// gives by itself, also to a connection for which there is no room. Each answer is told of
-    /// once, when it has been written or when the connection has ended before that. See
-    /// [`Exchange`] for what the hook learns, and for an example.
+    /// Calls `hook` once for each answer of the server: a handler's, or one that the server gives
+    /// by itself, also to a connection for which there is no room. The call comes when the answer
+    /// has been written, or when the connection ends before that. See [`Exchange`] for what the
+    /// hook learns, and for an example.
     ///
-    /// The hook runs on a thread that drives connections, and must not block. A hook that panics
-    /// costs its own line and nothing else. Set again, the last hook counts.
+    /// The hook runs on a thread that drives connections, and must not block. If it panics, the
+    /// log gets a line, and the answer is not affected. A second call replaces the hook.
     #[must_use]
     pub fn on_exchange(mut self, hook: impl Fn(&Exchange<'_>) + Send + Sync + 'static) -> Self {
         self.on_exchange = Some(Arc::new(hook));
         self
     }
 
-    /// Has `hook` word the answers that the server gives by itself: refusals, 404, 405, and the
-    /// 500 of a handler that failed. See [`OwnAnswer`] for an example.
+    /// Sets the function that words the answers that the server gives by itself: refusals, 404,
+    /// 405, and the 500 of a handler that failed. See [`OwnAnswer`] for an example.
     ///
-    /// The hook runs once for an answer, when the answer goes to the wire. The answer takes the
-    /// body of the hook's response, and its fields in place of those of the same name; a status
-    /// other than 200 replaces the answer's. Other fields stay: `Allow`, `Retry-After`, and what
-    /// wraps have added. The hook must not block. If it panics, or its body is a stream, the
-    /// server's own text is sent.
+    /// The hook runs once for an answer, just before the answer is sent. The answer takes the
+    /// body of the hook's response, and its fields in place of those of the same name. A status
+    /// other than 200 replaces the answer's. The other fields of the answer stay: `Allow`,
+    /// `Retry-After`, and those that wraps have added. The hook must not block. If it panics, or
+    /// its body is a stream, the server's own text is sent.
     #[must_use]
     pub fn own_answers<R: IntoResponse>(
         mut self,
@@ -179,15 +179,15 @@ impl Server {
     /// Clients can connect from now on. They are served once the server has started.
     ///
     /// # Errors
-    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said;
-    /// [`Error::BadSetting`] of a [`unix_mode`](Self::unix_mode) beyond `0o777`.
+    /// [`Error::BadAddress`]; [`Error::Bind`], with the error of the system;
+    /// [`Error::BadSetting`] if [`unix_mode`](Self::unix_mode) is beyond `0o777`.
     pub fn bind(self, address: &str) -> Result<Self> {
         self.unix_mode.map_or(Ok(()), check_mode)?;
         let listener = Listener::bind_as(address, self.unix_mode)?;
         Ok(self.listen(listener))
     }
 
-    /// Serves an existing [`Listener`] too.
+    /// Listens on an existing [`Listener`] too.
     #[must_use]
     pub fn listen(mut self, listener: Listener) -> Self {
         self.listeners.push(listener);
@@ -198,8 +198,8 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`],
-    /// [`Error::Thread`] if the system refuses a thread that the server cannot do
-    /// without, or [`Error::Io`].
+    /// [`Error::DuplicateState`], [`Error::Thread`] if the system refuses a thread that the
+    /// server needs, or [`Error::Io`].
     pub fn start(self) -> Result<Handle> {
         let (model, workers) = (self.model, self.workers);
         let (shared, listeners) = self.prepare(model)?;
@@ -234,7 +234,7 @@ impl Server {
         self.start()?.wait()
     }
 
-    /// Serves on the caller's executor until the server is stopped. Any executor will do.
+    /// Serves on the caller's executor, which may be any, until the server is stopped.
     ///
     /// The server is event-driven whatever [`model`](Self::model) says. Only the pool for
     /// blocking handlers has threads of its own.
@@ -257,7 +257,7 @@ impl Server {
     /// [`Service::stop`]: a [`Stopper`] alone does not end its idle connections.
     ///
     /// # Errors
-    /// [`Error::BadRoute`] or [`Error::BadSetting`].
+    /// [`Error::BadRoute`], [`Error::BadSetting`] or [`Error::DuplicateState`].
     pub fn service(self) -> Result<Service> {
         let (shared, _) = self.prepare(Model::EventDriven)?;
         Ok(Service::new(shared))

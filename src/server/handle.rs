@@ -59,7 +59,7 @@ impl Handle {
 
     /// Stops the server and waits until its threads have ended.
     ///
-    /// The server accepts no more connections and closes idle ones. Exchanges under way may
+    /// The server accepts no more connections and closes idle ones. Exchanges in progress may
     /// finish until `deadline`; the rest are then cut. A handler that still blocks its thread
     /// after the deadline is not waited for: the thread ends when the handler returns.
     ///

@@ -56,7 +56,7 @@ impl Service {
 
     /// Stops the service and waits until its connections have ended.
     ///
-    /// Idle connections close at once, and so do new ones. Exchanges under way may finish until
+    /// Idle connections close at once, and so do new ones. Exchanges in progress may finish until
     /// `deadline`; the rest are then cut.
     pub async fn stop(&self, deadline: Duration) -> Report {
         self.shared.stopper.stop(deadline);

@@ -12,9 +12,9 @@ use crate::reactor::{self, Reactor};
 
 /// Waits for a duration without blocking a thread.
 ///
-/// In a handler, the worker that drives the connection keeps the time, which is cheaper than
-/// a timer of another runtime. Outside of a handler, this uses a timer of `async-io`. The
-/// wait is exact to about a millisecond and never ends early.
+/// In a handler, the thread that drives the connection keeps the time, which is cheaper than a
+/// timer of another runtime. Outside of a handler, the timer is one of `async-io`. The wait is
+/// exact to about a millisecond and never ends early.
 ///
 /// ```
 /// use std::time::Duration;

@@ -33,7 +33,7 @@ use crate::base::stopping::{StopSignal, Stopping};
 #[derive(Clone, Default)]
 pub struct Stopper {
     state: Arc<Mutex<StopState>>,
-    /// Given when a stop begins. Every connection sees this at once, before it is woken.
+    /// The signal that a stop has begun. Every connection sees it at once, before it is woken.
     signal: Arc<StopSignal>,
 }
 
@@ -51,7 +51,7 @@ impl Stopper {
 
     /// Begins to stop the server, and returns at once.
     ///
-    /// The server accepts no more connections and closes idle ones. Exchanges under way may
+    /// The server accepts no more connections and closes idle ones. Exchanges in progress may
     /// finish until `deadline`; the rest are then cut. If this is called more than once, the
     /// earliest deadline counts.
     pub fn stop(&self, deadline: Duration) {
@@ -62,8 +62,8 @@ impl Stopper {
         state.deadline = Some(state.deadline.map_or(at, |earlier| earlier.min(at)));
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        // Given before the models are woken: from then on no connection begins an exchange that
-        // would keep it open.
+        // Give the signal before the models are woken: from then on, no connection begins an
+        // exchange that would keep it open.
         self.signal.give();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -83,7 +83,7 @@ impl Stopper {
         Stopping::new(Some(self.signal()))
     }
 
-    /// Ready with the deadline once a stop has begun. Wakes the task again when an earlier
+    /// Ready with the deadline when a stop has begun. Wakes the task again when an earlier
     /// deadline is set.
     pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<Instant> {
         let mut state = self.lock();
@@ -104,7 +104,7 @@ impl fmt::Debug for Stopper {
     }
 }
 
-/// The exchanges that finished, were cut, and are pending when a server stops.
+/// The numbers of exchanges that finished, were cut, and are pending when a server stops.
 ///
 /// ```
 /// use std::time::Duration;
@@ -120,7 +120,7 @@ pub struct Report {
     pub finished: u64,
     /// Exchanges that were cut at the deadline.
     pub cut: u64,
-    /// Exchanges still under way when the report was made: before the end of the stop, or
+    /// Exchanges that had not ended when the report was made, because the stop had not ended or
     /// because a handler blocks a thread.
     pub pending: u64,
 }
