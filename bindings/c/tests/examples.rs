@@ -169,6 +169,18 @@ fn epoll() {
 }
 
 #[test]
+fn uv() {
+    if !Path::new("/usr/include/uv.h").exists() {
+        println!("libuv is not installed: its example is not run");
+        return;
+    }
+    let example = Example::start_with("uv", &["-luv"], &[]);
+    let (status, text) = example.ask("GET", "/ticks", "");
+    assert!(status == 200 && text.starts_with("ticks: "), "{text}");
+    example.stop();
+}
+
+#[test]
 fn sse() {
     let example = Example::start("sse");
     let mut clients: Vec<_> = (0..5)
