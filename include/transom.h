@@ -112,6 +112,12 @@
 /* In the flags of a transom_request_record: there is a query, which may be empty. */
 #define TRANSOM_HAS_QUERY 1
 
+/*
+ * In the flags of a transom_request_record: the route streams, so the body is not in the
+ * record. Read it with transom_token_read.
+ */
+#define TRANSOM_STREAMS 2
+
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
@@ -200,6 +206,12 @@ typedef enum transom_status {
     TRANSOM_BODY_TOO_SHORT = -25,
     /* There is no memory for a copy of the bytes. */
     TRANSOM_NO_MEMORY = -26,
+    /* The request body is larger than the limit. */
+    TRANSOM_BODY_TOO_LARGE = -27,
+    /* The request body is malformed. */
+    TRANSOM_BAD_BODY = -28,
+    /* The client sends the request body more slowly than the server allows. */
+    TRANSOM_TOO_SLOW = -29,
 } transom_status;
 
 /* The kinds of events. New kinds may be added: ignore those that you do not know. */
@@ -223,6 +235,8 @@ typedef enum transom_event_kind {
     TRANSOM_EVENT_WRITER_GONE = 4,
     /* Log messages wait: take them with transom_log_next. */
     TRANSOM_EVENT_LOG = 5,
+    /* There is more of the body of a watched request to read, or its end. */
+    TRANSOM_EVENT_READABLE = 6,
 } transom_event_kind;
 
 /*
@@ -353,7 +367,7 @@ typedef struct transom_event {
     /* 0. */
     uint32_t reserved;
     /*
-     * The subject of the event: the token of a request (GONE, OVER), the writer as a number
+     * The subject of the event: the token of a request (GONE, OVER, READABLE), the writer as a number
      * (WRITABLE, WRITER_GONE), or 0 (LOG).
      */
     uint64_t token;
@@ -383,9 +397,9 @@ typedef struct transom_request_record {
     uint32_t param_count;
     /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
     uint16_t version;
-    /* TRANSOM_HAS_QUERY, or 0. */
+    /* TRANSOM_HAS_QUERY and TRANSOM_STREAMS, or 0. */
     uint16_t flags;
-    /* The bytes of the body. */
+    /* The bytes of the body; 0 with TRANSOM_STREAMS. */
     uint64_t body_len;
 } transom_request_record;
 
@@ -646,6 +660,13 @@ transom_status transom_route_set_body_limit(transom_route *route, uint64_t bytes
  * too, so the status need not be looked at.
  */
 transom_status transom_route_set_timeout(transom_route *route, int64_t timeout_ms);
+
+/*
+ * With true, the handler of this route is called when the head of a request has come, and reads
+ * the body with transom_request_read while it comes. A request whose route is pulled is queued
+ * then. Without this, a body is read whole before.
+ */
+transom_status transom_route_set_streaming(transom_route *route, bool streaming);
 
 /*
  * With true, runs the handler of this route on the thread that serves the connection, in
@@ -959,8 +980,40 @@ transom_bytes transom_request_query(const transom_request *request);
  */
 transom_bytes transom_request_target(const transom_request *request);
 
-/* Returns the whole body, without the framing of chunks. Empty if the request has no body. */
+/*
+ * Returns the whole body, without the framing of chunks. Empty if the request has no body, and
+ * if the route streams (transom_route_set_streaming): read the body with transom_request_read
+ * then.
+ */
 transom_bytes transom_request_body(const transom_request *request);
+
+/*
+ * Reads the body piece by piece: stores up to `cap` bytes in `buf`, and their number in `*len`.
+ * 0 bytes are the end of the body. Waits until there is something, at most `timeout_ms`
+ * milliseconds (0: does not wait, TRANSOM_FOREVER: no limit; the client must still keep up
+ * the limit "body_rate"). The body of a route that streams (transom_route_set_streaming) comes
+ * while it is read, in bounded memory: the client is asked for more only after a part was read,
+ * and a client that waits for "100 Continue" gets it with the first read. Any other body is in
+ * memory already.
+ *
+ * Several threads may read; each byte goes to one of them. The response may be sent at any
+ * time. Once it is sent whole, the request is not valid any more; if it is written piece by
+ * piece, the body can be read until the writer has ended. The timeout "handler" goes on while
+ * the body is read: give a route for long bodies a timeout of its own.
+ *
+ * Errors after which you may read again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
+ * TRANSOM_TIMEOUT. Errors that end the body; a response can still be sent: TRANSOM_GONE if the
+ * client has left; TRANSOM_TOO_SLOW; TRANSOM_BODY_TOO_LARGE if the body exceeds the limit "body",
+ * or that of the route; TRANSOM_BAD_BODY; TRANSOM_NO_MEMORY. Other errors: TRANSOM_WOULD_DEADLOCK
+ * if this would have to wait on a thread that serves the connection;
+ * TRANSOM_INVALID_ARGUMENT if `cap` is 0 or the time is negative. `*len` is then 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_request_read(const transom_request *request,
+                                    void *buf,
+                                    size_t cap,
+                                    int64_t timeout_ms,
+                                    size_t *len);
 
 /*
  * Returns all header fields in the order received, as "name: value" lines that each end in
@@ -995,6 +1048,22 @@ size_t transom_request_header_count(const transom_request *request);
 transom_status transom_request_header_at(const transom_request *request,
                                          size_t index,
                                          transom_field *field);
+
+/*
+ * Returns the value of the first trailer field with this name, whose case does not matter.
+ * Absent if there is no such field, and before the body was read to its end. A trailer is what
+ * the client sent after the body, and has no influence on how the request was handled.
+ */
+transom_bytes transom_request_trailer(const transom_request *request, const char *name);
+
+/*
+ * Stores one trailer field in `*field`, as transom_request_header_at does.
+ *
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
+ */
+transom_status transom_request_trailer_at(const transom_request *request,
+                                          size_t index,
+                                          transom_field *field);
 
 /*
  * Returns the part of the path that {name} in the pattern of the route matched,
@@ -1308,6 +1377,20 @@ transom_status transom_server_respond_batch(transom_server *server,
 int transom_server_event_fd(transom_server *server);
 
 /*
+ * Reads the body of a pulled request whose route streams: as transom_request_read, by the token
+ * of the request.
+ *
+ * Errors: as transom_request_read; TRANSOM_ALREADY_ANSWERED if the request is answered whole;
+ * TRANSOM_INVALID_ARGUMENT also if its route does not stream.
+ */
+TRANSOM_MUST_USE
+transom_status transom_token_read(uint64_t token,
+                                  void *buf,
+                                  size_t cap,
+                                  int64_t timeout_ms,
+                                  size_t *len);
+
+/*
  * Returns the responder of a pulled request, with which the host can stream the response, be
  * told when the client leaves, or free the request. The responder and the token identify the
  * same request: it can be answered once, through either. Returns NULL if `token` is 0.
@@ -1438,6 +1521,32 @@ transom_status transom_events_watch_writer(transom_events *events, transom_write
  * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_events_await_room(transom_events *events, transom_writer *writer);
+
+/*
+ * Calls `function` once, when there is more of the body of a request to read, or its end. If
+ * that is so already, the call happens before this function returns. The request must be one
+ * whose route streams (transom_route_set_streaming).
+ *
+ * `function` runs on a thread that serves connections and must not block; it may read with a
+ * timeout of 0. It is not called if the request is no longer valid.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the route does not stream; `function` is not called.
+ */
+transom_status transom_request_on_readable(const transom_request *request,
+                                           transom_callback_fn function,
+                                           void *user_data,
+                                           transom_free_fn free_fn);
+
+/*
+ * Reports TRANSOM_EVENT_READABLE to `events` once, when there is more of the body of a request to
+ * read, or its end; at once if that is so already. Call this again after the event to be told
+ * again. `token` is the token of a pulled request, or a responder as a number; its route must
+ * stream (transom_route_set_streaming).
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the request is answered; TRANSOM_INVALID_ARGUMENT if the
+ * route does not stream.
+ */
+transom_status transom_events_await_body(transom_events *events, uint64_t token);
 
 #ifdef __cplusplus
 }  // extern "C"

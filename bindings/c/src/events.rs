@@ -32,6 +32,8 @@ pub enum transom_event_kind {
     TRANSOM_EVENT_WRITER_GONE = 4,
     /// Log messages wait: take them with transom_log_next.
     TRANSOM_EVENT_LOG = 5,
+    /// There is more of the body of a watched request to read, or its end.
+    TRANSOM_EVENT_READABLE = 6,
 }
 
 /// An event. The structure does not grow.
@@ -42,7 +44,7 @@ pub struct transom_event {
     pub kind: i32,
     /// 0.
     pub reserved: u32,
-    /// The subject of the event: the token of a request (GONE, OVER), the writer as a number
+    /// The subject of the event: the token of a request (GONE, OVER, READABLE), the writer as a number
     /// (WRITABLE, WRITER_GONE), or 0 (LOG).
     pub token: u64,
 }

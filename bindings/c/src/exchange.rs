@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use transom::{IntoResponse as _, Reject, Request, Responder, Response};
 
+use crate::incoming::Incoming;
 use crate::request::transom_request;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
@@ -15,16 +16,17 @@ pub(crate) static EXCHANGES: Table<Exchange> = Table::new();
 
 /// The right to answer, and the request, which the host may read until it has answered.
 pub(crate) struct Exchange {
-    pub responder: Responder,
+    /// `None` once a response was started to a request whose body is still read: see `Started`.
+    responder: Option<Responder>,
     /// `None` for a request of a batch, of which the host has a packed copy.
-    pub request: Option<Arc<transom_request>>,
+    request: Option<Arc<transom_request>>,
     /// True once events report on the request.
     watched: AtomicBool,
 }
 
 impl Exchange {
     pub fn new(responder: Responder, request: Option<Arc<transom_request>>) -> Self {
-        Self { responder, request, watched: AtomicBool::new(false) }
+        Self { responder: Some(responder), request, watched: AtomicBool::new(false) }
     }
 
     /// Returns `true` in the first call only.
@@ -34,7 +36,55 @@ impl Exchange {
 
     /// Sends the response.
     pub fn send(self, response: Response) -> Result<(), transom_status> {
-        self.responder.send(response).map_err(|_gone| transom_status::TRANSOM_GONE)
+        let responder = self.responder.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        responder.send(response).map_err(|_gone| transom_status::TRANSOM_GONE)
+    }
+}
+
+/// Takes a request that is not answered out of the table, to answer it.
+pub(crate) fn take(handle: Handle) -> Result<Exchange, transom_status> {
+    EXCHANGES.take_if(handle, |exchange| exchange.responder.is_some())
+}
+
+/// Calls `look` with a request that is not answered and its responder, under the lock of the table.
+pub(crate) fn look<R>(
+    handle: Handle,
+    look: impl FnOnce(&Exchange, &Responder) -> R,
+) -> Result<R, transom_status> {
+    let looked = EXCHANGES
+        .look(handle, |exchange| exchange.responder.as_ref().map(|responder| look(exchange, responder)))?;
+    looked.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
+}
+
+/// Returns the body of a request, if its route streams and the host may read it.
+pub(crate) fn incoming(handle: Handle) -> Result<Arc<Incoming>, transom_status> {
+    let found = EXCHANGES.look(handle, |exchange| {
+        let request = exchange.request.as_ref()?;
+        request.incoming().map(Arc::clone)
+    })?;
+    found.ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)
+}
+
+/// A response that was started, whose request the host may still read. Dropping this ends that.
+pub(crate) struct Started(Handle);
+
+impl Started {
+    /// Takes the right to answer. The request stays in the table if its body comes piece by piece.
+    pub fn new(handle: Handle) -> Result<(Exchange, Option<Self>), transom_status> {
+        let streams = look(handle, |exchange, _| exchange.request.as_ref()?.incoming().map(drop))?;
+        if streams.is_none() {
+            return Ok((take(handle)?, None));
+        }
+        let responder = EXCHANGES.change(handle, |exchange| exchange.responder.take())?;
+        let responder = responder.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        Ok((Exchange::new(responder, None), Some(Self(handle))))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Nothing if a forked child drops it.
+        drop(EXCHANGES.take(self.0));
     }
 }
 
@@ -57,13 +107,13 @@ impl Unclaimed {
 
     /// Returns `true` if nobody waits for the response any more.
     pub fn is_over(&self) -> bool {
-        let over = self.0.map(|handle| EXCHANGES.look(handle, |exchange| exchange.responder.is_over()));
+        let over = self.0.map(|handle| look(handle, |_, responder| responder.is_over()));
         !matches!(over, Some(Ok(false)))
     }
 
     /// Sends the response for `reject`.
     pub fn refuse(mut self, reject: Reject) {
-        if let Some(exchange) = self.0.take().and_then(|handle| EXCHANGES.take(handle).ok()) {
+        if let Some(exchange) = self.0.take().and_then(|handle| take(handle).ok()) {
             // If nobody waits for it any more, there is nobody to tell.
             let _ = exchange.send(reject.into_response());
         }
@@ -71,9 +121,9 @@ impl Unclaimed {
 
     /// Gives the request to the host as an object, with the handle. Returns `None` if nobody waits for the
     /// response any more.
-    pub fn claim_with(self, request: Request) -> Option<(*const transom_request, Handle)> {
+    pub fn claim_with(self, request: Request, streams: bool) -> Option<(*const transom_request, Handle)> {
         let handle = self.0?;
-        let request = Arc::new(transom_request::new(request));
+        let request = Arc::new(transom_request::new(request, streams));
         let pointer = &raw const *request;
         EXCHANGES.change(handle, |exchange| exchange.request = Some(request)).ok()?;
         Some((pointer, self.claim()?))
@@ -92,7 +142,7 @@ impl Unclaimed {
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        if let Some(exchange) = self.0.take().and_then(|handle| EXCHANGES.take(handle).ok()) {
+        if let Some(exchange) = self.0.take().and_then(|handle| take(handle).ok()) {
             // If nobody waits for it any more, there is nobody to tell.
             let _ = exchange.send(unavailable());
         }

@@ -9,7 +9,7 @@ use transom::Body;
 
 use crate::bytes::transom_field;
 use crate::error::{report, transom_error};
-use crate::exchange::EXCHANGES;
+use crate::exchange;
 use crate::responder::{handle, head, transom_responder};
 use crate::status::transom_status;
 
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn transom_responder_send_file(
         // SAFETY: NULL or valid, by the contract.
         let head = unsafe { head(status_code, fields, field_count) }?;
         let body = part(file, offset, length).map_err(|error| transom_error::bad_file(&error))?;
-        EXCHANGES.take(handle)?.send(head.body(body))?;
+        exchange::take(handle)?.send(head.body(body))?;
         Ok(())
     };
     // SAFETY: NULL or valid, by the contract.

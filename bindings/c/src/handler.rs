@@ -28,6 +28,8 @@ pub(crate) struct HostHandler {
     pub user_data: UserData,
     /// True if the handler never blocks: the thread that serves the connection then runs it.
     pub inline: bool,
+    /// True if the body comes piece by piece.
+    pub streams: bool,
 }
 
 /// A call of a handler that is to be made. If it is dropped before, the client gets a 503.
@@ -53,7 +55,7 @@ impl HostHandler {
     /// Calls the handler, on this thread or on the pool, and returns the reply that it will give.
     pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
         let (responder, reply) = Reply::later(&request);
-        let request = Arc::new(transom_request::new(request));
+        let request = Arc::new(transom_request::new(request, self.streams));
         let exchange = Exchange::new(responder, Some(Arc::clone(&request)));
         if let Some(exchange) = Unclaimed::new(exchange) {
             let call = Call { handler: Arc::clone(self), request, exchange };

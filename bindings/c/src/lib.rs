@@ -29,6 +29,7 @@ mod exchange;
 mod file;
 mod handler;
 mod hooks;
+mod incoming;
 mod library;
 mod listeners;
 mod log_queue;

@@ -22,6 +22,9 @@ const _: () = assert!(REQUEST_HEADER == 56 && PARAM_HEADER == 8 && RESPONSE_HEAD
 /// A flag of a request record: the target has a '?'.
 const HAS_QUERY: u16 = 1;
 
+/// A flag of a request record: the body comes piece by piece.
+const STREAMS: u16 = 2;
+
 /// The start of a request in a batch: see transom_server_next_batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +51,9 @@ pub struct transom_request_record {
     pub param_count: u32,
     /// 10 for HTTP/1.0, 11 for HTTP/1.1.
     pub version: u16,
-    /// TRANSOM_HAS_QUERY, or 0.
+    /// TRANSOM_HAS_QUERY and TRANSOM_STREAMS, or 0.
     pub flags: u16,
-    /// The bytes of the body.
+    /// The bytes of the body; 0 with TRANSOM_STREAMS.
     pub body_len: u64,
 }
 
@@ -114,7 +117,7 @@ impl<'a> Packer<'a> {
     }
 
     /// Writes a record. If there is no room, returns the length that the record needs.
-    pub fn push(&mut self, token: u64, route_id: u32, request: &Request) -> Result<(), usize> {
+    pub fn push(&mut self, token: u64, route_id: u32, request: &Request, streams: bool) -> Result<(), usize> {
         let peer = request.peer().to_string();
         let method = request.method().as_str();
         let (target, path, query) = (request.target().as_str(), request.path(), request.query());
@@ -149,7 +152,8 @@ impl<'a> Packer<'a> {
         }
         put(&narrow(param_count).to_ne_bytes());
         put(&version(request).to_ne_bytes());
-        put(&if query.is_some() { HAS_QUERY } else { 0 }.to_ne_bytes());
+        let has_query = if query.is_some() { HAS_QUERY } else { 0 };
+        put(&(has_query | if streams { STREAMS } else { 0 }).to_ne_bytes());
         put(&(body.len() as u64).to_ne_bytes());
         for part in parts {
             put(part);
@@ -235,7 +239,7 @@ mod tests {
     fn a_request_record_has_the_layout_it_is_said_to_have() {
         let mut buffer = [0xff; 256];
         let mut packer = Packer::new(&mut buffer);
-        packer.push(0x0123_4567_89ab_cdef, 7, &request("/p%20q?x=1", "body!")).unwrap();
+        packer.push(0x0123_4567_89ab_cdef, 7, &request("/p%20q?x=1", "body!"), false).unwrap();
         let used = packer.used();
         let record = &buffer[..used];
         assert_eq!(number(record, 0) as usize, used);
@@ -266,12 +270,12 @@ mod tests {
         let request = request("/", "12345678");
         let mut buffer = [0; 256];
         let mut packer = Packer::new(&mut buffer);
-        packer.push(1, 0, &request).unwrap();
+        packer.push(1, 0, &request, false).unwrap();
         let needed = packer.used();
         for room in [0, 1, needed - 1] {
-            assert_eq!(Packer::new(&mut buffer[..room]).push(1, 0, &request), Err(needed));
+            assert_eq!(Packer::new(&mut buffer[..room]).push(1, 0, &request, false), Err(needed));
         }
-        assert_eq!(Packer::new(&mut buffer[..needed]).push(1, 0, &request), Ok(()));
+        assert_eq!(Packer::new(&mut buffer[..needed]).push(1, 0, &request, false), Ok(()));
     }
 
     fn answer(length: u32, flags: u16, headers: &[u8], reserved: u32, body: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use transom::{Headers, Reject, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room, store};
-use crate::exchange::EXCHANGES;
+use crate::exchange;
 use crate::packed::{Packer, ResponseRecord};
 use crate::pull_queue::PullQueue;
 use crate::request::transom_request;
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn transom_server_next(
                 if pending.exchange.is_over() {
                     continue;
                 }
-                if let Some((it, handle)) = pending.exchange.claim_with(pending.request) {
+                if let Some((it, handle)) = pending.exchange.claim_with(pending.request, pending.streams) {
                     (*request, *responder) = (it, handle.to_pointer());
                     // SAFETY: NULL or valid, by the contract.
                     unsafe { store(route_id, pending.route_id) };
@@ -125,10 +125,15 @@ fn fetch(
         if pending.exchange.is_over() {
             continue;
         }
-        match packer.push(pending.exchange.token(), pending.route_id, &pending.request) {
+        match packer.push(pending.exchange.token(), pending.route_id, &pending.request, pending.streams) {
             Ok(()) => {
                 count += 1;
-                pending.exchange.claim();
+                if pending.streams {
+                    // The request stays in the table, because its body is still to be read.
+                    pending.exchange.claim_with(pending.request, true);
+                } else {
+                    pending.exchange.claim();
+                }
             }
             Err(needed) => {
                 taken.push_front(pending);
@@ -161,7 +166,7 @@ pub unsafe extern "C" fn transom_server_refuse_larger(
         let server = unsafe { transom_server::get(server) }?;
         let mut taken = server.queue.take(1, Some(Duration::ZERO)).unwrap_or_default();
         if let Some(pending) = taken.pop_front() {
-            let needed = Packer::new(&mut []).push(0, 0, &pending.request).err().unwrap_or_default();
+            let needed = Packer::new(&mut []).push(0, 0, &pending.request, false).err().unwrap_or_default();
             if needed > cap {
                 log::error!(target: "transom", "a request was refused: there is no memory for its {needed} bytes");
                 pending.exchange.refuse(Reject::NoMemory);
@@ -226,7 +231,7 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
     let Some(handle) = Handle::from_token(answer.token) else {
         return transom_status::TRANSOM_ALREADY_ANSWERED;
     };
-    let exchange = match EXCHANGES.take(handle) {
+    let exchange = match exchange::take(handle) {
         Ok(exchange) => exchange,
         Err(status) => return status,
     };
@@ -256,6 +261,33 @@ pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) ->
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) };
         server.ok().and_then(|server| server.queue.event().ok()).unwrap_or(-1)
+    })
+}
+
+/// Reads the body of a pulled request whose route streams: as transom_request_read, by the token
+/// of the request.
+///
+/// Errors: as transom_request_read; TRANSOM_ALREADY_ANSWERED if the request is answered whole;
+/// TRANSOM_INVALID_ARGUMENT also if its route does not stream.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_token_read(
+    token: u64,
+    buf: *mut c_void,
+    cap: usize,
+    timeout_ms: i64,
+    len: *mut usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
+        let (buf, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(len)?) };
+        *len = 0;
+        let timeout = duration(timeout_ms)?;
+        if buf.is_empty() {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        *len = exchange::incoming(handle)?.read(buf, timeout)?;
     })
 }
 

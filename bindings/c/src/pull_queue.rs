@@ -18,6 +18,8 @@ pub(crate) struct Pending {
     pub exchange: Unclaimed,
     pub route_id: u32,
     pub request: Request,
+    /// True if the body comes piece by piece.
+    pub streams: bool,
 }
 
 /// The queue of one server.
@@ -51,13 +53,13 @@ impl PullQueue {
     }
 
     /// Queues a request, as the handler of a pull route.
-    pub fn call(&self, route_id: u32, request: Request) -> Reply {
+    pub fn call(&self, route_id: u32, request: Request, streams: bool) -> Reply {
         if !packed::fits(&request) {
             return Reply::now(Response::plain(StatusCode::PAYLOAD_TOO_LARGE));
         }
         let (responder, reply) = Reply::later(&request);
         if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {
-            self.push(Pending { exchange, route_id, request });
+            self.push(Pending { exchange, route_id, request, streams });
         }
         reply
     }

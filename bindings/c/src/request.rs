@@ -1,12 +1,16 @@
 //! Requests as the host reads them: borrowed views of their parts.
 
-use std::ffi::{CStr, c_char};
-use std::sync::OnceLock;
+use std::ffi::{CStr, c_char, c_void};
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use transom::{Request, Version};
+use transom::{Headers, Request, Version};
 
-use crate::bytes::{borrow, place, transom_bytes, transom_field};
+use crate::bytes::{borrow, place, room, transom_bytes, transom_field};
+use crate::incoming::Incoming;
 use crate::status::transom_status;
+use crate::timeout::duration;
 
 /// A request, to be read with the functions below. It belongs to the library. It is valid
 /// until the handler has returned and the request has been answered (by
@@ -15,13 +19,42 @@ use crate::status::transom_status;
 /// a request at the same time.
 pub struct transom_request {
     request: Request,
+    /// The body, if the route streams.
+    incoming: Option<Arc<Incoming>>,
+    /// The trailer fields of a body in memory.
+    trailers: Headers,
+    /// How much of a body in memory was read.
+    position: AtomicUsize,
     /// The address of the peer as text, made when the host first asks for it.
     peer: OnceLock<String>,
 }
 
 impl transom_request {
-    pub(crate) fn new(request: Request) -> Self {
-        Self { request, peer: OnceLock::new() }
+    /// `streams` says that the route streams.
+    pub(crate) fn new(mut request: Request, streams: bool) -> Self {
+        let incoming = streams.then(|| Incoming::new(mem::take(request.body_mut())));
+        let trailers = request.body_mut().take_trailers();
+        Self { request, incoming, trailers, position: AtomicUsize::new(0), peer: OnceLock::new() }
+    }
+
+    /// Returns the body, if the route streams.
+    pub(crate) fn incoming(&self) -> Option<&Arc<Incoming>> {
+        self.incoming.as_ref()
+    }
+
+    /// Returns the trailer fields; none before the body was read to its end.
+    fn trailers(&self) -> &Headers {
+        self.incoming.as_ref().and_then(|incoming| incoming.trailers()).unwrap_or(&self.trailers)
+    }
+
+    /// Reads a part of a body in memory. 0 bytes are the end.
+    fn read_whole(&self, buf: &mut [u8]) -> usize {
+        let take = |at: usize| Some(self.request.bytes().len().min(at.saturating_add(buf.len())));
+        let before = self.position.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
+        let rest = &self.request.bytes()[before..];
+        let length = rest.len().min(buf.len());
+        buf[..length].copy_from_slice(&rest[..length]);
+        length
     }
 
     fn peer(&self) -> &str {
@@ -74,11 +107,56 @@ pub unsafe extern "C" fn transom_request_target(request: *const transom_request)
     unsafe { part(request, |it| Some(it.request.target().as_str().as_bytes())) }
 }
 
-/// Returns the whole body, without the framing of chunks. Empty if the request has no body.
+/// Returns the whole body, without the framing of chunks. Empty if the request has no body, and
+/// if the route streams (transom_route_set_streaming): read the body with transom_request_read
+/// then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_body(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.
     unsafe { part(request, |it| Some(it.request.bytes())) }
+}
+
+/// Reads the body piece by piece: stores up to `cap` bytes in `buf`, and their number in `*len`.
+/// 0 bytes are the end of the body. Waits until there is something, at most `timeout_ms`
+/// milliseconds (0: does not wait, TRANSOM_FOREVER: no limit; the client must still keep up
+/// the limit "body_rate"). The body of a route that streams (transom_route_set_streaming) comes
+/// while it is read, in bounded memory: the client is asked for more only after a part was read,
+/// and a client that waits for "100 Continue" gets it with the first read. Any other body is in
+/// memory already.
+///
+/// Several threads may read; each byte goes to one of them. The response may be sent at any
+/// time. Once it is sent whole, the request is not valid any more; if it is written piece by
+/// piece, the body can be read until the writer has ended. The timeout "handler" goes on while
+/// the body is read: give a route for long bodies a timeout of its own.
+///
+/// Errors after which you may read again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
+/// TRANSOM_TIMEOUT. Errors that end the body; a response can still be sent: TRANSOM_GONE if the
+/// client has left; TRANSOM_TOO_SLOW; TRANSOM_BODY_TOO_LARGE if the body exceeds the limit "body",
+/// or that of the route; TRANSOM_BAD_BODY; TRANSOM_NO_MEMORY. Other errors: TRANSOM_WOULD_DEADLOCK
+/// if this would have to wait on a thread that serves the connection;
+/// TRANSOM_INVALID_ARGUMENT if `cap` is 0 or the time is negative. `*len` is then 0.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_read(
+    request: *const transom_request,
+    buf: *mut c_void,
+    cap: usize,
+    timeout_ms: i64,
+    len: *mut usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
+        let (request, buf, len) = unsafe { (borrow(request)?, room(buf.cast::<u8>(), cap)?, place(len)?) };
+        *len = 0;
+        let timeout = duration(timeout_ms)?;
+        if buf.is_empty() {
+            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+        }
+        *len = match &request.incoming {
+            Some(incoming) => incoming.read(buf, timeout)?,
+            None => request.read_whole(buf),
+        };
+    })
 }
 
 /// Returns all header fields in the order received, as "name: value" lines that each end in
@@ -148,6 +226,36 @@ pub unsafe extern "C" fn transom_request_header_at(
         // SAFETY: each NULL or valid, by the contract.
         let (request, field) = unsafe { (borrow(request)?, place(field)?) };
         let found = request.request.headers().nth(index);
+        *field = transom_field::of(found);
+        found.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
+    })
+}
+
+/// Returns the value of the first trailer field with this name, whose case does not matter.
+/// Absent if there is no such field, and before the body was read to its end. A trailer is what
+/// the client sent after the body, and has no influence on how the request was handled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_trailer(
+    request: *const transom_request,
+    name: *const c_char,
+) -> transom_bytes {
+    // SAFETY: each NULL or valid, by the contract.
+    unsafe { part(request, |it| it.trailers().get_bytes(name_of(name)?)) }
+}
+
+/// Stores one trailer field in `*field`, as transom_request_header_at does.
+///
+/// Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_trailer_at(
+    request: *const transom_request,
+    index: usize,
+    field: *mut transom_field,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract.
+        let (request, field) = unsafe { (borrow(request)?, place(field)?) };
+        let found = request.trailers().nth(index);
         *field = transom_field::of(found);
         found.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })

@@ -10,7 +10,7 @@ use transom::{Body, Bytes, InvalidHeader, Response, StatusCode};
 
 use crate::bytes::{array, copied, given, input, place, text, transom_field};
 use crate::error::{report, transom_error};
-use crate::exchange::EXCHANGES;
+use crate::exchange::{self, Started};
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn transom_responder_send_text(
         // SAFETY: NULL or valid, by the contract.
         let text = unsafe { self::text(text) }?;
         let response = Response::text(text).status(self::status_code(status_code)?);
-        EXCHANGES.take(handle)?.send(response)?;
+        exchange::take(handle)?.send(response)?;
     })
 }
 
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn transom_responder_send(
         // SAFETY: each NULL or valid, by the contract.
         let (head, body) = unsafe { (head(status_code, fields, field_count)?, input(body, len)?) };
         let body = copied(body)?;
-        EXCHANGES.take(handle)?.send(head.body(body))?;
+        exchange::take(handle)?.send(head.body(body))?;
         Ok(())
     };
     // SAFETY: NULL or valid, by the contract.
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn transom_responder_send_owned(
         // SAFETY: each NULL or valid, by the contract.
         let (head, body) = unsafe { (head(status_code, fields, field_count)?, input(body, len)?) };
         let owned = Owned { data: body.as_ptr(), len: body.len(), _user_data: user_data };
-        EXCHANGES.take(handle)?.send(head.body(Bytes::from_owner(owned)))?;
+        exchange::take(handle)?.send(head.body(Bytes::from_owner(owned)))?;
         Ok(())
     };
     // SAFETY: NULL or valid, by the contract.
@@ -206,14 +206,14 @@ pub unsafe extern "C" fn transom_responder_start(
         let handle = handle(responder)?;
         // SAFETY: as above.
         let head = unsafe { head(status_code, fields, field_count) }?;
-        let exchange = EXCHANGES.take(handle)?;
+        let (exchange, started) = Started::new(handle)?;
         let (body_writer, body) = Body::channel();
         if let Err(status) = exchange.send(head.body(body)) {
             // Nobody reads the body, so the log need not say that it broke off.
             let _ = body_writer.finish();
             return Err(status.into());
         }
-        *out = writer::register(body_writer)?.to_pointer();
+        *out = writer::register(body_writer, started)?.to_pointer();
         Ok(())
     };
     // SAFETY: NULL or valid, by the contract.
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn transom_responder_start(
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_responder_free(responder: *mut transom_responder) {
     guard!((), {
-        if let Some(exchange) = Handle::from_pointer(responder).and_then(|handle| EXCHANGES.take(handle).ok())
+        if let Some(exchange) = Handle::from_pointer(responder).and_then(|handle| exchange::take(handle).ok())
         {
             drop(exchange);
         }
@@ -241,8 +241,7 @@ pub extern "C" fn transom_responder_free(responder: *mut transom_responder) {
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_responder_is_gone(responder: *const transom_responder) -> bool {
     guard!(true, {
-        let gone =
-            handle(responder).and_then(|it| EXCHANGES.look(it, |exchange| exchange.responder.is_gone()));
+        let gone = handle(responder).and_then(|it| exchange::look(it, |_, responder| responder.is_gone()));
         gone.unwrap_or(true)
     })
 }
@@ -277,7 +276,7 @@ pub unsafe extern "C" fn transom_responder_on_gone(
         let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
         let watch = Arc::new(GoneCallback { function, user_data, state: AtomicU8::new(REGISTERING) });
         let watcher = Arc::clone(&watch);
-        EXCHANGES.look(handle, |exchange| exchange.responder.on_gone(move || watcher.fire()))?;
+        exchange::look(handle, |_, responder| responder.on_gone(move || watcher.fire()))?;
         watch.arm();
     })
 }

@@ -126,12 +126,13 @@ impl Draft {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
+        let streams = self.settings.streaming;
         let endpoint = match self.answer {
             Answer::Handler(function, user_data) => {
                 let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-                Endpoint::Handler(Arc::new(HostHandler { function, user_data, inline: self.inline }))
+                Endpoint::Handler(Arc::new(HostHandler { function, user_data, inline: self.inline, streams }))
             }
-            Answer::Pull(route_id) => Endpoint::Pull { queue: Arc::clone(queue), route_id },
+            Answer::Pull(route_id) => Endpoint::Pull { queue: Arc::clone(queue), route_id, streams },
         };
         Ok((endpoint, self.settings))
     }
@@ -251,6 +252,24 @@ pub unsafe extern "C" fn transom_route_set_timeout(
                 return draft.refuse(&format!("the timeout of a route is {range}, got {timeout_ms}"));
             };
             draft.settings.timeout = Some(timeout.unwrap_or(FOREVER));
+            Ok(())
+        };
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { change(route, set) }?;
+    })
+}
+
+/// With true, the handler of this route is called when the head of a request has come, and reads
+/// the body with transom_request_read while it comes. A request whose route is pulled is queued
+/// then. Without this, a body is read whole before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_route_set_streaming(
+    route: *mut transom_route,
+    streaming: bool,
+) -> transom_status {
+    checked!({
+        let set = |draft: &mut Draft| {
+            draft.settings.streaming = streaming;
             Ok(())
         };
         // SAFETY: NULL or valid, by the contract.

@@ -36,6 +36,7 @@ pub(crate) struct RouteSettings {
     pub body_limit: Option<u64>,
     /// `FOREVER` is no limit.
     pub timeout: Option<Duration>,
+    pub streaming: bool,
 }
 
 /// A route of a server. Without a method, it is for any.
@@ -51,7 +52,7 @@ pub(crate) struct AddedRoute {
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
-    Pull { queue: Arc<PullQueue>, route_id: u32 },
+    Pull { queue: Arc<PullQueue>, route_id: u32, streams: bool },
 }
 
 impl Setup {
@@ -128,6 +129,9 @@ impl AddedRoute {
         if let Some(timeout) = self.settings.timeout {
             route = route.timeout(timeout);
         }
+        if self.settings.streaming {
+            route = route.streaming();
+        }
         route
     }
 }
@@ -141,6 +145,9 @@ impl RouteSettings {
         if let Some(timeout) = self.timeout {
             router = router.timeout(timeout);
         }
+        if self.streaming {
+            router = router.streaming();
+        }
         router
     }
 }
@@ -149,7 +156,7 @@ impl Handler for Endpoint {
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
         match self {
             Self::Handler(handler) => handler.call(request, *context),
-            Self::Pull { queue, route_id } => queue.call(*route_id, request),
+            Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams),
         }
     }
 

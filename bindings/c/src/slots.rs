@@ -88,8 +88,15 @@ impl<T: Send> Table<T> {
 
     /// Removes an entry. Only one call for a handle succeeds.
     pub fn take(&self, handle: Handle) -> Result<T, transom_status> {
+        self.take_if(handle, |_| true)
+    }
+
+    /// Removes an entry for which `wanted` is true.
+    pub fn take_if(&self, handle: Handle, wanted: impl FnOnce(&T) -> bool) -> Result<T, transom_status> {
         let (shard, place, generation) = parts(handle);
-        let taken = self.existing()?.lock(shard).take(place, generation);
+        let mut entries = self.existing()?.lock(shard);
+        let wanted = entries.get(place, generation).is_some_and(wanted);
+        let taken = if wanted { entries.take(place, generation) } else { None };
         taken.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
     }
 

@@ -61,10 +61,16 @@ pub enum transom_status {
     TRANSOM_BODY_TOO_SHORT = -25,
     /// There is no memory for a copy of the bytes.
     TRANSOM_NO_MEMORY = -26,
+    /// The request body is larger than the limit.
+    TRANSOM_BODY_TOO_LARGE = -27,
+    /// The request body is malformed.
+    TRANSOM_BAD_BODY = -28,
+    /// The client sends the request body more slowly than the server allows.
+    TRANSOM_TOO_SLOW = -29,
 }
 
 /// The texts, indexed by the number without its sign.
-const TEXTS: [&CStr; 27] = [
+const TEXTS: [&CStr; 30] = [
     c"success",
     c"an argument is NULL",
     c"invalid argument",
@@ -74,7 +80,7 @@ const TEXTS: [&CStr; 27] = [
     c"system error",
     c"bad route",
     c"bad header field",
-    c"bad response status",
+    c"bad status code",
     c"already started",
     c"not started",
     c"nobody waits for this any more",
@@ -92,6 +98,9 @@ const TEXTS: [&CStr; 27] = [
     c"more than the length of the body",
     c"less than the length of the body",
     c"out of memory",
+    c"the request body is larger than the limit",
+    c"the request body is malformed",
+    c"the client sends too slowly",
 ];
 
 /// Returns the meaning of a status in a few English words, for messages and logs. `status`

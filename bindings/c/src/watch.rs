@@ -1,14 +1,18 @@
 //! Watching requests and writers: by callbacks, and by events.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Wake, Waker};
 
+use crate::bytes::borrow;
 use crate::events::transom_event_kind::{
     TRANSOM_EVENT_GONE, TRANSOM_EVENT_OVER, TRANSOM_EVENT_WRITABLE, TRANSOM_EVENT_WRITER_GONE,
 };
 use crate::events::{Notice, transom_events};
-use crate::exchange::EXCHANGES;
+use crate::exchange;
+use crate::incoming::Incoming;
+use crate::request::transom_request;
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
@@ -130,10 +134,10 @@ pub unsafe extern "C" fn transom_events_watch_request(
         let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         let gone = Notice::new(queue, TRANSOM_EVENT_GONE, token);
         let over = Notice::new(queue, TRANSOM_EVENT_OVER, token);
-        EXCHANGES.look(handle, |exchange| {
+        exchange::look(handle, |exchange, responder| {
             if exchange.begin_watch() {
-                exchange.responder.on_over(move || over.tell());
-                exchange.responder.on_gone(move || gone.tell());
+                responder.on_over(move || over.tell());
+                responder.on_gone(move || gone.tell());
             }
         })?;
     })
@@ -176,6 +180,84 @@ pub unsafe extern "C" fn transom_events_await_room(
         let open = find(writer)?;
         let notice = open.notice(queue, TRANSOM_EVENT_WRITABLE, writer);
         if open.poll_ready(&mut Context::from_waker(&notice.waker())).is_ready() {
+            notice.tell();
+        }
+    })
+}
+
+/// Calls `function` once, when there is more of the body of a request to read, or its end. If
+/// that is so already, the call happens before this function returns. The request must be one
+/// whose route streams (transom_route_set_streaming).
+///
+/// `function` runs on a thread that serves connections and must not block; it may read with a
+/// timeout of 0. It is not called if the request is no longer valid.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if the route does not stream; `function` is not called.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_on_readable(
+    request: *const transom_request,
+    function: transom_callback_fn,
+    user_data: *mut c_void,
+    free_fn: transom_free_fn,
+) -> transom_status {
+    let user_data = UserData::new(user_data, free_fn);
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let incoming = unsafe { borrow(request) }?.incoming();
+        let incoming = incoming.ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
+        let (incoming, called) = (Arc::downgrade(incoming), AtomicBool::new(false));
+        Arc::new(ReadableCallback { incoming, function, user_data, called }).try_call();
+    })
+}
+
+/// A function of the host for a body on its way in. It is not called once the request is gone.
+struct ReadableCallback {
+    incoming: Weak<Incoming>,
+    function: unsafe extern "C" fn(*mut c_void),
+    user_data: UserData,
+    called: AtomicBool,
+}
+
+impl ReadableCallback {
+    /// Calls the function if the body can be read now; otherwise this is called again then.
+    fn try_call(self: Arc<Self>) {
+        let Some(incoming) = self.incoming.upgrade() else { return };
+        let waker = Waker::from(Arc::clone(&self));
+        if incoming.poll_readable(&mut Context::from_waker(&waker)).is_ready()
+            && !self.called.swap(true, Ordering::AcqRel)
+        {
+            // SAFETY: the host's function with its user data; by the contract, any thread may call it.
+            unsafe { (self.function)(self.user_data.pointer()) }
+        }
+    }
+}
+
+impl Wake for ReadableCallback {
+    fn wake(self: Arc<Self>) {
+        self.try_call();
+    }
+}
+
+/// Reports TRANSOM_EVENT_READABLE to `events` once, when there is more of the body of a request to
+/// read, or its end; at once if that is so already. Call this again after the event to be told
+/// again. `token` is the token of a pulled request, or a responder as a number; its route must
+/// stream (transom_route_set_streaming).
+///
+/// Errors: TRANSOM_ALREADY_ANSWERED if the request is answered; TRANSOM_INVALID_ARGUMENT if the
+/// route does not stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_await_body(
+    events: *mut transom_events,
+    token: u64,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let queue = &unsafe { transom_events::get(events) }?.queue;
+        let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        let incoming = exchange::incoming(handle)?;
+        let notice = incoming.notice(queue, token);
+        if incoming.poll_readable(&mut Context::from_waker(&notice.waker())).is_ready() {
             notice.tell();
         }
     })

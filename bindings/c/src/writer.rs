@@ -10,6 +10,7 @@ use transom::{BodyWriter, WriteError};
 
 use crate::bytes::{copied, input};
 use crate::events::{EventQueue, Notice, transom_event_kind};
+use crate::exchange::Started;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 use crate::timeout::duration;
@@ -29,6 +30,8 @@ static WRITERS: Table<Arc<OpenBody>> = Table::new();
 /// if `finished` is set, otherwise it is cut off.
 pub(crate) struct OpenBody {
     writer: Option<BodyWriter>,
+    /// Holds the request, if its body comes piece by piece.
+    _started: Option<Started>,
     finished: AtomicBool,
     /// The events that the host asked for: at most one of each kind, for the queue that asked last.
     notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
@@ -87,9 +90,10 @@ impl Drop for OpenBody {
 }
 
 /// Adds a writer to the table. If the table is full, the body is cut off.
-pub(crate) fn register(writer: BodyWriter) -> Result<Handle, transom_status> {
+pub(crate) fn register(writer: BodyWriter, started: Option<Started>) -> Result<Handle, transom_status> {
     let open = Arc::new(OpenBody {
         writer: Some(writer),
+        _started: started,
         finished: AtomicBool::new(false),
         notices: Mutex::default(),
     });

@@ -166,6 +166,7 @@ programs! {
     stopping
     streaming
     stress
+    uploads
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! The body of a request whose route streams: it is read piece by piece while it comes.
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use futures_lite::Stream as _;
+use transom::{Body, Bytes, Headers, Reject};
+
+use crate::events::{EventQueue, Notice, transom_event_kind};
+use crate::status::transom_status;
+
+/// A body on its way in. Several threads may read it; each byte goes to one of them.
+pub(crate) struct Incoming {
+    state: Mutex<State>,
+    trailers: OnceLock<Headers>,
+    waiters: Arc<Waiters>,
+    /// The event that the host asked for, for the queue that asked last.
+    notice: Mutex<Option<Arc<Notice>>>,
+}
+
+struct State {
+    body: Body,
+    /// What has come and was not read.
+    chunk: Bytes,
+    /// How the body has ended.
+    end: Option<Result<(), transom_status>>,
+}
+
+/// Everything that waits for more of the body: the body itself keeps one waker only.
+#[derive(Default)]
+struct Waiters(Mutex<Vec<Waker>>);
+
+impl Incoming {
+    pub fn new(body: Body) -> Arc<Self> {
+        let state = State { body, chunk: Bytes::new(), end: None };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            trailers: OnceLock::new(),
+            waiters: Arc::default(),
+            notice: Mutex::default(),
+        })
+    }
+
+    /// Ready when a read would not wait; otherwise the waker is called then.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_state(cx).map(drop)
+    }
+
+    /// Reads without waiting for more than what `cx` is woken for. 0 bytes are the end.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, transom_status>> {
+        self.poll_state(cx).map(|mut state| {
+            if state.chunk.is_empty() {
+                return state.end.unwrap_or(Ok(())).map(|()| 0);
+            }
+            let length = state.chunk.len().min(buf.len());
+            buf[..length].copy_from_slice(&state.chunk.split_to(length));
+            Ok(length)
+        })
+    }
+
+    /// Reads. Waits until there is something, `None` without a limit.
+    pub fn read(&self, buf: &mut [u8], timeout: Option<Duration>) -> Result<usize, transom_status> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let refused = loop {
+            if let Poll::Ready(read) = self.poll_read(&mut Context::from_waker(&waker), buf) {
+                return read;
+            }
+            if timeout == Some(Duration::ZERO) {
+                break transom_status::TRANSOM_WOULD_BLOCK;
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => break transom_status::TRANSOM_TIMEOUT,
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
+        };
+        self.waiters.remove(&waker);
+        Err(refused)
+    }
+
+    /// Returns the event that there is more to read. It is the same one each time, so that the
+    /// body also keeps its waker only once.
+    pub fn notice(&self, queue: &Arc<EventQueue>, token: u64) -> Arc<Notice> {
+        let mut kept = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(notice) if notice.is_for(queue) => Arc::clone(notice),
+            _ => {
+                let notice = Notice::new(queue, transom_event_kind::TRANSOM_EVENT_READABLE, token);
+                *kept = Some(Arc::clone(&notice));
+                notice
+            }
+        }
+    }
+
+    /// The trailer fields, once the body was read to its end.
+    pub fn trailers(&self) -> Option<&Headers> {
+        self.trailers.get()
+    }
+
+    /// Ready with the state when there is a chunk, or the end.
+    fn poll_state(&self, cx: &mut Context<'_>) -> Poll<MutexGuard<'_, State>> {
+        // Added before the body is asked, so that what comes in between wakes it.
+        self.waiters.add(cx.waker());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.chunk.is_empty() && state.end.is_none() {
+            let waker = Waker::from(Arc::clone(&self.waiters));
+            match Pin::new(&mut state.body).poll_next(&mut Context::from_waker(&waker)) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(chunk))) => state.chunk = chunk,
+                Poll::Ready(None) => {
+                    let _ = self.trailers.set(state.body.take_trailers());
+                    state.end = Some(Ok(()));
+                }
+                // It may be read on another thread.
+                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::Deadlock => {
+                    drop(state);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Err(error))) => state.end = Some(Err(status_of(&error))),
+            }
+        }
+        self.waiters.remove(cx.waker());
+        Poll::Ready(state)
+    }
+}
+
+/// Returns the status for a body that broke off.
+fn status_of(error: &io::Error) -> transom_status {
+    let reject = error.get_ref().and_then(|inner| inner.downcast_ref::<Reject>());
+    match reject {
+        Some(Reject::BodyTooLarge) => transom_status::TRANSOM_BODY_TOO_LARGE,
+        Some(Reject::BodyTimeout) => transom_status::TRANSOM_TOO_SLOW,
+        Some(Reject::NoMemory) => transom_status::TRANSOM_NO_MEMORY,
+        Some(Reject::BodyCutShort) | None => transom_status::TRANSOM_GONE,
+        Some(_) => transom_status::TRANSOM_BAD_BODY,
+    }
+}
+
+impl Waiters {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = self.lock();
+        if !wakers.iter().any(|other| other.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    fn remove(&self, waker: &Waker) {
+        let mut wakers = self.lock();
+        let found = wakers.iter().position(|other| other.will_wake(waker));
+        let removed = found.map(|at| wakers.swap_remove(at));
+        drop(wakers);
+        drop(removed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Waiters {
+    fn wake(self: Arc<Self>) {
+        let wakers = mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
