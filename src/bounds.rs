@@ -102,7 +102,6 @@ impl Limits {
 
 impl Timeouts {
     /// Returns the names of all timeouts, which are the names of the fields.
-    ///
     pub fn names() -> impl Iterator<Item = &'static str> {
         TIMEOUTS.iter().map(|(name, ..)| *name)
     }
@@ -125,7 +124,7 @@ impl Timeouts {
     /// let mut timeouts = transom::Timeouts::default();
     /// timeouts.idle = Some(Duration::ZERO);
     /// let error = timeouts.check().unwrap_err();
-    /// assert_eq!(error.to_string(), "bad setting idle: a timeout of 0 ends everything at once; None is none");
+    /// assert_eq!(error.to_string(), "bad setting idle: a timeout of 0 ends everything at once; None turns it off");
     /// ```
     ///
     /// # Errors
@@ -133,7 +132,7 @@ impl Timeouts {
     pub fn check(&self) -> Result<()> {
         for (name, least, value) in TIMEOUTS {
             if value(self).is_some_and(|value| value < *least) {
-                let reason = "a timeout of 0 ends everything at once; None is none";
+                let reason = "a timeout of 0 ends everything at once; None turns it off";
                 return Err(Error::BadSetting { name, reason });
             }
         }

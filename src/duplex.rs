@@ -33,8 +33,8 @@ pub struct Wire {
     pub writer: Option<Waker>,
 }
 
-/// The network and the client of a connection: they decide how many bytes pass at once, and
-/// are told of what the server does.
+/// The network and the client of a connection. They decide how many bytes pass at once, and learn
+/// what the server does.
 pub trait Link {
     /// Returns the connection.
     fn wire(&mut self) -> &mut Wire;

@@ -32,7 +32,7 @@ pub struct Head {
     pub is_11: bool,
     /// Names and values, in order.
     pub fields: Vec<(String, Vec<u8>)>,
-    /// The length of the body, octets; `None` if it is chunked.
+    /// The length of the body, in bytes; `None` if it is chunked.
     pub body: Option<u64>,
     /// True if the client lets the connection persist.
     pub persistent: bool,
@@ -40,12 +40,12 @@ pub struct Head {
     pub expects_continue: bool,
     /// True if the client asks to leave HTTP.
     pub upgrade: bool,
-    /// The length of the head, in octets.
+    /// The length of the head, in bytes.
     pub end: usize,
 }
 
 /// Reads a head from bytes that arrive in pieces: each of `cuts` is the number of bytes that have
-/// arrived when the reader tries again. At last all bytes are there.
+/// arrived when the reader tries again. In the end, all bytes have arrived.
 ///
 /// # Errors
 /// The verdict on the bytes.
@@ -146,7 +146,7 @@ pub struct Talk {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The server ended it itself, within its deadlines.
+    /// The server ended the connection itself, within its deadlines.
     Own,
     /// Nothing was left that could wake the connection, and the server's stop cut it.
     Cut,

@@ -1,5 +1,5 @@
-//! Limits the memory whose size clients decide, and refuses more before the system does: a failed
-//! allocation would end the process.
+//! Limits the memory whose size clients decide, and refuses more before the system does, because a
+//! failed allocation would end the process.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -74,9 +74,9 @@ impl Share<'_> {
         Ok(())
     }
 
-    /// Reserves room in `body` for `more` bytes, and ahead for some of the `announced` bytes that
-    /// are to follow them, so that not every chunk needs a reservation. If memory is short, it
-    /// reserves `more` bytes only.
+    /// Reserves room in `body` for `more` bytes, and for some of the `announced` bytes that follow,
+    /// so that not every chunk needs a reservation. If memory is short, reserves room for `more`
+    /// bytes only.
     pub fn make_room(&self, body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
         if body.capacity() - body.len() >= more {
             return Ok(());
@@ -129,7 +129,7 @@ pub(crate) fn has_headroom_for(more: usize) -> bool {
 }
 
 /// Returns how much address space the process has left, or `None` if it has no limit. With a limit,
-/// the allocation in `can_allocate` could take memory that another thread needs at that moment.
+/// a trial by `can_allocate` could take memory that another thread needs at that moment.
 #[cfg(target_os = "linux")]
 fn address_space_left() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};

@@ -45,9 +45,9 @@ struct PoolState {
     threads: usize,
     /// Threads that wait on the condition variable.
     asleep: usize,
-    /// True from the notification of a thread until it runs. A thread that takes a job wakes the
-    /// next one if more jobs wait. So a burst of short jobs wakes few threads, and long jobs do not
-    /// wait for each other.
+    /// True from the notification of a thread until the thread runs. A thread that takes a job wakes
+    /// the next thread if more jobs wait. So a burst of short jobs wakes few threads, and long jobs
+    /// do not wait for each other.
     is_waking: bool,
     closed: bool,
 }
@@ -68,7 +68,7 @@ impl PoolState {
 }
 
 /// The error when the pool takes no job: its queue is full, it has no thread and cannot start one,
-/// or it is closed. As a response it is a plain 503; see
+/// or it is closed. As a response it is a 503 with Retry-After; see
 /// [`Context::run_blocking`](crate::Context::run_blocking).
 #[non_exhaustive]
 pub struct PoolFull<F> {
@@ -190,7 +190,7 @@ impl Pool {
     }
 }
 
-/// Ends the threads: no more jobs can come.
+/// Ends the threads, because no more jobs can come.
 impl Drop for Pool {
     fn drop(&mut self) {
         self.close();

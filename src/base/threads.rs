@@ -38,7 +38,7 @@ impl Threads {
         Arc::new(Self { hook, state: Mutex::default(), ended: Condvar::new() })
     }
 
-    /// Starts a thread. Without a size, it has the stack that the standard library gives.
+    /// Starts a thread. Without a `stack_size`, the stack has the standard library's size.
     pub fn spawn(
         self: &Arc<Self>,
         name: &str,
@@ -58,7 +58,7 @@ impl Threads {
             None => builder,
         };
         let thread = builder.spawn(move || {
-            // Dropped last, and also if the spawn fails.
+            // Dropped when the thread ends, and also if the spawn fails.
             let alive = alive;
             OWNER.set(alive.0.address());
             let guard = (alive.0.hook)();

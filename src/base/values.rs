@@ -1,10 +1,10 @@
-//! Values by their type: what a program attaches to its routes, or to a request.
+//! Values by their type: those that a program attaches to its routes, or to a request.
 
 use std::any::{Any, type_name};
 use std::fmt;
 
-/// A few values, one of each type. An empty collection takes nothing from the heap; a lookup
-/// goes through the values one after the other, since there are few.
+/// A few values, one of each type. An empty collection allocates nothing. A lookup goes through the
+/// values one after another, because there are few.
 #[derive(Default)]
 pub(crate) struct Values(Vec<Value>);
 
@@ -14,7 +14,7 @@ struct Value {
 }
 
 impl Values {
-    /// Adds a value, and returns the one of its type that was there.
+    /// Adds a value, and returns the value of its type that it replaces.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
         if let Some(old) = self.0.iter_mut().find_map(|old| old.value.downcast_mut()) {
             return Some(std::mem::replace(old, value));
@@ -43,8 +43,8 @@ impl Values {
         self.0.is_empty()
     }
 
-    /// Drops all values. Most requests have none, so that only this check is inlined (the
-    /// loop without it took 21 instructions of each request).
+    /// Drops all values. Only the check is inlined, because most requests have no values: without
+    /// the check, the loop takes 21 instructions of each request.
     #[inline]
     pub fn clear(&mut self) {
         #[cold]

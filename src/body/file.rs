@@ -16,12 +16,12 @@ pub(crate) struct FilePart {
 }
 
 impl FilePart {
-    /// The most octets that one read takes.
+    /// The most bytes that one read takes.
     pub const CHUNK: u64 = 64 * 1024;
-    /// The most octets that are read of a file whose size is meaningless.
+    /// The most bytes that are read of a file whose size is meaningless.
     const UNSIZED: usize = 4 * 1024 * 1024;
 
-    /// Takes the octets `range` of a regular file, or all of them.
+    /// Takes the bytes `range` of a regular file, or all of them.
     pub fn new(file: File, range: Option<Range<u64>>) -> io::Result<Self> {
         let about = file.metadata()?;
         if !about.is_file() {
@@ -34,7 +34,7 @@ impl FilePart {
         if left.start > left.end || left.end > about.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("octets {} to {} are not all in a file of {}", left.start, left.end, about.len()),
+                format!("bytes {} to {} are not all in a file of {}", left.start, left.end, about.len()),
             ));
         }
         Ok(Self { file: apart(file)?, left })
@@ -48,17 +48,17 @@ impl FilePart {
         &self.file
     }
 
-    /// Returns the position of the next octet in the file.
+    /// Returns the position of the next byte in the file.
     pub fn at(&self) -> u64 {
         self.left.start
     }
 
-    /// Records that `length` octets were sent.
+    /// Records that `length` bytes were sent.
     pub fn advance(&mut self, length: usize) {
         self.left.start += length as u64;
     }
 
-    /// Reads the next octets; none at the end. Fails if the file has become shorter.
+    /// Reads the next bytes; none at the end. Fails if the file has become shorter.
     pub fn read(&mut self) -> io::Result<Bytes> {
         let mut bytes = self.room();
         let length = loop {
@@ -75,7 +75,7 @@ impl FilePart {
         Ok(bytes.into())
     }
 
-    /// Reads all octets. There must be no more than [`CHUNK`](Self::CHUNK).
+    /// Reads all bytes. There must be no more than [`CHUNK`](Self::CHUNK).
     pub fn read_all(self) -> io::Result<Bytes> {
         let mut bytes = self.room();
         self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
@@ -85,7 +85,7 @@ impl FilePart {
         Ok(bytes.into())
     }
 
-    /// Reads all octets up to the end of a file whose size is at most [`CHUNK`](Self::CHUNK). The
+    /// Reads all bytes up to the end of a file whose size is at most [`CHUNK`](Self::CHUNK). The
     /// system generates the files of `/proc` and `/sys` when they are read: their size is 0, or
     /// more than they hold (proc(5), sysfs(5)).
     pub fn read_to_end(self) -> io::Result<Bytes> {
@@ -100,7 +100,7 @@ impl FilePart {
                 if filled >= Self::UNSIZED {
                     return Err(io::Error::new(
                         io::ErrorKind::FileTooLarge,
-                        format!("a file whose size is not known holds more than {} octets", Self::UNSIZED),
+                        format!("a file whose size is not known holds more than {} bytes", Self::UNSIZED),
                     ));
                 }
                 bytes.try_reserve_exact(filled)?;

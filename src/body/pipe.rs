@@ -15,7 +15,7 @@ use crate::base::driving::is_held;
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::fields::Headers;
 
-/// How long a writer may write a body that is not sent, without an error.
+/// The time for which a writer may write a body that is not sent, without an error.
 const DISCARD_FOR: Duration = Duration::from_secs(30);
 
 /// Returns both ends of a pipe that takes chunks while it holds fewer than `capacity` bytes.
@@ -72,8 +72,8 @@ struct PipeState {
     fed: u64,
     /// The length of the body, if it is known.
     exact: Option<u64>,
-    /// Set if the body is not sent, because of the request method or the status. Until that time
-    /// the pipe takes bytes and drops them.
+    /// Set if the body is not sent, because of the request method or the status: the time until
+    /// which the pipe takes bytes and drops them.
     unwanted: Option<Instant>,
     /// Given when the server that sends the body begins to stop. Made when a writer first asks,
     /// or when the stop begins.
@@ -89,7 +89,7 @@ pub(crate) enum Space {
     Abandoned,
 }
 
-/// How a body ended, for its writer.
+/// The end of a body, as its writer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All of the body was put in, or the body is not sent.
@@ -221,8 +221,8 @@ impl PipeFeed {
         self.0.lock().fits(length)
     }
 
-    /// Puts a chunk in if there is room now. The error is `None` without room, else why the chunk
-    /// was not taken.
+    /// Puts a chunk in if there is room now. The error is `None` if there is no room, and
+    /// [`Space::Abandoned`] if the reader was dropped.
     pub fn try_push(&self, chunk: Bytes) -> Result<(), Option<Space>> {
         let mut state = self.0.lock();
         match state.space(self.0.capacity) {

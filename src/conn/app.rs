@@ -17,9 +17,9 @@ pub(crate) struct App {
     pub pool: Arc<Pool>,
     /// The memory for request bodies.
     pub bodies: Budget,
-    /// Told of each answer.
+    /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
-    /// Words the server's own answers.
+    /// The hook that words the server's own answers.
     pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
     pub overload: RateLimitedLog,

@@ -27,7 +27,7 @@ pub(super) enum Outcome {
     Upgrade(Box<Upgrade>),
 }
 
-/// The bytes of a connection, the server behind it, and its session.
+/// The bytes of a connection, the server that it belongs to, and its session.
 pub(super) struct Connection<'a, T> {
     pub wire: Wire<T>,
     pub app: &'a App,
@@ -52,20 +52,20 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
     }
 
-    /// Decides how the last exchange of the connection ends it. `is_read` says that the request
+    /// Decides how the connection ends after its last exchange. `is_read` is true if the request
     /// was read to its end.
     ///
-    /// After an exchange that left nothing unread, a close sends no reset, unless the client sends
-    /// more. The client may do so when the server closes because it stops. When the connection
-    /// only makes room for others, it is not waited for: they would wait for each such client.
+    /// If nothing is unread, a close sends no reset, unless the client sends more. That can happen
+    /// when the server closes because it stops, so the connection lingers then. When it only makes
+    /// room for other clients, it does not linger, because they would wait for it.
     #[cold]
     pub fn last(&self, is_read: bool) -> Outcome {
         let is_clean = is_read && self.wire.input.is_empty();
         if is_clean && !self.session.has_reached(Stage::Draining) { Outcome::Close } else { Outcome::Linger }
     }
 
-    /// Ends the connection in place of an answer that there is no memory for. The answers before
-    /// it still go out.
+    /// Ends the connection because there is no memory for the answer. The answers before it still
+    /// go out.
     #[cold]
     pub fn end_without_answer(&mut self, error: &io::Error) -> Outcome {
         self.give_up(error);
@@ -89,15 +89,15 @@ impl<'a, T: Transport> Connection<'a, T> {
         }
     }
 
-    /// Ends the connection after an answer that was not written whole: what there is of the
-    /// answer goes out, and the client can tell that something is missing.
+    /// Ends the connection after an answer that is not whole. The bytes of the answer that exist go
+    /// out, and the client can tell that something is missing.
     pub async fn cut_short(&mut self, error: &io::Error) -> Outcome {
         self.give_up(error);
         let _ = self.wire.flush().await;
         Outcome::Break
     }
 
-    /// Logs that an answer does not reach the client, and tells those who watch for that.
+    /// Logs that an answer does not reach the client, and runs the watchers for that.
     pub fn give_up(&mut self, error: &io::Error) {
         if let Some(records) = &mut self.wire.records {
             records.note_fate(match error.kind() {

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A formatted Date line, and the second in which it is right. The caller brings both clocks: it
-/// reads the steady one anyway, and the wall clock only when a second is over.
+/// A formatted Date line, and the second in which it is right. The caller reads both clocks: the
+/// steady one, which it needs anyway, and the wall clock, only when a second is over.
 #[derive(Clone)]
 pub(crate) struct DateLine {
     holds: Option<Range<Instant>>,
@@ -24,7 +24,7 @@ impl DateLine {
             let date =
                 httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
             let mut text = &mut self.text[6..35];
-            // It fills the room for it to the last byte.
+            // The date has a fixed length, which is that of `text`.
             if write!(text, "{date}").is_ok() && text.is_empty() {
                 let left = Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos()));
                 self.holds = now.checked_add(left).map(|end| now..end);

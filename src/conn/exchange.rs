@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`begin`] runs an exchange until it would block. Most exchanges are over then: nothing of
-//! them is kept, and a connection between two requests is small. The others become an
+//! them is kept, so a connection between two requests is small. The others become an
 //! [`Exchange`], on the heap, and [`Exchange::finish`] runs the rest.
 //!
 //! An answer is complete when it is in the output buffer; the loop of the connection writes
@@ -44,11 +44,11 @@ pub(super) struct Exchange<'a> {
 
 /// The state of an exchange that waits.
 enum State<'a> {
-    /// The rest of the request's body, which the handler gets whole.
+    /// Waits for the rest of the request's body, which the handler gets whole.
     ReadingBody(&'a Endpoint, Request),
-    /// The handler.
+    /// Waits for the handler.
     AwaitingReply(&'a Endpoint, Reply),
-    /// The response's body, or room to write the response.
+    /// Waits for the response's body, or for room to write the response.
     Answering(Response),
 }
 
@@ -147,7 +147,7 @@ fn answer_unrouted<'a, T: Transport>(
     mut response: Response,
 ) -> Begun<'a> {
     let incoming = (terms.facts.framing() != Framing::None).then(|| {
-        // However long the body is, nobody reads it.
+        // No handler reads the body, so it needs no limit here.
         Incoming::new(terms.facts, u64::MAX, connection.app.bodies.share())
     });
     match incoming.transpose() {
@@ -159,7 +159,7 @@ fn answer_unrouted<'a, T: Transport>(
     }
 }
 
-/// Puts an exchange on the heap that has to wait.
+/// Moves an exchange that has to wait to the heap.
 #[cold]
 fn wait<'a, T: Transport>(
     connection: &Connection<'a, T>,
@@ -172,8 +172,8 @@ fn wait<'a, T: Transport>(
     Begun::Waits(Box::new(Exchange { asked: Asked { terms, label, incoming }, state }))
 }
 
-/// Puts an exchange on the heap whose response is there and cannot be written at once. The
-/// response is taken from where it lies: most are never moved.
+/// Moves an exchange to the heap whose response is ready and cannot be written at once. The
+/// response is taken by reference, because most responses are never moved.
 #[cold]
 fn wait_to_answer<'a, T: Transport>(
     connection: &Connection<'a, T>,
@@ -304,7 +304,7 @@ impl<'a> Asked<'a> {
         .await
     }
 
-    /// Answers, and decides what the connection is still good for.
+    /// Answers, and decides how the connection goes on.
     async fn answer<T: Transport>(
         &mut self,
         connection: &mut Connection<'a, T>,
@@ -313,7 +313,7 @@ impl<'a> Asked<'a> {
         let Self { terms, label, incoming } = self;
         let label = Some(&*label);
         if let Some(reject) = incoming.fault {
-            // The request was not a whole one, whatever the handler made of it.
+            // The request was not whole, whatever the handler answered.
             if response.extra.as_ref().is_some_and(|extra| extra.failure.is_some()) {
                 terms.check(connection, label, &mut response, true);
             }

@@ -22,10 +22,10 @@ use crate::http1::{CONTINUE, Chunked, Facts, Framing};
 
 /// The most of a streamed body that waits for its reader, in bytes.
 const PIPE: usize = 64 * 1024;
-/// How far a connection reads ahead while a handler works, in bytes.
+/// The most bytes that a connection reads ahead while a handler works.
 const READ_AHEAD: usize = 16 * 1024;
 
-/// Chunks read in a row before other connections of the thread have their turn.
+/// The chunks that are read in a row before other connections of the thread have their turn.
 pub(super) const CHUNKS_PER_TURN: usize = 16;
 
 /// The least size of a chunk that is handed over without a copy, in bytes. Smaller chunks are
@@ -39,17 +39,17 @@ pub(super) struct Incoming<'a> {
     share: Share<'a>,
     /// True while the client waits for `100 Continue`.
     expects_continue: bool,
-    /// Octets that may still come, by `limits.body` or the route's own limit.
+    /// Bytes that may still come, by `limits.body` or the route's own limit.
     allowance: u64,
     feed: Option<PipeFeed>,
-    /// Octets that may be read and dropped to keep the connection. `None` until the answer
+    /// Bytes that may be read and dropped to keep the connection. `None` until the answer
     /// begins.
     droppable: Option<u64>,
     trailers: Headers,
-    /// How the client keeps the least pace. `None` until the client makes the server wait; on
-    /// the heap, because few clients do.
+    /// The client's pace. `None` until the client makes the server wait. On the heap, because few
+    /// clients do.
     pace: Option<Box<Pace>>,
-    /// When bytes of the body last came.
+    /// The time at which bytes of the body last arrived.
     pub progress: Option<Instant>,
     pub fault: Option<Reject>,
 }
@@ -70,7 +70,7 @@ struct Chunks {
 }
 
 impl<'a> Incoming<'a> {
-    /// Returns a body of which nothing has been read. `limit` is in octets.
+    /// Returns a body of which nothing has been read. `limit` is in bytes.
     pub fn new(facts: Facts, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
         let rest = match facts.framing() {
             Framing::None => Rest::Done,
@@ -102,8 +102,8 @@ impl<'a> Incoming<'a> {
         matches!(self.rest, Rest::Done)
     }
 
-    /// Returns `true` if the rest can be read and dropped to keep the connection. Not if
-    /// the client may never send the rest, and not if the rest is large.
+    /// Returns `true` if the rest may be read and dropped to keep the connection: the client does not
+    /// wait for `100 Continue`, and the length of the rest, if known, is at most `limit`.
     pub fn is_drainable(&self, limit: u64) -> bool {
         match self.rest {
             _ if self.fault.is_some() => false,
@@ -185,9 +185,9 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Reads on while the handler works or the answer is written. Hands the handler the chunks
-    /// that it asked for, drops chunks that nobody wants, and reads ahead a little, so that a
-    /// client that leaves is noticed.
+    /// Reads on while the handler works or the answer is written. Passes the handler the chunks
+    /// that it asked for, drops chunks that the handler does not want, and reads ahead a little, so
+    /// that the server notices a client that leaves.
     ///
     /// Returns `true` if the handler got a chunk, and is worth polling again at once. An error
     /// means that the connection is broken.
@@ -425,7 +425,7 @@ fn least(config: &Config) -> Least {
 
 impl Chunks {
     /// Decodes the part of a chunked body that is in the input buffer, and returns the number
-    /// of octets of data. More than `allowance` is an error.
+    /// of bytes of data. More than `allowance` is an error.
     fn decode(&mut self, input: &mut Input, allowance: u64, limits: &Limits) -> Result<u64, Reject> {
         let Self { decoder, ready } = self;
         let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
@@ -444,7 +444,7 @@ impl Chunks {
             }
             let is_big = data.len() >= BIG;
             if is_big && lent.is_none() {
-                // Only for a big chunk: the bytes after the body have to be put back.
+                // Only for a big chunk, because the bytes after the body must be put back.
                 lent = input.take_all();
             }
             match &lent {

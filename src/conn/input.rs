@@ -17,8 +17,8 @@ pub(super) struct Input {
     end: usize,
     /// True if the last read filled all the room: more bytes are likely waiting.
     filled_up: bool,
-    /// True once the client has closed its sending side. It is here because a connection is 8 bytes
-    /// smaller so.
+    /// True once the client has closed its sending side. The flag is in this struct because a
+    /// connection is 8 bytes smaller then.
     pub ended: bool,
 }
 
@@ -68,13 +68,13 @@ impl Input {
             self.start = 0;
         }
         if self.bytes.is_empty() {
-            // The last buffer was filled up and handed over: likely the next will be, too.
+            // The last buffer was filled up and handed over, so the next one is likely to be, too.
             let wanted = if self.filled_up { LARGE } else { FIRST };
             let spare =
                 SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
             self.bytes = spare.unwrap_or_default();
             if self.bytes.len() < wanted {
-                // When memory is short, a small buffer will do.
+                // When memory is short, take a small buffer.
                 self.grow(wanted).or_else(|| self.grow(FIRST.max(self.bytes.len())))?;
             }
         }
@@ -83,7 +83,7 @@ impl Input {
         if full {
             self.grow(self.bytes.len() * 2)?;
         } else if eager {
-            // If there is no memory, the room at the end will do.
+            // If there is no memory, use the room that is left at the end.
             let _ = self.grow(self.bytes.len() * 2);
         }
         Some(&mut self.bytes[self.end..])
@@ -117,8 +117,8 @@ impl Input {
         Some(all)
     }
 
-    /// Puts back the end of what was taken. Nothing may have come since. `None` if there is no
-    /// memory for it.
+    /// Puts back the last of the bytes that were taken. No bytes may have arrived since. `None` if
+    /// there is no memory for them.
     pub fn put_back(&mut self, rest: &[u8]) -> Option<()> {
         debug_assert!(self.is_empty(), "it would go in front of what has come since");
         if !rest.is_empty() {

@@ -7,9 +7,9 @@ use crate::handler::Endpoint;
 /// Bytes of a request line that are kept; a longer method and path is cut off.
 const LONGEST: usize = 96;
 
-/// A request's method and path, and the pattern of its route. Made from the head's bytes
-/// when something has gone wrong, or when the exchange waits, since they are overwritten
-/// then: most requests need none.
+/// A request's method and path, and the pattern of its route. Most requests need no label: it is
+/// made from the head's bytes when something has gone wrong, or before the exchange waits, because
+/// the bytes may be overwritten then.
 pub(super) struct Label<'a> {
     /// The start of the head, read when it is shown.
     head: [u8; LONGEST],
@@ -19,8 +19,8 @@ pub(super) struct Label<'a> {
 }
 
 impl<'a> Label<'a> {
-    /// Keeps the start of a well-formed request, which is so many bytes long and in front
-    /// of a buffer: to copy always as much costs least.
+    /// Keeps the start of a well-formed head, which has `length` bytes and lies at the front of
+    /// `buffer`. A copy of a fixed size costs least.
     pub fn new(buffer: &[u8], length: usize, endpoint: Option<&'a Endpoint>) -> Self {
         let head = buffer.first_chunk().copied().unwrap_or_else(|| {
             let mut head = [0; LONGEST];

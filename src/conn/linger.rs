@@ -2,8 +2,8 @@
 //!
 //! A close with bytes unread makes the kernel send a reset, which may overtake the
 //! answer (RFC 9112 9.6). So the server closes its sending side, then reads and drops
-//! what the client still sends. Time bounds the linger, not an amount: a client
-//! that uploads 20 MiB to a path that is not there reads its 404 when it is done.
+//! what the client still sends. Time bounds the linger, not an amount of bytes: a client
+//! that uploads 20 MiB to a path that does not exist reads its 404 after the upload.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,8 +18,8 @@ use crate::config::Timeouts;
 const READS_PER_TURN: usize = 16;
 
 impl<T: Transport> Wire<T> {
-    /// Writes the output buffer, and drops what comes meanwhile: a client may send all of its
-    /// request before it reads.
+    /// Writes the output buffer, and drops the bytes that arrive meanwhile, because a client may send
+    /// all of its request before it reads.
     pub async fn flush_dropping(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             let flushed = self.poll_flush(cx);
@@ -46,7 +46,7 @@ impl<T: Transport> Wire<T> {
 /// The deadlines of a linger.
 struct Linger {
     whole: Option<Instant>,
-    /// Since when no byte has come.
+    /// The time since which no byte has arrived.
     quiet: Option<Instant>,
     /// The deadline once the server stops or needs room.
     ending: Option<Instant>,

@@ -1,9 +1,9 @@
-//! One connection: read a head, route it, run the handler, write the answer, and again; or
-//! drain, or close.
+//! One connection: reads a head, routes it, runs the handler, writes the answer, and begins again,
+//! drains, or closes.
 //!
-//! `http1` is the loop, `exchange` runs one request, `site` is what does not depend on the
-//! protocol. They drive the protocol's functions over a [`Transport`] and know no socket and
-//! no executor.
+//! `http1` is the loop, `exchange` runs one request, and `site` does the part that does not depend
+//! on the protocol. They call the functions of the protocol over a [`Transport`] and know no socket
+//! and no executor.
 
 mod answer;
 mod app;

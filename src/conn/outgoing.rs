@@ -18,18 +18,18 @@ use crate::fields::Headers;
 use crate::http1::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
 use crate::message::Client;
 
-/// Chunks taken from a body in a row before other connections of the thread have their turn.
+/// The chunks that are taken from a body in a row before other connections have their turn.
 /// [`wire::BYTES_PER_TURN`] bounds their bytes.
 const CHUNKS_PER_TURN: usize = 64;
 
 /// The pause between the first and the second probe of a client that may have left. Each
 /// further pause is twice as long.
 const PROBE: Duration = Duration::from_millis(250);
-/// The most probes. With the size of a chunk after them they are 16 digits, and some clients
-/// take no more.
+/// The most probes. Together with the size of the chunk after them they have at most 16 digits, and
+/// some clients take no more.
 const PROBES: u32 = 8;
-/// How long a client that has closed its sending side gets nothing before it is given up, if
-/// the body is not chunked: such a client cannot be probed.
+/// The time without a byte for the client after which a client that has closed its sending side is
+/// given up, if the body is not chunked: such a client cannot be probed.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Puts the body in the output buffer, and writes as much of it as keeps the buffer below
@@ -152,9 +152,9 @@ pub(super) async fn flush<T: Transport>(
 /// left, and only a write tells which: a peer that has closed both ways answers with a reset,
 /// and the next write fails.
 struct Quiet {
-    /// When the client is given up.
+    /// The time at which the client is given up.
     deadline: Option<Instant>,
-    /// When the client is probed next, and the pause after that.
+    /// The time of the next probe, and the pause after it.
     probe: Option<(Instant, Duration)>,
     /// Probes that are left.
     probes: u32,
@@ -189,7 +189,7 @@ impl Quiet {
     }
 }
 
-/// Puts a body in the output buffer that is at hand and no shorter than announced.
+/// Puts a body in the output buffer. The body must be in memory and no shorter than announced.
 pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) -> io::Result<()> {
     match (Framer::new(payload), body.take_whole()) {
         (Some(mut framer), Some(bytes)) => framer.put(wire, bytes),
@@ -197,7 +197,7 @@ pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Pa
     }
 }
 
-/// Polls a body. The host made it, so it may panic.
+/// Polls a body. A body is code of the host and may panic.
 fn poll_chunk(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
     guarded("the stream of a response body", || body.poll_chunk(cx))
         .unwrap_or_else(|| Poll::Ready(Some(Err(io::Error::other("the stream panicked")))))

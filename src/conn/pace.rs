@@ -39,7 +39,7 @@ impl Least {
         u64::from(self.timeout) * u64::from(self.rate) / 1000
     }
 
-    /// Returns the time that so many bytes may take.
+    /// Returns the time that the peer may take for `bytes`.
     pub fn time_for(self, bytes: usize) -> Duration {
         match self.rate {
             0 => Duration::ZERO,
@@ -55,7 +55,7 @@ impl Least {
 #[derive(Default)]
 pub(super) struct Pace {
     waited: Duration,
-    /// When the wait that is under way began.
+    /// The time at which the current wait began.
     since: Option<Instant>,
     moved: u64,
 }

@@ -1,4 +1,4 @@
-//! The stream that an upgraded connection goes on with.
+//! The stream of an upgraded connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

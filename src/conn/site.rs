@@ -1,6 +1,6 @@
-//! The site: what a server does with a request, whichever protocol brought it.
+//! The site: the part of serving a request that is the same for each protocol.
 //!
-//! A protocol reads a request head and writes the response. In between it asks the site:
+//! A protocol reads a request head and writes the response. In between it asks the site
 //! which hosts are served, which endpoint answers, how large a body may be, how long the
 //! handler may take, and whether the response can be sent. The site knows no transport, no
 //! buffer, no clock and no framing.
@@ -45,7 +45,7 @@ impl<'a> Site<'a> {
         self.app.router.find(head)
     }
 
-    /// The largest body that an endpoint takes, in octets.
+    /// The largest body that an endpoint takes, in bytes.
     #[inline]
     pub fn body_limit(self, endpoint: &Endpoint) -> u64 {
         endpoint.body_limit.unwrap_or(self.app.config.limits.body)
@@ -84,7 +84,7 @@ impl<'a> Site<'a> {
     /// Puts a 500 in place of a response that cannot be sent, and logs why. Logs a response that
     /// refuses the request, too, and returns the reason.
     ///
-    /// `may_upgrade` says whether the client can follow to another protocol.
+    /// `may_upgrade` returns `true` if the client can change to the protocol.
     #[cold]
     pub fn check(
         self,
@@ -130,7 +130,7 @@ pub(super) fn log_late(label: &Label<'_>) {
     log_event(Level::Warn, format_args!("a handler did not answer in time {label}"));
 }
 
-/// Returns `true` if nothing can be wrong with a response: [`Site::check`] would not change it.
+/// Returns `true` if [`Site::check`] would not change the response.
 #[inline]
 pub(super) fn is_plain(response: &Response) -> bool {
     response.extra.is_none() && !response.is_own && response.has_final_status()

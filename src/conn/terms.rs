@@ -56,8 +56,8 @@ impl<'a> Terms<'a> {
         plan(self.is_head, self.version, persistent, response)
     }
 
-    /// Sees to a response that a handler gave, see [`Site::check`](super::site::Site::check).
-    /// The label is made if the exchange has none yet.
+    /// Checks a handler's response with [`Site::check`](super::site::Site::check). Makes the label
+    /// if the exchange has none yet.
     #[cold]
     pub fn check<T: Transport>(
         &self,
@@ -85,7 +85,7 @@ impl<'a> Terms<'a> {
         response: &Response,
         plan: &Plan,
     ) {
-        // HTTP/1.0 has no trailers, which is no fault of the handler's.
+        // HTTP/1.0 has no trailers. That is no fault of the handler, so the log has no line for it.
         let is_old = plan.payload == Payload::UntilClose && response.body.has_trailers();
         let announces_trailers = plan.announces_trailers || is_old;
         match label {
@@ -94,8 +94,8 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Puts the early hints on the wire that the handler gave so far; more will wake the
-    /// waker. Without a waker they are the last of the exchange.
+    /// Puts the early hints in the output buffer that the handler gave so far. A later hint wakes the
+    /// waker. Without a waker, these are the last hints of the exchange.
     pub fn put_hints<T: Transport>(&self, connection: &mut Connection<'a, T>, waker: Option<&Waker>) {
         let hints = connection.session.client.take_hints(waker);
         // HTTP/1.0 knows no interim responses (RFC 9110 15.2).

@@ -26,7 +26,7 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Poll::Ready(())
     }
 
-    /// Sends up to `most` octets of a file, from offset `at` on, without copying them through
+    /// Sends up to `most` bytes of a file, from offset `at` on, without copying them through
     /// the program. Returns how many were sent: 0 if the file ends there. The error is
     /// `Unsupported` if the transport cannot do that now, or with that file.
     fn poll_send_file(

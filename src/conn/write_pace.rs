@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::Transport;
 use super::pace::{Least, Pace};
 
-/// The most bytes that a transport is taken to hold back, if it cannot tell.
+/// The most bytes that a transport may hold back, as assumed if it cannot tell.
 const HELD: usize = 64 * 1024;
 
-/// How a client keeps the least pace. Bytes count once they leave the transport: TLS, for one,
-/// holds some back.
+/// The pace of a client that takes what is written. Bytes count when they leave the transport,
+/// because a transport such as TLS holds some back.
 pub(super) struct WritePace {
     least: Least,
     /// `None` until the client makes the server wait. On the heap, because few clients do: an
@@ -46,12 +46,12 @@ impl WritePace {
         // Some of the bytes that the transport held back may have gone out.
         stall.note(transport, 0, self.least);
         let hidden = if held.is_none() { unflushed.min(HELD) } else { 0 };
-        // The extra time counts once for each quota: else each byte would start it again.
+        // The extra time counts once for each quota. Otherwise each byte would start it again.
         stall.pace.wait(transport.now(), self.least.with(self.least.time_for(hidden)))
     }
 
-    /// Notes that a flush has sent bytes that the transport may have held back unseen. The time
-    /// for them does not count.
+    /// Notes that a flush has sent bytes that the transport may have held back. The time for them
+    /// does not count.
     pub fn flushed(&mut self, transport: &impl Transport, bytes: usize) {
         if let Some(stall) = &mut self.stall
             && transport.held().is_none()

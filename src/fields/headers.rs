@@ -83,8 +83,6 @@ impl Headers {
 
     /// Parses a block of `name: value` lines, each ended by CRLF or LF.
     ///
-    /// A caller in another language passes a whole field section in this form.
-    ///
     /// ```
     /// let headers = transom::Headers::parse(b"x-a: 1\r\nx-b: 2\r\n")?;
     /// assert_eq!(headers.get("x-b"), Some("2"));
@@ -291,7 +289,7 @@ fn offset(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Returns `true` if two names are equal. Most names differ in their length.
+/// Returns `true` if two names are equal. Compares the lengths first, because most differ.
 fn is_name(one: &[u8], other: &str) -> bool {
     one.len() == other.len() && one.eq_ignore_ascii_case(other.as_bytes())
 }

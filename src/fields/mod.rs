@@ -1,5 +1,5 @@
-//! Header and trailer fields (RFC 9110 5): their form, their order, and the names that mean
-//! something to the server. No I/O, no clock, no threads.
+//! Header and trailer fields (RFC 9110 5): their form, their order, and the names that the server
+//! treats in a special way. No I/O, no clock, no threads.
 
 mod field;
 mod headers;

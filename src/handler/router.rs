@@ -337,7 +337,7 @@ impl Router {
 /// Refuses a timeout of zero, which would end each exchange at once.
 fn check_timeout(timeout: Option<Duration>) -> std::result::Result<(), String> {
     match timeout {
-        Some(Duration::ZERO) => Err("a timeout of 0 ends every exchange at once; None is none".into()),
+        Some(Duration::ZERO) => Err("a timeout of 0 ends every exchange at once; None turns it off".into()),
         _ => Ok(()),
     }
 }

@@ -6,15 +6,15 @@ use super::plan::{Payload, plan};
 use crate::body::Body;
 use crate::message::Response;
 
-/// Tells the body's writer, if there is one, before the response is planned. How much is sent does
-/// not depend on the connection.
+/// Tells the body's writer, if there is one, before the response is planned. This is possible
+/// because the plan's payload does not depend on the connection.
 pub(crate) fn announce_early(is_head: bool, response: &Response) {
     if response.body.reader().is_some() {
         announce(&response.body, plan(is_head, Version::HTTP_11, true, response).payload);
     }
 }
 
-/// Tells the body's writer, if there is one, what was planned.
+/// Tells the body's writer, if there is one, how much of the body is sent.
 pub(crate) fn announce(body: &Body, payload: Payload) {
     let Some(reader) = body.reader() else { return };
     match payload {

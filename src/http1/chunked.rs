@@ -14,11 +14,11 @@ const SIZE_DIGITS: u8 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: ChunkState,
-    /// The octets left of this chunk. While the size is read: the size so far.
+    /// The bytes left of this chunk. While the size is read: the size so far.
     left: u64,
-    /// The octets of data that were decoded so far.
+    /// The bytes of data that were decoded so far.
     data: u64,
-    /// The octets of chunk extensions so far.
+    /// The bytes of chunk extensions so far.
     extensions: u64,
     /// The trailer section so far, as received.
     trailers: Vec<u8>,
@@ -44,7 +44,7 @@ enum ChunkState {
     End,
 }
 
-/// The result of one step: the number of octets consumed, and the range of data among them.
+/// The result of one step: the number of bytes consumed, and the range of data among them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub consumed: usize,
@@ -125,7 +125,7 @@ impl Chunked {
         }
     }
 
-    /// Counts an octet of an extension. The limit applies to the octets beyond those of the data,
+    /// Counts an byte of an extension. The limit applies to the bytes beyond those of the data,
     /// so that each chunk of a long body may have an extension.
     fn extension(&mut self, next: ChunkState, limits: &Limits) -> Result<ChunkState, Reject> {
         self.extensions += 1;
@@ -145,7 +145,7 @@ fn hex(b: u8) -> Option<u64> {
     (b as char).to_digit(16).map(u64::from)
 }
 
-/// Returns `true` if the octet may stand in an extension or in a trailer's value: no control octet
+/// Returns `true` if the byte may stand in an extension or in a trailer's value: no control byte
 /// except HTAB.
 const fn is_text(b: u8) -> bool {
     b == b'\t' || (b >= 0x20 && b != 0x7f)
@@ -155,7 +155,7 @@ const fn is_text(b: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Decodes `input` in pieces of `size`. Returns the data and the number of octets consumed.
+    /// Decodes `input` in pieces of `size`. Returns the data and the number of bytes consumed.
     fn decode(input: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>, Reject> {
         let (mut decoder, mut data, mut consumed) = (Chunked::default(), Vec::new(), 0);
         for piece in input.chunks(size) {

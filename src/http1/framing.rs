@@ -1,5 +1,5 @@
 //! The facts that a request's fields state: where the body ends, whether the connection persists,
-//! whether the client waits for a go-ahead.
+//! whether the client waits for `100 Continue`.
 
 use http::Version;
 
@@ -8,7 +8,7 @@ use crate::error::Reject;
 use crate::fields::{Headers, content_length, tokens};
 use crate::message::Target;
 
-/// How a request body ends (RFC 9112 6.3).
+/// The way in which a request body ends (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     None,

@@ -21,20 +21,21 @@ const FEW_FIELDS: usize = 16;
 /// Reads a head from a buffer that grows, and looks at each line once.
 #[derive(Default)]
 pub(crate) struct HeadReader {
-    /// Where the request line starts, after empty lines.
+    /// The position at which the request line starts, after empty lines.
     start: usize,
-    /// Up to here the buffer was searched for line ends.
+    /// The position up to which the buffer was searched for line ends.
     scanned: usize,
-    /// Where the line being scanned starts.
+    /// The position at which the line being scanned starts.
     line: usize,
-    /// Where the first field line starts, once the request line is whole.
+    /// The position at which the first field line starts, once the request line is whole.
     fields: usize,
 }
 
 impl HeadReader {
     /// Reads a head from the start of `buffer`, which holds all bytes so far, into `head`. Returns
     /// the facts of the message and the length of the head, or `None` if more bytes must arrive.
-    /// The verdict is the one on the shortest hopeless start, however the bytes arrive.
+    /// The verdict does not depend on how the bytes arrive: it is the verdict on the shortest
+    /// hopeless start.
     ///
     /// A start is hopeless if it is malformed or over a limit, whatever follows. A method that is
     /// not implemented does not make a start hopeless: its verdict waits for the rest of the head,
@@ -120,9 +121,9 @@ impl HeadReader {
     }
 }
 
-/// Returns `true` if a refused head belongs, as far as can be told, to a HEAD request: its refusal
-/// has no body. The answer may depend only on bytes that led to the verdict, not on how many bytes
-/// have arrived after them.
+/// Returns `true` if a refused head seems to be that of a HEAD request, whose refusal has no body.
+/// The result may depend only on bytes that led to the verdict, not on bytes that arrived after
+/// them.
 pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
     let mut rest = buffer;
     for _ in 0..EMPTY_LINES {
@@ -131,15 +132,15 @@ pub(crate) fn asks_for_head(buffer: &[u8]) -> bool {
     rest.starts_with(b"HEAD ")
 }
 
-/// A head that has arrived whole, is short and follows the rules. Any other head goes through the
-/// line-by-line reader, which knows the verdict. The fast path saves 462 of 3,889 instructions of a
+/// A head that has arrived whole, is short and follows the rules. Any other head goes to the
+/// line-by-line reader, which finds the verdict. The fast path saves 462 of 3,889 instructions of a
 /// small request and 1,405 of 8,277 of a browser's (benches/replay, 2026-11). A property test holds
 /// both readers equal.
 struct FastHead<'h, 'b> {
     method: &'b [u8],
     target: &'b str,
     version: Version,
-    /// Where the field lines start.
+    /// The position at which the field lines start.
     fields: usize,
     lines: &'h [httparse::Header<'b>],
     length: usize,

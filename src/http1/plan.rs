@@ -6,10 +6,10 @@ use http::{StatusCode, Version};
 use crate::fields::{Headers, content_length, is_reserved, tokens};
 use crate::message::Response;
 
-/// How a response body ends (RFC 9112 6.3).
+/// The way in which a response body ends (RFC 9112 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
-    /// No body is sent. A length may be announced all the same, as for HEAD.
+    /// No body is sent. A length may still be announced, as for HEAD.
     None {
         announced: Option<u64>,
     },
@@ -18,7 +18,7 @@ pub(crate) enum Payload {
     UntilClose,
 }
 
-/// How one response is sent.
+/// The plan for one response.
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of the head")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -44,8 +44,8 @@ impl Plan {
             7 if name.eq_ignore_ascii_case(b"trailer") => self.announces_trailers,
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.offers_upgrade,
             12 if name.eq_ignore_ascii_case(b"content-type") => !self.drops_type,
-            // A 304 describes a representation only as far as a cache needs to choose one (RFC 9110
-            // 15.4.5).
+            // A 304 has only those fields of a representation that a cache needs to choose one (RFC
+            // 9110 15.4.5).
             13 if name.eq_ignore_ascii_case(b"content-range") => status != StatusCode::NOT_MODIFIED,
             16 if name.eq_ignore_ascii_case(b"content-encoding")
                 || name.eq_ignore_ascii_case(b"content-language") =>

@@ -19,8 +19,8 @@ use super::Address;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The process. `None` if it has no number in the PID namespace of this process, as a
-    /// client in another container may not.
+    /// The process. `None` if the process has no number in the PID namespace of this process, for
+    /// example because it runs in another container.
     pub pid: Option<u32>,
     /// The effective user of the process.
     pub uid: u32,

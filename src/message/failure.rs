@@ -1,4 +1,4 @@
-//! The failure behind a response: a line for the log, and the error that caused it.
+//! The failure that a response reports: a line for the log, and the error that caused it.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use log::Level;
 
 use crate::base::guard::log_event;
 
-/// An error that a host can hand over.
+/// An error of any type.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A failure of a handler, with its line for the log. The connection takes the line and logs it
@@ -28,15 +28,15 @@ impl Failure {
         Self { line: Some(line), level: Level::Error, error: None }
     }
 
-    /// The failure behind a response that an error caused. A response that blames the client
-    /// is no fault of the handler, so its line is for debugging.
+    /// The failure for a response that an error caused. A status below 500 is no fault of the
+    /// handler, so its line is logged at level debug.
     pub fn of(status: StatusCode, error: &BoxError) -> Self {
         let line = format!("a handler answered {}: {}", status.as_str(), chain(&**error));
         let level = if status.is_server_error() { Level::Error } else { Level::Debug };
         Self { line: Some(line), level, error: None }
     }
 
-    /// The failure of a handler that returned an error as it was, for a hook to answer.
+    /// The failure of a handler that returned an error without a response, for a hook to answer.
     pub fn unanswered(error: BoxError) -> Self {
         let mut failure = Self::of(StatusCode::INTERNAL_SERVER_ERROR, &error);
         failure.error = Some(error);
@@ -48,7 +48,7 @@ impl Failure {
         self.error.as_deref().map(|error| error as _)
     }
 
-    /// Says that a hook has answered the error.
+    /// Notes that a hook has answered the error.
     pub fn answer(&mut self) {
         self.error = None;
     }

@@ -1,4 +1,4 @@
-//! Requests and responses, as a program sees them: not how they look on the wire. No I/O, no clock,
+//! Requests and responses, as a program sees them and not as bytes on the wire. No I/O, no clock,
 //! no threads.
 
 mod address;

@@ -56,12 +56,12 @@ impl Params {
         }
     }
 
-    /// Returns the value of that parameter, decoded. Bytes that are not UTF-8 are U+FFFD.
+    /// Returns the value of the parameter `name`, decoded. Bytes that are not UTF-8 are U+FFFD.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// Returns the value of that parameter, decoded, as bytes.
+    /// Returns the value of the parameter `name`, decoded, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.iter_bytes().find(|(other, _)| *other == name).map(|(_, value)| value)
     }

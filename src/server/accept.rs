@@ -1,6 +1,6 @@
 //! Accepting connections: the system call, and what every model does when it fails.
 //!
-//! How a model waits for the next connection is the model's own affair ([`Acceptor`]).
+//! Each model waits for the next connection in its own way ([`Acceptor`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -71,7 +71,7 @@ impl Bound {
 pub(super) struct Refusals(Arc<()>);
 
 impl Refusals {
-    /// With so many under way, the next refused connection is closed without an answer.
+    /// The most refusals in progress. The next refused connection is closed without an answer.
     const MAX: usize = 64;
 
     /// Counts one more refusal until the returned value is dropped; `None` at the maximum.
@@ -92,7 +92,7 @@ pub(super) trait Acceptor: Send {
     fn told(&self) -> &RateLimitedLog;
 }
 
-/// Returns the next connection, however long that takes.
+/// Waits for the next connection.
 ///
 /// When the system has no descriptors or no memory for a connection, this logs an error,
 /// calls `make_room`, and tries again after a pause.

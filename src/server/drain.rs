@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use crate::conn::Stage;
 
-/// How long to wait for connections that were cut. Each needs one poll, and gets it unless a
+/// The time to wait for connections that were cut. Each needs one poll, and gets it unless a
 /// handler blocks the worker.
 const CUT_GRACE: Duration = Duration::from_millis(100);
 
@@ -44,7 +44,7 @@ pub(super) async fn drain(
     .await;
 }
 
-/// Cuts what is left and closes the pool. The last thread that drained calls this.
+/// Cuts the connections that are left, and closes the pool. Called by the last thread that drained.
 pub(super) fn end(shared: &Shared) {
     shared.gate.advance(Stage::Cut);
     shared.app.pool.close();

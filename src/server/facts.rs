@@ -24,8 +24,8 @@ pub(super) fn peer_credentials(socket: &impl AsFd) -> Option<Credentials> {
     // TCP sockets answer too, with no process, user -1 and group -1.
     SockRef::from(socket).local_addr().ok()?.is_unix().then_some(())?;
     let found = rustix::net::sockopt::socket_peercred(socket).ok()?;
-    // The kernel says 0 of a process in a PID namespace that is not visible here, which the
-    // type of the number does not provide for: the compiler must not conclude that it is not 0.
+    // The kernel returns 0 for a process in a PID namespace that is not visible here. The type of
+    // `pid` excludes 0, so the compiler must not see where the number comes from.
     let pid = std::hint::black_box(found.pid.as_raw_pid()).unsigned_abs();
     Some(Credentials::new(pid, found.uid.as_raw(), found.gid.as_raw()))
 }

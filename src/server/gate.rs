@@ -24,7 +24,7 @@ const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
-    /// Given when a stop begins.
+    /// The signal that a stop has begun.
     stopping: Arc<StopSignal>,
     /// The values of [`Router::state`](crate::Router::state), if there are any.
     values: Option<Arc<Values>>,

@@ -12,7 +12,7 @@ use crate::base::guard::log_event;
 use crate::error::{Error, Result};
 use crate::message::Address;
 
-/// How long after the deadline of a stop to wait for the server's threads.
+/// The time to wait for the server's threads after the deadline of a stop.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
 
 /// A running server.
@@ -60,8 +60,8 @@ impl Handle {
     /// Stops the server and waits until its threads have ended.
     ///
     /// The server accepts no more connections and closes idle ones. Exchanges in progress may
-    /// finish until `deadline`; the rest are then cut. A handler that still blocks its thread
-    /// after the deadline is not waited for: the thread ends when the handler returns.
+    /// finish until `deadline`; the rest are then cut. The call does not wait for a handler that
+    /// still blocks its thread after the deadline: that thread ends when the handler returns.
     ///
     /// On one of the server's own threads, for example in a handler, the call begins the stop
     /// and returns at once.
@@ -78,8 +78,8 @@ impl Handle {
 
     /// Waits until the server has stopped and all its threads have ended.
     ///
-    /// The call has no deadline: a handler that blocks its thread for ever makes it wait for
-    /// ever. [`stop`](Self::stop) and [`wait_timeout`](Self::wait_timeout) have one.
+    /// The call has no deadline: if a handler blocks its thread for ever, the call waits for ever.
+    /// [`stop`](Self::stop) and [`wait_timeout`](Self::wait_timeout) have a deadline.
     ///
     /// # Errors
     /// [`Error::WouldDeadlock`] on one of the server's own threads.

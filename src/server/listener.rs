@@ -1,4 +1,4 @@
-//! Listening sockets, and the text that says where they listen.
+//! Listening sockets, and the text form of their addresses.
 
 use std::io;
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
@@ -19,7 +19,7 @@ use crate::message::Address;
 /// sets another. The kernel may hold fewer (`net.core.somaxconn`, see listen(2)).
 const BACKLOG: i32 = 1024;
 /// The silence after which the kernel probes a TCP connection. A quiet stream and an upgraded
-/// connection have no deadline of their own that would notice a vanished client.
+/// connection have no deadline of their own, so only the kernel notices a vanished client.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A listening socket.
@@ -120,7 +120,7 @@ impl Listener {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BadAddress`], or [`Error::Bind`] with what the system said.
+    /// [`Error::BadAddress`], or [`Error::Bind`] with the error of the system.
     pub fn bind(address: &str) -> Result<Self> {
         Self::bind_as(address, None)
     }
@@ -136,7 +136,7 @@ impl Listener {
     /// ```
     ///
     /// # Errors
-    /// As [`bind`](Self::bind), and [`Error::BadSetting`] of a mode beyond `0o777`.
+    /// As [`bind`](Self::bind), and [`Error::BadSetting`] if the mode is beyond `0o777`.
     pub fn bind_with_mode(address: &str, mode: u32) -> Result<Self> {
         check_mode(mode)?;
         Self::bind_as(address, Some(mode))
@@ -192,7 +192,7 @@ impl Listener {
     /// Sets how many connections the kernel holds until they are accepted.
     pub(super) fn set_backlog(&self, length: u32) -> io::Result<()> {
         let length = i32::try_from(length).unwrap_or(i32::MAX);
-        // On a socket that listens already, this changes the number alone (listen(2)).
+        // On a socket that listens already, this changes only the length of the backlog (listen(2)).
         SockRef::from(&self.socket).listen(length)
     }
 }
@@ -204,8 +204,8 @@ impl TryFrom<TcpListener> for Listener {
     fn try_from(socket: TcpListener) -> Result<Self> {
         let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
-        // Connections inherit both options (tcp(7)). A response leaves in one write, so that
-        // waiting to fill a segment gains nothing.
+        // Connections inherit both options (tcp(7)). A response leaves in one write, so there is
+        // nothing to gain by waiting until a segment is full.
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);

@@ -1,4 +1,4 @@
-//! The server: from settings to a running one.
+//! The server: its settings, its listeners, its models, its stop.
 
 mod accept;
 mod builder;

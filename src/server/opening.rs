@@ -4,12 +4,12 @@
 //! accept --> a place at the gate --> the steps, in order --> the real peer is admitted --> HTTP
 //! ```
 //!
-//! A step reads what precedes HTTP (a PROXY header, a TLS handshake). It may replace the
-//! transport, and the peer. The steps of one connection have one deadline together; only so
-//! many connections are opened at once; a stop ends them. A server without steps does not come
-//! here: its connections are admitted when they are accepted.
+//! A step reads the bytes before HTTP (a PROXY header, a TLS handshake). It may replace the
+//! transport and the peer. The steps of one connection have one deadline in all, the number of
+//! connections in their steps is limited, and a stop ends the steps. Without steps, a connection is
+//! admitted when it is accepted.
 //!
-//! The deadline and the maximum are no settings yet: without a step, no client can reach them.
+//! The deadline and the limit are no settings yet, because no server has steps yet.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -26,9 +26,9 @@ use crate::base::stopping::Stopping;
 use crate::conn::{App, Transport, refuse_busy};
 use crate::message::Peer;
 
-/// How long all steps of a connection may take together.
+/// The deadline for all steps of a connection together.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How many connections may be in their steps at once.
+/// The most connections that may be in their steps at once.
 const MAX_AT_ONCE: usize = 1024;
 
 /// The steps that a server's connections go through, and their bounds.

@@ -350,7 +350,7 @@ fn settings_that_make_no_sense_are_told() {
         for text in refusals(|| configured(app(), |_, timeouts| set(timeouts)).bind("127.0.0.1:0").unwrap()) {
             assert_eq!(
                 text,
-                format!("bad setting {name}: a timeout of 0 ends everything at once; None is none")
+                format!("bad setting {name}: a timeout of 0 ends everything at once; None turns it off")
             );
         }
     }

@@ -19,7 +19,7 @@ use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
-/// Connections that a worker accepts in a row before its other tasks have their turn.
+/// The connections that a worker accepts in a row before its other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 32;
 /// The most connections that a worker takes from the backlog when the server stops: about as
 /// many as the backlog holds.
@@ -154,8 +154,8 @@ impl Workers {
     }
 
     /// Chooses the worker for a new connection: the one that accepted it, unless another has
-    /// clearly fewer connections, since handing over costs a wake. A worker that a handler
-    /// blocks is not chosen: the connection would wait for that handler.
+    /// clearly fewer connections, because handing over costs a wake. A worker that a handler
+    /// blocks is not chosen, because the connection would wait for that handler.
     fn choose(&self, index: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let own = &self.list[index];

@@ -1,5 +1,5 @@
-//! Serving on an executor of the embedding program, with the reactor of async-io. On systems
-//! without a reactor of our own, this is also the event-driven model.
+//! Serving on an executor of the embedding program, with the reactor of async-io. On systems other
+//! than Linux, this is also the event-driven model.
 //!
 //! No other file names async-executor, async-io or async-net.
 
@@ -230,7 +230,7 @@ fn open_and_serve(
     reservation: Reservation,
     shared: &Shared,
 ) -> impl Future<Output = ()> + Send {
-    // On the heap: no other connection needs the room.
+    // On the heap, so that connections that are not opened here stay small.
     Box::pin(async move {
         let mut alarm = Alarm::default();
         let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));

@@ -26,7 +26,7 @@ pub(in crate::server) struct NativeStream {
     stream: Stream,
     alarm: Alarm,
     is_tcp: bool,
-    /// True if a handler may block the thread, so that the reactor's time may be old.
+    /// True if a handler may block the thread. The reactor's time may then be old.
     may_be_held: bool,
     /// The listeners whose clients wait until this connection ends, in the sequential model.
     waited_at: Option<Arc<Vec<SharedListener>>>,
@@ -142,8 +142,8 @@ impl ConnectionFacts for Readiness {
     }
 }
 
-/// Refuses a connection for which there is no room: tells the embedding program, and answers
-/// the client in a task of its own.
+/// Refuses a connection for which there is no room: calls the hook of the embedding program, and
+/// answers the client in a task of its own.
 pub(in crate::server) fn refuse(
     refusals: &Refusals,
     reactor: &Reactor,

@@ -77,7 +77,7 @@ async fn serve_one(
     peer: Peer,
     listeners: &mut Listeners,
 ) {
-    // There is always room for one.
+    // The gate always has room for one connection.
     let Ok(entry) = shared.enter(peer) else { return };
     match entry {
         Entry::Admitted(admission) => serve_admitted(shared, stream, &admission, listeners).await,

@@ -21,8 +21,8 @@ use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
-/// While all threads are in use and a client waits, one more connection is asked to make room
-/// after each such interval.
+/// The interval after which one more connection is asked to make room, while all threads are in
+/// use and a client waits.
 const MAKE_ROOM_INTERVAL: Duration = Duration::from_millis(10);
 /// The number of unused reactors to keep for later connections. Each has two descriptors.
 const SPARE_REACTORS: usize = 64;
