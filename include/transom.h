@@ -489,6 +489,16 @@ bool transom_has_feature(const char *name);
 transom_status transom_set_logger(transom_log_fn function, void *user_data);
 
 /*
+ * Sets the highest level of the messages that the log function gets, from 1 to 5 (see
+ * transom_log_fn); 0 is none. Without this call it gets all. Messages that nobody wants cost
+ * next to nothing: they are not put into words. May be called at any time, also before
+ * transom_set_logger. The messages for transom_log_next have a level of their own.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 0 to 5.
+ */
+transom_status transom_set_log_level(int32_t level);
+
+/*
  * Keeps log messages for transom_log_next, and reports them to `events` as
  * TRANSOM_EVENT_LOG. `level` is the highest level to keep, from 1 to 5 (see
  * transom_log_fn); 0 ends the reports to `events`.
@@ -854,6 +864,29 @@ transom_status transom_server_set_thread_hooks(transom_server *server,
                                                void *user_data,
                                                transom_free_fn free_fn);
 
+/*
+ * Answers requests for this host, and for those of other calls, only. A request with another
+ * Host gets a 421. Without a call, the server answers for every host.
+ *
+ * `host` is a name or an address: "example.com", "127.0.0.1", "[::1]". With a port
+ * ("example.com:8080"), it allows that port alone; without one, any. Case does not matter.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if no Host field could be equal to `host`,
+ * TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_allow_host(transom_server *server,
+                                         const char *host,
+                                         transom_error **error);
+
+/*
+ * Allows the hosts by which a machine reaches itself: "localhost", "127.0.0.1" and "[::1]".
+ * Call this for a server on a loopback address: it then refuses web pages whose own name
+ * resolves to this machine (DNS rebinding). Otherwise as transom_server_allow_host.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_allow_loopback_hosts(transom_server *server, transom_error **error);
+
 
 /* ---- Server: listening, starting, stopping ------------------------------------------- */
 
@@ -934,6 +967,13 @@ size_t transom_server_address(const transom_server *server, size_t index, char *
  * Errors: TRANSOM_NOT_STARTED, TRANSOM_INVALID_ARGUMENT if the time is negative.
  */
 transom_status transom_server_stop(transom_server *server, int64_t deadline_ms);
+
+/*
+ * Returns true once the server was told to stop, by transom_server_stop or
+ * transom_server_free. A handler that has much to send, and a thread that feeds a stream, ask
+ * this to end in order before the deadline. Also true after the stop. Costs one lock.
+ */
+bool transom_server_is_stopping(const transom_server *server);
 
 /*
  * Waits until the server has stopped and its threads have ended, at most `timeout_ms`
@@ -1084,6 +1124,28 @@ size_t transom_request_param_count(const transom_request *request);
 transom_status transom_request_param_at(const transom_request *request,
                                         size_t index,
                                         transom_field *param);
+
+/*
+ * Returns the address at which the connection came in, as text: the server's end of a TCP
+ * connection ("127.0.0.1:8080") or the Unix socket ("unix:/run/app.sock"). A server that
+ * listens on several addresses can tell by it where a client connected. The first call asks
+ * the system. Absent once the connection has ended.
+ */
+transom_bytes transom_request_local_address(const transom_request *request);
+
+/*
+ * Stores the process at the other end of a Unix socket, as the kernel saw it when the client
+ * connected: its number in `*pid`, and its effective user and group in `*uid` and `*gid`.
+ * Any of the pointers may be NULL. Returns true if they are known. Each call asks the system.
+ *
+ * Otherwise returns false and stores 0, UINT32_MAX and UINT32_MAX, which no process has: the
+ * client came by TCP, the connection has ended, or the system is not Linux. `*pid` is also 0
+ * for a process that has no number here, as a client in another container may not.
+ */
+bool transom_request_peer_credentials(const transom_request *request,
+                                      uint32_t *pid,
+                                      uint32_t *uid,
+                                      uint32_t *gid);
 
 
 /* ---- Responder: sending the response, once, on any thread ---------------------------- */

@@ -23,12 +23,14 @@ mod guard;
 
 mod bell;
 mod bytes;
+mod connection;
 mod error;
 mod events;
 mod exchange;
 mod file;
 mod handler;
 mod hooks;
+mod hosts;
 mod incoming;
 mod library;
 mod listeners;

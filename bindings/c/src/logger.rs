@@ -2,7 +2,8 @@
 //! that the host reads, or to both.
 
 use std::ffi::{CString, c_char, c_void};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -23,10 +24,19 @@ pub type transom_log_fn =
 /// the messages that it asks for, because different parts of a program may use them.
 struct Logger {
     callback: OnceLock<LogFunction>,
+    /// The highest level that the callback gets.
+    callback_level: AtomicUsize,
     queue: LogQueue,
+    /// Held while the level of the process is set, so that the last change counts.
+    changing: Mutex<()>,
 }
 
-static LOGGER: Logger = Logger { callback: OnceLock::new(), queue: LogQueue::new() };
+static LOGGER: Logger = Logger {
+    callback: OnceLock::new(),
+    callback_level: AtomicUsize::new(LevelFilter::Trace as usize),
+    queue: LogQueue::new(),
+    changing: Mutex::new(()),
+};
 
 /// The log function of the host.
 struct LogFunction {
@@ -42,12 +52,17 @@ impl Logger {
             // Only another logger in this library could have been set before, and it has none.
             return Err(transom_status::TRANSOM_PANIC);
         }
-        log::set_max_level(if self.callback.get().is_some() {
-            LevelFilter::Trace
-        } else {
-            self.queue.level()
-        });
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Messages beyond this level are not even put into words.
+        log::set_max_level(self.callback_level().max(self.queue.level()));
         Ok(())
+    }
+
+    /// Returns the highest level that the callback gets. `Off` if there is none.
+    fn callback_level(&self) -> LevelFilter {
+        let level = self.callback_level.load(Ordering::Relaxed);
+        let wanted = LevelFilter::iter().find(|filter| *filter as usize == level);
+        self.callback.get().and(wanted).unwrap_or(LevelFilter::Off)
     }
 }
 
@@ -61,7 +76,7 @@ impl Log for Logger {
             return;
         }
         let queued = record.level() <= self.queue.level();
-        let callback = self.callback.get();
+        let callback = self.callback.get().filter(|_| record.level() <= self.callback_level());
         if !queued && callback.is_none() {
             return;
         }
@@ -103,6 +118,21 @@ pub unsafe extern "C" fn transom_set_logger(
         let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
         let callback = LogFunction { function, user_data: UserData::new(user_data, None) };
         LOGGER.callback.set(callback).map_err(|_| transom_status::TRANSOM_ALREADY_STARTED)?;
+        LOGGER.listen()?;
+    })
+}
+
+/// Sets the highest level of the messages that the log function gets, from 1 to 5 (see
+/// transom_log_fn); 0 is none. Without this call it gets all. Messages that nobody wants cost
+/// next to nothing: they are not put into words. May be called at any time, also before
+/// transom_set_logger. The messages for transom_log_next have a level of their own.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 0 to 5.
+#[unsafe(no_mangle)]
+pub extern "C" fn transom_set_log_level(level: i32) -> transom_status {
+    checked!({
+        let level = level_filter(level).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        LOGGER.callback_level.store(level as usize, Ordering::Relaxed);
         LOGGER.listen()?;
     })
 }

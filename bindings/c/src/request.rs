@@ -27,6 +27,8 @@ pub struct transom_request {
     position: AtomicUsize,
     /// The address of the peer as text, made when the host first asks for it.
     peer: OnceLock<String>,
+    /// The address at which the connection came in, made in the same way.
+    local: OnceLock<Option<String>>,
 }
 
 impl transom_request {
@@ -34,7 +36,14 @@ impl transom_request {
     pub(crate) fn new(mut request: Request, streams: bool) -> Self {
         let incoming = streams.then(|| Incoming::new(mem::take(request.body_mut())));
         let trailers = request.body_mut().take_trailers();
-        Self { request, incoming, trailers, position: AtomicUsize::new(0), peer: OnceLock::new() }
+        Self {
+            request,
+            incoming,
+            trailers,
+            position: AtomicUsize::new(0),
+            peer: OnceLock::new(),
+            local: OnceLock::new(),
+        }
     }
 
     /// Returns the body, if the route streams.
@@ -55,6 +64,15 @@ impl transom_request {
         let length = rest.len().min(buf.len());
         buf[..length].copy_from_slice(&rest[..length]);
         length
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Returns the address at which the connection came in, as text.
+    pub(crate) fn local_address(&self) -> Option<&str> {
+        self.local.get_or_init(|| self.request.local_addr().map(|it| it.to_string())).as_deref()
     }
 
     fn peer(&self) -> &str {

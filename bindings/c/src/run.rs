@@ -175,6 +175,17 @@ pub unsafe extern "C" fn transom_server_stop(
     })
 }
 
+/// Returns true once the server was told to stop, by transom_server_stop or
+/// transom_server_free. A handler that has much to send, and a thread that feeds a stream, ask
+/// this to end in order before the deadline. Also true after the stop. Costs one lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_is_stopping(server: *const transom_server) -> bool {
+    guard!(false, {
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { transom_server::get(server) }.is_ok_and(transom_server::is_stopping)
+    })
+}
+
 /// Waits until the server has stopped and its threads have ended, at most `timeout_ms`
 /// milliseconds (TRANSOM_FOREVER: no limit). It does not stop the server: call
 /// transom_server_stop before, or on another thread.

@@ -73,6 +73,11 @@ impl Running {
         }
     }
 
+    /// Returns `true` once a stop has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopper.is_stopping()
+    }
+
     /// Waits until the server has stopped or the deadline has passed, then closes the pull queue.
     fn close_in_the_end(&self) {
         while let Some(deadline) = self.deadline() {

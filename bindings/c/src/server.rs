@@ -138,6 +138,15 @@ impl transom_server {
         Ok(())
     }
 
+    /// Returns `true` once a stop was asked for.
+    pub(crate) fn is_stopping(&self) -> bool {
+        match &*self.phase() {
+            Phase::Setup(_) => false,
+            Phase::Starting { stop } => stop.is_some(),
+            Phase::Started => self.running().is_ok_and(|running| running.is_stopping()),
+        }
+    }
+
     /// Returns the running server, or `TRANSOM_NOT_STARTED`.
     pub(crate) fn running(&self) -> Result<&Arc<Running>, transom_status> {
         self.running.get().ok_or(transom_status::TRANSOM_NOT_STARTED)

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
     pub unix_mode: Option<u32>,
+    /// The hosts that the server answers for; all if there are none.
+    pub hosts: Vec<String>,
     pub listeners: Vec<Listener>,
     routes: Vec<AddedRoute>,
     fallback: Option<(Endpoint, RouteSettings)>,
@@ -101,6 +103,8 @@ impl Setup {
                 process::block_signals();
                 hooks.clone().map(Hooks::enter)
             });
+        let server =
+            if self.hosts.is_empty() { server } else { server.allow_hosts(self.hosts.iter().cloned()) };
         let server = match self.unix_mode {
             Some(mode) => server.unix_mode(mode),
             None => server,

@@ -62,6 +62,10 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_set_model(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_workers(NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_unix_mode(NULL, 0600, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_allow_host(NULL, "h", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_allow_host(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(!transom_server_is_stopping(NULL));
     CHECK_STATUS(transom_server_set_limit(NULL, "body", 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_timeout(NULL, "body", 1, NULL), TRANSOM_NULL_ARGUMENT);
@@ -87,6 +91,8 @@ static void nulls(transom_server *server)
     CHECK(transom_request_body(NULL).data == NULL);
     CHECK(transom_request_raw_headers(NULL).data == NULL);
     CHECK(transom_request_peer(NULL).data == NULL);
+    CHECK(transom_request_local_address(NULL).data == NULL);
+    CHECK(!transom_request_peer_credentials(NULL, NULL, NULL, NULL));
     CHECK(transom_request_version(NULL) == 0);
     CHECK(transom_request_header(NULL, "host").data == NULL);
     CHECK(transom_request_header_count(NULL) == 0);

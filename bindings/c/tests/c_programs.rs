@@ -144,12 +144,14 @@ programs! {
     answering
     bad_input
     bounds
+    connection
     events
     fields
     files
     forking
     gone
     holding
+    hosts
     lengths
     listening
     logging

@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 22] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -29,8 +29,10 @@ const FILES: [(&str, &str); 20] = [
     ("routes", "Server: routes"),
     ("route", ""),
     ("settings", "Server: settings, before the start"),
+    ("hosts", ""),
     ("run", "Server: listening, starting, stopping"),
     ("request", "Request: reading, until it is answered"),
+    ("connection", ""),
     ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
     ("writer", "Writer: a body that is written piece by piece"),

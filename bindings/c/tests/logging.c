@@ -49,6 +49,9 @@ int main(void)
     uint16_t port;
     int fd;
 
+    CHECK_STATUS(transom_set_log_level(6), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_set_log_level(-1), TRANSOM_INVALID_ARGUMENT);
+    OK(transom_set_log_level(2));
     OK(transom_set_logger(keep_line, NULL));
     /* Inline, because a handler on the pool might start too late. */
     OK(add_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
@@ -69,6 +72,18 @@ int main(void)
     CHECK(get(port, "/else", &reply) == 503);
     EVENTUALLY(logged("warning: a handler did not answer in time (GET /else, the fallback)\n"));
     transom_responder_free(atomic_load(&kept)); /* if the fallback started in time */
+    fd = connect_to(port);
+    say(fd, "GET / HTTP/1.1\r\n\r\n");
+    hear(fd, &reply);
+    CHECK(reply.status == 400 && !logged("debug: "));
+    OK(transom_set_log_level(0));
+    CHECK(get(port, "/free/9", &reply) == 500);
+    CHECK(!logged("responder was dropped"));
+    OK(transom_set_log_level(5));
+    fd = connect_to(port);
+    say(fd, "GET / HTTP/1.1\r\n\r\n");
+    hear(fd, &reply);
+    EVENTUALLY(logged("debug: refused a request of 127.0.0.1:"));
     CHECK(get(port, "/free/9", &reply) == 500);
     EVENTUALLY(logged("error: a request was never answered: its responder was dropped (GET /free/9, route /free/{id})\n"));
     transom_server_free(server);
