@@ -239,6 +239,100 @@ typedef enum transom_event_kind {
     TRANSOM_EVENT_READABLE = 6,
 } transom_event_kind;
 
+/* How an exchange ended, as the server saw it. New ways may be added. */
+typedef enum transom_ended {
+    /* The whole response was written. */
+    TRANSOM_ENDED_ANSWERED = 1,
+    /* The response was a 101, and the connection left HTTP. */
+    TRANSOM_ENDED_UPGRADED = 2,
+    /* The connection broke before the whole response was written: most often, the client left. */
+    TRANSOM_ENDED_LEFT = 3,
+    /* The client did not take the response in time. */
+    TRANSOM_ENDED_TIMED_OUT = 4,
+    /* The body of the response broke off, or did not have the length that was announced. */
+    TRANSOM_ENDED_FAILED = 5,
+    /*
+     * The server cut the exchange: at the deadline of a stop, or because it had no memory or
+     * no room to answer.
+     */
+    TRANSOM_ENDED_CUT = 6,
+} transom_ended;
+
+/*
+ * The reasons for which the server refuses a request or a connection. The meaning of a
+ * number never changes. New reasons may be added.
+ */
+typedef enum transom_reject {
+    /* The request line is not "method SP target SP version" (RFC 9112 3). */
+    TRANSOM_REJECT_BAD_REQUEST_LINE = 1,
+    /* The method is not a token (RFC 9110 9.1). */
+    TRANSOM_REJECT_BAD_METHOD = 2,
+    /* The method is longer than any known (RFC 9112 3). */
+    TRANSOM_REJECT_LONG_METHOD = 3,
+    /* The request target has none of the forms of RFC 9112 3.2. */
+    TRANSOM_REJECT_BAD_TARGET = 4,
+    /* The request target is longer than the limit (RFC 9110 15.5.15). */
+    TRANSOM_REJECT_TARGET_TOO_LONG = 5,
+    /* The version is not "HTTP/digit.digit" (RFC 9112 2.3). */
+    TRANSOM_REJECT_BAD_VERSION = 6,
+    /* The major version is not 1 (RFC 9110 15.6.6). */
+    TRANSOM_REJECT_UNSUPPORTED_VERSION = 7,
+    /* A line of the head ends in LF or CR alone (RFC 9112 2.2). */
+    TRANSOM_REJECT_BARE_LINE_END = 8,
+    /* A header line is not "name: value" (RFC 9112 5). */
+    TRANSOM_REJECT_BAD_HEADER = 9,
+    /* The head is larger than the limit (RFC 6585 5). */
+    TRANSOM_REJECT_HEAD_TOO_LARGE = 10,
+    /* There are more header fields than the limit (RFC 6585 5). */
+    TRANSOM_REJECT_TOO_MANY_HEADERS = 11,
+    /* An HTTP/1.1 request has no Host field (RFC 9112 3.2). */
+    TRANSOM_REJECT_MISSING_HOST = 12,
+    /* The Host field is repeated or malformed (RFC 9112 3.2). */
+    TRANSOM_REJECT_BAD_HOST = 13,
+    /* The host is not one that this server answers for (RFC 9110 15.5.20). */
+    TRANSOM_REJECT_FOREIGN_HOST = 14,
+    /* Content-Length is not a number, or two values differ (RFC 9112 6.3). */
+    TRANSOM_REJECT_BAD_CONTENT_LENGTH = 15,
+    /* The request has both Content-Length and Transfer-Encoding (RFC 9112 6.1). */
+    TRANSOM_REJECT_BOTH_FRAMINGS = 16,
+    /* Transfer-Encoding does not end in chunked, once, in HTTP/1.1 (RFC 9112 6.3). */
+    TRANSOM_REJECT_BAD_TRANSFER_ENCODING = 17,
+    /* There is a transfer coding other than chunked (RFC 9112 6.1). */
+    TRANSOM_REJECT_UNKNOWN_CODING = 18,
+    /* The chunked coding is malformed (RFC 9112 7.1). */
+    TRANSOM_REJECT_BAD_CHUNK = 19,
+    /* Chunk extensions are larger than the limit (RFC 9112 7.1.1). */
+    TRANSOM_REJECT_CHUNK_EXTENSIONS_TOO_LARGE = 20,
+    /* A trailer line is not "name: value" (RFC 9112 7.1.2). */
+    TRANSOM_REJECT_BAD_TRAILER = 21,
+    /* The trailer section is larger than the limit (RFC 9112 7.1.2). */
+    TRANSOM_REJECT_TRAILERS_TOO_LARGE = 22,
+    /* The body is larger than the limit (RFC 9110 15.5.14). */
+    TRANSOM_REJECT_BODY_TOO_LARGE = 23,
+    /* There is an expectation other than 100-continue (RFC 9110 10.1.1). */
+    TRANSOM_REJECT_UNKNOWN_EXPECTATION = 24,
+    /* CONNECT is for proxies (RFC 9110 9.3.6). */
+    TRANSOM_REJECT_CONNECT = 25,
+    /* The whole head did not arrive in time (RFC 9110 15.5.9). */
+    TRANSOM_REJECT_HEAD_TIMEOUT = 26,
+    /* The body made no progress in time (RFC 9110 15.5.9). */
+    TRANSOM_REJECT_BODY_TIMEOUT = 27,
+    /* The client closed before the end of the body (RFC 9112 8). */
+    TRANSOM_REJECT_BODY_CUT_SHORT = 28,
+    /* There are as many connections as the limit allows. */
+    TRANSOM_REJECT_TOO_MANY_CONNECTIONS = 29,
+    /* There are as many connections from this address as the limit allows. */
+    TRANSOM_REJECT_TOO_MANY_FROM_ADDRESS = 30,
+    /* All threads for blocking handlers are busy, and the queue for them is full. */
+    TRANSOM_REJECT_POOL_FULL = 31,
+    /* There is no thread for the handler, and none can be started. */
+    TRANSOM_REJECT_NO_THREAD = 32,
+    /* There is no memory for the request now. */
+    TRANSOM_REJECT_NO_MEMORY = 33,
+    /* The handler did not answer in time. */
+    TRANSOM_REJECT_HANDLER_TIMEOUT = 34,
+} transom_reject;
+
 /*
  * The details of an error: a status, a sentence and an errno. A function that takes a
  * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
@@ -326,6 +420,63 @@ typedef void (*transom_free_fn)(void *user_data);
  */
 typedef void (*transom_callback_fn)(void *user_data);
 
+/*
+ * Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
+ * {NULL, 0}; empty bytes have a `data` that is not NULL.
+ */
+typedef struct transom_bytes {
+    /* The first byte, or NULL if the bytes are absent. */
+    const uint8_t *data;
+    /* The number of bytes. */
+    size_t len;
+} transom_bytes;
+
+/*
+ * An exchange that has ended: a request, its response, and what became of them. The bytes
+ * are valid during the call only. Later versions of the library may add members at the end:
+ * a member exists if `size` is large enough.
+ */
+typedef struct transom_exchange {
+    /* The size of this structure in the library that is loaded. */
+    size_t size;
+    /* The method. Absent if the head of the request was refused, or none came. */
+    transom_bytes method;
+    /*
+     * The request target: the path and the query, percent-encoded. Absent as the method is,
+     * and if there was no memory to keep it.
+     */
+    transom_bytes target;
+    /*
+     * The pattern of the route. Empty for the fallback. Absent if no route was found or none
+     * was looked for.
+     */
+    transom_bytes route;
+    /* The other end of the connection, as in transom_request_peer. */
+    transom_bytes peer;
+    /* Bytes of the request that were read, with its head and the framing of its body. */
+    uint64_t bytes_in;
+    /* Bytes of the response that were written, with its head and the framing of its body. */
+    uint64_t bytes_out;
+    /* Nanoseconds from the head of the request to the end of the exchange. */
+    uint64_t duration_ns;
+    /* The status code of the response, or 0 if the exchange ended before there was one. */
+    uint16_t status_code;
+    /* The version of HTTP: 10 or 11, or 0 if the method is absent. */
+    uint16_t version;
+    /*
+     * Why the server refused the request or the connection: a transom_reject. 0 if it did
+     * not.
+     */
+    int32_t reject;
+    /* How the exchange ended: a transom_ended. */
+    int32_t ended;
+    /* 0. */
+    int32_t reserved;
+} transom_exchange;
+
+/* A function that is told of an exchange. `exchange` is valid during the call. */
+typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
+
 /* The requests that were in progress when a server was told to stop. */
 typedef struct transom_report {
     /* sizeof(transom_report), which you store here before the call. */
@@ -337,17 +488,6 @@ typedef struct transom_report {
     /* Requests that are in progress now. */
     uint64_t pending;
 } transom_report;
-
-/*
- * Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
- * {NULL, 0}; empty bytes have a `data` that is not NULL.
- */
-typedef struct transom_bytes {
-    /* The first byte, or NULL if the bytes are absent. */
-    const uint8_t *data;
-    /* The number of bytes. */
-    size_t len;
-} transom_bytes;
 
 /*
  * A name and a value, such as a header field. When you pass one in, the lengths may be
@@ -886,6 +1026,32 @@ transom_status transom_server_allow_host(transom_server *server,
  * Errors: TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_allow_loopback_hosts(transom_server *server, transom_error **error);
+
+
+/* ---- Server: hooks, before the start ------------------------------------------------- */
+
+/*
+ * Calls `function` once for each response of the server, when it was written or when the
+ * connection has ended before that: for an access log and for metrics. Responses of the
+ * server itself are told of too: refused requests, 404, 405, and connections for which there
+ * is no room. A second call replaces the first.
+ *
+ * `function` runs on a thread that serves connections, on several at the same time, and must
+ * not block.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_on_exchange(transom_server *server,
+                                          transom_exchange_fn function,
+                                          void *user_data,
+                                          transom_free_fn free_fn);
+
+/*
+ * Returns the name of a transom_reject, such as "missing-host", for logs and counters. It
+ * never changes. `reject` may be any number: the name of 0 is "", that of an unknown reason
+ * "unknown". The text is static, do not free it; it is never NULL.
+ */
+const char *transom_reject_name(int32_t reject);
 
 
 /* ---- Server: listening, starting, stopping ------------------------------------------- */

@@ -136,6 +136,9 @@ macro_rules! rejects {
         }
 
         impl Reject {
+            /// All verdicts, for tables and counters.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// Returns the status of the response.
             pub const fn status(self) -> StatusCode {
                 match self {

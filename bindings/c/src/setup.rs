@@ -8,6 +8,7 @@ use transom::{
     Timeouts,
 };
 
+use crate::exchange_hook::ExchangeHook;
 use crate::handler::HostHandler;
 use crate::hooks::Hooks;
 use crate::process;
@@ -22,6 +23,7 @@ pub(crate) struct Setup {
     pub model: Model,
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
+    pub on_exchange: Option<Arc<ExchangeHook>>,
     pub unix_mode: Option<u32>,
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
@@ -103,6 +105,10 @@ impl Setup {
                 process::block_signals();
                 hooks.clone().map(Hooks::enter)
             });
+        let server = match self.on_exchange.clone() {
+            Some(hook) => server.on_exchange(move |exchange| hook.tell(exchange)),
+            None => server,
+        };
         let server =
             if self.hosts.is_empty() { server } else { server.allow_hosts(self.hosts.iter().cloned()) };
         let server = match self.unix_mode {

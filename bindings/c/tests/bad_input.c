@@ -22,6 +22,10 @@ static void route_objects(transom_server *server)
     CHECK_STATUS(transom_server_set_fallback(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
 }
 
+static void on_exchange(void *user_data UNUSED, const transom_exchange *exchange UNUSED)
+{
+}
+
 /* NULL in every argument of every function that takes pointers. */
 static void nulls(transom_server *server)
 {
@@ -66,6 +70,13 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_allow_host(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(!transom_server_is_stopping(NULL));
+    CHECK_STATUS(transom_server_on_exchange(NULL, on_exchange, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(strcmp(transom_reject_name(0), "") == 0);
+    CHECK(strcmp(transom_reject_name(TRANSOM_REJECT_MISSING_HOST), "missing-host") == 0);
+    CHECK(strcmp(transom_reject_name(-1), "unknown") == 0);
+    CHECK(strcmp(transom_reject_name(INT32_MIN), "unknown") == 0);
+    CHECK(strcmp(transom_reject_name(INT32_MAX), "unknown") == 0);
     CHECK_STATUS(transom_server_set_limit(NULL, "body", 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_limit(server, NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_timeout(NULL, "body", 1, NULL), TRANSOM_NULL_ARGUMENT);

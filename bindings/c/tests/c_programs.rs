@@ -146,6 +146,7 @@ programs! {
     bounds
     connection
     events
+    exchanges
     fields
     files
     forking

@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 22] = [
+const FILES: [(&str, &str); 25] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -30,6 +30,9 @@ const FILES: [(&str, &str); 22] = [
     ("route", ""),
     ("settings", "Server: settings, before the start"),
     ("hosts", ""),
+    ("exchange_hook", ""),
+    ("server_hooks", "Server: hooks, before the start"),
+    ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
     ("request", "Request: reading, until it is answered"),
     ("connection", ""),

@@ -1,0 +1,35 @@
+//! Hooks of a server: registering the functions of the host.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use crate::exchange_hook::{ExchangeHook, transom_exchange_fn};
+use crate::server::transom_server;
+use crate::status::transom_status;
+use crate::user_data::{UserData, transom_free_fn};
+
+/// Calls `function` once for each response of the server, when it was written or when the
+/// connection has ended before that: for an access log and for metrics. Responses of the
+/// server itself are told of too: refused requests, 404, 405, and connections for which there
+/// is no room. A second call replaces the first.
+///
+/// `function` runs on a thread that serves connections, on several at the same time, and must
+/// not block.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_on_exchange(
+    server: *mut transom_server,
+    function: transom_exchange_fn,
+    user_data: *mut c_void,
+    free_fn: transom_free_fn,
+) -> transom_status {
+    let user_data = UserData::new(user_data, free_fn);
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        let hook = Arc::new(ExchangeHook::new(function, user_data)?);
+        // What is replaced is dropped after the lock is free: the host's free function runs then.
+        drop(server.set_up(|setup| setup.on_exchange.replace(Arc::clone(&hook)))?);
+    })
+}
