@@ -13,7 +13,7 @@ use crate::message::{IntoResponse, Request, Response};
 ///
 /// An async function or closure is a handler if it takes a [`Request`] and returns a value that
 /// implements [`IntoResponse`]. [`blocking`](crate::blocking) makes a handler of a function that
-/// may block.
+/// may block. If rustc says that a type "is not a future", the `async` before the closure is missing.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -362,8 +362,8 @@ impl Response {
 ///     .get("/c", async |_: Request| NotFound("c".into()));
 /// ```
 ///
-/// A [`Result`] is a response if its error is an [`HttpError`](crate::HttpError), which `?`
-/// makes of every other error.
+/// A [`Result`] is a response if its error is an [`HttpError`](crate::HttpError), into which `?`
+/// converts every other error.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "no response",
@@ -387,8 +387,8 @@ impl IntoResponse for StatusCode {
     }
 }
 
-/// The response to a refused request. [`Server::on_exchange`](crate::Server::on_exchange) is told of
-/// the reason. A 503 carries Retry-After: the client may try again.
+/// The response to a refused request. [`Server::on_exchange`](crate::Server::on_exchange) learns the
+/// reason. A 503 has Retry-After, because the client may try again.
 ///
 /// ```
 /// use transom::{IntoResponse, Reject};

@@ -1,4 +1,4 @@
-"""What a request has by name: its query, form, header fields and cookies."""
+"""The parts of a request that are read by name: query, form, header fields and cookies."""
 
 from __future__ import annotations
 
