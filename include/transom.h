@@ -370,6 +370,13 @@ typedef struct transom_request transom_request;
 typedef struct transom_responder transom_responder;
 
 /*
+ * A response that is about to be sent. A callback gets it to read and to change. It belongs
+ * to the library and is valid during that call only. The bytes that the functions return are
+ * valid until the response is changed.
+ */
+typedef struct transom_response transom_response;
+
+/*
  * A route that is not yet part of a server. It belongs to you: add it to a server, or free
  * it. Either is the last use of the route.
  */
@@ -476,6 +483,39 @@ typedef struct transom_exchange {
 
 /* A function that is told of an exchange. `exchange` is valid during the call. */
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
+
+/*
+ * What is known of the request that the server answers by itself. The bytes are valid during
+ * the call only. Later versions of the library may add members at the end: a member exists
+ * if `size` is large enough.
+ */
+typedef struct transom_own_answer {
+    /* The size of this structure in the library that is loaded. */
+    size_t size;
+    /* The method. Absent if the head of the request was refused, or none came. */
+    transom_bytes method;
+    /*
+     * The request target, percent-encoded. Absent as the method is, and if the request line
+     * is longer than 96 bytes.
+     */
+    transom_bytes target;
+    /* The other end of the connection, as in transom_request_peer. */
+    transom_bytes peer;
+    /* The status code of the answer. */
+    uint16_t status_code;
+    /* 0. */
+    uint16_t reserved;
+    /*
+     * Why the server refuses the request or the connection: a transom_reject. 0 if it does
+     * not refuse it.
+     */
+    int32_t reject;
+} transom_own_answer;
+
+/* A function that words an answer of the server's own: see transom_server_own_answers. */
+typedef void (*transom_own_answer_fn)(void *user_data,
+                                      const transom_own_answer *answer,
+                                      transom_response *response);
 
 /* The requests that were in progress when a server was told to stop. */
 typedef struct transom_report {
@@ -1047,6 +1087,26 @@ transom_status transom_server_on_exchange(transom_server *server,
                                           transom_free_fn free_fn);
 
 /*
+ * Has `function` word the answers that the server gives by itself: refused requests, 404,
+ * 405, and the 500 of a responder that was freed. So an API that speaks JSON answers these in
+ * JSON too. A second call replaces the first.
+ *
+ * `response` holds the status code and the text that the server would send, to be changed by
+ * the functions for a transom_response. Fields of the answer that are not shown there stay,
+ * unless you set one of the same name: Allow, Retry-After, and what after functions have set.
+ * A status code of 200 does not replace the answer's.
+ *
+ * `function` runs once for an answer, on a thread that serves connections, on several at the
+ * same time, and must not block.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_own_answers(transom_server *server,
+                                          transom_own_answer_fn function,
+                                          void *user_data,
+                                          transom_free_fn free_fn);
+
+/*
  * Returns the name of a transom_reject, such as "missing-host", for logs and counters. It
  * never changes. `reject` may be any number: the name of 0 is "", that of an unknown reason
  * "unknown". The text is static, do not free it; it is never NULL.
@@ -1461,6 +1521,80 @@ transom_status transom_responder_send_file(transom_responder *responder,
                                            uint64_t offset,
                                            uint64_t length,
                                            transom_error **error);
+
+
+/* ---- Response: reading and changing it, in a callback -------------------------------- */
+
+/* Returns the status code of a response. */
+uint16_t transom_response_status_code(const transom_response *response);
+
+/*
+ * Sets the status code of a response, from 200 to 599.
+ *
+ * Errors: TRANSOM_BAD_STATUS_CODE.
+ */
+transom_status transom_response_set_status_code(transom_response *response, uint16_t status_code);
+
+/*
+ * Returns the value of the first header field with this name, whose case does not matter.
+ * Absent if there is no such field. The fields that the server adds when it sends the
+ * response, such as Date and Content-Length, are not there.
+ */
+transom_bytes transom_response_header(const transom_response *response, const char *name);
+
+/* Returns the number of header fields. A name that is repeated counts each time. */
+size_t transom_response_header_count(const transom_response *response);
+
+/*
+ * Stores one header field in `*field`. `index` counts from 0.
+ *
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such field; name and value are then absent.
+ */
+transom_status transom_response_header_at(const transom_response *response,
+                                          size_t index,
+                                          transom_field *field);
+
+/*
+ * Sets a header field in place of all others of that name. `len` may be
+ * TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: TRANSOM_BAD_HEADER if the field is malformed or only the server may set it (see
+ * transom_responder_send). The response is then unchanged.
+ */
+transom_status transom_response_set_header(transom_response *response,
+                                           const char *name,
+                                           const void *value,
+                                           size_t len,
+                                           transom_error **error);
+
+/*
+ * Adds a header field and keeps the others of that name. Otherwise as
+ * transom_response_set_header.
+ */
+transom_status transom_response_add_header(transom_response *response,
+                                           const char *name,
+                                           const void *value,
+                                           size_t len,
+                                           transom_error **error);
+
+/* Removes all header fields with this name. Does nothing if there are none. */
+transom_status transom_response_remove_header(transom_response *response, const char *name);
+
+/*
+ * Returns the body of a response. Absent if the body is not in memory: if it is a file, or
+ * written piece by piece.
+ */
+transom_bytes transom_response_body(const transom_response *response);
+
+/*
+ * Sets the body of a response to `len` bytes, which are copied. `len` may be
+ * TRANSOM_NUL_TERMINATED. The body that was there is dropped: a file is not sent, and a
+ * writer gets TRANSOM_GONE. A Content-Length that the handler gave is removed; the other
+ * fields stay, so set "content-type" too.
+ *
+ * Errors: TRANSOM_NO_MEMORY.
+ */
+transom_status transom_response_set_body(transom_response *response, const void *body, size_t len);
 
 
 /* ---- Writer: a body that is written piece by piece ----------------------------------- */

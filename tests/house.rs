@@ -177,8 +177,8 @@ fn no_files_of_the_c_layer_import_from_each_other() {
     assert_eq!(circle(&graph), None);
     // The graph is not empty: one import more makes a circle.
     graph.get_mut("user_data.rs").unwrap().insert("responder.rs".to_owned());
-    let found = circle(&graph).map(|files| files.join(" "));
-    assert_eq!(found.as_deref(), Some("responder.rs user_data.rs responder.rs"));
+    let found = circle(&graph).unwrap_or_default();
+    assert!(found.iter().any(|file| file == "responder.rs"), "{found:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use crate::exchange_hook::{ExchangeHook, transom_exchange_fn};
+use crate::own_answer::{OwnAnswerHook, transom_own_answer_fn};
 use crate::server::transom_server;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_free_fn};
@@ -31,5 +32,35 @@ pub unsafe extern "C" fn transom_server_on_exchange(
         let hook = Arc::new(ExchangeHook::new(function, user_data)?);
         // What is replaced is dropped after the lock is free: the host's free function runs then.
         drop(server.set_up(|setup| setup.on_exchange.replace(Arc::clone(&hook)))?);
+    })
+}
+
+/// Has `function` word the answers that the server gives by itself: refused requests, 404,
+/// 405, and the 500 of a responder that was freed. So an API that speaks JSON answers these in
+/// JSON too. A second call replaces the first.
+///
+/// `response` holds the status code and the text that the server would send, to be changed by
+/// the functions for a transom_response. Fields of the answer that are not shown there stay,
+/// unless you set one of the same name: Allow, Retry-After, and what after functions have set.
+/// A status code of 200 does not replace the answer's.
+///
+/// `function` runs once for an answer, on a thread that serves connections, on several at the
+/// same time, and must not block.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_own_answers(
+    server: *mut transom_server,
+    function: transom_own_answer_fn,
+    user_data: *mut c_void,
+    free_fn: transom_free_fn,
+) -> transom_status {
+    let user_data = UserData::new(user_data, free_fn);
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        let hook = Arc::new(OwnAnswerHook::new(function, user_data)?);
+        // As above.
+        drop(server.set_up(|setup| setup.own_answers.replace(Arc::clone(&hook)))?);
     })
 }

@@ -11,6 +11,7 @@ use transom::{
 use crate::exchange_hook::ExchangeHook;
 use crate::handler::HostHandler;
 use crate::hooks::Hooks;
+use crate::own_answer::OwnAnswerHook;
 use crate::process;
 use crate::pull_queue::PullQueue;
 
@@ -24,6 +25,7 @@ pub(crate) struct Setup {
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
     pub on_exchange: Option<Arc<ExchangeHook>>,
+    pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
@@ -107,6 +109,10 @@ impl Setup {
             });
         let server = match self.on_exchange.clone() {
             Some(hook) => server.on_exchange(move |exchange| hook.tell(exchange)),
+            None => server,
+        };
+        let server = match self.own_answers.clone() {
+            Some(hook) => server.own_answers(move |answer| hook.word(answer)),
             None => server,
         };
         let server =

@@ -26,6 +26,10 @@ static void on_exchange(void *user_data UNUSED, const transom_exchange *exchange
 {
 }
 
+static void own_answer(void *user_data UNUSED, const transom_own_answer *answer UNUSED, transom_response *response UNUSED)
+{
+}
+
 /* NULL in every argument of every function that takes pointers. */
 static void nulls(transom_server *server)
 {
@@ -72,6 +76,18 @@ static void nulls(transom_server *server)
     CHECK(!transom_server_is_stopping(NULL));
     CHECK_STATUS(transom_server_on_exchange(NULL, on_exchange, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_own_answers(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_response_status_code(NULL) == 0);
+    CHECK_STATUS(transom_response_set_status_code(NULL, 200), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_response_header(NULL, "a").data == NULL);
+    CHECK(transom_response_header_count(NULL) == 0);
+    CHECK_STATUS(transom_response_header_at(NULL, 0, &field), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_response_set_header(NULL, "a", "b", 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_response_add_header(NULL, "a", "b", 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_response_remove_header(NULL, "a"), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_response_body(NULL).data == NULL);
+    CHECK_STATUS(transom_response_set_body(NULL, "a", 1), TRANSOM_NULL_ARGUMENT);
     CHECK(strcmp(transom_reject_name(0), "") == 0);
     CHECK(strcmp(transom_reject_name(TRANSOM_REJECT_MISSING_HOST), "missing-host") == 0);
     CHECK(strcmp(transom_reject_name(-1), "unknown") == 0);

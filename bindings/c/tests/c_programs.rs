@@ -159,6 +159,7 @@ programs! {
     memory
     models
     overload
+    own_answers
     ownership
     pull
     restarts

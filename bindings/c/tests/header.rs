@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 25] = [
+const FILES: [(&str, &str); 27] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -31,6 +31,7 @@ const FILES: [(&str, &str); 25] = [
     ("settings", "Server: settings, before the start"),
     ("hosts", ""),
     ("exchange_hook", ""),
+    ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
@@ -38,6 +39,7 @@ const FILES: [(&str, &str); 25] = [
     ("connection", ""),
     ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
+    ("response", "Response: reading and changing it, in a callback"),
     ("writer", "Writer: a body that is written piece by piece"),
     ("packed", ""),
     ("pull", "Pulling: requests in batches, on threads of the host"),
