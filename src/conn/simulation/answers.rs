@@ -1,4 +1,4 @@
-//! Judging what the client received.
+//! Checks the bytes that the client received.
 
 use super::requests::Expected;
 use super::script::{End, Script};
@@ -13,20 +13,21 @@ struct Answer {
 
 enum Read {
     Whole(Answer, usize),
-    /// It stops in the middle.
+    /// The response stops in the middle.
     Partial,
 }
 
 /// The facts about a client beside the bytes that it received.
 #[derive(Clone, Copy)]
 pub struct Fate {
-    /// It may have been served late, and refused for that: its server is in a hurry.
+    /// True if the client may have been refused because it was served late: its server has short
+    /// deadlines.
     pub is_hurried: bool,
-    /// It lost something that it would have read.
+    /// True if the client lost bytes that it would have read.
     pub has_lost: bool,
 }
 
-/// Checks the bytes received against what was asked.
+/// Checks the bytes received against the requests.
 pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String> {
     let mut rest = received;
     let mut answered = 0;
@@ -43,7 +44,7 @@ pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String>
         let Some(request) = script.requests.get(answered) else {
             return Err(format!("more answers than the {answered} requests"));
         };
-        // A head that stops before the end of the method's name may be any.
+        // The method is not known if the head stops before the end of its name.
         let is_known = script.sent_of(answered) > request.method.len() && !rest.starts_with(b"HTTP/1.1 408");
         let method = if is_known { request.method } else { "unknown" };
         let answer = match read(rest, method)? {
@@ -61,7 +62,7 @@ pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String>
             Expected::Answer(status, body) | Expected::Last(status, body)
                 if answer.status == *status && answer.body == *body => {}
             Expected::Refused if refused => {}
-            // It came too late, or not whole.
+            // The request came too late, or not whole.
             _ if refused && (answered >= whole || fate.is_hurried) => {}
             expected => {
                 return Err(format!(
@@ -79,7 +80,7 @@ pub fn check(script: &Script, received: &[u8], fate: Fate) -> Result<(), String>
     }
     match script.stop {
         Some((_, Stage::Cut)) => Ok(()),
-        // The others are not served any more, but what was begun is whole.
+        // The other requests are not served any more, but an answer that was begun is whole.
         Some(_) if cut && answered < whole && script.requests[answered].expected != Expected::CutOff => {
             Err(format!("answer {answered} breaks off"))
         }
@@ -104,7 +105,7 @@ pub fn statuses(script: &Script, received: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// Checks that every answer has arrived that must.
+/// Checks that every answer that must arrive has arrived.
 fn complete(script: &Script, answered: usize, cut: bool) -> Result<(), String> {
     let (whole, is_begun) = script.whole();
     let broken = script.requests[..whole].iter().position(|request| request.expected == Expected::CutOff);
@@ -120,7 +121,7 @@ fn complete(script: &Script, answered: usize, cut: bool) -> Result<(), String> {
     if cut && answered < whole {
         return Err(format!("answer {answered} breaks off"));
     }
-    // Half a request is answered as well, unless its client seems to have gone.
+    // Half a request is answered too, unless its client seems to have left.
     let due = whole + usize::from(is_begun && script.end == End::Wait);
     let got = answered + usize::from(cut);
     if got < due { Err(format!("{got} answers to {due} requests")) } else { Ok(()) }

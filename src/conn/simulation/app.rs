@@ -1,4 +1,4 @@
-//! The handlers of the simulation, and what they leave to be judged.
+//! The handlers of the simulation, and the counts that they leave for the checks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,24 +21,24 @@ use http::Method;
 const CHUNK: usize = 3000;
 const CHUNKS: usize = 40;
 
-/// Bytes of an unread body that are dropped to keep the connection.
+/// The most bytes of an unread body that are dropped to keep the connection.
 pub const DRAIN: usize = 256 * 1024;
-/// Bytes of the largest body that is taken.
+/// The largest body that is accepted, in bytes.
 pub const BODY: u64 = 200_000;
 /// The time that `/sleep` takes.
 pub const SLEEP: Duration = Duration::from_millis(300);
 
-/// The limit on waiting output, one chunk, what the transport holds and what the
-/// client's side does.
+/// The most bytes that a stream may be ahead of its client: the limit on waiting output, one chunk,
+/// and the bytes that the transport and the client's side hold.
 pub const MOST_AHEAD: usize = 16 * 1024 + CHUNK + HELD + WINDOW + 1024;
 
 /// The place in which handlers run: the simulation, or real sockets.
 pub(super) trait Place: Clone + Send + Sync + 'static {
-    /// Sleeps for so long, as the place has it.
+    /// Sleeps by the clock of the place.
     fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send;
 
-    /// How many bytes the server has written so far, and how many of them the
-    /// client has not taken, if that can be known.
+    /// Returns how many bytes the server has written so far, and how many of them the client has
+    /// not taken, if that can be known.
     fn taken(&self) -> Option<(usize, usize)>;
 }
 
@@ -60,9 +60,9 @@ pub(super) struct SimApp {
 
 #[derive(Default)]
 pub struct Counts {
-    /// Handlers, and streams of theirs, that have not been dropped.
+    /// Handlers and their streams that have not been dropped.
     pub alive: AtomicUsize,
-    /// The most that a stream was ahead of what the client has taken.
+    /// The most bytes that a stream was ahead of its client.
     pub most_ahead: AtomicUsize,
 }
 
@@ -82,7 +82,7 @@ impl Drop for Alive {
     }
 }
 
-/// All of `/stream`.
+/// Returns the whole body of `/stream`.
 pub fn stream_text() -> Vec<u8> {
     (0..CHUNKS).flat_map(chunk).collect()
 }
@@ -169,7 +169,7 @@ pub(super) fn router<P: Place>(place: &P, counts: &Arc<Counts>) -> Router {
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// A long body, made as fast as it is asked for.
+/// Returns a long body, whose chunks are made when they are asked for.
 fn streamed(place: &impl Place, counts: &Arc<Counts>) -> Response {
     let (place, counts, alive) = (place.clone(), Arc::clone(counts), Alive::new(counts));
     let before = place.taken();
@@ -185,7 +185,7 @@ fn streamed(place: &impl Place, counts: &Arc<Counts>) -> Response {
     Response::stream("text/plain", chunks)
 }
 
-/// A body that fails in the middle.
+/// Returns a body that fails in the middle.
 fn broken() -> Response {
     let chunks = stream::iter([Ok("begun".into()), Err(std::io::Error::other("on purpose"))]);
     Response::bytes("text/plain", Body::stream(chunks))

@@ -1,5 +1,5 @@
-//! Large bodies through the whole loop, over a transport in memory: what comes
-//! out, in which stretches, and how often the task is woken for it.
+//! Large bodies through the whole loop, over a transport in memory: their bytes, their chunks, and
+//! how often the task is woken.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::duplex::{DuplexStream, Link, Wire};
 use crate::handler::{Route, Router};
 use crate::message::{Peer, Request, Response};
 
-/// A client that has sent all it will, and takes all it gets. The clock stands still.
+/// A client that has sent all its bytes, and takes all that it gets. The clock stands still.
 struct Upload {
     wire: Wire,
     /// Bytes that one read takes.
@@ -61,7 +61,7 @@ struct Outcome {
     polls: usize,
 }
 
-/// Serves a client that sends that much at once.
+/// Serves a client that sends `input` at once. One read takes `piece` bytes.
 fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let wire = Wire { inbox: input.into(), has_ended: true, ..Wire::default() };
     let client = Arc::new(Mutex::new(Upload { wire, piece, now: Instant::now() }));
@@ -81,7 +81,7 @@ fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     panic!("it hangs");
 }
 
-/// A handler that reads its body stretch by stretch, and the stretches.
+/// Returns a router whose handler reads its body in chunks, and the chunks.
 fn reader() -> (Router, Arc<Mutex<Vec<Bytes>>>) {
     let stretches = Arc::<Mutex<Vec<Bytes>>>::default();
     let read = Arc::clone(&stretches);
@@ -113,7 +113,7 @@ fn a_large_body_comes_in_few_reads_and_turns() {
     let stretches = stretches.lock().unwrap();
     assert!(stretches.concat() == sent);
     assert!(stretches.len() < 4 * 16 + 8, "{} stretches", stretches.len());
-    // Others have their turn now and then, but not after each of them.
+    // Other connections have their turn now and then, but not after each chunk.
     assert!((4..8).contains(&outcome.polls), "{} turns", outcome.polls);
 }
 

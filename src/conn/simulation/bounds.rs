@@ -10,16 +10,16 @@ use super::world::Outcome;
 use crate::config::Config;
 use crate::conn::Stage;
 
-/// More than rounding makes of any deadline.
+/// More than the rounding of any deadline.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// An answer says that it is the last.
+/// The field by which an answer says that it is the last.
 const CLOSES: &[u8] = b"\r\nconnection: close\r\n";
 
-/// Bytes that a transport which cannot tell may hold back unseen, as the server has it.
+/// The bytes that the server assumes a transport to hold back, if the transport cannot tell.
 const HIDDEN: u64 = 64 * 1024;
 
-/// The deadlines of the server that are looked at.
+/// The server's deadlines, for one script.
 pub struct Bounds<'a> {
     script: &'a Script,
     config: &'a Config,
@@ -41,9 +41,9 @@ impl<'a> Bounds<'a> {
         (Self::of(timeouts.linger), Self::of(idle))
     }
 
-    /// Returns the time that moving so many bytes may take at the least rate, in so many
-    /// waits: `timeout` for each of them and for each `rate` x `timeout` bytes, and
-    /// `hidden` besides.
+    /// Returns the time that moving bytes at the least rate may take: `timeout` and `hidden`, the
+    /// time for bytes that a transport holds back, for each wait and for each `rate` x `timeout`
+    /// bytes.
     fn moving(
         timeout: Option<Duration>,
         hidden: Duration,
@@ -57,11 +57,11 @@ impl<'a> Bounds<'a> {
         (timeout + hidden) * u32::try_from(waits).unwrap_or(u32::MAX)
     }
 
-    /// Returns the time that the whole connection may take, by its deadlines and least
-    /// rates, in which so many bytes came and went.
+    /// Returns the time that the whole connection may take, by its deadlines and least rates, if
+    /// `came` bytes were received and `delivered` bytes were sent.
     pub fn whole(&self, came: usize, delivered: usize) -> Duration {
         let Config { limits, timeouts, .. } = self.config;
-        // What comes after the last request may look like one more.
+        // The bytes after the last request may look like one more request.
         let count = self.script.requests.len() + 1;
         let each = [timeouts.idle, timeouts.head, timeouts.handler, timeouts.drain];
         let each: Duration = each.into_iter().map(Self::of).sum();
@@ -77,8 +77,8 @@ impl<'a> Bounds<'a> {
             + Self::of(timeouts.drain)
     }
 
-    /// Returns when the server must have ended its sending side, if its client reads
-    /// at once and never stops to send.
+    /// Returns when the server must have closed its sending side, if its client reads at once and
+    /// never stops sending.
     fn close_of(&self, tail: &Tail) -> Option<Duration> {
         let Config { limits, timeouts, .. } = self.config;
         let is_quick = |request: &Request| !request.bytes.starts_with(b"GET /never");
@@ -89,7 +89,7 @@ impl<'a> Bounds<'a> {
         let begun = self.script.length() + sleeps;
         let phase = match tail.phase {
             Phase::Head => match self.script.stop {
-                // A stop leaves it less.
+                // A stop leaves the connection less time.
                 Some((at, Stage::Draining)) => {
                     let left = at.saturating_sub(begun) + Self::of(timeouts.drain);
                     left.min(Self::of(timeouts.head))
@@ -99,7 +99,7 @@ impl<'a> Bounds<'a> {
             Phase::Body => {
                 let millis = tail.every.as_millis().max(1);
                 let rate = tail.bytes.len() as u128 * 1000 / millis;
-                // Who keeps the rate goes on until the limit.
+                // A client that keeps the rate goes on until the limit.
                 let pieces = limits.body / tail.bytes.len() as u64 + 1;
                 let by_limit = tail.every * u32::try_from(pieces).unwrap_or(u32::MAX);
                 if rate < u128::from(limits.body_rate) { Self::of(timeouts.body) } else { by_limit }
@@ -110,8 +110,8 @@ impl<'a> Bounds<'a> {
         Some(begun + phase + SLACK)
     }
 
-    /// Checks that no phase has outlasted its bound, and that nothing was lost that
-    /// the client would have read.
+    /// Checks that no phase was longer than its bound, and that no bytes were lost that the client
+    /// would have read.
     pub fn check(&self, outcome: &Outcome) -> Result<(), String> {
         let bound = self.whole(outcome.came, outcome.delivered);
         if outcome.dropped > bound {
@@ -154,10 +154,10 @@ impl<'a> Bounds<'a> {
         Ok(())
     }
 
-    /// Returns `true` if the client may lose what it would have read.
+    /// Returns `true` if the client may lose bytes that it would have read.
     fn is_excused(&self, outcome: &Outcome) -> bool {
         let was_idle = match self.script.stop {
-            // Who makes room for others is not waited for.
+            // The server does not wait for a connection that makes room for others.
             Some((_, Stage::Leaving | Stage::Cut)) => true,
             // An idle connection ends at once: no answer has announced that.
             Some(_) => {
@@ -169,9 +169,8 @@ impl<'a> Bounds<'a> {
         was_idle || self.script.end == End::Reset || !self.script.reads_on() || self.sends_on()
     }
 
-    /// Returns `true` if the client has asked for the close, and so must not send
-    /// anything after that (RFC 9112 9.6), or another client waits: then the server
-    /// does not wait for more.
+    /// Returns `true` if the server does not wait for more bytes: the client has asked for the close,
+    /// and must not send anything after that (RFC 9112 9.6), or another client waits.
     fn sends_on(&self) -> bool {
         let closes = |request: &&Request| !matches!(request.expected, Expected::Answer(..));
         let last = self.script.requests.iter().find(closes);

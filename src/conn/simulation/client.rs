@@ -49,7 +49,7 @@ impl Client {
         client
     }
 
-    /// Sets the time at which it does something next, after all that it was sending has gone.
+    /// Sets the time of the client's next step, once the piece that it was sending has gone.
     fn send_next(&mut self, now: Instant) {
         let wait = match (self.pieces.front(), &self.tail, self.end) {
             (Some(piece), ..) => Some(piece.wait),
@@ -84,20 +84,20 @@ impl Client {
         }
     }
 
-    /// Returns when it sends bytes next, if it does: to close its side is none.
+    /// Returns when the client sends its next bytes, if it sends any. A close is not counted.
     pub fn next_bytes(&self) -> Option<Instant> {
         let has_more = !self.sending.is_empty() || !self.pieces.is_empty() || self.tail.is_some();
         self.next_send.filter(|_| has_more)
     }
 
-    /// The server has read: there is room for more.
+    /// Lets the client send on after the server has read.
     pub fn make_room(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_blocked) {
             self.next_send = Some(now);
         }
     }
 
-    /// Reads next in its time, if there is something and it wants to.
+    /// Schedules the next read, if there are bytes and the client still reads.
     pub fn read_soon(&mut self, now: Instant, wire: &Wire) {
         let has_sent = self.pieces.is_empty() && self.sending.is_empty();
         let reads = self.received.len() < self.reads_until && (has_sent || !self.sends_first);
@@ -113,8 +113,8 @@ impl Client {
         self.read_soon(now, wire);
     }
 
-    /// The server has closed: the client goes as well once it has read everything,
-    /// unless it is of the kind that does not care. Says whether it has gone.
+    /// Lets the client leave after the server has closed and the client has read everything, unless
+    /// the client is stubborn. Returns `true` if it has left.
     pub fn leaves(&mut self, wire: &mut Wire) -> bool {
         let has_read = wire.outbox.is_empty() && self.received.len() < self.reads_until && !self.sends_first;
         let goes = has_read && !self.is_stubborn && !wire.has_ended;

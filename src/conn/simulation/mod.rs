@@ -1,18 +1,18 @@
 //! The connection loop against a seeded adversary, in virtual time.
 //!
-//! A seed decides what the client does: what it asks, in which pieces, where it
+//! A seed decides what the client does: its requests, their pieces, where it
 //! stalls, half-closes or resets, how fast it reads, and what it sends for ever. The
 //! loop runs on a transport without a socket and a clock that jumps from event to
-//! event, so that an hour of deadlines takes microseconds. What must hold:
+//! event, so that an hour of deadlines takes microseconds. The invariants are:
 //!
-//! - The loop ends, no phase of it later than its deadline and the least rates say.
-//! - Each request gets its answer, and nothing else comes.
+//! - The loop ends, and no phase takes longer than its deadline and the least rates allow.
+//! - Each request gets its answer, and nothing else is sent.
 //! - An answer arrives whole if its client reads it, whatever the client still sends.
-//! - Nothing is left alive, and nothing is made far ahead of the client.
+//! - No handler and no stream is left alive, and no stream is far ahead of the client.
 //!
 //! `TRANSOM_SEEDS=100000 cargo test --release --lib simulation` plays more seeds than
-//! usual, `TRANSOM_SEEDS_FROM=7000` begins with another than 0, and `TRANSOM_SEED=7`
-//! plays one and says what its client does.
+//! usual, `TRANSOM_SEEDS_FROM=7000` begins at another seed than 0, and `TRANSOM_SEED=7`
+//! plays one seed and prints what its client does.
 
 mod answers;
 mod app;
@@ -43,7 +43,7 @@ use world::{Outcome, World};
 /// Seeds of a usual run.
 const SEEDS: u64 = 500;
 
-/// Returns the seeds that the environment asks for, else so many from 0.
+/// Returns the seeds that the environment asks for, otherwise `usual` seeds from 0.
 fn seeds_or(usual: u64, count: &str) -> Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("TRANSOM_SEED") {
@@ -70,11 +70,11 @@ fn invariants_hold_for_every_seed() {
     assert!(faults.is_empty(), "{} seeds of {seeds:?} fail: {failed:?}", failed.len());
 }
 
-/// Faults that are told of in full.
+/// The most faults that are printed in full.
 const SHOWN: usize = 5;
 const REPLAY: &str = "cargo test --lib simulation::invariants -- --nocapture";
 
-/// Handlers that panic are part of it; their messages are not.
+/// Silences the messages of handlers that panic on purpose.
 fn quiet_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -87,7 +87,7 @@ fn quiet_panics() {
     });
 }
 
-/// Plays a script; says which invariant was broken.
+/// Plays a script. The error names the invariant that was broken.
 fn play(script: &Script) -> Result<Outcome, String> {
     let world = World::new(script);
     let sim = app::app(&world, script);
@@ -105,7 +105,7 @@ fn play(script: &Script) -> Result<Outcome, String> {
     if alive != 0 {
         return Err(format!("{alive} handlers were left alive"));
     }
-    // What the client does not read is not made without bound.
+    // A stream is not far ahead of a client that does not read.
     let ahead = sim.counts.most_ahead.load(Ordering::Relaxed);
     if ahead > app::MOST_AHEAD {
         return Err(format!("{ahead} bytes were made ahead of a client that does not read"));
@@ -120,13 +120,13 @@ fn play(script: &Script) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-/// No connection of a script takes longer, whatever it does.
+/// The longest time that a connection of a script may take.
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
 fn the_simulation_finds_a_broken_invariant() {
-    // A seed in which everything is answered: with an answer missing, or two
-    // exchanged, or one too many, the judge must object.
+    // A seed in which everything is answered. If an answer is missing, two are exchanged, or there
+    // is one too many, the check must fail.
     let script = (0..SEEDS)
         .map(Script::of)
         .find(|script| script.is_peaceful() && script.requests.len() >= 3 && script.tail.is_none())

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::random::Random;
 use super::requests::{self, Expected, Request, shown};
 
-/// Bytes that a client sends for ever, one stretch after another.
+/// Bytes that a client sends for ever, one piece after another.
 #[derive(Clone)]
 pub struct Tail {
     pub bytes: Vec<u8>,
     pub every: Duration,
-    /// The phase of the connection that they are sent into.
+    /// The phase of the connection in which they are sent.
     pub phase: Phase,
 }
 
@@ -22,7 +22,7 @@ pub enum Phase {
     Head,
     /// A body that the server reads.
     Body,
-    /// A body that nobody reads, of a connection that is kept if it ends soon.
+    /// An unread body. If it ends soon, the connection is kept.
     Drain,
     /// The end of the connection, after its last answer.
     Linger,
@@ -34,7 +34,7 @@ impl fmt::Debug for Tail {
     }
 }
 
-/// Returns a last request, and what the client sends for ever after it.
+/// Returns a last request, and the bytes that the client sends for ever after it.
 pub fn last(random: &mut Random, number: usize) -> (Request, Tail) {
     match random.below(4) {
         0 => dribbled_head(random),

@@ -1,6 +1,6 @@
-//! A source of numbers that a seed decides.
+//! A generator of numbers from a seed.
 
-/// A small generator of numbers (`SplitMix64`), enough to be unpredictable.
+/// A small generator of pseudo-random numbers (`SplitMix64`).
 #[derive(Clone)]
 pub struct Random(u64);
 
@@ -27,7 +27,7 @@ impl Random {
         self.below(n) == 0
     }
 
-    /// Returns one of some things.
+    /// Returns one of `all`.
     pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }

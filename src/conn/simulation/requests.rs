@@ -74,7 +74,7 @@ impl Request {
         Self { method, bytes: head.into_bytes(), expected }
     }
 
-    /// Returns the same request with some bytes more.
+    /// Returns the same request with `bytes` appended.
     pub fn with(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
         self
@@ -122,7 +122,7 @@ impl Request {
                 ];
                 Self { method: "GET", bytes: random.of(&faults).to_vec(), expected: Expected::Refused }
             }
-            // Bodies that nobody reads.
+            // Bodies that no handler reads.
             15 => chunked(random, "/unread", number, &body, Expected::Answer(200, super::app::stream_text())),
             _ => sized("/nowhere", number, &body, Expected::plain(404, "Not Found")),
         }
@@ -134,7 +134,7 @@ pub fn body(size: usize, number: usize) -> Vec<u8> {
     (0..size).map(|at| b"abcdefgh\r\n"[(at + number) % 10]).collect()
 }
 
-/// Returns a request with a body of a length that it says.
+/// Returns a request with a body and its Content-Length.
 pub fn sized(path: &str, number: usize, body: &[u8], expected: Expected) -> Request {
     let framing = format!("Content-Length: {}", body.len());
     Request::head("POST", &format!("{path}?{number}"), &framing, expected).with(body)

@@ -8,7 +8,7 @@ use super::random::Random;
 use super::requests::{self, Expected, Request, shown};
 use crate::conn::Stage;
 
-/// A step of the client's.
+/// A step of the client.
 #[derive(Clone)]
 pub struct Piece {
     pub wait: Duration,
@@ -52,25 +52,25 @@ pub struct Script {
     /// The bytes that the client sends after the pieces, for ever.
     pub tail: Option<Tail>,
     pub end: End,
-    /// How long after the last piece the end comes.
+    /// The time between the last piece and the end.
     pub end_wait: Duration,
-    /// The client never sends what comes after this place in the stream.
+    /// The position in the stream after which the client sends nothing.
     pub sent: usize,
-    /// The place in the stream at which the client waits longer than any deadline allows.
+    /// The position in the stream at which the client waits longer than any deadline allows.
     pub stall: Option<usize>,
     /// The bytes that the client takes at a time, and the pause between two reads.
     pub reads: usize,
     pub read_wait: Duration,
-    /// The client stops reading for good after so many bytes.
+    /// The number of bytes after which the client stops reading for good.
     pub reads_until: usize,
-    /// The client reads nothing before it has sent all its pieces.
+    /// True if the client reads nothing before it has sent all its pieces.
     pub sends_first: bool,
-    /// The client goes on sending though it has seen the connection close.
+    /// True if the client goes on sending after it has seen the connection close.
     pub is_stubborn: bool,
     pub buffering: Buffering,
-    /// Another client waits for the connection to end.
+    /// True if another client waits for the connection to end.
     pub is_waited_for: bool,
-    /// When the server asks the connection to go on to that stage of its end.
+    /// The time at which the server advances the connection to a stage, and the stage.
     pub stop: Option<(Duration, Stage)>,
     /// The server's least rate for a client that takes its answers, bytes a second.
     pub write_rate: u32,
@@ -130,8 +130,8 @@ impl Script {
         script
     }
 
-    /// A large body that nobody reads, whole, by a client that reads nothing
-    /// before it has sent it.
+    /// A large body that no handler reads, from a client that reads nothing before it has sent all
+    /// of the body.
     fn upload(seed: u64, random: &mut Random) -> Self {
         let (path, answer) = match random.below(3) {
             0 => ("/nowhere", Expected::plain(404, "Not Found")),
@@ -177,11 +177,11 @@ impl Script {
         }
     }
 
-    /// Cuts what is sent into pieces, with waits in between. Once in a while, one of
-    /// them is longer than any deadline.
+    /// Cuts the stream into pieces, with waits in between. Now and then, a wait is longer than any
+    /// deadline.
     fn cut(&mut self, random: &mut Random) {
         let stream: Vec<u8> = self.requests.iter().flat_map(|request| request.bytes.clone()).collect();
-        // A large body in single bytes takes longer than it is worth.
+        // A large body in single bytes would take too long.
         let largest = random.of(&[1, 7, 100, 5000, 100_000]).max(self.sent / 500);
         let often = 7.max(2 * self.sent / largest / 60);
         let stall = (self.tail.is_none() && random.once_in(10)).then(|| random.below(self.sent.max(1)));
@@ -224,12 +224,12 @@ impl Script {
 
     /// Returns `true` if the client takes each answer, and faster than the server demands.
     pub fn reads_on(&self) -> bool {
-        // A tenth more, as it does not take them evenly.
+        // A tenth more, because the client does not take the bytes evenly.
         let least = self.read_wait.as_micros() * u128::from(self.write_rate) * 11;
         self.reads_until == usize::MAX && self.reads as u128 * 10_000_000 >= least
     }
 
-    /// Returns how many bytes of that request come.
+    /// Returns how many bytes of the request `number` come.
     pub fn sent_of(&self, number: usize) -> usize {
         let before: usize = self.requests[..number].iter().map(|request| request.bytes.len()).sum();
         self.sent.saturating_sub(before)

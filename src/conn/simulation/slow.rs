@@ -8,7 +8,7 @@ use super::script::{Buffering, End, Piece, Script};
 use super::{app, play};
 use crate::conn::Stage;
 
-/// The transports on which progress must mean the same.
+/// The transports, for all of which progress must mean the same.
 const TRANSPORTS: [Buffering; 3] = [Buffering::None, Buffering::Told, Buffering::Silent];
 
 fn get(path: &str, number: usize) -> Request {
@@ -78,7 +78,7 @@ fn a_client_below_the_rate_is_given_up_in_time_over_any_transport() {
             script.buffering = buffering;
             let outcome =
                 play(&script).unwrap_or_else(|fault| panic!("{}, {buffering:?}: {fault}", script.seed));
-            // One that cannot tell may hold back unseen all that has not been flushed.
+            // A transport that cannot tell may hold back all bytes that have not been flushed.
             let is_seen = buffering != Buffering::Silent;
             assert!(!is_seen || outcome.dropped < Duration::from_secs(60), "{:?}", outcome.dropped);
         }

@@ -1,12 +1,12 @@
-//! The same scripts over real sockets, under each model. The simulation does not cover the code
+//! The same scripts over real sockets, in each model, because the simulation does not cover the code
 //! of a model around the loop.
 //!
-//! A seed decides which pieces a client sends, where it stops and how it ends. Pauses are cut to
-//! nothing, since there is no virtual time, and a machine with other work to do is slow. A script
-//! that no deadline has to end runs against a server with very long deadlines, and its client must
-//! receive the same as in the simulation. The other scripts run against a server whose deadlines
-//! pass in a moment, which may hit any client: its answers must be right as far as they go. There
-//! are more testers than a server serves at once, so that it has to ask connections to leave.
+//! A seed decides which pieces a client sends, where it stops and how it ends. There are no pauses,
+//! because time is real here. A script that ends without a deadline runs against a server with very
+//! long deadlines, and its client must receive the same as in the simulation. The other scripts run
+//! against a server with very short deadlines. These may end any exchange, so only the answers that
+//! come must be right. There are more testers than a server serves at once, so that the server has to
+//! ask connections to leave.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -27,19 +27,19 @@ use crate::{Handle, Limits, Model, Server, Timeouts};
 
 /// Seeds of a usual run, for each model.
 const SEEDS: u64 = 300;
-/// Clients at once.
+/// The number of clients at once.
 const TESTERS: usize = 48;
 /// Each deadline of a server that is in a hurry.
 const MOMENT: Duration = Duration::from_millis(250);
-/// Each deadline of a server that is not. Nothing takes longer, though one has to
-/// wait for others.
+/// Each deadline of a server that is not in a hurry. No client takes longer, although clients wait
+/// for each other.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The longest wait between two stretches of what a client sends for ever.
+/// The longest wait between two pieces of the bytes that a client sends for ever.
 const DRIBBLE: Duration = Duration::from_millis(10);
-/// Writes of a script at most; a byte each would be more than its worth.
+/// The most writes of a script. One for each byte would take too long.
 const PIECES: usize = 1000;
 
-/// The real world: time passes, and what a client has taken is the kernel's affair.
+/// The place with real time and sockets. The number of bytes that a client has taken is not known.
 #[derive(Clone)]
 struct Real;
 
@@ -53,7 +53,7 @@ impl Place for Real {
     }
 }
 
-/// A server and its handlers' count.
+/// A server, and the counts of its handlers.
 struct Site {
     path: PathBuf,
     handle: Handle,
@@ -89,7 +89,7 @@ impl Site {
         Self { path, handle, counts }
     }
 
-    /// Nothing may be left when all clients have gone.
+    /// Waits until no handler and no exchange is left, then stops the server and checks its report.
     fn end(&self) -> Result<(), String> {
         let begun = Instant::now();
         let left = || (self.counts.alive.load(Ordering::Relaxed), self.handle.report().pending);
@@ -110,7 +110,7 @@ struct Sites {
     hasty: Site,
 }
 
-/// Returns `true` if nothing but a deadline of the server's ends it.
+/// Returns `true` if only a deadline of the server ends the script.
 fn needs_deadlines(script: &Script) -> bool {
     let stops = script.stall.is_some() || (script.end == End::Wait && script.sent < script.all());
     let hangs = script.requests.iter().any(|request| request.bytes.starts_with(b"GET /never"));
@@ -118,17 +118,17 @@ fn needs_deadlines(script: &Script) -> bool {
     stops || hangs || dribbles || script.reads_until != usize::MAX
 }
 
-/// Plays one seed; says what was wrong.
+/// Plays one seed. The error says what was wrong.
 fn play(seed: u64, sites: &Sites) -> Result<(), String> {
     let mut script = Script::of(seed);
     script.read_wait = Duration::ZERO;
     if needs_deadlines(&script) {
-        // Here and there it may be slower than any deadline allows.
+        // The client may be slower than a deadline allows.
         return play_at(&script, &sites.hasty.path, true);
     }
     script.is_stubborn = false;
     if script.end == End::Wait && script.tail.is_none() {
-        // It need not wait for an idle connection to be closed.
+        // The client need not wait until the server closes an idle connection.
         script.end = End::HalfClose;
     }
     play_at(&script, &sites.patient.path, false)
@@ -155,7 +155,7 @@ fn play_at(script: &Script, path: &Path, is_hurried: bool) -> Result<(), String>
         .map_err(|fault| format!("{fault}\nreceived {}", shown(&received)))
 }
 
-/// Sends what the script says, until the server wants no more.
+/// Sends the pieces of the script, until the server takes no more.
 fn send(script: &Script, mut stream: &UnixStream, has_seen_end: &AtomicBool) {
     let together = script.pieces.len() / PIECES + 1;
     for pieces in script.pieces.chunks(together) {
@@ -163,7 +163,7 @@ fn send(script: &Script, mut stream: &UnixStream, has_seen_end: &AtomicBool) {
         let sent: Vec<u8> =
             pieces[..stall.unwrap_or(pieces.len())].iter().flat_map(|piece| piece.bytes.clone()).collect();
         if stream.write_all(&sent).is_err() || stall.is_some() {
-            // It is the server's to end it.
+            // The server ends the connection.
             return;
         }
         if pieces[0].wait > Duration::ZERO {
@@ -187,7 +187,7 @@ fn send(script: &Script, mut stream: &UnixStream, has_seen_end: &AtomicBool) {
     };
 }
 
-/// Reads what the script says; all that came, and whether the server has closed.
+/// Reads as the script says. Returns all bytes, and `true` if the server has closed.
 fn receive(script: &Script, mut stream: &UnixStream) -> (Vec<u8>, bool) {
     let mut received = Vec::new();
     let mut buffer = vec![0; script.reads.min(16 * 1024)];
@@ -198,7 +198,7 @@ fn receive(script: &Script, mut stream: &UnixStream) -> (Vec<u8>, bool) {
             Err(error) => return (received, error.kind() != std::io::ErrorKind::WouldBlock),
         }
     }
-    // It takes no more, and waits for the server to give up.
+    // The client takes no more, and waits for the server to give up.
     let mut ends = [PollFd::new(stream, PollFlags::RDHUP)];
     let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
     let ended = poll(&mut ends, Some(&patience)) == Ok(1);
@@ -208,7 +208,7 @@ fn receive(script: &Script, mut stream: &UnixStream) -> (Vec<u8>, bool) {
 fn hold(model: Model) {
     let seeds = super::seeds_or(SEEDS, "TRANSOM_SOCKET_SEEDS");
     super::quiet_panics();
-    // One at a time, two testers are too many for a server already.
+    // A sequential server serves one client at a time, so each server has only two testers.
     let sites = if model == Model::Sequential { TESTERS / 2 } else { 1 };
     let site = |number| Sites {
         patient: Site::new(model, number, PATIENCE),

@@ -1,10 +1,10 @@
-//! Judging what the embedding program is told of the answers: each once, and as they were given.
+//! Checks that the hook for exchanges was called once for each answer, with the right facts.
 
 use super::answers::statuses;
 use super::script::Script;
 use crate::conn::{Ended, Exchange};
 
-/// An exchange, as the embedding program was told of it.
+/// An exchange, as the hook saw it.
 #[derive(Debug)]
 pub struct Told {
     pub target: Option<String>,
@@ -22,7 +22,8 @@ impl Told {
     }
 }
 
-/// Checks that every answer that the client received was told of, in order, and none twice.
+/// Checks that the hook was called for every answer that the client received, in order, and for none
+/// twice.
 pub fn check(script: &Script, received: &[u8], told: &[Told]) -> Result<(), String> {
     let answered = statuses(script, received);
     let answers: Vec<u16> = told.iter().filter_map(|told| told.status).collect();

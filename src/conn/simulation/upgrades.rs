@@ -1,5 +1,5 @@
-//! Connections that have left HTTP: their protocols set the pace, but a client that
-//! takes nothing does not keep them for ever.
+//! Connections that have left HTTP: they may be silent, but a client that takes nothing does not keep
+//! them for ever.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::message::{Peer, Response, Upgraded};
 /// Longer than any deadline.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// Hands each byte back.
+/// Sends each byte back.
 async fn echo(mut stream: Upgraded) {
     let mut buffer = [0; 1000];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
@@ -28,7 +28,7 @@ async fn echo(mut stream: Upgraded) {
     }
 }
 
-/// Returns a client that asks to leave HTTP, and sends these bytes for ever.
+/// Returns a client that asks to leave HTTP, and then sends `bytes` for ever.
 fn client(bytes: &[u8], every: Duration) -> Script {
     let head = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     let request = Request { method: "GET", bytes: head.into(), expected: Expected::CutOff };
@@ -37,7 +37,7 @@ fn client(bytes: &[u8], every: Duration) -> Script {
     script
 }
 
-/// Plays a script for a day at most; what became of it if it has ended.
+/// Plays a script for a day at most. Returns the outcome if the script has ended.
 fn played(script: &Script) -> Option<Outcome> {
     let router = Router::new().get("/", async |_| Response::upgrade("echo", echo));
     let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place());
@@ -68,7 +68,7 @@ fn an_upgraded_connection_whose_client_takes_a_byte_now_and_then_has_an_end() {
 
 #[test]
 fn an_upgraded_connection_may_be_quiet() {
-    // A byte an hour, and each comes back.
+    // One byte an hour, and each byte comes back.
     let script = client(b"x", Duration::from_secs(3600));
     assert!(played(&script).is_none(), "it was cut");
 }

@@ -14,11 +14,11 @@ use super::script::{Buffering, Script};
 use crate::conn::{Session, Stage, Transport};
 use crate::duplex::{DuplexStream, Link, Wire};
 
-/// Bytes that the server's side holds unread: a client that sends more has to wait.
+/// The most bytes that the server's side holds unread. A client that sends more has to wait.
 const INBOX: usize = 16 * 1024;
-/// Bytes that the client's side holds unread: a socket buffer.
+/// The most bytes that the client's side holds unread, as a socket buffer does.
 pub const WINDOW: usize = 8 * 1024;
-/// Bytes that a transport holds back until it is flushed, if it is of that kind.
+/// The most bytes that a buffering transport holds back until it is flushed.
 pub const HELD: usize = 4 * 1024;
 
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct WorldState {
     /// True if the server's close is to be a reset.
     resets: bool,
     is_waited_for: bool,
-    /// When the server asks the connection to end.
+    /// The time at which the server advances the connection to a stage, and the stage.
     stop: Option<(Instant, Stage)>,
     outcome: Outcome,
     alarms: BTreeMap<Instant, Waker>,
@@ -49,13 +49,13 @@ pub struct Outcome {
     pub delivered: usize,
     /// Bytes that the client has sent and the server's side has taken in.
     pub came: usize,
-    /// When the last of them came.
+    /// The time at which the last of them came.
     pub last_came: Duration,
-    /// When the server ended its sending side.
+    /// The time at which the server closed its sending side.
     pub closed: Option<Duration>,
-    /// When the server let go of the connection.
+    /// The time at which the server dropped the connection.
     pub dropped: Duration,
-    /// Bytes that the client would have read, but for a reset.
+    /// Bytes that the client would have read without the reset.
     pub lost: Vec<u8>,
 }
 
@@ -109,7 +109,7 @@ impl World {
         self.lock().outcome.delivered
     }
 
-    /// Ready at that time.
+    /// Ready at the time `at`.
     pub fn poll_until(&self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.lock().poll_until(cx, at)
     }
