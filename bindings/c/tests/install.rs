@@ -2,6 +2,7 @@
 //!
 //! The libraries are those of this build, so CI runs this in a release build too. A tool that is
 //! not installed is no failure, except in CI.
+#![cfg(target_os = "linux")]
 
 mod support;
 
@@ -172,6 +173,40 @@ fn what_is_installed_is_removed_again() {
     let again = script().args(["--uninstall", "--prefix=/opt/some"]).env("DESTDIR", scratch.path()).output();
     let again = again.unwrap();
     assert!(!again.status.success() && text(&again).contains("nothing of Transom is installed"));
+}
+
+#[test]
+fn an_installation_for_the_system_goes_where_the_system_looks() {
+    let scratch = Scratch::new("system");
+    run(script().args(["--prefix=/usr", &built()]).env("DESTDIR", scratch.path()));
+    let multiarch = run(Command::new("cc").arg("-print-multiarch"));
+    let libdir = ["lib", multiarch.trim()].join("/");
+    let libdir = libdir.trim_end_matches('/');
+    let place = scratch.path().join("usr").join(libdir);
+    assert!(place.join("libtransom.a").exists(), "{libdir}");
+    let options = fs::read_to_string(place.join("pkgconfig/transom.pc")).unwrap();
+    assert!(options.starts_with(&format!("prefix=/usr\nlibdir=${{prefix}}/{libdir}\n")), "{options}");
+}
+
+#[test]
+fn the_documents_say_how_to_install() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let first = |text: &str| {
+        let (_, block) = text.split_once("```sh\n").unwrap();
+        block.split_once("```").unwrap().0.to_owned()
+    };
+    let (readme, guide) = (read("README.md"), read("docs/c.md"));
+    let (_, section) = readme.split_once("### C and C++").unwrap();
+    // CI runs these commands.
+    assert_eq!(first(section), first(&guide));
+    let help = run(script().arg("--help"));
+    let lines = help.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next());
+    for option in lines.filter(|option| *option != "help") {
+        assert!(guide.contains(&format!("| `--{option}` |")), "docs/c.md does not explain --{option}");
+    }
+    for kind in ["pkg-config", "CMake"] {
+        assert!(guide.contains(&format!("### {kind}\n")), "{kind}");
+    }
 }
 
 #[test]
