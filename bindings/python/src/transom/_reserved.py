@@ -47,7 +47,7 @@ def _fault(status: int, name: str, value: str, lengths: set[int]) -> str | None:
 
 
 def _length_fault(status: int, value: str, lengths: set[int]) -> str | None:
-    """What is wrong with a Content-Length; adds its number to those of the lines before."""
+    """Returns the fault of a Content-Length. Adds its number to those of the lines before."""
     matches = [_DIGITS.fullmatch(member) for member in _members(value)]
     # A list of equal numbers is one number (RFC 9110 8.6).
     numbers = {None if match is None else int(match[1]) for match in matches}
@@ -63,5 +63,5 @@ def _length_fault(status: int, value: str, lengths: set[int]) -> str | None:
 
 
 def _members(value: str) -> list[str]:
-    """The members of a list in a field value."""
+    """Returns the members of a list in a field value."""
     return [member.strip(" \t") for member in value.split(",")]
