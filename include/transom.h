@@ -679,6 +679,16 @@ transom_status transom_set_logger(transom_log_fn function, void *user_data);
 transom_status transom_set_log_level(int32_t level);
 
 /*
+ * Writes a message to the log of the library. It goes where the library's own messages go:
+ * to the function of transom_set_logger, and to transom_log_next. Bindings and wrappers
+ * report here what a callback of theirs cannot return, such as an exception. `message` is
+ * one line of UTF-8.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 1 to 5.
+ */
+transom_status transom_log(int32_t level, const char *message);
+
+/*
  * Keeps log messages for transom_log_next, and reports them to `events` as
  * TRANSOM_EVENT_LOG. `level` is the highest level to keep, from 1 to 5 (see
  * transom_log_fn); 0 ends the reports to `events`.

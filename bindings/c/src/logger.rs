@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::bytes::{place, room};
+use crate::bytes::{place, room, text};
 use crate::events::transom_events;
 use crate::log_queue::LogQueue;
 use crate::status::transom_status;
@@ -134,6 +134,23 @@ pub extern "C" fn transom_set_log_level(level: i32) -> transom_status {
         let level = level_filter(level).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
         LOGGER.callback_level.store(level as usize, Ordering::Relaxed);
         LOGGER.listen()?;
+    })
+}
+
+/// Writes a message to the log of the library. It goes where the library's own messages go:
+/// to the function of transom_set_logger, and to transom_log_next. Bindings and wrappers
+/// report here what a callback of theirs cannot return, such as an exception. `message` is
+/// one line of UTF-8.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if `level` is not from 1 to 5.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_log(level: i32, message: *const c_char) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let message = unsafe { text(message) }?;
+        let level = level_filter(level).and_then(|filter| filter.to_level());
+        let level = level.ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        log::log!(target: "transom::host", level, "{message}");
     })
 }
 

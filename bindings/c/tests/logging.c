@@ -52,7 +52,17 @@ int main(void)
     CHECK_STATUS(transom_set_log_level(6), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_set_log_level(-1), TRANSOM_INVALID_ARGUMENT);
     OK(transom_set_log_level(2));
+    OK(transom_log(1, "nobody listens yet"));
     OK(transom_set_logger(keep_line, NULL));
+    OK(transom_log(1, "of the host"));
+    CHECK(logged("error: of the host\n") && !logged("nobody"));
+    OK(transom_log(2, "of its callback"));
+    OK(transom_log(3, "beyond the level"));
+    CHECK(logged("warning: of its callback\n") && !logged("beyond"));
+    CHECK_STATUS(transom_log(0, "x"), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_log(6, "x"), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_log(1, "\xff"), TRANSOM_NOT_UTF8);
+    CHECK_STATUS(transom_log(1, NULL), TRANSOM_NULL_ARGUMENT);
     /* Inline, because a handler on the pool might start too late. */
     OK(add_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
     OK(add_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
