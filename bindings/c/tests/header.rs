@@ -287,6 +287,37 @@ fn every_function_is_documented_and_called_by_a_test_program() {
     }
 }
 
+/// Functions of `transom.h` that `transom.hpp` does not call, each with the reason.
+const LEFT_OUT: [(&str, &str); 7] = [
+    ("transom_server_route", "Server::route is a Route that is added"),
+    ("transom_responder_send_text", "Responder::text takes a text that is not NUL-terminated"),
+    ("transom_server_next_batch", "packed records are for other languages; Server::next is for C++"),
+    ("transom_server_refuse_larger", "part of the batches"),
+    ("transom_server_respond_batch", "part of the batches"),
+    ("transom_token_responder", "part of the batches"),
+    ("transom_token_read", "part of the batches"),
+];
+
+/// A new function of `transom.h` gets a wrapper in `transom.hpp`, or a line above.
+#[test]
+fn every_function_is_reached_by_the_header_for_cpp_or_left_out_for_a_reason() {
+    let read = |name: &str| without_comments(&fs::read_to_string(include_dir().join(name)).unwrap());
+    let (header, cpp) = (read("transom.h"), read("transom.hpp"));
+    let (_, functions) = header.split_once("extern \"C\"").unwrap();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<_> = cpp.split(|c| !is_name(c)).collect();
+    let left_out: BTreeSet<_> = LEFT_OUT.iter().map(|(name, _)| *name).collect();
+    let declared = names(functions);
+    for name in &declared {
+        let (reached, left_out) = (words.contains(&name[..]), left_out.contains(&name[..]));
+        assert!(reached || left_out, "include/transom.hpp does not call {name}");
+        assert!(!reached || !left_out, "include/transom.hpp calls {name}, which LEFT_OUT names");
+    }
+    for name in left_out {
+        assert!(declared.contains(name), "LEFT_OUT names {name}, which transom.h does not declare");
+    }
+}
+
 #[test]
 fn header_compiles_everywhere_without_a_warning() {
     let scratch = Scratch::new("header");

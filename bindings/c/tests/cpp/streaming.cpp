@@ -1,0 +1,94 @@
+/* Bodies that are written piece by piece: by the handler, and by a thread that waits for room. */
+#include "common.hpp"
+
+using transom::Request;
+using transom::Responder;
+using transom::Writer;
+
+int main()
+{
+    std::mutex mutex;
+    std::condition_variable changed;
+    Writer kept;
+    int room = 0;
+    std::atomic<int> gone{0};
+    transom::Server server;
+    server.get("/pieces", [](const Request &, Responder responder) {
+        auto writer = responder.start(200, {{"content-type", "text/csv"}});
+        CHECK(!responder && writer && !writer.is_gone());
+        for (int i = 0; i < 1000; i++)
+            CHECK(writer.write(std::to_string(i) + ",1234567890123456789012345678901234567890\n"));
+        CHECK(writer.write("", std::chrono::seconds(1)) == TRANSOM_OK);
+        CHECK(writer.finish() && !writer);
+    });
+    server.get("/sized", [](const Request &, Responder responder) {
+        auto writer = responder.start(200, {{"content-length", "5"}});
+        check_throws(TRANSOM_BODY_TOO_LONG, "", [&] { writer.write("too long"); });
+        CHECK(writer.write("12345") && writer.finish());
+    });
+    server.get("/short", [](const Request &, Responder responder) {
+        auto writer = responder.start(200, {{"content-length", "5"}});
+        CHECK(writer.write("123"));
+        check_throws(TRANSOM_BODY_TOO_SHORT, "", [&] { writer.finish(); });
+        CHECK(!writer);
+    });
+    server.get("/cut", [](const Request &, Responder responder) {
+        Writer first = responder.start(200);
+        CHECK(first.write("cut"));
+        Writer second(std::move(first));
+        CHECK(!first && second);
+        first = std::move(second);
+        CHECK(first && !second && first.handle() != nullptr);
+    });
+    server.get("/kept", [&](const Request &, Responder responder) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        kept = responder.start(200);
+        kept.on_gone([&] { gone++; });
+        changed.notify_all();
+    });
+    server.start("127.0.0.1:0");
+
+    const Reply pieces = get(server, "/pieces");
+    CHECK(pieces.has("content-type: text/csv\r\n") && pieces.body.find("999,1234567890") != std::string::npos);
+    CHECK(get(server, "/sized").body == "12345");
+    CHECK(get(server, "/short").body == "123");
+    CHECK(get(server, "/cut").body.find("0\r\n\r\n") == std::string::npos);
+
+    /* A producer that never blocks: it fills the buffers, is told of room, and of the end. */
+    Client client(server);
+    client.ask("GET", "/kept");
+    Writer writer;
+    {
+        std::unique_lock<std::mutex> lock(mutex);
+        CHECK(changed.wait_for(lock, patience, [&] { return bool(kept); }));
+        writer = std::move(kept);
+    }
+    const std::string piece(60000, 'p');
+    transom_status status = TRANSOM_OK;
+    std::size_t written = 0;
+    /* Both the buffers of the server and those of the kernel are full if there is no room for so long. */
+    while ((status = writer.write(piece, std::chrono::milliseconds(100))) == TRANSOM_OK)
+        written += piece.size();
+    CHECK(status == TRANSOM_TIMEOUT && written > 0);
+    CHECK(writer.try_write(piece) == TRANSOM_WOULD_BLOCK);
+    writer.on_writable([&] {
+        const std::lock_guard<std::mutex> lock(mutex);
+        room++;
+        changed.notify_all();
+    });
+    for (std::size_t got = 0; got < written;) {
+        const std::size_t count = client.some().size();
+        CHECK(count > 0);
+        got += count;
+    }
+    {
+        std::unique_lock<std::mutex> lock(mutex);
+        CHECK(changed.wait_for(lock, patience, [&] { return room == 1; }));
+    }
+    CHECK(writer.try_write(piece) == TRANSOM_OK && gone == 0);
+    client.leave();
+    EVENTUALLY(gone == 1);
+    EVENTUALLY(writer.is_gone());
+    CHECK(!writer.write("to nobody") && !writer.finish());
+    return 0;
+}

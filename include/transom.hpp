@@ -1,0 +1,1804 @@
+/*
+ * transom.hpp - an embeddable HTTP server, for C++17.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ *     #include <transom.hpp>
+ *
+ *     int main()
+ *     {
+ *         transom::Server server;
+ *         server.get("/hello/{name}", [](const transom::Request &request) {
+ *             return "hello, " + std::string(request.param("name")) + "\n";
+ *         });
+ *         server.run("127.0.0.1:8080");
+ *     }
+ *
+ * This header wraps transom.h, which is the manual: the names here are those of C without their
+ * prefix, and a comment here says what C++ adds. The header has no library of its own; a program
+ * links with libtransom only. Several translation units may include it. It defines no macro
+ * except its guard. A program that is compiled with -fno-exceptions must use transom.h.
+ *
+ * The rules of transom.h hold (threads, stopping, signals, forking), and these besides:
+ *
+ * ERRORS. A function throws Error when the program made a mistake or the system refused
+ * something: a malformed route, an address in use, a header field that only the server may set.
+ * A client that leaves is no error: the functions that send then return false or TRANSOM_GONE.
+ * A function that is noexcept never throws. std::bad_alloc is thrown as anywhere.
+ *
+ * OWNERSHIP. Server, Route, Responder, Writer and Events own what they hold, free it when they
+ * are destroyed, and cannot be copied. An object that was moved from owns nothing. Request and
+ * std::string_view own nothing: they are valid as long as the request, see Request. What you
+ * pass in is copied, unless it is an rvalue and the comment says that it is moved.
+ *
+ * CALLABLES. A function, a lambda or any other object with operator() is moved to the heap once,
+ * when it is registered, and destroyed exactly once: after its last call, or at once if the
+ * registration fails. It may capture objects that can only be moved. Its destructor must not
+ * throw. If a callable throws, the exception goes no further: it is written to the log of the
+ * library (see set_logger), and a request whose handler throws gets a 500, unless it has its
+ * response already. A callable must not exit its thread by pthread_exit or pthread_cancel.
+ *
+ * THREADS. Several threads may run the same handler at the same time, so handlers are called as
+ * const: a lambda must not be mutable. Guard what it changes with a mutex or an atomic. Two
+ * threads must not use the same Responder, Writer or Route object at the same time without a
+ * lock. Every const function, and every function of Server and Events, may be called on several
+ * threads.
+ */
+#ifndef TRANSOM_HPP
+#define TRANSOM_HPP
+
+#include "transom.h"
+
+#if !defined(__cpp_exceptions) && !defined(__EXCEPTIONS) && !defined(_CPPUNWIND)
+#error "transom.hpp needs exceptions: use transom.h in a program that is compiled without them"
+#endif
+#if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
+#error "transom.hpp needs C++17: compile with -std=c++17 or later"
+#endif
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <fcntl.h>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace transom {
+
+class Responder;
+
+/* ---- Errors and times ---------------------------------------------------------------- */
+
+/* Times are in milliseconds, as those of C; std::chrono::seconds converts to them by itself. */
+using Milliseconds = std::chrono::milliseconds;
+
+/* As a timeout: no limit. */
+inline constexpr Milliseconds forever{TRANSOM_FOREVER};
+
+/*
+ * Says what was refused and why, in one sentence, by what(). Objects of this class own their
+ * text.
+ */
+class Error : public std::runtime_error {
+public:
+    Error(transom_status code, const std::string &message, int error_number = 0)
+        : std::runtime_error(message), code_(code), error_number_(error_number)
+    {
+    }
+
+    explicit Error(transom_status code) : Error(code, transom_status_text(code)) {}
+
+    /* Returns the status, such as TRANSOM_ADDRESS_IN_USE. */
+    [[nodiscard]] transom_status code() const noexcept { return code_; }
+
+    /* Returns the errno of the system call that failed, or 0 if none did. */
+    [[nodiscard]] int error_number() const noexcept { return error_number_; }
+
+private:
+    transom_status code_;
+    int error_number_;
+};
+
+/*
+ * Says why the body of a request ended before its end. A handler that returns its response need
+ * not catch it: the client gets a 408, 413 or 400 then, and nothing if it has left.
+ */
+class BodyError : public Error {
+public:
+    using Error::Error;
+
+    /* Returns the status code for a response: 408, 413, 400 or 500. */
+    [[nodiscard]] int status_code() const noexcept
+    {
+        return code() == TRANSOM_TOO_SLOW         ? 408
+               : code() == TRANSOM_BODY_TOO_LARGE ? 413
+               : code() == TRANSOM_BAD_BODY       ? 400
+                                                  : 500;
+    }
+};
+
+/* What is in here is used by the rest of this header, and may change. */
+namespace detail {
+
+/* Holds the error of one call; as an argument, it is the place where the call stores it. */
+class ErrorSlot {
+public:
+    ErrorSlot() = default;
+    ErrorSlot(const ErrorSlot &) = delete;
+    ErrorSlot &operator=(const ErrorSlot &) = delete;
+    ~ErrorSlot() { transom_error_free(error_); }
+
+    operator transom_error **() noexcept { return &error_; }
+
+    /* Throws the error, if the call has failed. */
+    void check(transom_status status) const
+    {
+        if (status == TRANSOM_OK)
+            return;
+        if (error_ == nullptr)
+            throw Error(status);
+        throw Error(transom_error_code(error_), transom_error_message(error_), transom_error_errno(error_));
+    }
+
+private:
+    transom_error *error_ = nullptr;
+};
+
+inline void check(transom_status status)
+{
+    if (status != TRANSOM_OK)
+        throw Error(status);
+}
+
+/* For handles, which are NULL only if the library has a defect or there is no memory. */
+template <class T> T *check(T *handle)
+{
+    if (handle == nullptr)
+        throw Error(TRANSOM_PANIC);
+    return handle;
+}
+
+/* The text with a NUL after it, as C wants it. Does not allocate for less than 128 bytes. */
+class CText {
+public:
+    CText(std::string_view text)
+    {
+        if (text.find('\0') != std::string_view::npos)
+            throw Error(TRANSOM_INVALID_ARGUMENT, "the text contains a NUL");
+        if (text.size() < sizeof small_) {
+            if (!text.empty())
+                std::memcpy(small_, text.data(), text.size());
+            small_[text.size()] = '\0';
+        } else {
+            large_.assign(text);
+        }
+    }
+
+    operator const char *() const noexcept { return large_.empty() ? small_ : large_.c_str(); }
+
+private:
+    char small_[128];
+    std::string large_;
+};
+
+inline std::string_view view(transom_bytes bytes) noexcept
+{
+    return {reinterpret_cast<const char *>(bytes.data), bytes.len};
+}
+
+inline std::optional<std::string_view> maybe(transom_bytes bytes) noexcept
+{
+    return bytes.data == nullptr ? std::nullopt : std::optional(view(bytes));
+}
+
+/* An integer that does not fit is 0, which is no status code. */
+inline std::uint16_t code(int status) noexcept
+{
+    return status < 0 || status > 65535 ? std::uint16_t{0} : static_cast<std::uint16_t>(status);
+}
+
+/* Logs the exception that is being handled, as that of the callable `what`. */
+inline void log_exception(std::string_view what, std::int32_t level = 1) noexcept
+{
+    const char *message = "an exception that is no std::exception";
+    std::exception_ptr kept = std::current_exception();
+    try {
+        std::string line(what);
+        try {
+            std::rethrow_exception(kept);
+        } catch (const std::exception &exception) {
+            message = exception.what();
+        } catch (...) {
+        }
+        transom_log(level, line.append(" threw: ").append(message).c_str());
+    } catch (...) {
+        transom_log(1, "a callable threw, and there is no memory to say what");
+    }
+}
+
+/* Destroys the callable that was registered as user data. */
+template <class F> void destroy(void *user_data) noexcept
+{
+    delete static_cast<F *>(user_data);
+}
+
+/* Calls a callable that is called once, and has no arguments. */
+template <class F> void call_once(void *user_data) noexcept
+{
+    try {
+        (*static_cast<F *>(user_data))();
+    } catch (...) {
+        log_exception("a callback");
+    }
+}
+
+/*
+ * Registers `function` with C, by `registration(function pointer, user data, free function)`,
+ * which owns the user data whatever it returns.
+ */
+template <class F, class Registration> transom_status register_once(F &&function, Registration registration)
+{
+    using Callable = std::decay_t<F>;
+    static_assert(std::is_invocable_v<Callable &>, "a callback is called without arguments");
+    auto callable = std::make_unique<Callable>(std::forward<F>(function));
+    return registration(&call_once<Callable>, callable.release(), &destroy<Callable>);
+}
+
+template <class T, class = void> struct is_bytes : std::false_type {
+};
+template <class T>
+struct is_bytes<T, std::void_t<decltype(std::declval<const T &>().data()), decltype(std::declval<const T &>().size())>>
+    : std::bool_constant<sizeof(*std::declval<const T &>().data()) == 1> {
+};
+
+} // namespace detail
+
+/* ---- The library --------------------------------------------------------------------- */
+
+/* Returns the version of the library that is loaded, as "major.minor.patch". */
+[[nodiscard]] inline std::string_view version() noexcept
+{
+    return transom_version();
+}
+
+/* Returns true if the library was built with this feature: see transom_has_feature. */
+[[nodiscard]] inline bool has_feature(std::string_view name)
+{
+    return transom_has_feature(detail::CText(name));
+}
+
+/* Returns the meaning of a status in a few English words. */
+[[nodiscard]] inline std::string_view status_text(transom_status status) noexcept
+{
+    return transom_status_text(status);
+}
+
+/* The level of a log message; `off` is for the functions that set the highest level. */
+enum class Level : std::int32_t { off = 0, error = 1, warning = 2, info = 3, debug = 4, trace = 5 };
+
+/*
+ * Sends the log messages of the library to `function(Level, std::string_view)`, on any thread,
+ * on several at the same time. The function must not block. It stays until the process ends, so
+ * it is never destroyed. What it throws is dropped.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if a logger was set before; the first one stays.
+ */
+template <class F> void set_logger(F &&function)
+{
+    using Callable = std::decay_t<F>;
+    static_assert(std::is_invocable_v<const Callable &, Level, std::string_view>,
+                  "a logger is called as function(transom::Level, std::string_view), and as const");
+    auto callable = std::make_unique<Callable>(std::forward<F>(function));
+    detail::check(transom_set_logger(
+        [](void *user_data, std::int32_t level, const char *message) noexcept {
+            try {
+                (*static_cast<const Callable *>(user_data))(static_cast<Level>(level), std::string_view(message));
+            } catch (...) {
+                // There is nowhere to report it.
+            }
+        },
+        callable.get()));
+    static_cast<void>(callable.release());
+}
+
+/* Sets the highest level of the messages that the logger gets. Without this call it gets all. */
+inline void set_log_level(Level level)
+{
+    detail::check(transom_set_log_level(static_cast<std::int32_t>(level)));
+}
+
+/* Writes one line to the log of the library. It goes where the library's own messages go. */
+inline void log(Level level, std::string_view message)
+{
+    detail::check(transom_log(static_cast<std::int32_t>(level), std::string(message).c_str()));
+}
+
+/* A log message that Events::log has kept. */
+struct LogMessage {
+    Level level;
+    std::string text;
+};
+
+/* Takes the oldest message that is kept, or nothing if there is none. Does not wait. */
+[[nodiscard]] inline std::optional<LogMessage> next_log_message()
+{
+    std::string text(4096, '\0');
+    std::int32_t level = 0;
+    std::size_t length = 0;
+    const transom_status status =
+        transom_log_next(&level, reinterpret_cast<std::uint8_t *>(text.data()), text.size(), &length);
+    if (status == TRANSOM_TIMEOUT)
+        return std::nullopt;
+    detail::check(status);
+    text.resize(length);
+    return LogMessage{static_cast<Level>(level), std::move(text)};
+}
+
+/* The values that a limit may have: see transom_limit_range. */
+struct LimitRange {
+    std::uint64_t least, most;
+};
+
+/* The times that a timeout may have, besides `forever`: see transom_timeout_range. */
+struct TimeoutRange {
+    Milliseconds least, most;
+};
+
+/* Returns the range of a limit. Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit. */
+[[nodiscard]] inline LimitRange limit_range(std::string_view name)
+{
+    LimitRange range{};
+    detail::check(transom_limit_range(detail::CText(name), &range.least, &range.most));
+    return range;
+}
+
+/* Returns the range of a timeout. Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout. */
+[[nodiscard]] inline TimeoutRange timeout_range(std::string_view name)
+{
+    std::int64_t least = 0, most = 0;
+    detail::check(transom_timeout_range(detail::CText(name), &least, &most));
+    return {Milliseconds(least), Milliseconds(most)};
+}
+
+/* ---- Header fields ------------------------------------------------------------------- */
+
+/*
+ * A name and a value. It owns neither: both must live until the call that it is passed to has
+ * returned. It has the layout of a transom_field, so a list of them is passed to C as it is.
+ */
+class Field {
+public:
+    constexpr Field() noexcept : field_{{nullptr, 0}, {nullptr, 0}} {}
+    explicit constexpr Field(const transom_field &field) noexcept : field_(field) {}
+    Field(std::string_view name, std::string_view value) noexcept : field_{bytes(name), bytes(value)} {}
+
+    /* Returns the name, such as "content-type". */
+    [[nodiscard]] std::string_view name() const noexcept { return detail::view(field_.name); }
+
+    /* Returns the value, such as "text/html". */
+    [[nodiscard]] std::string_view value() const noexcept { return detail::view(field_.value); }
+
+    /* Returns the field for functions of transom.h. */
+    [[nodiscard]] constexpr const transom_field &handle() const noexcept { return field_; }
+
+private:
+    static transom_bytes bytes(std::string_view text) noexcept
+    {
+        return {reinterpret_cast<const std::uint8_t *>(text.data() == nullptr ? "" : text.data()), text.size()};
+    }
+
+    transom_field field_;
+};
+
+static_assert(sizeof(Field) == sizeof(transom_field) && std::is_standard_layout_v<Field> &&
+                  std::is_trivially_copyable_v<Field>,
+              "a list of Field is a list of transom_field");
+
+/*
+ * The header fields of a response: {{"content-type", "text/html"}, {"etag", tag}}, or a
+ * std::vector or array of Field. It owns nothing and allocates nothing. Use it as a parameter
+ * only: the list must live as long as the Fields.
+ */
+class Fields {
+public:
+    constexpr Fields() noexcept = default;
+    constexpr Fields(const Field *data, std::size_t size) noexcept : data_(data), size_(size) {}
+    template <class List, class = std::enable_if_t<std::is_convertible_v<decltype(std::declval<const List &>().data()),
+                                                                         const Field *>>>
+    constexpr Fields(const List &list) noexcept : data_(list.data()), size_(list.size())
+    {
+    }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winit-list-lifetime" /* the list of an argument lives as long as the call */
+#endif
+    constexpr Fields(std::initializer_list<Field> list) noexcept : data_(list.begin()), size_(list.size()) {}
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+    [[nodiscard]] constexpr const transom_field *data() const noexcept
+    {
+        return size_ == 0 ? nullptr : &data_->handle();
+    }
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+
+private:
+    const Field *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/* ---- Request: reading, until it is answered ------------------------------------------ */
+
+/* A name and a value. It owns neither: both are valid as long as what they were read from. */
+struct Item {
+    std::string_view name, value;
+};
+
+/*
+ * The header fields or the parameters of a request, or the fields of a response: a range for
+ * `for (auto [name, value] : request.headers())`. It owns nothing.
+ */
+template <class Subject> class Items {
+public:
+    class Iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Item;
+        using difference_type = std::ptrdiff_t;
+        using pointer = void;
+        using reference = Item;
+
+        Iterator() = default;
+        [[nodiscard]] Item operator*() const noexcept { return (*items_)[index_]; }
+        Iterator &operator++() noexcept
+        {
+            ++index_;
+            return *this;
+        }
+        Iterator operator++(int) noexcept { return std::exchange(*this, Iterator(items_, index_ + 1)); }
+        [[nodiscard]] bool operator==(const Iterator &other) const noexcept { return index_ == other.index_; }
+        [[nodiscard]] bool operator!=(const Iterator &other) const noexcept { return index_ != other.index_; }
+
+    private:
+        friend Items;
+        Iterator(const Items *items, std::size_t index) noexcept : items_(items), index_(index) {}
+        const Items *items_ = nullptr;
+        std::size_t index_ = 0;
+    };
+
+    [[nodiscard]] std::size_t size() const noexcept { return count_(subject_); }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] Iterator begin() const noexcept { return {this, 0}; }
+    [[nodiscard]] Iterator end() const noexcept { return {this, size()}; }
+
+    /* Returns the item with this index; both parts are empty if there is none. */
+    [[nodiscard]] Item operator[](std::size_t index) const noexcept
+    {
+        transom_field field{};
+        static_cast<void>(at_(subject_, index, &field));
+        return {detail::view(field.name), detail::view(field.value)};
+    }
+
+    /* From the functions of C that count the items and store one of them. */
+    using Count = std::size_t (*)(const Subject *);
+    using At = transom_status (*)(const Subject *, std::size_t, transom_field *);
+    Items(const Subject *subject, Count count, At at) noexcept : subject_(subject), count_(count), at_(at) {}
+
+private:
+    const Subject *subject_;
+    Count count_;
+    At at_;
+};
+
+/* The process at the other end of a Unix socket: see transom_request_peer_credentials. */
+struct PeerCredentials {
+    std::uint32_t pid, uid, gid;
+};
+
+/*
+ * A request. A Request is a pointer: copies are cheap, and none of them owns the request. It
+ * and the views that it returns are valid until the handler has returned and the request has
+ * been answered, whichever is later. Any thread may read it.
+ */
+class Request {
+public:
+    explicit Request(const transom_request *request) noexcept : request_(request) {}
+
+    /* Returns the method, such as "GET". */
+    [[nodiscard]] std::string_view method() const noexcept { return detail::view(transom_request_method(request_)); }
+
+    /* Returns the path without the query, percent-encoded. */
+    [[nodiscard]] std::string_view path() const noexcept { return detail::view(transom_request_path(request_)); }
+
+    /* Returns the query, percent-encoded. Empty if there is none: see target. */
+    [[nodiscard]] std::string_view query() const noexcept { return detail::view(transom_request_query(request_)); }
+
+    /* Returns the whole request target, percent-encoded. */
+    [[nodiscard]] std::string_view target() const noexcept { return detail::view(transom_request_target(request_)); }
+
+    /* Returns the whole body, without the framing of chunks. Empty if the route streams: see read. */
+    [[nodiscard]] std::string_view body() const noexcept { return detail::view(transom_request_body(request_)); }
+
+    /*
+     * Reads the body piece by piece: stores up to `capacity` bytes in `buffer`, and returns
+     * their number. 0 is the end of the body. Waits until there is something. The body of a
+     * route that streams (Route::streaming) comes while it is read; any other is in memory.
+     *
+     * Errors: BodyError with TRANSOM_GONE if the client has left, TRANSOM_TOO_SLOW,
+     * TRANSOM_BODY_TOO_LARGE, TRANSOM_BAD_BODY or TRANSOM_NO_MEMORY, after which a response can
+     * still be sent. Error with TRANSOM_WOULD_DEADLOCK on a thread that must not wait.
+     */
+    std::size_t read(void *buffer, std::size_t capacity) const
+    {
+        std::size_t length = 0;
+        detail::check(read(buffer, capacity, length, forever));
+        return length;
+    }
+
+    /*
+     * The same, but waits for `timeout` at most, and stores the number of bytes in `length`.
+     * Returns TRANSOM_OK, or, if nothing has come, TRANSOM_TIMEOUT (TRANSOM_WOULD_BLOCK if
+     * `timeout` is 0). on_readable tells when there is more.
+     */
+    [[nodiscard]] transom_status read(void *buffer, std::size_t capacity, std::size_t &length,
+                                      Milliseconds timeout) const
+    {
+        const transom_status status = transom_request_read(request_, buffer, capacity, timeout.count(), &length);
+        if (status == TRANSOM_GONE || status == TRANSOM_TOO_SLOW || status == TRANSOM_BODY_TOO_LARGE ||
+            status == TRANSOM_BAD_BODY || status == TRANSOM_NO_MEMORY)
+            throw BodyError(status);
+        if (status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    /*
+     * Calls `function()` once, when there is more of the body to read, or its end, perhaps
+     * before this returns. It runs on a thread that serves connections and must not block. It is
+     * not called if the request is no longer valid.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT if the route does not stream.
+     */
+    template <class F> void on_readable(F &&function) const
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+            return transom_request_on_readable(request_, call, user_data, free);
+        }));
+    }
+
+    /* Returns the first trailer field with this name, once the body was read to its end. */
+    [[nodiscard]] std::optional<std::string_view> trailer(std::string_view name) const
+    {
+        return detail::maybe(transom_request_trailer(request_, detail::CText(name)));
+    }
+
+    /* Returns all trailer fields, once the body was read to its end. */
+    [[nodiscard]] Items<transom_request> trailers() const noexcept { return {request_, &count_trailers, &transom_request_trailer_at}; }
+
+    /* Returns the address at which the connection came in; empty once it has ended. */
+    [[nodiscard]] std::string_view local_address() const noexcept
+    {
+        return detail::view(transom_request_local_address(request_));
+    }
+
+    /* Returns the process at the other end of a Unix socket, or nothing if it is not known. */
+    [[nodiscard]] std::optional<PeerCredentials> peer_credentials() const noexcept
+    {
+        PeerCredentials peer{};
+        if (!transom_request_peer_credentials(request_, &peer.pid, &peer.uid, &peer.gid))
+            return std::nullopt;
+        return peer;
+    }
+
+    /* Returns the address of the other end of the connection: "127.0.0.1:1234", or "unix". */
+    [[nodiscard]] std::string_view peer() const noexcept { return detail::view(transom_request_peer(request_)); }
+
+    /* Returns the version of HTTP: 10 or 11. */
+    [[nodiscard]] int version() const noexcept { return transom_request_version(request_); }
+
+    /* Returns the value of the first header field with this name, whose case does not matter. */
+    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const
+    {
+        return detail::maybe(transom_request_header(request_, detail::CText(name)));
+    }
+
+    /* Returns all header fields, in the order received. */
+    [[nodiscard]] Items<transom_request> headers() const noexcept
+    {
+        return {request_, &transom_request_header_count, &transom_request_header_at};
+    }
+
+    /* Returns all header fields as "name: value" lines that each end in CR LF. */
+    [[nodiscard]] std::string_view raw_headers() const noexcept
+    {
+        return detail::view(transom_request_raw_headers(request_));
+    }
+
+    /*
+     * Returns the part of the path that {name} in the pattern of the route matched,
+     * percent-decoded.
+     *
+     * Errors: TRANSOM_OUT_OF_RANGE if the pattern has no such name.
+     */
+    [[nodiscard]] std::string_view param(std::string_view name) const
+    {
+        const transom_bytes value = transom_request_param(request_, detail::CText(name));
+        if (value.data == nullptr)
+            throw Error(TRANSOM_OUT_OF_RANGE, "the pattern of the route has no {" + std::string(name) + "}");
+        return detail::view(value);
+    }
+
+    /* Returns all parameters, in the order of the pattern. */
+    [[nodiscard]] Items<transom_request> params() const noexcept
+    {
+        return {request_, &transom_request_param_count, &transom_request_param_at};
+    }
+
+    /* Returns the request for functions of transom.h. */
+    [[nodiscard]] const transom_request *handle() const noexcept { return request_; }
+
+private:
+    static std::size_t count_trailers(const transom_request *request)
+    {
+        transom_field field{};
+        std::size_t count = 0;
+        while (transom_request_trailer_at(request, count, &field) == TRANSOM_OK)
+            ++count;
+        return count;
+    }
+
+    const transom_request *request_;
+};
+
+/* ---- Writer: a body that is written piece by piece ----------------------------------- */
+
+/*
+ * Writes the body of a response that Responder::start has begun. End it with finish. If it is
+ * destroyed before, the response is cut off, so that the client does not take a part for the
+ * whole. One that is empty (moved from, finished, or of a client that had left at the start)
+ * behaves as that of a client that has left. Any thread may use it, one at a time.
+ */
+class Writer {
+public:
+    /* Makes an empty writer. */
+    Writer() = default;
+
+    /* Takes a writer of C, which may be NULL, and owns it from now on. */
+    explicit Writer(transom_writer *writer) noexcept : writer_(writer) {}
+
+    Writer(Writer &&other) noexcept : writer_(other.release()) {}
+    Writer &operator=(Writer &&other) noexcept
+    {
+        if (this != &other)
+            transom_writer_free(std::exchange(writer_, other.release()));
+        return *this;
+    }
+    Writer(const Writer &) = delete;
+    Writer &operator=(const Writer &) = delete;
+
+    /* Cuts the response off, unless it is finished. */
+    ~Writer() { transom_writer_free(writer_); }
+
+    /* Returns false if the writer is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return writer_ != nullptr; }
+
+    /*
+     * Writes bytes to the body, which are copied. Waits for room while the client reads more
+     * slowly than you write. Returns false if nobody reads the body any more.
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK if this would have to wait on a thread that must not (see
+     * transom_writer_write); TRANSOM_BODY_TOO_LONG; TRANSOM_NO_MEMORY. None of the bytes are
+     * sent then.
+     */
+    bool write(std::string_view bytes) { return write(bytes, forever) == TRANSOM_OK; }
+
+    /*
+     * The same, but waits for `timeout` at most. Returns TRANSOM_OK, TRANSOM_GONE, or, if there
+     * is no room, TRANSOM_TIMEOUT (TRANSOM_WOULD_BLOCK if `timeout` is 0). None of the bytes
+     * are sent unless it returns TRANSOM_OK.
+     */
+    [[nodiscard]] transom_status write(std::string_view bytes, Milliseconds timeout)
+    {
+        if (writer_ == nullptr)
+            return TRANSOM_GONE;
+        const transom_status status = transom_writer_write(writer_, bytes.data(), bytes.size(), timeout.count());
+        if (status != TRANSOM_GONE && status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    /* The same, and does not wait. on_writable tells when there is room again. */
+    [[nodiscard]] transom_status try_write(std::string_view bytes) { return write(bytes, Milliseconds(0)); }
+
+    /*
+     * Ends the body after its last byte. Returns true if the library has the whole body to send,
+     * false if the client has left or the response was cut off. The writer is empty then.
+     *
+     * Errors: TRANSOM_BODY_TOO_SHORT if less was written than the Content-Length says.
+     */
+    bool finish()
+    {
+        if (writer_ == nullptr)
+            return false;
+        const transom_status status = transom_writer_finish(release());
+        if (status == TRANSOM_GONE)
+            return false;
+        detail::check(status);
+        return true;
+    }
+
+    /* Returns true if nobody reads the body any more, and if the writer is empty. */
+    [[nodiscard]] bool is_gone() const noexcept { return transom_writer_is_gone(writer_); }
+
+    /*
+     * Calls `function()` once, when there is room again after TRANSOM_WOULD_BLOCK or nobody
+     * reads the body any more, perhaps before this returns. It runs on a thread that serves
+     * connections and must not block. It is not called if the writer ends first.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if the writer is empty or has ended.
+     */
+    template <class F> void on_writable(F &&function)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+            return status(transom_writer_on_writable(writer_, call, user_data, free));
+        }));
+    }
+
+    /* Calls `function()` once, when nobody reads the body any more. Otherwise as on_writable. */
+    template <class F> void on_gone(F &&function)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+            return status(transom_writer_on_gone(writer_, call, user_data, free));
+        }));
+    }
+
+    /* Returns the writer for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_writer *handle() const noexcept { return writer_; }
+
+    /* Gives the writer up: it belongs to the caller. */
+    [[nodiscard]] transom_writer *release() noexcept { return std::exchange(writer_, nullptr); }
+
+private:
+    [[nodiscard]] transom_status status(transom_status status) const noexcept
+    {
+        return writer_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status;
+    }
+
+    transom_writer *writer_ = nullptr;
+};
+
+/* ---- Response: what a handler returns ------------------------------------------------ */
+
+/*
+ * A response as a value, for handlers that return one. It owns its body and its fields. A
+ * handler that must not allocate sends its response with a Responder instead.
+ */
+class Response {
+public:
+    /* A response with a text, UTF-8. */
+    Response(std::string text) : body_(std::move(text)), type_("text/plain; charset=utf-8") {}
+    Response(const char *text) : Response(std::string(text)) {}
+    Response(std::string_view text) : Response(std::string(text)) {}
+
+    /* A response with this status code and a text, UTF-8. */
+    Response(int status, std::string text) : Response(std::move(text)) { status_ = status; }
+
+    /* A response with this status code and without a body. */
+    explicit Response(int status) : status_(status) {}
+
+    /* Returns a response with JSON, which you have encoded. */
+    [[nodiscard]] static Response json(std::string text, int status = 200)
+    {
+        return {status, std::move(text), "application/json"};
+    }
+
+    /* Returns a response with HTML, UTF-8. */
+    [[nodiscard]] static Response html(std::string text, int status = 200)
+    {
+        return {status, std::move(text), "text/html; charset=utf-8"};
+    }
+
+    /* Returns a response with bytes of another type, such as "image/png". */
+    [[nodiscard]] static Response bytes(std::string_view type, std::string bytes, int status = 200)
+    {
+        return Response(status, std::move(bytes), nullptr).header("content-type", type);
+    }
+
+    /* Returns a redirection to `location`: 302, 301, 303, 307 or 308. */
+    [[nodiscard]] static Response redirect(std::string_view location, int status = 302)
+    {
+        return Response(status).header("location", location);
+    }
+
+    /* Adds a header field, which is copied. One that may be repeated may be added again. */
+    Response &header(std::string_view name, std::string_view value) &
+    {
+        fields_.emplace_back(name, value);
+        return *this;
+    }
+    Response &&header(std::string_view name, std::string_view value) && { return std::move(header(name, value)); }
+
+private:
+    friend Responder;
+    Response(int status, std::string body, const char *type) : status_(status), body_(std::move(body)), type_(type) {}
+
+    int status_ = 200;
+    std::string body_;
+    const char *type_ = nullptr; /* static, or NULL */
+    std::vector<std::pair<std::string, std::string>> fields_;
+};
+
+/* ---- Responder: sending the response, once, on any thread ---------------------------- */
+
+/*
+ * The right to send the response to one request, once: in the handler, or later, on any thread,
+ * even after the server was destroyed. If it is destroyed without a response, the client gets a
+ * 500.
+ *
+ * Each function that sends returns true if the server has taken the response and will send it,
+ * and false if nobody waits for the response any more: the client has left, a deadline has
+ * passed, or the server was stopped. The responder is empty then. Their errors, after which the
+ * responder can still be used: TRANSOM_BAD_HEADER, TRANSOM_BAD_STATUS_CODE, TRANSOM_NO_MEMORY.
+ * On an empty responder they throw TRANSOM_ALREADY_ANSWERED.
+ */
+class Responder {
+public:
+    /* Makes an empty responder. */
+    Responder() = default;
+
+    /* Takes a responder of C, which may be NULL, and owns it from now on. */
+    explicit Responder(transom_responder *responder) noexcept : responder_(responder) {}
+
+    Responder(Responder &&other) noexcept : responder_(other.release()) {}
+    Responder &operator=(Responder &&other) noexcept
+    {
+        if (this != &other)
+            transom_responder_free(std::exchange(responder_, other.release()));
+        return *this;
+    }
+    Responder(const Responder &) = delete;
+    Responder &operator=(const Responder &) = delete;
+
+    /* Sends a 500, if there was no response. */
+    ~Responder() { transom_responder_free(responder_); }
+
+    /* Returns false if the responder is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return responder_ != nullptr; }
+
+    /* Sends a status code from 200 to 599, header fields, and a body. All are copied. */
+    bool send(int status, std::string_view body = {}, Fields fields = {})
+    {
+        detail::ErrorSlot error;
+        return sent(transom_responder_send(handle_(), detail::code(status), fields.data(), fields.size(), body.data(),
+                                           body.size(), error),
+                    error);
+    }
+
+    /* Sends a text, UTF-8. */
+    bool text(std::string_view text, int status = 200)
+    {
+        return send(status, text, {{"content-type", "text/plain; charset=utf-8"}});
+    }
+
+    /* Sends HTML, UTF-8. */
+    bool html(std::string_view text, int status = 200)
+    {
+        return send(status, text, {{"content-type", "text/html; charset=utf-8"}});
+    }
+
+    /* Sends JSON, which you have encoded. */
+    bool json(std::string_view text, int status = 200)
+    {
+        return send(status, text, {{"content-type", "application/json"}});
+    }
+
+    /* Sends bytes of another type, such as "image/png". */
+    bool bytes(std::string_view type, std::string_view bytes, int status = 200)
+    {
+        return send(status, bytes, {{"content-type", type}});
+    }
+
+    /* Sends a redirection to `location`: 302, 301, 303, 307 or 308. */
+    bool redirect(std::string_view location, int status = 302) { return send(status, {}, {{"location", location}}); }
+
+    /*
+     * Sends a body without copying its bytes: `body` is a std::string, a std::vector<char> or
+     * another container of bytes with data() and size(), and is moved. It is destroyed on any
+     * thread: when it was sent or cannot be sent, and after every error.
+     */
+    template <class Body> bool send_owned(int status, Body &&body, Fields fields = {})
+    {
+        static_assert(!std::is_lvalue_reference_v<Body> && !std::is_const_v<Body>,
+                      "the body is moved: std::move it, or copy it with send");
+        static_assert(detail::is_bytes<Body>::value, "the body has data() and size(), and its elements are bytes");
+        transom_responder *responder = handle_();
+        auto kept = std::make_unique<Body>(std::move(body));
+        const void *data = kept->data();
+        const std::size_t size = kept->size();
+        detail::ErrorSlot error;
+        return sent(transom_responder_send_owned(responder, detail::code(status), fields.data(), fields.size(), data, size,
+                                                 kept.release(), &detail::destroy<Body>, error),
+                    error);
+    }
+
+    /* Sends a response that is a value. A body of 4 KiB or more is moved, and not copied. */
+    bool send(Response &&response)
+    {
+        constexpr std::size_t few = 16;
+        Field on_stack[few];
+        std::vector<Field> on_heap;
+        Field *fields = on_stack;
+        std::size_t count = 0;
+        if (response.fields_.size() + 1 > few) {
+            on_heap.resize(response.fields_.size() + 1);
+            fields = on_heap.data();
+        }
+        if (response.type_ != nullptr)
+            fields[count++] = Field("content-type", response.type_);
+        for (const auto &[name, value] : response.fields_)
+            fields[count++] = Field(name, value);
+        if (response.body_.size() < 4096)
+            return send(response.status_, response.body_, {fields, count});
+        return send_owned(response.status_, std::move(response.body_), {fields, count});
+    }
+
+    /*
+     * Sends a part of a regular file: `length` bytes from `offset` on, or all that follow. The
+     * descriptor belongs to the library from this call on, also after an error.
+     *
+     * Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is no regular file or the part is not in
+     * it; TRANSOM_IO. The responder can still be used then.
+     */
+    bool send_file(int status, int fd, Fields fields = {}, std::uint64_t offset = 0,
+                   std::uint64_t length = TRANSOM_TO_END)
+    {
+        detail::ErrorSlot error;
+        return sent(transom_responder_send_file(handle_(), detail::code(status), fields.data(), fields.size(), fd, offset,
+                                                length, error),
+                    error);
+    }
+
+    /*
+     * The same for the file with this name. Never make the name of what a client has sent,
+     * without checking it.
+     *
+     * Errors besides: TRANSOM_IO if the file cannot be opened; error_number() says why. The
+     * responder can still be used then.
+     */
+    bool send_file(int status, const char *path, Fields fields = {}, std::uint64_t offset = 0,
+                   std::uint64_t length = TRANSOM_TO_END)
+    {
+        const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0) {
+            const int number = errno;
+            throw Error(TRANSOM_IO, std::string("cannot open ") + path + ": " + std::strerror(number), number);
+        }
+        return send_file(status, fd, fields, offset, length);
+    }
+
+    /*
+     * Sends the status and the header fields, and returns a writer for the body. With the field
+     * Content-Length, the body must have that length. If nobody waits for the response any
+     * more, the writer is empty.
+     */
+    [[nodiscard]] Writer start(int status, Fields fields = {})
+    {
+        detail::ErrorSlot error;
+        transom_writer *writer = nullptr;
+        sent(transom_responder_start(handle_(), detail::code(status), fields.data(), fields.size(), &writer, error),
+             error);
+        return Writer(writer);
+    }
+
+    /* Returns true if the client has left or closed its sending side: see transom.h. */
+    [[nodiscard]] bool is_gone() const noexcept { return transom_responder_is_gone(responder_); }
+
+    /*
+     * Calls `function()` once if the client leaves before it has got the whole response, perhaps
+     * before this returns. It runs on a thread that serves connections and must not block. See
+     * transom_responder_on_gone. The responder must still be used or destroyed.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if the responder is empty or used up.
+     */
+    template <class F> void on_gone(F &&function)
+    {
+        const transom_status status =
+            detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+                return transom_responder_on_gone(responder_, call, user_data, free);
+            });
+        detail::check(responder_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status);
+    }
+
+    /* Returns the responder for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_responder *handle() const noexcept { return responder_; }
+
+    /* Gives the responder up: it belongs to the caller. */
+    [[nodiscard]] transom_responder *release() noexcept { return std::exchange(responder_, nullptr); }
+
+    /* Returns the number that the events of this request have: see Events::watch. */
+    [[nodiscard]] std::uint64_t token() const noexcept { return reinterpret_cast<std::uintptr_t>(responder_); }
+
+private:
+    [[nodiscard]] transom_responder *handle_() const
+    {
+        if (responder_ == nullptr)
+            throw Error(TRANSOM_ALREADY_ANSWERED);
+        return responder_;
+    }
+
+    bool sent(transom_status status, const detail::ErrorSlot &error)
+    {
+        if (status == TRANSOM_OK || status == TRANSOM_GONE) {
+            transom_responder_free(release());
+            return status == TRANSOM_OK;
+        }
+        error.check(status);
+        return false;
+    }
+
+    transom_responder *responder_ = nullptr;
+};
+
+/* ---- Route --------------------------------------------------------------------------- */
+
+namespace detail {
+
+/* Calls a handler as what it is, and sends what it returns. */
+template <class F> void answer(const F &handler, const Request &request, Responder &responder)
+{
+    if constexpr (std::is_invocable_v<const F &, const Request &, Responder>) {
+        static_assert(std::is_void_v<std::invoke_result_t<const F &, const Request &, Responder>>,
+                      "a handler that has a Responder returns nothing");
+        handler(request, std::move(responder));
+    } else {
+        const auto call = [&]() -> decltype(auto) {
+            if constexpr (std::is_invocable_v<const F &, const Request &>)
+                return handler(request);
+            else
+                return handler();
+        };
+        using Result = decltype(call());
+        if constexpr (std::is_void_v<Result>) {
+            call();
+            responder.send(204);
+        } else if constexpr (std::is_same_v<std::decay_t<Result>, std::string> || !std::is_convertible_v<Result, std::string_view>) {
+            static_assert(std::is_convertible_v<Result, Response>,
+                          "a handler returns a transom::Response, a text or nothing");
+            responder.send(Response(call()));
+        } else {
+            responder.text(call());
+        }
+    }
+}
+
+/* Logs the exception that is being handled, as that of the handler of a request. */
+inline void log_handler(const transom_request *request, std::int32_t level) noexcept
+{
+    try {
+        const Request seen(request);
+        log_exception("the handler of " + std::string(seen.method()) + " " + std::string(seen.path()), level);
+    } catch (...) {
+        log_exception("a handler", level);
+    }
+}
+
+/* The function of C that calls the handler `F`. No exception leaves it. */
+template <class F> void handle(void *user_data, const transom_request *request, transom_responder *responder) noexcept
+{
+    Responder owned(responder);
+    try {
+        answer(*static_cast<const F *>(user_data), Request(request), owned);
+    } catch (const BodyError &error) {
+        log_handler(request, 4);
+        transom_responder_send(owned.release(), code(error.status_code()), nullptr, 0, nullptr, 0, nullptr);
+    } catch (...) {
+        log_handler(request, 1);
+    }
+}
+
+} // namespace detail
+
+/*
+ * A route that is not yet part of a server: Server::add takes it. What is wrong with it is
+ * reported then, so none of the functions below fails.
+ *
+ *     server.add(Route("POST", "/upload", upload).body_limit(1 << 30).timeout(10min));
+ *
+ * A handler is called in one of these forms, as const:
+ *
+ *     void (const Request &, Responder)   sends the response with the responder, or later
+ *     R (const Request &), R ()           R is a Response; or a text (std::string,
+ *                                         std::string_view, const char *): 200, text/plain;
+ *                                         or void: 204
+ */
+class Route {
+public:
+    /*
+     * Makes a route whose requests `handler` answers. With "*" or "" as `method`, it gets all
+     * requests without a route of their own.
+     */
+    template <class F> Route(std::string_view method, std::string_view pattern, F &&handler)
+    {
+        using Handler = std::decay_t<F>;
+        static_assert(std::is_invocable_v<const Handler &, const Request &, Responder> ||
+                          std::is_invocable_v<const Handler &, const Request &> || std::is_invocable_v<const Handler &>,
+                      "a handler is called as handler(const Request &, Responder), handler(const Request &) or "
+                      "handler(), and as const because several threads call it: a lambda must not be mutable");
+        const detail::CText c_pattern(pattern), c_method(method.empty() ? std::string_view("*") : method);
+        auto kept = std::make_unique<Handler>(std::forward<F>(handler));
+        route_ = detail::check(
+            transom_route_new(c_method, c_pattern, &detail::handle<Handler>, kept.release(), &detail::destroy<Handler>));
+    }
+
+    /* Makes a route whose requests Server::next returns. `id` is any number. */
+    [[nodiscard]] static Route pull(std::string_view method, std::string_view pattern, std::uint32_t id = 0)
+    {
+        return Route(detail::check(transom_route_new_pull(detail::CText(method.empty() ? std::string_view("*") : method),
+                                                          detail::CText(pattern), id)));
+    }
+
+    Route(Route &&other) noexcept : route_(other.release()) {}
+    Route &operator=(Route &&other) noexcept
+    {
+        if (this != &other)
+            transom_route_free(std::exchange(route_, other.release()));
+        return *this;
+    }
+    Route(const Route &) = delete;
+    Route &operator=(const Route &) = delete;
+    ~Route() { transom_route_free(route_); }
+
+    /* Sets the most bytes of a request body, in place of the limit "body" of the server. */
+    Route &body_limit(std::uint64_t bytes) & noexcept
+    {
+        static_cast<void>(transom_route_set_body_limit(route_, bytes));
+        return *this;
+    }
+    Route &&body_limit(std::uint64_t bytes) && noexcept { return std::move(body_limit(bytes)); }
+
+    /* Sets the time that the handler has for its response, in place of the timeout "handler". */
+    Route &timeout(Milliseconds time) & noexcept
+    {
+        static_cast<void>(transom_route_set_timeout(route_, time.count()));
+        return *this;
+    }
+    Route &&timeout(Milliseconds time) && noexcept { return std::move(timeout(time)); }
+
+    /*
+     * Runs the handler on the thread that serves the connection. This is fastest. The handler
+     * must not block: everything else on that thread waits until it returns.
+     */
+    Route &run_inline(bool run = true) & noexcept
+    {
+        static_cast<void>(transom_route_set_inline(route_, run));
+        return *this;
+    }
+    Route &&run_inline(bool run = true) && noexcept { return std::move(run_inline(run)); }
+
+    /*
+     * Calls the handler when the head of a request has come. It reads the body with
+     * Request::read while it comes, in bounded memory.
+     */
+    Route &streaming(bool stream = true) & noexcept
+    {
+        static_cast<void>(transom_route_set_streaming(route_, stream));
+        return *this;
+    }
+    Route &&streaming(bool stream = true) && noexcept { return std::move(streaming(stream)); }
+
+    /* Returns the route for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_route *handle() const noexcept { return route_; }
+
+    /* Gives the route up: it belongs to the caller. */
+    [[nodiscard]] transom_route *release() noexcept { return std::exchange(route_, nullptr); }
+
+private:
+    explicit Route(transom_route *route) noexcept : route_(route) {}
+
+    transom_route *route_ = nullptr;
+};
+
+/* ---- Server -------------------------------------------------------------------------- */
+
+/* How a server drives its connections: see transom_server_set_model. */
+enum class Model { event, threads, sequential };
+
+/* The requests that were in progress when a server was told to stop. */
+struct Report {
+    /* Requests that ended with their whole response, that were cut off, and that are in progress. */
+    std::uint64_t finished, cut, pending;
+};
+
+/*
+ * An exchange that has ended: a request, its response, and what became of them. It and the views
+ * that it returns are valid during the call of the function of Server::on_exchange.
+ */
+class Exchange {
+public:
+    explicit Exchange(const transom_exchange *exchange) noexcept : exchange_(exchange) {}
+
+    /* Returns the method. Absent if the head of the request was refused, or none came. */
+    [[nodiscard]] std::optional<std::string_view> method() const noexcept { return detail::maybe(exchange_->method); }
+
+    /* Returns the request target, percent-encoded. Absent as the method is. */
+    [[nodiscard]] std::optional<std::string_view> target() const noexcept { return detail::maybe(exchange_->target); }
+
+    /* Returns the pattern of the route, empty for the fallback. Absent if no route was found. */
+    [[nodiscard]] std::optional<std::string_view> route() const noexcept { return detail::maybe(exchange_->route); }
+
+    /* Returns the other end of the connection, as Request::peer. */
+    [[nodiscard]] std::string_view peer() const noexcept { return detail::view(exchange_->peer); }
+
+    /* Returns the bytes of the request that were read, and of the response that were written. */
+    [[nodiscard]] std::uint64_t bytes_in() const noexcept { return exchange_->bytes_in; }
+    [[nodiscard]] std::uint64_t bytes_out() const noexcept { return exchange_->bytes_out; }
+
+    /* Returns the time from the head of the request to the end of the exchange. */
+    [[nodiscard]] std::chrono::nanoseconds duration() const noexcept
+    {
+        return std::chrono::nanoseconds(static_cast<std::int64_t>(exchange_->duration_ns));
+    }
+
+    /* Returns the status code of the response, or 0 if there was none. */
+    [[nodiscard]] int status_code() const noexcept { return exchange_->status_code; }
+
+    /* Returns the version of HTTP: 10 or 11, or 0 if the method is absent. */
+    [[nodiscard]] int version() const noexcept { return exchange_->version; }
+
+    /* Returns why the server refused the request or the connection, a transom_reject, or 0. */
+    [[nodiscard]] std::int32_t reject() const noexcept { return exchange_->reject; }
+
+    /* Returns the name of that reason, such as "missing-host"; empty if there is none. */
+    [[nodiscard]] std::string_view reject_name() const noexcept { return transom_reject_name(exchange_->reject); }
+
+    /* Returns how the exchange ended: a transom_ended. */
+    [[nodiscard]] std::int32_t ended() const noexcept { return exchange_->ended; }
+
+    /* Returns the exchange for functions of transom.h. */
+    [[nodiscard]] const transom_exchange *handle() const noexcept { return exchange_; }
+
+private:
+    const transom_exchange *exchange_;
+};
+
+/*
+ * What is known of a request that the server answers by itself. It and the views that it returns
+ * are valid during the call of the function of Server::own_answers.
+ */
+class OwnAnswer {
+public:
+    explicit OwnAnswer(const transom_own_answer *answer) noexcept : answer_(answer) {}
+
+    /* Returns the method. Absent if the head of the request was refused, or none came. */
+    [[nodiscard]] std::optional<std::string_view> method() const noexcept { return detail::maybe(answer_->method); }
+
+    /* Returns the request target. Absent as the method is, and if the line is long. */
+    [[nodiscard]] std::optional<std::string_view> target() const noexcept { return detail::maybe(answer_->target); }
+
+    /* Returns the other end of the connection, as Request::peer. */
+    [[nodiscard]] std::string_view peer() const noexcept { return detail::view(answer_->peer); }
+
+    /* Returns the status code of the answer. */
+    [[nodiscard]] int status_code() const noexcept { return answer_->status_code; }
+
+    /* Returns why the server refuses the request or the connection, a transom_reject, or 0. */
+    [[nodiscard]] std::int32_t reject() const noexcept { return answer_->reject; }
+
+    /* Returns the name of that reason, such as "missing-host"; empty if there is none. */
+    [[nodiscard]] std::string_view reject_name() const noexcept { return transom_reject_name(answer_->reject); }
+
+    /* Returns the answer for functions of transom.h. */
+    [[nodiscard]] const transom_own_answer *handle() const noexcept { return answer_; }
+
+private:
+    const transom_own_answer *answer_;
+};
+
+/*
+ * A response that is about to be sent, to be read and changed in a callback. It is valid during
+ * that call; the views that it returns are valid until the response is changed.
+ */
+class OutgoingResponse {
+public:
+    explicit OutgoingResponse(transom_response *response) noexcept : response_(response) {}
+
+    /* Returns the status code. */
+    [[nodiscard]] int status_code() const noexcept { return transom_response_status_code(response_); }
+
+    /* Sets the status code, from 200 to 599. Errors: TRANSOM_BAD_STATUS_CODE. */
+    void set_status_code(int status)
+    {
+        detail::check(transom_response_set_status_code(response_, detail::code(status)));
+    }
+
+    /* Returns the value of the first header field with this name. */
+    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const
+    {
+        return detail::maybe(transom_response_header(response_, detail::CText(name)));
+    }
+
+    /* Returns all header fields, without those that the server adds when it sends. */
+    [[nodiscard]] Items<transom_response> headers() const noexcept
+    {
+        return {response_, &transom_response_header_count, &transom_response_header_at};
+    }
+
+    /* Sets a header field in place of all others of that name. Errors: TRANSOM_BAD_HEADER. */
+    void set_header(std::string_view name, std::string_view value)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_response_set_header(response_, detail::CText(name), value.data(), value.size(), error));
+    }
+
+    /* Adds a header field and keeps the others of that name. Errors: TRANSOM_BAD_HEADER. */
+    void add_header(std::string_view name, std::string_view value)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_response_add_header(response_, detail::CText(name), value.data(), value.size(), error));
+    }
+
+    /* Removes all header fields with this name. */
+    void remove_header(std::string_view name)
+    {
+        detail::check(transom_response_remove_header(response_, detail::CText(name)));
+    }
+
+    /* Returns the body. Absent if it is not in memory: a file, or written piece by piece. */
+    [[nodiscard]] std::optional<std::string_view> body() const noexcept
+    {
+        return detail::maybe(transom_response_body(response_));
+    }
+
+    /* Sets the body, which is copied. Set "content-type" too. Errors: TRANSOM_NO_MEMORY. */
+    void set_body(std::string_view body)
+    {
+        detail::check(transom_response_set_body(response_, body.data(), body.size()));
+    }
+
+    /* Returns the response for functions of transom.h. */
+    [[nodiscard]] transom_response *handle() const noexcept { return response_; }
+
+private:
+    transom_response *response_;
+};
+
+/* A request of a pull route, with the number of its route. */
+struct Pulled {
+    Request request;
+    Responder responder;
+    std::uint32_t route_id;
+};
+
+/*
+ * A server. First it takes routes and settings; after the start it has threads and sockets. Any
+ * thread may call its functions, several at the same time. The destructor stops it: requests in
+ * progress have the timeout "stop" to end, 10 seconds by default, and no handler runs afterwards
+ * except one that does not return in that time.
+ *
+ * Handlers that capture a reference to a Server need it to stay where it is: do not move it then.
+ *
+ * The functions that set something up throw an Error whose what() quotes what was refused; after
+ * the start, it is TRANSOM_ALREADY_STARTED.
+ */
+class Server {
+public:
+    /* Errors: TRANSOM_INVALID_ARGUMENT if the library that is loaded is not that of this header. */
+    Server() : server_(create()) {}
+
+    Server(Server &&other) noexcept : server_(std::exchange(other.server_, nullptr)) {}
+    Server &operator=(Server &&other) noexcept
+    {
+        if (this != &other)
+            transom_server_free(std::exchange(server_, std::exchange(other.server_, nullptr)));
+        return *this;
+    }
+    Server(const Server &) = delete;
+    Server &operator=(const Server &) = delete;
+
+    /* Stops the server, and waits for its threads. */
+    ~Server() { transom_server_free(server_); }
+
+    /*
+     * Adds a route: see Route for the forms of a handler, and transom_server_route for the
+     * pattern. A route for GET also gets HEAD requests.
+     *
+     * Errors: TRANSOM_BAD_ROUTE if no request could match, or if the route exists already.
+     */
+    template <class F> Server &route(std::string_view method, std::string_view pattern, F &&handler)
+    {
+        return add(Route(method, pattern, std::forward<F>(handler)));
+    }
+    template <class F> Server &get(std::string_view pattern, F &&handler)
+    {
+        return route("GET", pattern, std::forward<F>(handler));
+    }
+    template <class F> Server &post(std::string_view pattern, F &&handler)
+    {
+        return route("POST", pattern, std::forward<F>(handler));
+    }
+    template <class F> Server &put(std::string_view pattern, F &&handler)
+    {
+        return route("PUT", pattern, std::forward<F>(handler));
+    }
+    template <class F> Server &patch(std::string_view pattern, F &&handler)
+    {
+        return route("PATCH", pattern, std::forward<F>(handler));
+    }
+    template <class F> Server &del(std::string_view pattern, F &&handler)
+    {
+        return route("DELETE", pattern, std::forward<F>(handler));
+    }
+    template <class F> Server &any(std::string_view pattern, F &&handler)
+    {
+        return route("*", pattern, std::forward<F>(handler));
+    }
+
+    /* Adds a route with settings of its own. */
+    Server &add(Route route)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add(server_, route.release(), error));
+        return *this;
+    }
+
+    /* Uses `handler` for requests whose path matches no route, which get a 404 otherwise. */
+    template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, Route>>> Server &fallback(F &&handler)
+    {
+        return fallback(Route("*", "/", std::forward<F>(handler)));
+    }
+
+    /* The same, for a route with settings of its own. Its method and pattern are not used. */
+    Server &fallback(Route route)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_fallback(server_, route.release(), error));
+        return *this;
+    }
+
+    /* Chooses how the server drives its connections. */
+    Server &model(Model model)
+    {
+        constexpr const char *names[] = {"event", "threads", "sequential"};
+        return this->model(names[static_cast<int>(model)]);
+    }
+
+    /* The same by name. Errors: TRANSOM_INVALID_ARGUMENT for any other name. */
+    Server &model(std::string_view name)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_model(server_, detail::CText(name), error));
+        return *this;
+    }
+
+    /* Sets the number of threads that serve connections in the model "event". */
+    Server &workers(std::size_t count)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_workers(server_, count, error));
+        return *this;
+    }
+
+    /* Sets a limit, such as "body": transom_server_set_limit lists the names. */
+    Server &limit(std::string_view name, std::uint64_t value)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_limit(server_, detail::CText(name), value, error));
+        return *this;
+    }
+
+    /* Sets a timeout, such as "handler": transom_server_set_timeout lists the names. */
+    Server &timeout(std::string_view name, Milliseconds time)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_timeout(server_, detail::CText(name), time.count(), error));
+        return *this;
+    }
+
+    /* Sets the file mode of the Unix sockets that the server binds, such as 0660. */
+    Server &unix_mode(std::uint32_t mode)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_unix_mode(server_, mode, error));
+        return *this;
+    }
+
+    /*
+     * Answers requests for this host, and for those of other calls, only; others get a 421. See
+     * transom_server_allow_host.
+     */
+    Server &allow_host(std::string_view host)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_allow_host(server_, detail::CText(host), error));
+        return *this;
+    }
+
+    /* Allows "localhost", "127.0.0.1" and "[::1]", as protection against DNS rebinding. */
+    Server &allow_loopback_hosts()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_allow_loopback_hosts(server_, error));
+        return *this;
+    }
+
+    /*
+     * Calls `function(const Exchange &)` once for each response, when it was written or when the
+     * connection has ended before that: for an access log and for metrics. It runs on a thread
+     * that serves connections, on several at the same time, and must not block.
+     */
+    template <class F> Server &on_exchange(F &&function)
+    {
+        using Callable = std::decay_t<F>;
+        static_assert(std::is_invocable_v<const Callable &, const Exchange &>,
+                      "the function is called as function(const Exchange &), and as const");
+        auto callable = std::make_unique<Callable>(std::forward<F>(function));
+        detail::check(transom_server_on_exchange(
+            server_,
+            [](void *user_data, const transom_exchange *exchange) noexcept {
+                guarded("the function of on_exchange", *static_cast<const Callable *>(user_data), Exchange(exchange));
+            },
+            callable.release(), &detail::destroy<Callable>));
+        return *this;
+    }
+
+    /*
+     * Has `function(const OwnAnswer &, OutgoingResponse &)` word the answers that the server
+     * gives by itself: refused requests, 404, 405, and the 500 of a handler that throws. It runs
+     * on a thread that serves connections, on several at the same time, and must not block.
+     */
+    template <class F> Server &own_answers(F &&function)
+    {
+        using Callable = std::decay_t<F>;
+        static_assert(std::is_invocable_v<const Callable &, const OwnAnswer &, OutgoingResponse &>,
+                      "the function is called as function(const OwnAnswer &, OutgoingResponse &), and as const");
+        auto callable = std::make_unique<Callable>(std::forward<F>(function));
+        detail::check(transom_server_own_answers(
+            server_,
+            [](void *user_data, const transom_own_answer *answer, transom_response *response) noexcept {
+                OutgoingResponse outgoing(response);
+                guarded("the function of own_answers", *static_cast<const Callable *>(user_data), OwnAnswer(answer),
+                        outgoing);
+            },
+            callable.release(), &detail::destroy<Callable>));
+        return *this;
+    }
+
+    /*
+     * Runs `start()` first and `stop()` last on every thread of the library that runs callables
+     * of this server. Both are destroyed together, after the last call of `stop`.
+     */
+    template <class Start, class Stop> Server &thread_hooks(Start &&start, Stop &&stop)
+    {
+        using Hooks = std::pair<std::decay_t<Start>, std::decay_t<Stop>>;
+        static_assert(std::is_invocable_v<const std::decay_t<Start> &> && std::is_invocable_v<const std::decay_t<Stop> &>,
+                      "a hook is called without arguments, and as const because several threads call it");
+        auto hooks = std::make_unique<Hooks>(std::forward<Start>(start), std::forward<Stop>(stop));
+        detail::check(transom_server_set_thread_hooks(
+            server_, [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->first); },
+            [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->second); }, hooks.release(),
+            &detail::destroy<Hooks>));
+        return *this;
+    }
+
+    /*
+     * Listens on an address, such as "127.0.0.1:8080", "[::1]:0" or "unix:/run/app.sock": see
+     * transom_server_bind. Clients can connect at once, and are served after the start.
+     */
+    Server &bind(std::string_view address)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_bind(server_, detail::CText(address), error));
+        return *this;
+    }
+
+    /* Adds a listening socket. It belongs to the server unless this throws. */
+    Server &listen_fd(int fd)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_listen_fd(server_, fd, error));
+        return *this;
+    }
+
+    /* Starts the server on `address` and on every socket that was added before. */
+    void start(std::string_view address)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_start(server_, detail::CText(address), error));
+    }
+
+    /* Starts the server on the sockets that were added before. */
+    void start()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_start(server_, nullptr, error));
+    }
+
+    /* Starts the server on `address`, and waits until a handler or another thread has stopped it. */
+    void run(std::string_view address)
+    {
+        start(address);
+        wait();
+    }
+
+    /*
+     * Begins to stop the server, and returns at once. Requests in progress have `deadline` to
+     * end, after which they are cut off. A handler may call this, a signal handler may not. Does
+     * nothing to a server that was not started.
+     */
+    void stop(Milliseconds deadline = std::chrono::seconds(10))
+    {
+        const transom_status status = transom_server_stop(server_, deadline.count());
+        if (status != TRANSOM_NOT_STARTED)
+            detail::check(status);
+    }
+
+    /*
+     * Waits until the server has stopped and its threads have ended, for `timeout` at most.
+     * Returns false if it passes first.
+     *
+     * Errors: TRANSOM_NOT_STARTED, TRANSOM_WOULD_DEADLOCK on a thread of the server.
+     */
+    bool wait(Milliseconds timeout = forever)
+    {
+        const transom_status status = transom_server_wait(server_, timeout.count());
+        if (status == TRANSOM_TIMEOUT)
+            return false;
+        detail::check(status);
+        return true;
+    }
+
+    /* Returns true once the server was told to stop. */
+    [[nodiscard]] bool is_stopping() const noexcept { return transom_server_is_stopping(server_); }
+
+    /* Returns the TCP port that the server listens on, the first if there are several, or 0. */
+    [[nodiscard]] std::uint16_t port() const noexcept { return transom_server_port(server_); }
+
+    /* Returns an address that the server listens on; empty if there is none with this index. */
+    [[nodiscard]] std::string address(std::size_t index = 0) const
+    {
+        std::string text(transom_server_address(server_, index, nullptr, 0), '\0');
+        /* The NUL that C writes after the text is that of the string. */
+        transom_server_address(server_, index, text.data(), text.size() + 1);
+        return text;
+    }
+
+    /* Returns what became of the requests in progress. Errors: TRANSOM_NOT_STARTED. */
+    [[nodiscard]] Report report() const
+    {
+        transom_report report{};
+        report.size = sizeof report;
+        detail::check(transom_server_report(server_, &report));
+        return {report.finished, report.cut, report.pending};
+    }
+
+    /*
+     * Fetches one request of the pull routes. Waits for one, for `timeout` at most. Returns
+     * nothing if the timeout passes first, or if the server has stopped.
+     */
+    [[nodiscard]] std::optional<Pulled> next(Milliseconds timeout = forever)
+    {
+        const transom_request *request = nullptr;
+        transom_responder *responder = nullptr;
+        std::uint32_t route_id = 0;
+        const transom_status status = transom_server_next(server_, &request, &responder, &route_id, timeout.count());
+        if (status == TRANSOM_TIMEOUT || status == TRANSOM_STOPPED)
+            return std::nullopt;
+        detail::check(status);
+        return Pulled{Request(request), Responder(responder), route_id};
+    }
+
+    /*
+     * Returns a descriptor for poll(2), readable while next would not wait. It belongs to the
+     * server. Returns -1 if it cannot be opened.
+     */
+    [[nodiscard]] int event_fd() noexcept { return transom_server_event_fd(server_); }
+
+    /* Returns the server for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_server *handle() const noexcept { return server_; }
+
+private:
+    static transom_server *create()
+    {
+        if (transom_abi_version() != TRANSOM_ABI_VERSION)
+            throw Error(TRANSOM_INVALID_ARGUMENT, "the library that is loaded is not that of transom.hpp");
+        return detail::check(transom_server_new());
+    }
+
+    template <class F, class... Arguments>
+    static void guarded(std::string_view what, const F &function, Arguments &&...arguments) noexcept
+    {
+        try {
+            function(std::forward<Arguments>(arguments)...);
+        } catch (...) {
+            detail::log_exception(what);
+        }
+    }
+
+    transom_server *server_;
+};
+
+/* ---- Events: reports on threads of the host ------------------------------------------ */
+
+/* A transom_event: its kind is a transom_event_kind, its token that of a Responder or Writer. */
+using Event = transom_event;
+
+/*
+ * A queue of events, for a host that wants no callbacks. Threads that wait in next must have
+ * returned before it is destroyed: close it first.
+ */
+class Events {
+public:
+    Events() : events_(detail::check(transom_events_new())) {}
+    Events(const Events &) = delete;
+    Events &operator=(const Events &) = delete;
+    ~Events() { transom_events_free(events_); }
+
+    /* Reports TRANSOM_EVENT_GONE and TRANSOM_EVENT_OVER, with the token of the responder. */
+    void watch(const Responder &responder)
+    {
+        detail::check(transom_events_watch_request(events_, responder.token()));
+    }
+
+    /* Reports TRANSOM_EVENT_WRITER_GONE, with the writer as a number. */
+    void watch(const Writer &writer) { detail::check(transom_events_watch_writer(events_, writer.handle())); }
+
+    /* Reports TRANSOM_EVENT_WRITABLE once, when the writer has room again. */
+    void await_room(const Writer &writer) { detail::check(transom_events_await_room(events_, writer.handle())); }
+
+    /* Reports TRANSOM_EVENT_READABLE once, when there is more of the body of a request to read. */
+    void await_body(const Responder &responder)
+    {
+        detail::check(transom_events_await_body(events_, responder.token()));
+    }
+
+    /* Keeps log messages up to this level for next_log_message, and reports TRANSOM_EVENT_LOG. */
+    void log(Level level) { detail::check(transom_log_to_events(events_, static_cast<std::int32_t>(level))); }
+
+    /*
+     * Takes one event. Waits for one, for `timeout` at most. Returns nothing if the timeout
+     * passes first or the queue is closed.
+     */
+    [[nodiscard]] std::optional<Event> next(Milliseconds timeout = forever)
+    {
+        Event event{};
+        return next(&event, 1, timeout) == 1 ? std::optional(event) : std::nullopt;
+    }
+
+    /* Takes up to `max` events, stores them in `out`, and returns their number; otherwise as next. */
+    [[nodiscard]] std::size_t next(Event *out, std::uint32_t max, Milliseconds timeout = forever)
+    {
+        std::uint32_t count = 0;
+        const transom_status status = transom_events_next(events_, out, max, timeout.count(), &count);
+        if (status != TRANSOM_TIMEOUT && status != TRANSOM_STOPPED)
+            detail::check(status);
+        return count;
+    }
+
+    /* Returns a descriptor for poll(2), readable while events wait, or -1. It belongs to the queue. */
+    [[nodiscard]] int fd() noexcept { return transom_events_fd(events_); }
+
+    /* Closes the queue: next returns nothing from now on, also on threads that wait in it. */
+    void close() noexcept { static_cast<void>(transom_events_close(events_)); }
+
+    /* Returns the queue for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_events *handle() const noexcept { return events_; }
+
+private:
+    transom_events *events_;
+};
+
+} // namespace transom
+
+#endif /* TRANSOM_HPP */
