@@ -40,8 +40,10 @@ class TestDeclarations(unittest.TestCase):
             self.assertIn(name, there)
             self.assertEqual(len(arguments), there[name], name)
 
-    def test_status_codes(self):
-        codes = dict(re.findall(r"\bTRANSOM_(\w+) = (-?\d+)", self.text))
+    def test_status_codes_and_kinds_of_events(self):
+        enums = r"typedef enum transom_(?:status|event_kind) \{.*?\}"
+        text = "".join(re.findall(enums, self.text, re.DOTALL))
+        codes = dict(re.findall(r"\bTRANSOM_(\w+) = (-?\d+)", text))
         self.assertGreater(len(codes), 20)
         for name, value in codes.items():
             self.assertEqual(getattr(native, name), int(value), name)
