@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 from transom._http_error import MissingValueError
+
+_T = TypeVar("_T")
 
 
 class MultiDict(Mapping[str, str]):
@@ -56,6 +58,16 @@ class MultiDict(Mapping[str, str]):
     def get_all(self, name: str) -> list[str]:
         """Returns the values of a name, in order; an empty list if there is none."""
         return list(self._index().get(self._key(name), ()))
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | _T) -> str | _T: ...
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """Returns the first value of a name, or the default."""
+        # The method of `Mapping` would make an exception for each missing value.
+        values = self._index().get(self._key(name))
+        return default if values is None else values[0]
 
     def __getitem__(self, name: str) -> str:
         values = self._index().get(self._key(name))

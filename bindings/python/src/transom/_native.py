@@ -77,7 +77,9 @@ class FieldStruct(ctypes.Structure):
 def field_array(fields: list[tuple[str, str]]) -> ctypes.Array[FieldStruct]:
     """Converts header fields to an array of `transom_field`."""
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return (FieldStruct * len(pairs))(*((name, len(name), value, len(value)) for name, value in pairs))
+    return (FieldStruct * len(pairs))(
+        *(FieldStruct(name, len(name), value, len(value)) for name, value in pairs)
+    )
 
 
 #: The functions that the package uses: name, result, arguments. Pointers are `c_void_p`, which
