@@ -406,6 +406,17 @@ typedef struct transom_writer transom_writer;
 typedef void (*transom_log_fn)(void *user_data, int32_t level, const char *message);
 
 /*
+ * Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
+ * {NULL, 0}; empty bytes have a `data` that is not NULL.
+ */
+typedef struct transom_bytes {
+    /* The first byte, or NULL if the bytes are absent. */
+    const uint8_t *data;
+    /* The number of bytes. */
+    size_t len;
+} transom_bytes;
+
+/*
  * A function that handles a request. `request` is borrowed (see transom_request).
  * `responder` belongs to the handler, which sends the response in this call, or keeps the
  * responder and sends the response later, on any thread.
@@ -426,17 +437,6 @@ typedef void (*transom_free_fn)(void *user_data);
  * left. `user_data` is the pointer that was registered with it.
  */
 typedef void (*transom_callback_fn)(void *user_data);
-
-/*
- * Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
- * {NULL, 0}; empty bytes have a `data` that is not NULL.
- */
-typedef struct transom_bytes {
-    /* The first byte, or NULL if the bytes are absent. */
-    const uint8_t *data;
-    /* The number of bytes. */
-    size_t len;
-} transom_bytes;
 
 /*
  * An exchange that has ended: a request, its response, and what became of them. The bytes
@@ -745,6 +745,30 @@ int32_t transom_error_errno(const transom_error *error);
 
 /* Frees an error. Does nothing with NULL. */
 void transom_error_free(transom_error *error);
+
+/*
+ * Returns true if the bytes are those of `text`, which is NUL-terminated. Absent bytes equal no
+ * text, not even "", and nothing equals NULL.
+ */
+bool transom_bytes_equal(transom_bytes bytes, const char *text);
+
+/*
+ * Like transom_bytes_equal, but the case of the letters A to Z does not matter, as in the values
+ * of many header fields.
+ */
+bool transom_bytes_equal_ignore_case(transom_bytes bytes, const char *text);
+
+/*
+ * Decodes the %XX of `len` bytes: writes the bytes that they stand for, at most `cap` - 1 of
+ * them, and a NUL to `out`. Returns how many bytes the whole is without the NUL, so the text
+ * was cut off if that is `cap` or more. The decoded bytes may contain a NUL themselves, and may
+ * not be UTF-8. `len` may be TRANSOM_NUL_TERMINATED. `out` may be `data` itself, but must not
+ * overlap with it otherwise; with NULL and 0, it only counts.
+ *
+ * A '%' without two hexadecimal digits after it stays as it is, and so does a '+': it is a space
+ * in queries and forms only (transom_request_query_value). Returns 0 for NULL.
+ */
+size_t transom_percent_decode(const void *data, size_t len, char *out, size_t cap);
 
 
 /* ---- Server: creating and freeing ---------------------------------------------------- */
@@ -1326,6 +1350,13 @@ transom_status transom_request_header_at(const transom_request *request,
                                          transom_field *field);
 
 /*
+ * Stores the first `max` header fields in `out`, in the order received, and returns the number
+ * of all. A name that is repeated counts each time. Call this with 0 to learn the number. The
+ * fields can be sent back as they are: see transom_responder_send.
+ */
+size_t transom_request_headers(const transom_request *request, transom_field *out, size_t max);
+
+/*
  * Returns the value of the first trailer field with this name, whose case does not matter.
  * Absent if there is no such field, and before the body was read to its end. A trailer is what
  * the client sent after the body, and has no influence on how the request was handled.
@@ -1340,6 +1371,12 @@ transom_bytes transom_request_trailer(const transom_request *request, const char
 transom_status transom_request_trailer_at(const transom_request *request,
                                           size_t index,
                                           transom_field *field);
+
+/*
+ * Stores the first `max` trailer fields in `out`, and returns the number of all, as
+ * transom_request_headers does.
+ */
+size_t transom_request_trailers(const transom_request *request, transom_field *out, size_t max);
 
 /*
  * Returns the part of the path that {name} in the pattern of the route matched,
@@ -1360,6 +1397,59 @@ size_t transom_request_param_count(const transom_request *request);
 transom_status transom_request_param_at(const transom_request *request,
                                         size_t index,
                                         transom_field *param);
+
+/*
+ * Returns a value of the query: "1" for "x" in "/path?x=1&y". `index` counts from 0 among the
+ * values with this name. Name and value are decoded: '+' is a space, %XX is a byte, and what is
+ * malformed stays as it is. So the value may have any bytes, and may not be UTF-8. A name without
+ * '=' has an empty value.
+ *
+ * Absent if there is no such value, and if there is no memory to decode the query:
+ * transom_request_query_fields tells which. Each call looks through the query again: use that
+ * function for names that are repeated often, and for names with a NUL.
+ */
+transom_bytes transom_request_query_value(const transom_request *request,
+                                          const char *name,
+                                          size_t index);
+
+/*
+ * Returns a value of the form that the body is, as transom_request_query_value does for the
+ * query. Absent also if the body is no form: see transom_request_form_fields.
+ */
+transom_bytes transom_request_form_value(const transom_request *request,
+                                         const char *name,
+                                         size_t index);
+
+/*
+ * Stores the first `max` names and values of the query in `out`, in order and decoded as
+ * transom_request_query_value says, and the number of all in `*count`. Call this with 0 to learn
+ * the number. Without a query the number is 0.
+ *
+ * Errors: TRANSOM_NO_MEMORY. `*count` is then 0.
+ */
+transom_status transom_request_query_fields(const transom_request *request,
+                                            transom_field *out,
+                                            size_t max,
+                                            size_t *count);
+
+/*
+ * As transom_request_query_fields, for the form that the body is: the body of a request whose
+ * Content-Type is application/x-www-form-urlencoded, as browsers send it.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the Content-Type is another, or if the route streams, so
+ * that the body is not in memory; TRANSOM_NO_MEMORY. `*count` is then 0.
+ */
+transom_status transom_request_form_fields(const transom_request *request,
+                                           transom_field *out,
+                                           size_t max,
+                                           size_t *count);
+
+/*
+ * Returns the value of the first cookie with this name, whose case matters. It is as the client
+ * sent it, without the quotes around it: cookies have no encoding of their own. Absent if there is
+ * no such cookie. What is not "name=value" in a Cookie field is passed over.
+ */
+transom_bytes transom_request_cookie(const transom_request *request, const char *name);
 
 /*
  * Returns the address at which the connection came in, as text: the server's end of a TCP

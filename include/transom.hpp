@@ -502,6 +502,14 @@ private:
     At at_;
 };
 
+/* Returns a text with each %XX as the byte that it stands for. What is malformed stays as it is. */
+[[nodiscard]] inline std::string percent_decode(std::string_view text)
+{
+    std::string decoded(text.size() + 1, '\0');
+    decoded.resize(transom_percent_decode(text.data(), text.size(), decoded.data(), decoded.size()));
+    return decoded;
+}
+
 /* The process at the other end of a Unix socket: see transom_request_peer_credentials. */
 struct PeerCredentials {
     std::uint32_t pid, uid, gid;
@@ -614,6 +622,37 @@ public:
         return detail::maybe(transom_request_header(request_, detail::CText(name)));
     }
 
+    /*
+     * Returns a value of the query, decoded: "1" for "x" in "/path?x=1&y". `index` counts from 0
+     * among the values with this name.
+     */
+    [[nodiscard]] std::optional<std::string_view> query_value(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::maybe(transom_request_query_value(request_, detail::CText(name), index));
+    }
+
+    /* The same for the form that the body is. */
+    [[nodiscard]] std::optional<std::string_view> form_value(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::maybe(transom_request_form_value(request_, detail::CText(name), index));
+    }
+
+    /* Returns all names and values of the query, decoded. */
+    [[nodiscard]] std::vector<Field> query_fields() const { return all(&transom_request_query_fields); }
+
+    /*
+     * Returns all names and values of the form that the body is, decoded.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT if the body is no form, or the route streams.
+     */
+    [[nodiscard]] std::vector<Field> form_fields() const { return all(&transom_request_form_fields); }
+
+    /* Returns the value of the first cookie with this name. */
+    [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const
+    {
+        return detail::maybe(transom_request_cookie(request_, detail::CText(name)));
+    }
+
     /* Returns all header fields, in the order received. */
     [[nodiscard]] Items<transom_request> headers() const noexcept
     {
@@ -652,11 +691,17 @@ public:
 private:
     static std::size_t count_trailers(const transom_request *request)
     {
-        transom_field field{};
+        return transom_request_trailers(request, nullptr, 0);
+    }
+
+    /* Returns the fields that a function of C stores. */
+    std::vector<Field> all(transom_status (*store)(const transom_request *, transom_field *, std::size_t, std::size_t *)) const
+    {
         std::size_t count = 0;
-        while (transom_request_trailer_at(request, count, &field) == TRANSOM_OK)
-            ++count;
-        return count;
+        detail::check(store(request_, nullptr, 0, &count));
+        std::vector<transom_field> fields(count);
+        detail::check(store(request_, fields.data(), fields.size(), &count));
+        return {fields.begin(), fields.end()};
     }
 
     const transom_request *request_;

@@ -85,6 +85,38 @@ pub(crate) unsafe fn given<'a>(bytes: transom_bytes) -> Result<&'a [u8], transom
     unsafe { input(bytes.data.cast(), bytes.len) }
 }
 
+/// Returns true if the bytes are those of `text`, which is NUL-terminated. Absent bytes equal no
+/// text, not even "", and nothing equals NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_bytes_equal(bytes: transom_bytes, text: *const c_char) -> bool {
+    // SAFETY: each NULL or valid, by the contract.
+    unsafe { compare(bytes, text, |bytes, text| bytes == text) }
+}
+
+/// Like transom_bytes_equal, but the case of the letters A to Z does not matter, as in the values
+/// of many header fields.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_bytes_equal_ignore_case(bytes: transom_bytes, text: *const c_char) -> bool {
+    // SAFETY: each NULL or valid, by the contract.
+    unsafe { compare(bytes, text, <[u8]>::eq_ignore_ascii_case) }
+}
+
+/// Compares bytes with a text.
+///
+/// # Safety
+/// The pointers are NULL or valid, and the text is NUL-terminated.
+unsafe fn compare(
+    bytes: transom_bytes,
+    text: *const c_char,
+    are_equal: impl FnOnce(&[u8], &[u8]) -> bool,
+) -> bool {
+    // SAFETY: the caller promises it.
+    match unsafe { (given(bytes), input(text.cast(), NUL_TERMINATED)) } {
+        (Ok(given), Ok(text)) if !bytes.data.is_null() => are_equal(given, text),
+        _ => false,
+    }
+}
+
 /// Returns a copy of the bytes, or `TRANSOM_NO_MEMORY`.
 pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, transom_status> {
     let mut copy = Vec::new();
@@ -132,6 +164,20 @@ pub(crate) unsafe fn room<'a, T>(data: *mut T, count: usize) -> Result<&'a mut [
 fn check_size<T>(count: usize) -> Result<(), transom_status> {
     let size = count.checked_mul(size_of::<T>()).and_then(|size| isize::try_from(size).ok());
     size.map(drop).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)
+}
+
+/// Stores pairs while there is room, and returns the number of all.
+pub(crate) fn store_fields<'a>(
+    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    out: &mut [transom_field],
+) -> usize {
+    let mut room = out.iter_mut();
+    pairs.fold(0, |count, (name, value)| {
+        if let Some(field) = room.next() {
+            *field = transom_field { name: transom_bytes::of(name), value: transom_bytes::of(value) };
+        }
+        count + 1
+    })
 }
 
 /// Returns a NUL-terminated text, which must be UTF-8.

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use transom::{Headers, Request, Version};
 
-use crate::bytes::{borrow, place, room, transom_bytes, transom_field};
+use crate::bytes::{borrow, place, room, store_fields, transom_bytes, transom_field};
+use crate::decoded::Decoded;
 use crate::incoming::Incoming;
 use crate::status::transom_status;
 use crate::timeout::duration;
@@ -29,6 +30,9 @@ pub struct transom_request {
     peer: OnceLock<String>,
     /// The address at which the connection came in, made in the same way.
     local: OnceLock<Option<String>>,
+    /// The query and the form, decoded when the host first asks for a value.
+    query: Decoded,
+    form: Decoded,
 }
 
 impl transom_request {
@@ -43,6 +47,8 @@ impl transom_request {
             position: AtomicUsize::new(0),
             peer: OnceLock::new(),
             local: OnceLock::new(),
+            query: Decoded::default(),
+            form: Decoded::default(),
         }
     }
 
@@ -66,6 +72,14 @@ impl transom_request {
         length
     }
 
+    pub(crate) fn query_decoded(&self) -> &Decoded {
+        &self.query
+    }
+
+    pub(crate) fn form_decoded(&self) -> &Decoded {
+        &self.form
+    }
+
     pub(crate) fn request(&self) -> &Request {
         &self.request
     }
@@ -84,7 +98,7 @@ impl transom_request {
 ///
 /// # Safety
 /// `request` is NULL or valid during `'a`.
-unsafe fn part<'a>(
+pub(crate) unsafe fn part<'a>(
     request: *const transom_request,
     get: impl FnOnce(&'a transom_request) -> Option<&'a [u8]>,
 ) -> transom_bytes {
@@ -249,6 +263,40 @@ pub unsafe extern "C" fn transom_request_header_at(
     })
 }
 
+/// Stores the first `max` header fields in `out`, in the order received, and returns the number
+/// of all. A name that is repeated counts each time. Call this with 0 to learn the number. The
+/// fields can be sent back as they are: see transom_responder_send.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_headers(
+    request: *const transom_request,
+    out: *mut transom_field,
+    max: usize,
+) -> usize {
+    // SAFETY: each NULL or valid, by the contract.
+    unsafe { all(request, out, max, |it| it.request.headers()) }
+}
+
+/// Stores all fields that fit of those that `get` picks, and returns the number of all.
+///
+/// # Safety
+/// `request` is NULL or valid. `out` is NULL or has room for `max` fields.
+unsafe fn all(
+    request: *const transom_request,
+    out: *mut transom_field,
+    max: usize,
+    get: impl FnOnce(&transom_request) -> &Headers,
+) -> usize {
+    guard!(0, {
+        // SAFETY: the caller promises it; pointers and numbers may have any value.
+        match unsafe { (borrow(request), room(out, max)) } {
+            (Ok(request), Ok(out)) => {
+                store_fields(get(request).iter().map(|(name, value)| (name.as_bytes(), value)), out)
+            }
+            _ => 0,
+        }
+    })
+}
+
 /// Returns the value of the first trailer field with this name, whose case does not matter.
 /// Absent if there is no such field, and before the body was read to its end. A trailer is what
 /// the client sent after the body, and has no influence on how the request was handled.
@@ -277,6 +325,18 @@ pub unsafe extern "C" fn transom_request_trailer_at(
         *field = transom_field::of(found);
         found.ok_or(transom_status::TRANSOM_OUT_OF_RANGE)?;
     })
+}
+
+/// Stores the first `max` trailer fields in `out`, and returns the number of all, as
+/// transom_request_headers does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_trailers(
+    request: *const transom_request,
+    out: *mut transom_field,
+    max: usize,
+) -> usize {
+    // SAFETY: each NULL or valid, by the contract.
+    unsafe { all(request, out, max, transom_request::trailers) }
 }
 
 /// Returns the part of the path that {name} in the pattern of the route matched,
@@ -323,7 +383,7 @@ pub unsafe extern "C" fn transom_request_param_at(
 ///
 /// # Safety
 /// `name` is NULL or NUL-terminated.
-unsafe fn name_of<'a>(name: *const c_char) -> Option<&'a str> {
+pub(crate) unsafe fn name_of<'a>(name: *const c_char) -> Option<&'a str> {
     // SAFETY: not NULL, and NUL-terminated as the caller promises.
     (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_str().ok()).flatten()
 }

@@ -128,6 +128,18 @@ static void nulls(transom_server *server)
     CHECK(transom_request_param_count(NULL) == 0);
     CHECK_STATUS(transom_request_param_at(NULL, 0, &field), TRANSOM_NULL_ARGUMENT);
 
+    CHECK(transom_request_headers(NULL, &field, 1) == 0);
+    CHECK(transom_request_trailers(NULL, &field, 1) == 0);
+    CHECK(transom_request_query_value(NULL, "a", 0).data == NULL);
+    CHECK(transom_request_form_value(NULL, "a", 0).data == NULL);
+    CHECK(transom_request_cookie(NULL, "a").data == NULL);
+    CHECK_STATUS(transom_request_query_fields(NULL, &field, 1, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_form_fields(NULL, &field, 1, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK(!transom_bytes_equal(no_value.value, "") && !transom_bytes_equal(no_name.value, NULL));
+    CHECK(!transom_bytes_equal_ignore_case(no_value.value, ""));
+    CHECK(transom_percent_decode(NULL, 5, (char *)buf, sizeof buf) == 0 && buf[0] == 0);
+    CHECK(transom_percent_decode("a", 1, NULL, 0) == 1);
+
     CHECK_STATUS(transom_responder_send_text(NULL, 200, ""), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_send_text(stale, 200, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_send(NULL, 200, NULL, 0, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);

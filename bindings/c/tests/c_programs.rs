@@ -68,6 +68,7 @@ programs! {
     own_answers
     ownership
     pull
+    reading
     restarts
     round_trip
     routes

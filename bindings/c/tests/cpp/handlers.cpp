@@ -86,6 +86,17 @@ static void read_request(const Request &request, Responder responder)
     responder.send(200, "read", {{"x-back", *request.header("x-one")}});
 }
 
+static void read_form(const Request &request, Responder responder)
+{
+    CHECK(request.query_value("q") == "a b" && request.query_value("q", 1) == "" && !request.query_value("Q"));
+    CHECK(request.query_fields().size() == 2 && request.query_fields()[0].value() == "a b");
+    CHECK(request.form_value("x") == "&" && !request.form_value("q"));
+    CHECK(request.form_fields().size() == 1 && request.form_fields()[0].name() == "x");
+    CHECK(request.cookie("session") == "1" && !request.cookie("other") && request.trailers().empty());
+    CHECK(transom::percent_decode("%41+%4") == "A+%4" && transom::percent_decode("").empty());
+    responder.text("form");
+}
+
 static void answer(const Request &request, Responder responder)
 {
     const std::string_view how = request.param("how");
@@ -129,6 +140,7 @@ int main()
     Counter counter;
     server.get("/object", std::ref(counter));
     server.post("/read/{name}/{*rest}", read_request);
+    server.post("/form", read_form);
     server.get("/answer/{how}", answer);
     for (const auto add : {&transom::Server::put<std::string (*)()>, &transom::Server::patch<std::string (*)()>,
                            &transom::Server::del<std::string (*)()>, &transom::Server::any<std::string (*)()>})
@@ -142,6 +154,8 @@ int main()
     const std::string fields = "X-One: 1\r\nX-Empty:\r\n" + std::string(200, 'n') + ": long\r\n";
     const Reply reply = ask(server, "POST", "/read/a%20b/c/d?q=1", "body", fields);
     CHECK(reply.body == "read" && reply.has("x-back: 1\r\n"));
+    const std::string form_head = "Content-Type: application/x-www-form-urlencoded\r\nCookie: session=1\r\n";
+    CHECK(ask(server, "POST", "/form?q=a+b&q", "x=%26", form_head).body == "form");
     CHECK(get(server, "/answer/fields").has("x-a: 1\r\nx-b: 2\r\n"));
     CHECK(get(server, "/answer/empty").status == 204);
     CHECK(get(server, "/answer/html").status == 404);
