@@ -433,6 +433,23 @@ typedef void (*transom_handler_fn)(void *user_data,
 typedef void (*transom_free_fn)(void *user_data);
 
 /*
+ * A function that runs before a handler. It returns true to go on to the handler, or false
+ * to answer with `response`, which is an empty 403 unless the function changes it. Both
+ * pointers are valid during the call only.
+ */
+typedef bool (*transom_before_fn)(void *user_data,
+                                  transom_request *request,
+                                  transom_response *response);
+
+/*
+ * A function that runs after a handler has answered. It may change `response`. Both pointers
+ * are valid during the call only. `request` is a copy without the body.
+ */
+typedef void (*transom_after_fn)(void *user_data,
+                                 const transom_request *request,
+                                 transom_response *response);
+
+/*
  * A function that the library calls once something has happened, such as a client that has
  * left. `user_data` is the pointer that was registered with it.
  */
@@ -899,6 +916,19 @@ transom_status transom_route_set_streaming(transom_route *route, bool streaming)
  */
 transom_status transom_route_set_inline(transom_route *route, bool inline_);
 
+/*
+ * Runs `before` before the handler of this route, and `after` after it: as transom_server_wrap
+ * does for all routes. On a route that becomes the fallback, they run for the requests that
+ * the fallback gets.
+ *
+ * Errors: TRANSOM_NULL_ARGUMENT if both functions are NULL.
+ */
+transom_status transom_route_wrap(transom_route *route,
+                                  transom_before_fn before,
+                                  transom_after_fn after,
+                                  void *user_data,
+                                  transom_free_fn free_fn);
+
 
 /* ---- Server: settings, before the start ---------------------------------------------- */
 
@@ -1139,6 +1169,31 @@ transom_status transom_server_own_answers(transom_server *server,
                                           transom_own_answer_fn function,
                                           void *user_data,
                                           transom_free_fn free_fn);
+
+/*
+ * Runs `before` before the handlers of the server, and `after` after them, for every request
+ * that the server accepts: those of routes, pulled or not, those of the fallback, and those
+ * that get a 404 or a 405. Either function may be NULL. Refused requests do not come so far:
+ * see transom_server_own_answers. transom_route_wrap does this for one route.
+ *
+ * This can be called several times. The first registration is the outermost: its `before`
+ * runs first and its `after` last. Those of a route are inside those of the server. If a
+ * `before` answers, nothing inside it runs, nor its own `after`.
+ *
+ * `before` sees the request with its body, unless the route streams. `after` sees a copy
+ * without the body, and the response, also the 500 of a responder that was freed. It does not
+ * run if the timeout "handler" passes.
+ *
+ * Both run on a thread that serves connections, on several at the same time, and must not
+ * block (in the models "threads" and "sequential" they may).
+ *
+ * Errors: TRANSOM_NULL_ARGUMENT if both functions are NULL, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_wrap(transom_server *server,
+                                   transom_before_fn before,
+                                   transom_after_fn after,
+                                   void *user_data,
+                                   transom_free_fn free_fn);
 
 /*
  * Returns the name of a transom_reject, such as "missing-host", for logs and counters. It
@@ -1472,6 +1527,23 @@ bool transom_request_peer_credentials(const transom_request *request,
                                       uint32_t *pid,
                                       uint32_t *uid,
                                       uint32_t *gid);
+
+/*
+ * Gives a request a value, such as the user whom a before function has found. The handler
+ * and the other functions get it with transom_request_value. `free_fn` frees the value when
+ * the request has been answered. A second call replaces the value. Only a before function has
+ * a request that is not const.
+ */
+transom_status transom_request_set_value(transom_request *request,
+                                         void *value,
+                                         transom_free_fn free_fn);
+
+/*
+ * Returns the value that a before function gave a request, or NULL if none did. It belongs to
+ * the request. An after function gets the value that was there when the before function of
+ * the same registration had returned.
+ */
+void *transom_request_value(const transom_request *request);
 
 
 /* ---- Responder: sending the response, once, on any thread ---------------------------- */

@@ -510,6 +510,27 @@ private:
     return decoded;
 }
 
+namespace detail {
+
+/* One address for each type of value. */
+template <class T> inline constexpr char type_tag{};
+
+/* A value that a before function gave a request. */
+struct AnyValue {
+    explicit AnyValue(const void *type) noexcept : tag(type) {}
+    AnyValue(const AnyValue &) = delete;
+    AnyValue &operator=(const AnyValue &) = delete;
+    virtual ~AnyValue() = default;
+    const void *tag;
+};
+
+template <class T> struct Value final : AnyValue {
+    explicit Value(T &&given) : AnyValue(&type_tag<T>), value(std::move(given)) {}
+    T value;
+};
+
+} // namespace detail
+
 /* The process at the other end of a Unix socket: see transom_request_peer_credentials. */
 struct PeerCredentials {
     std::uint32_t pid, uid, gid;
@@ -685,6 +706,18 @@ public:
         return {request_, &transom_request_param_count, &transom_request_param_at};
     }
 
+    /*
+     * Returns the value that a before function gave the request by set_value, or nullptr if it
+     * gave none or one of another type. It must not be used if transom_request_set_value gave
+     * the value.
+     */
+    template <class T> [[nodiscard]] const T *value() const noexcept
+    {
+        const auto *found = static_cast<const detail::AnyValue *>(transom_request_value(request_));
+        const bool is_it = found != nullptr && found->tag == &detail::type_tag<T>;
+        return is_it ? &static_cast<const detail::Value<T> *>(found)->value : nullptr;
+    }
+
     /* Returns the request for functions of transom.h. */
     [[nodiscard]] const transom_request *handle() const noexcept { return request_; }
 
@@ -705,6 +738,26 @@ private:
     }
 
     const transom_request *request_;
+};
+
+/* A request in a before function, which may give it a value: see Server::wrap. */
+class IncomingRequest : public Request {
+public:
+    explicit IncomingRequest(transom_request *request) noexcept : Request(request), incoming_(request) {}
+
+    /*
+     * Moves a value into the request, such as the user who asks. The handler gets it by
+     * value<T>(). It is destroyed when the request has been answered, or replaced by a second
+     * call.
+     */
+    template <class T> void set_value(T value)
+    {
+        detail::AnyValue *kept = std::make_unique<detail::Value<T>>(std::move(value)).release();
+        detail::check(transom_request_set_value(incoming_, kept, &detail::destroy<detail::AnyValue>));
+    }
+
+private:
+    transom_request *incoming_;
 };
 
 /* ---- Writer: a body that is written piece by piece ----------------------------------- */
@@ -1153,6 +1206,10 @@ template <class F> void handle(void *user_data, const transom_request *request, 
     }
 }
 
+/* Registers a function that runs before handlers and one that runs after them, or nullptr. */
+template <class Before, class After, class Registration>
+transom_status register_wrap(Before &&before, After &&after, Registration registration);
+
 } // namespace detail
 
 /*
@@ -1242,6 +1299,19 @@ public:
         return *this;
     }
     Route &&streaming(bool stream = true) && noexcept { return std::move(streaming(stream)); }
+
+    /* Runs functions before and after the handler of this route: see Server::wrap. */
+    template <class Before, class After> Route &wrap(Before &&before, After &&after) &
+    {
+        detail::check(detail::register_wrap(
+            std::forward<Before>(before), std::forward<After>(after),
+            [this](auto... arguments) { return transom_route_wrap(route_, arguments...); }));
+        return *this;
+    }
+    template <class Before, class After> Route &&wrap(Before &&before, After &&after) &&
+    {
+        return std::move(wrap(std::forward<Before>(before), std::forward<After>(after)));
+    }
 
     /* Returns the route for functions of transom.h. It still belongs to this object. */
     [[nodiscard]] transom_route *handle() const noexcept { return route_; }
@@ -1418,6 +1488,51 @@ public:
 private:
     transom_response *response_;
 };
+
+namespace detail {
+
+template <class Before, class After, class Registration>
+transom_status register_wrap(Before &&before, After &&after, Registration registration)
+{
+    using Both = std::pair<std::decay_t<Before>, std::decay_t<After>>;
+    using First = typename Both::first_type;
+    using Second = typename Both::second_type;
+    transom_before_fn run_before = nullptr;
+    transom_after_fn run_after = nullptr;
+    if constexpr (!std::is_same_v<First, std::nullptr_t>) {
+        static_assert(std::is_invocable_r_v<bool, const First &, IncomingRequest &, OutgoingResponse &>,
+                      "a before function is called as before(IncomingRequest &, OutgoingResponse &), and as const; it "
+                      "returns true to go on");
+        run_before = [](void *user_data, transom_request *request, transom_response *response) noexcept -> bool {
+            try {
+                IncomingRequest incoming(request);
+                OutgoingResponse outgoing(response);
+                return static_cast<const Both *>(user_data)->first(incoming, outgoing);
+            } catch (...) {
+                log_exception("a function before a handler");
+                transom_response_set_status_code(response, 500);
+                transom_response_set_body(response, nullptr, 0);
+                return false;
+            }
+        };
+    }
+    if constexpr (!std::is_same_v<Second, std::nullptr_t>) {
+        static_assert(std::is_invocable_v<const Second &, const Request &, OutgoingResponse &>,
+                      "an after function is called as after(const Request &, OutgoingResponse &), and as const");
+        run_after = [](void *user_data, const transom_request *request, transom_response *response) noexcept {
+            try {
+                OutgoingResponse outgoing(response);
+                static_cast<const Both *>(user_data)->second(Request(request), outgoing);
+            } catch (...) {
+                log_exception("a function after a handler");
+            }
+        };
+    }
+    auto both = std::make_unique<Both>(std::forward<Before>(before), std::forward<After>(after));
+    return registration(run_before, run_after, both.release(), &destroy<Both>);
+}
+
+} // namespace detail
 
 /* A request of a pull route, with the number of its route. */
 struct Pulled {
@@ -1617,6 +1732,24 @@ public:
                         outgoing);
             },
             callable.release(), &detail::destroy<Callable>));
+        return *this;
+    }
+
+    /*
+     * Runs `before(IncomingRequest &, OutgoingResponse &)` before handlers, and
+     * `after(const Request &, OutgoingResponse &)` after them, for every request that the server
+     * accepts. `before` returns true to go on, or false to answer with the response, which is an
+     * empty 403 unless it changes it. Either may be nullptr. If `before` throws, the client gets
+     * a 500; if `after` throws, the response is sent as it is then.
+     *
+     * The first registration is the outermost. They run on a thread that serves connections,
+     * on several at the same time, and must not block. See transom_server_wrap.
+     */
+    template <class Before, class After> Server &wrap(Before &&before, After &&after)
+    {
+        detail::check(detail::register_wrap(
+            std::forward<Before>(before), std::forward<After>(after),
+            [this](auto... arguments) { return transom_server_wrap(server_, arguments...); }));
         return *this;
     }
 

@@ -61,6 +61,35 @@ impl Request {
         Ok(Self { head, client, exchange: 0, body: Body::empty() })
     }
 
+    /// Returns a copy of the request without its body and without the values of
+    /// [`set`](Self::set): for a wrap that needs the request after the handler has taken it.
+    ///
+    /// ```
+    /// use transom::{Method, Next, Request, Router};
+    ///
+    /// let app = Router::new().get("/{name}", async |_: Request| "hello");
+    /// let tester = app
+    ///     .wrap(async |req: Request, next: Next| {
+    ///         let copy = req.clone_head();
+    ///         next.run(req).await.header("content-location", copy.path()).header("x-name", copy.param("name"))
+    ///     })
+    ///     .tester()?;
+    /// let response = smol::block_on(tester.answer(Request::new(Method::GET, "/ada?x=1")?));
+    /// assert_eq!(response.headers().get("content-location"), Some("/ada"));
+    /// assert_eq!(response.headers().get("x-name"), Some("ada"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn clone_head(&self) -> Self {
+        let mut head = RequestHead::new();
+        head.method.clone_from(&self.head.method);
+        head.target.clone_from(&self.head.target);
+        head.version = self.head.version;
+        head.headers.clone_from(&self.head.headers);
+        head.params.clone_from(&self.head.params);
+        Self { head, client: Arc::clone(&self.client), exchange: self.exchange, body: Body::empty() }
+    }
+
     /// Returns the method (RFC 9110 9). Case matters.
     pub fn method(&self) -> &Method {
         &self.head.method

@@ -63,4 +63,5 @@ mod timeout;
 mod user_data;
 mod values;
 mod watch;
+mod wrap;
 mod writer;

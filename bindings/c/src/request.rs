@@ -40,16 +40,7 @@ impl transom_request {
     pub(crate) fn new(mut request: Request, streams: bool) -> Self {
         let incoming = streams.then(|| Incoming::new(mem::take(request.body_mut())));
         let trailers = request.body_mut().take_trailers();
-        Self {
-            request,
-            incoming,
-            trailers,
-            position: AtomicUsize::new(0),
-            peer: OnceLock::new(),
-            local: OnceLock::new(),
-            query: Decoded::default(),
-            form: Decoded::default(),
-        }
+        Self { incoming, trailers, ..Self::view(request) }
     }
 
     /// Returns the body, if the route streams.
@@ -80,8 +71,31 @@ impl transom_request {
         &self.form
     }
 
+    /// Returns a request to be looked at, and then to be taken back: its body stays as it is.
+    pub(crate) fn view(request: Request) -> Self {
+        Self {
+            request,
+            incoming: None,
+            trailers: Headers::new(),
+            position: AtomicUsize::new(0),
+            peer: OnceLock::new(),
+            local: OnceLock::new(),
+            query: Decoded::default(),
+            form: Decoded::default(),
+        }
+    }
+
+    /// Takes the request back from a view.
+    pub(crate) fn into_request(self) -> Request {
+        self.request
+    }
+
     pub(crate) fn request(&self) -> &Request {
         &self.request
+    }
+
+    pub(crate) fn request_mut(&mut self) -> &mut Request {
+        &mut self.request
     }
 
     /// Returns the address at which the connection came in, as text.

@@ -14,6 +14,7 @@ use crate::setup::{AddedRoute, Endpoint, RouteSettings};
 use crate::status::transom_status;
 use crate::timeout::{FOREVER, duration};
 use crate::user_data::{UserData, transom_free_fn};
+use crate::wrap::{HostWrap, transom_after_fn, transom_before_fn};
 
 /// A route that is not yet part of a server. It belongs to you: add it to a server, or free
 /// it. Either is the last use of the route.
@@ -285,6 +286,33 @@ pub unsafe extern "C" fn transom_route_set_inline(route: *mut transom_route, inl
     checked!({
         let set = |draft: &mut Draft| {
             draft.inline = inline;
+            Ok(())
+        };
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { change(route, set) }?;
+    })
+}
+
+/// Runs `before` before the handler of this route, and `after` after it: as transom_server_wrap
+/// does for all routes. On a route that becomes the fallback, they run for the requests that
+/// the fallback gets.
+///
+/// Errors: TRANSOM_NULL_ARGUMENT if both functions are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_route_wrap(
+    route: *mut transom_route,
+    before: transom_before_fn,
+    after: transom_after_fn,
+    user_data: *mut c_void,
+    free_fn: transom_free_fn,
+) -> transom_status {
+    let wrap = HostWrap { before, after, user_data: UserData::new(user_data, free_fn) };
+    checked!({
+        if before.is_none() && after.is_none() {
+            return Err(transom_status::TRANSOM_NULL_ARGUMENT);
+        }
+        let set = |draft: &mut Draft| {
+            draft.settings.wraps.push(Arc::new(wrap));
             Ok(())
         };
         // SAFETY: NULL or valid, by the contract.

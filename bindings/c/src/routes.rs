@@ -86,7 +86,7 @@ pub unsafe extern "C" fn transom_server_set_fallback(
         let server = unsafe { transom_server::get(server) }?;
         let (endpoint, settings) = draft.into_fallback(&server.queue)?;
         // What is replaced is dropped after the lock is free: the host's free function runs then.
-        drop(server.set_up(|setup| setup.fallback(endpoint.clone(), settings))?);
+        drop(server.set_up(|setup| setup.fallback(endpoint.clone(), settings.clone()))?);
         Ok(())
     };
     // SAFETY: NULL or valid, by the contract.

@@ -8,6 +8,7 @@ use crate::own_answer::{OwnAnswerHook, transom_own_answer_fn};
 use crate::server::transom_server;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_free_fn};
+use crate::wrap::{HostWrap, transom_after_fn, transom_before_fn};
 
 /// Calls `function` once for each response of the server, when it was written or when the
 /// connection has ended before that: for an access log and for metrics. Responses of the
@@ -62,5 +63,42 @@ pub unsafe extern "C" fn transom_server_own_answers(
         let hook = Arc::new(OwnAnswerHook::new(function, user_data)?);
         // As above.
         drop(server.set_up(|setup| setup.own_answers.replace(Arc::clone(&hook)))?);
+    })
+}
+
+/// Runs `before` before the handlers of the server, and `after` after them, for every request
+/// that the server accepts: those of routes, pulled or not, those of the fallback, and those
+/// that get a 404 or a 405. Either function may be NULL. Refused requests do not come so far:
+/// see transom_server_own_answers. transom_route_wrap does this for one route.
+///
+/// This can be called several times. The first registration is the outermost: its `before`
+/// runs first and its `after` last. Those of a route are inside those of the server. If a
+/// `before` answers, nothing inside it runs, nor its own `after`.
+///
+/// `before` sees the request with its body, unless the route streams. `after` sees a copy
+/// without the body, and the response, also the 500 of a responder that was freed. It does not
+/// run if the timeout "handler" passes.
+///
+/// Both run on a thread that serves connections, on several at the same time, and must not
+/// block (in the models "threads" and "sequential" they may).
+///
+/// Errors: TRANSOM_NULL_ARGUMENT if both functions are NULL, TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_wrap(
+    server: *mut transom_server,
+    before: transom_before_fn,
+    after: transom_after_fn,
+    user_data: *mut c_void,
+    free_fn: transom_free_fn,
+) -> transom_status {
+    let wrap = HostWrap { before, after, user_data: UserData::new(user_data, free_fn) };
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        if before.is_none() && after.is_none() {
+            return Err(transom_status::TRANSOM_NULL_ARGUMENT);
+        }
+        let wrap = Arc::new(wrap);
+        server.set_up(|setup| setup.wraps.push(Arc::clone(&wrap)))?;
     })
 }

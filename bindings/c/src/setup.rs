@@ -14,6 +14,7 @@ use crate::hooks::Hooks;
 use crate::own_answer::OwnAnswerHook;
 use crate::process;
 use crate::pull_queue::PullQueue;
+use crate::wrap::{HostWrap, SharedWrap};
 
 /// The routes and settings so far. They survive a start that fails, so that the host can try
 /// again, for example on another port.
@@ -24,6 +25,8 @@ pub(crate) struct Setup {
     pub model: Model,
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
+    /// Around all routes, outermost first.
+    pub wraps: Vec<Arc<HostWrap>>,
     pub on_exchange: Option<Arc<ExchangeHook>>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
@@ -37,8 +40,10 @@ pub(crate) struct Setup {
 }
 
 /// The settings of one route.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct RouteSettings {
+    /// Around the handler, outermost first.
+    pub wraps: Vec<Arc<HostWrap>>,
     pub body_limit: Option<u64>,
     /// `FOREVER` is no limit.
     pub timeout: Option<Duration>,
@@ -90,7 +95,7 @@ impl Setup {
 
     /// Makes the server, without its listeners.
     fn server(&self) -> Result<Server, Error> {
-        let mut router = Router::new();
+        let mut router = self.wraps.iter().fold(Router::new(), |router, wrap| router.wrap(share(wrap)));
         for added in &self.routes {
             router.add(added.route())?;
         }
@@ -128,6 +133,10 @@ impl Setup {
     }
 }
 
+fn share(wrap: &Arc<HostWrap>) -> SharedWrap {
+    SharedWrap(Arc::clone(wrap))
+}
+
 /// Listens on an address. `unix_mode` is the file mode of a Unix socket.
 pub(crate) fn bind(address: &str, unix_mode: Option<u32>) -> Result<Listener, Error> {
     unix_mode.map_or_else(|| Listener::bind(address), |mode| Listener::bind_with_mode(address, mode))
@@ -139,6 +148,9 @@ impl AddedRoute {
             Some(method) => Route::new(method.clone(), &self.pattern, self.endpoint.clone()),
             None => Route::any(&self.pattern, self.endpoint.clone()),
         };
+        for wrap in &self.settings.wraps {
+            route = route.wrap(share(wrap));
+        }
         if let Some(bytes) = self.settings.body_limit {
             route = route.body_limit(bytes);
         }
@@ -154,7 +166,10 @@ impl AddedRoute {
 
 impl RouteSettings {
     /// Gives the settings to a router.
-    fn around(self, mut router: Router) -> Router {
+    fn around(&self, mut router: Router) -> Router {
+        for wrap in &self.wraps {
+            router = router.wrap(share(wrap));
+        }
         if let Some(bytes) = self.body_limit {
             router = router.body_limit(bytes);
         }

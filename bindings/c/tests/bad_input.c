@@ -30,6 +30,11 @@ static void own_answer(void *user_data UNUSED, const transom_own_answer *answer 
 {
 }
 
+static bool go_on(void *user_data UNUSED, transom_request *request UNUSED, transom_response *response UNUSED)
+{
+    return true;
+}
+
 /* NULL in every argument of every function that takes pointers. */
 static void nulls(transom_server *server)
 {
@@ -78,6 +83,11 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_wrap(server, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_route_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_set_value(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_value(NULL) == NULL);
     CHECK(transom_response_status_code(NULL) == 0);
     CHECK_STATUS(transom_response_set_status_code(NULL, 200), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_response_header(NULL, "a").data == NULL);

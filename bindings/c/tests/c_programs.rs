@@ -77,6 +77,7 @@ programs! {
     stopping
     streaming
     stress
+    wraps
     uploads
 }
 

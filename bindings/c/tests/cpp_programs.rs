@@ -69,6 +69,7 @@ programs! {
     setup
     streaming
     two_units
+    wraps
 }
 
 #[test]

@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 29] = [
+const FILES: [(&str, &str); 30] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -39,6 +39,7 @@ const FILES: [(&str, &str); 29] = [
     ("request", "Request: reading, until it is answered"),
     ("values", ""),
     ("connection", ""),
+    ("wrap", ""),
     ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
     ("response", "Response: reading and changing it, in a callback"),
