@@ -104,16 +104,22 @@ fn compile(name: &str, libraries: &[&str], scratch: &Scratch) -> std::path::Path
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let library = library_dir().display();
     let program = scratch.path().join(name);
-    let output = Command::new("cc")
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-I"])
+    let cpp = folder.join(name).with_extension("cpp");
+    let (compiler, standard, source) = if cpp.exists() {
+        ("c++", "-std=c++17", cpp)
+    } else {
+        ("cc", "-std=gnu11", folder.join(name).with_extension("c"))
+    };
+    let output = Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-I"])
         .arg(include_dir())
-        .arg(folder.join(name).with_extension("c"))
+        .arg(source)
         .args([format!("-L{library}"), format!("-Wl,-rpath,{library}"), "-ltransom".into()])
         .args(libraries)
         .arg("-o")
         .arg(&program)
         .output()
-        .expect("a C compiler is installed");
+        .expect("a compiler is installed");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     program
 }
@@ -218,6 +224,23 @@ fn sse() {
     assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest:?}");
 }
 
+/// The port of cpp-httplib's example, in C++.
+#[test]
+fn server() {
+    if Command::new("c++").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no C++ compiler");
+        return;
+    }
+    let mut example = Example::start("server");
+    example.expect("GET", "/hi", 200, "Hello World!\n");
+    assert_eq!(example.ask("GET", "/", "").0, 302);
+    assert!(example.ask("GET", "/dump", "").1.starts_with("Host: test\n"));
+    example.expect("GET", "/none", 404, "<p>Error Status: <span style='color:red;'>404</span></p>");
+    assert_eq!(example.ask("GET", "/stop", "").0, 204);
+    let status = wait(&mut example.process).expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
 /// Every example has a test here or in `c_programs.rs`.
 #[test]
 fn every_example_is_run() {
@@ -226,7 +249,7 @@ fn every_example_is_run() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        if path.extension().is_some_and(|extension| extension == "c") {
+        if path.extension().is_some_and(|extension| extension == "c" || extension == "cpp") {
             assert!(tests.contains(&format!("fn {name}")), "{name} is not run");
         }
     }
