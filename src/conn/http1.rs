@@ -20,6 +20,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use super::{Stage, Transport};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::http1::{HeadReader, asks_for_head};
-use crate::message::{RequestHead, Upgraded};
+use crate::message::{RequestHead, Upgrade, Upgraded};
 
 /// How long a head may take whatever its rate, from its first byte on: a person types one by
 /// hand.
@@ -63,40 +64,27 @@ pub(super) fn run<T: Transport>(
 ) -> impl Future<Output = ()> + Send + use<'_, T> {
     async move {
         let mut awaited = Awaited::default();
-        loop {
-            let outcome = match poll_fn(|cx| poll_exchanges(&mut connection, cx, &mut awaited)).await {
-                Begun::Done(outcome) => outcome,
-                Begun::Waits(exchange) => {
-                    let outcome = Box::pin(exchange.finish(&mut connection)).await;
-                    connection.session.end_exchange();
-                    outcome
+        // All that makes a connection larger for a moment is on the heap. There is one kind of future
+        // for both ends, and no outcome is kept while it runs: that makes an idle connection 48 bytes
+        // smaller (bench: idle, 2026-11).
+        let ending: Pin<Box<dyn Future<Output = ()> + Send + '_>> = {
+            let last = loop {
+                let exchange = match poll_fn(|cx| poll_exchanges(&mut connection, cx, &mut awaited)).await {
+                    Begun::Done(last) => break last,
+                    Begun::Waits(exchange) => exchange,
+                };
+                let outcome = Box::pin(exchange.finish(&mut connection)).await;
+                connection.session.end_exchange();
+                if !matches!(outcome, Outcome::Again) {
+                    break outcome;
                 }
             };
-            match outcome {
-                Outcome::Again if connection.has_room() => {}
-                // A client that pipelines and reads nothing is not answered without bound.
-                Outcome::Again => match connection.wire.flush().await {
-                    Ok(()) => connection.settle(),
-                    Err(error) => {
-                        connection.give_up(&error);
-                        return connection.session.settle();
-                    }
-                },
-                Outcome::Upgrade(upgrade) => {
-                    let session = connection.session;
-                    // The 101 is out. The other protocol counts as one more exchange.
-                    session.settle();
-                    connection.wire.tell_records(Ended::Upgraded);
-                    session.begin_exchange();
-                    let (stream, early) = PacedStream::of(connection.wire);
-                    (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client)).await;
-                    session.end_exchange();
-                    return session.settle();
-                }
-                // On the heap, like all that makes a connection larger for a moment.
-                last => return Box::pin(close(&mut connection, last)).await,
+            match last {
+                Outcome::Upgrade(upgrade) => Box::pin(hand_over(connection, *upgrade)),
+                last => Box::pin(close(&mut connection, last)),
             }
-        }
+        };
+        ending.await;
     }
 }
 
@@ -108,6 +96,14 @@ fn poll_exchanges<'a, T: Transport>(
 ) -> Poll<Begun<'a>> {
     loop {
         if !connection.wire.input.is_empty() {
+            if !connection.has_room() {
+                // A client that pipelines and reads nothing is not answered without bound.
+                if let Err(error) = ready!(connection.wire.poll_flush(cx)) {
+                    connection.give_up(&error);
+                    return Poll::Ready(Begun::Done(Outcome::Break));
+                }
+                connection.settle();
+            }
             if awaited.exchanges == EXCHANGES_PER_TURN {
                 awaited.exchanges = 0;
                 cx.waker().wake_by_ref();
@@ -123,7 +119,7 @@ fn poll_exchanges<'a, T: Transport>(
                     let begun = exchange::begin(connection, cx, head, facts.with_taken(length));
                     let Begun::Done(outcome) = begun else { return Poll::Ready(begun) };
                     connection.session.end_exchange();
-                    if !matches!(outcome, Outcome::Again) || !connection.has_room() {
+                    if !matches!(outcome, Outcome::Again) {
                         return Poll::Ready(Begun::Done(outcome));
                     }
                     continue;
@@ -218,6 +214,24 @@ fn poll_patience<T: Transport>(
     };
     let late = wire.poll_deadline(cx, deadline);
     late.map(|()| if idle { Ok(()) } else { Err(Reject::HeadTimeout) })
+}
+
+/// Hands a connection to another protocol, which counts as one more exchange. The 101 is out.
+fn hand_over<T: Transport>(
+    mut connection: Connection<'_, T>,
+    upgrade: Upgrade,
+) -> impl Future<Output = ()> + Send + use<'_, T> {
+    let session = connection.session;
+    session.settle();
+    connection.wire.tell_records(Ended::Upgraded);
+    session.begin_exchange();
+    let (stream, early) = PacedStream::of(connection.wire);
+    let other = (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client));
+    async move {
+        other.await;
+        session.end_exchange();
+        session.settle();
+    }
 }
 
 /// Ends a connection.

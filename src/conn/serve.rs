@@ -1,14 +1,14 @@
 //! A connection from its start to its end: served until it closes or is cut, or refused
 //! because there is no room.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Weak;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::connection::Connection;
 use super::own_answer::word;
 use super::record::{Ended, Records};
+use super::session::StageWaker;
 use super::site::log_refusal;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport, answer, http1};
@@ -36,23 +36,34 @@ pub(crate) fn serve<'a, T: Transport>(
         let records = Records::new(hook, session.client.peer, connection.wire.facts());
         connection.wire.records = Some(Box::new(records));
     }
-    drive(Box::pin(http1::run(connection)), session)
+    Drive { stage_waker: session.stage_waker(), run: Some(Box::pin(http1::run(connection))) }
 }
 
-async fn drive<R: Future<Output = ()>>(run: Pin<Box<R>>, session: &Session) {
-    let mut run = Some(run);
-    let mut stage_waker = session.stage_waker();
-    poll_fn(|cx| {
+/// Drives a connection until it ends, or the server cuts it. An async function would keep its
+/// arguments twice, and so make an idle connection 48 bytes larger (bench: idle, 2026-11).
+struct Drive<'a, R> {
+    stage_waker: StageWaker<'a>,
+    /// `None` once the connection has ended.
+    run: Option<Pin<Box<R>>>,
+}
+
+impl<R: Future<Output = ()>> Future for Drive<'_, R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { stage_waker, run } = &mut *self;
         stage_waker.hold(cx.waker());
-        if session.has_reached(Stage::Cut) {
-            return Poll::Ready(());
+        let session = stage_waker.session;
+        if let Some(run) = run
+            && !session.has_reached(Stage::Cut)
+            && matches!(run_host(|| run.as_mut().poll(cx)), Some(Poll::Pending))
+        {
+            return Poll::Pending;
         }
-        let Some(running) = &mut run else { return Poll::Ready(()) };
-        run_host(|| running.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
-    })
-    .await;
-    run_host(|| run = None);
-    run_host(|| session.client.mark_lost());
+        run_host(|| *run = None);
+        run_host(|| session.client.mark_lost());
+        Poll::Ready(())
+    }
 }
 
 /// Runs code that may call the host's. Returns `None` if it panicked.

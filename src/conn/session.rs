@@ -105,7 +105,7 @@ impl Session {
 
 /// Lets each new stage wake the task that drives a connection, until dropped.
 pub(crate) struct StageWaker<'a> {
-    session: &'a Session,
+    pub session: &'a Session,
     /// A copy of the session's waker, to see without a lock that it has not changed.
     waker: Option<Waker>,
 }
