@@ -18,7 +18,11 @@ pub(crate) enum Direction {
 /// The readiness of a descriptor, set by the kernel's events and cleared by operations that would
 /// block.
 pub(crate) struct Readiness {
-    sides: [Side; 2],
+    /// The state of each direction.
+    states: [AtomicU32; 2],
+    /// For each direction, the waker of the task that waits or waited last. One lock for both keeps
+    /// an idle connection 16 bytes smaller (bench: idle, 2026-11).
+    waiters: Mutex<[Option<Waker>; 2]>,
     /// Distinguishes this descriptor from earlier ones with the same key. [`REGISTERED`] is set
     /// once the descriptor is registered with the kernel.
     generation: AtomicU32,
@@ -29,12 +33,6 @@ pub(crate) struct Readiness {
 
 /// The descriptor is registered with the kernel.
 const REGISTERED: u32 = 1 << 31;
-
-struct Side {
-    state: AtomicU32,
-    /// The waker of the task that waits or waited last.
-    waiter: Mutex<Option<Waker>>,
-}
 
 /// The descriptor is ready, as far as is known.
 const READY: u32 = 1;
@@ -48,16 +46,12 @@ const WAITED_FOR: u32 = 8;
 /// event has arrived since it began.
 const TICK: u32 = 16;
 
-/// Ready at first: the first operation finds out.
-impl Default for Side {
-    fn default() -> Self {
-        Self { state: AtomicU32::new(READY), waiter: Mutex::default() }
-    }
-}
-
 impl Readiness {
     pub fn new(generation: u32, socket: Option<OwnedFd>) -> Self {
-        Self { sides: Default::default(), generation: (generation & !REGISTERED).into(), socket }
+        // Ready at first: the first operation finds out.
+        let states = [READY, READY].map(AtomicU32::new);
+        let generation = AtomicU32::new(generation & !REGISTERED);
+        Self { states, waiters: Mutex::default(), generation, socket }
     }
 
     /// Returns the stream's socket.
@@ -96,19 +90,20 @@ impl Readiness {
     /// Records the kernel's event. Adds the wakers of waiting tasks to `woken`.
     pub fn set(&self, flags: EventFlags, woken: &mut Vec<Waker>) {
         let broken = EventFlags::HUP | EventFlags::ERR;
-        let [read, write] = &self.sides;
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | broken) {
             let hung_up = if flags.intersects(EventFlags::RDHUP | broken) { HUNG_UP } else { 0 };
-            read.set(READY | hung_up, woken);
+            self.set_bits(Direction::Read, READY | hung_up, woken);
         }
         if flags.intersects(EventFlags::OUT | broken) {
-            write.set(READY, woken);
+            self.set_bits(Direction::Write, READY, woken);
         }
     }
 
     /// Records that the reactor no longer runs: operations fail from now on.
     pub fn abandon(&self, woken: &mut Vec<Waker>) {
-        self.sides.iter().for_each(|side| side.set(READY | ABANDONED, woken));
+        for direction in [Direction::Read, Direction::Write] {
+            self.set_bits(direction, READY | ABANDONED, woken);
+        }
     }
 
     /// Returns `true` if a polled state says that the reactor no longer runs.
@@ -119,9 +114,8 @@ impl Readiness {
     /// Ready if the descriptor is; with the state, which includes the event count.
     #[inline]
     pub fn poll(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
-        let side = &self.sides[direction as usize];
-        let state = side.state.load(Ordering::SeqCst);
-        if state & READY != 0 { Poll::Ready(state) } else { side.poll_event(cx) }
+        let state = self.state(direction).load(Ordering::SeqCst);
+        if state & READY != 0 { Poll::Ready(state) } else { self.poll_event(cx, direction) }
     }
 
     /// Records that an operation which began in `state` left nothing to do. The descriptor is ready
@@ -139,39 +133,42 @@ impl Readiness {
     }
 
     fn unset(&self, direction: Direction, state: u32, bits: u32) {
-        let side = &self.sides[direction as usize];
         // Fails if an event has arrived since. Then the descriptor stays ready.
-        let _ = side.state.compare_exchange(state, state & !bits, Ordering::SeqCst, Ordering::SeqCst);
+        let _ =
+            self.state(direction).compare_exchange(state, state & !bits, Ordering::SeqCst, Ordering::SeqCst);
     }
-}
 
-impl Side {
-    fn set(&self, bits: u32, woken: &mut Vec<Waker>) {
+    fn set_bits(&self, direction: Direction, bits: u32, woken: &mut Vec<Waker>) {
         let ready = |state: u32| Some(((state | bits) & !WAITED_FOR).wrapping_add(TICK));
         // Never fails: the closure always returns `Some`.
-        let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ready);
+        let before = self.state(direction).fetch_update(Ordering::SeqCst, Ordering::SeqCst, ready);
         if before.is_ok_and(|state| state & WAITED_FOR != 0) {
-            woken.extend(self.waiter().clone());
+            woken.extend(self.waiters()[direction as usize].clone());
         }
     }
 
     /// Makes the task wait for the next event.
-    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<u32> {
-        let mut waiter = self.waiter();
+    fn poll_event(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<u32> {
+        let mut waiters = self.waiters();
+        let waiter = &mut waiters[direction as usize];
         let is_known = waiter.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         let before = if is_known { None } else { waiter.replace(cx.waker().clone()) };
-        drop(waiter);
+        drop(waiters);
         // Dropped without the lock: the last waker of a task may drop a watch with it.
         drop(before);
         // An event may have arrived before `WAITED_FOR` was set.
         let waits = |state: u32| (state & READY == 0).then_some(state | WAITED_FOR);
-        match self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
+        match self.state(direction).fetch_update(Ordering::SeqCst, Ordering::SeqCst, waits) {
             Ok(_) => Poll::Pending,
             Err(state) => Poll::Ready(state),
         }
     }
 
-    fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self, direction: Direction) -> &AtomicU32 {
+        &self.states[direction as usize]
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
