@@ -1597,6 +1597,20 @@ transom_status transom_responder_send(transom_responder *responder,
                                       transom_error **error);
 
 /*
+ * Sends a body of `len` bytes with this content type, such as "image/png", as the response. The
+ * body is copied. `len` may be TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: as transom_responder_send; TRANSOM_NOT_UTF8 if the content type is not, after which the
+ * responder can still be used.
+ */
+transom_status transom_responder_send_bytes(transom_responder *responder,
+                                            uint16_t status_code,
+                                            const char *content_type,
+                                            const void *body,
+                                            size_t len,
+                                            transom_error **error);
+
+/*
  * Like transom_responder_send, but does not copy the body. The body must not change until
  * the library calls `free_fn` with `user_data`. That happens exactly once, on any thread:
  * when the body was sent or cannot be sent, and after every error.
@@ -1617,6 +1631,8 @@ transom_status transom_responder_send_owned(transom_responder *responder,
  * the fields is Content-Length, the body must have that length. Without it, the length need
  * not be known in advance.
  *
+ * If trailers will follow (transom_writer_finish_with), the field Trailer may announce them.
+ *
  * The response to HEAD, and one with status 204, 205 or 304, is sent without a body. The
  * writer then accepts data for 30 seconds and drops it, without an error.
  *
@@ -1629,6 +1645,39 @@ transom_status transom_responder_start(transom_responder *responder,
                                        size_t field_count,
                                        transom_writer **out,
                                        transom_error **error);
+
+/*
+ * Like transom_responder_start, for a body of `length` bytes in all, which is sent as the
+ * Content-Length. So the client knows when it has the whole, and can show how far it is.
+ *
+ * Errors: as transom_responder_start; TRANSOM_BAD_HEADER also if one of the fields is
+ * Content-Length.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_start_sized(transom_responder *responder,
+                                             uint16_t status_code,
+                                             const transom_field *fields,
+                                             size_t field_count,
+                                             uint64_t length,
+                                             transom_writer **out,
+                                             transom_error **error);
+
+/*
+ * Sends "103 Early Hints" with these fields before the response: links to what the client can
+ * fetch meanwhile, such as {"link", "</style.css>; rel=preload; as=style"} (RFC 8297). May be
+ * called several times. A client that speaks HTTP/1.0 gets none. The responder must still be used
+ * or freed.
+ *
+ * In the models "threads" and "sequential", hints that a handler sends go out when it waits in a
+ * function of the library or returns.
+ *
+ * Errors: TRANSOM_BAD_HEADER if a field is malformed or only the server may set it; TRANSOM_GONE
+ * if nobody waits for the response any more; TRANSOM_ALREADY_ANSWERED if the responder is used up.
+ */
+transom_status transom_responder_early_hints(transom_responder *responder,
+                                             const transom_field *fields,
+                                             size_t field_count,
+                                             transom_error **error);
 
 /*
  * Frees a responder. If it was not used, the client gets a 500 and the log a message. Does
@@ -1807,6 +1856,21 @@ transom_status transom_writer_write(transom_writer *writer,
  * TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_writer_finish(transom_writer *writer);
+
+/*
+ * Like transom_writer_finish, but sends trailer fields after the body (RFC 9110 6.5), such as a
+ * checksum of what was written. They are sent only to clients that speak HTTP/1.1, and only after
+ * a body of unknown length. Announce them with the field "trailer" of the response:
+ * {"trailer", "x-sum"}. Fields that must not be trailers are left out, with a message in the log:
+ * those that frame a message or tell what to do with it, such as Content-Type and Set-Cookie.
+ *
+ * Errors: as transom_writer_finish. After TRANSOM_BAD_HEADER, for a malformed field, and
+ * TRANSOM_NULL_ARGUMENT, the writer can still be used.
+ */
+transom_status transom_writer_finish_with(transom_writer *writer,
+                                          const transom_field *fields,
+                                          size_t field_count,
+                                          transom_error **error);
 
 /*
  * Frees a writer. If the body was not finished, the response is cut off, so that the client

@@ -837,6 +837,23 @@ public:
         return true;
     }
 
+    /*
+     * The same, and sends trailer fields after the body: see transom_writer_finish_with. After
+     * TRANSOM_BAD_HEADER, the writer can still be used.
+     */
+    bool finish_with(Fields trailers)
+    {
+        if (writer_ == nullptr)
+            return false;
+        detail::ErrorSlot error;
+        const transom_status status = transom_writer_finish_with(writer_, trailers.data(), trailers.size(), error);
+        if (status != TRANSOM_BAD_HEADER)
+            static_cast<void>(release());
+        if (status != TRANSOM_GONE)
+            error.check(status);
+        return status == TRANSOM_OK;
+    }
+
     /* Returns true if nobody reads the body any more, and if the writer is empty. */
     [[nodiscard]] bool is_gone() const noexcept { return transom_writer_is_gone(writer_); }
 
@@ -1005,7 +1022,10 @@ public:
     /* Sends bytes of another type, such as "image/png". */
     bool bytes(std::string_view type, std::string_view bytes, int status = 200)
     {
-        return send(status, bytes, {{"content-type", type}});
+        detail::ErrorSlot error;
+        return sent(transom_responder_send_bytes(handle_(), detail::code(status), detail::CText(type), bytes.data(),
+                                                 bytes.size(), error),
+                    error);
     }
 
     /* Sends a redirection to `location`: 302, 301, 303, 307 or 308. */
@@ -1098,6 +1118,34 @@ public:
         sent(transom_responder_start(handle_(), detail::code(status), fields.data(), fields.size(), &writer, error),
              error);
         return Writer(writer);
+    }
+
+    /* The same for a body of `length` bytes in all, which is sent as the Content-Length. */
+    [[nodiscard]] Writer start_sized(int status, std::uint64_t length, Fields fields = {})
+    {
+        detail::ErrorSlot error;
+        transom_writer *writer = nullptr;
+        sent(transom_responder_start_sized(handle_(), detail::code(status), fields.data(), fields.size(), length, &writer,
+                                           error),
+             error);
+        return Writer(writer);
+    }
+
+    /*
+     * Sends "103 Early Hints" with these fields before the response, such as links to what the
+     * client can fetch meanwhile. Returns false if nobody waits for the response any more. The
+     * responder must still be used or destroyed.
+     *
+     * Errors: TRANSOM_BAD_HEADER.
+     */
+    bool early_hints(Fields fields)
+    {
+        detail::ErrorSlot error;
+        const transom_status status =
+            transom_responder_early_hints(handle_(), fields.data(), fields.size(), error);
+        if (status != TRANSOM_GONE)
+            error.check(status);
+        return status == TRANSOM_OK;
     }
 
     /* Returns true if the client has left or closed its sending side: see transom.h. */

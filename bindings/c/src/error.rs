@@ -53,6 +53,12 @@ impl transom_error {
         Self::bare(transom_status::TRANSOM_BAD_HEADER, &error.to_string())
     }
 
+    /// The error of a Content-Length beside a length that is known.
+    pub fn second_length() -> Self {
+        let message = "header \"content-length\" is not needed: the length of the body was given";
+        Self::bare(transom_status::TRANSOM_BAD_HEADER, message)
+    }
+
     /// The error of a part of a file that cannot be sent.
     pub fn bad_file(error: &io::Error) -> Self {
         let code = match error.kind() {

@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod exchange;
 mod exchange_hook;
+mod fields;
 mod file;
 mod handler;
 mod hooks;

@@ -8,10 +8,11 @@ use transom::{Headers, Reject, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
+use crate::fields::bad_header;
 use crate::packed::{Packer, ResponseRecord};
 use crate::pull_queue::PullQueue;
 use crate::request::transom_request;
-use crate::responder::{bad_header, status_code, transom_responder};
+use crate::responder::{status_code, transom_responder};
 use crate::server::transom_server;
 use crate::slots::Handle;
 use crate::status::transom_status;

@@ -1,16 +1,18 @@
 //! Responders: sending the response to a request once, now or later, from any thread.
 
 use std::ffi::{c_char, c_void};
+use std::mem;
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use transom::{Body, Bytes, InvalidHeader, Response, StatusCode};
+use transom::{Body, BodyWriter, Bytes, Response, StatusCode};
 
-use crate::bytes::{array, copied, given, input, place, text, transom_field};
+use crate::bytes::{copied, input, place, text, transom_field};
 use crate::error::{report, transom_error};
 use crate::exchange::{self, Started};
+use crate::fields::{bad_header, headers};
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
@@ -39,24 +41,30 @@ pub(crate) unsafe fn head(
     fields: *const transom_field,
     count: usize,
 ) -> Result<Response, transom_error> {
+    // SAFETY: the caller promises it.
+    unsafe { unchecked_head(status_code, fields, count) }.and_then(checked)
+}
+
+/// Returns a response with this status code and these header fields, each of which is well formed.
+///
+/// # Safety
+/// As for `head`.
+unsafe fn unchecked_head(
+    status_code: u16,
+    fields: *const transom_field,
+    count: usize,
+) -> Result<Response, transom_error> {
     let code = self::status_code(status_code).map_err(|_| transom_error::bad_status_code(status_code))?;
     let mut response = Response::new(code);
     // SAFETY: the caller promises it.
-    for field in unsafe { array(fields, count) }? {
-        // SAFETY: as above.
-        let (name, value) = unsafe { (given(field.name)?, given(field.value)?) };
-        // A name that is not UTF-8 is none: what stands for its bytes is refused.
-        let name = String::from_utf8_lossy(name);
-        response.headers_mut().append(&name, value).map_err(|error| bad_header(&error))?;
-    }
-    response.check_headers().map_err(|error| bad_header(&error))?;
+    *response.headers_mut() = unsafe { headers(fields, count) }?;
     Ok(response)
 }
 
-/// Logs why a header field cannot be sent, and returns the error.
-pub(crate) fn bad_header(error: &InvalidHeader) -> transom_error {
-    log::error!(target: "transom", "an answer was refused: {error}");
-    transom_error::bad_header(error)
+/// Returns the response if all its header fields will be sent.
+pub(crate) fn checked(response: Response) -> Result<Response, transom_error> {
+    response.check_headers().map_err(|error| bad_header(&error))?;
+    Ok(response)
 }
 
 /// Returns the handle that the pointer is; it must not be NULL.
@@ -133,6 +141,36 @@ pub unsafe extern "C" fn transom_responder_send(
     unsafe { report(error, body) }
 }
 
+/// Sends a body of `len` bytes with this content type, such as "image/png", as the response. The
+/// body is copied. `len` may be TRANSOM_NUL_TERMINATED.
+///
+/// Errors: as transom_responder_send; TRANSOM_NOT_UTF8 if the content type is not, after which the
+/// responder can still be used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_send_bytes(
+    responder: *mut transom_responder,
+    status_code: u16,
+    content_type: *const c_char,
+    body: *const c_void,
+    len: usize,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        let handle = handle(responder)?;
+        let code = self::status_code(status_code).map_err(|_| transom_error::bad_status_code(status_code))?;
+        // SAFETY: each NULL or valid, by the contract.
+        let (content_type, body) = unsafe { (text(content_type)?, input(body, len)?) };
+        let response = Response::bytes(content_type, copied(body)?).status(code);
+        if let Some(fault) = response.fault() {
+            return Err(bad_header(fault));
+        }
+        exchange::take(handle)?.send(response)?;
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
 /// A body in memory of the host.
 struct Owned {
     data: *const u8,
@@ -185,6 +223,8 @@ pub unsafe extern "C" fn transom_responder_send_owned(
 /// the fields is Content-Length, the body must have that length. Without it, the length need
 /// not be known in advance.
 ///
+/// If trailers will follow (transom_writer_finish_with), the field Trailer may announce them.
+///
 /// The response to HEAD, and one with status 204, 205 or 304, is sent without a body. The
 /// writer then accepts data for 30 seconds and drops it, without an error.
 ///
@@ -199,22 +239,94 @@ pub unsafe extern "C" fn transom_responder_start(
     out: *mut *mut transom_writer,
     error: *mut *mut transom_error,
 ) -> transom_status {
+    // SAFETY: each NULL or valid, by the contract.
+    let body = || unsafe { start(responder, status_code, fields, field_count, Body::channel, out) };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Like transom_responder_start, for a body of `length` bytes in all, which is sent as the
+/// Content-Length. So the client knows when it has the whole, and can show how far it is.
+///
+/// Errors: as transom_responder_start; TRANSOM_BAD_HEADER also if one of the fields is
+/// Content-Length.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_start_sized(
+    responder: *mut transom_responder,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
+    length: u64,
+    out: *mut *mut transom_writer,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let channel = || Body::sized_channel(length);
+    // SAFETY: each NULL or valid, by the contract.
+    let body = || unsafe { start(responder, status_code, fields, field_count, channel, out) };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Starts a response with a body of `channel`.
+///
+/// # Safety
+/// As for `head`; `out` is NULL or valid for writes.
+unsafe fn start(
+    responder: *mut transom_responder,
+    status_code: u16,
+    fields: *const transom_field,
+    count: usize,
+    channel: impl FnOnce() -> (BodyWriter, Body),
+    out: *mut *mut transom_writer,
+) -> Result<(), transom_error> {
+    // SAFETY: the caller promises it.
+    let out = unsafe { place(out) }?;
+    *out = ptr::null_mut();
+    let handle = handle(responder)?;
+    // SAFETY: as above.
+    let head = unsafe { unchecked_head(status_code, fields, count) }?;
+    let (body_writer, body) = channel();
+    if body.len().is_some() && head.headers().contains("content-length") {
+        return Err(transom_error::second_length());
+    }
+    // With the body, because it decides whether the field Trailer may be sent.
+    let response = checked(head.body(body))?;
+    let (exchange, started) = Started::new(handle)?;
+    if let Err(status) = exchange.send(response) {
+        // Nobody reads the body, so the log need not say that it broke off.
+        let _ = body_writer.finish();
+        return Err(status.into());
+    }
+    *out = writer::register(body_writer, started)?.to_pointer();
+    Ok(())
+}
+
+/// Sends "103 Early Hints" with these fields before the response: links to what the client can
+/// fetch meanwhile, such as {"link", "</style.css>; rel=preload; as=style"} (RFC 8297). May be
+/// called several times. A client that speaks HTTP/1.0 gets none. The responder must still be used
+/// or freed.
+///
+/// In the models "threads" and "sequential", hints that a handler sends go out when it waits in a
+/// function of the library or returns.
+///
+/// Errors: TRANSOM_BAD_HEADER if a field is malformed or only the server may set it; TRANSOM_GONE
+/// if nobody waits for the response any more; TRANSOM_ALREADY_ANSWERED if the responder is used up.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_early_hints(
+    responder: *mut transom_responder,
+    fields: *const transom_field,
+    field_count: usize,
+    error: *mut *mut transom_error,
+) -> transom_status {
     let body = || {
-        // SAFETY: NULL or valid, by the contract.
-        let out = unsafe { place(out) }?;
-        *out = ptr::null_mut();
         let handle = handle(responder)?;
-        // SAFETY: as above.
-        let head = unsafe { head(status_code, fields, field_count) }?;
-        let (exchange, started) = Started::new(handle)?;
-        let (body_writer, body) = Body::channel();
-        if let Err(status) = exchange.send(head.body(body)) {
-            // Nobody reads the body, so the log need not say that it broke off.
-            let _ = body_writer.finish();
-            return Err(status.into());
-        }
-        *out = writer::register(body_writer, started)?.to_pointer();
-        Ok(())
+        let mut hints = Response::new(StatusCode::EARLY_HINTS);
+        // SAFETY: NULL or valid, by the contract.
+        *hints.headers_mut() = unsafe { headers(fields, field_count) }?;
+        let hints = mem::take(checked(hints)?.headers_mut());
+        let sent = exchange::look(handle, |_, responder| responder.early_hints(hints))?;
+        sent.map_err(|_gone| transom_status::TRANSOM_GONE.into())
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }

@@ -1,16 +1,17 @@
 //! Writers: the bodies of responses that are sent piece by piece.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use transom::{BodyWriter, WriteError};
+use transom::{BodyWriter, Headers, WriteError};
 
-use crate::bytes::{copied, input};
+use crate::bytes::{copied, input, transom_field};
+use crate::error::{report, transom_error};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::exchange::Started;
+use crate::fields::headers;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 use crate::timeout::duration;
@@ -26,13 +27,13 @@ pub struct transom_writer {
 /// Every writer that has not ended, of all servers.
 static WRITERS: Table<Arc<OpenBody>> = Table::new();
 
-/// A body that has not ended. It ends when the last thread that writes to it is done: properly
-/// if `finished` is set, otherwise it is cut off.
+/// A body that has not ended. It ends when the last thread that writes to it is done: properly,
+/// with trailer fields, if `finished` is set, otherwise it is cut off.
 pub(crate) struct OpenBody {
     writer: Option<BodyWriter>,
     /// Holds the request, if its body comes piece by piece.
     _started: Option<Started>,
-    finished: AtomicBool,
+    finished: OnceLock<Headers>,
     /// The events that the host asked for: at most one of each kind, for the queue that asked last.
     notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
 }
@@ -75,14 +76,15 @@ impl OpenBody {
 impl OpenBody {
     /// Ends the body.
     fn finish(&mut self) -> Result<(), transom_status> {
-        let finished = self.writer.take().map(BodyWriter::finish);
+        let trailers = self.finished.take().unwrap_or_default();
+        let finished = self.writer.take().map(|writer| writer.finish_with(trailers));
         finished.unwrap_or(Ok(())).map_err(|error| status_of(error, transom_status::TRANSOM_GONE))
     }
 }
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
-        if *self.finished.get_mut() {
+        if self.finished.get().is_some() {
             // The result has no reader: each thread has the result of its own write.
             let _ = self.finish();
         }
@@ -94,7 +96,7 @@ pub(crate) fn register(writer: BodyWriter, started: Option<Started>) -> Result<H
     let open = Arc::new(OpenBody {
         writer: Some(writer),
         _started: started,
-        finished: AtomicBool::new(false),
+        finished: OnceLock::new(),
         notices: Mutex::default(),
     });
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
@@ -184,13 +186,40 @@ fn status_of(error: WriteError, without_room: transom_status) -> transom_status 
 /// TRANSOM_ALREADY_ANSWERED if the writer has ended.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_writer_finish(writer: *mut transom_writer) -> transom_status {
-    checked!({
-        let open = WRITERS.take(handle(writer)?)?;
-        open.finished.store(true, Ordering::Release);
-        if let Some(mut open) = Arc::into_inner(open) {
-            open.finish()?;
-        }
-    })
+    checked!({ finish(handle(writer)?, Headers::new())? })
+}
+
+/// Like transom_writer_finish, but sends trailer fields after the body (RFC 9110 6.5), such as a
+/// checksum of what was written. They are sent only to clients that speak HTTP/1.1, and only after
+/// a body of unknown length. Announce them with the field "trailer" of the response:
+/// {"trailer", "x-sum"}. Fields that must not be trailers are left out, with a message in the log:
+/// those that frame a message or tell what to do with it, such as Content-Type and Set-Cookie.
+///
+/// Errors: as transom_writer_finish. After TRANSOM_BAD_HEADER, for a malformed field, and
+/// TRANSOM_NULL_ARGUMENT, the writer can still be used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_finish_with(
+    writer: *mut transom_writer,
+    fields: *const transom_field,
+    field_count: usize,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        let handle = handle(writer)?;
+        // SAFETY: NULL or valid, by the contract.
+        let trailers = unsafe { headers(fields, field_count) }?;
+        Ok(finish(handle, trailers)?)
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Ends a body, now or when the threads that write to it are done.
+fn finish(handle: Handle, trailers: Headers) -> Result<(), transom_status> {
+    let open = WRITERS.take(handle)?;
+    // Nobody else has taken the writer, so this is the first.
+    let _ = open.finished.set(trailers);
+    Arc::into_inner(open).map_or(Ok(()), |mut open| open.finish())
 }
 
 /// Frees a writer. If the body was not finished, the response is cut off, so that the client

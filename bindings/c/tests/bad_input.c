@@ -163,6 +163,14 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_responder_start(NULL, 200, NULL, 0, &writer, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(writer == NULL);
     CHECK_STATUS(transom_responder_start(stale, 200, NULL, 0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_bytes(NULL, 200, "a/b", NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_bytes(stale, 200, NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_send_bytes(stale, 200, "a/b", NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_sized(NULL, 200, NULL, 0, 0, &writer, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_sized(stale, 200, NULL, 0, 0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_sized(stale, 200, NULL, 1, 0, &writer, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_early_hints(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_early_hints(stale, NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_responder_is_gone(NULL));
     CHECK_STATUS(transom_responder_on_gone(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_on_gone(stale, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
@@ -171,6 +179,8 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_writer_write(NULL, NULL, 0, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_write((transom_writer *)stale, NULL, 1, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_finish(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_finish_with(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_finish_with((transom_writer *)stale, NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     transom_writer_free(NULL);
 
     CHECK_STATUS(transom_server_next_batch(NULL, buf, 64, 1, 0, &done, &len), TRANSOM_NULL_ARGUMENT);
@@ -225,6 +235,10 @@ static void strays(void)
     CHECK_STATUS(transom_responder_send_text(stray, 200, ""), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_send(stray, 200, NULL, 0, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_start(stray, 200, NULL, 0, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_send_bytes(stray, 200, "a/b", NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_start_sized(stray, 200, NULL, 0, 1, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_early_hints(stray, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_finish_with((transom_writer *)stray, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_on_gone(stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK(transom_responder_is_gone(stray));
     transom_responder_free(stray);

@@ -72,6 +72,7 @@ programs! {
     restarts
     round_trip
     routes
+    sending
     signals
     standard
     stopping

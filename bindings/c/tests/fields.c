@@ -29,8 +29,14 @@ static void refuse(void *user_data UNUSED, const transom_request *request UNUSED
     for (i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++) {
         CHECK_STATUS(transom_responder_send(responder, REFUSED[i].status, &REFUSED[i].field, 1, NULL, 0, NULL),
                      TRANSOM_BAD_HEADER);
-        CHECK_STATUS(transom_responder_start(responder, REFUSED[i].status, &REFUSED[i].field, 1, &writer, NULL),
+        CHECK_STATUS(transom_responder_start_sized(responder, REFUSED[i].status, &REFUSED[i].field, 1, 7, &writer, NULL),
                      TRANSOM_BAD_HEADER);
+        CHECK(writer == NULL);
+        if (!transom_bytes_equal(REFUSED[i].field.name, "Trailer"))
+            CHECK_STATUS(transom_responder_start(responder, REFUSED[i].status, &REFUSED[i].field, 1, &writer, NULL),
+                         TRANSOM_BAD_HEADER);
+        if (REFUSED[i].status == 200)
+            CHECK_STATUS(transom_responder_early_hints(responder, &REFUSED[i].field, 1, NULL), TRANSOM_BAD_HEADER);
     }
     CHECK_STATUS(transom_responder_send(responder, 600, NULL, 0, NULL, 0, NULL), TRANSOM_BAD_STATUS_CODE);
     CHECK_STATUS(transom_responder_send(responder, 999, NULL, 0, NULL, 0, NULL), TRANSOM_BAD_STATUS_CODE);

@@ -26,6 +26,17 @@ int main()
         check_throws(TRANSOM_BODY_TOO_LONG, "", [&] { writer.write("too long"); });
         CHECK(writer.write("12345") && writer.finish());
     });
+    server.get("/known", [](const Request &, Responder responder) {
+        CHECK(responder.early_hints({{"x-hint", "1"}}));
+        check_throws(TRANSOM_BAD_HEADER, "x y", [&] { responder.early_hints({{"x y", "1"}}); });
+        auto writer = responder.start_sized(200, 5);
+        CHECK(writer.write("12345") && writer.finish());
+    });
+    server.get("/trailers", [](const Request &, Responder responder) {
+        auto writer = responder.start(200, {{"trailer", "x-sum"}});
+        check_throws(TRANSOM_BAD_HEADER, "x y", [&] { writer.finish_with({{"x y", "1"}}); });
+        CHECK(writer.write("12345") && writer.finish_with({{"x-sum", "15"}}) && !writer);
+    });
     server.get("/short", [](const Request &, Responder responder) {
         auto writer = responder.start(200, {{"content-length", "5"}});
         CHECK(writer.write("123"));
@@ -51,6 +62,9 @@ int main()
     const Reply pieces = get(server, "/pieces");
     CHECK(pieces.has("content-type: text/csv\r\n") && pieces.body.find("999,1234567890") != std::string::npos);
     CHECK(get(server, "/sized").body == "12345");
+    const Reply hinted = get(server, "/known");
+    CHECK(hinted.status == 103 && hinted.has("x-hint: 1\r\n") && hinted.body.find("HTTP/1.1 200") == 0);
+    CHECK(get(server, "/trailers").body.find("0\r\nx-sum: 15\r\n\r\n") != std::string::npos);
     CHECK(get(server, "/short").body == "123");
     CHECK(get(server, "/cut").body.find("0\r\n\r\n") == std::string::npos);
 
