@@ -19,11 +19,13 @@ const WARNINGS: [&str; 7] =
     ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wsign-conversion", "-Werror"];
 
 /// Every warning that Clang has, but for those that hold for any C++ or any struct.
-const EVERYTHING: [&str; 10] = [
+const EVERYTHING: [&str; 12] = [
     "-Weverything",
     "-Werror",
     "-Wno-padded",                      // tells of each struct with padding
     "-Wno-declaration-after-statement", // C89
+    "-Wno-pre-c11-compat",              // C99
+    "-Wno-pre-c23-compat",              // C11
     "-Wno-c++98-compat-pedantic",       // C++98
     "-Wno-unused-macros",               // each macro that is for the headers of the system
     "-Wno-weak-vtables",                // each exception class of a header
@@ -150,4 +152,11 @@ fn the_header_for_cpp_refuses_what_it_does_not_support() {
             assert!(!output.status.success() && report.contains(sentence), "{compiler}: {report}");
         }
     }
+}
+
+#[test]
+fn the_header_for_cpp_defines_no_macro_but_its_guard() {
+    let header = fs::read_to_string(include_dir().join("transom.hpp")).unwrap();
+    let macros: Vec<_> = header.lines().filter(|line| line.starts_with("#define")).collect();
+    assert_eq!(macros, ["#define TRANSOM_HPP"]);
 }

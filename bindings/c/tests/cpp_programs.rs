@@ -59,6 +59,7 @@ macro_rules! programs {
 }
 
 programs! {
+    allocations
     deferred
     events
     exceptions
@@ -80,4 +81,19 @@ fn static_library_does_too() {
 #[test]
 fn the_latest_standard_does_too() {
     run("handlers", "-std=c++2b", shared());
+}
+
+/// The guide and the header show the first example as it is.
+#[test]
+fn the_first_program_is_the_example() {
+    let root = crate_dir().join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let example = read("bindings/c/examples/hello.cpp");
+    assert!(
+        read("docs/c.md").contains(&format!("```cpp\n{example}```\n")),
+        "docs/c.md shows another program"
+    );
+    let (_, program) = example.split_once("*/\n").unwrap();
+    let header = read("include/transom.hpp").replace("\n *     ", "\n").replace("\n *\n", "\n\n");
+    assert!(header.contains(program), "include/transom.hpp shows another program");
 }
