@@ -452,6 +452,9 @@ struct Item {
  */
 template <class Subject> class Items {
 public:
+    using Count = std::size_t (*)(const Subject *);
+    using At = transom_status (*)(const Subject *, std::size_t, transom_field *);
+
     class Iterator {
     public:
         using iterator_category = std::input_iterator_tag;
@@ -461,42 +464,46 @@ public:
         using reference = Item;
 
         Iterator() = default;
-        [[nodiscard]] Item operator*() const noexcept { return (*items_)[index_]; }
+        [[nodiscard]] Item operator*() const noexcept { return item(subject_, at_, index_); }
         Iterator &operator++() noexcept
         {
             ++index_;
             return *this;
         }
-        Iterator operator++(int) noexcept { return std::exchange(*this, Iterator(items_, index_ + 1)); }
+        Iterator operator++(int) noexcept { return std::exchange(*this, Iterator(subject_, at_, index_ + 1)); }
         [[nodiscard]] bool operator==(const Iterator &other) const noexcept { return index_ == other.index_; }
         [[nodiscard]] bool operator!=(const Iterator &other) const noexcept { return index_ != other.index_; }
 
     private:
         friend Items;
-        Iterator(const Items *items, std::size_t index) noexcept : items_(items), index_(index) {}
-        const Items *items_ = nullptr;
+        Iterator(const Subject *subject, At at, std::size_t index) noexcept : subject_(subject), at_(at), index_(index)
+        {
+        }
+
+        const Subject *subject_ = nullptr;
+        At at_ = nullptr;
         std::size_t index_ = 0;
     };
 
     [[nodiscard]] std::size_t size() const noexcept { return count_(subject_); }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
-    [[nodiscard]] Iterator begin() const noexcept { return {this, 0}; }
-    [[nodiscard]] Iterator end() const noexcept { return {this, size()}; }
+    [[nodiscard]] Iterator begin() const noexcept { return {subject_, at_, 0}; }
+    [[nodiscard]] Iterator end() const noexcept { return {subject_, at_, size()}; }
 
     /* Returns the item with this index; both parts are empty if there is none. */
-    [[nodiscard]] Item operator[](std::size_t index) const noexcept
-    {
-        transom_field field{};
-        static_cast<void>(at_(subject_, index, &field));
-        return {detail::view(field.name), detail::view(field.value)};
-    }
+    [[nodiscard]] Item operator[](std::size_t index) const noexcept { return item(subject_, at_, index); }
 
     /* From the functions of C that count the items and store one of them. */
-    using Count = std::size_t (*)(const Subject *);
-    using At = transom_status (*)(const Subject *, std::size_t, transom_field *);
     Items(const Subject *subject, Count count, At at) noexcept : subject_(subject), count_(count), at_(at) {}
 
 private:
+    static Item item(const Subject *subject, At at, std::size_t index) noexcept
+    {
+        transom_field field{};
+        static_cast<void>(at(subject, index, &field));
+        return {detail::view(field.name), detail::view(field.value)};
+    }
+
     const Subject *subject_;
     Count count_;
     At at_;
@@ -557,8 +564,98 @@ public:
     /* Returns the whole request target, percent-encoded. */
     [[nodiscard]] std::string_view target() const noexcept { return detail::view(transom_request_target(request_)); }
 
+    /* Returns the version of HTTP: 10 or 11. */
+    [[nodiscard]] int version() const noexcept { return transom_request_version(request_); }
+
+    /* Returns the address of the other end of the connection: "127.0.0.1:1234", or "unix". */
+    [[nodiscard]] std::string_view peer() const noexcept { return detail::view(transom_request_peer(request_)); }
+
+    /* Returns the address at which the connection came in; empty once it has ended. */
+    [[nodiscard]] std::string_view local_address() const noexcept
+    {
+        return detail::view(transom_request_local_address(request_));
+    }
+
+    /* Returns the process at the other end of a Unix socket, or nothing if it is not known. */
+    [[nodiscard]] std::optional<PeerCredentials> peer_credentials() const noexcept
+    {
+        PeerCredentials peer{};
+        if (!transom_request_peer_credentials(request_, &peer.pid, &peer.uid, &peer.gid))
+            return std::nullopt;
+        return peer;
+    }
+
+    /*
+     * Returns the part of the path that {name} in the pattern of the route matched,
+     * percent-decoded.
+     *
+     * Errors: TRANSOM_OUT_OF_RANGE if the pattern has no such name.
+     */
+    [[nodiscard]] std::string_view param(std::string_view name) const
+    {
+        const transom_bytes value = transom_request_param(request_, detail::CText(name));
+        if (value.data == nullptr)
+            throw Error(TRANSOM_OUT_OF_RANGE, "the pattern of the route has no {" + std::string(name) + "}");
+        return detail::view(value);
+    }
+
+    /* Returns all parameters, in the order of the pattern. */
+    [[nodiscard]] Items<transom_request> params() const noexcept
+    {
+        return {request_, &transom_request_param_count, &transom_request_param_at};
+    }
+
+    /* Returns the value of the first header field with this name, whose case does not matter. */
+    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const
+    {
+        return detail::maybe(transom_request_header(request_, detail::CText(name)));
+    }
+
+    /* Returns all header fields, in the order received. */
+    [[nodiscard]] Items<transom_request> headers() const noexcept
+    {
+        return {request_, &transom_request_header_count, &transom_request_header_at};
+    }
+
+    /* Returns all header fields as "name: value" lines that each end in CR LF. */
+    [[nodiscard]] std::string_view raw_headers() const noexcept
+    {
+        return detail::view(transom_request_raw_headers(request_));
+    }
+
+    /* Returns the value of the first cookie with this name. */
+    [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const
+    {
+        return detail::maybe(transom_request_cookie(request_, detail::CText(name)));
+    }
+
+    /*
+     * Returns a value of the query, decoded: "1" for "x" in "/path?x=1&y". `index` counts from 0
+     * among the values with this name.
+     */
+    [[nodiscard]] std::optional<std::string_view> query_value(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::maybe(transom_request_query_value(request_, detail::CText(name), index));
+    }
+
+    /* Returns all names and values of the query, decoded. */
+    [[nodiscard]] std::vector<Field> query_fields() const { return all(&transom_request_query_fields); }
+
     /* Returns the whole body, without the framing of chunks. Empty if the route streams: see read. */
     [[nodiscard]] std::string_view body() const noexcept { return detail::view(transom_request_body(request_)); }
+
+    /* Returns a value of the form that the body is. Otherwise as query_value. */
+    [[nodiscard]] std::optional<std::string_view> form_value(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::maybe(transom_request_form_value(request_, detail::CText(name), index));
+    }
+
+    /*
+     * Returns all names and values of the form that the body is, decoded.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT if the body is no form, or the route streams.
+     */
+    [[nodiscard]] std::vector<Field> form_fields() const { return all(&transom_request_form_fields); }
 
     /*
      * Reads the body piece by piece: stores up to `capacity` bytes in `buffer`, and returns
@@ -614,96 +711,9 @@ public:
     }
 
     /* Returns all trailer fields, once the body was read to its end. */
-    [[nodiscard]] Items<transom_request> trailers() const noexcept { return {request_, &count_trailers, &transom_request_trailer_at}; }
-
-    /* Returns the address at which the connection came in; empty once it has ended. */
-    [[nodiscard]] std::string_view local_address() const noexcept
+    [[nodiscard]] Items<transom_request> trailers() const noexcept
     {
-        return detail::view(transom_request_local_address(request_));
-    }
-
-    /* Returns the process at the other end of a Unix socket, or nothing if it is not known. */
-    [[nodiscard]] std::optional<PeerCredentials> peer_credentials() const noexcept
-    {
-        PeerCredentials peer{};
-        if (!transom_request_peer_credentials(request_, &peer.pid, &peer.uid, &peer.gid))
-            return std::nullopt;
-        return peer;
-    }
-
-    /* Returns the address of the other end of the connection: "127.0.0.1:1234", or "unix". */
-    [[nodiscard]] std::string_view peer() const noexcept { return detail::view(transom_request_peer(request_)); }
-
-    /* Returns the version of HTTP: 10 or 11. */
-    [[nodiscard]] int version() const noexcept { return transom_request_version(request_); }
-
-    /* Returns the value of the first header field with this name, whose case does not matter. */
-    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const
-    {
-        return detail::maybe(transom_request_header(request_, detail::CText(name)));
-    }
-
-    /*
-     * Returns a value of the query, decoded: "1" for "x" in "/path?x=1&y". `index` counts from 0
-     * among the values with this name.
-     */
-    [[nodiscard]] std::optional<std::string_view> query_value(std::string_view name, std::size_t index = 0) const
-    {
-        return detail::maybe(transom_request_query_value(request_, detail::CText(name), index));
-    }
-
-    /* The same for the form that the body is. */
-    [[nodiscard]] std::optional<std::string_view> form_value(std::string_view name, std::size_t index = 0) const
-    {
-        return detail::maybe(transom_request_form_value(request_, detail::CText(name), index));
-    }
-
-    /* Returns all names and values of the query, decoded. */
-    [[nodiscard]] std::vector<Field> query_fields() const { return all(&transom_request_query_fields); }
-
-    /*
-     * Returns all names and values of the form that the body is, decoded.
-     *
-     * Errors: TRANSOM_INVALID_ARGUMENT if the body is no form, or the route streams.
-     */
-    [[nodiscard]] std::vector<Field> form_fields() const { return all(&transom_request_form_fields); }
-
-    /* Returns the value of the first cookie with this name. */
-    [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const
-    {
-        return detail::maybe(transom_request_cookie(request_, detail::CText(name)));
-    }
-
-    /* Returns all header fields, in the order received. */
-    [[nodiscard]] Items<transom_request> headers() const noexcept
-    {
-        return {request_, &transom_request_header_count, &transom_request_header_at};
-    }
-
-    /* Returns all header fields as "name: value" lines that each end in CR LF. */
-    [[nodiscard]] std::string_view raw_headers() const noexcept
-    {
-        return detail::view(transom_request_raw_headers(request_));
-    }
-
-    /*
-     * Returns the part of the path that {name} in the pattern of the route matched,
-     * percent-decoded.
-     *
-     * Errors: TRANSOM_OUT_OF_RANGE if the pattern has no such name.
-     */
-    [[nodiscard]] std::string_view param(std::string_view name) const
-    {
-        const transom_bytes value = transom_request_param(request_, detail::CText(name));
-        if (value.data == nullptr)
-            throw Error(TRANSOM_OUT_OF_RANGE, "the pattern of the route has no {" + std::string(name) + "}");
-        return detail::view(value);
-    }
-
-    /* Returns all parameters, in the order of the pattern. */
-    [[nodiscard]] Items<transom_request> params() const noexcept
-    {
-        return {request_, &transom_request_param_count, &transom_request_param_at};
+        return {request_, &count_trailers, &transom_request_trailer_at};
     }
 
     /*
@@ -728,7 +738,7 @@ private:
     }
 
     /* Returns the fields that a function of C stores. */
-    std::vector<Field> all(transom_status (*store)(const transom_request *, transom_field *, std::size_t, std::size_t *)) const
+    template <class Store> [[nodiscard]] std::vector<Field> all(Store store) const
     {
         std::size_t count = 0;
         detail::check(store(request_, nullptr, 0, &count));
@@ -937,9 +947,14 @@ public:
         return Response(status).header("location", location);
     }
 
-    /* Adds a header field, which is copied. One that may be repeated may be added again. */
+    /*
+     * Adds a header field, which is copied. One that may be repeated may be added again.
+     * "content-type" takes the place of the type that the response has.
+     */
     Response &header(std::string_view name, std::string_view value) &
     {
+        if (transom_bytes_equal_ignore_case(Field(name, value).handle().name, "content-type"))
+            type_ = nullptr;
         fields_.emplace_back(name, value);
         return *this;
     }
@@ -1046,8 +1061,8 @@ public:
         const void *data = kept->data();
         const std::size_t size = kept->size();
         detail::ErrorSlot error;
-        return sent(transom_responder_send_owned(responder, detail::code(status), fields.data(), fields.size(), data, size,
-                                                 kept.release(), &detail::destroy<Body>, error),
+        return sent(transom_responder_send_owned(responder, detail::code(status), fields.data(), fields.size(), data,
+                                                 size, kept.release(), &detail::destroy<Body>, error),
                     error);
     }
 
@@ -1083,8 +1098,8 @@ public:
                    std::uint64_t length = TRANSOM_TO_END)
     {
         detail::ErrorSlot error;
-        return sent(transom_responder_send_file(handle_(), detail::code(status), fields.data(), fields.size(), fd, offset,
-                                                length, error),
+        return sent(transom_responder_send_file(handle_(), detail::code(status), fields.data(), fields.size(), fd,
+                                                offset, length, error),
                     error);
     }
 
@@ -1125,8 +1140,8 @@ public:
     {
         detail::ErrorSlot error;
         transom_writer *writer = nullptr;
-        sent(transom_responder_start_sized(handle_(), detail::code(status), fields.data(), fields.size(), length, &writer,
-                                           error),
+        sent(transom_responder_start_sized(handle_(), detail::code(status), fields.data(), fields.size(), length,
+                                           &writer, error),
              error);
         return Writer(writer);
     }
@@ -1219,12 +1234,14 @@ template <class F> void answer(const F &handler, const Request &request, Respond
         if constexpr (std::is_void_v<Result>) {
             call();
             responder.send(204);
-        } else if constexpr (std::is_same_v<std::decay_t<Result>, std::string> || !std::is_convertible_v<Result, std::string_view>) {
+        } else if constexpr (!std::is_same_v<std::decay_t<Result>, std::string> &&
+                             std::is_convertible_v<Result, std::string_view>) {
+            /* A text that nobody owns is sent as it is, without a Response that would copy it. */
+            responder.text(call());
+        } else {
             static_assert(std::is_convertible_v<Result, Response>,
                           "a handler returns a transom::Response, a text or nothing");
             responder.send(Response(call()));
-        } else {
-            responder.text(call());
         }
     }
 }
@@ -1288,15 +1305,15 @@ public:
                       "handler(), and as const because several threads call it: a lambda must not be mutable");
         const detail::CText c_pattern(pattern), c_method(method.empty() ? std::string_view("*") : method);
         auto kept = std::make_unique<Handler>(std::forward<F>(handler));
-        route_ = detail::check(
-            transom_route_new(c_method, c_pattern, &detail::handle<Handler>, kept.release(), &detail::destroy<Handler>));
+        route_ = detail::check(transom_route_new(c_method, c_pattern, &detail::handle<Handler>, kept.release(),
+                                                 &detail::destroy<Handler>));
     }
 
     /* Makes a route whose requests Server::next returns. `id` is any number. */
     [[nodiscard]] static Route pull(std::string_view method, std::string_view pattern, std::uint32_t id = 0)
     {
-        return Route(detail::check(transom_route_new_pull(detail::CText(method.empty() ? std::string_view("*") : method),
-                                                          detail::CText(pattern), id)));
+        const detail::CText c_pattern(pattern), c_method(method.empty() ? std::string_view("*") : method);
+        return Route(detail::check(transom_route_new_pull(c_method, c_pattern, id)));
     }
 
     Route(Route &&other) noexcept : route_(other.release()) {}
@@ -1808,13 +1825,14 @@ public:
     template <class Start, class Stop> Server &thread_hooks(Start &&start, Stop &&stop)
     {
         using Hooks = std::pair<std::decay_t<Start>, std::decay_t<Stop>>;
-        static_assert(std::is_invocable_v<const std::decay_t<Start> &> && std::is_invocable_v<const std::decay_t<Stop> &>,
+        static_assert(std::is_invocable_v<const std::decay_t<Start> &> &&
+                          std::is_invocable_v<const std::decay_t<Stop> &>,
                       "a hook is called without arguments, and as const because several threads call it");
         auto hooks = std::make_unique<Hooks>(std::forward<Start>(start), std::forward<Stop>(stop));
         detail::check(transom_server_set_thread_hooks(
             server_, [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->first); },
-            [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->second); }, hooks.release(),
-            &detail::destroy<Hooks>));
+            [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->second); },
+            hooks.release(), &detail::destroy<Hooks>));
         return *this;
     }
 

@@ -28,6 +28,7 @@ static void add_forms(transom::Server &server)
         .get("/html", [] { return Response::html("<p>"); })
         .get("/bytes", [] { return Response::bytes("image/png", std::string(3, '\0')); })
         .get("/away", [] { return Response::redirect("/here"); })
+        .get("/csv", [] { return Response("a,b").header("Content-Type", "text/csv"); })
         .get("/large", [] { return Response(std::string(100000, 'x')); })
         .get("/fields", [] {
             Response response(200, "fields");
@@ -54,6 +55,8 @@ static void check_forms(const transom::Server &server)
     CHECK(get(server, "/html").has("content-type: text/html; charset=utf-8\r\n"));
     reply = get(server, "/bytes");
     CHECK(reply.body == std::string(3, '\0') && reply.has("content-type: image/png\r\n"));
+    reply = get(server, "/csv");
+    CHECK(reply.has("text/csv\r\n") && !reply.has("text/plain"));
     reply = get(server, "/away");
     CHECK(reply.status == 302 && reply.body.empty() && reply.has("location: /here\r\n"));
     CHECK(get(server, "/large").body == std::string(100000, 'x'));
