@@ -237,6 +237,10 @@ typedef enum transom_event_kind {
     TRANSOM_EVENT_LOG = 5,
     /* There is more of the body of a watched request to read, or its end. */
     TRANSOM_EVENT_READABLE = 6,
+    /* The server of a watched request begins to stop. */
+    TRANSOM_EVENT_STOPPING = 7,
+    /* The server that sends the body of a watched writer begins to stop. */
+    TRANSOM_EVENT_WRITER_STOPPING = 8,
 } transom_event_kind;
 
 /* How an exchange ended, as the server saw it. New ways may be added. */
@@ -564,8 +568,8 @@ typedef struct transom_event {
     /* 0. */
     uint32_t reserved;
     /*
-     * The subject of the event: the token of a request (GONE, OVER, READABLE), the writer as a number
-     * (WRITABLE, WRITER_GONE), or 0 (LOG).
+     * The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
+     * writer as a number (WRITABLE, WRITER_GONE, WRITER_STOPPING), or 0 (LOG).
      */
     uint64_t token;
 } transom_event;
@@ -2145,6 +2149,66 @@ transom_status transom_request_on_readable(const transom_request *request,
  * route does not stream.
  */
 transom_status transom_events_await_body(transom_events *events, uint64_t token);
+
+/*
+ * Returns true once the server of the request was told to stop. A handler that works long, or
+ * sends much, asks this to end before the deadline of the stop. Costs no lock. Returns false for
+ * NULL.
+ */
+bool transom_request_is_stopping(const transom_request *request);
+
+/*
+ * Calls `function` once, when the server begins to stop. If the stop has begun already, the call
+ * happens before this function returns. The request can then be answered before the deadline of
+ * the stop, at which it would be cut off.
+ *
+ * `function` runs on the thread that stops the server, such as the one that calls
+ * transom_server_stop, and must not block. It is not called once the responder is used up.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the responder is used up; `function` is not called.
+ */
+transom_status transom_responder_on_stopping(transom_responder *responder,
+                                             transom_callback_fn function,
+                                             void *user_data,
+                                             transom_free_fn free_fn);
+
+/*
+ * Returns true once the server that sends the body was told to stop: finish the body before the
+ * deadline of the stop. Also returns true for NULL and for a writer that has ended.
+ */
+bool transom_writer_is_stopping(const transom_writer *writer);
+
+/*
+ * Calls `function` once, when the server begins to stop; otherwise as
+ * transom_responder_on_stopping. A stream that would not end by itself sends its last event then,
+ * and finishes the body: a client sees that it is complete. Without this the stream is cut off at
+ * the deadline of the stop.
+ *
+ * `function` is not called if the writer ends first. It may finish or free the writer.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended; `function` is not called.
+ */
+transom_status transom_writer_on_stopping(transom_writer *writer,
+                                          transom_callback_fn function,
+                                          void *user_data,
+                                          transom_free_fn free_fn);
+
+/*
+ * Reports TRANSOM_EVENT_STOPPING to `events` once, when the server of a request begins to stop, or
+ * at once if that is so already. `token` is the token of a pulled request, or a responder as a
+ * number. No event comes once the request is answered.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the request is answered.
+ */
+transom_status transom_events_watch_stopping(transom_events *events, uint64_t token);
+
+/*
+ * Reports TRANSOM_EVENT_WRITER_STOPPING to `events` once, when the server that sends the body of
+ * the writer begins to stop, or at once if that is so already.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
+ */
+transom_status transom_events_watch_writer_stopping(transom_events *events, transom_writer *writer);
 
 #ifdef __cplusplus
 }  // extern "C"

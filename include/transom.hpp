@@ -728,6 +728,9 @@ public:
         return is_it ? &static_cast<const detail::Value<T> *>(found)->value : nullptr;
     }
 
+    /* Returns true once the server was told to stop. */
+    [[nodiscard]] bool is_stopping() const noexcept { return transom_request_is_stopping(request_); }
+
     /* Returns the request for functions of transom.h. */
     [[nodiscard]] const transom_request *handle() const noexcept { return request_; }
 
@@ -886,6 +889,23 @@ public:
     {
         detail::check(detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
             return status(transom_writer_on_gone(writer_, call, user_data, free));
+        }));
+    }
+
+    /* Returns true once the server was told to stop, and if the writer is empty. */
+    [[nodiscard]] bool is_stopping() const noexcept { return transom_writer_is_stopping(writer_); }
+
+    /*
+     * Calls `function()` once, when the server begins to stop, on the thread that stops it,
+     * perhaps before this returns. It must not block. It may finish the writer. It is not called
+     * if the writer ends first.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if the writer is empty or has ended.
+     */
+    template <class F> void on_stopping(F &&function)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+            return status(transom_writer_on_stopping(writer_, call, user_data, free));
         }));
     }
 
@@ -1178,6 +1198,22 @@ public:
         const transom_status status =
             detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
                 return transom_responder_on_gone(responder_, call, user_data, free);
+            });
+        detail::check(responder_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status);
+    }
+
+    /*
+     * Calls `function()` once, when the server begins to stop, on the thread that stops it,
+     * perhaps before this returns. It must not block. It is not called once the response was
+     * sent.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if the responder is empty or used up.
+     */
+    template <class F> void on_stopping(F &&function)
+    {
+        const transom_status status =
+            detail::register_once(std::forward<F>(function), [this](auto call, void *user_data, auto free) {
+                return transom_responder_on_stopping(responder_, call, user_data, free);
             });
         detail::check(responder_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status);
     }
@@ -2005,6 +2041,18 @@ public:
     void await_body(const Responder &responder)
     {
         detail::check(transom_events_await_body(events_, responder.token()));
+    }
+
+    /* Reports TRANSOM_EVENT_STOPPING once, when the server begins to stop. */
+    void watch_stopping(const Responder &responder)
+    {
+        detail::check(transom_events_watch_stopping(events_, responder.token()));
+    }
+
+    /* Reports TRANSOM_EVENT_WRITER_STOPPING once, when the server begins to stop. */
+    void watch_stopping(const Writer &writer)
+    {
+        detail::check(transom_events_watch_writer_stopping(events_, writer.handle()));
     }
 
     /* Keeps log messages up to this level for next_log_message, and reports TRANSOM_EVENT_LOG. */

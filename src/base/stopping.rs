@@ -84,6 +84,13 @@ impl Stopping {
     }
 }
 
+impl Clone for Stopping {
+    /// Returns another future for the same stop.
+    fn clone(&self) -> Self {
+        Self::new(self.signal.clone())
+    }
+}
+
 impl Future for Stopping {
     type Output = ();
 
@@ -167,6 +174,21 @@ mod tests {
         }
         assert!(signal.waiting().is_empty() && signal.waiting().capacity() < 100);
         assert_eq!(Arc::strong_count(&signal), 1);
+    }
+
+    #[test]
+    fn a_clone_waits_on_its_own() {
+        let signal = Arc::new(StopSignal::default());
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut first = Stopping::new(Some(Arc::clone(&signal)));
+        assert!(Pin::new(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut second = first.clone();
+        assert!(Pin::new(&mut second).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(first);
+        signal.give();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(Pin::new(&mut second).poll(&mut Context::from_waker(&waker)).is_ready());
     }
 
     #[test]

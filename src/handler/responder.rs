@@ -7,6 +7,7 @@ use std::{fmt, mem};
 use http::Method;
 
 use crate::base::guard::guarded;
+use crate::base::stopping::Stopping;
 use crate::error::Gone;
 use crate::fields::Headers;
 use crate::http1::announce_early;
@@ -127,6 +128,12 @@ impl Responder {
     /// [`Gone`] if the exchange is over.
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
+    }
+
+    /// Returns a future that is ready when the server begins to stop, at once if the stop has begun.
+    /// It does not end with the exchange. See [`Stopping`] for an example.
+    pub fn stopping(&self) -> Stopping {
+        self.client.stopping()
     }
 
     /// Returns `true` if the exchange is over: it was answered, its deadline has passed, a stop has

@@ -34,6 +34,10 @@ pub enum transom_event_kind {
     TRANSOM_EVENT_LOG = 5,
     /// There is more of the body of a watched request to read, or its end.
     TRANSOM_EVENT_READABLE = 6,
+    /// The server of a watched request begins to stop.
+    TRANSOM_EVENT_STOPPING = 7,
+    /// The server that sends the body of a watched writer begins to stop.
+    TRANSOM_EVENT_WRITER_STOPPING = 8,
 }
 
 /// An event. The structure does not grow.
@@ -44,8 +48,8 @@ pub struct transom_event {
     pub kind: i32,
     /// 0.
     pub reserved: u32,
-    /// The subject of the event: the token of a request (GONE, OVER, READABLE), the writer as a number
-    /// (WRITABLE, WRITER_GONE), or 0 (LOG).
+    /// The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
+    /// writer as a number (WRITABLE, WRITER_GONE, WRITER_STOPPING), or 0 (LOG).
     pub token: u64,
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use transom::{IntoResponse as _, Reject, Request, Responder, Response};
+use transom::{IntoResponse as _, Reject, Request, Responder, Response, Stopping};
 
 use crate::incoming::Incoming;
 use crate::request::transom_request;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
+use crate::stops::Stops;
 
 /// Every request that the host may still answer. All servers of the process share the table,
 /// because a handle does not tell which server it came from.
@@ -22,16 +23,23 @@ pub(crate) struct Exchange {
     request: Option<Arc<transom_request>>,
     /// True once events report on the request.
     watched: AtomicBool,
+    /// What is told when the server begins to stop, once the host has asked for it.
+    stops: Option<Arc<Stops>>,
 }
 
 impl Exchange {
     pub fn new(responder: Responder, request: Option<Arc<transom_request>>) -> Self {
-        Self { responder: Some(responder), request, watched: AtomicBool::new(false) }
+        Self { responder: Some(responder), request, watched: AtomicBool::new(false), stops: None }
     }
 
     /// Returns `true` in the first call only.
     pub fn begin_watch(&self) -> bool {
         !self.watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Returns a future that is ready when the server begins to stop.
+    pub fn stopping(&self) -> Option<Stopping> {
+        self.responder.as_ref().map(Responder::stopping)
     }
 
     /// Sends the response.
@@ -56,6 +64,15 @@ pub(crate) fn look<R>(
     looked.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
 }
 
+/// Returns what is told when the server begins to stop, for a request that is not answered.
+pub(crate) fn stops(handle: Handle) -> Result<Arc<Stops>, transom_status> {
+    let found = EXCHANGES.change(handle, |exchange| {
+        let responder = exchange.responder.as_ref()?;
+        Some(Arc::clone(exchange.stops.get_or_insert_with(|| Arc::new(Stops::new(responder.stopping())))))
+    })?;
+    found.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
+}
+
 /// Returns the body of a request, if its route streams and the host may read it.
 pub(crate) fn incoming(handle: Handle) -> Result<Arc<Incoming>, transom_status> {
     let found = EXCHANGES.look(handle, |exchange| {
@@ -75,9 +92,10 @@ impl Started {
         if streams.is_none() {
             return Ok((take(handle)?, None));
         }
-        let responder = EXCHANGES.change(handle, |exchange| exchange.responder.take())?;
+        let (responder, stops) =
+            EXCHANGES.change(handle, |exchange| (exchange.responder.take(), exchange.stops.take()))?;
         let responder = responder.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
-        Ok((Exchange::new(responder, None), Some(Self(handle))))
+        Ok((Exchange { stops, ..Exchange::new(responder, None) }, Some(Self(handle))))
     }
 }
 

@@ -60,6 +60,8 @@ mod settings;
 mod setup;
 mod slots;
 mod status;
+mod stopping;
+mod stops;
 mod timeout;
 mod user_data;
 mod values;

@@ -293,12 +293,13 @@ unsafe fn start(
     // With the body, because it decides whether the field Trailer may be sent.
     let response = checked(head.body(body))?;
     let (exchange, started) = Started::new(handle)?;
+    let stopping = exchange.stopping().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
     if let Err(status) = exchange.send(response) {
         // Nobody reads the body, so the log need not say that it broke off.
         let _ = body_writer.finish();
         return Err(status.into());
     }
-    *out = writer::register(body_writer, started)?.to_pointer();
+    *out = writer::register(body_writer, started, stopping)?.to_pointer();
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use transom::{BodyWriter, Headers, WriteError};
+use transom::{BodyWriter, Headers, Stopping, WriteError};
 
 use crate::bytes::{copied, input, transom_field};
 use crate::error::{report, transom_error};
@@ -14,6 +14,7 @@ use crate::exchange::Started;
 use crate::fields::headers;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
+use crate::stops::Stops;
 use crate::timeout::duration;
 
 /// Writes the body of a response that transom_responder_start has begun. It belongs to you:
@@ -34,6 +35,7 @@ pub(crate) struct OpenBody {
     /// Holds the request, if its body comes piece by piece.
     _started: Option<Started>,
     finished: OnceLock<Headers>,
+    stops: Stops,
     /// The events that the host asked for: at most one of each kind, for the queue that asked last.
     notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
 }
@@ -52,6 +54,11 @@ impl OpenBody {
     /// Ready when nobody reads the body any more; otherwise the waker is called then.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.writer.as_ref().map_or(Poll::Ready(()), |writer| writer.poll_gone(cx))
+    }
+
+    /// Returns what is told when the server begins to stop.
+    pub fn stops(&self) -> &Stops {
+        &self.stops
     }
 
     /// Returns the event of that kind. It is the same one each time, so that the body also keeps
@@ -92,11 +99,16 @@ impl Drop for OpenBody {
 }
 
 /// Adds a writer to the table. If the table is full, the body is cut off.
-pub(crate) fn register(writer: BodyWriter, started: Option<Started>) -> Result<Handle, transom_status> {
+pub(crate) fn register(
+    writer: BodyWriter,
+    started: Option<Started>,
+    stopping: Stopping,
+) -> Result<Handle, transom_status> {
     let open = Arc::new(OpenBody {
         writer: Some(writer),
         _started: started,
         finished: OnceLock::new(),
+        stops: Stops::new(stopping),
         notices: Mutex::default(),
     });
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)

@@ -201,6 +201,14 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_refuse_larger(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_token_responder(0) == NULL);
 
+    CHECK(!transom_request_is_stopping(NULL) && transom_writer_is_stopping(NULL));
+    CHECK_STATUS(transom_responder_on_stopping(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_on_stopping(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_stopping(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_stopping(events, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_events_watch_stopping(events, 12345), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_events_watch_writer_stopping(NULL, writer), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_watch_writer_stopping(events, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_writer_is_gone(NULL));
     CHECK_STATUS(transom_writer_on_writable(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_on_gone(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
@@ -245,7 +253,9 @@ static void strays(void)
     CHECK_STATUS(transom_writer_write((transom_writer *)stray, NULL, 0, 0), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_writer_finish((transom_writer *)stray), TRANSOM_ALREADY_ANSWERED);
     transom_writer_free((transom_writer *)stray);
-    CHECK(transom_writer_is_gone((transom_writer *)stray));
+    CHECK(transom_writer_is_gone((transom_writer *)stray) && transom_writer_is_stopping((transom_writer *)stray));
+    CHECK_STATUS(transom_responder_on_stopping(stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_on_stopping((transom_writer *)stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_writer_on_writable((transom_writer *)stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_writer_on_gone((transom_writer *)stray, count, NULL, NULL), TRANSOM_ALREADY_ANSWERED);
 }

@@ -76,6 +76,7 @@ programs! {
     signals
     standard
     stopping
+    stops
     streaming
     stress
     wraps

@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 30] = [
+const FILES: [(&str, &str); 31] = [
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -48,6 +48,7 @@ const FILES: [(&str, &str); 30] = [
     ("pull", "Pulling: requests in batches, on threads of the host"),
     ("events", "Events: reports on threads of the host"),
     ("watch", ""),
+    ("stopping", ""),
 ];
 
 fn source(file: &str) -> std::path::PathBuf {

@@ -104,5 +104,21 @@ int main()
     EVENTUALLY(gone == 1);
     EVENTUALLY(writer.is_gone());
     CHECK(!writer.write("to nobody") && !writer.finish());
+
+    /* A stream that would not end by itself ends in order when the server stops. */
+    Client last(server);
+    last.ask("GET", "/kept");
+    {
+        std::unique_lock<std::mutex> lock(mutex);
+        CHECK(changed.wait_for(lock, patience, [&] { return bool(kept); }));
+        writer = std::move(kept);
+    }
+    transom::Events events;
+    events.watch_stopping(writer);
+    writer.on_stopping([&] { CHECK(writer.is_stopping() && writer.write("bye") && writer.finish()); });
+    server.stop(patience);
+    CHECK(last.hear().body == "3\r\nbye\r\n0\r\n\r\n");
+    const auto event = events.next(patience);
+    CHECK(event && event->kind == TRANSOM_EVENT_WRITER_STOPPING);
     return 0;
 }
