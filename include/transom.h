@@ -550,6 +550,37 @@ typedef struct transom_report {
     uint64_t pending;
 } transom_report;
 
+/* The counters of a server. Later versions of the library may add members at the end. */
+typedef struct transom_stats {
+    /* sizeof(transom_stats), which you store here before the call. */
+    size_t size;
+    /* Connections that are open. */
+    uint64_t connections;
+    /* Connections that were let in since the start. */
+    uint64_t accepted;
+    /* Requests in progress: those whose responses are not written to the end. */
+    uint64_t pending;
+    /*
+     * Requests that have ended since the start, other than those that were cut off. One whose
+     * head was refused does not count here.
+     */
+    uint64_t requests;
+    /* Requests that were cut off at the deadline of a stop. */
+    uint64_t cut;
+    /* Requests and connections that were refused since the start: see transom_server_refused. */
+    uint64_t refused;
+    /* Bytes of request bodies in memory; at most the limit "bodies". */
+    uint64_t body_bytes;
+    /* Threads of the pool on which handlers may block. */
+    uint64_t pool_threads;
+    /* Threads of the pool that run a handler. */
+    uint64_t pool_busy;
+    /* Requests that wait for a thread of the pool. */
+    uint64_t pool_queued;
+    /* Requests in the pull queue. */
+    uint64_t pull_queued;
+} transom_stats;
+
 /*
  * A name and a value, such as a header field. When you pass one in, the lengths may be
  * TRANSOM_NUL_TERMINATED: see TRANSOM_FIELD.
@@ -1313,6 +1344,23 @@ transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
  * structure.
  */
 transom_status transom_server_report(const transom_server *server, transom_report *out);
+
+/*
+ * Stores the counters of the server in `*out`. May be called at any time after the start. It
+ * goes through all connections, and keeps new ones waiting meanwhile: call it once a second
+ * rather than for each request.
+ *
+ * Errors: TRANSOM_NOT_STARTED; TRANSOM_INVALID_ARGUMENT if `out->size` is not a size of the
+ * structure.
+ */
+transom_status transom_server_stats(const transom_server *server, transom_stats *out);
+
+/*
+ * Returns how many requests and connections the server has refused for a reason, a
+ * transom_reject, since the start. Returns 0 if the server was not started, and for a number
+ * that is no reason. Costs as much as transom_server_stats.
+ */
+uint64_t transom_server_refused(const transom_server *server, int32_t reject);
 
 
 /* ---- Request: reading, until it is answered ------------------------------------------ */

@@ -1437,6 +1437,9 @@ struct Report {
     std::uint64_t finished, cut, pending;
 };
 
+/* The counters of a server: see transom_server_stats. */
+using Stats = transom_stats;
+
 /*
  * An exchange that has ended: a request, its response, and what became of them. It and the views
  * that it returns are valid during the call of the function of Server::on_exchange.
@@ -1961,6 +1964,21 @@ public:
         report.size = sizeof report;
         detail::check(transom_server_report(server_, &report));
         return {report.finished, report.cut, report.pending};
+    }
+
+    /* Returns the counters of the server. Errors: TRANSOM_NOT_STARTED. */
+    [[nodiscard]] Stats stats() const
+    {
+        transom_stats stats{};
+        stats.size = sizeof stats;
+        detail::check(transom_server_stats(server_, &stats));
+        return stats;
+    }
+
+    /* Returns how many requests and connections were refused for this reason. */
+    [[nodiscard]] std::uint64_t refused(transom_reject reject) const noexcept
+    {
+        return transom_server_refused(server_, reject);
     }
 
     /*

@@ -133,4 +133,4 @@ pub use handler::{
     Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
-pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stopper, sleep};
+pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stats, Stopper, sleep};

@@ -36,6 +36,11 @@ impl Budget {
         Self { limit, used: AtomicU64::new(0), growth: Mutex::new(()) }
     }
 
+    /// Returns the number of bytes that are kept now.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Returns an empty share of the budget.
     pub fn share(&self) -> Share<'_> {
         Share { budget: self, bytes: 0 }

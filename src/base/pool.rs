@@ -159,6 +159,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Returns the number of threads, of those that run a job, and of jobs that wait.
+    pub fn load(&self) -> (u64, u64, u64) {
+        let state = self.shared.lock();
+        let busy = state.threads.saturating_sub(state.idle);
+        (state.threads as u64, busy as u64, state.queue.len() as u64)
+    }
+
     /// Returns `true` if another job would need another thread, and the limit allows one.
     pub fn is_short(&self) -> bool {
         self.shared.lock().is_short(self.limit)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::own_answer::WordAnswer;
 use super::record::OnExchange;
+use super::refusals::RefusalCounts;
 use crate::base::guard::RateLimitedLog;
 use crate::base::memory::Budget;
 use crate::base::pool::Pool;
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub pool: Arc<Pool>,
     /// The memory for request bodies.
     pub bodies: Budget,
+    pub refusals: RefusalCounts,
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
     /// The hook that words the server's own answers.
@@ -32,6 +34,7 @@ impl App {
         let bodies = Budget::new(config.limits.bodies.max(largest));
         let pool = Arc::new(pool);
         let overload = RateLimitedLog::default();
-        Self { router, config, pool, bodies, on_exchange: None, word_answer: None, overload }
+        let refusals = RefusalCounts::new();
+        Self { router, config, pool, bodies, refusals, on_exchange: None, word_answer: None, overload }
     }
 }

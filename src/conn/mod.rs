@@ -21,6 +21,7 @@ mod own_answer;
 mod pace;
 mod paced;
 mod record;
+mod refusals;
 mod serve;
 mod session;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use own_answer::OwnAnswer;
 pub(crate) use own_answer::WordAnswer;
 pub(crate) use record::OnExchange;
 pub use record::{Ended, Exchange};
+pub(crate) use refusals::REASONS;
 pub(crate) use serve::{close_busy, refuse_busy, serve};
 pub(crate) use session::{Session, Stage};
 pub(crate) use transport::Transport;

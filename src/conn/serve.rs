@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::own_answer::word;
 use super::record::{Ended, Records};
 use super::session::StageWaker;
-use super::site::log_refusal;
+use super::site::note_refusal;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport, answer, http1};
 use crate::base::driving::driving;
@@ -73,7 +73,7 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 
 /// Answers a client that there is no room for, and closes.
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer: Peer, app: &App) {
-    log_refusal(reject, peer);
+    note_refusal(reject, peer, app);
     let mut wire = Wire::new(transport, &app.config);
     wire.records = records(app, peer, reject, wire.facts());
     let mut response = reject.into_response();
@@ -87,7 +87,7 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer
 
 /// Tells of a connection that is closed without an answer, since there is no room for one.
 pub(crate) fn close_busy(reject: Reject, peer: Peer, app: &App) {
-    log_refusal(reject, peer);
+    note_refusal(reject, peer, app);
     drop(records(app, peer, reject, None));
 }
 

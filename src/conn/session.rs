@@ -33,6 +33,8 @@ pub(crate) struct Session {
     open: AtomicU32,
     /// Exchanges that ended well after stopping began.
     finished: AtomicU32,
+    /// Exchanges that were settled; the count stops at the largest number.
+    settled: AtomicU32,
 }
 
 impl Session {
@@ -44,6 +46,7 @@ impl Session {
             waker: Mutex::new(None),
             open: AtomicU32::new(0),
             finished: AtomicU32::new(0),
+            settled: AtomicU32::new(0),
         }
     }
 
@@ -88,6 +91,8 @@ impl Session {
             return;
         }
         self.open.store(0, Ordering::Release);
+        let total = self.settled.load(Ordering::Relaxed).saturating_add(settled);
+        self.settled.store(total, Ordering::Relaxed);
         if self.has_reached(Stage::Draining) {
             self.finished.store(self.finished.load(Ordering::Relaxed) + settled, Ordering::Release);
         }
@@ -96,6 +101,11 @@ impl Session {
     /// Returns the number of exchanges that are not settled.
     pub fn open(&self) -> u32 {
         self.open.load(Ordering::Acquire)
+    }
+
+    /// Returns the number of exchanges that were settled.
+    pub fn settled(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
     }
 
     pub fn finished(&self) -> u32 {

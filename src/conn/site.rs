@@ -75,7 +75,7 @@ impl<'a> Site<'a> {
 
     /// Logs a refusal and returns the answer for the client.
     pub fn refuse(self, reject: Reject, label: Option<&Label<'_>>) -> Response {
-        log_refusal(reject, self.client.peer);
+        note_refusal(reject, self.client.peer, self.app);
         let mut response = reject.into_response();
         word(self.app.word_answer.as_ref(), &mut response, Some(reject), self.client.peer, label);
         response
@@ -101,7 +101,7 @@ impl<'a> Site<'a> {
                 let line = format_args!("a handler had no thread: {} {label}", reject.reason());
                 self.app.overload.log(Level::Warn, line);
             }
-            log_refusal(reject, self.client.peer);
+            note_refusal(reject, self.client.peer, self.app);
         }
         if response.is_own {
             word(self.app.word_answer.as_ref(), response, refusal, self.client.peer, Some(label));
@@ -119,8 +119,9 @@ pub(super) fn log_unsent(response: &Response, announces_trailers: bool, label: &
     }
 }
 
-/// Logs that a request or a connection is refused.
-pub(super) fn log_refusal(reject: Reject, peer: Peer) {
+/// Counts and logs that a request or a connection is refused.
+pub(super) fn note_refusal(reject: Reject, peer: Peer, app: &App) {
+    app.refusals.add(reject);
     log_event(Level::Debug, format_args!("refused a request of {peer}: {}", reject.reason()));
 }
 

@@ -38,10 +38,25 @@ struct GateState {
     opening: usize,
     /// Open connections by client address. Empty if there is no limit for one address.
     addresses: HashMap<IpAddr, usize>,
+    /// Connections that were admitted.
+    admitted: u64,
+    /// Exchanges of connections that have ended, as far as they were settled.
+    ended: u64,
     finished: u64,
     cut: u64,
     /// Woken when the last connection has ended.
     waiters: Vec<Waker>,
+}
+
+/// The numbers of connections and exchanges.
+pub(crate) struct Counts {
+    /// Open now, or being opened.
+    pub connections: u64,
+    /// Since the start.
+    pub admitted: u64,
+    pub pending: u64,
+    pub ended: u64,
+    pub cut: u64,
 }
 
 /// The right of one connection to be open, given back when dropped.
@@ -95,6 +110,8 @@ impl Gate {
             sessions: Slab::new(),
             opening: 0,
             addresses: HashMap::new(),
+            admitted: 0,
+            ended: 0,
             finished: 0,
             cut: 0,
             waiters: Vec::new(),
@@ -150,6 +167,7 @@ impl Gate {
         let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping), self.values.clone()));
         session.advance(state.stage);
         let key = state.sessions.insert(Arc::clone(&session));
+        state.admitted += 1;
         Ok(Admission { gate: Arc::clone(self), key, session })
     }
 
@@ -204,6 +222,19 @@ impl Gate {
         report
     }
 
+    /// Counts connections and exchanges. Goes through all connections.
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        let connections = state.open() as u64;
+        let (admitted, ended, cut) = (state.admitted, state.ended, state.cut);
+        let mut counts = Counts { connections, admitted, pending: 0, ended, cut };
+        for (_, session) in &state.sessions {
+            counts.pending += u64::from(session.open());
+            counts.ended += u64::from(session.settled());
+        }
+        counts
+    }
+
     fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,6 +261,7 @@ impl Drop for Admission {
             }
         }
         state.finished += u64::from(self.session.finished());
+        state.ended += u64::from(self.session.settled());
         if self.session.has_reached(Stage::Draining) {
             state.cut += u64::from(self.session.open());
         }

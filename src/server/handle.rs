@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::shared::Shared;
+use super::stats::Stats;
 use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
 use crate::error::{Error, Result};
@@ -102,6 +103,12 @@ impl Handle {
         }
         let ended = self.shared.threads.wait(Instant::now().checked_add(timeout));
         Ok(ended.then(|| self.report()))
+    }
+
+    /// Returns the counters of the server. Goes through all connections, and keeps new ones
+    /// waiting meanwhile: ask once a second rather than for each request.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.shared)
     }
 
     /// Returns how many exchanges have finished, were cut, and are pending so far.

@@ -13,6 +13,7 @@ mod opening;
 mod service;
 mod shared;
 mod sleep;
+mod stats;
 mod stop;
 
 pub use builder::{LOOPBACK_HOSTS, Server};
@@ -21,4 +22,5 @@ pub use listener::Listener;
 pub use model::Model;
 pub use service::Service;
 pub use sleep::sleep;
+pub use stats::Stats;
 pub use stop::{Report, Stopper};

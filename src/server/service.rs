@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::accept::Refusals;
 use super::models::hosted;
 use super::shared::Shared;
+use super::stats::Stats;
 use super::stop::Report;
 use crate::message::Peer;
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -62,6 +63,11 @@ impl Service {
         self.shared.stopper.stop(deadline);
         hosted::drain_here(&self.shared).await;
         self.report()
+    }
+
+    /// Returns the counters of the service; see [`Handle::stats`](crate::Handle::stats).
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.shared)
     }
 
     /// Returns how many exchanges have finished, were cut, and are pending so far.

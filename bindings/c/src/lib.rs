@@ -59,6 +59,7 @@ mod server_hooks;
 mod settings;
 mod setup;
 mod slots;
+mod stats;
 mod status;
 mod stopping;
 mod stops;

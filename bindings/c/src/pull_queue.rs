@@ -47,6 +47,11 @@ impl Default for PullState {
 }
 
 impl PullQueue {
+    /// Returns the number of requests that wait.
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Sets how many requests may wait.
     pub fn set_limit(&self, limit: usize) {
         self.lock().limit = limit;

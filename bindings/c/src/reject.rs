@@ -129,6 +129,12 @@ pub(crate) fn number(reject: Option<Reject>) -> i32 {
     found.map_or(0, |row| row.0 as i32)
 }
 
+/// Returns the reason with this number.
+pub(crate) fn reason(number: i32) -> Option<Reject> {
+    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    REJECTS.get(index).map(|row| row.1)
+}
+
 /// Returns the name of a transom_reject, such as "missing-host", for logs and counters. It
 /// never changes. `reject` may be any number: the name of 0 is "", that of an unknown reason
 /// "unknown". The text is static, do not free it; it is never NULL.

@@ -40,6 +40,7 @@ static void nulls(transom_server *server)
 {
     transom_field field;
     transom_report report = {.size = sizeof report};
+    transom_stats stats = {.size = sizeof stats};
     transom_writer *writer = (transom_writer *)&report;
     transom_error *error = NULL;
     transom_responder *stale = transom_token_responder(12345);
@@ -120,6 +121,11 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_wait(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_report(NULL, &report), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_report(server, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_stats(NULL, &stats), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_stats(server, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_stats(server, &stats), TRANSOM_NOT_STARTED);
+    CHECK(transom_server_refused(NULL, 1) == 0);
+    CHECK(transom_server_refused(server, 1) == 0);
 
     CHECK(transom_request_method(NULL).data == NULL);
     CHECK(transom_request_path(NULL).data == NULL);

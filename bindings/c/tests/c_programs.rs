@@ -75,6 +75,7 @@ programs! {
     sending
     signals
     standard
+    stats
     stopping
     stops
     streaming

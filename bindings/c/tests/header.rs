@@ -17,7 +17,7 @@ use support::{Scratch, include_dir, library_dir};
 
 /// The files with public items, in the order of their functions in the header, and the title
 /// of the section that begins with the first function of the file.
-const FILES: [(&str, &str); 31] = [
+const FILES: &[(&str, &str)] = &[
     ("library", "The library"),
     ("logger", ""),
     ("status", "Errors"),
@@ -36,6 +36,7 @@ const FILES: [(&str, &str); 31] = [
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
+    ("stats", ""),
     ("request", "Request: reading, until it is answered"),
     ("values", ""),
     ("connection", ""),

@@ -106,9 +106,14 @@ int main()
         EVENTUALLY(told.has("- - - 400 bad-header answered 0 refused\n"));
         CHECK(get(server, "/teapot").status == 404);
         EVENTUALLY(log.has("1: the function of own_answers threw: no words\n"));
+        EVENTUALLY(server.stats().requests == 5);
+        CHECK(server.stats().accepted == 6 && server.stats().refused == 1);
+        CHECK(server.refused(TRANSOM_REJECT_BAD_HEADER) == 1);
         server.stop();
         CHECK(server.is_stopping());
     }
+
+    check_throws(TRANSOM_NOT_STARTED, "", [] { static_cast<void>(transom::Server().stats()); });
 
     /* Hosts and Unix sockets. */
     transom::set_log_level(transom::Level::off);
