@@ -989,8 +989,9 @@ transom_status transom_route_wrap(transom_route *route,
  * In "threads" and "sequential", a handler that blocks also blocks its connection: the
  * server notices only after the handler has returned that the client has left, or that the
  * timeout "handler" or the deadline of a stop has passed. A handler that returns at once,
- * and sends its response later from another thread, avoids this. A handler cannot wait for
- * room in a writer in these models: see transom_writer_write.
+ * and sends its response later from another thread, avoids this. So does a handler that waits
+ * for its connection in transom_writer_write or transom_request_read: the connection is served
+ * meanwhile.
  *
  * "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
  * TRANSOM_INVALID_ARGUMENT.
@@ -1885,9 +1886,13 @@ transom_status transom_response_set_body(transom_response *response, const void 
  * response.
  *
  * Other errors: TRANSOM_GONE if nobody reads the body any more (free the writer);
- * TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler, or in any handler
- * in the models "threads" and "sequential", because the thread that makes room is the one
- * that would wait; TRANSOM_ALREADY_ANSWERED if the writer has ended.
+ * TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler or in a callback,
+ * because the thread that makes room is the one that would wait; TRANSOM_ALREADY_ANSWERED if
+ * the writer has ended.
+ *
+ * In the models "threads" and "sequential", a handler may write piece by piece on its own
+ * thread: the thread goes on to serve its connection while it waits here, and sends each piece
+ * before this returns.
  */
 TRANSOM_MUST_USE
 transom_status transom_writer_write(transom_writer *writer,

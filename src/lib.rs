@@ -119,6 +119,7 @@ pub use http::{Method, StatusCode, Version};
 
 pub use base::pool::PoolFull;
 pub use base::stopping::Stopping;
+pub use base::wait::{WaitError, wait};
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{Ended, Exchange, OwnAnswer};

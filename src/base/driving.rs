@@ -1,7 +1,13 @@
-//! Tracks whether this thread drives connections, so that code which would wait for one of them
-//! fails instead of blocking for ever.
+//! What a thread does for connections: it drives them, or runs a job that one of them called.
+//!
+//! Code that would wait for a connection of its own thread asks here: it goes on to drive the
+//! connections while it waits, or it fails instead of blocking for ever.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// The work of a thread, as far as connections are concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -10,39 +16,122 @@ enum Work {
     /// The thread drives connections. No other thread drives them meanwhile.
     Driving,
     /// The thread runs a job that may block, called by a connection that the thread drives. The
-    /// connection makes no progress until the job is done.
+    /// connection makes no progress until the job is done, or waits by [`wait`].
     Held,
 }
 
+/// Drives the connections of a thread while a job that one of them called waits.
+pub(crate) trait Driver {
+    /// Drives until `done` returns `true`, or until the deadline has passed and nothing is left to
+    /// do at once. `done` keeps the waker, as a future does.
+    fn drive_until(&self, deadline: Option<Instant>, done: &mut dyn FnMut(&mut Context<'_>) -> bool);
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
 thread_local! {
     static WORK: Cell<Work> = const { Cell::new(Work::Elsewhere) };
+    /// True while the thread polls for a driver that runs the jobs which this leaves.
+    static TAKES_JOBS: Cell<bool> = const { Cell::new(false) };
+    static JOBS: RefCell<VecDeque<Job>> = const { RefCell::new(VecDeque::new()) };
+    /// The driver of the thread, while the thread runs a job.
+    static DRIVER: RefCell<Option<Rc<dyn Driver>>> = const { RefCell::new(None) };
 }
 
 /// Sets the thread's work until dropped, then restores what it was before.
-struct WorkGuard(Work);
+struct WorkGuard {
+    work: Work,
+    takes_jobs: bool,
+}
 
 impl WorkGuard {
-    fn new(work: Work) -> Self {
-        Self(WORK.replace(work))
+    fn new(work: Work, takes_jobs: bool) -> Self {
+        Self { work: WORK.replace(work), takes_jobs: TAKES_JOBS.replace(takes_jobs) }
     }
 }
 
 impl Drop for WorkGuard {
     fn drop(&mut self) {
-        WORK.set(self.0);
+        WORK.set(self.work);
+        TAKES_JOBS.set(self.takes_jobs);
     }
 }
 
 /// Runs `drive`, which drives a connection on this thread.
 pub(crate) fn driving<R>(drive: impl FnOnce() -> R) -> R {
-    let _guard = WorkGuard::new(Work::Driving);
+    let _guard = WorkGuard::new(Work::Driving, TAKES_JOBS.get());
     drive()
+}
+
+/// Runs `poll` for a driver, which runs the jobs that this leaves.
+pub(crate) fn taking_jobs<R>(poll: impl FnOnce() -> R) -> R {
+    let _guard = WorkGuard::new(WORK.get(), true);
+    poll()
+}
+
+/// Leaves a job to the driver that polls on this thread. The driver runs it on this thread, after
+/// the poll. Returns the job if no driver takes it.
+pub(crate) fn leave<F: FnOnce() + Send + 'static>(job: F) -> Result<(), F> {
+    if !TAKES_JOBS.get() {
+        return Err(job);
+    }
+    JOBS.with_borrow_mut(|jobs| jobs.push_back(Box::new(job)));
+    Ok(())
+}
+
+/// Takes the next job that was left on this thread.
+pub(crate) fn next_job() -> Option<Job> {
+    JOBS.with_borrow_mut(VecDeque::pop_front)
+}
+
+/// Runs a job that was left, with a driver for its waits. The job must not panic.
+pub(crate) fn hold(driver: Rc<dyn Driver>, job: Job) {
+    let before = DRIVER.replace(Some(driver));
+    let guard = WorkGuard::new(Work::Held, false);
+    job();
+    drop(guard);
+    DRIVER.set(before);
+}
+
+/// How a [`wait`] ended.
+pub(crate) enum Waited<R> {
+    Ready(R),
+    /// The deadline has passed.
+    TimedOut,
+    /// The thread runs no job that a connection of its own called, so nothing was waited for.
+    NotHere,
+}
+
+/// Waits in a job until `poll` is ready or the deadline has passed, and drives the connections of this
+/// thread meanwhile.
+pub(crate) fn wait<R>(
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,
+) -> Waited<R> {
+    let driver = if is_held() { DRIVER.with_borrow(Clone::clone) } else { None };
+    let Some(driver) = driver else { return Waited::NotHere };
+    let _guard = WorkGuard::new(Work::Driving, false);
+    let mut ready = None;
+    driver.drive_until(deadline, &mut |cx| {
+        if let Poll::Ready(result) = poll(cx) {
+            ready = Some(result);
+        }
+        ready.is_some()
+    });
+    ready.map_or(Waited::TimedOut, Waited::Ready)
+}
+
+/// Lets the connections of this thread do what they can do now, if the thread runs a job.
+pub(crate) fn make_progress() {
+    if is_held() {
+        wait(Some(Instant::now()), |_| Poll::<()>::Pending);
+    }
 }
 
 /// Runs a job that may block, or that hands work to another thread.
 pub(crate) fn blocking<R>(job: impl FnOnce() -> R) -> R {
     let held = WORK.get() != Work::Elsewhere;
-    let _guard = held.then(|| WorkGuard::new(Work::Held));
+    let _guard = held.then(|| WorkGuard::new(Work::Held, TAKES_JOBS.get()));
     job()
 }
 
@@ -53,7 +142,8 @@ pub(crate) fn is_driving() -> bool {
 }
 
 /// Returns `true` inside a job that may block and that one of this thread's own connections called.
-/// Such a job must not wait for data from those connections: only this thread could deliver it.
+/// Such a job must not wait for data from those connections, except by [`wait`]: only this thread
+/// could deliver it.
 pub(crate) fn is_held() -> bool {
     WORK.get() == Work::Held
 }

@@ -1,4 +1,5 @@
-//! Tools that know nothing of HTTP: panics, threads, memory, descriptors, the signal of a stop.
+//! Tools that know nothing of HTTP: panics, threads, memory, descriptors, the signal of a stop,
+//! waiting for a future.
 
 pub(crate) mod descriptor;
 pub(crate) mod driving;
@@ -9,3 +10,4 @@ pub(crate) mod spare;
 pub(crate) mod stopping;
 pub(crate) mod threads;
 pub(crate) mod values;
+pub(crate) mod wait;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use log::Level;
 
+use crate::base::driving::leave;
 use crate::base::guard::{RateLimitedLog, guarded};
 use crate::base::threads::Threads;
 
@@ -105,7 +106,8 @@ impl Pool {
         pool
     }
 
-    /// Returns a pool without threads: [`run`](Self::run) calls the job before it returns.
+    /// Returns a pool without threads: the thread that calls [`run`](Self::run) runs the job, after
+    /// its driver's poll or, without a driver, at once.
     pub fn in_place() -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
         Self {
@@ -128,7 +130,10 @@ impl Pool {
     /// Runs `job` on one of the pool's threads, as soon as one is idle.
     pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
         if self.threads.is_none() {
-            guarded(JOB, job);
+            let job = move || {
+                guarded(JOB, job);
+            };
+            leave(job).unwrap_or_else(|job| job());
             return Ok(());
         }
         let mut state = self.shared.lock();

@@ -284,7 +284,8 @@ impl Body {
     /// # Errors
     /// For a request's body: the client left, sent a malformed body, or exceeded a limit or a
     /// deadline. `Deadlock` in a [`blocking`](crate::blocking) handler that runs on its
-    /// connection's own thread, since only that thread can read more.
+    /// connection's own thread, since only that thread can read more; wait with
+    /// [`wait`](crate::wait) there.
     pub async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::pipe::{Outcome, PipeFeed, Space};
-use crate::base::driving::is_driving;
+use crate::base::driving::{self, Waited, is_driving};
 use crate::base::stopping::Stopping;
 use crate::fields::Headers;
 
@@ -124,26 +124,29 @@ impl BodyWriter {
     ///
     /// # Errors
     /// `Gone` if the body is not read any more; `WouldBlock` after the timeout; `TooLong`;
-    /// `WouldDeadlock` if there is no room and the handler does not run on the pool: its own thread
-    /// must send the body.
+    /// `WouldDeadlock` if there is no room and a handler that may not block calls this on the thread
+    /// that must send the body.
     pub fn write_blocking(
         &self,
         chunk: impl Into<Bytes>,
         timeout: Option<Duration>,
     ) -> Result<(), WriteError> {
-        if is_driving() {
-            return self.try_write(chunk).map_err(|error| match error {
-                WriteError::WouldBlock => WriteError::WouldDeadlock,
-                error => error,
-            });
-        }
         let chunk = self.fitting(chunk)?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match self.0.wait_space(deadline) {
-            Some(Space::Wanted) => self.push(chunk),
-            Some(Space::Abandoned) => Err(WriteError::Gone),
-            None => Err(WriteError::WouldBlock),
+        let space = match driving::wait(deadline, |cx| self.0.poll_space(cx)) {
+            Waited::Ready(space) => Some(space),
+            Waited::TimedOut => None,
+            Waited::NotHere if is_driving() && !self.0.has_space() => return Err(WriteError::WouldDeadlock),
+            Waited::NotHere => self.0.wait_space(deadline),
+        };
+        match space {
+            Some(Space::Wanted) => self.push(chunk)?,
+            Some(Space::Abandoned) => return Err(WriteError::Gone),
+            None => return Err(WriteError::WouldBlock),
         }
+        // On the thread that sends the body, nothing else would send the chunk now.
+        driving::make_progress();
+        Ok(())
     }
 
     /// Returns the chunk if it stays within the length of the body.
@@ -225,6 +228,7 @@ impl BodyWriter {
     pub fn finish(self) -> Result<(), WriteError> {
         let outcome = self.0.outcome();
         self.0.finish(Ok(()));
+        driving::make_progress();
         result(outcome)
     }
 
@@ -235,6 +239,7 @@ impl BodyWriter {
     pub fn finish_with(self, trailers: Headers) -> Result<(), WriteError> {
         let outcome = self.0.outcome();
         self.0.finish_with(trailers);
+        driving::make_progress();
         result(outcome)
     }
 }

@@ -8,6 +8,7 @@
 mod alarm;
 mod bell;
 mod clock;
+mod held;
 mod ready;
 mod signal;
 mod stream;
@@ -134,7 +135,8 @@ impl Reactor {
         let mut cx = Context::from_waker(&waker);
         let (mut events, mut woken) = (Vec::with_capacity(EVENTS_PER_WAIT), Vec::new());
         let clock = Clock::new(&self.0.epoll, CLOCK);
-        let tasks = self.0.tasks.enter();
+        let tasks = &self.0.tasks;
+        let _running = tasks.enter();
         self.0.bell.awake();
         loop {
             if ringer.take()

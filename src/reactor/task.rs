@@ -144,15 +144,15 @@ impl Tasks {
     }
 }
 
-impl Running<'_> {
-    /// Returns `true` if a task is ready or mail has arrived.
+impl Tasks {
+    /// Returns `true` if a task is ready or mail has arrived, on the thread that runs the tasks.
     pub fn has_work(&self) -> bool {
-        TASKS.with_borrow(|set| !set.ready.is_empty()) || self.tasks.has_mail.load(Ordering::SeqCst)
+        TASKS.with_borrow(|set| !set.ready.is_empty()) || self.has_mail.load(Ordering::SeqCst)
     }
 
-    /// Polls each ready task once.
-    pub fn run(&self) {
-        if self.tasks.has_mail.load(Ordering::SeqCst) {
+    /// Polls each ready task once, on the thread that runs the tasks.
+    pub fn run(self: &Arc<Self>) {
+        if self.has_mail.load(Ordering::SeqCst) {
             self.read_mail();
         }
         let mut left = TASKS.with_borrow(|set| set.ready.len());
@@ -174,13 +174,13 @@ impl Running<'_> {
         }
     }
 
-    fn read_mail(&self) {
-        let mail = lock(&self.tasks.mail).as_mut().map(|mail| {
-            self.tasks.has_mail.store(false, Ordering::SeqCst);
+    fn read_mail(self: &Arc<Self>) {
+        let mail = lock(&self.mail).as_mut().map(|mail| {
+            self.has_mail.store(false, Ordering::SeqCst);
             std::mem::take(mail)
         });
         let Mail { spawned, woken } = mail.unwrap_or_default();
-        TASKS.with_borrow_mut(|set| spawned.into_iter().for_each(|future| set.insert(self.tasks, future)));
+        TASKS.with_borrow_mut(|set| spawned.into_iter().for_each(|future| set.insert(self, future)));
         for handle in woken {
             // Acquires what the waking thread stored before it woke the task.
             handle.mailed.swap(false, Ordering::AcqRel);

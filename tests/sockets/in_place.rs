@@ -4,9 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use transom::{Context, Handler, Method, Reply, Request, Response, Route, Router, blocking};
+use transom::{
+    Body, Context, Handler, Method, Reply, Request, Responder, Response, Route, Router, StatusCode,
+    WaitError, WriteError, blocking, wait,
+};
 
-use crate::common::{Client, SHORT, Signal, start, start_with};
+use crate::common::{Client, PATIENCE, SHORT, Signal, start, start_with};
 
 #[test]
 fn a_handler_that_blocks_past_its_deadline_still_answers() {
@@ -88,7 +91,7 @@ fn a_stop_does_not_wait_for_a_handler_that_blocks_past_its_deadline() {
 }
 
 #[test]
-fn a_handler_that_blocks_is_not_left_waiting_for_a_body_that_only_its_own_thread_can_read() {
+fn a_foreign_executor_is_not_left_waiting_for_a_body_that_only_its_own_thread_can_read() {
     let read = blocking(|mut request: Request| {
         let mut all = Vec::new();
         while let Some(chunk) = futures_lite::future::block_on(request.body_mut().chunk()) {
@@ -112,4 +115,156 @@ fn a_handler_that_blocks_is_not_left_waiting_for_a_body_that_only_its_own_thread
         "Deadlock"
     };
     client.answer().expect(200, expected);
+}
+
+/// More than all buffers between a server and a client that reads nothing.
+const LARGE: usize = 16 << 20;
+
+#[test]
+fn a_handler_that_blocks_waits_for_its_body_and_serves_its_connection_meanwhile() {
+    let read = blocking(|mut request: Request| {
+        let mut length = 0;
+        while let Some(chunk) = wait(request.body_mut().chunk(), None)? {
+            length += chunk?.len();
+        }
+        Ok(length.to_string())
+    });
+    let server =
+        start(Router::new().route(Route::new(Method::POST, "/", read).streaming().body_limit(u64::MAX)));
+    let mut client = Client::connect(&server);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
+    for _ in 0..LARGE / 65536 {
+        client.send(vec![0; 65536]);
+    }
+    client.answer().expect(200, &LARGE.to_string());
+    // And the connection is as good as before.
+    client.post("/", "abc").expect(200, "3");
+}
+
+/// Returns an app whose handler writes its answer piece by piece on its own thread, and then tells
+/// how that ended.
+fn pieces(count: usize, told: &std::sync::mpsc::SyncSender<Result<(), WriteError>>) -> Router {
+    let told = told.clone();
+    Router::new().get(
+        "/",
+        Job(move |_: Request, responder: Responder| {
+            let (writer, body) = Body::channel();
+            responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+            let write = || writer.write_blocking(vec![b'x'; 65536], None);
+            let written = (0..count).try_for_each(|_| write());
+            told.send(written.and_then(|()| writer.finish())).unwrap();
+        }),
+    )
+}
+
+/// A handler that may block, and that answers in its own time.
+struct Job<F>(F);
+
+impl<F: Fn(Request, Responder) + Clone + Send + Sync + 'static> Handler for Job<F> {
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+        let ((responder, reply), job) = (Reply::later(&request), self.0.clone());
+        context.run_blocking(move || job(request, responder)).map_or_else(Reply::now, |()| reply)
+    }
+}
+
+#[test]
+fn a_handler_that_blocks_writes_its_answer_piece_by_piece_on_its_own_thread() {
+    let (told, outcome) = std::sync::mpsc::sync_channel(1);
+    let server = start(pieces(LARGE / 65536, &told));
+    let mut client = Client::connect(&server);
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.body.len()), (200, LARGE));
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Ok(())));
+}
+
+#[test]
+fn a_handler_that_writes_on_its_own_thread_learns_that_its_client_has_left() {
+    let (told, outcome) = std::sync::mpsc::sync_channel(1);
+    let server = start(pieces(usize::MAX, &told));
+    let mut client = Client::connect(&server);
+    client.request("/");
+    drop(client);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Err(WriteError::Gone)));
+}
+
+#[test]
+fn a_handler_that_writes_on_its_own_thread_is_cut_by_the_write_timeout_and_by_a_stop() {
+    let (told, outcome) = std::sync::mpsc::sync_channel(1);
+    let server = start_with(pieces(usize::MAX, &told), |_, timeouts| timeouts.write = Some(SHORT));
+    let mut client = Client::connect(&server);
+    client.request("/"); // and reads nothing
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Err(WriteError::Gone)));
+    drop(server);
+
+    let server = start(pieces(usize::MAX, &told));
+    let mut client = Client::connect(&server);
+    client.request("/");
+    assert_eq!(client.head().status, 200);
+    let report = server.stop(SHORT);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Err(WriteError::Gone)));
+    assert_eq!(report.finished, 0);
+    server.wait().unwrap();
+}
+
+#[test]
+fn each_piece_is_sent_at_once_while_the_handler_goes_on() {
+    let go_on = Signal::new();
+    let app = {
+        let go_on = go_on.clone();
+        Router::new().get(
+            "/",
+            Job(move |_: Request, responder: Responder| {
+                let (writer, body) = Body::channel();
+                responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+                writer.write_blocking("first", None).unwrap();
+                go_on.wait();
+                writer.write_blocking("second", None).unwrap();
+                writer.finish().unwrap();
+            }),
+        )
+    };
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    client.request("/");
+    assert_eq!(client.head().status, 200);
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"first");
+    go_on.set();
+    assert_eq!(client.try_chunk().unwrap().unwrap(), b"second");
+    assert_eq!(client.try_chunk().unwrap(), None);
+}
+
+#[test]
+fn a_body_is_sent_back_while_it_comes_on_one_thread() {
+    let echo = Job(|mut request: Request, responder: Responder| {
+        let (writer, body) = Body::sized_channel(LARGE as u64);
+        responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+        while let Ok(Some(Ok(chunk))) = wait(request.body_mut().chunk(), None) {
+            writer.write_blocking(chunk, None).unwrap();
+        }
+        writer.finish().unwrap();
+    });
+    let route = Route::new(Method::POST, "/", echo).streaming().body_limit(u64::MAX);
+    let server = start(Router::new().route(route));
+    let mut client = Client::connect(&server);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
+    let mut sending = client.writer();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..LARGE / 65536 {
+                std::io::Write::write_all(&mut sending, &vec![b'e'; 65536]).unwrap();
+            }
+        });
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, LARGE));
+    });
+}
+
+#[test]
+fn an_async_handler_must_not_block_its_thread() {
+    let app = Router::new().get("/", async |_: Request| {
+        let waited = wait(std::future::pending::<()>(), Some(Duration::from_secs(60)));
+        assert_eq!(waited, Err(WaitError::WouldDeadlock));
+        "refused"
+    });
+    Client::connect(&start(app)).get("/").expect(200, "refused");
 }

@@ -1,15 +1,16 @@
 //! The body of a request whose route streams: it is read piece by piece while it comes.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::Stream as _;
-use transom::{Body, Bytes, Headers, Reject};
+use transom::{Body, Bytes, Headers, Reject, WaitError, wait};
 
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::status::transom_status;
@@ -47,7 +48,7 @@ impl Incoming {
     }
 
     /// Ready when a read would not wait; otherwise the waker is called then.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_state(cx).map(drop)
     }
 
@@ -65,23 +66,34 @@ impl Incoming {
 
     /// Reads. Waits until there is something, `None` without a limit.
     pub fn read(&self, buf: &mut [u8], timeout: Option<Duration>) -> Result<usize, transom_status> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let refused = loop {
-            if let Poll::Ready(read) = self.poll_read(&mut Context::from_waker(&waker), buf) {
-                return read;
-            }
-            if timeout == Some(Duration::ZERO) {
-                break transom_status::TRANSOM_WOULD_BLOCK;
-            }
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => break transom_status::TRANSOM_TIMEOUT,
-                Some(left) => thread::park_timeout(left),
-                None => thread::park(),
-            }
-        };
-        self.waiters.remove(&waker);
-        Err(refused)
+        let waker = Cell::new(None);
+        let read = wait(
+            poll_fn(|cx| {
+                waker.set(Some(cx.waker().clone()));
+                self.poll_read(cx, buf)
+            }),
+            timeout,
+        );
+        if let Ok(read) = read {
+            return read;
+        }
+        // Nobody waits with this waker any more.
+        if let Some(waker) = waker.take() {
+            self.waiters.remove(&waker);
+        }
+        Err(match read {
+            Err(WaitError::WouldDeadlock) => transom_status::TRANSOM_WOULD_DEADLOCK,
+            _ if timeout == Some(Duration::ZERO) => transom_status::TRANSOM_WOULD_BLOCK,
+            _ => transom_status::TRANSOM_TIMEOUT,
+        })
+    }
+
+    /// Returns `true` if a read would not wait; otherwise the waker is called then.
+    pub fn is_readable(&self, waker: &Waker) -> bool {
+        // A handler may call this on the thread that reads the body. The core knows by `wait` that
+        // the thread does not block.
+        let poll = poll_fn(|_| Poll::Ready(self.poll_readable(&mut Context::from_waker(waker)).is_ready()));
+        wait(poll, Some(Duration::ZERO)).unwrap_or_default()
     }
 
     /// Returns the event that there is more to read. It is the same one each time, so that the
@@ -116,11 +128,6 @@ impl Incoming {
                 Poll::Ready(None) => {
                     let _ = self.trailers.set(state.body.take_trailers());
                     state.end = Some(Ok(()));
-                }
-                // It may be read on another thread.
-                Poll::Ready(Some(Err(error))) if error.kind() == io::ErrorKind::Deadlock => {
-                    drop(state);
-                    return Poll::Pending;
                 }
                 Poll::Ready(Some(Err(error))) => state.end = Some(Err(status_of(&error))),
             }
@@ -167,14 +174,5 @@ impl Wake for Waiters {
     fn wake(self: Arc<Self>) {
         let wakers = mem::take(&mut *self.lock());
         wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

@@ -36,8 +36,9 @@ use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
 /// In "threads" and "sequential", a handler that blocks also blocks its connection: the
 /// server notices only after the handler has returned that the client has left, or that the
 /// timeout "handler" or the deadline of a stop has passed. A handler that returns at once,
-/// and sends its response later from another thread, avoids this. A handler cannot wait for
-/// room in a writer in these models: see transom_writer_write.
+/// and sends its response later from another thread, avoids this. So does a handler that waits
+/// for its connection in transom_writer_write or transom_request_read: the connection is served
+/// meanwhile.
 ///
 /// "threads" and "sequential" exist on Linux only. Elsewhere the start fails with
 /// TRANSOM_INVALID_ARGUMENT.

@@ -224,9 +224,7 @@ impl ReadableCallback {
     fn try_call(self: Arc<Self>) {
         let Some(incoming) = self.incoming.upgrade() else { return };
         let waker = Waker::from(Arc::clone(&self));
-        if incoming.poll_readable(&mut Context::from_waker(&waker)).is_ready()
-            && !self.called.swap(true, Ordering::AcqRel)
-        {
+        if incoming.is_readable(&waker) && !self.called.swap(true, Ordering::AcqRel) {
             // SAFETY: the host's function with its user data; by the contract, any thread may call it.
             unsafe { (self.function)(self.user_data.pointer()) }
         }
@@ -257,7 +255,7 @@ pub unsafe extern "C" fn transom_events_await_body(
         let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         let incoming = exchange::incoming(handle)?;
         let notice = incoming.notice(queue, token);
-        if incoming.poll_readable(&mut Context::from_waker(&notice.waker())).is_ready() {
+        if incoming.is_readable(&notice.waker()) {
             notice.tell();
         }
     })

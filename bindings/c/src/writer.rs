@@ -136,9 +136,13 @@ pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<OpenBody>, trans
 /// response.
 ///
 /// Other errors: TRANSOM_GONE if nobody reads the body any more (free the writer);
-/// TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler, or in any handler
-/// in the models "threads" and "sequential", because the thread that makes room is the one
-/// that would wait; TRANSOM_ALREADY_ANSWERED if the writer has ended.
+/// TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler or in a callback,
+/// because the thread that makes room is the one that would wait; TRANSOM_ALREADY_ANSWERED if
+/// the writer has ended.
+///
+/// In the models "threads" and "sequential", a handler may write piece by piece on its own
+/// thread: the thread goes on to serve its connection while it waits here, and sends each piece
+/// before this returns.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_writer_write(

@@ -378,5 +378,7 @@ int main(void)
     const char *mib = getenv("TRANSOM_TEST_UPLOAD_MIB");
     total = (mib ? (size_t)atol(mib) : 64) * MIB;
     in_model("event");
+    in_model("threads");
+    in_model("sequential");
     return 0;
 }

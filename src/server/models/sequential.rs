@@ -23,17 +23,19 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     let reactor = Reactor::new()?;
     let shared_listeners = Arc::new(share_listeners(listeners));
     let listeners = Listeners::new(&reactor, &shared_listeners)?;
-    let shared = Arc::clone(shared);
-    let threads = Arc::clone(&shared.threads);
+    let (shared, threads) = (Arc::clone(shared), Arc::clone(&shared.threads));
     let serving = threads.spawn("transom-sequential", None, move || {
-        let serving = serve_all(&shared, &reactor, &shared_listeners, listeners);
-        let stopping = async {
-            stop_asked(&shared).await;
-            let mut alarm = Alarm::new(&reactor);
-            drain(&shared, |cx, at| alarm.poll(cx, at)).await;
-            end(&shared);
-        };
-        reactor.block_on(future::zip(serving, stopping));
+        let its_reactor = reactor.clone();
+        reactor.block_on_with_jobs(async move {
+            let serving = serve_all(&shared, &its_reactor, &shared_listeners, listeners);
+            let stopping = async {
+                stop_asked(&shared).await;
+                let mut alarm = Alarm::new(&its_reactor);
+                drain(&shared, |cx, at| alarm.poll(cx, at)).await;
+                end(&shared);
+            };
+            future::zip(serving, stopping).await;
+        });
     });
     serving.map_err(Error::Thread)
 }

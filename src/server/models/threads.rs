@@ -87,16 +87,18 @@ async fn accept_all(
             let slot = slot;
             let stream = NativeStream::new(&slot.reactor, socket).alone();
             match entry {
-                Entry::Admitted(admission) => {
-                    slot.reactor.block_on(serve(stream, &shared.app, &admission.session));
-                }
-                Entry::Reserved(reservation) => slot.reactor.block_on(async {
-                    let mut alarm = Alarm::new(&slot.reactor);
-                    let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
-                    if let Some((transport, admission)) = opened.await {
-                        serve(transport, &shared.app, &admission.session).await;
-                    }
+                Entry::Admitted(admission) => slot.reactor.block_on_with_jobs(async move {
+                    serve(stream, &shared.app, &admission.session).await;
                 }),
+                Entry::Reserved(reservation) => {
+                    let mut alarm = Alarm::new(&slot.reactor);
+                    slot.reactor.block_on_with_jobs(async move {
+                        let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+                        if let Some((transport, admission)) = opened.await {
+                            serve(transport, &shared.app, &admission.session).await;
+                        }
+                    });
+                }
             }
         };
         // A slot stands for a thread that is free or about to be, and the pool is closed only

@@ -1,0 +1,116 @@
+//! Waiting for a future in code that may block.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::driving::{self, Waited};
+
+/// The error when [`wait`] has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The timeout has passed.
+    TimedOut,
+    /// The thread serves connections and may not block: the caller is no handler that may.
+    WouldDeadlock,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "timed out",
+            Self::WouldDeadlock => "this thread serves connections and must not wait",
+        })
+    }
+}
+
+impl std::error::Error for WaitError {}
+
+/// Blocks the thread until a future is done, for at most `timeout`; a timeout of zero only looks.
+///
+/// This is how a [`blocking`](crate::blocking) handler waits for what its connection brings, such as
+/// the next chunk of a streamed body. In the models with a thread for each connection, the handler
+/// runs on the thread that reads the connection, and that thread goes on to serve the connection
+/// while it waits here. In the `block_on` of another crate it would wait for ever; the body returns
+/// an error (`Deadlock`) there.
+///
+/// ```
+/// use transom::{Method, Request, Route, blocking, wait};
+///
+/// let count = blocking(|mut request: Request| {
+///     let mut length = 0;
+///     while let Some(chunk) = wait(request.body_mut().chunk(), None)? {
+///         length += chunk?.len();
+///     }
+///     Ok(length.to_string())
+/// });
+/// Route::new(Method::POST, "/count", count).streaming();
+/// ```
+///
+/// # Errors
+/// `TimedOut`; `WouldDeadlock` in an async handler or a callback, which must not block.
+pub fn wait<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::Output, WaitError> {
+    let mut future = pin!(future);
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    match driving::wait(deadline, |cx| future.as_mut().poll(cx)) {
+        Waited::Ready(output) => return Ok(output),
+        Waited::TimedOut => return Err(WaitError::TimedOut),
+        Waited::NotHere => {}
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match left {
+            Some(Duration::ZERO) => return Err(WaitError::TimedOut),
+            _ if driving::is_driving() => return Err(WaitError::WouldDeadlock),
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
+        }
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    const SOON: Option<Duration> = Some(Duration::from_millis(1));
+
+    #[test]
+    fn a_wait_ends_with_its_future_or_its_timeout() {
+        assert_eq!(wait(ready(7), None), Ok(7));
+        assert_eq!(wait(ready(7), Some(Duration::ZERO)), Ok(7));
+        assert_eq!(wait(pending::<()>(), SOON), Err(WaitError::TimedOut));
+        let (sender, receiver) = async_channel::bounded(1);
+        thread::scope(|scope| {
+            scope.spawn(move || sender.send_blocking("from another thread"));
+            assert_eq!(wait(receiver.recv(), None).unwrap(), Ok("from another thread"));
+        });
+    }
+
+    #[test]
+    fn a_thread_that_drives_connections_only_looks() {
+        driving::driving(|| {
+            assert_eq!(wait(ready(7), None), Ok(7));
+            assert_eq!(wait(pending::<()>(), Some(Duration::ZERO)), Err(WaitError::TimedOut));
+            assert_eq!(wait(pending::<()>(), None), Err(WaitError::WouldDeadlock));
+        });
+    }
+}
