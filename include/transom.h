@@ -241,6 +241,12 @@ typedef enum transom_event_kind {
     TRANSOM_EVENT_STOPPING = 7,
     /* The server that sends the body of a watched writer begins to stop. */
     TRANSOM_EVENT_WRITER_STOPPING = 8,
+    /* There is something to read on a watched connection that has left HTTP, or its end. */
+    TRANSOM_EVENT_UPGRADED_READABLE = 9,
+    /* A watched connection that has left HTTP has room again, or is broken. */
+    TRANSOM_EVENT_UPGRADED_WRITABLE = 10,
+    /* The server of a watched connection that has left HTTP begins to stop. */
+    TRANSOM_EVENT_UPGRADED_STOPPING = 11,
 } transom_event_kind;
 
 /* How an exchange ended, as the server saw it. New ways may be added. */
@@ -392,6 +398,14 @@ typedef struct transom_route transom_route;
  * the last call.
  */
 typedef struct transom_server transom_server;
+
+/*
+ * A connection that transom_responder_upgrade has taken out of HTTP: bytes both ways. It belongs
+ * to you: end it with transom_upgraded_free. Any thread may use it, one to read and another to
+ * write. Like a responder, the pointer is a number that is looked up: one that was freed is no
+ * danger, TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_upgraded transom_upgraded;
 
 /*
  * Writes the body of a response that transom_responder_start has begun. It belongs to you:
@@ -600,7 +614,7 @@ typedef struct transom_event {
     uint32_t reserved;
     /*
      * The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-     * writer as a number (WRITABLE, WRITER_GONE, WRITER_STOPPING), or 0 (LOG).
+     * writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), or 0 (LOG).
      */
     uint64_t token;
 } transom_event;
@@ -2262,6 +2276,137 @@ transom_status transom_events_watch_stopping(transom_events *events, uint64_t to
  * Errors: TRANSOM_ALREADY_ANSWERED if the writer has ended.
  */
 transom_status transom_events_watch_writer_stopping(transom_events *events, transom_writer *writer);
+
+
+/* ---- Upgraded: a connection that has left HTTP --------------------------------------- */
+
+/*
+ * Answers with "101 Switching Protocols" and these fields, and takes the connection out of HTTP
+ * (RFC 9110 7.8). From then on it carries the bytes of `protocol`, such as "websocket". Stores the
+ * connection in `*out`. What is written before the 101 is out is sent after it. The request is not
+ * valid any more.
+ *
+ * The request must name the protocol in its field Upgrade, and must be read to its end. Otherwise
+ * the client gets a 500, the log says why, and the connection is gone: TRANSOM_GONE. So look at
+ * transom_request_header(request, "upgrade") first.
+ *
+ * Errors: as transom_responder_send; TRANSOM_NOT_UTF8, after which the responder can still be used.
+ * `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_upgrade(transom_responder *responder,
+                                         const char *protocol,
+                                         const transom_field *fields,
+                                         size_t field_count,
+                                         transom_upgraded **out,
+                                         transom_error **error);
+
+/*
+ * Reads what the client has sent: stores up to `cap` bytes in `buf`, and their number in `*len`. 0
+ * bytes are the end: the client has closed its sending side, and may still read. Waits until there
+ * is something, at most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). At
+ * most 80 KiB wait to be read; then the client has to wait.
+ *
+ * Errors: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and TRANSOM_TIMEOUT, after which you may read
+ * again; TRANSOM_GONE if the connection is broken, was cut at the deadline of a stop, or was not
+ * upgraded; TRANSOM_WOULD_DEADLOCK if this would have to wait on a thread that serves the
+ * connection; TRANSOM_INVALID_ARGUMENT if `cap` is 0 or the time is negative;
+ * TRANSOM_ALREADY_ANSWERED if the connection was freed. `*len` is then 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_upgraded_read(transom_upgraded *upgraded,
+                                     void *buf,
+                                     size_t cap,
+                                     int64_t timeout_ms,
+                                     size_t *len);
+
+/*
+ * Writes `len` bytes to the client, which are copied, as transom_writer_write writes to a body: all
+ * or none of them are taken. `len` may be TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: as transom_writer_write; TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+TRANSOM_MUST_USE
+transom_status transom_upgraded_write(transom_upgraded *upgraded,
+                                      const void *data,
+                                      size_t len,
+                                      int64_t timeout_ms);
+
+/*
+ * Calls `function` once, when there is something to read, or the end, or the connection is broken.
+ * If that is so already, the call happens before this function returns.
+ *
+ * `function` runs on a thread that serves connections and must not block; it may read and write
+ * with a timeout of 0, and free the connection. It is not called if the connection is freed first.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed; `function` is not called.
+ */
+transom_status transom_upgraded_on_readable(transom_upgraded *upgraded,
+                                            transom_callback_fn function,
+                                            void *user_data,
+                                            transom_free_fn free_fn);
+
+/*
+ * Calls `function` once, when there is room again after TRANSOM_WOULD_BLOCK, or the connection is
+ * broken; otherwise as transom_upgraded_on_readable.
+ */
+transom_status transom_upgraded_on_writable(transom_upgraded *upgraded,
+                                            transom_callback_fn function,
+                                            void *user_data,
+                                            transom_free_fn free_fn);
+
+/*
+ * Returns true once the server was told to stop: end the protocol in order before the deadline of
+ * the stop. Also returns true for NULL and for a connection that was freed.
+ */
+bool transom_upgraded_is_stopping(const transom_upgraded *upgraded);
+
+/*
+ * Calls `function` once, when the server begins to stop; otherwise as
+ * transom_responder_on_stopping. It is not called if the connection is freed first.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed; `function` is not called.
+ */
+transom_status transom_upgraded_on_stopping(transom_upgraded *upgraded,
+                                            transom_callback_fn function,
+                                            void *user_data,
+                                            transom_free_fn free_fn);
+
+/*
+ * Frees a connection and closes it, after what was written is sent. If another thread waits in
+ * transom_upgraded_read or transom_upgraded_write, it goes on waiting, and the connection is closed
+ * after that. Does nothing with NULL.
+ */
+void transom_upgraded_free(transom_upgraded *upgraded);
+
+/*
+ * Reports TRANSOM_EVENT_UPGRADED_READABLE to `events` once, when there is something to read, or the
+ * end, or the connection is broken; at once if that is so already. Call this again after the event
+ * to be told again.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_await_upgraded_readable(transom_events *events,
+                                                      transom_upgraded *upgraded);
+
+/*
+ * Reports TRANSOM_EVENT_UPGRADED_WRITABLE to `events` once, when there is room again after
+ * TRANSOM_WOULD_BLOCK or the connection is broken, or at once if that is so already. Call this
+ * again after the event to be told again.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_await_upgraded_writable(transom_events *events,
+                                                      transom_upgraded *upgraded);
+
+/*
+ * Reports TRANSOM_EVENT_UPGRADED_STOPPING to `events` once, when the server of the connection
+ * begins to stop, or at once if that is so already.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_watch_upgraded_stopping(transom_events *events,
+                                                      transom_upgraded *upgraded);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -924,6 +924,117 @@ private:
     transom_writer *writer_ = nullptr;
 };
 
+/* ---- Upgraded: a connection that has left HTTP --------------------------------------- */
+
+/*
+ * A connection that Responder::upgrade has taken out of HTTP: bytes both ways. It is closed when
+ * this is destroyed, after what was written is sent. One that is empty behaves as a connection
+ * that is gone. Any thread may use it, one to read and another to write.
+ */
+class Upgraded {
+public:
+    /* Makes an empty one. */
+    Upgraded() = default;
+
+    /* Takes a connection of C, which may be NULL, and owns it from now on. */
+    explicit Upgraded(transom_upgraded *upgraded) noexcept : upgraded_(upgraded) {}
+
+    Upgraded(Upgraded &&other) noexcept : upgraded_(other.release()) {}
+    Upgraded &operator=(Upgraded &&other) noexcept
+    {
+        if (this != &other)
+            transom_upgraded_free(std::exchange(upgraded_, other.release()));
+        return *this;
+    }
+    Upgraded(const Upgraded &) = delete;
+    Upgraded &operator=(const Upgraded &) = delete;
+    ~Upgraded() { transom_upgraded_free(upgraded_); }
+
+    /* Returns false if it is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return upgraded_ != nullptr; }
+
+    /*
+     * Reads what the client has sent: stores up to `capacity` bytes in `buffer`, and their number
+     * in `length`. 0 bytes are the end: the client has closed its sending side. Waits for
+     * `timeout` at most. Returns TRANSOM_OK, TRANSOM_GONE, or, if nothing has come,
+     * TRANSOM_TIMEOUT (TRANSOM_WOULD_BLOCK if `timeout` is 0).
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK on a thread that must not wait.
+     */
+    [[nodiscard]] transom_status read(void *buffer, std::size_t capacity, std::size_t &length,
+                                      Milliseconds timeout = forever)
+    {
+        length = 0;
+        if (upgraded_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_upgraded_read(upgraded_, buffer, capacity, timeout.count(), &length));
+    }
+
+    /*
+     * Writes bytes to the client, which are copied. Waits for room for `timeout` at most. Returns
+     * as read; none of the bytes are sent unless it returns TRANSOM_OK.
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK; TRANSOM_NO_MEMORY.
+     */
+    [[nodiscard]] transom_status write(std::string_view bytes, Milliseconds timeout = forever)
+    {
+        if (upgraded_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_upgraded_write(upgraded_, bytes.data(), bytes.size(), timeout.count()));
+    }
+
+    /*
+     * Calls `function()` once, when there is something to read, or the end, or the connection is
+     * broken, perhaps before this returns. It runs on a thread that serves connections and must
+     * not block. It is not called if the connection is closed first.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if this is empty.
+     */
+    template <class F> void on_readable(F &&function)
+    {
+        once(std::forward<F>(function), &transom_upgraded_on_readable);
+    }
+
+    /* Calls `function()` once, when there is room again after TRANSOM_WOULD_BLOCK. Otherwise as on_readable. */
+    template <class F> void on_writable(F &&function)
+    {
+        once(std::forward<F>(function), &transom_upgraded_on_writable);
+    }
+
+    /* Returns true once the server was told to stop, and if this is empty. */
+    [[nodiscard]] bool is_stopping() const noexcept { return transom_upgraded_is_stopping(upgraded_); }
+
+    /* Calls `function()` once, when the server begins to stop, as Writer::on_stopping does. */
+    template <class F> void on_stopping(F &&function)
+    {
+        once(std::forward<F>(function), &transom_upgraded_on_stopping);
+    }
+
+    /* Returns the connection for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_upgraded *handle() const noexcept { return upgraded_; }
+
+    /* Gives the connection up: it belongs to the caller. */
+    [[nodiscard]] transom_upgraded *release() noexcept { return std::exchange(upgraded_, nullptr); }
+
+private:
+    static transom_status checked(transom_status status)
+    {
+        if (status != TRANSOM_GONE && status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    template <class F, class Register> void once(F &&function, Register registering)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [&](auto call, void *user_data, auto free) {
+            const transom_status status = registering(upgraded_, call, user_data, free);
+            return upgraded_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status;
+        }));
+    }
+
+    transom_upgraded *upgraded_ = nullptr;
+};
+
 /* ---- Response: what a handler returns ------------------------------------------------ */
 
 /*
@@ -1164,6 +1275,20 @@ public:
                                            &writer, error),
              error);
         return Writer(writer);
+    }
+
+    /*
+     * Takes the connection out of HTTP for `protocol`, such as "websocket", which the request must
+     * name: see transom_responder_upgrade. If nobody waits for the response any more, the result
+     * is empty.
+     */
+    [[nodiscard]] Upgraded upgrade(std::string_view protocol, Fields fields = {})
+    {
+        detail::ErrorSlot error;
+        transom_upgraded *upgraded = nullptr;
+        sent(transom_responder_upgrade(handle_(), detail::CText(protocol), fields.data(), fields.size(), &upgraded, error),
+             error);
+        return Upgraded(upgraded);
     }
 
     /*
@@ -2071,6 +2196,24 @@ public:
     void watch_stopping(const Writer &writer)
     {
         detail::check(transom_events_watch_writer_stopping(events_, writer.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_UPGRADED_STOPPING once, when the server begins to stop. */
+    void watch_stopping(const Upgraded &upgraded)
+    {
+        detail::check(transom_events_watch_upgraded_stopping(events_, upgraded.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_UPGRADED_READABLE once, when there is something to read. */
+    void await_readable(const Upgraded &upgraded)
+    {
+        detail::check(transom_events_await_upgraded_readable(events_, upgraded.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_UPGRADED_WRITABLE once, when there is room again. */
+    void await_writable(const Upgraded &upgraded)
+    {
+        detail::check(transom_events_await_upgraded_writable(events_, upgraded.handle()));
     }
 
     /* Keeps log messages up to this level for next_log_message, and reports TRANSOM_EVENT_LOG. */

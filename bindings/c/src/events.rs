@@ -38,6 +38,12 @@ pub enum transom_event_kind {
     TRANSOM_EVENT_STOPPING = 7,
     /// The server that sends the body of a watched writer begins to stop.
     TRANSOM_EVENT_WRITER_STOPPING = 8,
+    /// There is something to read on a watched connection that has left HTTP, or its end.
+    TRANSOM_EVENT_UPGRADED_READABLE = 9,
+    /// A watched connection that has left HTTP has room again, or is broken.
+    TRANSOM_EVENT_UPGRADED_WRITABLE = 10,
+    /// The server of a watched connection that has left HTTP begins to stop.
+    TRANSOM_EVENT_UPGRADED_STOPPING = 11,
 }
 
 /// An event. The structure does not grow.
@@ -49,7 +55,7 @@ pub struct transom_event {
     /// 0.
     pub reserved: u32,
     /// The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-    /// writer as a number (WRITABLE, WRITER_GONE, WRITER_STOPPING), or 0 (LOG).
+    /// writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), or 0 (LOG).
     pub token: u64,
 }
 

@@ -98,12 +98,12 @@ impl Incoming {
 
     /// Returns the event that there is more to read. It is the same one each time, so that the
     /// body also keeps its waker only once.
-    pub fn notice(&self, queue: &Arc<EventQueue>, token: u64) -> Arc<Notice> {
+    pub fn notice(&self, queue: &Arc<EventQueue>, kind: transom_event_kind, token: u64) -> Arc<Notice> {
         let mut kept = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some(notice) if notice.is_for(queue) => Arc::clone(notice),
             _ => {
-                let notice = Notice::new(queue, transom_event_kind::TRANSOM_EVENT_READABLE, token);
+                let notice = Notice::new(queue, kind, token);
                 *kept = Some(Arc::clone(&notice));
                 notice
             }

@@ -23,6 +23,7 @@ mod guard;
 
 mod bell;
 mod bytes;
+mod carry;
 mod connection;
 mod decoded;
 mod error;
@@ -64,6 +65,7 @@ mod status;
 mod stopping;
 mod stops;
 mod timeout;
+mod upgraded;
 mod user_data;
 mod values;
 mod watch;

@@ -7,9 +7,10 @@ use std::task::{Context, Wake, Waker};
 
 use crate::bytes::borrow;
 use crate::events::transom_event_kind::{
-    TRANSOM_EVENT_GONE, TRANSOM_EVENT_OVER, TRANSOM_EVENT_WRITABLE, TRANSOM_EVENT_WRITER_GONE,
+    TRANSOM_EVENT_GONE, TRANSOM_EVENT_OVER, TRANSOM_EVENT_READABLE, TRANSOM_EVENT_WRITABLE,
+    TRANSOM_EVENT_WRITER_GONE,
 };
-use crate::events::{Notice, transom_events};
+use crate::events::{EventQueue, Notice, transom_event_kind, transom_events};
 use crate::exchange;
 use crate::incoming::Incoming;
 use crate::request::transom_request;
@@ -49,12 +50,21 @@ pub unsafe extern "C" fn transom_writer_on_writable(
 ) -> transom_status {
     let user_data = UserData::new(user_data, free_fn);
     checked!({
-        let open = find(writer)?;
-        let callback = WriterCallback::new(&open, function, user_data)?;
-        if open.poll_ready(&mut Context::from_waker(&Waker::from(Arc::clone(&callback)))).is_ready() {
-            callback.call();
-        }
+        call_when_writable(&find(writer)?, function, user_data)?;
     })
+}
+
+/// Calls the function once, when there is room in the body or nobody reads it any more.
+pub(crate) fn call_when_writable(
+    open: &Arc<OpenBody>,
+    function: transom_callback_fn,
+    user_data: UserData,
+) -> Result<(), transom_status> {
+    let callback = WriterCallback::new(open, function, user_data)?;
+    if open.poll_ready(&mut Context::from_waker(&Waker::from(Arc::clone(&callback)))).is_ready() {
+        callback.call();
+    }
+    Ok(())
 }
 
 /// Calls `function` once, when nobody reads the body any more. If that is so already, the
@@ -156,7 +166,7 @@ pub unsafe extern "C" fn transom_events_watch_writer(
         // SAFETY: NULL or valid, by the contract.
         let queue = &unsafe { transom_events::get(events) }?.queue;
         let open = find(writer)?;
-        let notice = open.notice(queue, TRANSOM_EVENT_WRITER_GONE, writer);
+        let notice = open.notice(queue, TRANSOM_EVENT_WRITER_GONE, writer.addr() as u64);
         if open.poll_gone(&mut Context::from_waker(&notice.waker())).is_ready() {
             notice.tell();
         }
@@ -177,12 +187,21 @@ pub unsafe extern "C" fn transom_events_await_room(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let queue = &unsafe { transom_events::get(events) }?.queue;
-        let open = find(writer)?;
-        let notice = open.notice(queue, TRANSOM_EVENT_WRITABLE, writer);
-        if open.poll_ready(&mut Context::from_waker(&notice.waker())).is_ready() {
-            notice.tell();
-        }
+        tell_when_writable(&*find(writer)?, queue, TRANSOM_EVENT_WRITABLE, writer.addr() as u64);
     })
+}
+
+/// Tells the event once, when there is room in the body or nobody reads it any more.
+pub(crate) fn tell_when_writable(
+    open: &OpenBody,
+    queue: &Arc<EventQueue>,
+    kind: transom_event_kind,
+    token: u64,
+) {
+    let notice = open.notice(queue, kind, token);
+    if open.poll_ready(&mut Context::from_waker(&notice.waker())).is_ready() {
+        notice.tell();
+    }
 }
 
 /// Calls `function` once, when there is more of the body of a request to read, or its end. If
@@ -205,10 +224,20 @@ pub unsafe extern "C" fn transom_request_on_readable(
         // SAFETY: NULL or valid, by the contract.
         let incoming = unsafe { borrow(request) }?.incoming();
         let incoming = incoming.ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
-        let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-        let (incoming, called) = (Arc::downgrade(incoming), AtomicBool::new(false));
-        Arc::new(ReadableCallback { incoming, function, user_data, called }).try_call();
+        call_when_readable(incoming, function, user_data)?;
     })
+}
+
+/// Calls the function once, when there is something to read or the end.
+pub(crate) fn call_when_readable(
+    incoming: &Arc<Incoming>,
+    function: transom_callback_fn,
+    user_data: UserData,
+) -> Result<(), transom_status> {
+    let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
+    let (incoming, called) = (Arc::downgrade(incoming), AtomicBool::new(false));
+    Arc::new(ReadableCallback { incoming, function, user_data, called }).try_call();
+    Ok(())
 }
 
 /// A function of the host for a body on its way in. It is not called once the request is gone.
@@ -253,10 +282,19 @@ pub unsafe extern "C" fn transom_events_await_body(
         // SAFETY: NULL or valid, by the contract.
         let queue = &unsafe { transom_events::get(events) }?.queue;
         let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
-        let incoming = exchange::incoming(handle)?;
-        let notice = incoming.notice(queue, token);
-        if incoming.is_readable(&notice.waker()) {
-            notice.tell();
-        }
+        tell_when_readable(&*exchange::incoming(handle)?, queue, TRANSOM_EVENT_READABLE, token);
     })
+}
+
+/// Tells the event once, when there is something to read or the end.
+pub(crate) fn tell_when_readable(
+    incoming: &Incoming,
+    queue: &Arc<EventQueue>,
+    kind: transom_event_kind,
+    token: u64,
+) {
+    let notice = incoming.notice(queue, kind, token);
+    if incoming.is_readable(&notice.waker()) {
+        notice.tell();
+    }
 }

@@ -41,6 +41,28 @@ pub(crate) struct OpenBody {
 }
 
 impl OpenBody {
+    pub fn new(writer: BodyWriter, started: Option<Started>, stopping: Stopping) -> Self {
+        Self {
+            writer: Some(writer),
+            _started: started,
+            finished: OnceLock::new(),
+            stops: Stops::new(stopping),
+            notices: Mutex::default(),
+        }
+    }
+
+    /// Ends the body properly when the last thread that writes to it is done.
+    pub fn finish_in_the_end(&self) {
+        // If it was set before, it has the trailer fields already.
+        let _ = self.finished.set(Headers::new());
+    }
+
+    /// Writes to the body, and waits for room for that long.
+    pub fn write(&self, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
+        let writer = self.writer.as_ref().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        if data.is_empty() { Ok(()) } else { write(writer, data, timeout) }
+    }
+
     /// Returns `true` if nobody reads the body any more.
     pub fn is_gone(&self) -> bool {
         self.writer.as_ref().is_none_or(BodyWriter::is_gone)
@@ -63,17 +85,12 @@ impl OpenBody {
 
     /// Returns the event of that kind. It is the same one each time, so that the body also keeps
     /// its waker only once.
-    pub fn notice(
-        &self,
-        queue: &Arc<EventQueue>,
-        kind: transom_event_kind,
-        writer: *const transom_writer,
-    ) -> Arc<Notice> {
+    pub fn notice(&self, queue: &Arc<EventQueue>, kind: transom_event_kind, token: u64) -> Arc<Notice> {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, notice)) = notices.iter().find(|(of, notice)| *of == kind && notice.is_for(queue)) {
             return Arc::clone(notice);
         }
-        let notice = Notice::new(queue, kind, writer.addr() as u64);
+        let notice = Notice::new(queue, kind, token);
         notices.retain(|(of, _)| *of != kind);
         notices.push((kind, Arc::clone(&notice)));
         notice
@@ -104,13 +121,7 @@ pub(crate) fn register(
     started: Option<Started>,
     stopping: Stopping,
 ) -> Result<Handle, transom_status> {
-    let open = Arc::new(OpenBody {
-        writer: Some(writer),
-        _started: started,
-        finished: OnceLock::new(),
-        stops: Stops::new(stopping),
-        notices: Mutex::default(),
-    });
+    let open = Arc::new(OpenBody::new(writer, started, stopping));
     WRITERS.insert(open).map_err(|_| transom_status::TRANSOM_IO)
 }
 
@@ -157,10 +168,7 @@ pub unsafe extern "C" fn transom_writer_write(
         let data = unsafe { input(data, len) }?;
         let timeout = duration(timeout_ms)?;
         let open = WRITERS.look(handle, Arc::clone)?;
-        let writer = open.writer.as_ref().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
-        if !data.is_empty() {
-            write(writer, data, timeout)?;
-        }
+        open.write(data, timeout)?;
     })
 }
 

@@ -81,6 +81,7 @@ programs! {
     streaming
     stress
     wraps
+    upgrades
     uploads
 }
 

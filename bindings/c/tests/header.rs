@@ -50,6 +50,7 @@ const FILES: &[(&str, &str)] = &[
     ("events", "Events: reports on threads of the host"),
     ("watch", ""),
     ("stopping", ""),
+    ("upgraded", "Upgraded: a connection that has left HTTP"),
 ];
 
 fn source(file: &str) -> std::path::PathBuf {

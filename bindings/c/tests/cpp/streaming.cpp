@@ -51,6 +51,28 @@ int main()
         first = std::move(second);
         CHECK(first && !second && first.handle() != nullptr);
     });
+    server.get("/upgrade", [](const Request &, Responder responder) {
+        auto first = responder.upgrade("chat", {{"x-accept", "1"}});
+        transom::Upgraded upgraded(std::move(first));
+        char byte = 0;
+        std::size_t length = 9;
+        CHECK(!responder && upgraded && !first && first.is_stopping() && !upgraded.is_stopping());
+        CHECK(first.read(&byte, 1, length) == TRANSOM_GONE && first.write("x") == TRANSOM_GONE);
+        check_throws(TRANSOM_ALREADY_ANSWERED, "", [&] { first.on_readable([] {}); });
+        std::atomic<int> calls{0};
+        upgraded.on_writable([&] { calls++; });
+        upgraded.on_stopping([] {});
+        CHECK(calls == 1 && upgraded.write("hi ") == TRANSOM_OK);
+        CHECK(upgraded.read(&byte, 1, length) == TRANSOM_OK && length == 1 && byte == 'y');
+        CHECK(upgraded.read(&byte, 1, length, std::chrono::milliseconds(0)) == TRANSOM_WOULD_BLOCK);
+        transom::Events events;
+        events.await_writable(upgraded);
+        events.watch_stopping(upgraded);
+        CHECK(events.next(patience)->kind == TRANSOM_EVENT_UPGRADED_WRITABLE);
+        upgraded.on_readable([] {});
+        events.await_readable(upgraded);
+        CHECK(upgraded.write("bye") == TRANSOM_OK);
+    });
     server.get("/kept", [&](const Request &, Responder responder) {
         const std::lock_guard<std::mutex> lock(mutex);
         kept = responder.start(200);
@@ -66,6 +88,10 @@ int main()
     CHECK(hinted.status == 103 && hinted.has("x-hint: 1\r\n") && hinted.body.find("HTTP/1.1 200") == 0);
     CHECK(get(server, "/trailers").body.find("0\r\nx-sum: 15\r\n\r\n") != std::string::npos);
     CHECK(get(server, "/short").body == "123");
+    Client chat(server);
+    chat.say("GET /upgrade HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\ny");
+    const Reply upgraded = chat.hear();
+    CHECK(upgraded.status == 101 && upgraded.has("x-accept: 1\r\n") && upgraded.body == "hi bye");
     CHECK(get(server, "/cut").body.find("0\r\n\r\n") == std::string::npos);
 
     /* A producer that never blocks: it fills the buffers, is told of room, and of the end. */
