@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::listener::Bound;
+use super::socket::Bound;
 use crate::base::descriptor::apart;
 use crate::base::guard::RateLimitedLog;
 use crate::message::Peer;

@@ -13,6 +13,7 @@ mod opening;
 mod service;
 mod shared;
 mod sleep;
+mod socket;
 mod stats;
 mod stop;
 

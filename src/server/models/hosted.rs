@@ -28,9 +28,10 @@ use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::facts;
 use crate::server::gate::Reservation;
-use crate::server::listener::{Bound, Listener, SocketFile};
+use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
+use crate::server::socket::{Bound, SocketFile};
 
 /// Connections that are accepted in a row before other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 32;
