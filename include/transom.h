@@ -1324,6 +1324,21 @@ uint16_t transom_server_port(const transom_server *server);
 size_t transom_server_address(const transom_server *server, size_t index, char *buf, size_t cap);
 
 /*
+ * Returns a copy of a listening socket of the server, to hand it over to a successor, such as
+ * the next version of the program, so that no client is refused in between. The descriptor
+ * belongs to you. `index` counts as in transom_server_address.
+ *
+ * The successor gets the descriptor over an exec (clear FD_CLOEXEC in the child) or a Unix
+ * socket (SCM_RIGHTS), and listens on it with transom_server_listen_fd. Then stop this server:
+ * it leaves the socket, and the file of a Unix socket, alone from this call on. While both
+ * run, either accepts clients.
+ *
+ * Returns -1 if there is no such socket, if the server was not started or listens no more, or
+ * if the system has no descriptor.
+ */
+int transom_server_listener(const transom_server *server, size_t index);
+
+/*
  * Begins to stop the server, and returns at once. The server stops listening and closes idle
  * connections. Requests in progress have `deadline_ms` milliseconds to end, after which they
  * are cut off; TRANSOM_FOREVER is no deadline. May be called in a handler, but not in a

@@ -2082,6 +2082,20 @@ public:
         return text;
     }
 
+    /*
+     * Returns a copy of a listening socket, to hand it over to a successor: see
+     * transom_server_listener. The descriptor belongs to the caller.
+     *
+     * Errors: TRANSOM_OUT_OF_RANGE if there is none, or the server listens no more.
+     */
+    [[nodiscard]] int listener(std::size_t index = 0) const
+    {
+        const int fd = transom_server_listener(server_, index);
+        if (fd < 0)
+            throw Error(TRANSOM_OUT_OF_RANGE, "there is no such listening socket");
+        return fd;
+    }
+
     /* Returns what became of the requests in progress. Errors: TRANSOM_NOT_STARTED. */
     [[nodiscard]] Report report() const
     {

@@ -47,6 +47,15 @@ impl Watch {
         Ok(())
     }
 
+    /// Removes the descriptor from the kernel's list, for one that others keep open: the kernel
+    /// would go on to wake this reactor for it, in place of one that has a use for it.
+    pub fn unregister(&self, descriptor: impl AsFd) {
+        if !self.ready.set_registered(false) {
+            // An error means that the descriptor is not in the list.
+            let _ = epoll::delete(&self.reactor.0.epoll, descriptor);
+        }
+    }
+
     /// Runs a non-blocking operation once the descriptor is ready for it. The operation gets the
     /// state that was polled.
     pub fn poll_io<T>(

@@ -206,8 +206,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
-        let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
-        let handle = Handle::new(Arc::clone(&shared), addresses);
+        let handle = Handle::new(Arc::clone(&shared), &listeners);
         let started = Self::start_threads(&shared, listeners, model, workers);
         // Threads that have started end by themselves; the pool must be told.
         started.inspect_err(|_| shared.app.pool.close())?;

@@ -1,12 +1,16 @@
 //! The handle of a running server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::listener::Listener;
 use super::shared::Shared;
+use super::socket::ListeningSocket;
 use super::stats::Stats;
 use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
@@ -34,11 +38,15 @@ const JOIN_GRACE: Duration = Duration::from_millis(200);
 pub struct Handle {
     shared: Arc<Shared>,
     addresses: Vec<Address>,
+    /// Gone once the server has stopped listening.
+    sockets: Vec<Weak<ListeningSocket>>,
 }
 
 impl Handle {
-    pub(super) fn new(shared: Arc<Shared>, addresses: Vec<Address>) -> Self {
-        Self { shared, addresses }
+    pub(super) fn new(shared: Arc<Shared>, listeners: &[Listener]) -> Self {
+        let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
+        let sockets = listeners.iter().map(|listener| Arc::downgrade(&listener.socket)).collect();
+        Self { shared, addresses, sockets }
     }
 
     /// Returns the first address that the server listens on, with the port that the system
@@ -51,6 +59,38 @@ impl Handle {
     /// Returns all addresses that the server listens on, in the order in which they were bound.
     pub fn local_addrs(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Returns a copy of a listening socket, to hand it over to a successor, such as the next version
+    /// of the program, so that no client is refused in between. `index` counts as in
+    /// [`local_addrs`](Self::local_addrs).
+    ///
+    /// The successor listens on the socket with [`Listener`], and this server is stopped then. From
+    /// this call on the end of this server neither ends listening for others nor removes the file of
+    /// a Unix socket. Clients are accepted by either while both run. The descriptor is closed in a
+    /// program that this process executes (`FD_CLOEXEC`); a child clears the flag.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use transom::{Listener, Request, Router, Server};
+    ///
+    /// let app = || Router::new().get("/", async |_: Request| "hello");
+    /// let old = Server::new(app()).bind("127.0.0.1:0")?.start()?;
+    /// let socket = TcpListener::from(old.share_listener(0)?);
+    /// let new = Server::new(app()).listen(Listener::try_from(socket)?).start()?;
+    /// old.stop(Duration::from_secs(10));
+    /// assert_eq!(new.local_addr(), old.local_addr());
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such listener, if the server has stopped listening, or if the
+    /// system has no descriptor.
+    pub fn share_listener(&self, index: usize) -> Result<OwnedFd> {
+        let socket = self.sockets.get(index).ok_or(io::ErrorKind::NotFound).map_err(io::Error::from)?;
+        let socket = socket.upgrade().ok_or(io::ErrorKind::NotConnected).map_err(io::Error::from)?;
+        Ok(socket.share()?)
     }
 
     /// Returns a [`Stopper`] for this server.

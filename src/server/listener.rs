@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::facts::local_addr;
-use super::socket::{Bound, SocketFile};
+use super::socket::{Bound, ListeningSocket, SocketFile};
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 use crate::message::Address;
@@ -40,12 +41,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) socket: Bound,
+    pub(super) socket: Arc<ListeningSocket>,
     address: Address,
-    /// The file of a Unix socket, removed with the listener.
-    pub(super) file: Option<SocketFile>,
-    /// The process that bound the socket; `None` if the socket was passed to this process.
-    pub(super) binder: Option<u32>,
 }
 
 impl Listener {
@@ -87,25 +84,23 @@ impl Listener {
 
     pub(super) fn bind_as(address: &str, mode: Option<u32>) -> Result<Self> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
-        let binder = Some(std::process::id());
         if let Some(name) = address.strip_prefix("unix:@") {
             if name.is_empty() || name.contains('\0') {
                 return Err(bad(address, "the name of an abstract Unix socket is missing or holds NUL"));
             }
-            let listener = Self::try_from(bind_abstract(name).map_err(failed)?)?;
-            return Ok(Self { binder, ..listener });
+            return Self::of_unix(bind_abstract(name).map_err(failed)?, |it| it.bound_here(None));
         }
         if let Some(path) = address.strip_prefix("unix:") {
             if path.is_empty() || path.contains('\0') {
                 return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
             }
-            let listener = Self::try_from(bind_unix(Path::new(path), mode).map_err(failed)?)?;
-            return Ok(Self { file: Some(SocketFile::new(path.into())), binder, ..listener });
+            let socket = bind_unix(Path::new(path), mode).map_err(failed)?;
+            return Self::of_unix(socket, |it| it.bound_here(Some(SocketFile::new(path.into()))));
         }
         let mut last = None;
         for address in resolve(address)? {
             match bind_tcp(address) {
-                Ok(socket) => return Ok(Self { binder, ..Self::try_from(socket)? }),
+                Ok(socket) => return Self::of_tcp(socket, |it| it.bound_here(None)),
                 Err(error) => last = Some((address, error)),
             }
         }
@@ -124,7 +119,7 @@ impl Listener {
 
     /// Sets the mode of the socket's file, if this process made the file.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| set_mode(&file.path, mode))
+        self.socket.file().map_or(Ok(()), |file| set_mode(&file.path, mode))
     }
 
     /// Returns the address that the socket listens on, with the port that the system chose.
@@ -136,7 +131,29 @@ impl Listener {
     pub(super) fn set_backlog(&self, length: u32) -> io::Result<()> {
         let length = i32::try_from(length).unwrap_or(i32::MAX);
         // On a socket that listens already, this changes only the length of the backlog (listen(2)).
-        SockRef::from(&self.socket).listen(length)
+        SockRef::from(&*self.socket).listen(length)
+    }
+
+    /// Takes over a TCP socket; `note` says where it is from.
+    fn of_tcp(socket: TcpListener, note: impl FnOnce(ListeningSocket) -> ListeningSocket) -> Result<Self> {
+        let socket = apart(socket)?;
+        socket.set_nonblocking(true)?;
+        // Connections inherit both options (tcp(7)). A response leaves in one write, so that
+        // waiting to fill a segment gains nothing.
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        let address = Address::Tcp(socket.local_addr()?);
+        let socket = note(ListeningSocket::passed(Bound::Tcp(socket)));
+        Ok(Self { socket: Arc::new(socket), address })
+    }
+
+    /// Takes over a Unix socket; `note` says where it is from.
+    fn of_unix(socket: UnixListener, note: impl FnOnce(ListeningSocket) -> ListeningSocket) -> Result<Self> {
+        let socket = apart(socket)?;
+        socket.set_nonblocking(true)?;
+        let address = local_addr(&socket)?;
+        let socket = note(ListeningSocket::passed(Bound::Unix(socket)));
+        Ok(Self { socket: Arc::new(socket), address })
     }
 }
 
@@ -145,14 +162,7 @@ impl TryFrom<TcpListener> for Listener {
     type Error = Error;
 
     fn try_from(socket: TcpListener) -> Result<Self> {
-        let socket = apart(socket)?;
-        socket.set_nonblocking(true)?;
-        // Connections inherit both options (tcp(7)). A response leaves in one write, so there is
-        // nothing to gain by waiting until a segment is full.
-        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-        SockRef::from(&socket).set_tcp_nodelay(true)?;
-        let address = Address::Tcp(socket.local_addr()?);
-        Ok(Self { socket: Bound::Tcp(socket), address, file: None, binder: None })
+        Self::of_tcp(socket, |it| it)
     }
 }
 
@@ -161,10 +171,7 @@ impl TryFrom<UnixListener> for Listener {
     type Error = Error;
 
     fn try_from(socket: UnixListener) -> Result<Self> {
-        let socket = apart(socket)?;
-        socket.set_nonblocking(true)?;
-        let address = local_addr(&socket)?;
-        Ok(Self { socket: Bound::Unix(socket), address, file: None, binder: None })
+        Self::of_unix(socket, |it| it)
     }
 }
 
@@ -300,7 +307,7 @@ mod tests {
     #[test]
     fn connections_are_asked_whether_somebody_is_left_and_do_not_wait_for_more_to_send() {
         let listener = Listener::bind("127.0.0.1:0").unwrap();
-        let (Bound::Tcp(socket), Address::Tcp(address)) = (&listener.socket, &listener.address) else {
+        let (Bound::Tcp(socket), Address::Tcp(address)) = (listener.socket.bound(), &listener.address) else {
             panic!("no TCP");
         };
         socket.set_nonblocking(false).unwrap();

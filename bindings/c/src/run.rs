@@ -1,6 +1,7 @@
 //! The life of a server: listening, starting, stopping, waiting.
 
 use std::ffi::{c_char, c_int};
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use transom::Address;
@@ -154,6 +155,27 @@ pub unsafe extern "C" fn transom_server_address(
             *room.get_mut(length).unwrap_or(last) = 0;
         }
         text.len()
+    })
+}
+
+/// Returns a copy of a listening socket of the server, to hand it over to a successor, such as
+/// the next version of the program, so that no client is refused in between. The descriptor
+/// belongs to you. `index` counts as in transom_server_address.
+///
+/// The successor gets the descriptor over an exec (clear FD_CLOEXEC in the child) or a Unix
+/// socket (SCM_RIGHTS), and listens on it with transom_server_listen_fd. Then stop this server:
+/// it leaves the socket, and the file of a Unix socket, alone from this call on. While both
+/// run, either accepts clients.
+///
+/// Returns -1 if there is no such socket, if the server was not started or listens no more, or
+/// if the system has no descriptor.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_listener(server: *const transom_server, index: usize) -> c_int {
+    guard!(-1, {
+        // SAFETY: NULL or valid, by the contract.
+        let running = unsafe { transom_server::get(server) }.and_then(transom_server::running);
+        let copy = running.ok().and_then(|running| running.handle.share_listener(index).ok());
+        copy.map_or(-1, IntoRawFd::into_raw_fd)
     })
 }
 

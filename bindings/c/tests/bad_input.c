@@ -81,6 +81,7 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_allow_host(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(!transom_server_is_stopping(NULL));
+    CHECK(transom_server_listener(NULL, 0) == -1);
     CHECK_STATUS(transom_server_on_exchange(NULL, on_exchange, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);

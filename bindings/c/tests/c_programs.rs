@@ -57,6 +57,7 @@ programs! {
     files
     forking
     gone
+    handover
     holding
     hosts
     lengths

@@ -31,7 +31,7 @@ use crate::server::gate::Reservation;
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
-use crate::server::socket::{Bound, SocketFile};
+use crate::server::socket::ListeningSocket;
 
 /// Connections that are accepted in a row before other tasks have their turn.
 const ACCEPTS_PER_TURN: usize = 32;
@@ -88,26 +88,22 @@ where
 
 /// A listener on the reactor of async-io.
 struct RegisteredListener {
-    socket: Async<Bound>,
+    socket: Async<Arc<ListeningSocket>>,
     alarm: Alarm,
     told: RateLimitedLog,
-    binder: Option<u32>,
-    #[expect(dead_code, reason = "goes when the listener goes")]
-    file: Option<SocketFile>,
 }
 
 impl Drop for RegisteredListener {
     fn drop(&mut self) {
-        self.socket.get_ref().shut(self.binder);
+        self.socket.get_ref().end();
     }
 }
 
 fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
-        let Listener { socket, file, binder, .. } = listener;
         let (socket, alarm, told) =
-            (Async::new_nonblocking(socket)?, Alarm::default(), RateLimitedLog::default());
-        Ok(RegisteredListener { socket, alarm, told, binder, file })
+            (Async::new_nonblocking(listener.socket)?, Alarm::default(), RateLimitedLog::default());
+        Ok(RegisteredListener { socket, alarm, told })
     };
     // Keeps descriptors 0 to 2 taken, so that async-io does not get them.
     let _held = hold_standard();
@@ -120,7 +116,7 @@ fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
 impl Acceptor for RegisteredListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         loop {
-            match self.socket.get_ref().accept() {
+            match self.socket.get_ref().bound().accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_readable(cx))?;
                 }

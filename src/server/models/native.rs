@@ -20,6 +20,7 @@ use crate::server::accept::{Acceptor, Refusals, Socket, accept};
 use crate::server::facts;
 use crate::server::listener::Listener;
 use crate::server::shared::Shared;
+use crate::server::socket::ListeningSocket;
 
 /// A connection on a thread's reactor: the transport of the native models.
 pub(in crate::server) struct NativeStream {
@@ -174,21 +175,23 @@ pub(in crate::server) fn share_listeners(listeners: Vec<Listener>) -> Vec<Shared
 /// A shared listener, registered with a thread's reactor.
 struct WatchedListener {
     watch: Watch,
+    /// Keeps the descriptor open until this reactor has let go of it.
+    socket: Arc<ListeningSocket>,
     listener: SharedListener,
 }
 
 impl WatchedListener {
     fn new(reactor: &Reactor, listener: &SharedListener) -> io::Result<Self> {
-        let watch = match &*lock(listener) {
-            Some(listener) => reactor.watch_shared(&listener.socket)?,
+        let socket = match &*lock(listener) {
+            Some(listener) => Arc::clone(&listener.socket),
             None => return Err(io::ErrorKind::NotConnected.into()),
         };
-        Ok(Self { watch, listener: Arc::clone(listener) })
+        Ok(Self { watch: reactor.watch_shared(&socket)?, socket, listener: Arc::clone(listener) })
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
         self.watch.poll_io(cx, Direction::Read, |_| match &*lock(&self.listener) {
-            Some(listener) => listener.socket.accept(),
+            Some(listener) => listener.socket.bound().accept(),
             // The listener is closed: no client comes.
             None => Err(io::ErrorKind::WouldBlock.into()),
         })
@@ -212,7 +215,7 @@ fn lock(listener: &SharedListener) -> MutexGuard<'_, Option<Listener>> {
 
 /// Returns `true` if a client waits in the backlog.
 fn has_waiting_client(listener: &SharedListener) -> bool {
-    lock(listener).as_ref().is_some_and(|listener| is_readable(&listener.socket))
+    lock(listener).as_ref().is_some_and(|listener| is_readable(&*listener.socket))
 }
 
 /// Returns `true` if there is something to read or to accept now.
@@ -263,8 +266,9 @@ impl Listeners {
     pub fn close(&mut self) {
         for watched in self.watched.drain(..) {
             if let Some(listener) = lock(&watched.listener).take() {
-                listener.socket.shut(listener.binder);
+                listener.socket.end();
             }
+            watched.watch.unregister(&watched.socket);
         }
     }
 }

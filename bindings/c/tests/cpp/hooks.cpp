@@ -132,6 +132,9 @@ int main()
     });
     server.bind("unix:./socket").start("127.0.0.1:0");
     CHECK(ask_unix("./socket") == "unix");
+    const int copy = server.listener(1);
+    CHECK(copy >= 0 && close(copy) == 0);
+    check_throws(TRANSOM_OUT_OF_RANGE, "no such", [&] { static_cast<void>(server.listener(2)); });
     CHECK(get(server, "/who").status == 421);
     Client client(server);
     client.say("GET /who HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
