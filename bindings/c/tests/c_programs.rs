@@ -53,6 +53,7 @@ programs! {
     connection
     events
     exchanges
+    fanout
     fields
     files
     forking
