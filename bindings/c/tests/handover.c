@@ -25,7 +25,7 @@ int main(void)
     static struct reply reply;
     static char old_name[] = "old", new_name[] = "new", child_name[] = "child";
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "handover.sock"};
-    transom_server *server = transom_server_new(), *successor, *other;
+    transom_server *server, *successor, *other;
     uint16_t port;
     int fd, status, ready[2], go[2];
     pid_t child;
@@ -48,6 +48,7 @@ int main(void)
         exit(0);
     }
 
+    server = transom_server_new();
     unlink(address.sun_path);
     OK(transom_server_route(server, "GET", "/", name, old_name, NULL, NULL));
     CHECK(transom_server_listener(server, 0) == -1);
