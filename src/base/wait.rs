@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::driving::{self, Waited};
@@ -61,7 +60,8 @@ pub fn wait<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::Output
         Waited::TimedOut => return Err(WaitError::TimedOut),
         Waited::NotHere => {}
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let call = Arc::<Call>::default();
+    let waker = Waker::from(Arc::clone(&call));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
@@ -71,18 +71,37 @@ pub fn wait<F: Future>(future: F, timeout: Option<Duration>) -> Result<F::Output
         match left {
             Some(Duration::ZERO) => return Err(WaitError::TimedOut),
             _ if driving::is_driving() => return Err(WaitError::WouldDeadlock),
-            Some(left) => thread::park_timeout(left),
-            None => thread::park(),
+            left => call.wait(left),
         }
     }
 }
 
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
+/// A call to a thread that waits. (To park the thread, std would keep a handle of it until the thread
+/// ends. On the main thread of a program that is not Rust's, memory checkers take that for a leak.)
+#[derive(Default)]
+struct Call {
+    came: Mutex<bool>,
+    changed: Condvar,
+}
 
-impl Wake for Unpark {
+impl Call {
+    /// Waits until the call comes, for at most `timeout`.
+    fn wait(&self, timeout: Option<Duration>) {
+        let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*came {
+            came = match timeout {
+                Some(left) => self.changed.wait_timeout(came, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(came).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        *came = false;
+    }
+}
+
+impl Wake for Call {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        *self.came.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
     }
 }
 
@@ -90,6 +109,7 @@ impl Wake for Unpark {
 mod tests {
     use super::*;
     use std::future::{pending, ready};
+    use std::thread;
 
     const SOON: Option<Duration> = Some(Duration::from_millis(1));
 
