@@ -12,6 +12,7 @@ use super::bell::Ringer;
 use super::clock::Clock;
 use super::{Alarm, CLOCK, EVENTS_PER_WAIT, Entered, Reactor};
 use crate::base::driving::{Driver, hold, next_job, taking_jobs};
+use crate::base::guard::guarded;
 
 /// The most turns that a wait makes after its deadline, for what can be done at once.
 const TURNS_PAST_DEADLINE: u32 = 16;
@@ -48,7 +49,7 @@ impl Reactor {
             }
         }
         while let Some(job) = next_job() {
-            drop(job);
+            guarded("the drop of a job", || drop(job));
         }
     }
 }

@@ -60,12 +60,39 @@ static void pieces(void *user_data, const transom_request *request, transom_resp
     transom_writer_finish(writer);
 }
 
+/* A request whose body is on its way. */
+struct reading {
+    const transom_request *request;
+    transom_responder *responder;
+    size_t total;
+};
+
+/* Reads what has come, and answers with the number of bytes at the end. */
+static void read_on(void *user_data)
+{
+    static _Thread_local char piece[PIECE];
+    struct reading *reading = user_data;
+    char count[24];
+    size_t length;
+    transom_status status;
+    while ((status = transom_request_read(reading->request, piece, PIECE, 0, &length)) == TRANSOM_OK && length > 0)
+        reading->total += length;
+    if (status == TRANSOM_WOULD_BLOCK) {
+        transom_request_on_readable(reading->request, read_on, reading, NULL);
+        return;
+    }
+    snprintf(count, sizeof count, "%zu", reading->total);
+    if (transom_responder_send(reading->responder, 200, &text, 1, count, TRANSOM_NUL_TERMINATED, NULL) != TRANSOM_OK)
+        transom_responder_free(reading->responder);
+    free(reading);
+}
+
 static void upload(void *user_data, const transom_request *request, transom_responder *responder)
 {
-    char count[24];
+    struct reading *reading = malloc(sizeof *reading);
     (void)user_data;
-    snprintf(count, sizeof count, "%zu", transom_request_body(request).len);
-    transom_responder_send(responder, 200, &text, 1, (const uint8_t *)count, TRANSOM_NUL_TERMINATED, NULL);
+    *reading = (struct reading){request, responder, 0};
+    read_on(reading);
 }
 
 static void send_file(void *path, const transom_request *request, transom_responder *responder)
@@ -95,7 +122,10 @@ int main(int argc, char **argv)
     add_inline(server, "GET", "/wait", wait_first, NULL);
     add_inline(server, "GET", "/bytes/1m", mebibyte, NULL);
     transom_server_route(server, "GET", "/bytes/100m", pieces, NULL, NULL, NULL);
-    add_inline(server, "POST", "/upload", upload, NULL);
+    transom_route *streamed = transom_route_new("POST", "/upload", upload, NULL, NULL);
+    transom_route_set_inline(streamed, true);
+    transom_route_set_streaming(streamed, true);
+    transom_server_add(server, streamed, NULL);
     add_inline(server, "GET", "/file", send_file, (void *)option(argc, argv, "--file"));
     transom_server_set_workers(server, 1, NULL);
     transom_server_set_limit(server, "connections", CONNECTIONS, NULL);
