@@ -67,7 +67,9 @@
  * transom_events_watch_writer), and free it when the client has left.
  *
  * STOPPING. transom_server_stop begins to stop a server and never waits, so a handler can
- * call it. transom_server_wait waits for the end. transom_server_free does both.
+ * call it. transom_server_wait waits for the end. transom_server_free does both. A stream that
+ * would not end by itself asks to be told that a stop begins (transom_writer_on_stopping,
+ * transom_events_watch_writer_stopping), and finishes its body before the deadline.
  *
  * SIGNALS. Every thread of the library blocks all signals except those that report a fault
  * of the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS). So signal

@@ -369,7 +369,8 @@ static void in_model(const char *model)
         pthread_join(client.thread, NULL);
         CHECK(client.reply.status == 200 && strcmp(client.reply.body, expected) == 0);
     }
-    CHECK(most_memory() < before + 16 * MIB);
+    /* A memory checker needs memory of its own. */
+    CHECK(getenv("TRANSOM_TEST_WRAPPER") != NULL || getenv("TRANSOM_TEST_CFLAGS") != NULL || most_memory() < before + 16 * MIB);
     transom_server_free(server);
 }
 
