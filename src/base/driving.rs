@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::{self, ManuallyDrop};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -33,9 +34,11 @@ thread_local! {
     static WORK: Cell<Work> = const { Cell::new(Work::Elsewhere) };
     /// True while the thread polls for a driver that runs the jobs which this leaves.
     static TAKES_JOBS: Cell<bool> = const { Cell::new(false) };
-    static JOBS: RefCell<VecDeque<Job>> = const { RefCell::new(VecDeque::new()) };
-    /// The driver of the thread, while the thread runs a job.
-    static DRIVER: RefCell<Option<Rc<dyn Driver>>> = const { RefCell::new(None) };
+    /// Without a destructor, which a thread would have to register: that aborts the process if there is
+    /// no memory. The driver takes the jobs away when it ends.
+    static JOBS: RefCell<ManuallyDrop<VecDeque<Job>>> = const { RefCell::new(ManuallyDrop::new(VecDeque::new())) };
+    /// The driver of the thread, while the thread runs a job; otherwise `None`. Without a destructor too.
+    static DRIVER: RefCell<ManuallyDrop<Option<Rc<dyn Driver>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Sets the thread's work until dropped, then restores what it was before.
@@ -81,16 +84,22 @@ pub(crate) fn leave<F: FnOnce() + Send + 'static>(job: F) -> Result<(), F> {
 
 /// Takes the next job that was left on this thread.
 pub(crate) fn next_job() -> Option<Job> {
-    JOBS.with_borrow_mut(VecDeque::pop_front)
+    JOBS.with_borrow_mut(|jobs| jobs.pop_front())
+}
+
+/// Takes all jobs that were left on this thread, at the end of its driver.
+pub(crate) fn take_jobs() -> VecDeque<Job> {
+    JOBS.with_borrow_mut(|jobs| mem::take(&mut **jobs))
 }
 
 /// Runs a job that was left, with a driver for its waits. The job must not panic.
 pub(crate) fn hold(driver: Rc<dyn Driver>, job: Job) {
-    let before = DRIVER.replace(Some(driver));
+    let before = DRIVER.with_borrow_mut(|current| current.replace(driver));
     let guard = WorkGuard::new(Work::Held, false);
     job();
     drop(guard);
-    DRIVER.set(before);
+    let driver = DRIVER.with_borrow_mut(|current| mem::replace(&mut **current, before));
+    drop(driver);
 }
 
 /// How a [`wait`] ended.
@@ -108,7 +117,7 @@ pub(crate) fn wait<R>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,
 ) -> Waited<R> {
-    let driver = if is_held() { DRIVER.with_borrow(Clone::clone) } else { None };
+    let driver = if is_held() { DRIVER.with_borrow(|driver| Option::clone(driver)) } else { None };
     let Some(driver) = driver else { return Waited::NotHere };
     let _guard = WorkGuard::new(Work::Driving, false);
     let mut ready = None;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::bell::Ringer;
 use super::clock::Clock;
 use super::{Alarm, CLOCK, EVENTS_PER_WAIT, Entered, Reactor};
-use crate::base::driving::{Driver, hold, next_job, taking_jobs};
+use crate::base::driving::{Driver, hold, next_job, take_jobs, taking_jobs};
 use crate::base::guard::guarded;
 
 /// The most turns that a wait makes after its deadline, for what can be done at once.
@@ -48,7 +48,7 @@ impl Reactor {
                 None => self.turn(&mut events, &mut woken, &clock, || held.has_work()),
             }
         }
-        while let Some(job) = next_job() {
+        for job in take_jobs() {
             guarded("the drop of a job", || drop(job));
         }
     }
