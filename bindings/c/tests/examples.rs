@@ -4,9 +4,9 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Example {
     process: Child,
     address: String,
-    _scratch: Scratch,
+    scratch: Scratch,
+    /// Kept open, so that the example can print.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Example {
@@ -39,9 +41,10 @@ impl Example {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
-        let mut example = Self { process, address: String::new(), _scratch: scratch };
+        let mut example = Self { process, address: String::new(), scratch, _output: output };
         example.address = address.unwrap_or_else(|| panic!("{name}: {line:?}"));
         example
     }
@@ -222,6 +225,160 @@ fn sse() {
     example.stop();
     let rest = reader.join().unwrap();
     assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest:?}");
+}
+
+/// Sends a request with this head and body, and returns the head and the body of the response.
+fn exchange(example: &Example, head: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = example.connect();
+    let length = body.len();
+    let fields = format!("Host: test\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream.write_all(format!("{head}\r\n{fields}").as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let body = answer.split_off(end + 4);
+    (String::from_utf8(answer).unwrap().to_ascii_lowercase(), body)
+}
+
+#[track_caller]
+fn begins(head: &str, status: u16) {
+    assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+}
+
+#[test]
+fn files() {
+    let example = Example::start("files");
+    let file: Vec<u8> = (0..8 * 1024 * 1024_u32).map(|i| (i / 7919 % 251).to_le_bytes()[0]).collect();
+    let size = file.len();
+    let get = |fields: &str| exchange(&example, &format!("GET /a.bin HTTP/1.1{fields}"), b"");
+
+    begins(&exchange(&example, "PUT /a.bin HTTP/1.1", &file).0, 201);
+    let (head, body) = get("");
+    begins(&head, 200);
+    assert!(head.contains("accept-ranges: bytes\r\n"), "{head}");
+    assert!(body == file, "{} bytes came back", body.len());
+    let etag = head.split("etag: ").nth(1).and_then(|rest| rest.lines().next()).expect("an ETag").to_owned();
+
+    for (range, part) in [
+        ("0-99", 0..100),
+        ("1000000-1000000", 1_000_000..1_000_001),
+        ("8388600-", size - 8..size),
+        ("-5", size - 5..size),
+        ("100-99999999999999999999999999", 100..size),
+        ("-99999999999999999999999999", 0..size),
+    ] {
+        let (head, body) = get(&format!("\r\nRange: bytes={range}"));
+        begins(&head, 206);
+        let told = format!("content-range: bytes {}-{}/{size}\r\n", part.start, part.end - 1);
+        assert!(head.contains(&told), "{range}: {head}");
+        assert!(body == file[part], "{range}: {} bytes", body.len());
+    }
+    for range in ["8388608-", "99999999999999999999-", "-0"] {
+        let (head, body) = get(&format!("\r\nRange: bytes={range}"));
+        begins(&head, 416);
+        assert!(head.contains(&format!("content-range: bytes */{size}\r\n")), "{range}: {head}");
+        assert_eq!(body, b"");
+    }
+    for range in ["bytes=", "bytes=-", "bytes=9-1", "bytes=1-2,4-5", "bytes=a-b", "lines=1-2", "bytes=1-2x"] {
+        let (head, body) = get(&format!("\r\nRange: {range}"));
+        begins(&head, 200);
+        assert_eq!(body.len(), size, "{range}");
+    }
+
+    begins(&get(&format!("\r\nIf-None-Match: {etag}")).0, 304);
+    begins(&get(&format!("\r\nRange: bytes=0-1\r\nIf-Range: {etag}")).0, 206);
+    begins(&get("\r\nRange: bytes=0-1\r\nIf-Range: \"other\"").0, 200);
+    let (head, body) = exchange(&example, "HEAD /a.bin HTTP/1.1\r\nRange: bytes=0-1", b"");
+    begins(&head, 200);
+    assert!(head.contains(&format!("content-length: {size}\r\n")) && body.is_empty(), "{head}");
+
+    begins(&exchange(&example, "GET /none HTTP/1.1", b"").0, 404);
+    let long = "x".repeat(200);
+    for name in [".hidden", "..", "%2e%2e%2fescaped", "a%2Fb", "a%00b", "a%5Cb", "%C3%A9", "a%20b", &long] {
+        for method in ["GET", "PUT"] {
+            let (head, _) = exchange(&example, &format!("{method} /{name} HTTP/1.1"), b"");
+            begins(&head, 400);
+        }
+    }
+
+    // Nothing is left of an upload that is too large, nor of one that breaks off.
+    let mut stream = example.connect();
+    let head = "PUT /large HTTP/1.1\r\nHost: test\r\nContent-Length: 9999999999\r\nConnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let mut stream = example.connect();
+    stream.write_all(b"PUT /cut HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\n1234").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let _ = stream.read_to_string(&mut answer);
+    let folder = example.scratch.path();
+    let uploads = || {
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != "files").collect::<Vec<_>>()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while uploads() != ["a.bin"] {
+        assert!(Instant::now() < deadline, "left: {:?}", uploads());
+        thread::sleep(Duration::from_millis(5));
+    }
+    example.stop();
+}
+
+/// The port of libmicrohttpd's example.
+#[test]
+fn simplepost() {
+    let example = Example::start("simplepost");
+    let post = |kind: &str, body: &[u8]| {
+        let (head, body) =
+            exchange(&example, &format!("POST /namepost HTTP/1.1\r\nContent-Type: {kind}"), body);
+        (head[9..12].to_owned(), String::from_utf8(body).unwrap())
+    };
+    let form = "application/x-www-form-urlencoded";
+    let (status, page) = example.ask("GET", "/", "");
+    assert!(status == 200 && page.contains("<form action=/namepost method=post>"), "{page}");
+    let (status, page) = post(form, b"name=Ada+L%2E");
+    assert!(status == "200" && page.contains("<h1>Welcome, Ada L.!</h1>"), "{page}");
+    let (_, page) = post(form, b"x=1&name=%3Cb%3E%22%26%27%00");
+    assert!(page.contains("<h1>Welcome, &#60;b&#62;&#34;&#38;&#39;&#0;!</h1>"), "{page}");
+    for (kind, body) in
+        [(form, "name="), (form, "other=1"), (form, "name=aaaaaaaaaaaaaaaaaaaaa"), ("text/plain", "name=Ada")]
+    {
+        assert_eq!(post(kind, body.as_bytes()).0, "400", "{kind} {body}");
+    }
+    assert_eq!(post(form, b"name=%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C%3C").0, "200");
+    assert_eq!(example.ask("PUT", "/", "").0, 400);
+    example.stop();
+}
+
+/// The port of `CivetWeb`'s example.
+#[test]
+fn rest() {
+    let mut example = Example::start("rest");
+    let version = env!("CARGO_PKG_VERSION");
+    let state = |first: &str, second: &str, request: u32| {
+        format!(
+            "{{\"version\":\"{version}\",\"path1\":\"{first}\",\"path2\":\"{second}\",\"request\":{request}}}\n"
+        )
+    };
+    example.expect("GET", "/res/a/b", 200, &state("a", "b", 1));
+    example.expect("GET", "/res/%22%5C/%0A%C3%A9", 200, &state("\\u0022\\u005c", "\\u000aé", 2));
+    for method in ["PUT", "POST", "PATCH"] {
+        assert_eq!(example.ask(method, "/res/a/b", " {\"request\": 41}\n"), (201, String::new()));
+        example.expect("GET", "/res/a/b", 200, &state("a", "b", 42));
+    }
+    for body in
+        ["", "{}", "{\"request\":-1}", "{\"request\":1.5}", "{\"request\":99999999999}", "{\"request\":1}x"]
+    {
+        assert_eq!(example.ask("PUT", "/res/a/b", body).0, 400, "{body}");
+    }
+    example.expect("DELETE", "/res/a/b", 204, "");
+    example.expect("GET", "/res/a", 404, "404 Not Found\n");
+    assert_eq!(example.ask("OPTIONS", "/res/a/b", "").0, 405);
+    example.expect("GET", "/exit", 200, "Server will shut down.\nBye!\n");
+    let status = wait(&mut example.process).expect("it ends");
+    assert!(status.success(), "{status}");
 }
 
 /// The port of cpp-httplib's example, in C++.
