@@ -11,12 +11,13 @@
 
 static const rlim_t space = 256 << 20;
 
-/* Sends the body back, if there is memory for a copy. */
+/* Sends the body back, if there is memory for a copy. Otherwise the responder can still be used. */
 static void echo(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes body = transom_request_body(request);
     transom_field type = TRANSOM_FIELD("content-type", "application/octet-stream");
-    transom_responder_send(responder, 200, &type, 1, body.data, body.len, NULL);
+    if (transom_responder_send(responder, 200, &type, 1, body.data, body.len, NULL) == TRANSOM_NO_MEMORY)
+        OK(transom_responder_send_text(responder, 503, "no memory"));
 }
 
 /* Sends all bytes. Returns 0 if the client gives up, as it does when it waits in the backlog. */
