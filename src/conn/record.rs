@@ -370,7 +370,7 @@ mod tests {
             }
             assert!(records.is_full(usize::MAX));
             records.tell(Ended::Answered, 0);
-            assert!(!records.is_full(1), "none is under way");
+            assert!(!records.is_full(1), "none is in progress");
             assert_eq!(records.all.len(), MAX_KEPT);
             assert!(records.all.iter().all(|record| record.target.capacity() <= MAX_KEPT_TARGET));
         }

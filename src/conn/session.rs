@@ -16,9 +16,9 @@ pub(crate) enum Stage {
     Running = 0,
     /// The connection ends after its current exchange, to make room for others.
     Leaving = 1,
-    /// Exchanges under way are finished, idle connections close.
+    /// Exchanges in progress are finished, idle connections close.
     Draining = 2,
-    /// Exchanges under way are dropped.
+    /// Exchanges in progress are dropped.
     Cut = 3,
 }
 

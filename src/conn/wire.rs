@@ -40,7 +40,7 @@ pub(super) struct Wire<T> {
     /// Bytes written that the transport may hold back until it is flushed, as TLS does.
     unflushed: usize,
     pace: WritePace,
-    /// The records of the answers under way, if somebody is told of them.
+    /// The records of the answers in progress, if somebody is told of them.
     pub records: Option<Box<Records>>,
 }
 
@@ -252,7 +252,7 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// Notes the status of the exchange under way.
+    /// Notes the status of the exchange in progress.
     #[inline]
     pub fn note_status(&mut self, status: StatusCode) {
         if let Some(records) = &mut self.records {
@@ -260,7 +260,7 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// Notes that the body of the answer under way has failed.
+    /// Notes that the body of the answer in progress has failed.
     #[cold]
     pub fn note_failed(&mut self) {
         if let Some(records) = &mut self.records {

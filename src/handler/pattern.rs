@@ -7,8 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::message::Target;
 
-/// What is escaped in the fixed text of a pattern before it is read as a request
-/// target is: all but the slashes and the escapes that are there.
+/// The bytes that are escaped in the fixed text of a pattern before it is read as a request
+/// target: all but the slashes and the escapes that are there.
 const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'%');
 
 /// A pattern that a path can match.
@@ -16,7 +16,7 @@ const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'%');
 pub(crate) struct Pattern {
     /// The pattern in the tree's syntax, with the names as given.
     pub tree: String,
-    /// The same without names: equal for two patterns that match the same paths.
+    /// `tree` without names: equal for two patterns that match the same paths.
     pub shape: Box<str>,
     /// The names of the parameters, in the order of the path.
     pub names: Arc<[Box<str>]>,

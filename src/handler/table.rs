@@ -13,7 +13,7 @@ use super::route::Endpoint;
 use super::scope::Scope;
 use crate::message::{HeadParts, Request, Response};
 
-/// What the table says to a request.
+/// The result of looking up a request in the table.
 pub(crate) enum Found<'a> {
     Endpoint(&'a Endpoint),
     Answer(Response),
@@ -33,18 +33,18 @@ impl<'a> Found<'a> {
 /// The routes of a router, by their patterns.
 #[derive(Default)]
 pub(crate) struct Table {
-    /// Patterns, each with its place in `resources`.
+    /// Patterns, each with its index in `resources`.
     paths: matchit::Router<usize>,
     resources: Vec<Resource>,
-    /// Answers for the paths without a route.
+    /// Answers the paths without a route.
     missing: Missing,
-    /// The same for the paths under the prefix of a nested router.
+    /// Answers the paths without a route under the prefix of a nested router.
     nested: Vec<Prefix>,
-    /// Answers `OPTIONS *`, if something is around it.
+    /// Answers `OPTIONS *`, if a wrap covers it.
     options: Option<Endpoint>,
 }
 
-/// All that answers on the patterns of one shape.
+/// The endpoints of the patterns of one shape, by method.
 #[derive(Default)]
 struct Resource {
     /// See [`Pattern::shape`].
@@ -54,7 +54,7 @@ struct Resource {
     methods: Vec<Entry>,
     /// With no methods of its own: the resource whose `{*name}` is empty here.
     rest_of: Option<usize>,
-    /// Answers the other methods, if something is around it.
+    /// Answers the other methods with a 405, if a wrap covers it.
     refusal: Option<Endpoint>,
 }
 
@@ -67,15 +67,15 @@ struct Entry {
     endpoint: Endpoint,
 }
 
-/// Who answers where there is no route.
+/// The endpoints that answer paths without a route.
 #[derive(Default)]
 struct Missing {
     fallback: Option<Endpoint>,
-    /// Answers with a 404, if something is around it.
+    /// Answers with a 404, if a wrap covers it.
     not_found: Option<Endpoint>,
 }
 
-/// A nested router, as far as it is about paths without a route.
+/// The parts of a nested router that decide how paths without a route are answered.
 pub(crate) struct Nested {
     pub prefix: String,
     pub fallback: Option<Endpoint>,
@@ -101,7 +101,7 @@ impl Missing {
     }
 }
 
-/// Who answers under a prefix where there is no route.
+/// The endpoints that answer paths without a route under a prefix.
 struct Prefix {
     text: String,
     /// A tree of its own: prefixes may overlap, which patterns in one tree may not.
@@ -127,7 +127,7 @@ fn found(endpoint: Option<&Endpoint>, answer: impl FnOnce() -> Response) -> Foun
     endpoint.map_or_else(|| Found::Answer(answer()), Found::Endpoint)
 }
 
-/// An answer of the router's own, as a handler that wraps can be around.
+/// An answer of the router's own (404, 405, `OPTIONS *`) as a handler, so that wraps can cover it.
 struct Own {
     status: StatusCode,
     /// The Allow field of a 405.
@@ -144,8 +144,8 @@ impl Handler for Own {
     }
 }
 
-/// Returns the endpoint of an answer of the router's own, if something is around it. It takes
-/// no body, so a body of any length is in order.
+/// Returns the endpoint of an answer of the router's own, if a wrap covers it.
+/// The endpoint reads no body, so it accepts a body of any length.
 fn own(status: StatusCode, allow: String, scopes: &[Arc<Scope>]) -> Option<Endpoint> {
     if scopes.iter().all(|scope| scope.wraps.is_empty()) {
         return None;
@@ -170,7 +170,7 @@ impl Table {
         Ok(())
     }
 
-    /// The place of the resource that this pattern is of, made if it is not there.
+    /// Returns the index of the resource of this pattern. Adds the resource if there is none.
     fn resource(&mut self, parsed: &Pattern, pattern: &str) -> Result<usize, String> {
         let index = self.insert(&parsed.tree, &parsed.shape)?;
         let resource = &mut self.resources[index];
@@ -188,7 +188,7 @@ impl Table {
         Ok(index)
     }
 
-    /// The place of the resource of that shape, which is made if it is not there.
+    /// Returns the index of the resource of that shape. Adds the resource if there is none.
     fn insert(&mut self, tree: &str, shape: &str) -> Result<usize, String> {
         if let Some(index) = self.resources.iter().position(|resource| *resource.shape == *shape) {
             return Ok(index);
@@ -221,18 +221,18 @@ impl Table {
         resources.map(|resource| (&*resource.pattern, resource.allow()))
     }
 
-    /// Puts each handler together with what is around it, and the router's own answers too.
+    /// Composes each handler, and each of the router's own answers, with its wraps and error hooks.
     pub fn seal(&mut self, around: &[Arc<Scope>], fallback: Option<Endpoint>, nested: Vec<Nested>) {
         for resource in &mut self.resources {
             let scopes = resource.methods.first().map(|entry| entry.endpoint.scopes.clone());
-            // The scope of a route alone is not around the answer to other methods.
+            // The scope of a single route does not cover the answer to other methods.
             let scopes: Vec<_> = scopes.into_iter().flatten().filter(|scope| !scope.is_of_route).collect();
             resource.refusal = own(StatusCode::METHOD_NOT_ALLOWED, resource.allow(), &scopes);
         }
         self.routes().for_each(Endpoint::compose);
         self.options = own(StatusCode::NO_CONTENT, String::new(), around);
         for Nested { prefix, fallback: own, scopes } in nested {
-            // Without a fallback of its own, that of the router around it answers.
+            // Without a fallback of its own, the fallback of the outer router answers.
             let outer = || fallback.clone().map(|endpoint| Endpoint { scopes: scopes.clone(), ..endpoint });
             self.nested.push(Prefix::new(prefix, Missing::new(own.or_else(outer), &scopes)));
         }
@@ -259,7 +259,7 @@ impl Table {
         limits.fold(usual, u64::max)
     }
 
-    /// Finds who answers a request; the parameters of its path are put into its head.
+    /// Finds the endpoint that answers a request. Puts the parameters of the path into the head.
     pub fn find(&self, head: &mut HeadParts) -> Found<'_> {
         let HeadParts { method, target, params, .. } = head;
         if target.path() == "*" {

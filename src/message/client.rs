@@ -52,10 +52,10 @@ pub(crate) struct Client {
     gone: AtomicBool,
     /// True once the connection is broken or over: nothing can be sent any more.
     lost: AtomicBool,
-    /// True once a handler has registered a watcher or an early hint for the exchange under
-    /// way. Set before the code checks whether that exchange is over.
+    /// True once a handler has registered a watcher or an early hint for the exchange in
+    /// progress. Set before the code checks whether that exchange is over.
     used: AtomicBool,
-    /// The number of the exchange under way. A watcher or a hint of an earlier exchange is
+    /// The number of the exchange in progress. A watcher or a hint of an earlier exchange is
     /// ignored. The number wraps round.
     exchange: AtomicU32,
     /// One lock for both keeps an idle connection 16 bytes smaller.
@@ -70,7 +70,7 @@ struct Kept {
     facts: Option<Weak<dyn ConnectionFacts>>,
 }
 
-/// The watchers and early hints of the exchange under way.
+/// The watchers and early hints of the exchange in progress.
 #[derive(Default)]
 struct Left {
     watchers: Vec<Box<dyn FnOnce() + Send>>,
@@ -126,7 +126,7 @@ impl Client {
         self.values.as_ref()?.get()
     }
 
-    /// Returns the number of the exchange under way.
+    /// Returns the number of the exchange in progress.
     pub fn exchange(&self) -> u32 {
         self.exchange.load(Ordering::SeqCst)
     }
@@ -200,7 +200,7 @@ impl Client {
         }
     }
 
-    /// Ends the exchange under way: drops its watchers and hints.
+    /// Ends the exchange in progress: drops its watchers and hints.
     pub fn end_exchange(self: &Arc<Self>) {
         if Arc::strong_count(self) == 1 {
             // Nobody else has it, so nobody can leave something in between.

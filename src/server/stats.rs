@@ -27,7 +27,7 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that were let in since the start.
     pub accepted: u64,
-    /// Exchanges under way: requests that were read, at least in part, and whose answers are
+    /// Exchanges in progress: requests that were read, at least in part, and whose answers are
     /// not all written.
     pub pending: u64,
     /// Exchanges that have ended since the start, other than those that were cut. A request whose
