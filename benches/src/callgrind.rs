@@ -1,6 +1,7 @@
 //! User-space instructions per request, counted by callgrind: exact where times wobble. Each is
 //! the difference between many requests and few, so that start and end do not count.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -18,6 +19,8 @@ use crate::servers::{Places, Server};
 
 const FEW: usize = 1_000;
 const MANY: usize = 6_000;
+/// The functions of the C library that give memory.
+const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign"];
 /// Kept-alive connections that ask a whole server in turn.
 const CONNECTIONS: usize = 16;
 
@@ -40,17 +43,30 @@ pub fn prepare(places: &Places) -> Result<()> {
     prepare::logged(&mut build, &log)
 }
 
-/// Instructions of Transom for one request of this kind, from memory to memory.
-pub fn replay(request: &str, places: &Places) -> Result<f64> {
-    let count = |requests: usize| {
+/// What a request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    pub instructions: f64,
+    /// Calls of the allocator for new or larger memory.
+    pub allocations: f64,
+}
+
+/// Returns what Transom needs for one request of this kind, from memory to memory. `added` names
+/// what the server has besides its routes: see `transom-replay`.
+pub fn replay(request: &str, added: Option<&str>, places: &Places) -> Result<Cost> {
+    let count = |requests: usize| -> Result<(u64, u64)> {
         let out = places.work.join("callgrind.replay");
         let mut command = Command::new("valgrind");
         command.args(valgrind(&out).split_first().map_or(&[][..], |(_, words)| words));
         command.arg(places.target().join("transom-replay")).arg(requests.to_string()).arg(request);
+        command.args(added);
         prepare::logged(&mut command, &places.work.join("callgrind.log"))?;
-        collected(&out)
+        let text = fs::read_to_string(&out).with_context(|| format!("read {}", out.display()))?;
+        Ok((total(&text).context("callgrind wrote no total")?, allocations(&text)))
     };
-    Ok((count(MANY)? as f64 - count(FEW)? as f64) / (MANY - FEW) as f64)
+    let (many, few) = (count(MANY)?, count(FEW)?);
+    let each = |many: u64, few: u64| (many as f64 - few as f64) / (MANY - FEW) as f64;
+    Ok(Cost { instructions: each(many.0, few.0), allocations: each(many.1, few.1) })
 }
 
 /// Instructions of a whole server for one small request over loopback.
@@ -111,6 +127,27 @@ fn total(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok())
 }
 
+/// Returns how often the program called the allocator for memory. A profile has a line
+/// `cfn=(NUMBER) NAME` before the `calls=COUNT` of a callee, with the name only the first time that
+/// the number occurs, there or in a line `fn=`.
+fn allocations(text: &str) -> u64 {
+    let mut allocators = BTreeSet::new();
+    let (mut is_allocator, mut count) = (false, 0);
+    for line in text.lines() {
+        let (callee, function) = (line.strip_prefix("cfn="), line.strip_prefix("fn="));
+        if let Some(function) = callee.or(function) {
+            let (number, name) = function.split_once(' ').unwrap_or((function, ""));
+            if ALLOCATORS.contains(&name) {
+                allocators.insert(number);
+            }
+            is_allocator = callee.is_some() && allocators.contains(number);
+        } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| is_allocator) {
+            count += calls.split(' ').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
+        }
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +156,13 @@ mod tests {
     fn the_total_of_a_profile() {
         assert_eq!(total("summary: 7\n\nfn=(1)\ntotals: 6626179\n"), Some(6_626_179));
         assert_eq!(total("summary: 7\n"), None);
+    }
+
+    #[test]
+    fn the_allocations_of_a_profile() {
+        let text = "fn=(1) main\ncfn=(2) malloc\ncalls=3 0\n0 9\ncfn=(3) free\ncalls=2 0\n0 9\n\nfn=(4) realloc\n\
+                    0 7\n\nfn=(5) grow\ncfn=(4)\ncalls=4 0\n0 9\ncfn=(2)\ncalls=5 0\n0 9\n";
+        assert_eq!(allocations(text), 12);
+        assert_eq!(allocations("fn=(1) main\ncfn=(2) free\ncalls=3 0\n"), 0);
     }
 }

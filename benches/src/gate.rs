@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::baseline::{Baseline, Ratio, Verdict};
-use crate::callgrind;
+use crate::callgrind::{self, Cost};
 use crate::load::Plan;
 use crate::machine::{self, Cores};
 use crate::measure::{self, Disturbed};
@@ -30,6 +30,10 @@ const FACES: [&str; 3] = ["transom-event", "transom-c", "transom-python"];
 const SCENARIOS: [&str; 3] = ["small-64", "pipelined-16", "browser-64"];
 const ROUNDS: usize = 11;
 const SECONDS: f64 = 0.4;
+/// Instructions that an empty wrap may add to a request.
+const WRAP: f64 = 600.0;
+/// The share of the instructions of a request that `on_exchange` with a counting hook may add.
+const HOOK: f64 = 0.1;
 /// How long the rounds of a scenario wait for others to be done, in all.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// With fewer rounds than these undisturbed, ratios are not judged.
@@ -41,6 +45,8 @@ struct Gate<'a> {
     cores: Cores,
     servers: Vec<Server>,
     failures: Vec<String>,
+    /// What the additions cost. Each is compared with a plain request of the same run.
+    additions: Vec<Verdict>,
     /// What others did not let be measured.
     unjudged: Vec<String>,
 }
@@ -57,13 +63,18 @@ pub fn run(options: &Options, places: &Places, servers: Vec<Server>) -> Result<(
     let servers = servers.into_iter().filter(wanted).collect();
     let (servers, skipped) = prepare::all(servers, places)?;
     let failures = skipped.into_iter().map(|(server, why)| format!("{}: {why}", server.name)).collect();
-    let mut gate = Gate { options, places, cores: Cores::find()?, servers, failures, unjudged: Vec::new() };
+    let cores = Cores::find()?;
+    let mut gate =
+        Gate { options, places, cores, servers, failures, additions: Vec::new(), unjudged: Vec::new() };
     let now = Baseline {
         rustc: said_by("rustc", &["--version"]),
         instructions: gate.instructions()?,
         ratio: gate.ratios()?,
     };
     gate.faces();
+    for verdict in gate.additions.iter().filter(|verdict| verdict.fails()) {
+        gate.failures.push(line(verdict));
+    }
     eprintln!("measured in {:.0} s", began.elapsed().as_secs_f64());
     if options.bless {
         gate.failures.append(&mut gate.unjudged);
@@ -74,6 +85,9 @@ pub fn run(options: &Options, places: &Places, servers: Vec<Server>) -> Result<(
     }
     for what in &gate.unjudged {
         println!("{what}");
+    }
+    for verdict in &gate.additions {
+        println!("{}", line(verdict));
     }
     let mut failures = gate.failures;
     for verdict in baseline.judge(&now) {
@@ -95,10 +109,10 @@ pub fn run(options: &Options, places: &Places, servers: Vec<Server>) -> Result<(
 fn line(verdict: &Verdict) -> String {
     let Verdict { what, measured, baseline, most } = verdict;
     match (baseline, most) {
-        (Some(baseline), Some(most)) => format!(
-            "{what}: {} (baseline {}, at most {}){}",
+        (baseline, Some(most)) => format!(
+            "{what}: {} ({}at most {}){}",
             number(*measured),
-            number(*baseline),
+            baseline.map(|baseline| format!("baseline {}, ", number(baseline))).unwrap_or_default(),
             number(*most),
             if verdict.fails() { ": too much" } else { "" }
         ),
@@ -106,19 +120,44 @@ fn line(verdict: &Verdict) -> String {
     }
 }
 
+/// Judges what a wrap and a hook add to a plain request.
+fn additions(plain: Cost, replay: impl Fn(&str) -> Result<Cost>) -> Result<Vec<Verdict>> {
+    let (wrap, hook) = (replay("wrap")?, replay("hook")?);
+    let verdict = |what: &str, measured, most| Verdict {
+        what: what.to_owned(),
+        measured,
+        baseline: None,
+        most: Some(most),
+    };
+    Ok(vec![
+        verdict("instructions of an empty wrap", wrap.instructions - plain.instructions, WRAP),
+        verdict(
+            "instructions of a counting hook",
+            hook.instructions - plain.instructions,
+            HOOK * plain.instructions,
+        ),
+        verdict("allocations of a counting hook", hook.allocations - plain.allocations, 0.0),
+    ])
+}
+
 impl Gate<'_> {
     fn server(&self, name: &str) -> Result<&Server> {
         self.servers.iter().find(|server| server.name == name).with_context(|| format!("{name} is not there"))
     }
 
-    fn instructions(&self) -> Result<BTreeMap<String, f64>> {
+    fn instructions(&mut self) -> Result<BTreeMap<String, f64>> {
         callgrind::prepare(self.places)?;
         let mut counted = BTreeMap::new();
+        let mut plain = None;
         for (kind, request) in callgrind::kinds() {
-            let instructions = callgrind::replay(&request, self.places)?;
+            let cost = callgrind::replay(&request, None, self.places)?;
+            let instructions = cost.instructions;
+            plain = plain.or(Some((request, cost)));
             eprintln!("instructions per request, {kind}: {}", number(instructions));
             counted.insert(kind.to_owned(), instructions.round());
         }
+        let (request, plain) = plain.context("no kind of request")?;
+        self.additions = additions(plain, |added| callgrind::replay(&request, Some(added), self.places))?;
         // A whole server over loopback, and the limit to be read beside it.
         for (name, judged) in [(LIMIT, false), (COMPARED[0], true)] {
             let server = self.server(name)?;
@@ -221,5 +260,23 @@ impl Gate<'_> {
             number(sample.rate()),
             number(sample.cpu_us())
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(wrap: Cost, hook: Cost) -> Vec<bool> {
+        let plain = Cost { instructions: 3000.0, allocations: 2.0 };
+        let verdicts = additions(plain, |added| Ok(if added == "wrap" { wrap } else { hook })).unwrap();
+        verdicts.iter().map(Verdict::fails).collect()
+    }
+
+    #[test]
+    fn additions_within_their_limits() {
+        let cost = |instructions, allocations| Cost { instructions, allocations };
+        assert_eq!(fails(cost(3600.0, 4.0), cost(3300.0, 2.0)), [false, false, false]);
+        assert_eq!(fails(cost(3601.0, 4.0), cost(3301.0, 2.5)), [true, true, true]);
     }
 }

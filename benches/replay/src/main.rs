@@ -1,7 +1,8 @@
 //! Requests from memory through Transom's connection loop, to memory: parse, route, handle,
-//! encode, and no kernel. Run under callgrind, which counts its instructions.
+//! encode, and no kernel. Run under callgrind, which counts its instructions. The last word
+//! adds something to the server, so that the gate can tell what it costs: `wrap` or `hook`.
 //!
-//!     transom-replay 1000 $'GET /plain HTTP/1.1\r\nHost: h\r\n\r\n'
+//!     transom-replay 1000 $'GET /plain HTTP/1.1\r\nHost: h\r\n\r\n' hook
 
 use std::io;
 use std::pin::Pin;
@@ -11,15 +12,30 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_lite::{AsyncRead, AsyncWrite, future};
-use transom::{Peer, Request, Response, Router, Server};
+use transom::{Next, Peer, Request, Response, Router, Server};
 
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [count, request] = &words[..] else { bail!("transom-replay COUNT REQUEST") };
+    let (count, request, added) = match &words[..] {
+        [count, request] => (count, request, None),
+        [count, request, added] => (count, request, Some(added.as_str())),
+        _ => bail!("transom-replay COUNT REQUEST [wrap|hook]"),
+    };
     let count: usize = count.parse().context("a number of requests")?;
-    let app = Router::new()
+    let mut app = Router::new()
         .get("/plain", async |_: Request| Response::bytes("text/plain", "hello"))
         .post("/echo", async |request: Request| Response::bytes("text/plain", request.into_body()));
+    if added == Some("wrap") {
+        app = app.wrap(async |request: Request, next: Next| next.run(request).await);
+    }
+    let mut server = Server::new(app);
+    let told = Arc::new(AtomicUsize::new(0));
+    if added == Some("hook") {
+        let told = Arc::clone(&told);
+        server = server.on_exchange(move |_| {
+            told.fetch_add(1, Ordering::Relaxed);
+        });
+    }
     let answered = Arc::new(AtomicUsize::new(0));
     let stream = Replay {
         request: request.clone().into_bytes(),
@@ -29,10 +45,13 @@ fn main() -> Result<()> {
         reader: None,
         answered: answered.clone(),
     };
-    let service = Server::new(app).service()?;
+    let service = server.service()?;
     future::block_on(service.serve_connection(stream, Peer::Unknown));
     let answered = answered.load(Ordering::Relaxed);
     ensure!(answered == count, "{answered} of {count} requests were answered");
+    let told = told.load(Ordering::Relaxed);
+    let expected = if added == Some("hook") { count } else { 0 };
+    ensure!(told == expected, "the hook was told of {told} of {expected} exchanges");
     Ok(())
 }
 
