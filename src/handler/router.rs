@@ -292,6 +292,11 @@ impl Router {
         if let Err(type_name) = self.states.append(inner.states) {
             self.report(Error::DuplicateState { type_name });
         }
+        for nested in inner.nested.iter_mut().filter(|nested| nested.fallback.is_none()) {
+            let scopes = || nested.scopes.clone();
+            nested.fallback =
+                inner.fallback.clone().map(|endpoint| Endpoint { scopes: scopes(), ..endpoint });
+        }
         if prefix.is_empty() {
             self.fallback = self.fallback.take().or(inner.fallback);
         } else {

@@ -106,12 +106,15 @@ struct Prefix {
     text: String,
     /// A tree of its own: prefixes may overlap, which patterns in one tree may not.
     paths: matchit::Router<()>,
+    /// The names of the parameters in the prefix.
+    params: Arc<[Box<str>]>,
     missing: Missing,
 }
 
 impl Prefix {
     fn new(prefix: String, missing: Missing) -> Self {
         let mut paths = matchit::Router::new();
+        let params = Pattern::parse(&prefix).map(|pattern| pattern.names).unwrap_or_default();
         // A parameter of the prefix has another name than this one.
         let rest = "rest".repeat(prefix.len());
         for path in [&prefix, &format!("{prefix}/"), &format!("{prefix}/{{*{rest}}}")] {
@@ -119,7 +122,7 @@ impl Prefix {
                 let _ = paths.insert(pattern.tree, ());
             }
         }
-        Self { text: prefix, paths, missing }
+        Self { text: prefix, paths, params, missing }
     }
 }
 
@@ -270,23 +273,35 @@ impl Table {
         }
         let path = target.routing_path();
         let Ok(matched) = self.paths.at(&path) else {
-            let nested = self.nested.iter().find(|nested| nested.paths.at(&path).is_ok());
-            return nested.map_or(&self.missing, |nested| &nested.missing).find();
+            for nested in &self.nested {
+                if let Ok(matched) = nested.paths.at(&path) {
+                    if !nested.params.is_empty() {
+                        let values = matched.params.iter().map(|(_, value)| value);
+                        params.assign(&nested.params, values.take(nested.params.len()));
+                    }
+                    return nested.missing.find();
+                }
+            }
+            return self.missing.find();
         };
         let mut resource = &self.resources[*matched.value];
         let rest_of = resource.rest_of;
         if let Some(index) = rest_of {
             resource = &self.resources[index];
         }
-        let Some(entry) = resource.entry(method) else {
+        let entry = resource.entry(method);
+        // The wraps around a 405 see the parameters that the first route of the pattern names.
+        if let Some(named) = entry.or(resource.methods.first())
+            && !named.params.is_empty()
+        {
+            let values = matched.params.iter().map(|(_, value)| value);
+            params.assign(&named.params, values.chain(rest_of.map(|_| "")));
+        }
+        let Some(entry) = entry else {
             return found(resource.refusal.as_ref(), || {
                 Response::plain(StatusCode::METHOD_NOT_ALLOWED).header("allow", resource.allow())
             });
         };
-        if !entry.params.is_empty() {
-            let values = matched.params.iter().map(|(_, value)| value);
-            params.assign(&entry.params, values.chain(rest_of.map(|_| "")));
-        }
         Found::Endpoint(&entry.endpoint)
     }
 }

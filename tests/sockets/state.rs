@@ -147,6 +147,39 @@ fn a_path_under_a_prefix_goes_to_the_nearest_fallback() {
     let plain = client.get("/plain/b");
     plain.expect(404, "outer");
     assert_eq!(plain.header("x-plain"), Some("1"));
+    // A router in the middle that has a fallback, with and without a wrap of the inner one.
+    let users = Router::new()
+        .get("/a", async |_: Request| "a")
+        .wrap(async |req: Request, next: Next| next.run(req).await.header("x-users", "1"));
+    let api = Router::new().fallback(async |_: Request| "api").nest("/users", users);
+    let app = Router::new().nest("/api", api).fallback(async |_: Request| "outer");
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    let missing = client.get("/api/users/b");
+    missing.expect(200, "api");
+    assert_eq!(missing.header("x-users"), Some("1"));
+    client.get("/api/b").expect(200, "api");
+    client.get("/b").expect(200, "outer");
+}
+
+#[test]
+fn a_wrap_sees_the_parameters_of_its_prefix_without_a_route_too() {
+    let named = async |req: Request, next: Next| {
+        let tenant = req.param("tenant").to_owned();
+        next.run(req).await.header("x-tenant", tenant)
+    };
+    let inner = Router::new().get("/a/{id}", async |_: Request| "a").wrap(named);
+    let with_fallback = Router::new().fallback(async |req: Request| req.param("tenant").to_owned());
+    let app = Router::new().nest("/{tenant}", inner).nest("/x/{tenant}", with_fallback);
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    let answers =
+        [(client.get("/acme/a/1"), 200), (client.get("/acme/b"), 404), (client.post("/acme/a/1", ""), 405)];
+    for (answer, status) in answers {
+        assert_eq!((answer.status, answer.header("x-tenant")), (status, Some("acme")));
+    }
+    client.get("/x/acme/nowhere/at/all").expect(200, "acme");
+    client.get("/x/acme").expect(200, "acme");
 }
 
 #[test]
