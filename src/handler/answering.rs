@@ -5,6 +5,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::base::guard::guarded;
 use crate::base::spare::Spares;
 use crate::message::{IntoResponse, Response};
 
@@ -69,11 +70,15 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(mut place) = self.0.take() {
-            place.as_mut().clear();
-            if size_of_val(&*place) <= LARGEST_SPARE {
-                // When a thread ends, its spares may be gone before its last request.
-                let _ = PLACES.try_with(|places| places.give(place));
-            }
+            // A panic in a destructor of the host must not cost the connection, whose answer may
+            // be made already. The place is then not used again.
+            guarded("a handler that was dropped", move || {
+                place.as_mut().clear();
+                if size_of_val(&*place) <= LARGEST_SPARE {
+                    // When a thread ends, its spares may be gone before its last request.
+                    let _ = PLACES.try_with(|places| places.give(place));
+                }
+            });
         }
     }
 }

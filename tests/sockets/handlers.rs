@@ -1,8 +1,10 @@
 //! Handlers of each kind, what they may do wrong, and what a client may do to
 //! them.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{self, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -200,9 +202,22 @@ fn a_panic_in_a_response_stream_cuts_that_response_and_nothing_more() {
 }
 
 #[test]
-fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
+fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive_and_the_answer_whole() {
     struct Bomb;
     impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(thread::panicking(), "on purpose: in drop");
+        }
+    }
+    /// A future whose destructor panics after it is ready, or after its poll has panicked.
+    struct Dropped(Option<&'static str>);
+    impl Future for Dropped {
+        type Output = &'static str;
+        fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<&'static str> {
+            Poll::Ready(self.0.expect("on purpose: in poll"))
+        }
+    }
+    impl Drop for Dropped {
         fn drop(&mut self) {
             assert!(thread::panicking(), "on purpose: in drop");
         }
@@ -225,6 +240,8 @@ fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
             })
             .timeout(Duration::from_millis(20)),
         )
+        .get("/answered", |_: Request| Dropped(Some("well")))
+        .get("/panicked", |_: Request| Dropped(None))
         .get("/", async |_: Request| "alive");
     let server = start_single(app);
     let mut client = Client::connect(&server);
@@ -232,8 +249,11 @@ fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive() {
     ready.wait();
     drop(client);
     let mut client = Client::connect(&server);
-    client.request("/bomb");
-    client.until_closed();
+    assert_eq!(client.get("/bomb").status, 503);
+    Logs::expect("ERROR a handler that was dropped panicked: on purpose: in drop");
+    let mut client = Client::connect(&server);
+    client.get("/answered").expect(200, "well");
+    client.get("/panicked").expect(500, "500 Internal Server Error\n");
     for _ in 0..3 {
         Client::connect(&server).get("/").expect(200, "alive");
     }
