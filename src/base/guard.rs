@@ -27,12 +27,36 @@ pub(crate) fn caught<R>(what: &str, run: impl FnOnce() -> R) -> Result<R, String
     })
 }
 
-/// Logs a line. If the logger panics, as one does that prints to a full disk, only the line is
-/// lost.
+/// Logs a line. Control characters are escaped, because the text of an error may repeat what a peer
+/// sent: a line break in it would forge a second line. If the logger panics, as one does that prints
+/// to a full disk, only the line is lost.
 pub(crate) fn log_event(level: Level, line: fmt::Arguments<'_>) {
-    let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{line}")));
+    let told = catch_unwind(AssertUnwindSafe(|| log::log!(target: "transom", level, "{}", OneLine(line))));
     if let Err(panic) = told {
         mem::forget(panic);
+    }
+}
+
+/// Text whose control characters are escaped.
+struct OneLine<'a>(fmt::Arguments<'a>);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::write(&mut Escaping(f), self.0)
+    }
+}
+
+/// A writer that escapes control characters.
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some((at, control)) = text.char_indices().find(|(_, c)| c.is_control()) {
+            self.0.write_str(&text[..at])?;
+            write!(self.0, "{}", control.escape_debug())?;
+            text = &text[at + control.len_utf8()..];
+        }
+        self.0.write_str(text)
     }
 }
 
@@ -60,4 +84,18 @@ fn text(panic: &(dyn Any + Send)) -> impl fmt::Display {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").escape_debug()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_an_event_starts_no_line() {
+        let text = "x\nERROR forged\u{1b}[31m\r\u{85}é \"\\\"";
+        assert_eq!(
+            OneLine(format_args!("no {text}")).to_string(),
+            "no x\\nERROR forged\\u{1b}[31m\\r\\u{85}é \"\\\""
+        );
+    }
 }
