@@ -74,6 +74,16 @@ fn json_that_does_not_fit_is_answered_with_a_sentence() {
 }
 
 #[test]
+fn the_sentence_about_a_long_value_is_short() {
+    let body = format!(r#"{{"name": "ada", "age": "{}"}}"#, r"\u0001é".repeat(50_000));
+    let answer = ask(Method::POST, "/json", Some("application/json"), body.leak());
+    expect(&answer, 422, "the JSON is not as expected: invalid type: string \"");
+    let text = std::str::from_utf8(answer.body_ref().as_bytes().unwrap()).unwrap();
+    assert!(text.len() < 512, "{} bytes", text.len());
+    assert!(text.contains(" ... ") && text.ends_with("expected u8 at line 1 column 400025\n"), "{text}");
+}
+
+#[test]
 fn json_on_a_route_that_streams_is_a_mistake_of_the_program() {
     expect(&ask(Method::POST, "/stream", Some("application/json"), ADA), 500, "500 Internal Server Error\n");
 }

@@ -130,9 +130,21 @@ impl Request {
     }
 }
 
+/// The longest text of an error that a client is shown, in bytes. The text may repeat a value that
+/// the client sent, however long.
+const LONGEST: usize = 256;
+
 /// Returns the response for input that is not as expected.
 fn mismatch(status: StatusCode, what: &str, error: &impl fmt::Display) -> HttpError {
-    HttpError::new(status, format!("{what}: {error}"))
+    let error = error.to_string();
+    if error.len() <= LONGEST {
+        return HttpError::new(status, format!("{what}: {error}"));
+    }
+    // The kind of the error is at the start of its text, the position at the end.
+    let is_boundary = |&at: &usize| error.is_char_boundary(at);
+    let start = (0..=LONGEST / 2).rev().find(is_boundary).map_or("", |at| &error[..at]);
+    let end = (error.len() - LONGEST / 2..error.len()).find(is_boundary).map_or("", |at| &error[at..]);
+    HttpError::new(status, format!("{what}: {start} ... {end}"))
 }
 
 /// A response in JSON: 200 with the value, as `application/json`.
