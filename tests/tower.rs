@@ -18,9 +18,11 @@ use futures_lite::{StreamExt as _, future, stream};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_service::Service;
-use transom::{Body, Headers, Method, Model, Next, Peer, Request, Response, Router, blocking, tower_service};
+use transom::{
+    Body, Headers, Method, Model, Next, Peer, Request, Response, Route, Router, blocking, tower_service,
+};
 
-use common::{Client, Logs, start};
+use common::{Client, Logs, SHORT, start, start_with};
 
 const MODEL: Model = Model::EventDriven;
 
@@ -186,4 +188,93 @@ fn a_router_is_a_tower_service() {
     assert_eq!(ask(Method::POST, "/count", AxumBody::from_stream(chunks)), (200, "5".into()));
     assert_eq!(ask(Method::GET, "/nowhere", AxumBody::empty()).0, 404);
     assert_eq!(ask(Method::GET, "/upgrade", AxumBody::empty()).0, 500);
+}
+
+#[test]
+fn more_fields_than_a_header_map_holds_are_a_431() {
+    let axum = axum::Router::new().route("/", get(async || "x")).with_state(());
+    let server = start_with(Router::new().any("/{*path}", tower_service(axum)), |limits, _| {
+        (limits.headers, limits.head) = (100_000, 4 << 20);
+    });
+    let fields = "x: 1\r\n".repeat(40_000);
+    let mut client = Client::connect(&server);
+    client.send(format!("GET / HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
+    assert_eq!(client.answer().status, 431);
+}
+
+#[test]
+fn a_service_that_is_never_ready_ends_at_the_deadline() {
+    #[derive(Clone)]
+    struct Busy;
+    impl Service<http::Request<Body>> for Busy {
+        type Response = http::Response<Body>;
+        type Error = io::Error;
+        type Future = future::Ready<io::Result<http::Response<Body>>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            future::ready(Err(io::Error::other("called before it was ready")))
+        }
+    }
+    let server = start_with(Router::new().any("/{*path}", tower_service(Busy)), |_, times| {
+        times.handler = Some(SHORT);
+    });
+    assert_eq!(Client::connect(&server).get("/").status, 503);
+}
+
+#[test]
+fn a_router_as_a_service_keeps_trailers_and_tells_a_broken_body_from_a_long_one() {
+    let mut service = Router::new()
+        .post("/whole", async |mut req: Request| format!("{:?}", req.body_mut().take_trailers()))
+        .route(
+            Route::new(Method::POST, "/stream", async |mut req: Request| {
+                while let Some(chunk) = req.body_mut().chunk().await {
+                    chunk?;
+                }
+                Ok(format!("{:?}", req.body_mut().take_trailers()))
+            })
+            .streaming(),
+        )
+        .into_tower_service()
+        .unwrap();
+    let mut ask = |path: &str, body: Body| {
+        let request = http::Request::builder().method(Method::POST).uri(path).body(body).unwrap();
+        smol::block_on(service.call(request)).unwrap()
+    };
+    for path in ["/whole", "/stream"] {
+        let trailers = || Headers::parse(b"x-sum: 1\n").unwrap();
+        let body = Body::stream(stream::iter([Ok("a".into())])).with_trailers(trailers);
+        let answer = ask(path, body).into_body();
+        assert_eq!(answer.as_bytes(), Some(&br#"{"x-sum": "1"}"#[..]), "{path}");
+    }
+    let broken = Body::stream(stream::iter([Ok("a".into()), Err(io::Error::other("gone"))]));
+    assert_eq!(ask("/whole", broken).status(), 400);
+    let long = Body::stream(stream::repeat(Bytes::from(vec![0; 1 << 20])).map(Ok));
+    assert_eq!(ask("/whole", long).status(), 413);
+}
+
+#[test]
+fn rfc9110_7_6_1_a_router_as_a_service_sends_no_field_of_a_connection() {
+    let mut service = Router::new()
+        .get("/", async |_: Request| {
+            Response::text("hello")
+                .header("transfer-encoding", "gzip")
+                .header("connection", "x-a")
+                .header("x-a", "1")
+        })
+        .into_tower_service()
+        .unwrap();
+    let answer = smol::block_on(service.call(http::Request::new(Body::empty()))).unwrap();
+    let names: Vec<_> = answer.headers().keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["content-type", "x-a"]);
+}
+
+#[test]
+fn the_size_hint_of_a_body_is_what_is_left() {
+    let mut body = Body::sized_stream(4, stream::iter([Ok("aaa".into()), Ok("b".into())]));
+    smol::block_on(body.chunk()).unwrap().unwrap();
+    assert_eq!(http_body::Body::size_hint(&body).exact(), Some(1));
 }

@@ -241,13 +241,23 @@ impl Body {
         }
     }
 
+    /// Takes the trailer fields off, in an empty body, before the chunks are read in another way.
+    pub(crate) fn detach_trailers(&mut self) -> Self {
+        Self { kind: Kind::Empty, trailers: self.trailers.take() }
+    }
+
+    /// Gives this body the trailer fields of another.
+    pub(crate) fn attach_trailers(&mut self, other: Self) {
+        self.trailers = other.trailers;
+    }
+
     /// Takes the trailer fields. The trailers of a request's body are there once the body has been
     /// read to its end. Returns an empty list if there are none.
     pub fn take_trailers(&mut self) -> Headers {
         self.trailers.take().map_or_else(Headers::new, |trailers| trailers.make())
     }
 
-    /// Returns the length in bytes, if it is known.
+    /// Returns the length in bytes, if it is known. Chunks that were read do not count.
     pub fn len(&self) -> Option<u64> {
         match &self.kind {
             Kind::Empty => Some(0),
@@ -353,14 +363,16 @@ impl Body {
                 }
                 read => Poll::Ready(Some(read)),
             },
-            Kind::Channel { reader, .. } => {
+            Kind::Channel { reader, length } => {
                 let polled = Pin::new(reader).poll_next(cx);
-                if let Poll::Ready(None) = polled {
-                    self.kind = Kind::Empty;
+                match &polled {
+                    Poll::Ready(Some(Ok(chunk))) => reduce(length, chunk),
+                    Poll::Ready(None) => self.kind = Kind::Empty,
+                    _ => {}
                 }
                 polled
             }
-            Kind::Stream { chunks, .. } => loop {
+            Kind::Stream { chunks, length } => loop {
                 let chunks = chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let polled = chunks.as_mut().poll_next(cx);
                 match polled {
@@ -369,11 +381,20 @@ impl Body {
                         self.kind = Kind::Empty;
                         return Poll::Ready(None);
                     }
+                    Poll::Ready(Some(Ok(chunk))) => {
+                        reduce(length, &chunk);
+                        return Poll::Ready(Some(Ok(chunk)));
+                    }
                     _ => return polled,
                 }
             },
         }
     }
+}
+
+/// Takes a chunk from the length of what is left.
+fn reduce(length: &mut Option<u64>, chunk: &Bytes) {
+    *length = length.map(|left| left.saturating_sub(chunk.len() as u64));
 }
 
 impl Stream for Body {

@@ -75,7 +75,10 @@ where
     B::Error: Into<BoxError>,
 {
     fn call(&self, request: Request, _: &Context<'_>) -> Reply {
-        let Some(request) = to_http(request) else { return Reply::now(Reject::BadTarget) };
+        let request = match to_http(request) {
+            Ok(request) => request,
+            Err(reject) => return Reply::now(reject),
+        };
         let mut service = self.0.clone();
         Reply::future(async move {
             let answer = async {
@@ -137,23 +140,28 @@ where
             let mut answer = http::Response::new(Body::empty());
             *answer.status_mut() = response.status_code();
             *answer.headers_mut() = response.headers().into();
+            // The other server frames the message and owns the connection (RFC 9110 7.6.1).
+            for name in ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding"] {
+                answer.headers_mut().remove(name);
+            }
             *answer.body_mut() = response.into_body();
             Ok(answer)
         })
     }
 }
 
-/// Returns the request in the types of the crate `http`; `None` if its target is no URI there.
-fn to_http(request: Request) -> Option<http::Request<Body>> {
+/// Returns the request in the types of the crate `http`. The error is the refusal of a request that
+/// these types cannot hold.
+fn to_http(request: Request) -> std::result::Result<http::Request<Body>, Reject> {
     let mut http = http::Request::new(Body::empty());
     *http.method_mut() = request.method().clone();
-    *http.uri_mut() = request.target().as_str().parse().ok()?;
+    *http.uri_mut() = request.target().as_str().parse().map_err(|_| Reject::BadTarget)?;
     *http.version_mut() = request.version();
-    *http.headers_mut() = request.headers().into();
+    *http.headers_mut() = request.headers().to_map().ok_or(Reject::TooManyHeaders)?;
     http.extensions_mut().insert(request.peer());
     http.extensions_mut().insert(request.params().clone());
     *http.body_mut() = request.into_body();
-    Some(http)
+    Ok(http)
 }
 
 fn from_http<B>(request: http::Request<B>) -> std::result::Result<Request, Reject>

@@ -232,6 +232,20 @@ impl Headers {
         })
     }
 
+    /// Returns the fields in a map of the `http` crate, without those whose name or value that crate
+    /// does not accept. Returns `None` if there are more fields than a map can hold (24,576).
+    pub(crate) fn to_map(&self) -> Option<http::HeaderMap> {
+        let mut map = http::HeaderMap::try_with_capacity(self.len()).ok()?;
+        for (name, value) in self.iter() {
+            if let (Ok(name), Ok(value)) =
+                (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_bytes(value))
+            {
+                map.try_append(name, value).ok()?;
+            }
+        }
+        Some(map)
+    }
+
     fn parts<'a>((name, value): (&'a [u8], &'a [u8])) -> (&'a str, &'a [u8]) {
         (std::str::from_utf8(name).unwrap_or_default(), value)
     }
@@ -259,17 +273,10 @@ impl fmt::Debug for Headers {
 }
 
 impl From<&Headers> for http::HeaderMap {
-    /// Leaves out the fields whose name or value the `http` crate does not accept.
+    /// Leaves out the fields whose name or value the `http` crate does not accept, and all fields
+    /// if there are more than a map can hold.
     fn from(headers: &Headers) -> Self {
-        let mut map = Self::with_capacity(headers.len());
-        for (name, value) in headers.iter() {
-            if let (Ok(name), Ok(value)) =
-                (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_bytes(value))
-            {
-                map.append(name, value);
-            }
-        }
-        map
+        headers.to_map().unwrap_or_default()
     }
 }
 

@@ -91,15 +91,28 @@ impl Tester {
         if request.body.len().is_some_and(|length| length > limit) {
             return Err(Reject::BodyTooLarge);
         }
-        let body = std::mem::take(&mut request.body);
+        let mut body = std::mem::take(&mut request.body);
+        let trailers = body.detach_trailers();
         if endpoint.streaming {
             request.body = if body.is_empty() { body } else { limited(body, limit) };
+            request.body.attach_trailers(trailers);
             return Ok(());
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        request.body = body.collect(limit).await.map_err(|_| Reject::BodyTooLarge)?.into();
+        request.body = body.collect(limit).await.map_err(|error| refusal(&error))?.into();
+        request.body.attach_trailers(trailers);
         Ok(())
     }
+}
+
+/// Returns the refusal for a body that could not be collected.
+fn refusal(error: &io::Error) -> Reject {
+    let held = error.get_ref().and_then(|held| held.downcast_ref()).copied();
+    held.unwrap_or(match error.kind() {
+        io::ErrorKind::InvalidData => Reject::BodyTooLarge,
+        io::ErrorKind::OutOfMemory => Reject::NoMemory,
+        _ => Reject::BodyCutShort,
+    })
 }
 
 /// Returns the body as a stream, which ends in an error at the limit.
