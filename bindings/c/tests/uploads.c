@@ -379,6 +379,8 @@ int main(void)
     const char *mib = getenv("TRANSOM_TEST_UPLOAD_MIB");
     total = (mib ? (size_t)atol(mib) : 64) * MIB;
     in_model("event");
+    /* The other models read in the same way, so less is enough. */
+    total = total < 64 * MIB ? total : 64 * MIB;
     in_model("threads");
     in_model("sequential");
     return 0;
