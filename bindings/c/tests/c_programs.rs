@@ -70,6 +70,7 @@ programs! {
     own_answers
     ownership
     pull
+    random
     reading
     restarts
     round_trip
