@@ -63,8 +63,9 @@ impl OwnAnswer<'_> {
         self.label?.method()
     }
 
-    /// Returns the request target. `None` if the request's head was refused or none came, and if
-    /// the request line is longer than 96 bytes.
+    /// Returns the request target as the client sent it: bytes of UTF-8 are not escaped, as they are
+    /// in [`Target::as_str`](crate::Target::as_str). `None` if the request's head was refused or none
+    /// came, and if the method and the target do not fit into the first 96 bytes of the head.
     pub fn target(&self) -> Option<&str> {
         self.label?.target()
     }

@@ -28,6 +28,9 @@ pub type HttpResult<T> = Result<T, HttpError>;
 /// and of its sources. [`OrStatus`] chooses another status;
 /// [`Router::on_error`](crate::Router::on_error) chooses the response for one type of errors.
 ///
+/// [`Server::own_answers`](crate::Server::own_answers) words that 500, but no error with another
+/// status or a response of its own: a [wrap](crate::Router::wrap) can change those.
+///
 /// ```
 /// use transom::{HttpError, Request, Response, Router, StatusCode};
 ///

@@ -151,6 +151,10 @@ impl Server {
     /// other than 200 replaces the answer's. The other fields of the answer stay: `Allow`,
     /// `Retry-After`, and those that wraps have added. The hook must not block. If it panics, or
     /// its body is a stream, the server's own text is sent.
+    ///
+    /// The hook does not word what a handler answers, and an [`HttpError`](crate::HttpError) with a
+    /// status of its own is such an answer: also the 400, 404, 415 and 422 of typed input. A
+    /// [wrap](crate::Router::wrap) can word those: `examples/json_api.rs` shows one.
     #[must_use]
     pub fn own_answers<R: IntoResponse>(
         mut self,
