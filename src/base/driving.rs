@@ -39,6 +39,10 @@ thread_local! {
     static JOBS: RefCell<ManuallyDrop<VecDeque<Job>>> = const { RefCell::new(ManuallyDrop::new(VecDeque::new())) };
     /// The driver of the thread, while the thread runs a job; otherwise `None`. Without a destructor too.
     static DRIVER: RefCell<ManuallyDrop<Option<Rc<dyn Driver>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
+    /// True while the driver polls for a job that waits.
+    static POLLS_FOR_JOB: Cell<bool> = const { Cell::new(false) };
+    /// True if an exchange waits for the end of the job.
+    static POSTPONED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sets the thread's work until dropped, then restores what it was before.
@@ -93,13 +97,42 @@ pub(crate) fn take_jobs() -> VecDeque<Job> {
 }
 
 /// Runs a job that was left, with a driver for its waits. The job must not panic.
-pub(crate) fn hold(driver: Rc<dyn Driver>, job: Job) {
+/// Returns `true` if a connection waits for the end of the job, by [`postpone`]; the driver then polls
+/// its future again.
+pub(crate) fn hold(driver: Rc<dyn Driver>, job: Job) -> bool {
     let before = DRIVER.with_borrow_mut(|current| current.replace(driver));
     let guard = WorkGuard::new(Work::Held, false);
     job();
     drop(guard);
     let driver = DRIVER.with_borrow_mut(|current| mem::replace(&mut **current, before));
     drop(driver);
+    POSTPONED.replace(false)
+}
+
+/// Runs `poll`, in which a driver polls its connections while a job waits.
+pub(crate) fn polling_for_job<R>(poll: impl FnOnce() -> R) -> R {
+    struct Guard(bool);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            POLLS_FOR_JOB.set(self.0);
+        }
+    }
+
+    let _guard = Guard(POLLS_FOR_JOB.replace(true));
+    poll()
+}
+
+/// Returns `true` if no exchange may begin now, because a job of the same thread waits: another
+/// handler would run in the middle of the job, and wait for ever for a lock that the job holds.
+#[inline]
+pub(crate) fn must_postpone() -> bool {
+    POLLS_FOR_JOB.get()
+}
+
+/// Has the driver poll its future when the job is done that [`must_postpone`] speaks of.
+pub(crate) fn postpone() {
+    POSTPONED.set(true);
 }
 
 /// How a [`wait`] ended.

@@ -34,8 +34,9 @@ impl std::error::Error for WaitError {}
 /// This is how a [`blocking`](crate::blocking) handler waits for what its connection brings, such as
 /// the next chunk of a streamed body. In the models with a thread for each connection, the handler
 /// runs on the thread that reads the connection, and that thread goes on to serve the connection
-/// while it waits here. In the `block_on` of another crate it would wait for ever; the body returns
-/// an error (`Deadlock`) there.
+/// while it waits here. Only the next request stays unread until the handler has returned, so that no
+/// other handler runs on the thread meanwhile. In the `block_on` of another crate the handler would
+/// wait for ever; the body returns an error (`Deadlock`) there.
 ///
 /// ```
 /// use transom::{Method, Request, Route, blocking, wait};

@@ -29,6 +29,7 @@ use super::exchange::{self, Begun};
 use super::paced::PacedStream;
 use super::record::Ended;
 use super::{Stage, Transport};
+use crate::base::driving::{must_postpone, postpone};
 use crate::config::Config;
 use crate::error::Reject;
 use crate::http1::{HeadReader, asks_for_head};
@@ -96,6 +97,9 @@ fn poll_exchanges<'a, T: Transport>(
 ) -> Poll<Begun<'a>> {
     loop {
         if !connection.wire.input.is_empty() {
+            if must_postpone() {
+                return poll_postponed(connection, cx).map(Begun::Done);
+            }
             if !connection.has_room() {
                 // A client that pipelines and reads nothing is not answered without bound.
                 if let Err(error) = ready!(connection.wire.poll_flush(cx)) {
@@ -132,6 +136,18 @@ fn poll_exchanges<'a, T: Transport>(
             return Poll::Ready(Begun::Done(outcome));
         }
     }
+}
+
+/// Writes the answers given so far, and waits until the handler is done that the thread is in.
+#[cold]
+fn poll_postponed<T: Transport>(connection: &mut Connection<'_, T>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    postpone();
+    if let Err(error) = ready!(connection.wire.poll_flush(cx)) {
+        connection.give_up(&error);
+        return Poll::Ready(Outcome::Break);
+    }
+    connection.settle();
+    Poll::Pending
 }
 
 /// Answers a head that broke a rule.

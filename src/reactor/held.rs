@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::bell::Ringer;
 use super::clock::Clock;
 use super::{Alarm, CLOCK, EVENTS_PER_WAIT, Entered, Reactor};
-use crate::base::driving::{Driver, hold, next_job, take_jobs, taking_jobs};
+use crate::base::driving::{Driver, hold, next_job, polling_for_job, take_jobs, taking_jobs};
 use crate::base::guard::guarded;
 
 /// The most turns that a wait makes after its deadline, for what can be done at once.
@@ -44,7 +44,11 @@ impl Reactor {
         while held.is_driven() {
             self.0.tasks.run();
             match next_job() {
-                Some(job) => hold(Rc::clone(&held) as Rc<dyn Driver>, job),
+                Some(job) => {
+                    if hold(Rc::clone(&held) as Rc<dyn Driver>, job) {
+                        held.waker.wake_by_ref();
+                    }
+                }
                 None => self.turn(&mut events, &mut woken, &clock, || held.has_work()),
             }
         }
@@ -83,8 +87,10 @@ impl Driver for Held {
         // Work that is never done does not hold the job for ever.
         let mut turns_left = TURNS_PAST_DEADLINE;
         while !done(&mut cx) {
-            self.is_driven();
-            self.reactor.0.tasks.run();
+            polling_for_job(|| {
+                self.is_driven();
+                self.reactor.0.tasks.run();
+            });
             if let Some(at) = deadline
                 && (Instant::now() >= at || alarm.poll(&mut cx, at).is_ready())
             {

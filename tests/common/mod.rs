@@ -164,6 +164,34 @@ impl<F: Fn(Request, Responder) + Send + Sync + 'static> Handler for Later<F> {
     }
 }
 
+/// Where the work of a handler is done.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// Where the server runs a handler that may block.
+    Job,
+    /// On another thread, after the handler has returned.
+    Elsewhere,
+}
+
+/// A handler of a function that may block, and that gets the request and the right to answer it.
+#[derive(Debug)]
+pub struct Work<F>(pub Place, pub F);
+
+impl<F: Fn(Request, Responder) + Clone + Send + Sync + 'static> Handler for Work<F> {
+    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
+        let ((responder, reply), work) = (Reply::later(&request), self.1.clone());
+        match self.0 {
+            Place::Job => {
+                context.run_blocking(move || work(request, responder)).map_or_else(Reply::now, |()| reply)
+            }
+            Place::Elsewhere => {
+                std::thread::spawn(move || work(request, responder));
+                reply
+            }
+        }
+    }
+}
+
 /// An address of the loopback that no other test listens at: nobody is given a port
 /// that is free there again.
 pub fn own_address() -> String {

@@ -9,7 +9,7 @@ use transom::{
     WaitError, WriteError, blocking, wait,
 };
 
-use crate::common::{Client, PATIENCE, SHORT, Signal, start, start_with};
+use crate::common::{Client, PATIENCE, Place, SHORT, Signal, Work, start, start_with};
 
 #[test]
 fn a_handler_that_blocks_past_its_deadline_still_answers() {
@@ -147,7 +147,7 @@ fn pieces(count: usize, told: &std::sync::mpsc::SyncSender<Result<(), WriteError
     let told = told.clone();
     Router::new().get(
         "/",
-        Job(move |_: Request, responder: Responder| {
+        Work(Place::Job, move |_: Request, responder: Responder| {
             let (writer, body) = Body::channel();
             responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
             let write = || writer.write_blocking(vec![b'x'; 65536], None);
@@ -155,16 +155,6 @@ fn pieces(count: usize, told: &std::sync::mpsc::SyncSender<Result<(), WriteError
             told.send(written.and_then(|()| writer.finish())).unwrap();
         }),
     )
-}
-
-/// A handler that may block, and that answers in its own time.
-struct Job<F>(F);
-
-impl<F: Fn(Request, Responder) + Clone + Send + Sync + 'static> Handler for Job<F> {
-    fn call(&self, request: Request, context: &Context<'_>) -> Reply {
-        let ((responder, reply), job) = (Reply::later(&request), self.0.clone());
-        context.run_blocking(move || job(request, responder)).map_or_else(Reply::now, |()| reply)
-    }
 }
 
 #[test]
@@ -213,7 +203,7 @@ fn each_piece_is_sent_at_once_while_the_handler_goes_on() {
         let go_on = go_on.clone();
         Router::new().get(
             "/",
-            Job(move |_: Request, responder: Responder| {
+            Work(Place::Job, move |_: Request, responder: Responder| {
                 let (writer, body) = Body::channel();
                 responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
                 writer.write_blocking("first", None).unwrap();
@@ -235,7 +225,7 @@ fn each_piece_is_sent_at_once_while_the_handler_goes_on() {
 
 #[test]
 fn a_body_is_sent_back_while_it_comes_on_one_thread() {
-    let echo = Job(|mut request: Request, responder: Responder| {
+    let echo = Work(Place::Job, |mut request: Request, responder: Responder| {
         let (writer, body) = Body::sized_channel(LARGE as u64);
         responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
         while let Ok(Some(Ok(chunk))) = wait(request.body_mut().chunk(), None) {

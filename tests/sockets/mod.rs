@@ -20,6 +20,7 @@ mod handlers;
 mod in_place;
 mod limits;
 mod listeners;
+mod pieces;
 mod routes;
 mod state;
 mod stop;
