@@ -3,18 +3,21 @@
 
 mod common;
 
-const MODEL: transom::Model = transom::Model::EventDriven;
+const MODEL: Model = Model::EventDriven;
 
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use transom::{Handle, HttpError, Request, Response, Router, StatusCode};
+use transom::{
+    Body, Handle, HttpError, Method, Model, Request, Responder, Response, Route, Router, StatusCode, wait,
+};
 
-use common::{PATIENCE, configured, start_single};
+use common::{PATIENCE, Place, Work, configured, start_single};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -63,6 +66,85 @@ fn main() {
     measure(&telling);
     assert!(told.load(Ordering::Relaxed) > COUNTED);
     hold_idle(&start_single(app()));
+    for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
+        for place in [Place::Job, Place::Elsewhere] {
+            let server = configured(bodies(place), |_, _| ()).model(model).workers(1);
+            let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+            for path in ["/count", "/echo"] {
+                let (median, most) = stream(&server, path);
+                assert!(
+                    median <= STREAMED_MEDIAN && most <= STREAMED_MOST,
+                    "{path} in {model}, {place:?}: {median} to {most} bytes for a body"
+                );
+            }
+        }
+    }
+}
+
+/// The size of a body that comes and goes in pieces.
+const STREAMED: usize = 32 << 20;
+const PIECE: usize = 64 << 10;
+/// The bytes of the heap that such a body may hold while it comes, and while it is sent back.
+const STREAMED_MEDIAN: usize = 512 << 10;
+/// The same for a moment, in which the server asks the allocator for more than it needs to see if
+/// there is memory.
+const STREAMED_MOST: usize = 12 << 20;
+
+/// Routes that read a body in pieces, and send it back or its length.
+fn bodies(place: Place) -> Router {
+    let count = |mut request: Request, responder: Responder| {
+        let mut length = 0;
+        while let Some(chunk) = wait(request.body_mut().chunk(), None).unwrap() {
+            length += chunk.unwrap().len();
+        }
+        assert_eq!(length, STREAMED);
+        responder.send(Response::text("counted")).unwrap();
+    };
+    let echo = |mut request: Request, responder: Responder| {
+        let (writer, body) = Body::sized_channel(STREAMED as u64);
+        responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
+        while let Some(chunk) = wait(request.body_mut().chunk(), None).unwrap() {
+            writer.write_blocking(chunk.unwrap(), None).unwrap();
+        }
+        writer.finish().unwrap();
+    };
+    Router::new()
+        .route(Route::new(Method::POST, "/count", Work(place, count)).streaming().body_limit(u64::MAX))
+        .route(Route::new(Method::POST, "/echo", Work(place, echo)).streaming().body_limit(u64::MAX))
+}
+
+/// Sends a body, reads the answer, and returns how many bytes of the heap were held meanwhile: the
+/// median and the most.
+fn stream(server: &Handle, path: &str) -> (usize, usize) {
+    let mut stream = TcpStream::connect(server.local_addr().to_string()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {STREAMED}\r\n\r\n");
+    let (piece, mut reader, mut buffer) = (vec![b'x'; PIECE], stream.try_clone().unwrap(), vec![0; PIECE]);
+    let mut samples = vec![0; STREAMED / PIECE];
+    let counted = Region::new(ALLOCATOR);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut total = 0;
+            loop {
+                match reader.read(&mut buffer).unwrap() {
+                    0 => return total,
+                    length => total += length,
+                }
+            }
+        });
+        stream.write_all(head.as_bytes()).unwrap();
+        for sample in &mut samples {
+            stream.write_all(&piece).unwrap();
+            let change = counted.change();
+            *sample = change.bytes_allocated.saturating_sub(change.bytes_deallocated);
+        }
+        let total = reading.join().unwrap();
+        assert!(if path == "/echo" { total > STREAMED } else { total > 0 }, "{path}: {total} bytes came");
+        samples.sort_unstable();
+        (samples[samples.len() / 2], samples[samples.len() - 1])
+    })
 }
 
 /// Idle connections that are counted: tables that double have room for 256.
