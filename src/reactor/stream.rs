@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// Registers the socket if the operation has to wait. Of 500 connections with one request each,
-    /// 355 were served without the epoll_ctl(2) (strace, loopback, 2026-11).
+    /// 355 were served without the `epoll_ctl(2)` (strace, loopback, 2026-11).
     #[inline]
     fn waiting<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending()
