@@ -250,8 +250,10 @@ fn a_router_as_a_service_keeps_trailers_and_tells_a_broken_body_from_a_long_one(
         let answer = ask(path, body).into_body();
         assert_eq!(answer.as_bytes(), Some(&br#"{"x-sum": "1"}"#[..]), "{path}");
     }
-    let broken = Body::stream(stream::iter([Ok("a".into()), Err(io::Error::other("gone"))]));
-    assert_eq!(ask("/whole", broken).status(), 400);
+    for path in ["/whole", "/stream"] {
+        let broken = Body::stream(stream::iter([Ok("a".into()), Err(io::Error::other("gone"))]));
+        assert_eq!(ask(path, broken).status(), 400, "{path}");
+    }
     let long = Body::stream(stream::repeat(Bytes::from(vec![0; 1 << 20])).map(Ok));
     assert_eq!(ask("/whole", long).status(), 413);
 }

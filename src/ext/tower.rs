@@ -176,7 +176,9 @@ where
     // The other server owns the connection, so the handler cannot change the protocol.
     request.headers_mut().remove("upgrade");
     request.set(parts.extensions);
-    *request.body_mut() = to_body(body);
+    // The error of a request's body is the client's fault, not the handler's.
+    let fault = |_| Reject::BodyCutShort.into();
+    *request.body_mut() = to_body_with(body, fault);
     Ok(request)
 }
 
@@ -208,12 +210,22 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    to_body_with(body, io::Error::other)
+}
+
+/// Like [`to_body`], with a function that converts the error of the body.
+fn to_body_with<B>(body: B, fault: fn(BoxError) -> io::Error) -> Body
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
     if body.is_end_stream() {
         return Body::empty();
     }
     let length = body.size_hint().exact();
     let trailers = Arc::default();
-    let chunks = Chunks { body: Box::pin(body), trailers: Arc::clone(&trailers) };
+    let chunks = Chunks { body: Box::pin(body), trailers: Arc::clone(&trailers), fault };
     match length {
         Some(length) => Body::sized_stream(length, chunks),
         None => Body::stream(chunks).with_trailers(move || {
@@ -227,6 +239,8 @@ where
 struct Chunks<B> {
     body: Pin<Box<B>>,
     trailers: Arc<Mutex<HeaderMap>>,
+    /// Converts the error of the body.
+    fault: fn(BoxError) -> io::Error,
 }
 
 impl<B: http_body::Body<Error: Into<BoxError>>> Stream for Chunks<B> {
@@ -240,7 +254,7 @@ impl<B: http_body::Body<Error: Into<BoxError>>> Stream for Chunks<B> {
             let frame = match self.body.as_mut().poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err((self.fault)(error.into())))),
                 Poll::Ready(Some(Ok(frame))) => frame,
             };
             match frame.into_data() {
