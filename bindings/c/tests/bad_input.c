@@ -54,6 +54,7 @@ static void nulls(transom_server *server)
     transom_event event;
     const transom_request *request;
     transom_responder *responder;
+    atomic_int freed = 0;
 
     CHECK_STATUS(transom_set_logger(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_error_code(NULL) == TRANSOM_OK);
@@ -255,6 +256,24 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_events_watch_writer(events, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_room(NULL, writer), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_room(events, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_await_body(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_on_readable(NULL, count, &freed, count), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_read(NULL, buf, 1, 0, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_trailer(NULL, "a").data == NULL);
+    CHECK_STATUS(transom_request_trailer_at(NULL, 0, &field), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_route_set_streaming(NULL, true), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_token_read(1, NULL, 1, 0, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_token_read(1, buf, 1, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_upgraded_write((transom_upgraded *)stale, NULL, 1, 0) != TRANSOM_OK);
+    OK(transom_limit_range("body", NULL, NULL));
+    CHECK(!transom_bytes_equal_ignore_case(no_name.value, NULL));
+    /* Both the handle and the function are wrong: which one is reported is open. */
+    CHECK(transom_upgraded_on_readable((transom_upgraded *)stale, NULL, &freed, count) != TRANSOM_OK);
+    CHECK(transom_upgraded_on_writable((transom_upgraded *)stale, NULL, &freed, count) != TRANSOM_OK);
+    CHECK(transom_upgraded_on_stopping((transom_upgraded *)stale, NULL, &freed, count) != TRANSOM_OK);
+    CHECK(transom_writer_on_gone((transom_writer *)stale, NULL, &freed, count) != TRANSOM_OK);
+    CHECK(transom_writer_on_stopping((transom_writer *)stale, NULL, &freed, count) != TRANSOM_OK);
+    CHECK(freed == 6);
     CHECK_STATUS(transom_log_to_events(NULL, 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_log_to_events(events, 6), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_log_to_events(events, -1), TRANSOM_INVALID_ARGUMENT);
@@ -497,6 +516,10 @@ static void answers(void *user_data UNUSED, const transom_request *request, tran
     size_t i;
     CHECK_STATUS(transom_request_header_at(request, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_request_param_at(request, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_form_value(request, NULL, 0).data == NULL && transom_request_trailer(request, NULL).data == NULL);
+    CHECK_STATUS(transom_request_trailer_at(request, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_request_form_fields(request, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_request_trailers(request, NULL, 5) == 0);
     CHECK(transom_request_header(request, NULL).data == NULL && transom_request_header(request, "\xff").data == NULL);
     CHECK(transom_request_param(request, NULL).data == NULL && transom_request_param(request, "\xff").data == NULL);
     for (i = 0; i < sizeof broken / sizeof broken[0]; i++) {
@@ -517,6 +540,14 @@ static void answers(void *user_data UNUSED, const transom_request *request, tran
     OK(transom_responder_send(responder, 200, &good, 1, NULL, 0, NULL));
 }
 
+/* NULL to the functions that change a response. */
+static void after(void *user_data UNUSED, const transom_request *request UNUSED, transom_response *response)
+{
+    CHECK_STATUS(transom_response_add_header(response, NULL, "b", 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_response_add_header(response, "a", NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_response_remove_header(response, NULL), TRANSOM_NULL_ARGUMENT);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -531,6 +562,7 @@ int main(void)
 
     server = transom_server_new();
     OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, answers, NULL, NULL), NULL));
+    OK(transom_server_wrap(server, go_on, after, NULL, NULL));
     CHECK(get(start(server), "/", &reply) == 200);
     CHECK(strstr(reply.text, "x-good: 1\r\n"));
     transom_server_free(server);

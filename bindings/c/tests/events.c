@@ -134,7 +134,8 @@ static void room_by_callback(transom_server *server, uint16_t port)
     OK(transom_writer_on_writable(writer, count, &freed, count));
     slam(fd);
     EVENTUALLY(freed == 2);
-    CHECK_STATUS(transom_writer_write(writer, piece, 1, 0), TRANSOM_GONE);
+    /* The system may have made a little room before the client left. */
+    EVENTUALLY(transom_writer_write(writer, piece, 1, 0) == TRANSOM_GONE);
     transom_writer_free(writer);
     CHECK(told == 0);
 }

@@ -293,6 +293,55 @@ fn every_function_is_documented_and_called_by_a_test_program() {
     }
 }
 
+/// Returns the arguments of each call or declaration of a function in a text.
+fn arguments<'a>(text: &'a str, function: &str) -> Vec<Vec<&'a str>> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for (at, name) in text.match_indices(&format!("{function}(")) {
+        if text[..at].ends_with(is_name) {
+            continue;
+        }
+        let (mut depth, mut begin, mut list) = (0, at + name.len(), Vec::new());
+        for (end, c) in text[begin..].char_indices().map(|(end, c)| (at + name.len() + end, c)) {
+            match c {
+                '(' => depth += 1,
+                ',' | ')' if depth == 0 => {
+                    list.push(text[begin..end].trim());
+                    begin = end + 1;
+                }
+                ')' => depth -= 1,
+                _ => {}
+            }
+            if c == ')' && begin == end + 1 {
+                break;
+            }
+        }
+        found.push(list);
+    }
+    found
+}
+
+#[test]
+fn every_pointer_is_tried_with_null() {
+    let header = without_comments(&fs::read_to_string(include_dir().join("transom.h")).unwrap());
+    let (_, functions) = header.split_once("extern \"C\"").unwrap();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let programs = fs::read_dir(tests).unwrap().map(|entry| entry.unwrap().path());
+    let programs = programs.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let programs: String = programs.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut missing = Vec::new();
+    for name in names(functions) {
+        let calls = arguments(&programs, &name);
+        for (index, parameter) in arguments(functions, &name)[0].iter().enumerate() {
+            let is_pointer = parameter.contains('*') || parameter.contains("_fn ");
+            if is_pointer && !calls.iter().any(|call| call.get(index) == Some(&"NULL")) {
+                missing.push(format!("{name}: {parameter}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no program in tests/ passes NULL for {missing:#?}");
+}
+
 /// Functions of `transom.h` that `transom.hpp` does not call, each with the reason.
 const LEFT_OUT: [(&str, &str); 9] = [
     ("transom_server_route", "Server::route is a Route that is added"),
