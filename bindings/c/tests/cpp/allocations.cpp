@@ -66,6 +66,11 @@ static int connect_to(const transom::Server &server)
 
 int main()
 {
+    /* A memory checker puts operators of its own in the place of those above. */
+    if (counted([] { ::operator delete(::operator new(1)); }) == 0) {
+        std::puts("skipped: the allocations cannot be counted");
+        return 0;
+    }
     transom::Server server;
     CHECK(counted([&] { server.get("/literal", [] { return "literal"; }); }) == 1);
     server.get("/view/{id}", [](const Request &request) { return request.param("id"); });
