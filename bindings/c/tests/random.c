@@ -341,7 +341,7 @@ static void call_server(void)
     switch (below(8)) {
     case 0: did(transom_server_report(server, &report)); did(transom_server_stats(server, &stats)); break;
     case 1: did(transom_server_wait(server, timeout())); break;
-    case 2: transom_server_address(server, below(3), buf, below(sizeof buf)); transom_server_listener(server, below(3)); break;
+    case 2: transom_server_address(server, below(3), buf, below(sizeof buf)); close(transom_server_listener(server, below(3))); break;
     case 3: transom_server_refused(server, (int32_t)below(40) - 2); transom_server_is_stopping(server); break;
     case 4:
         did(transom_limit_range(text(), &least, below(4) ? &most : NULL));
