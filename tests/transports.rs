@@ -8,14 +8,16 @@ const MODEL: transom::Model = transom::Model::EventDriven;
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use common::{PATIENCE, Signal, configured};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future, stream};
 use smol::{Async, Timer};
-use transom::{Body, Peer, Request, Response, Router, Timeouts};
+use transom::{Body, Method, Peer, Request, Response, Route, Router, Timeouts};
 
 /// Passes on what was written when it is flushed, and `bye` when it is closed.
 #[derive(Debug)]
@@ -125,5 +127,109 @@ fn a_transport_is_not_closed_in_order_behind_half_an_answer() {
         let (answer, closed) = talk(app(), &format!("GET /broken HTTP/{version}\r\nHost: h\r\n\r\n"), |_| ());
         assert!(answer.contains("begun") && !answer.contains("bye"), "{answer:?}");
         assert_eq!(closed, 0, "HTTP/{version}");
+    }
+}
+
+/// A client that sends a body of `left` bytes before it reads. Each piece arrives just after a read that
+/// found none. As in `async-net`, a read that succeeds gives up the wait of the read before.
+struct Eager {
+    head: &'static [u8],
+    left: usize,
+    /// A read found nothing since the last piece.
+    asked: bool,
+    reading: Option<Waker>,
+    writing: Option<Waker>,
+    written: Vec<u8>,
+}
+
+impl Eager {
+    /// Wakes the server if it waits for the client.
+    fn turn(&mut self) -> bool {
+        let waker = if self.left == 0 { self.writing.take() } else { self.reading.take() };
+        waker.map(Waker::wake).is_some()
+    }
+}
+
+/// The two ends share the client.
+#[derive(Clone)]
+struct EagerStream(Arc<Mutex<Eager>>);
+
+impl AsyncRead for EagerStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut client = self.0.lock().unwrap();
+        if !client.head.is_empty() {
+            let length = client.head.len();
+            buffer[..length].copy_from_slice(std::mem::take(&mut client.head));
+            return Poll::Ready(Ok(length));
+        }
+        client.asked = !client.asked;
+        if client.asked || client.left == 0 {
+            client.reading = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        client.reading = None;
+        let length = client.left.min(buffer.len());
+        client.left -= length;
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for EagerStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut client = self.0.lock().unwrap();
+        if client.left > 0 {
+            client.writing = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        client.written.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_body_that_arrives_while_the_answer_waits_is_always_waited_for() {
+    let large = Route::new(Method::POST, "/", async |_: Request| vec![b'x'; 1 << 20]).streaming();
+    let app = Router::new().route(large.body_limit(u64::MAX));
+    let service = configured(app, |_, _| ()).service().unwrap();
+    let client = Arc::new(Mutex::new(Eager {
+        head: b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n",
+        left: 20_000_000,
+        asked: false,
+        reading: None,
+        writing: None,
+        written: Vec::new(),
+    }));
+    let mut serving = pin!(service.serve_connection(EagerStream(Arc::clone(&client)), Peer::Unknown));
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(Arc::clone(&woken));
+    loop {
+        let ended = serving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let mut client = client.lock().unwrap();
+        if ended || client.written.len() > 1 << 20 {
+            break;
+        }
+        assert!(
+            client.turn() || woken.0.swap(false, Ordering::SeqCst),
+            "nothing wakes the server, and {} bytes are on their way",
+            client.left
+        );
+    }
+    assert!(client.lock().unwrap().written.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

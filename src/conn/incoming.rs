@@ -219,6 +219,10 @@ impl<'a> Incoming<'a> {
         }
         if self.droppable.is_some() && self.feed.is_none() {
             self.drop_some(cx, wire, config);
+            if !self.is_done() {
+                // Another read now could succeed, and then nothing would wake the task for more.
+                return Ok(has_fed);
+            }
         }
         while !wire.has_ended() && wire.input.len() < READ_AHEAD {
             match wire.poll_fill(cx) {

@@ -172,8 +172,8 @@ pub unsafe extern "C" fn transom_request_body(request: *const transom_request) -
 ///
 /// Several threads may read; each byte goes to one of them. The response may be sent at any
 /// time. Once it is sent whole, the request is not valid any more; if it is written piece by
-/// piece, the body can be read until the writer has ended. The timeout "handler" goes on while
-/// the body is read: give a route for long bodies a timeout of its own.
+/// piece, the body can be read until the writer has ended. The timeout "handler" starts again
+/// with each part of the body that comes.
 ///
 /// Errors after which you may read again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
 /// TRANSOM_TIMEOUT. Errors that end the body; a response can still be sent: TRANSOM_GONE if the
