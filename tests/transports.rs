@@ -225,6 +225,82 @@ fn a_body_that_arrives_while_the_answer_waits_is_always_waited_for() {
     assert!(client.lock().unwrap().written.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
+/// A client that has sent a part of a body and waits for its echo. It takes bytes only just after a write
+/// that found no room, and a write that succeeds gives up the wait of the write before.
+struct Waiting {
+    sent: Vec<u8>,
+    asked: bool,
+    writing: Option<Waker>,
+    written: usize,
+}
+
+#[derive(Clone)]
+struct WaitingStream(Arc<Mutex<Waiting>>);
+
+impl AsyncRead for WaitingStream {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let sent = &mut self.0.lock().unwrap().sent;
+        // In small pieces, so that several chunks wait to be echoed.
+        let length = sent.len().min(700);
+        if length == 0 {
+            return Poll::Pending;
+        }
+        buffer[..length].copy_from_slice(&sent[..length]);
+        sent.drain(..length);
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for WaitingStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut client = self.0.lock().unwrap();
+        client.asked = !client.asked;
+        if client.asked {
+            client.writing = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        client.writing = None;
+        client.written += bytes.len();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn an_answer_goes_on_though_reading_the_body_has_written_what_was_there() {
+    let echo = Route::new(Method::POST, "/", async |request: Request| {
+        Response::stream("application/octet-stream", request.into_body())
+    });
+    let app = Router::new().route(echo.streaming().body_limit(u64::MAX));
+    let service = configured(app, |limits, _| limits.output = 1000).service().unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n";
+    // With some of these sizes, all that came is read while the answer waits.
+    for size in (1000..50_000).step_by(1000) {
+        let sent = [head.as_bytes(), &vec![b'x'; size]].concat();
+        let client = Arc::new(Mutex::new(Waiting { sent, asked: false, writing: None, written: 0 }));
+        let mut serving = pin!(service.serve_connection(WaitingStream(Arc::clone(&client)), Peer::Unknown));
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        while client.lock().unwrap().written < size {
+            assert!(serving.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let writing = client.lock().unwrap().writing.take();
+            let has_room = writing.map(Waker::wake).is_some();
+            let written = client.lock().unwrap().written;
+            assert!(
+                has_room || woken.0.swap(false, Ordering::SeqCst) || written >= size,
+                "nothing wakes the server, which has written {written} of {size} bytes"
+            );
+        }
+    }
+}
+
 #[derive(Default)]
 struct Woken(AtomicBool);
 

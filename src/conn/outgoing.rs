@@ -135,6 +135,10 @@ fn poll_flush<T: Transport>(
     let flushed = wire.poll_flush(cx);
     if flushed.is_pending() {
         incoming.poll(cx, wire, config)?;
+        if wire.is_flushed() {
+            // Reading has written the rest, and nothing waits for the client to take more.
+            return Poll::Ready(Ok(()));
+        }
     }
     flushed
 }

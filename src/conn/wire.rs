@@ -135,15 +135,17 @@ impl<T: Transport> Wire<T> {
         cx.waker().wake_by_ref();
     }
 
+    /// Returns `true` if nothing is left to write.
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.output.is_empty() && self.unflushed == 0
+    }
+
     /// Writes the output buffer. `TimedOut` if the client does not keep the least pace.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Most often the buffer is empty.
-        if self.output.is_empty() && self.unflushed == 0 {
-            Poll::Ready(Ok(()))
-        } else {
-            self.poll_send(cx, None)
-        }
+        if self.is_flushed() { Poll::Ready(Ok(())) } else { self.poll_send(cx, None) }
     }
 
     /// Writes the output buffer, then has the transport send the rest of a file. `Unsupported`
