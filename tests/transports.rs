@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::{PATIENCE, Signal, configured};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future, stream};
 use smol::{Async, Timer};
-use transom::{Body, Method, Peer, Request, Response, Route, Router, Timeouts};
+use transom::{Body, Method, Peer, Request, Response, Route, Router, Service, Timeouts};
 
 /// Passes on what was written when it is flushed, and `bye` when it is closed.
 #[derive(Debug)]
@@ -273,6 +273,24 @@ impl AsyncWrite for WaitingStream {
     }
 }
 
+/// Serves such a client until it has `size` bytes or more of the answer.
+fn serve_waiting(service: &Service, sent: Vec<u8>, size: usize) {
+    let client = Arc::new(Mutex::new(Waiting { sent, asked: false, writing: None, written: 0 }));
+    let mut serving = pin!(service.serve_connection(WaitingStream(Arc::clone(&client)), Peer::Unknown));
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(Arc::clone(&woken));
+    while client.lock().unwrap().written < size {
+        assert!(serving.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let writing = client.lock().unwrap().writing.take();
+        let has_room = writing.map(Waker::wake).is_some();
+        let written = client.lock().unwrap().written;
+        assert!(
+            has_room || woken.0.swap(false, Ordering::SeqCst) || written >= size,
+            "nothing wakes the server, which has written {written} of {size} bytes"
+        );
+    }
+}
+
 #[test]
 fn an_answer_goes_on_though_reading_the_body_has_written_what_was_there() {
     let echo = Route::new(Method::POST, "/", async |request: Request| {
@@ -283,22 +301,24 @@ fn an_answer_goes_on_though_reading_the_body_has_written_what_was_there() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n";
     // With some of these sizes, all that came is read while the answer waits.
     for size in (1000..50_000).step_by(1000) {
-        let sent = [head.as_bytes(), &vec![b'x'; size]].concat();
-        let client = Arc::new(Mutex::new(Waiting { sent, asked: false, writing: None, written: 0 }));
-        let mut serving = pin!(service.serve_connection(WaitingStream(Arc::clone(&client)), Peer::Unknown));
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
-        while client.lock().unwrap().written < size {
-            assert!(serving.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-            let writing = client.lock().unwrap().writing.take();
-            let has_room = writing.map(Waker::wake).is_some();
-            let written = client.lock().unwrap().written;
-            assert!(
-                has_room || woken.0.swap(false, Ordering::SeqCst) || written >= size,
-                "nothing wakes the server, which has written {written} of {size} bytes"
-            );
-        }
+        serve_waiting(&service, [head.as_bytes(), &vec![b'x'; size]].concat(), size);
     }
+}
+
+#[test]
+fn a_file_goes_on_though_reading_the_body_has_written_the_head() {
+    const SIZE: usize = 1_000_000;
+    let path = std::env::temp_dir().join(format!("transom-transports-{}", std::process::id()));
+    std::fs::write(&path, vec![b'x'; SIZE]).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let file = Arc::new(file);
+    let download = Route::new(Method::POST, "/", async move |_: Request| {
+        Ok(Response::bytes("application/octet-stream", Body::file(file.try_clone()?)?))
+    });
+    let service = configured(Router::new().route(download.streaming()), |_, _| ()).service().unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+    serve_waiting(&service, head.into(), SIZE);
 }
 
 #[derive(Default)]

@@ -54,7 +54,12 @@ pub(super) async fn send<T: Transport>(
         let sent = poll_fn(|cx| {
             let sent = wire.poll_send_file(cx, file);
             if sent.is_pending() {
+                let was_flushed = wire.is_flushed();
                 incoming.poll(cx, wire, config)?;
+                if !was_flushed && wire.is_flushed() {
+                    // Reading has written the buffer, so nothing waits for room for the file.
+                    cx.waker().wake_by_ref();
+                }
             }
             sent
         });
