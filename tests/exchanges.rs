@@ -314,6 +314,25 @@ fn the_bytes_of_an_exchange_are_those_that_went_over_the_wire() {
 }
 
 #[test]
+fn the_bytes_of_a_refused_head_were_read() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let server = Server::new(Router::new())
+        .on_exchange(move |exchange| heard.lock().unwrap().push((exchange.reject(), exchange.bytes_in())))
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let request = "GET / HTTP/1.1\r\nno field\r\n\r\n";
+    let mut client = Client::connect(&server);
+    client.send(request);
+    assert_eq!(client.answer().status, 400);
+    client.until_closed();
+    eventually("the hook is called", || !told.lock().unwrap().is_empty());
+    assert_eq!(*told.lock().unwrap(), [(Some(Reject::BadHeader), request.len() as u64)]);
+}
+
+#[test]
 fn a_hook_that_panics_costs_its_line_and_nothing_else() {
     for model in MODELS {
         let app = Router::new().get("/", async |_: Request| "hello");

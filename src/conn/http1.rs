@@ -155,6 +155,9 @@ fn poll_postponed<T: Transport>(connection: &mut Connection<'_, T>, cx: &mut Con
 fn refuse_head<T: Transport>(connection: &mut Connection<'_, T>, reject: Reject) -> Outcome {
     let is_head = asks_for_head(connection.wire.input.as_slice());
     connection.wire.begin_record(None, 0, None);
+    // The bytes that were read are the refused request's, and no other request follows.
+    let length = connection.wire.input.len();
+    connection.wire.input.consume(length);
     connection.refuse(is_head, reject, None)
 }
 
