@@ -522,7 +522,7 @@ typedef struct transom_exchange {
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
 
 /*
- * What is known of the request that the server answers by itself. The bytes are valid during
+ * An answer that the server gives by itself, and its request as far as it is known. The bytes are valid during
  * the call only. Later versions of the library may add members at the end: a member exists
  * if `size` is large enough.
  */
@@ -1188,9 +1188,9 @@ transom_status transom_server_allow_loopback_hosts(transom_server *server, trans
 
 /*
  * Calls `function` once for each response of the server, when it was written or when the
- * connection has ended before that: for an access log and for metrics. Responses of the
- * server itself are told of too: refused requests, 404, 405, and connections for which there
- * is no room. A second call replaces the first.
+ * connection has ended before that: for an access log and for metrics. It is also
+ * called for the responses of the server itself: refused requests, 404, 405, and connections
+ * for which there is no room. A second call replaces the first.
  *
  * `function` runs on a thread that serves connections, on several at the same time, and must
  * not block.
@@ -1225,12 +1225,12 @@ transom_status transom_server_own_answers(transom_server *server,
 /*
  * Runs `before` before the handlers of the server, and `after` after them, for every request
  * that the server accepts: those of routes, pulled or not, those of the fallback, and those
- * that get a 404 or a 405. Either function may be NULL. Refused requests do not come so far:
- * see transom_server_own_answers. transom_route_wrap does this for one route.
+ * that get a 404 or a 405. Either function may be NULL. For refused requests, see
+ * transom_server_own_answers. transom_route_wrap does this for one route.
  *
  * This can be called several times. The first registration is the outermost: its `before`
- * runs first and its `after` last. Those of a route are inside those of the server. If a
- * `before` answers, nothing inside it runs, nor its own `after`.
+ * runs first and its `after` last. The functions of a route run inside those of the server. If a
+ * `before` answers, neither its own `after` nor any function inside it runs.
  *
  * `before` sees the request with its body, unless the route streams. `after` sees a copy
  * without the body, and the response, also the 500 of a responder that was freed. It does not

@@ -43,7 +43,7 @@ pub fn prepare(places: &Places) -> Result<()> {
     prepare::logged(&mut build, &log)
 }
 
-/// What a request costs.
+/// The cost of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     pub instructions: f64,

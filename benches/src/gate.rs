@@ -45,9 +45,9 @@ struct Gate<'a> {
     cores: Cores,
     servers: Vec<Server>,
     failures: Vec<String>,
-    /// What the additions cost. Each is compared with a plain request of the same run.
+    /// The verdict on each addition, such as an empty wrap. It is compared with a plain request of the same run.
     additions: Vec<Verdict>,
-    /// What others did not let be measured.
+    /// The measurements that other processes disturbed.
     unjudged: Vec<String>,
 }
 

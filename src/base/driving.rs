@@ -1,4 +1,4 @@
-//! What a thread does for connections: it drives them, or runs a job that one of them called.
+//! The work of a thread for connections: it drives them, or runs a job that one of them called.
 //!
 //! Code that would wait for a connection of its own thread asks here: it goes on to drive the
 //! connections while it waits, or it fails instead of blocking for ever.

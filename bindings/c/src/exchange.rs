@@ -23,7 +23,7 @@ pub(crate) struct Exchange {
     request: Option<Arc<transom_request>>,
     /// True once events report on the request.
     watched: AtomicBool,
-    /// What is told when the server begins to stop, once the host has asked for it.
+    /// The callbacks and the event for the start of a stop. `None` until the host asks for one.
     stops: Option<Arc<Stops>>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Incoming {
 
 struct State {
     body: Body,
-    /// What has come and was not read.
+    /// Bytes that have arrived and that the host has not read.
     chunk: Bytes,
     /// How the body has ended.
     end: Option<Result<(), transom_status>>,

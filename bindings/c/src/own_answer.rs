@@ -11,7 +11,7 @@ use crate::response::transom_response;
 use crate::status::transom_status;
 use crate::user_data::UserData;
 
-/// What is known of the request that the server answers by itself. The bytes are valid during
+/// An answer that the server gives by itself, and its request as far as it is known. The bytes are valid during
 /// the call only. Later versions of the library may add members at the end: a member exists
 /// if `size` is large enough.
 #[repr(C)]

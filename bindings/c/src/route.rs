@@ -34,7 +34,7 @@ pub(crate) struct Draft {
     mistake: Option<transom_error>,
 }
 
-/// What answers the requests of a route.
+/// The handler of a route, or the number under which its requests are pulled.
 enum Answer {
     Handler(transom_handler_fn, UserData),
     Pull(u32),

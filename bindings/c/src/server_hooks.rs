@@ -11,9 +11,9 @@ use crate::user_data::{UserData, transom_free_fn};
 use crate::wrap::{HostWrap, transom_after_fn, transom_before_fn};
 
 /// Calls `function` once for each response of the server, when it was written or when the
-/// connection has ended before that: for an access log and for metrics. Responses of the
-/// server itself are told of too: refused requests, 404, 405, and connections for which there
-/// is no room. A second call replaces the first.
+/// connection has ended before that: for an access log and for metrics. It is also
+/// called for the responses of the server itself: refused requests, 404, 405, and connections
+/// for which there is no room. A second call replaces the first.
 ///
 /// `function` runs on a thread that serves connections, on several at the same time, and must
 /// not block.
@@ -68,12 +68,12 @@ pub unsafe extern "C" fn transom_server_own_answers(
 
 /// Runs `before` before the handlers of the server, and `after` after them, for every request
 /// that the server accepts: those of routes, pulled or not, those of the fallback, and those
-/// that get a 404 or a 405. Either function may be NULL. Refused requests do not come so far:
-/// see transom_server_own_answers. transom_route_wrap does this for one route.
+/// that get a 404 or a 405. Either function may be NULL. For refused requests, see
+/// transom_server_own_answers. transom_route_wrap does this for one route.
 ///
 /// This can be called several times. The first registration is the outermost: its `before`
-/// runs first and its `after` last. Those of a route are inside those of the server. If a
-/// `before` answers, nothing inside it runs, nor its own `after`.
+/// runs first and its `after` last. The functions of a route run inside those of the server. If a
+/// `before` answers, neither its own `after` nor any function inside it runs.
 ///
 /// `before` sees the request with its body, unless the route streams. `after` sees a copy
 /// without the body, and the response, also the 500 of a responder that was freed. It does not

@@ -1,5 +1,5 @@
-//! What is to be told when a server begins to stop: callbacks and an event of one request, writer
-//! or connection.
+//! The start of a stop, for one request, writer or upgraded connection: the callbacks and the event that
+//! the host has asked for.
 
 use std::ffi::c_void;
 use std::pin::Pin;

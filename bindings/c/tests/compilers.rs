@@ -126,7 +126,7 @@ fn cpp_compiles_everywhere_without_a_warning() {
     }
 }
 
-/// What cannot work says why.
+/// `transom.hpp` refuses options that it does not support, and says why.
 #[test]
 fn the_header_for_cpp_refuses_what_it_does_not_support() {
     let scratch = Scratch::new("refused");
