@@ -1056,6 +1056,8 @@ transom_status transom_server_set_unix_mode(transom_server *server,
  *     "connections"              open connections                            10000
  *     "connections_per_address"  open connections from one IP address;
  *                                0 is no limit                                   0
+ *     "handshakes"               connections in the steps before HTTP: a
+ *                                PROXY header, a TLS handshake                1024
  *     "head_rate"                least bytes per second of a request head,
  *                                after ten seconds; 0 is no limit              100
  *     "body_rate"                least bytes per second of a request body,
@@ -1118,6 +1120,8 @@ transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *
  *
  *     "head"         receiving a request head, from its first byte       10000
  *     "idle"         a connection without a request                      60000
+ *     "handshake"    all steps before HTTP together: a PROXY header, a
+ *                    TLS handshake                                       10000
  *     "body"         waiting for a request body that is slower than
  *                    the limit "body_rate"                               30000
  *     "write"        waiting for a client that takes its response more

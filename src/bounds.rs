@@ -25,6 +25,7 @@ const LIMITS: &[Limit] = &[
     ("trailers", at_least(0), |limits| wide(limits.trailers)),
     ("connections", at_least(1), |limits| wide(limits.connections)),
     ("connections_per_address", at_least(1), |limits| limits.connections_per_address.and_then(wide)),
+    ("handshakes", at_least(1), |limits| wide(limits.handshakes)),
     ("head_rate", 0..=u32::MAX as u64, |limits| Some(limits.head_rate.into())),
     ("body_rate", 0..=u32::MAX as u64, |limits| Some(limits.body_rate.into())),
     ("write_rate", 0..=u32::MAX as u64, |limits| Some(limits.write_rate.into())),
@@ -41,6 +42,7 @@ const LIMITS: &[Limit] = &[
 const TIMEOUTS: &[Timeout] = &[
     ("head", MORE_THAN_NOTHING, |timeouts| timeouts.head),
     ("idle", MORE_THAN_NOTHING, |timeouts| timeouts.idle),
+    ("handshake", MORE_THAN_NOTHING, |timeouts| timeouts.handshake),
     ("body", MORE_THAN_NOTHING, |timeouts| timeouts.body),
     ("write", MORE_THAN_NOTHING, |timeouts| timeouts.write),
     ("handler", MORE_THAN_NOTHING, |timeouts| timeouts.handler),

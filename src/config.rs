@@ -35,6 +35,10 @@ pub struct Limits {
     /// The largest number of connections at once from one IP address; default off (`None`). Beyond:
     /// 503 with Retry-After, and close. Enforced in `server::gate`.
     pub connections_per_address: Option<usize>,
+    /// The largest number of connections at once that are in the steps before HTTP (a PROXY header, a
+    /// TLS handshake); default 1,024. Beyond: 503 with Retry-After and close, before TLS only close.
+    /// Enforced in `server::gate`.
+    pub handshakes: usize,
     /// The least rate of a request head, in bytes a second, from ten seconds after its first byte;
     /// default 100, 0 turns it off. It has an effect only if [`Timeouts::head`] is longer than these
     /// ten seconds. Below: 408 and close. Enforced in `conn::http1`.
@@ -92,6 +96,7 @@ impl Default for Limits {
             trailers: 8 * 1024,
             connections: 10_000,
             connections_per_address: None,
+            handshakes: 1024,
             head_rate: 100,
             body_rate: 500,
             write_rate: 500,
@@ -126,6 +131,9 @@ pub struct Timeouts {
     /// The time that a connection may have no request; default 60 s. Then: close. Enforced in
     /// `conn::http1`.
     pub idle: Option<Duration>,
+    /// The time for all steps before HTTP together (a PROXY header, a TLS handshake); default 10 s.
+    /// Then: close. Enforced in `server::opening`.
+    pub handshake: Option<Duration>,
     /// The time that the server waits for a request body that is slower than [`Limits::body_rate`];
     /// default 30 s. Then: 408 and close. Enforced in `conn::incoming`.
     pub body: Option<Duration>,
@@ -159,6 +167,7 @@ impl Default for Timeouts {
         Self {
             head: seconds(10),
             idle: seconds(60),
+            handshake: seconds(10),
             body: seconds(30),
             write: seconds(30),
             handler: seconds(60),

@@ -166,7 +166,7 @@ impl Server {
     /// Serves one connection to its end. When nothing else can happen, the clock jumps to the next
     /// deadline.
     pub fn talk(&self, client: Client) -> Talk {
-        let session = Session::new(Peer::Unknown, Arc::default(), None);
+        let session = Session::unknown();
         let world = Arc::new(Mutex::new(World::new(client)));
         let lock = || -> MutexGuard<'_, World> { world.lock().unwrap_or_else(PoisonError::into_inner) };
         let woken = Arc::new(Woken(AtomicBool::new(true)));

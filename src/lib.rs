@@ -133,5 +133,7 @@ pub use handler::{
     Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Reply, Responder, Route, Router,
     Shared, Tester, Wrap, blocking, shared,
 };
-pub use message::{Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, Upgraded};
+pub use message::{
+    Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
+};
 pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stats, Stopper, sleep};

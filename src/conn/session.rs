@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::base::stopping::StopSignal;
-use crate::base::values::Values;
-use crate::message::{Client, Peer};
+use crate::message::Client;
 
 /// How far the server has brought a connection towards its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,9 +37,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(peer: Peer, stopping: Arc<StopSignal>, values: Option<Arc<Values>>) -> Self {
+    pub fn new(client: Client, stopping: Arc<StopSignal>) -> Self {
         Self {
-            client: Arc::new(Client::new(peer, Some(Arc::clone(&stopping)), values)),
+            client: Arc::new(client),
             stopping,
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),
@@ -48,6 +47,12 @@ impl Session {
             finished: AtomicU32::new(0),
             settled: AtomicU32::new(0),
         }
+    }
+
+    /// Returns the session of a connection without a server, for tests and fuzz targets.
+    #[cfg(any(test, fuzzing))]
+    pub fn unknown() -> Self {
+        Self::new(Client::new(crate::message::Peer::Unknown, None, None), Arc::default())
     }
 
     /// Brings the connection to a stage, if it has not come further, and wakes its task.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
+use super::Address;
+use super::arrival::Arrival;
 use super::facts::ConnectionFacts;
 use crate::base::guard::guarded;
 use crate::base::stopping::{StopSignal, Stopping};
@@ -44,6 +46,8 @@ impl fmt::Display for Peer {
 /// The client of one connection. The connection shares it with the requests that it hands out.
 pub(crate) struct Client {
     pub peer: Peer,
+    /// What the steps before HTTP found out, if there were any.
+    arrival: Option<Box<Arrival>>,
     /// The signal that the server begins to stop. `None` for a request made by hand.
     stopping: Option<Arc<StopSignal>>,
     /// The values of [`Router::state`](crate::Router::state), if there are any.
@@ -90,6 +94,7 @@ impl Client {
     pub fn new(peer: Peer, stopping: Option<Arc<StopSignal>>, values: Option<Arc<Values>>) -> Self {
         Self {
             peer,
+            arrival: None,
             stopping,
             values,
             gone: AtomicBool::new(false),
@@ -98,6 +103,23 @@ impl Client {
             exchange: AtomicU32::new(0),
             kept: Mutex::default(),
         }
+    }
+
+    /// Adds what the steps before HTTP found out.
+    pub fn with_arrival(self, arrival: Option<Box<Arrival>>) -> Self {
+        Self { arrival, ..self }
+    }
+
+    /// Returns what the steps before HTTP found out, if there were any.
+    pub fn arrival(&self) -> Option<&Arrival> {
+        self.arrival.as_deref()
+    }
+
+    /// Returns the address at which the connection came in: the one that a step before HTTP found
+    /// out, or the socket's own.
+    pub fn local_addr(&self) -> Option<Address> {
+        let found = self.arrival.as_ref().and_then(|arrival| arrival.local.clone());
+        found.or_else(|| self.facts()?.local_addr())
     }
 
     /// Sets the socket of the connection.

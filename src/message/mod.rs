@@ -2,6 +2,7 @@
 //! no threads.
 
 mod address;
+mod arrival;
 mod client;
 mod facts;
 mod failure;
@@ -11,6 +12,7 @@ mod reason;
 mod request;
 mod response;
 mod target;
+mod tls;
 mod upgrade;
 
 pub use address::Address;
@@ -20,8 +22,10 @@ pub use params::Params;
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use target::Target;
+pub use tls::TlsInfo;
 pub use upgrade::Upgraded;
 
+pub(crate) use arrival::Arrival;
 pub(crate) use client::Client;
 pub(crate) use facts::ConnectionFacts;
 pub(crate) use failure::{BoxError, Failure};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 use log::Level;
 
-use super::{Address, Client, Credentials, Params, Peer, RequestHead, Target};
+use super::{Address, Client, Credentials, Params, Peer, RequestHead, Target, TlsInfo};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
 use crate::body::Body;
@@ -212,7 +212,26 @@ impl Request {
     /// `None` if the embedding program accepted the connection itself, and once the connection
     /// has ended.
     pub fn local_addr(&self) -> Option<Address> {
-        self.client.facts()?.local_addr()
+        self.client.local_addr()
+    }
+
+    /// Returns what the TLS handshake of the connection settled. `None` if the connection has no TLS.
+    ///
+    /// ```
+    /// use transom::{Request, Router};
+    ///
+    /// Router::new().get("/", async |req: Request| match req.tls() {
+    ///     Some(tls) => format!("{} for {}", tls.version(), tls.server_name().unwrap_or("no name")),
+    ///     None => "not encrypted".to_owned(),
+    /// });
+    /// ```
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.client.arrival()?.tls.as_ref()
+    }
+
+    /// Returns the scheme of the request: `https` if its connection has TLS, or else `http`.
+    pub fn scheme(&self) -> &str {
+        if self.tls().is_some() { "https" } else { "http" }
     }
 
     /// Returns the process, the user and the group of a client on a Unix socket. Each call asks

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::opening::Steps;
 use super::socket::Bound;
 use crate::base::descriptor::apart;
 use crate::base::guard::RateLimitedLog;
@@ -26,6 +27,21 @@ const RETRY_AFTER_ERROR: Duration = Duration::from_millis(100);
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// An accepted connection.
+pub(super) struct Accepted {
+    pub socket: Socket,
+    pub peer: Peer,
+    /// The steps before HTTP, if the listener has any.
+    pub steps: Option<Arc<Steps>>,
+}
+
+impl Accepted {
+    /// Returns `true` if the client understands an answer now. During a TLS handshake it does not.
+    pub fn hears_http(&self) -> bool {
+        self.steps.as_ref().is_none_or(|steps| steps.tls.is_none())
+    }
 }
 
 impl Bound {
@@ -83,7 +99,7 @@ impl Refusals {
 /// Listeners on the reactor of a model.
 pub(super) trait Acceptor: Send {
     /// Returns the next connection, or wakes the task when one comes.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>;
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
 
     /// Ready once `at` has passed.
     fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
@@ -96,7 +112,7 @@ pub(super) trait Acceptor: Send {
 ///
 /// When the system has no descriptors or no memory for a connection, this logs an error,
 /// calls `make_room`, and tries again after a pause.
-pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnMut()) -> (Socket, Peer) {
+pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnMut()) -> Accepted {
     let mut failing = false;
     loop {
         let accepted = poll_fn(|cx| {

@@ -7,7 +7,6 @@ use super::handle::Handle;
 use super::listener::{Listener, check_mode};
 use super::model::Model;
 use super::models;
-use super::opening::Opening;
 use super::service::Service;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
@@ -41,8 +40,6 @@ pub struct Server {
     on_exchange: Option<OnExchange>,
     word_answer: Option<WordAnswer>,
     unix_mode: Option<u32>,
-    /// The steps before HTTP. Nothing attaches to them yet.
-    pub(super) opening: Opening,
     listeners: Vec<Listener>,
 }
 
@@ -62,7 +59,6 @@ impl Server {
             on_exchange: None,
             word_answer: None,
             unix_mode: None,
-            opening: Opening::default(),
             listeners: Vec::new(),
         }
     }
@@ -297,10 +293,7 @@ impl Server {
         };
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
-        Ok((
-            Arc::new(Shared { app, gate, opening: self.opening, stopper: self.stopper, threads }),
-            self.listeners,
-        ))
+        Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
     }
 }
 

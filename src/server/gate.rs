@@ -16,7 +16,7 @@ use crate::base::values::Values;
 use crate::config::Limits;
 use crate::conn::{Session, Stage};
 use crate::error::Reject;
-use crate::message::Peer;
+use crate::message::{Arrival, Client, Peer};
 
 /// One connection in so many checks whether the system has memory left.
 const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
@@ -24,6 +24,7 @@ const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
+    limit_of_handshakes: usize,
     /// The signal that a stop has begun.
     stopping: Arc<StopSignal>,
     /// The values of [`Router::state`](crate::Router::state), if there are any.
@@ -75,10 +76,10 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Admits the connection now that its peer is known. If the peer has too many connections,
     /// the connection keeps its place, to be answered there.
-    pub fn admit(mut self, peer: Peer) -> Result<Admission, (Self, Reject)> {
+    pub fn admit(mut self, peer: Peer, arrival: Arrival) -> Result<Admission, (Self, Reject)> {
         let gate = Arc::clone(&self.gate);
         let mut state = gate.lock();
-        match gate.insert(&mut state, peer) {
+        match gate.insert(&mut state, peer, Some(Box::new(arrival))) {
             Ok(admission) => {
                 (state.opening, self.is_held) = (state.opening - 1, false);
                 Ok(admission)
@@ -121,6 +122,7 @@ impl Gate {
             stopping,
             values,
             limit_per_address: limits.connections_per_address,
+            limit_of_handshakes: limits.handshakes,
             state: state.into(),
         })
     }
@@ -129,16 +131,15 @@ impl Gate {
     pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Admission, Reject> {
         let mut state = self.lock();
         self.check_room(&state)?;
-        self.insert(&mut state, peer)
+        self.insert(&mut state, peer, None)
     }
 
-    /// Reserves a place for a connection that is being opened, if there is room for it and fewer
-    /// than `most` are being opened. The limit for one address is checked later, by
+    /// Reserves a place for a connection that is to be opened, if there is room for it. The limit for one address is checked later, by
     /// [`Reservation::admit`].
-    pub fn reserve(self: &Arc<Self>, most: usize) -> Result<Reservation, Reject> {
+    pub fn reserve(self: &Arc<Self>) -> Result<Reservation, Reject> {
         let mut state = self.lock();
         self.check_room(&state)?;
-        if state.opening >= most {
+        if state.opening >= self.limit_of_handshakes {
             return Err(Reject::TooManyConnections);
         }
         state.opening += 1;
@@ -156,7 +157,12 @@ impl Gate {
         Ok(())
     }
 
-    fn insert(self: &Arc<Self>, state: &mut GateState, peer: Peer) -> Result<Admission, Reject> {
+    fn insert(
+        self: &Arc<Self>,
+        state: &mut GateState,
+        peer: Peer,
+        arrival: Option<Box<Arrival>>,
+    ) -> Result<Admission, Reject> {
         if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
             let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
@@ -164,7 +170,9 @@ impl Gate {
             }
             *inside += 1;
         }
-        let session = Arc::new(Session::new(peer, Arc::clone(&self.stopping), self.values.clone()));
+        let client =
+            Client::new(peer, Some(Arc::clone(&self.stopping)), self.values.clone()).with_arrival(arrival);
+        let session = Arc::new(Session::new(client, Arc::clone(&self.stopping)));
         session.advance(state.stage);
         let key = state.sessions.insert(Arc::clone(&session));
         state.admitted += 1;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::accept::Accepted;
 use super::facts::local_addr;
+use super::opening::Steps;
 use super::socket::{Bound, ListeningSocket, SocketFile};
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
@@ -43,6 +45,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub struct Listener {
     pub(super) socket: Arc<ListeningSocket>,
     address: Address,
+    /// What each connection goes through before HTTP; `None` if nothing.
+    pub(super) steps: Option<Arc<Steps>>,
 }
 
 impl Listener {
@@ -117,6 +121,19 @@ impl Listener {
         })
     }
 
+    /// Returns the steps before HTTP, to change them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no step is on offer yet"))]
+    pub(super) fn steps_mut(&mut self) -> &mut Steps {
+        // No server shares them before it starts.
+        Arc::get_mut(self.steps.get_or_insert_default()).expect("the listener is not in use")
+    }
+
+    /// Takes one connection from the backlog. `WouldBlock` if there is none.
+    pub(super) fn accept(&self) -> io::Result<Accepted> {
+        let (socket, peer) = self.socket.bound().accept()?;
+        Ok(Accepted { socket, peer, steps: self.steps.clone() })
+    }
+
     /// Sets the mode of the socket's file, if this process made the file.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.socket.file().map_or(Ok(()), |file| set_mode(&file.path, mode))
@@ -144,7 +161,7 @@ impl Listener {
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);
         let socket = note(ListeningSocket::passed(Bound::Tcp(socket)));
-        Ok(Self { socket: Arc::new(socket), address })
+        Ok(Self { socket: Arc::new(socket), address, steps: None })
     }
 
     /// Takes over a Unix socket; `note` says where it is from.
@@ -153,7 +170,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let address = local_addr(&socket)?;
         let socket = note(ListeningSocket::passed(Bound::Unix(socket)));
-        Ok(Self { socket: Arc::new(socket), address })
+        Ok(Self { socket: Arc::new(socket), address, steps: None })
     }
 }
 

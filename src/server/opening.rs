@@ -4,18 +4,19 @@
 //! accept --> a place at the gate --> the steps, in order --> the real peer is admitted --> HTTP
 //! ```
 //!
-//! A step reads the bytes before HTTP (a PROXY header, a TLS handshake). It may replace the
-//! transport and the peer. The steps of one connection have one deadline in all, the number of
-//! connections in their steps is limited, and a stop ends the steps. Without steps, a connection is
-//! admitted when it is accepted.
-//!
-//! The deadline and the limit are no settings yet, because no server has steps yet.
+//! A listener has its steps. A step reads the bytes before HTTP (a PROXY header, a TLS handshake). It
+//! may replace the transport and the peer, and notes what it learned. The steps of one connection have
+//! one deadline in all ([`Timeouts::handshake`](crate::Timeouts::handshake)), the number of connections
+//! in their steps is limited ([`Limits::handshakes`](crate::Limits::handshakes)), and a stop ends the
+//! steps. Without steps, a connection is admitted when it is accepted.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_lite::FutureExt as _;
 use log::Level;
@@ -24,30 +25,54 @@ use super::gate::{Admission, Reservation};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
 use crate::conn::{App, Transport, refuse_busy};
-use crate::message::Peer;
+use crate::error::Reject;
+use crate::message::{Arrival, Peer};
 
-/// The deadline for all steps of a connection together.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// The most connections that may be in their steps at once.
-const MAX_AT_ONCE: usize = 1024;
-
-/// The steps that a server's connections go through, and their bounds.
-pub(super) struct Opening {
-    pub steps: Vec<Box<dyn Step>>,
-    pub deadline: Duration,
-    pub max_at_once: usize,
+/// The steps that the connections of a listener go through.
+#[derive(Default)]
+pub(super) struct Steps {
+    /// Reads the PROXY header.
+    pub proxy: Option<Box<dyn Step>>,
+    /// Does the TLS handshake.
+    pub tls: Option<Box<dyn Step>>,
 }
 
 /// One step on the way from an accepted connection to HTTP.
 pub(super) trait Step: Send + Sync {
-    /// Takes a connection through this step. An error closes it without an answer.
-    fn open(&self, connection: Opened) -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send>>;
+    /// Takes a connection through this step.
+    fn open(&self, connection: Opened) -> Opens;
 }
+
+/// The future of a step.
+pub(super) type Opens = Pin<Box<dyn Future<Output = Result<Opened, NotOpened>> + Send>>;
 
 /// A connection between two steps.
 pub(super) struct Opened {
     pub transport: Box<dyn Transport>,
     pub peer: Peer,
+    pub arrival: Arrival,
+}
+
+/// The end of a connection that a step does not let through.
+pub(super) enum NotOpened {
+    /// It is closed without an answer.
+    Closed(io::Error),
+    /// It is answered with a refusal.
+    #[expect(dead_code, reason = "no step is on offer yet")]
+    Refused(Box<Opened>, Reject),
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (proxy, tls) = (self.proxy.is_some(), self.tls.is_some());
+        f.debug_struct("Steps").field("proxy", &proxy).field("tls", &tls).finish()
+    }
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> Self {
+        Self::Closed(error)
+    }
 }
 
 /// A connection's right to go on, as the gate gave it.
@@ -55,13 +80,13 @@ pub(super) enum Entry {
     /// There are no steps: the connection is admitted.
     Admitted(Admission),
     /// The steps are to come.
-    Reserved(Reservation),
+    Opening(Opening),
 }
 
-impl Default for Opening {
-    fn default() -> Self {
-        Self { steps: Vec::new(), deadline: DEADLINE, max_at_once: MAX_AT_ONCE }
-    }
+/// A connection whose steps are to come.
+pub(super) struct Opening {
+    pub reservation: Reservation,
+    pub steps: Arc<Steps>,
 }
 
 impl Opening {
@@ -69,39 +94,42 @@ impl Opening {
     ///
     /// `poll_at` is ready once a time has passed, and wakes the task by then.
     pub async fn open(
-        &self,
+        self,
         connection: Opened,
-        reservation: Reservation,
         app: &App,
         stopping: Stopping,
         mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
     ) -> Option<(Box<dyn Transport>, Admission)> {
-        let peer = connection.peer;
+        let (peer, steps) = (connection.peer, &*self.steps);
         let opened = async {
             let mut connection = connection;
-            for step in &self.steps {
+            for step in [&steps.proxy, &steps.tls].into_iter().flatten() {
                 connection = step.open(connection).await?;
             }
             Ok(connection)
         };
         let stopped = async {
             stopping.await;
-            Err(io::Error::other("the server stops"))
+            Err(io::Error::other("the server stops").into())
         };
-        let until = Instant::now().checked_add(self.deadline);
+        let until = app.config.timeouts.handshake.and_then(|timeout| Instant::now().checked_add(timeout));
         let late = poll_fn(|cx| match until {
-            Some(until) => poll_at(cx, until).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Some(until) => poll_at(cx, until).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut).into())),
             None => Poll::Pending,
         });
         match opened.or(stopped).or(late).await {
-            Ok(Opened { transport, peer }) => match reservation.admit(peer) {
+            Ok(Opened { transport, peer, arrival }) => match self.reservation.admit(peer, arrival) {
                 Ok(admission) => Some((transport, admission)),
                 Err((_reservation, reject)) => {
                     refuse_busy(transport, reject, peer, app).await;
                     None
                 }
             },
-            Err(error) => {
+            Err(NotOpened::Refused(connection, reject)) => {
+                refuse_busy(connection.transport, reject, connection.peer, app).await;
+                None
+            }
+            Err(NotOpened::Closed(error)) => {
                 log_event(Level::Debug, format_args!("a connection of {peer} was not opened: {error}"));
                 None
             }
@@ -113,14 +141,15 @@ impl Opening {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::time::Duration;
 
     use futures_lite::AsyncReadExt as _;
 
     use super::*;
-    use crate::config::Limits;
+    use crate::config::{Limits, Timeouts};
     use crate::handler::Router;
     use crate::message::Request;
-    use crate::server::{Handle, Model, Server};
+    use crate::server::{Handle, Listener, Model, Server};
 
     /// How long anything that must happen may take on a machine with other work to do.
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -136,7 +165,7 @@ mod tests {
     struct Line;
 
     impl Step for Line {
-        fn open(&self, mut connection: Opened) -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send>> {
+        fn open(&self, mut connection: Opened) -> Opens {
             Box::pin(async move {
                 let mut line = Vec::new();
                 while !line.ends_with(b"\n") {
@@ -146,20 +175,21 @@ mod tests {
                 }
                 let peer: Option<SocketAddr> =
                     std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse().ok());
-                connection.peer = Peer::Tcp(peer.ok_or(io::ErrorKind::InvalidData)?);
+                connection.peer = Peer::Tcp(peer.ok_or(io::Error::from(io::ErrorKind::InvalidData))?);
                 Ok(connection)
             })
         }
     }
 
     /// A server that answers with the peer, once each connection has named it.
-    fn serve(model: Model, set: impl FnOnce(&mut Opening), per_address: Option<usize>) -> Handle {
+    fn serve(model: Model, set: impl FnOnce(&mut Limits, &mut Timeouts)) -> Handle {
         let app = Router::new().get("/", async |req: Request| req.peer().to_string());
-        let limits = Limits { connections_per_address: per_address, ..Limits::default() };
-        let mut server = Server::new(app).limits(limits).model(model).workers(1);
-        server.opening.steps.push(Box::new(Line));
-        set(&mut server.opening);
-        server.bind("127.0.0.1:0").unwrap().start().unwrap()
+        let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+        set(&mut limits, &mut timeouts);
+        let server = Server::new(app).limits(limits).timeouts(timeouts).model(model).workers(1);
+        let mut listener = Listener::bind("127.0.0.1:0").unwrap();
+        listener.steps_mut().proxy = Some(Box::new(Line));
+        server.listen(listener).start().unwrap()
     }
 
     fn connect(server: &Handle) -> TcpStream {
@@ -185,7 +215,7 @@ mod tests {
     #[test]
     fn a_connection_is_served_as_that_of_the_peer_that_a_step_found() {
         for &model in MODELS {
-            let server = serve(model, |_| (), None);
+            let server = serve(model, |_, _| ());
             let answer = ask(&server, "192.0.2.7:80");
             assert!(answer.ends_with("\r\n\r\n192.0.2.7:80"), "{model}: {answer}");
             assert_eq!(ask(&server, "nobody"), "", "{model}");
@@ -196,7 +226,7 @@ mod tests {
     #[test]
     fn the_limit_for_one_address_counts_the_real_peer() {
         for &model in MODELS.iter().filter(|&&model| model != Model::Sequential) {
-            let server = serve(model, |_| (), Some(1));
+            let server = serve(model, |limits, _| limits.connections_per_address = Some(1));
             let mut first = connect(&server);
             first.write_all(b"192.0.2.7:1\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
             let mut byte = [0];
@@ -212,7 +242,7 @@ mod tests {
     #[test]
     fn steps_that_take_too_long_end_whatever_the_client_sends() {
         for &model in MODELS {
-            let server = serve(model, |opening| opening.deadline = SHORT, None);
+            let server = serve(model, |_, timeouts| timeouts.handshake = Some(SHORT));
             let mut silent = connect(&server);
             assert_eq!(rest(&mut silent), "", "{model}");
             let mut slow = connect(&server);
@@ -234,7 +264,7 @@ mod tests {
     #[test]
     fn only_so_many_connections_are_opened_at_once() {
         for &model in MODELS.iter().filter(|&&model| model != Model::Sequential) {
-            let server = serve(model, |opening| opening.max_at_once = 1, None);
+            let server = serve(model, |limits, _| limits.handshakes = 1);
             let mut first = connect(&server);
             // Its step is under way once the next connection is refused.
             let refused = rest(&mut connect(&server));
@@ -251,7 +281,7 @@ mod tests {
     #[test]
     fn a_stop_ends_the_steps_at_once() {
         for &model in MODELS {
-            let server = serve(model, |_| (), None);
+            let server = serve(model, |_, _| ());
             let mut client = connect(&server);
             client.write_all(b"192").unwrap();
             if model != Model::Sequential {

@@ -128,6 +128,8 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
 ///     "connections"              open connections                            10000
 ///     "connections_per_address"  open connections from one IP address;
 ///                                0 is no limit                                   0
+///     "handshakes"               connections in the steps before HTTP: a
+///                                PROXY header, a TLS handshake                1024
 ///     "head_rate"                least bytes per second of a request head,
 ///                                after ten seconds; 0 is no limit              100
 ///     "body_rate"                least bytes per second of a request body,
@@ -197,6 +199,7 @@ fn set_limit(limits: &mut Limits, name: &str, value: u64) -> Result<(), String> 
         "connections_per_address" => {
             limits.connections_per_address = if value == 0 { None } else { Some(narrow(value)?) };
         }
+        "handshakes" => limits.handshakes = narrow(value)?,
         "head_rate" => limits.head_rate = narrow(value)?,
         "body_rate" => limits.body_rate = narrow(value)?,
         "write_rate" => limits.write_rate = narrow(value)?,
@@ -280,6 +283,8 @@ const MOST_WORKERS: usize = 1024;
 ///
 ///     "head"         receiving a request head, from its first byte       10000
 ///     "idle"         a connection without a request                      60000
+///     "handshake"    all steps before HTTP together: a PROXY header, a
+///                    TLS handshake                                       10000
 ///     "body"         waiting for a request body that is slower than
 ///                    the limit "body_rate"                               30000
 ///     "write"        waiting for a client that takes its response more
@@ -327,6 +332,7 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
     match name {
         "head" => timeouts.head = timeout,
         "idle" => timeouts.idle = timeout,
+        "handshake" => timeouts.handshake = timeout,
         "body" => timeouts.body = timeout,
         "write" => timeouts.write = timeout,
         "handler" => timeouts.handler = timeout,

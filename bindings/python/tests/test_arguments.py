@@ -19,6 +19,7 @@ LIMITS = (
     "trailers",
     "connections",
     "connections_per_address",
+    "handshakes",
     "head_rate",
     "body_rate",
     "write_rate",
@@ -31,7 +32,7 @@ LIMITS = (
     "thread_stack",
     "backlog",
 )
-TIMEOUTS = ("head", "idle", "body", "write", "handler", "drain", "linger", "linger_idle", "stop")
+TIMEOUTS = ("head", "idle", "handshake", "body", "write", "handler", "drain", "linger", "linger_idle", "stop")
 
 #: Texts of errors that wrong types cause in `re`, `ctypes`, `struct` and formats, if nothing checks them.
 RAW = (

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::conn::{App, Session, Transport, serve};
 use crate::duplex::{DuplexStream, Link, Wire};
 use crate::handler::{Route, Router};
-use crate::message::{Peer, Request, Response};
+use crate::message::{Request, Response};
 
 /// A client that has sent all its bytes, and takes all that it gets. The clock stands still.
 struct Upload {
@@ -66,7 +66,7 @@ fn served(router: Router, input: Vec<u8>, piece: usize) -> Outcome {
     let wire = Wire { inbox: input.into(), has_ended: true, ..Wire::default() };
     let client = Arc::new(Mutex::new(Upload { wire, piece, now: Instant::now() }));
     let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place());
-    let session = Session::new(Peer::Unknown, Arc::default(), None);
+    let session = Session::unknown();
     let flag = Arc::new(Flag(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&flag));
     let mut connection = pin!(serve(DuplexStream::new(&client), &app, &session));

@@ -92,7 +92,7 @@ fn play(script: &Script) -> Result<Outcome, String> {
     let world = World::new(script);
     let sim = app::app(&world, script);
     let bounds = Bounds::new(script, &sim.app.config);
-    let session = super::Session::new(crate::message::Peer::Unknown, std::sync::Arc::default(), None);
+    let session = super::Session::unknown();
     let most = MOST + script.length();
     let ended = world.drive(Box::pin(super::serve(world.transport(), &sim.app, &session)), &session, most);
     let outcome = world.outcome();

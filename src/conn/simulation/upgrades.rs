@@ -13,7 +13,7 @@ use crate::base::pool::Pool;
 use crate::config::Config;
 use crate::conn::{App, Session, serve};
 use crate::handler::Router;
-use crate::message::{Peer, Response, Upgraded};
+use crate::message::{Response, Upgraded};
 
 /// Longer than any deadline.
 const LONG: Duration = Duration::from_secs(24 * 3600);
@@ -41,7 +41,7 @@ fn client(bytes: &[u8], every: Duration) -> Script {
 fn played(script: &Script) -> Option<Outcome> {
     let router = Router::new().get("/", async |_| Response::upgrade("echo", echo));
     let app = App::new(router.build().unwrap().0, Config::default(), Pool::in_place());
-    let session = Session::new(Peer::Unknown, std::sync::Arc::default(), None);
+    let session = Session::unknown();
     let world = World::new(script);
     let ended = world.drive(Box::pin(serve(world.transport(), &app, &session)), &session, LONG);
     ended.then(|| world.outcome())

@@ -11,9 +11,8 @@ use futures_lite::future;
 use super::native::{Listeners, NativeStream, refuse, share_listeners};
 use crate::conn::serve;
 use crate::error::{Error, Result};
-use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
-use crate::server::accept::{Refusals, Socket};
+use crate::server::accept::{Accepted, Refusals};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
@@ -112,8 +111,8 @@ impl Workers {
         future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
         // These clients connected before the stop: those that sent a request get an answer.
         for _ in 0..ACCEPTS_AT_STOP {
-            let Some((socket, peer)) = listeners.accept_waiting() else { break };
-            self.admit(index, socket, peer);
+            let Some(accepted) = listeners.accept_waiting() else { break };
+            self.admit(index, accepted);
         }
         listeners.close();
         let mut alarm = Alarm::new(&self.list[index].reactor);
@@ -125,22 +124,22 @@ impl Workers {
             if turn % ACCEPTS_PER_TURN == 0 {
                 future::yield_now().await;
             }
-            let (socket, peer) = listeners.accept(|| self.shared.gate.make_room()).await;
-            self.admit(index, socket, peer);
+            let accepted = listeners.accept(|| self.shared.gate.make_room()).await;
+            self.admit(index, accepted);
         }
     }
 
     /// Admits a connection that this worker accepted, and gives it to a worker with few
     /// connections.
-    fn admit(&self, index: usize, socket: Socket, peer: Peer) {
+    fn admit(&self, index: usize, accepted: Accepted) {
         let worker = self.choose(index);
-        let entry = match self.shared.enter(peer) {
+        let entry = match self.shared.enter(&accepted) {
             Ok(entry) => entry,
             Err(reject) => {
-                let connection = (socket, peer);
-                return refuse(&self.refusals, &worker.reactor, connection, reject, &self.shared);
+                return refuse(&self.refusals, &worker.reactor, accepted, reject, &self.shared);
             }
         };
+        let Accepted { socket, peer, .. } = accepted;
         let (load, shared) = (Load::new(worker), Arc::clone(&self.shared));
         // Each stream is made inside its task: a task keeps the memory of its arguments.
         match entry {
@@ -149,10 +148,10 @@ impl Workers {
                 serve(stream, &shared.app, &admission.session).await;
                 drop(load);
             }),
-            Entry::Reserved(reservation) => worker.reactor.spawn(async move {
+            Entry::Opening(opening) => worker.reactor.spawn(async move {
                 let reactor = &load.0.reactor;
                 let (stream, mut alarm) = (NativeStream::new(reactor, socket), Alarm::new(reactor));
-                let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+                let opened = shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at));
                 if let Some((transport, admission)) = opened.await {
                     serve(transport, &shared.app, &admission.session).await;
                 }

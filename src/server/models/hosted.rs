@@ -22,14 +22,13 @@ use socket2::SockRef;
 use crate::base::descriptor::hold_standard;
 use crate::base::guard::{RateLimitedLog, guarded};
 use crate::conn::{Transport, close_busy, refuse_busy, serve};
-use crate::error::{Error, Result};
+use crate::error::{Error, Reject, Result};
 use crate::message::{Address, ConnectionFacts, Credentials, Peer};
-use crate::server::accept::{Acceptor, Refusals, Socket, accept};
+use crate::server::accept::{Accepted, Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::facts;
-use crate::server::gate::Reservation;
 use crate::server::listener::Listener;
-use crate::server::opening::Entry;
+use crate::server::opening::{Entry, Opening, Steps};
 use crate::server::shared::Shared;
 use crate::server::socket::ListeningSocket;
 
@@ -73,9 +72,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let stream = HostedStream::new(stream);
-    match shared.enter(peer) {
-        Ok(Entry::Admitted(admission)) => serve(stream, &shared.app, &admission.session).await,
-        Ok(Entry::Reserved(reservation)) => open_and_serve(stream, peer, reservation, shared).await,
+    match shared.gate.admit(peer) {
+        Ok(admission) => serve(stream, &shared.app, &admission.session).await,
         Err(reject) => {
             if let Some(_refusal) = refusals.begin() {
                 refuse_busy(stream, reject, peer, &shared.app).await;
@@ -89,6 +87,7 @@ where
 /// A listener on the reactor of async-io.
 struct RegisteredListener {
     socket: Async<Arc<ListeningSocket>>,
+    steps: Option<Arc<Steps>>,
     alarm: Alarm,
     told: RateLimitedLog,
 }
@@ -101,9 +100,8 @@ impl Drop for RegisteredListener {
 
 fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
-        let (socket, alarm, told) =
-            (Async::new_nonblocking(listener.socket)?, Alarm::default(), RateLimitedLog::default());
-        Ok(RegisteredListener { socket, alarm, told })
+        let (socket, steps) = (Async::new_nonblocking(listener.socket)?, listener.steps);
+        Ok(RegisteredListener { socket, steps, alarm: Alarm::default(), told: RateLimitedLog::default() })
     };
     // Keeps descriptors 0 to 2 taken, so that async-io does not get them.
     let _held = hold_standard();
@@ -114,13 +112,16 @@ fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
 }
 
 impl Acceptor for RegisteredListener {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
             match self.socket.get_ref().bound().accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_readable(cx))?;
                 }
-                accepted => return Poll::Ready(accepted),
+                accepted => {
+                    let steps = self.steps.clone();
+                    return Poll::Ready(accepted.map(|(socket, peer)| Accepted { socket, peer, steps }));
+                }
             }
         }
     }
@@ -174,12 +175,20 @@ async fn accept_all(
         if turn % ACCEPTS_PER_TURN == 0 {
             future::yield_now().await;
         }
-        let (socket, peer) = accept(&mut listener, || shared.gate.make_room()).await;
+        let accepted = accept(&mut listener, || shared.gate.make_room()).await;
+        let entry = shared.enter(&accepted);
+        if let (Err(reject), false) = (&entry, accepted.hears_http()) {
+            close_busy(*reject, accepted.peer, &shared.app);
+            continue;
+        }
+        let Accepted { socket, peer, .. } = accepted;
         let admitted = match socket {
-            Socket::Tcp(stream) => TcpStream::try_from(stream)
-                .map(|stream| admit(HostedStream::socket(stream), peer, &shared, &executor, &refusals)),
-            Socket::Unix(stream) => UnixStream::try_from(stream)
-                .map(|stream| admit(HostedStream::socket(stream), peer, &shared, &executor, &refusals)),
+            Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
+                admit(HostedStream::socket(stream), peer, entry, &shared, &executor, &refusals);
+            }),
+            Socket::Unix(stream) => UnixStream::try_from(stream).map(|stream| {
+                admit(HostedStream::socket(stream), peer, entry, &shared, &executor, &refusals);
+            }),
         };
         if let Err(error) = admitted {
             listener.told.log(Level::Error, format_args!("cannot register a connection: {error}"));
@@ -190,6 +199,7 @@ async fn accept_all(
 fn admit<S>(
     stream: HostedStream<S>,
     peer: Peer,
+    entry: std::result::Result<Entry, Reject>,
     shared: &Arc<Shared>,
     executor: &Weak<Executor<'static>>,
     refusals: &Refusals,
@@ -198,9 +208,9 @@ fn admit<S>(
 {
     let Some(executor) = executor.upgrade() else { return };
     let shared = Arc::clone(shared);
-    match shared.enter(peer) {
-        Ok(Entry::Reserved(reservation)) => {
-            let serving = async move { open_and_serve(stream, peer, reservation, &shared).await };
+    match entry {
+        Ok(Entry::Opening(opening)) => {
+            let serving = async move { open_and_serve(stream, peer, opening, &shared).await };
             executor.spawn(serving).detach();
         }
         Ok(Entry::Admitted(admission)) => {
@@ -224,13 +234,13 @@ fn admit<S>(
 fn open_and_serve(
     stream: impl Transport,
     peer: Peer,
-    reservation: Reservation,
+    opening: Opening,
     shared: &Shared,
 ) -> impl Future<Output = ()> + Send {
     // On the heap, so that connections that are not opened here stay small.
     Box::pin(async move {
         let mut alarm = Alarm::default();
-        let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+        let opened = shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at));
         if let Some((transport, admission)) = opened.await {
             serve(transport, &shared.app, &admission.session).await;
         }

@@ -14,9 +14,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::base::guard::RateLimitedLog;
 use crate::conn::{Transport, close_busy, refuse_busy};
 use crate::error::Reject;
-use crate::message::{Address, ConnectionFacts, Credentials, Peer};
+use crate::message::{Address, ConnectionFacts, Credentials};
 use crate::reactor::{Alarm, Direction, Reactor, Readiness, Stream, Watch};
-use crate::server::accept::{Acceptor, Refusals, Socket, accept};
+use crate::server::accept::{Accepted, Acceptor, Refusals, Socket, accept};
 use crate::server::facts;
 use crate::server::listener::Listener;
 use crate::server::shared::Shared;
@@ -148,11 +148,13 @@ impl ConnectionFacts for Readiness {
 pub(in crate::server) fn refuse(
     refusals: &Refusals,
     reactor: &Reactor,
-    (socket, peer): (Socket, Peer),
+    accepted: Accepted,
     reject: Reject,
     shared: &Arc<Shared>,
 ) {
-    if let Some(refusal) = refusals.begin() {
+    let refusal = refusals.begin().filter(|_| accepted.hears_http());
+    let Accepted { socket, peer, .. } = accepted;
+    if let Some(refusal) = refusal {
         let (stream, shared) = (NativeStream::new(reactor, socket), Arc::clone(shared));
         reactor.spawn(async move {
             refuse_busy(stream, reject, peer, &shared.app).await;
@@ -189,9 +191,9 @@ impl WatchedListener {
         Ok(Self { watch: reactor.watch_shared(&socket)?, socket, listener: Arc::clone(listener) })
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         self.watch.poll_io(cx, Direction::Read, |_| match &*lock(&self.listener) {
-            Some(listener) => listener.socket.bound().accept(),
+            Some(listener) => listener.accept(),
             // The listener is closed: no client comes.
             None => Err(io::ErrorKind::WouldBlock.into()),
         })
@@ -244,12 +246,12 @@ impl Listeners {
 
     /// Returns the next connection of any listener. Calls `make_room` when the system has no
     /// descriptors for it.
-    pub async fn accept(&mut self, make_room: impl FnMut()) -> (Socket, Peer) {
+    pub async fn accept(&mut self, make_room: impl FnMut()) -> Accepted {
         accept(self, make_room).await
     }
 
     /// Returns a connection that waits already, if there is one.
-    pub fn accept_waiting(&mut self) -> Option<(Socket, Peer)> {
+    pub fn accept_waiting(&mut self) -> Option<Accepted> {
         match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(accepted) => accepted.ok(),
             Poll::Pending => None,
@@ -274,7 +276,7 @@ impl Listeners {
 }
 
 impl Acceptor for Listeners {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let count = self.watched.len();
         self.next = self.next.wrapping_add(1);
         for offset in 0..count {

@@ -10,8 +10,8 @@ use futures_lite::future;
 use super::native::{Listeners, NativeStream, SharedListener, share_listeners};
 use crate::conn::{Stage, Transport, serve};
 use crate::error::{Error, Result};
-use crate::message::Peer;
 use crate::reactor::{Alarm, Reactor};
+use crate::server::accept::Accepted;
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::gate::Admission;
 use crate::server::listener::Listener;
@@ -47,7 +47,7 @@ async fn serve_all(
     shared_listeners: &Arc<Vec<SharedListener>>,
     mut listeners: Listeners,
 ) {
-    while let Some((socket, peer)) = future::or(
+    while let Some(accepted) = future::or(
         async {
             stop_asked(shared).await;
             None
@@ -57,14 +57,7 @@ async fn serve_all(
     )
     .await
     {
-        serve_one(
-            shared,
-            reactor,
-            NativeStream::new(reactor, socket).waited_at(shared_listeners),
-            peer,
-            &mut listeners,
-        )
-        .await;
+        serve_one(shared, reactor, shared_listeners, accepted, &mut listeners).await;
     }
     // Dropping the listeners does not close them: an upgraded connection that a handler keeps
     // still shares them.
@@ -75,17 +68,19 @@ async fn serve_all(
 async fn serve_one(
     shared: &Shared,
     reactor: &Reactor,
-    stream: NativeStream,
-    peer: Peer,
+    shared_listeners: &Arc<Vec<SharedListener>>,
+    accepted: Accepted,
     listeners: &mut Listeners,
 ) {
     // The gate always has room for one connection.
-    let Ok(entry) = shared.enter(peer) else { return };
+    let Ok(entry) = shared.enter(&accepted) else { return };
+    let Accepted { socket, peer, .. } = accepted;
+    let stream = NativeStream::new(reactor, socket).waited_at(shared_listeners);
     match entry {
         Entry::Admitted(admission) => serve_admitted(shared, stream, &admission, listeners).await,
-        Entry::Reserved(reservation) => {
+        Entry::Opening(opening) => {
             let mut alarm = Alarm::new(reactor);
-            let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+            let opened = shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at));
             if let Some((transport, admission)) = opened.await {
                 serve_admitted(shared, transport, &admission, listeners).await;
             }

@@ -15,7 +15,7 @@ use crate::base::pool::Pool;
 use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
-use crate::server::accept::Refusals;
+use crate::server::accept::{Accepted, Refusals};
 use crate::server::drain::{drain, end, stop_asked};
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
@@ -73,15 +73,15 @@ async fn accept_all(
                 shared.gate.make_room();
             }
         };
-        let (socket, peer) = listeners.accept(make_room).await;
-        let entry = match shared.enter(peer) {
+        let accepted = listeners.accept(make_room).await;
+        let entry = match shared.enter(&accepted) {
             Ok(entry) => entry,
             Err(reject) => {
-                refuse(&refusals, reactor, (socket, peer), reject, shared);
+                refuse(&refusals, reactor, accepted, reject, shared);
                 continue;
             }
         };
-        let shared = Arc::clone(shared);
+        let (Accepted { socket, peer, .. }, shared) = (accepted, Arc::clone(shared));
         let job = move || {
             // Variables drop in reverse: the slot is given back last, when the thread is free.
             let slot = slot;
@@ -90,10 +90,10 @@ async fn accept_all(
                 Entry::Admitted(admission) => slot.reactor.block_on_with_jobs(async move {
                     serve(stream, &shared.app, &admission.session).await;
                 }),
-                Entry::Reserved(reservation) => {
+                Entry::Opening(opening) => {
                     let mut alarm = Alarm::new(&slot.reactor);
                     slot.reactor.block_on_with_jobs(async move {
-                        let opened = shared.open(stream, peer, reservation, |cx, at| alarm.poll(cx, at));
+                        let opened = shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at));
                         if let Some((transport, admission)) = opened.await {
                             serve(transport, &shared.app, &admission.session).await;
                         }

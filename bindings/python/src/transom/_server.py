@@ -64,9 +64,9 @@ class Server:
     the library's defaults by name:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
-      `connections`, `connections_per_address`, `head_rate`, `body_rate`, `write_rate`,
-      `bodies`, `output`, `drain`, `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
-    - timeouts: `head`, `idle`, `body`, `write`, `handler`, `drain`, `linger`,
+      `connections`, `connections_per_address`, `handshakes`, `head_rate`, `body_rate`,
+      `write_rate`, `bodies`, `output`, `drain`, `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
+    - timeouts: `head`, `idle`, `handshake`, `body`, `write`, `handler`, `drain`, `linger`,
       `linger_idle`
 
     A handler takes a `Request` and returns text, bytes, a dict or list (sent as JSON),

@@ -1,0 +1,13 @@
+//! How a connection arrived: what the steps before HTTP found out about it.
+
+use super::Address;
+use super::tls::TlsInfo;
+
+/// What the steps before HTTP found out about a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    /// The TLS session, if the connection has one.
+    pub tls: Option<TlsInfo>,
+    /// The address to which the client connected, if a proxy told it.
+    pub local: Option<Address>,
+}
