@@ -1,6 +1,7 @@
 //! Tools that know nothing of HTTP: panics, threads, memory, descriptors, the signal of a stop,
 //! waiting for a future.
 
+pub(crate) mod buffer;
 pub(crate) mod descriptor;
 pub(crate) mod driving;
 pub(crate) mod guard;

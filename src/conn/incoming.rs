@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_lite::future::yield_now;
 
 use super::Transport;
-use super::input::Input;
 use super::pace::{Least, Pace};
 use super::wire::Wire;
+use crate::base::buffer::Buffer;
 use crate::base::memory::Share;
 use crate::body::{Body, PipeFeed, Space, pipe};
 use crate::config::{Config, Limits};
@@ -430,7 +430,7 @@ fn least(config: &Config) -> Least {
 impl Chunks {
     /// Decodes the part of a chunked body that is in the input buffer, and returns the number
     /// of bytes of data. More than `allowance` is an error.
-    fn decode(&mut self, input: &mut Input, allowance: u64, limits: &Limits) -> Result<u64, Reject> {
+    fn decode(&mut self, input: &mut Buffer, allowance: u64, limits: &Limits) -> Result<u64, Reject> {
         let Self { decoder, ready } = self;
         let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
         let mut lent: Option<Bytes> = None;

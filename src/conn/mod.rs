@@ -12,7 +12,6 @@ mod date;
 mod exchange;
 mod http1;
 mod incoming;
-mod input;
 mod label;
 mod linger;
 mod outgoing;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::Transport;
-use super::input::Input;
 use super::output::Output;
 use super::pace::Least;
 use super::record::{Ended, Records};
 use super::write_pace::WritePace;
+use crate::base::buffer::Buffer;
 use crate::body::FilePart;
 use crate::config::Config;
 use crate::handler::Endpoint;
@@ -35,7 +35,7 @@ const READS_PER_TURN: usize = 16;
 /// A transport with a buffer each way.
 pub(super) struct Wire<T> {
     transport: T,
-    pub input: Input,
+    pub input: Buffer,
     pub output: Output,
     /// Bytes written that the transport may hold back until it is flushed, as TLS does.
     unflushed: usize,
@@ -48,7 +48,7 @@ impl<T: Transport> Wire<T> {
     pub fn new(transport: T, config: &Config) -> Self {
         Self {
             transport,
-            input: Input::new(),
+            input: Buffer::new(),
             output: Output::default(),
             unflushed: 0,
             pace: WritePace::new(Least::new(config.timeouts.write, config.limits.write_rate)),

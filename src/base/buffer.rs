@@ -1,10 +1,10 @@
-//! The input buffer: bytes that have come and have not been used.
+//! A buffer for bytes that have come and have not been used.
 
 use bytes::Bytes;
 
-use crate::base::driving::is_driving;
-use crate::base::memory::has_headroom_for;
-use crate::base::spare::{LARGEST_SPARE, Spares};
+use super::driving::is_driving;
+use super::memory::has_headroom_for;
+use super::spare::{LARGEST_SPARE, Spares};
 
 thread_local! {
     /// Spare buffers keep their length, so that they are filled with zeros only once.
@@ -12,7 +12,7 @@ thread_local! {
 }
 
 /// A buffer that is filled at its end and used up at its front.
-pub(super) struct Input {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -30,7 +30,7 @@ const LARGE: usize = 64 * 1024;
 /// The least size of a body that is handed over with its buffer instead of copied, in bytes.
 const WORTH_IT: usize = 8 * 1024;
 
-impl Input {
+impl Buffer {
     pub const fn new() -> Self {
         Self { bytes: Vec::new(), start: 0, end: 0, filled_up: false, ended: false }
     }
@@ -167,7 +167,7 @@ fn give(buffer: Vec<u8>) {
     }
 }
 
-impl Drop for Input {
+impl Drop for Buffer {
     fn drop(&mut self) {
         self.consume(self.len());
         self.release();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn hands_over_what_is_much_with_its_buffer() {
-        let mut input = Input::new();
+        let mut input = Buffer::new();
         input.room().unwrap();
         input.filled(FIRST);
         assert!(input.take_all().is_none(), "little, in a small buffer");
@@ -201,14 +201,14 @@ mod tests {
         // The buffer comes back to whoever needs one, on a thread that serves connections.
         let place = all.as_ptr() as usize;
         driving(|| drop(all));
-        let mut other = Input::new();
+        let mut other = Buffer::new();
         let room = other.room().unwrap().as_ptr_range();
         assert!((room.start as usize..room.end as usize).contains(&place));
     }
 
     #[test]
     fn holds_what_was_put_in() {
-        let mut input = Input::new();
+        let mut input = Buffer::new();
         let (mut put, mut got) = (0_u32, 0_u32);
         for round in 1..200_usize {
             let room = input.room().unwrap();
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn takes_back_the_end_of_what_it_lent() {
-        let mut input = Input::new();
+        let mut input = Buffer::new();
         while input.len() < LARGE {
             let room = input.room().unwrap();
             room.fill(b'x');
