@@ -77,6 +77,7 @@ programs! {
     routes
     sending
     signals
+    soak
     standard
     stats
     stopping

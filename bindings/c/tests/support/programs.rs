@@ -3,8 +3,8 @@
 //! `TRANSOM_TEST_WRAPPER` is a command that runs each program, for example
 //! `valgrind --leak-check=full --error-exitcode=1`; the limit is then ten times as long.
 //! `TRANSOM_TEST_CFLAGS` are more options for the compiler, for example
-//! `-fsanitize=address,undefined`. `TRANSOM_TEST_SECONDS` is how long `random.c` runs, and is added
-//! to the limit.
+//! `-fsanitize=address,undefined`. `TRANSOM_TEST_SECONDS` is how long `random.c` runs, and
+//! `TRANSOM_TEST_SOAK_SECONDS` how long `soak.c` runs; both are added to the limit.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
@@ -87,8 +87,8 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 pub fn wrapped(program: &Path) -> (Command, Duration) {
     let wrapper = std::env::var("TRANSOM_TEST_WRAPPER").unwrap_or_default();
     let mut words = wrapper.split_whitespace();
-    let seconds = std::env::var("TRANSOM_TEST_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let longer = Duration::from_secs(seconds.unwrap_or(0));
+    let seconds = |name| std::env::var(name).ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let longer = Duration::from_secs(seconds("TRANSOM_TEST_SECONDS") + seconds("TRANSOM_TEST_SOAK_SECONDS"));
     let (mut command, limit) = match words.next() {
         Some(word) => {
             let mut command = Command::new(word);
