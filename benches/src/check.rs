@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::load::answer::{Answer, Whole};
+use crate::load::events::{self, Stream};
 use crate::process::Running;
 
 /// Bytes of the answers to /bytes/1m and of the file.
@@ -30,6 +31,7 @@ pub fn group(server: &Running, group: &str, file: &[u8]) -> Result<()> {
             ensure!(answer == MIB.to_string().as_bytes(), "/upload: answers {}", shown(&answer));
             Ok(())
         }
+        "events" => stream(server, "/events"),
         "file" => {
             let body = get(server, "/file")?;
             ensure!(body == file, "/file: {} bytes, not those of the file", body.len());
@@ -47,6 +49,23 @@ fn text(server: &Running, path: &str, expected: &str) -> Result<()> {
 
 fn get(server: &Running, path: &str) -> Result<Vec<u8>> {
     exchange(server, "GET", path, &[])
+}
+
+/// Three events of a stream.
+fn stream(server: &Running, path: &str) -> Result<()> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", server.port)?;
+    let (mut parser, mut stream, mut count) = (Answer::keeping(), Stream::default(), 0);
+    let mut buffer = vec![0; 64 * events::SIZE];
+    while count < 3 {
+        let received = socket.read(&mut buffer).with_context(|| format!("{path}: no event"))?;
+        let whole = parser.feed(&mut &buffer[..received]);
+        ensure!(received > 0 && matches!(whole, Ok(None)), "{path}: no stream without end");
+        let taken = stream.take(parser.kept(), |_| count += 1);
+        ensure!(taken.is_ok(), "{path}: not the events that were asked for");
+    }
+    Ok(())
 }
 
 fn exchange(server: &Running, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>> {

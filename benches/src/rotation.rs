@@ -124,6 +124,10 @@ impl Rotation<'_> {
                     let ideal = plan.connections as f64 / crate::scenario::WAIT;
                     metrics.insert("fraction", sample.rate() / ideal);
                 }
+                if scenario.group == "events" {
+                    let ideal = plan.connections as f64 * crate::scenario::EVENT_RATE;
+                    metrics.insert("fraction", sample.rate() / ideal);
+                }
                 if matches!(scenario.group, "down" | "up" | "file") {
                     metrics.insert("mib_rate", sample.mib_rate());
                     metrics.insert("cpu_us_mib", sample.cpu_share / sample.mib_rate() * 1e6);

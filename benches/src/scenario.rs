@@ -66,6 +66,9 @@ impl Scenario {
 pub const WAIT: f64 = 0.010;
 pub const WAITING: [usize; 4] = [10, 100, 1_000, 10_000];
 
+/// Events that a server sends on each stream of /events, in a second.
+pub const EVENT_RATE: f64 = 50.0;
+
 /// The scenario with the most handlers that wait.
 pub fn last_wait() -> String {
     format!("wait-{}", WAITING[WAITING.len() - 1])
@@ -158,6 +161,16 @@ pub fn all() -> Vec<Scenario> {
         let rounds = if connections >= 10_000 { 2 } else { 3 };
         scenarios.push(Scenario { quick: connections == 1_000, ..scenario }.rounds(rounds));
     }
+    let events = Plan {
+        connections: 1_000,
+        head: head("GET", "/events", "Accept: text/event-stream\r\n"),
+        events: true,
+        seconds: 2.0,
+        warm: 0.5,
+        ..Plan::default()
+    };
+    let title = "Server-sent events, 50 a second to each of 1,000 clients";
+    scenarios.push(Scenario::load("events-1000", "events", title, events));
     let idle = 10_000;
     scenarios.push(Scenario {
         id: "idle-10000".into(),

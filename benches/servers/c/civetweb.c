@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "events.h"
 
 static const uint8_t *bytes;
 
@@ -21,14 +22,14 @@ static int text(struct mg_connection *connection, const char *body)
     return 200;
 }
 
-static int octets(struct mg_connection *connection, size_t length)
+static int octets(struct mg_connection *connection, size_t length, size_t piece)
 {
     size_t left;
     mg_printf(connection,
               "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n",
               length);
-    for (left = length; left > 0; left -= MIB) {
-        if (mg_write(connection, bytes, MIB) <= 0)
+    for (left = length; left > 0; left -= piece) {
+        if (mg_write(connection, bytes, piece) <= 0)
             break;
     }
     return 200;
@@ -51,13 +52,13 @@ static int wait_first(struct mg_connection *connection, void *unused)
 static int mebibyte(struct mg_connection *connection, void *unused)
 {
     (void)unused;
-    return octets(connection, MIB);
+    return octets(connection, MIB, MIB);
 }
 
 static int pieces(struct mg_connection *connection, void *unused)
 {
     (void)unused;
-    return octets(connection, 100 * MIB);
+    return octets(connection, 100 * MIB, PIECE);
 }
 
 static int upload(struct mg_connection *connection, void *unused)
@@ -73,6 +74,18 @@ static int upload(struct mg_connection *connection, void *unused)
     free(piece);
     snprintf(count, sizeof count, "%zu", total);
     return text(connection, count);
+}
+
+static int events(struct mg_connection *connection, void *unused)
+{
+    char event[EVENT_SIZE];
+    uint64_t count = events_count();
+    (void)unused;
+    mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
+    do {
+        events_await(count++, event);
+    } while (mg_write(connection, event, sizeof event) > 0);
+    return 200;
 }
 
 static int file(struct mg_connection *connection, void *path)
@@ -105,6 +118,8 @@ int main(int argc, char **argv)
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigprocmask(SIG_BLOCK, &stop, NULL);
+    if (events_start(events_publish) != 0)
+        return 1;
     server = mg_start(NULL, NULL, options);
     if (server == NULL) {
         fprintf(stderr, "civetweb: cannot start\n");
@@ -115,6 +130,7 @@ int main(int argc, char **argv)
     mg_set_request_handler(server, "/bytes/1m$", mebibyte, NULL);
     mg_set_request_handler(server, "/bytes/100m$", pieces, NULL);
     mg_set_request_handler(server, "/upload$", upload, NULL);
+    mg_set_request_handler(server, "/events$", events, NULL);
     mg_set_request_handler(server, "/file$", file, (void *)option(argc, argv, "--file"));
     mg_set_request_handler(server, "/**", not_found, NULL);
     sigwait(&stop, &number);

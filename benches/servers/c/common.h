@@ -16,14 +16,23 @@
 #define CONNECTIONS 20000
 #define WAIT_MS 10
 
-/* The value of an option. The process ends without it. */
-static inline const char *option(int argc, char **argv, const char *name)
+/* The value of an option, or `otherwise` if it is not given. */
+static inline const char *option_or(int argc, char **argv, const char *name, const char *otherwise)
 {
     int i;
     for (i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], name) == 0)
             return argv[i + 1];
     }
+    return otherwise;
+}
+
+/* The value of an option. The process ends without it. */
+static inline const char *option(int argc, char **argv, const char *name)
+{
+    const char *value = option_or(argc, argv, name, NULL);
+    if (value != NULL)
+        return value;
     fprintf(stderr, "%s: missing\n", name);
     exit(2);
 }
@@ -44,12 +53,13 @@ static inline uint16_t option_port(int argc, char **argv)
 /* `size` times 'x', for as long as the process runs. */
 static inline uint8_t *xs(size_t size)
 {
-    uint8_t *bytes = malloc(size);
+    uint8_t *bytes = (uint8_t *)malloc(size);
     if (bytes == NULL) {
         perror("malloc");
         exit(1);
     }
-    return memset(bytes, 'x', size);
+    memset(bytes, 'x', size);
+    return bytes;
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "events.h"
 
 static struct {
     struct event_base *base;
@@ -124,6 +125,58 @@ static void upload(struct evhttp_request *request, void *unused)
     evhttp_send_reply(request, HTTP_OK, "OK", NULL);
 }
 
+/* The clients of /events. */
+struct client {
+    struct evhttp_request *request;
+    struct client *next, **to_this;
+};
+
+static struct client *clients;
+
+static void client_left(struct evhttp_connection *connection, void *argument)
+{
+    struct client *client = argument;
+    (void)connection;
+    *client->to_this = client->next;
+    if (client->next != NULL)
+        client->next->to_this = client->to_this;
+    free(client);
+}
+
+static void events(struct evhttp_request *request, void *unused)
+{
+    struct client *client = calloc(1, sizeof *client);
+    (void)unused;
+    if (client == NULL) {
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        return;
+    }
+    client->request = request;
+    client->next = clients;
+    client->to_this = &clients;
+    if (clients != NULL)
+        clients->to_this = &client->next;
+    clients = client;
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), client_left, client);
+    type(request, "text/event-stream");
+    evhttp_send_reply_start(request, HTTP_OK, "OK");
+}
+
+static void send_event(evutil_socket_t unused, short events, void *piece)
+{
+    static uint64_t number;
+    char event[EVENT_SIZE + 1];
+    struct client *client, *next;
+    (void)unused;
+    (void)events;
+    event_make(event, number++);
+    for (client = clients; client != NULL; client = next) {
+        next = client->next;
+        evbuffer_add(piece, event, EVENT_SIZE);
+        evhttp_send_reply_chunk(client->request, piece);
+    }
+}
+
 static void file(struct evhttp_request *request, void *unused)
 {
     struct stat status;
@@ -140,7 +193,7 @@ static void file(struct evhttp_request *request, void *unused)
 
 int main(int argc, char **argv)
 {
-    const struct timeval delay = {0, WAIT_MS * 1000};
+    const struct timeval delay = {0, WAIT_MS * 1000}, pause = {0, EVENT_MS * 1000};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     unsigned flags = LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
     struct evconnlistener *listener;
@@ -155,12 +208,14 @@ int main(int argc, char **argv)
     /* All wait equally long: a queue does, in place of the heap of other timers. */
     site.delay = event_base_init_common_timeout(site.base, &delay);
     http = evhttp_new(site.base);
+    event_add(event_new(site.base, -1, EV_PERSIST, send_event, evbuffer_new()), &pause);
     evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
     evhttp_set_cb(http, "/plain", plain, NULL);
     evhttp_set_cb(http, "/wait", wait_first, NULL);
     evhttp_set_cb(http, "/bytes/1m", mebibyte, NULL);
     evhttp_set_cb(http, "/bytes/100m", pieces, NULL);
     evhttp_set_cb(http, "/upload", upload, NULL);
+    evhttp_set_cb(http, "/events", events, NULL);
     evhttp_set_cb(http, "/file", file, NULL);
     listener = evconnlistener_new_bind(site.base, NULL, NULL, flags, BACKLOG, (struct sockaddr *)&address,
                                        sizeof address);

@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common.h"
 #include "delay.h"
+#include "events.h"
 
 static struct {
     struct MHD_Response *plain, *waited, *mebibyte, *not_found;
@@ -76,6 +78,66 @@ static enum MHD_Result send_count(struct MHD_Connection *connection, size_t coun
     return once(connection, typed(response, "text/plain"));
 }
 
+/* A client of /events. */
+struct client {
+    struct MHD_Connection *connection;
+    uint64_t count;
+    struct client *next;
+};
+
+/* Those that have had all events, and are suspended until the next. */
+static struct {
+    pthread_mutex_t lock;
+    struct client *first;
+} idle = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static ssize_t next_event(void *argument, uint64_t at, char *buffer, size_t room)
+{
+    struct client *client = argument;
+    ssize_t size = 0;
+    (void)at;
+    if (room < EVENT_SIZE)
+        return 0;
+    pthread_mutex_lock(&idle.lock);
+    if (events_get(client->count, buffer)) {
+        client->count++;
+        size = EVENT_SIZE;
+    } else {
+        client->next = idle.first;
+        idle.first = client;
+        MHD_suspend_connection(client->connection);
+    }
+    pthread_mutex_unlock(&idle.lock);
+    return size;
+}
+
+static void resume_idle(const char *event)
+{
+    struct client *client;
+    events_publish(event);
+    pthread_mutex_lock(&idle.lock);
+    client = idle.first;
+    idle.first = NULL;
+    while (client != NULL) {
+        struct client *next = client->next;
+        MHD_resume_connection(client->connection);
+        client = next;
+    }
+    pthread_mutex_unlock(&idle.lock);
+}
+
+static enum MHD_Result send_events(struct MHD_Connection *connection)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return MHD_NO;
+    client->connection = connection;
+    client->count = events_count();
+    return once(connection, typed(MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * EVENT_SIZE,
+                                                                    next_event, client, free),
+                                  "text/event-stream"));
+}
+
 static void resume(void *connection)
 {
     MHD_resume_connection(connection);
@@ -102,6 +164,8 @@ static enum MHD_Result answer(void *unused, struct MHD_Connection *connection, c
     if (strcmp(url, "/bytes/100m") == 0)
         return once(connection, typed(MHD_create_response_from_callback(100 * MIB, PIECE, piece, NULL, NULL),
                                       "application/octet-stream"));
+    if (strcmp(url, "/events") == 0)
+        return send_events(connection);
     if (strcmp(url, "/file") == 0)
         return send_file(connection);
     if (strcmp(url, "/wait") == 0) {
@@ -151,7 +215,7 @@ int main(int argc, char **argv)
     sigaddset(&stop, SIGTERM);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (delay_start(resume) != 0)
+    if (delay_start(resume) != 0 || events_start(resume_idle) != 0)
         return 1;
     daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME,
                               0, NULL, NULL, answer, NULL,

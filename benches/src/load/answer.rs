@@ -57,6 +57,11 @@ impl Answer {
         Self { body: Some(Vec::new()), ..Self::default() }
     }
 
+    /// The bytes of bodies that were kept, to take from. A parser that keeps none adds none.
+    pub fn kept(&mut self) -> &mut Vec<u8> {
+        self.body.get_or_insert_default()
+    }
+
     /// The bodies that were kept.
     pub fn into_body(self) -> Vec<u8> {
         self.body.unwrap_or_default()

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::answer::Answer;
+use super::events::Stream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -27,6 +28,8 @@ pub struct Connection {
     pub socket: Option<OwnedFd>,
     pub state: State,
     pub answer: Answer,
+    /// Where the stream of events stands, if that is what is asked for.
+    pub stream: Option<Stream>,
     /// Bytes of the head and then of the body that are still to be sent.
     unsent_head: usize,
     unsent_body: u64,
@@ -50,11 +53,12 @@ pub enum Moved {
 }
 
 impl Connection {
-    pub fn new() -> Self {
+    pub fn new(events: bool) -> Self {
         Self {
             socket: None,
             state: State::Closed,
             answer: Answer::default(),
+            stream: events.then(Stream::default),
             unsent_head: 0,
             unsent_body: 0,
             awaited: 0,
@@ -71,7 +75,13 @@ impl Connection {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(epoll, &socket, EventData::new_u64(token), flags)?;
         self.socket = Some(socket);
-        self.answer = Answer::default();
+        self.answer = match &mut self.stream {
+            Some(stream) => {
+                *stream = Stream::default();
+                Answer::keeping()
+            }
+            None => Answer::default(),
+        };
         (self.unsent_head, self.unsent_body, self.awaited) = (0, 0, 0);
         self.keep = true;
         self.enter(State::Connecting, now);

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use anyhow::Result;
+use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -40,6 +42,8 @@ pub struct Driver {
     plan: Plan,
     epoll: OwnedFd,
     clock: Instant,
+    /// What the machine's monotonic clock said when `clock` began, in nanoseconds.
+    epoch: u64,
     connections: Vec<Connection>,
     heads: Vec<u8>,
     filler: Vec<u8>,
@@ -66,7 +70,8 @@ impl Driver {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             clock: Instant::now(),
-            connections: (0..count).map(|_| Connection::new()).collect(),
+            epoch: ClockId::CLOCK_MONOTONIC.now()?.num_nanoseconds() as u64,
+            connections: (0..count).map(|_| Connection::new(plan.events)).collect(),
             heads: plan.head.repeat(plan.depth).into_bytes(),
             filler: vec![b'x'; if plan.body > 0 { 256 * 1024 } else { 0 }],
             latency: Latency::new(),
@@ -139,7 +144,7 @@ impl Driver {
         let passed = now - self.phase_since;
         let nanos = |seconds: f64| (seconds * 1e9) as u64;
         let next = match self.phase {
-            Phase::Ramp if passed > RAMP * if self.plan.hold { 6 } else { 1 } || self.is_open() => {
+            Phase::Ramp if passed > RAMP * if self.is_held() { 6 } else { 1 } || self.is_open() => {
                 Phase::Warm
             }
             Phase::Warm if passed >= nanos(self.plan.warm) => Phase::Window,
@@ -173,21 +178,45 @@ impl Driver {
 
     fn is_open(&self) -> bool {
         let open = self.to_open.is_empty() && self.opening == 0 && self.failed.is_empty();
-        open && (!self.plan.hold || self.connections.iter().all(|connection| connection.state == State::Idle))
+        let ready = |connection: &Connection| match self.plan.events {
+            true => connection.answered > 0,
+            false => connection.state == State::Idle,
+        };
+        open && (!self.is_held() || self.connections.iter().all(ready))
+    }
+
+    /// Whether a connection's one request must have its answer before the measurement begins.
+    fn is_held(&self) -> bool {
+        self.plan.hold || self.plan.events
     }
 
     fn is_drained(&self, passed: u64) -> bool {
         let busy = |connection: &Connection| connection.awaited > 0 && self.in_window(connection.began);
-        self.plan.rate.is_none()
+        (self.plan.rate.is_none() && !self.plan.events)
             || passed as f64 > self.plan.timeout * 1e9
-            || (self.due.is_empty() && !self.connections.iter().any(busy))
+            || (self.plan.events && self.without_end() == 0)
+            || (!self.plan.events && self.due.is_empty() && !self.connections.iter().any(busy))
     }
 
     fn in_window(&self, time: u64) -> bool {
         time >= self.window.0 && time < self.window.1
     }
 
+    /// Streams of which no event has come that was made after the window, so that those of the
+    /// window may be missing.
+    fn without_end(&self) -> usize {
+        let end = self.epoch + self.window.1;
+        let reached = |connection: &&Connection| {
+            connection.stream.as_ref().is_some_and(|stream| stream.has_reached(end))
+        };
+        self.connections.len() - self.connections.iter().filter(reached).count()
+    }
+
     fn finish(mut self) -> Tally {
+        if self.plan.events && self.without_end() > 0 {
+            let count = self.without_end() as u64;
+            self.tally.errors.insert("streams that fell behind".into(), count);
+        }
         self.latency.write_to(&mut self.tally);
         self.tally.seconds = (self.window.1 - self.window.0) as f64 / 1e9;
         self.tally.connected =
@@ -320,6 +349,7 @@ impl Driver {
                 return self.fail(at, "bytes without a request", now);
             }
             match connection.answer.feed(&mut input) {
+                Ok(None) if self.plan.events => return self.take_events(at, now),
                 Ok(None) => return,
                 Ok(Some(whole)) => {
                     self.answered(at, &whole, now);
@@ -344,13 +374,34 @@ impl Driver {
         }
     }
 
+    /// Counts the events that have arrived on a stream.
+    fn take_events(&mut self, at: usize, now: u64) {
+        let connection = &mut self.connections[at];
+        let Some(stream) = &mut connection.stream else { return };
+        let (window, epoch) = (self.window, self.epoch);
+        let taken = stream.take(connection.answer.kept(), |event| {
+            let made = event.stamp.saturating_sub(epoch);
+            connection.answered += 1;
+            connection.since = now;
+            if made >= window.0 && made < window.1 {
+                self.tally.answers += 1;
+                self.latency.record(now.saturating_sub(made));
+            }
+        });
+        if let Err(kind) = taken {
+            self.fail(at, kind, now);
+        }
+    }
+
     fn answered(&mut self, at: usize, whole: &Whole, now: u64) {
         let connection = &mut self.connections[at];
         connection.awaited -= 1;
         connection.answered += 1;
         connection.keep = whole.keep;
         let began = connection.began;
-        if whole.status != 200 {
+        if self.plan.events {
+            self.error("streams that ended");
+        } else if whole.status != 200 {
             self.error(&format!("with status {}", whole.status));
         } else if self.plan.expect.is_some_and(|length| length != whole.length) {
             self.error("of the wrong length");

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod connection;
 mod driver;
+pub mod events;
 pub mod plan;
 mod slow;
 pub mod tally;

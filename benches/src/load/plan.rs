@@ -28,6 +28,9 @@ pub struct Plan {
     pub timeout: f64,
     /// One request on each connection, then nothing until standard input ends.
     pub hold: bool,
+    /// The answer is a stream of events without end ([`super::events`]). An event counts as an
+    /// answer, and its latency runs from when the server made it.
+    pub events: bool,
     /// Poll instead of sleeping between the requests of an open loop: a wake-up from sleep is
     /// late by more than what is measured. Needs a core of its own.
     pub spin: bool,
@@ -60,6 +63,7 @@ impl Default for Plan {
             seconds: 1.0,
             timeout: 10.0,
             hold: false,
+            events: false,
             spin: false,
             slow: Slow::default(),
         }

@@ -60,6 +60,7 @@ pub fn write(
         let (metric, unit, logarithmic) = match (&scenario.kind, scenario.group) {
             (Kind::Load(_), "wait") | (Kind::Slow(..) | Kind::Start, _) => continue,
             (Kind::Load(_), "down" | "up" | "file") => ("cpu_us_mib", "CPU microseconds per MiB", false),
+            (Kind::Load(_), "events") => ("cpu_us", "CPU microseconds per event to one client", false),
             (Kind::Load(_), _) => ("cpu_us", "CPU microseconds per request, user and system", false),
             (Kind::Idle { .. }, _) => ("idle_bytes", "resident bytes per idle connection, logarithmic", true),
         };

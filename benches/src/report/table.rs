@@ -56,6 +56,17 @@ fn columns(scenario: &Scenario) -> Vec<Column> {
             ("peak MiB", Plain("peak_kib", 1024.0)),
             ("starved", Plain("starved", 1.0)),
         ],
+        (Kind::Load(_), "events") => vec![
+            ("CPU µs/event", Spread("cpu_us", 1.0)),
+            ("x peer", ToPeer),
+            ("events/s", Plain("rate", 1.0)),
+            ("of the ideal", Percent("fraction")),
+            ("p50 ms", Plain("p50_us", 1e3)),
+            ("p99 ms", Spread("p99_us", 1e3)),
+            ("switches/event", Switches),
+            ("threads", Plain("threads", 1.0)),
+            ("peak MiB", Plain("peak_kib", 1024.0)),
+        ],
         (Kind::Load(_), _) => vec![
             ("CPU µs/request", Spread("cpu_us", 1.0)),
             ("x limit", ToLimit),
