@@ -58,6 +58,18 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
+    /// A descriptor that was passed to this process is no listening TCP or Unix stream socket.
+    BadDescriptor {
+        /// The number of the descriptor.
+        descriptor: i32,
+        /// The reason.
+        reason: String,
+    },
+    /// The server was not handed over, or the listeners of the predecessor were not taken over.
+    HandOver {
+        /// The reason.
+        reason: String,
+    },
     /// One of the server's own threads would have waited for the server's end.
     WouldDeadlock,
     /// The system refused to start a thread.
@@ -77,6 +89,10 @@ impl fmt::Display for Error {
             Self::DuplicateState { type_name } => write!(f, "there is a state of type {type_name} already"),
             Self::NoListener => f.write_str("no address to listen on: call bind first"),
             Self::BadSetting { name, reason } => write!(f, "bad setting {name}: {reason}"),
+            Self::BadDescriptor { descriptor, reason } => {
+                write!(f, "cannot listen on descriptor {descriptor}: {reason}")
+            }
+            Self::HandOver { reason } => write!(f, "cannot hand over: {reason}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Io(error) => error.fmt(f),

@@ -10,6 +10,8 @@ use super::models;
 use super::service::Service;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
+#[cfg(target_os = "linux")]
+use super::{socket::ListeningSocket, succession::Announcement};
 
 use crate::base::pool::Pool;
 use crate::base::threads::{ThreadHook, Threads};
@@ -202,14 +204,16 @@ impl Server {
     /// server needs, or [`Error::Io`].
     pub fn start(self) -> Result<Handle> {
         let (model, workers) = (self.model, self.workers);
-        let (shared, listeners) = self.prepare(model)?;
+        let (shared, mut listeners) = self.prepare(model)?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
         let handle = Handle::new(Arc::clone(&shared), &listeners);
+        let predecessor = Predecessor::of(&mut listeners);
         let started = Self::start_threads(&shared, listeners, model, workers);
         // Threads that have started end by themselves; the pool must be told.
         started.inspect_err(|_| shared.app.pool.close())?;
+        predecessor.succeed();
         Ok(handle)
     }
 
@@ -241,14 +245,15 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn serve(self) -> Result<Report> {
-        let (shared, listeners) = self.prepare(Model::EventDriven)?;
+        let (shared, mut listeners) = self.prepare(Model::EventDriven)?;
         if listeners.is_empty() {
             return Err(Error::NoListener);
         }
+        let predecessor = Predecessor::of(&mut listeners);
         if shared.app.router.needs_pool() {
             shared.app.pool.prepare().map_err(Error::Thread)?;
         }
-        models::hosted::serve_here(Arc::clone(&shared), listeners).await?;
+        models::hosted::serve_here(Arc::clone(&shared), listeners, || predecessor.succeed()).await?;
         Ok(shared.gate.report())
     }
 
@@ -294,6 +299,34 @@ impl Server {
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
+    }
+}
+
+/// The predecessor that waits until this server serves, if there is one.
+struct Predecessor {
+    #[cfg(target_os = "linux")]
+    listeners: Vec<(Arc<ListeningSocket>, Announcement)>,
+}
+
+impl Predecessor {
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux has hand-overs"))]
+    fn of(listeners: &mut [Listener]) -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            listeners: listeners
+                .iter_mut()
+                .filter_map(|it| Some((Arc::clone(&it.socket), it.announcement.take()?)))
+                .collect(),
+        }
+    }
+
+    /// Tells the predecessor that the server serves.
+    fn succeed(self) {
+        #[cfg(target_os = "linux")]
+        for (socket, announcement) in self.listeners {
+            socket.take_file_over();
+            announcement.serves();
+        }
     }
 }
 

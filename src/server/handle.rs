@@ -3,11 +3,16 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::process::{Child, Command};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
+#[cfg(target_os = "linux")]
+use super::handover::{Heirloom, Turn, hand_over};
 use super::listener::Listener;
 use super::shared::Shared;
 use super::socket::ListeningSocket;
@@ -40,13 +45,25 @@ pub struct Handle {
     addresses: Vec<Address>,
     /// Gone once the server has stopped listening.
     sockets: Vec<Weak<ListeningSocket>>,
+    /// The names of the listeners.
+    names: Vec<Option<Arc<str>>>,
+    /// True while a hand-over is in progress.
+    #[cfg(target_os = "linux")]
+    hands_over: AtomicBool,
 }
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>, listeners: &[Listener]) -> Self {
         let addresses = listeners.iter().map(|listener| listener.local_addr().clone()).collect();
         let sockets = listeners.iter().map(|listener| Arc::downgrade(&listener.socket)).collect();
-        Self { shared, addresses, sockets }
+        Self {
+            shared,
+            addresses,
+            sockets,
+            names: listeners.iter().map(|listener| listener.name().map(Arc::from)).collect(),
+            #[cfg(target_os = "linux")]
+            hands_over: AtomicBool::new(false),
+        }
     }
 
     /// Returns the first address that the server listens on, with the port that the system
@@ -91,6 +108,60 @@ impl Handle {
         let socket = self.sockets.get(index).ok_or(io::ErrorKind::NotFound).map_err(io::Error::from)?;
         let socket = socket.upgrade().ok_or(io::ErrorKind::NotConnected).map_err(io::Error::from)?;
         Ok(socket.share()?)
+    }
+
+    /// Returns the [`name`](Listener::name) of a listener that was passed to this process. `index`
+    /// counts as in [`local_addrs`](Self::local_addrs).
+    pub fn listener_name(&self, index: usize) -> Option<&str> {
+        self.names.get(index)?.as_deref()
+    }
+
+    /// Hands the server over to a successor, such as the next version of the program: starts it, passes
+    /// all listeners to it, and waits until it serves, at most for `patience`. [`stop`](Self::stop) this
+    /// server then: its exchanges finish, and no client is refused in between. Until then both accept
+    /// clients.
+    ///
+    /// The successor calls [`Listener::inherited`], and starts a server with these listeners. It runs as
+    /// the same user when it does. Only the successor gets the listeners: each descriptor is closed in
+    /// other programs that this process executes meanwhile. The environment of `command` gets one
+    /// variable, `TRANSOM_HANDOVER`. The successor also takes over the files of Unix sockets that this
+    /// server would remove at its end.
+    ///
+    /// If this fails, the child was killed and waited for, and this server goes on to serve. The call
+    /// blocks; a handler that makes it should be a [blocking](crate::blocking) one. Linux only.
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    /// use std::time::Duration;
+    ///
+    /// # fn reload(server: &transom::Handle) -> transom::Result<()> {
+    /// let mut command = Command::new(std::env::current_exe()?);
+    /// command.args(std::env::args_os().skip(1));
+    /// server.hand_over(&mut command, Duration::from_secs(30))?;
+    /// server.stop(Duration::from_secs(30));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::HandOver`] with a sentence: the program cannot be executed, it has ended, it has given
+    /// the listeners up, it does not serve in time, or another hand-over is in progress.
+    /// [`Error::Io`] if the server has stopped listening, or if the system has no descriptors.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux has it"))]
+    pub fn hand_over(&self, command: &mut Command, patience: Duration) -> Result<Child> {
+        #[cfg(target_os = "linux")]
+        {
+            let _turn = Turn::take(&self.hands_over)?;
+            let lend = |(socket, name): (&Weak<ListeningSocket>, &Option<Arc<str>>)| {
+                let socket = socket.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+                Ok(Heirloom { loan: socket.lend()?, name: name.clone() })
+            };
+            let listeners = self.sockets.iter().zip(&self.names).map(lend).collect::<io::Result<_>>()?;
+            let (child, _) = hand_over(listeners, command, patience)?;
+            Ok(child)
+        }
+        #[cfg(not(target_os = "linux"))]
+        Err(Error::HandOver { reason: "only Linux has it".to_owned() })
     }
 
     /// Returns a [`Stopper`] for this server.

@@ -15,6 +15,8 @@ use super::accept::Accepted;
 use super::facts::local_addr;
 use super::opening::Steps;
 use super::socket::{Bound, ListeningSocket, SocketFile};
+#[cfg(target_os = "linux")]
+use super::succession::Announcement;
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 use crate::message::Address;
@@ -47,6 +49,11 @@ pub struct Listener {
     address: Address,
     /// What each connection goes through before HTTP; `None` if nothing.
     pub(super) steps: Option<Arc<Steps>>,
+    /// The name that systemd or a predecessor gave.
+    name: Option<Arc<str>>,
+    /// Tells the predecessor that the listener serves.
+    #[cfg(target_os = "linux")]
+    pub(super) announcement: Option<Announcement>,
 }
 
 impl Listener {
@@ -121,6 +128,12 @@ impl Listener {
         })
     }
 
+    /// Returns the name of a listener that was passed to this process, such as
+    /// `FileDescriptorName=` in a systemd unit; see [`inherited`](Self::inherited).
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Returns the steps before HTTP, to change them.
     #[cfg_attr(not(test), expect(dead_code, reason = "no step is on offer yet"))]
     pub(super) fn steps_mut(&mut self) -> &mut Steps {
@@ -160,8 +173,7 @@ impl Listener {
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         let address = Address::Tcp(socket.local_addr()?);
-        let socket = note(ListeningSocket::passed(Bound::Tcp(socket)));
-        Ok(Self { socket: Arc::new(socket), address, steps: None })
+        Ok(Self::of(note(ListeningSocket::passed(Bound::Tcp(socket))), address))
     }
 
     /// Takes over a Unix socket; `note` says where it is from.
@@ -169,8 +181,34 @@ impl Listener {
         let socket = apart(socket)?;
         socket.set_nonblocking(true)?;
         let address = local_addr(&socket)?;
-        let socket = note(ListeningSocket::passed(Bound::Unix(socket)));
-        Ok(Self { socket: Arc::new(socket), address, steps: None })
+        Ok(Self::of(note(ListeningSocket::passed(Bound::Unix(socket))), address))
+    }
+
+    fn of(socket: ListeningSocket, address: Address) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            address,
+            steps: None,
+            name: None,
+            #[cfg(target_os = "linux")]
+            announcement: None,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn named(self, name: Option<Arc<str>>) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Takes over a Unix socket that a predecessor has passed, with the file if it is left to this
+    /// process.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of_passed_unix(socket: UnixListener, file: Option<(u64, u64)>) -> Result<Self> {
+        let path = local_addr(&socket)?;
+        Self::of_unix(socket, |socket| match (path, file) {
+            (Address::Unix(path), Some(id)) => socket.with_file(SocketFile::left_to_us(path, id)),
+            _ => socket,
+        })
     }
 }
 

@@ -6,6 +6,9 @@ mod drain;
 mod facts;
 mod gate;
 mod handle;
+#[cfg(target_os = "linux")]
+mod handover;
+mod inherited;
 mod listener;
 mod model;
 mod models;
@@ -16,6 +19,8 @@ mod sleep;
 mod socket;
 mod stats;
 mod stop;
+#[cfg(target_os = "linux")]
+mod succession;
 
 pub use builder::{LOOPBACK_HOSTS, Server};
 pub use handle::Handle;

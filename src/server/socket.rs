@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::SockRef;
@@ -39,26 +40,47 @@ pub(super) struct ListeningSocket {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
-enum State {
-    /// Nobody else was given the socket.
-    Own,
-    /// A copy was given away: others may listen on the socket.
-    Shared,
+/// Who else may listen on the socket.
+#[derive(Debug, Default)]
+struct State {
+    /// Others may listen on the socket: a copy was given away, or a predecessor has not left it yet.
+    is_given: bool,
+    /// The number of loans in progress.
+    lent: usize,
     /// The server accepts no more.
-    Ended,
+    has_ended: bool,
+}
+
+impl State {
+    fn check_open(&self) -> io::Result<()> {
+        if self.has_ended { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
 }
 
 impl ListeningSocket {
     /// Returns a socket that was passed to this process.
     pub fn passed(bound: Bound) -> Self {
-        Self { bound, binder: None, file: None, state: Mutex::new(State::Own) }
+        Self { bound, binder: None, file: None, state: Mutex::default() }
     }
 
     /// Returns the socket as one that this process bound, with its file.
     pub fn bound_here(mut self, file: Option<SocketFile>) -> Self {
         (self.binder, self.file) = (Some(std::process::id()), file);
         self
+    }
+
+    /// Returns the socket with a file that another process leaves to this one once it serves.
+    #[cfg(target_os = "linux")]
+    pub fn with_file(mut self, file: SocketFile) -> Self {
+        self.file = Some(file);
+        self.state().is_given = true;
+        self
+    }
+
+    /// Takes the file over: from now on it is removed with the socket.
+    #[cfg(target_os = "linux")]
+    pub fn take_file_over(&self) {
+        self.state().is_given = false;
     }
 
     pub fn bound(&self) -> &Bound {
@@ -74,12 +96,22 @@ impl ListeningSocket {
     pub fn share(&self) -> io::Result<OwnedFd> {
         // Held until the copy exists: the socket is not shut meanwhile.
         let mut state = self.state();
-        if matches!(*state, State::Ended) {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
+        state.check_open()?;
         let copy = apart(self.bound.as_fd().try_clone_to_owned()?)?;
-        *state = State::Shared;
+        state.is_given = true;
         Ok(copy)
+    }
+
+    /// Lends the socket to a successor that may fail. Until the loan ends, the end of this server
+    /// leaves the socket and its file alone.
+    #[cfg(target_os = "linux")]
+    pub fn lend(self: Arc<Self>) -> io::Result<Loan> {
+        let mut state = self.state();
+        state.check_open()?;
+        state.lent += 1;
+        let file = if state.is_given { None } else { self.file.as_ref().and_then(|file| file.id) };
+        drop(state);
+        Ok(Loan { socket: self, file, is_given: false })
     }
 
     /// Ends listening in every process that has the descriptor. A forked child keeps it open,
@@ -89,17 +121,56 @@ impl ListeningSocket {
     /// it.
     pub fn end(&self) {
         let mut state = self.state();
-        if matches!(*state, State::Own) {
-            *state = State::Ended;
-            if self.binder == Some(std::process::id()) {
-                // An error means that the socket no longer listens.
-                let _ = SockRef::from(&self.bound).shutdown(Shutdown::Both);
-            }
+        state.has_ended = true;
+        self.shut(&state);
+    }
+
+    /// Shuts the socket if it has ended and nobody else may listen on it.
+    fn shut(&self, state: &State) {
+        let is_own = !state.is_given && state.lent == 0 && self.binder == Some(std::process::id());
+        if state.has_ended && is_own {
+            // An error means that the socket no longer listens.
+            let _ = SockRef::from(&self.bound).shutdown(Shutdown::Both);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A listening socket that is lent to a successor. Dropped, the socket is this server's alone again.
+#[cfg(target_os = "linux")]
+pub(super) struct Loan {
+    socket: Arc<ListeningSocket>,
+    /// The device and the inode of the file that the successor is to remove in the end.
+    pub file: Option<(u64, u64)>,
+    is_given: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl Loan {
+    /// Leaves the socket and its file to the successor.
+    pub fn give(mut self) {
+        self.is_given = true;
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl AsFd for Loan {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut state = self.socket.state();
+        state.lent -= 1;
+        state.is_given |= self.is_given;
+        // The server may have stopped meanwhile.
+        self.socket.shut(&state);
     }
 }
 
@@ -111,8 +182,8 @@ impl AsFd for ListeningSocket {
 
 impl Drop for ListeningSocket {
     fn drop(&mut self) {
-        let is_shared = matches!(*self.state(), State::Shared);
-        if let (true, Some(file)) = (is_shared, &mut self.file) {
+        let is_given = self.state().is_given;
+        if let (true, Some(file)) = (is_given, &mut self.file) {
             file.id = None;
         }
     }
@@ -132,6 +203,12 @@ impl SocketFile {
     pub fn new(path: PathBuf) -> Self {
         let id = Self::id(&path);
         Self { path, id, maker: std::process::id() }
+    }
+
+    /// Returns a file that another process made and has left to this one.
+    #[cfg(target_os = "linux")]
+    pub fn left_to_us(path: PathBuf, id: (u64, u64)) -> Self {
+        Self { path, id: Some(id), maker: std::process::id() }
     }
 
     /// Returns the device and inode of the file that exists at a path.

@@ -58,9 +58,16 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
 }
 
 /// Serves on the caller's executor until the server has stopped.
-pub(in crate::server) async fn serve_here(shared: Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
+///
+/// Calls `ready` once clients are served.
+pub(in crate::server) async fn serve_here(
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    ready: impl FnOnce(),
+) -> Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
+    ready();
     let (stopped, _stop) = async_channel::bounded::<()>(1);
     executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
     Ok(())
