@@ -343,6 +343,10 @@ typedef enum transom_reject {
     TRANSOM_REJECT_NO_MEMORY = 33,
     /* The handler did not answer in time. */
     TRANSOM_REJECT_HANDLER_TIMEOUT = 34,
+    /* The connection is not from a trusted proxy, and its listener expects a PROXY header. */
+    TRANSOM_REJECT_UNTRUSTED_PROXY = 35,
+    /* The connection does not begin with a PROXY header that is whole and well-formed. */
+    TRANSOM_REJECT_BAD_PROXY_HEADER = 36,
 } transom_reject;
 
 /*
@@ -1187,6 +1191,30 @@ transom_status transom_server_allow_host(transom_server *server,
  */
 transom_status transom_server_allow_loopback_hosts(transom_server *server, transom_error **error);
 
+/*
+ * Expects a PROXY header, version 1 or 2, at the beginning of each connection, as HAProxy
+ * ("send-proxy"), nginx ("proxy_protocol on") and cloud load balancers send it. This holds for
+ * the sockets that are added or bound after this call, by transom_server_bind,
+ * transom_server_listen_fd and transom_server_start. With `networks` NULL, the sockets after this
+ * call expect none again.
+ *
+ * `networks` has the addresses of the proxies, separated by commas: networks ("10.0.0.0/8",
+ * "2001:db8::/32"), single addresses ("127.0.0.1"), and "unix" for all clients of Unix sockets. A
+ * connection from another address is closed, and so is one whose header is missing or malformed:
+ * TRANSOM_REJECT_UNTRUSTED_PROXY and TRANSOM_REJECT_BAD_PROXY_HEADER count them.
+ *
+ * The client that the header names is that of transom_request_peer, of the limit
+ * "connections_per_address" and of the log. Its destination is the one of
+ * transom_request_local_address, and the proxy is that of transom_request_connection_peer. The
+ * header has the timeout "handshake". A health check of the proxy keeps the proxy's address.
+ *
+ * Errors: TRANSOM_BAD_ADDRESS if a network is malformed, TRANSOM_INVALID_ARGUMENT if there is
+ * none, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_proxy_protocol(transom_server *server,
+                                                 const char *networks,
+                                                 transom_error **error);
+
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */
 
@@ -1465,8 +1493,9 @@ transom_status transom_request_read(const transom_request *request,
 transom_bytes transom_request_raw_headers(const transom_request *request);
 
 /*
- * Returns the address of the other end of the connection as text: "127.0.0.1:1234",
- * "[::1]:1234" or "unix". Header fields have no influence on it.
+ * Returns the address of the client as text: "127.0.0.1:1234", "[::1]:1234" or "unix". This is
+ * the other end of the connection, or the client that a trusted proxy named: see
+ * transom_server_set_proxy_protocol. Otherwise no byte of the client's has an influence on it.
  */
 transom_bytes transom_request_peer(const transom_request *request);
 
@@ -1601,6 +1630,12 @@ transom_bytes transom_request_cookie(const transom_request *request, const char 
  * the system. Absent once the connection has ended.
  */
 transom_bytes transom_request_local_address(const transom_request *request);
+
+/*
+ * Returns the other end of the connection as text, as in transom_request_peer: the proxy, if the
+ * server is behind one that it trusts, and otherwise the client.
+ */
+transom_bytes transom_request_connection_peer(const transom_request *request);
 
 /*
  * Stores the process at the other end of a Unix socket, as the kernel saw it when the client

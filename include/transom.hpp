@@ -567,7 +567,13 @@ public:
     /* Returns the version of HTTP: 10 or 11. */
     [[nodiscard]] int version() const noexcept { return transom_request_version(request_); }
 
-    /* Returns the address of the other end of the connection: "127.0.0.1:1234", or "unix". */
+    /* Returns the other end of the connection: a trusted proxy, or the client itself. */
+    [[nodiscard]] std::string_view connection_peer() const noexcept
+    {
+        return detail::view(transom_request_connection_peer(request_));
+    }
+
+    /* Returns the address of the client: "127.0.0.1:1234", or "unix". */
     [[nodiscard]] std::string_view peer() const noexcept { return detail::view(transom_request_peer(request_)); }
 
     /* Returns the address at which the connection came in; empty once it has ended. */
@@ -1900,6 +1906,25 @@ public:
     {
         detail::ErrorSlot error;
         error.check(transom_server_set_unix_mode(server_, mode, error));
+        return *this;
+    }
+
+    /*
+     * Expects a PROXY header from these networks ("10.0.0.0/8, ::1, unix") on the sockets that are
+     * bound or added after this call. See transom_server_set_proxy_protocol.
+     */
+    Server &proxy_protocol(std::string_view networks)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_proxy_protocol(server_, detail::CText(networks), error));
+        return *this;
+    }
+
+    /* Expects no PROXY header on the sockets that are bound or added after this call. */
+    Server &no_proxy_protocol()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_proxy_protocol(server_, nullptr, error));
         return *this;
     }
 

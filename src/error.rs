@@ -215,6 +215,8 @@ rejects! {
     NoThread SERVICE_UNAVAILABLE "no-thread" "There is no thread for the handler, and none can be started.";
     NoMemory SERVICE_UNAVAILABLE "no-memory" "There is no memory for the request now.";
     HandlerTimeout SERVICE_UNAVAILABLE "handler-timeout" "The handler did not answer in time.";
+    UntrustedProxy FORBIDDEN "untrusted-proxy" "The connection is not from a trusted proxy, and its listener expects a PROXY header.";
+    BadProxyHeader BAD_REQUEST "bad-proxy-header" "The connection does not begin with a PROXY header that is whole and well-formed.";
 }
 
 impl std::error::Error for Reject {}

@@ -19,6 +19,7 @@ use crate::error::Reject;
 use crate::handler::Router;
 use crate::http1::{Chunked, Framing, HeadReader};
 use crate::message::{Peer, RequestHead};
+use crate::server::proxy_header::{self, Malformed, Progress};
 
 /// A request head and the facts that its fields state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +115,18 @@ pub fn chunked(
         body.trailers = decoder.trailers().as_wire().to_vec();
     }
     Ok(body)
+}
+
+/// Reads a PROXY header. Returns its length and what it says, or how many bytes are missing at least.
+///
+/// # Errors
+/// The reason for which the bytes begin no header.
+pub fn proxy_header(bytes: &[u8]) -> Result<Result<String, usize>, &'static str> {
+    match proxy_header::read(bytes) {
+        Ok(Progress::Whole(endpoints)) => Ok(Ok(format!("{endpoints:?}"))),
+        Ok(Progress::More(missing)) => Ok(Err(missing)),
+        Err(Malformed(reason)) => Err(reason),
+    }
 }
 
 /// A server without sockets and with a virtual clock.

@@ -134,6 +134,6 @@ pub use handler::{
     Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{
-    Address, Credentials, IntoResponse, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
+    Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };
 pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stats, Stopper, sleep};

@@ -84,6 +84,9 @@ impl Exchange<'_> {
     /// Returns the address at which the connection came in. Each call asks the system; see
     /// [`Request::local_addr`](crate::Request::local_addr).
     pub fn local_addr(&self) -> Option<Address> {
+        if let Some(local) = &self.connection.local {
+            return Some(local.clone());
+        }
         self.connection.socket.as_ref()?.upgrade()?.local_addr()
     }
 
@@ -178,6 +181,8 @@ pub(super) struct Records {
 struct Facts {
     peer: Peer,
     socket: Option<Weak<dyn ConnectionFacts>>,
+    /// The address to which the client connected, if a proxy told it.
+    local: Option<Address>,
 }
 
 /// An exchange in progress.
@@ -199,7 +204,7 @@ impl Records {
     pub fn new(hook: &OnExchange, peer: Peer, socket: Option<Weak<dyn ConnectionFacts>>) -> Self {
         Self {
             hook: Arc::clone(hook),
-            connection: Facts { peer, socket },
+            connection: Facts { peer, socket, local: None },
             received: 0,
             written: 0,
             all: Vec::new(),
@@ -207,6 +212,11 @@ impl Records {
             targets: 0,
             fate: None,
         }
+    }
+
+    /// Sets the address to which the client connected, if a proxy told it.
+    pub fn set_local(&mut self, local: Option<Address>) {
+        self.connection.local = local;
     }
 
     /// Returns `true` if the exchanges in progress must be settled before the next one begins.

@@ -33,7 +33,9 @@ pub(crate) fn serve<'a, T: Transport>(
     // lives.
     let mut connection = Connection { wire: Wire::new(transport, &app.config), app, session };
     if let Some(hook) = &app.on_exchange {
-        let records = Records::new(hook, session.client.peer, connection.wire.facts());
+        let local = session.client.arrival().and_then(|arrival| arrival.local.clone());
+        let mut records = Records::new(hook, session.client.peer, connection.wire.facts());
+        records.set_local(local);
         connection.wire.records = Some(Box::new(records));
     }
     Drive { stage_waker: session.stage_waker(), run: Some(Box::pin(http1::run(connection))) }

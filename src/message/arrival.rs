@@ -1,7 +1,7 @@
 //! How a connection arrived: what the steps before HTTP found out about it.
 
-use super::Address;
 use super::tls::TlsInfo;
+use super::{Address, Peer};
 
 /// What the steps before HTTP found out about a connection.
 #[derive(Debug, Default)]
@@ -10,4 +10,6 @@ pub(crate) struct Arrival {
     pub tls: Option<TlsInfo>,
     /// The address to which the client connected, if a proxy told it.
     pub local: Option<Address>,
+    /// The proxy at the other end of the socket, if a PROXY header named the client.
+    pub proxy: Option<Peer>,
 }

@@ -1,47 +1,16 @@
 //! The client of a connection, as its requests and responses see it.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use super::Address;
 use super::arrival::Arrival;
 use super::facts::ConnectionFacts;
+use super::{Address, Peer};
 use crate::base::guard::guarded;
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::base::values::Values;
 use crate::fields::Headers;
-
-/// The other end of a connection. The socket says it, never a header field.
-///
-/// ```
-/// use transom::Peer;
-/// let peer = Peer::Tcp("127.0.0.1:1234".parse()?);
-/// assert_eq!(peer.to_string(), "127.0.0.1:1234");
-/// # Ok::<(), std::net::AddrParseError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Peer {
-    /// A TCP client with its address and port.
-    Tcp(SocketAddr),
-    /// A client on a Unix socket. It has no address.
-    Unix,
-    /// A client on a transport that the embedding program brought: its address is not known.
-    Unknown,
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
-            Self::Unknown => f.write_str("unknown"),
-        }
-    }
-}
 
 /// The client of one connection. The connection shares it with the requests that it hands out.
 pub(crate) struct Client {

@@ -201,9 +201,16 @@ impl Request {
         self.body
     }
 
-    /// Returns the address of the client.
+    /// Returns the address of the client: the other end of the connection, or the client that a
+    /// trusted proxy named.
     pub fn peer(&self) -> Peer {
         self.client.peer
+    }
+
+    /// Returns the other end of the connection: a proxy, if the server is behind one.
+    pub fn connection_peer(&self) -> Peer {
+        let proxy = self.client.arrival().and_then(|arrival| arrival.proxy);
+        proxy.unwrap_or(self.client.peer)
     }
 
     /// Returns the address at which the connection came in: the server's end of a TCP

@@ -163,7 +163,7 @@ impl Gate {
         peer: Peer,
         arrival: Option<Box<Arrival>>,
     ) -> Result<Admission, Reject> {
-        if let (Some(limit), Some(address)) = (self.limit_per_address, address(peer)) {
+        if let (Some(limit), Some(address)) = (self.limit_per_address, peer.ip()) {
             let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
                 return Err(Reject::TooManyFromAddress);
@@ -248,19 +248,11 @@ impl Gate {
     }
 }
 
-/// The client's IP address. An IPv4 client of an IPv6 socket counts as an IPv4 client.
-fn address(peer: Peer) -> Option<IpAddr> {
-    match peer {
-        Peer::Tcp(address) => Some(address.ip().to_canonical()),
-        _ => None,
-    }
-}
-
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.sessions.remove(self.key);
-        if let Some(address) = address(self.session.client.peer)
+        if let Some(address) = self.session.client.peer.ip()
             && let Entry::Occupied(mut inside) = state.addresses.entry(address)
         {
             *inside.get_mut() -= 1;

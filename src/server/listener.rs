@@ -14,12 +14,13 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use super::accept::Accepted;
 use super::facts::local_addr;
 use super::opening::Steps;
+use super::proxy::ReadProxyHeader;
 use super::socket::{Bound, ListeningSocket, SocketFile};
 #[cfg(target_os = "linux")]
 use super::succession::Announcement;
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
-use crate::message::Address;
+use crate::message::{Address, Network};
 
 /// The number of connections that the kernel holds until they are accepted, unless the server
 /// sets another. The kernel may hold fewer (`net.core.somaxconn`, see listen(2)).
@@ -93,6 +94,35 @@ impl Listener {
         Self::bind_as(address, Some(mode))
     }
 
+    /// Expects a PROXY header, version 1 or 2, at the beginning of each connection, as HAProxy
+    /// (`send-proxy`, `send-proxy-v2`), nginx (`proxy_protocol on`) and cloud load balancers send it.
+    /// The client that the header names is the peer of the connection: for
+    /// [`Request::peer`](crate::Request::peer), for the limit for one address, for logs. Its destination
+    /// is [`Request::local_addr`](crate::Request::local_addr). The proxy's own address is
+    /// [`Request::connection_peer`](crate::Request::connection_peer).
+    ///
+    /// A header can name any client, so only connections from `trusted` networks may have one. A
+    /// connection from another address is closed and counted ([`Reject::UntrustedProxy`]). So is one
+    /// whose header is missing or malformed ([`Reject::BadProxyHeader`]). The header has the time of
+    /// [`Timeouts::handshake`](crate::Timeouts::handshake). The health checks of HAProxy
+    /// (`check send-proxy`) keep the addresses of the proxy.
+    ///
+    /// ```
+    /// use transom::{Listener, Router, Server};
+    ///
+    /// let behind_proxy = Listener::bind("127.0.0.1:0")?.proxy_protocol(["10.0.0.0/8".parse()?]);
+    /// Server::new(Router::new()).listen(behind_proxy).start()?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// [`Reject::UntrustedProxy`]: crate::Reject::UntrustedProxy
+    /// [`Reject::BadProxyHeader`]: crate::Reject::BadProxyHeader
+    #[must_use]
+    pub fn proxy_protocol(mut self, trusted: impl IntoIterator<Item = Network>) -> Self {
+        self.steps_mut().proxy = Some(Box::new(ReadProxyHeader::new(trusted)));
+        self
+    }
+
     pub(super) fn bind_as(address: &str, mode: Option<u32>) -> Result<Self> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
         if let Some(name) = address.strip_prefix("unix:@") {
@@ -135,7 +165,6 @@ impl Listener {
     }
 
     /// Returns the steps before HTTP, to change them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no step is on offer yet"))]
     pub(super) fn steps_mut(&mut self) -> &mut Steps {
         // No server shares them before it starts.
         Arc::get_mut(self.steps.get_or_insert_default()).expect("the listener is not in use")

@@ -13,6 +13,8 @@ mod listener;
 mod model;
 mod models;
 mod opening;
+mod proxy;
+pub(crate) mod proxy_header;
 mod service;
 mod shared;
 mod sleep;

@@ -24,7 +24,7 @@ use log::Level;
 use super::gate::{Admission, Reservation};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
-use crate::conn::{App, Transport, refuse_busy};
+use crate::conn::{App, Transport, close_busy, refuse_busy};
 use crate::error::Reject;
 use crate::message::{Arrival, Peer};
 
@@ -57,6 +57,8 @@ pub(super) struct Opened {
 pub(super) enum NotOpened {
     /// It is closed without an answer.
     Closed(io::Error),
+    /// It is refused, counted, and then closed without an answer: the peer expects none yet.
+    Dropped(Box<Opened>, Reject),
     /// It is answered with a refusal.
     #[expect(dead_code, reason = "no step is on offer yet")]
     Refused(Box<Opened>, Reject),
@@ -127,6 +129,10 @@ impl Opening {
             },
             Err(NotOpened::Refused(connection, reject)) => {
                 refuse_busy(connection.transport, reject, connection.peer, app).await;
+                None
+            }
+            Err(NotOpened::Dropped(connection, reject)) => {
+                close_busy(reject, connection.peer, app);
                 None
             }
             Err(NotOpened::Closed(error)) => {

@@ -16,6 +16,15 @@ pub unsafe extern "C" fn transom_request_local_address(request: *const transom_r
     })
 }
 
+/// Returns the other end of the connection as text, as in transom_request_peer: the proxy, if the
+/// server is behind one that it trusts, and otherwise the client.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_connection_peer(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    let request = unsafe { borrow(request) };
+    guard!(transom_bytes::ABSENT, { request.ok().map(|request| request.connection_peer().as_bytes()).into() })
+}
+
 /// Stores the process at the other end of a Unix socket, as the kernel saw it when the client
 /// connected: its number in `*pid`, and its effective user and group in `*uid` and `*gid`.
 /// Any of the pointers may be NULL. Returns true if they are known. Each call asks the system.

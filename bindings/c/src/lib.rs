@@ -45,6 +45,7 @@ mod own_answer;
 mod packed;
 mod percent;
 mod process;
+mod proxies;
 mod pull;
 mod pull_queue;
 mod reject;

@@ -79,10 +79,14 @@ pub enum transom_reject {
     TRANSOM_REJECT_NO_MEMORY = 33,
     /// The handler did not answer in time.
     TRANSOM_REJECT_HANDLER_TIMEOUT = 34,
+    /// The connection is not from a trusted proxy, and its listener expects a PROXY header.
+    TRANSOM_REJECT_UNTRUSTED_PROXY = 35,
+    /// The connection does not begin with a PROXY header that is whole and well-formed.
+    TRANSOM_REJECT_BAD_PROXY_HEADER = 36,
 }
 
 /// The reasons, indexed by the number less one, with their names.
-const REJECTS: [(Code, Reject, &CStr); 34] = [
+const REJECTS: [(Code, Reject, &CStr); 36] = [
     (Code::TRANSOM_REJECT_BAD_REQUEST_LINE, Reject::BadRequestLine, c"bad-request-line"),
     (Code::TRANSOM_REJECT_BAD_METHOD, Reject::BadMethod, c"bad-method"),
     (Code::TRANSOM_REJECT_LONG_METHOD, Reject::LongMethod, c"long-method"),
@@ -121,6 +125,8 @@ const REJECTS: [(Code, Reject, &CStr); 34] = [
     (Code::TRANSOM_REJECT_NO_THREAD, Reject::NoThread, c"no-thread"),
     (Code::TRANSOM_REJECT_NO_MEMORY, Reject::NoMemory, c"no-memory"),
     (Code::TRANSOM_REJECT_HANDLER_TIMEOUT, Reject::HandlerTimeout, c"handler-timeout"),
+    (Code::TRANSOM_REJECT_UNTRUSTED_PROXY, Reject::UntrustedProxy, c"untrusted-proxy"),
+    (Code::TRANSOM_REJECT_BAD_PROXY_HEADER, Reject::BadProxyHeader, c"bad-proxy-header"),
 ];
 
 /// Returns the number of a reason, or 0 if there is none.

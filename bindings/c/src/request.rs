@@ -28,6 +28,8 @@ pub struct transom_request {
     position: AtomicUsize,
     /// The address of the peer as text, made when the host first asks for it.
     peer: OnceLock<String>,
+    /// The other end of the connection, made in the same way.
+    connection_peer: OnceLock<String>,
     /// The address at which the connection came in, made in the same way.
     local: OnceLock<Option<String>>,
     /// The query and the form, decoded when the host first asks for a value.
@@ -79,6 +81,7 @@ impl transom_request {
             trailers: Headers::new(),
             position: AtomicUsize::new(0),
             peer: OnceLock::new(),
+            connection_peer: OnceLock::new(),
             local: OnceLock::new(),
             query: Decoded::default(),
             form: Decoded::default(),
@@ -101,6 +104,11 @@ impl transom_request {
     /// Returns the address at which the connection came in, as text.
     pub(crate) fn local_address(&self) -> Option<&str> {
         self.local.get_or_init(|| self.request.local_addr().map(|it| it.to_string())).as_deref()
+    }
+
+    /// Returns the other end of the connection, as text.
+    pub(crate) fn connection_peer(&self) -> &str {
+        self.connection_peer.get_or_init(|| self.request.connection_peer().to_string())
     }
 
     fn peer(&self) -> &str {
@@ -213,8 +221,9 @@ pub unsafe extern "C" fn transom_request_raw_headers(request: *const transom_req
     unsafe { part(request, |it| Some(it.request.headers().as_wire())) }
 }
 
-/// Returns the address of the other end of the connection as text: "127.0.0.1:1234",
-/// "[::1]:1234" or "unix". Header fields have no influence on it.
+/// Returns the address of the client as text: "127.0.0.1:1234", "[::1]:1234" or "unix". This is
+/// the other end of the connection, or the client that a trusted proxy named: see
+/// transom_server_set_proxy_protocol. Otherwise no byte of the client's has an influence on it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_peer(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn transom_server_bind(
         // Binding may look a name up, which can take long, so no lock is held meanwhile.
         let mode = server.set_up(|setup| setup.unix_mode)?;
         let listener = bind(address, mode)?;
-        Ok(server.set_up(|setup| setup.listeners.push(listener))?)
+        Ok(server.set_up(|setup| setup.listeners.push(setup.with_steps(listener)))?)
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }
@@ -65,7 +65,8 @@ pub unsafe extern "C" fn transom_server_listen_fd(
         let server = unsafe { transom_server::get(server) }?;
         server.set_up(|setup| {
             // SAFETY: the host gives the descriptor up, by the contract.
-            setup.listeners.push(unsafe { inherit(fd) }?);
+            let listener = unsafe { inherit(fd) }?;
+            setup.listeners.push(setup.with_steps(listener));
             Ok(())
         })?
     };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    Context, Error, Handle, Handler, Limits, Listener, Method, Model, Reply, Request, Route, Router, Server,
-    Timeouts,
+    Context, Error, Handle, Handler, Limits, Listener, Method, Model, Network, Reply, Request, Route, Router,
+    Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub on_exchange: Option<Arc<ExchangeHook>>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
+    /// The proxies whose PROXY headers the next listeners expect.
+    pub proxies: Option<Vec<Network>>,
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
     pub listeners: Vec<Listener>,
@@ -89,8 +91,17 @@ impl Setup {
         // Errors are found before the listeners are moved, so that a start can be tried again.
         self.server()?.service()?;
         let last = address.map(|address| bind(address, self.unix_mode)).transpose()?;
+        let last = last.map(|listener| self.with_steps(listener));
         let server = self.server()?;
         self.listeners.drain(..).chain(last).fold(server, Server::listen).start()
+    }
+
+    /// Gives a listener what it does before HTTP.
+    pub fn with_steps(&self, listener: Listener) -> Listener {
+        match &self.proxies {
+            Some(networks) => listener.proxy_protocol(networks.iter().copied()),
+            None => listener,
+        }
     }
 
     /// Makes the server, without its listeners.

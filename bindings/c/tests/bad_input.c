@@ -79,6 +79,7 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_set_workers(NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_unix_mode(NULL, 0600, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_host(NULL, "h", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_proxy_protocol(NULL, "unix", NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_host(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(!transom_server_is_stopping(NULL));
@@ -138,6 +139,7 @@ static void nulls(transom_server *server)
     CHECK(transom_request_raw_headers(NULL).data == NULL);
     CHECK(transom_request_peer(NULL).data == NULL);
     CHECK(transom_request_local_address(NULL).data == NULL);
+    CHECK(transom_request_connection_peer(NULL).data == NULL);
     CHECK(!transom_request_peer_credentials(NULL, NULL, NULL, NULL));
     CHECK(transom_request_version(NULL) == 0);
     CHECK(transom_request_header(NULL, "host").data == NULL);

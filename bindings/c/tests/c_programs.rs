@@ -69,6 +69,7 @@ programs! {
     overload
     own_answers
     ownership
+    proxies
     pull
     random
     reading

@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     ("route", ""),
     ("settings", "Server: settings, before the start"),
     ("hosts", ""),
+    ("proxies", ""),
     ("exchange_hook", ""),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),

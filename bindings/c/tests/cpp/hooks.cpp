@@ -126,6 +126,7 @@ int main()
     server.get("/who", [](const Request &request) {
         const auto peer = request.peer_credentials();
         if (!peer)
+            CHECK(request.connection_peer() == request.peer());
             return std::string(request.local_address());
         CHECK(peer->pid == std::uint32_t(getpid()) && peer->uid == getuid() && peer->gid == getgid());
         return std::string(request.peer());

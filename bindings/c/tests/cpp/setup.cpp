@@ -91,6 +91,8 @@ int main()
     /* A Unix socket with a mode, and run, which a handler ends. */
     struct stat status;
     transom::Server server;
+    check_throws(TRANSOM_BAD_ADDRESS, "", [&] { server.proxy_protocol("nobody"); });
+    server.proxy_protocol("127.0.0.0/8, unix").no_proxy_protocol();
     server.unix_mode(0600).bind("unix:./socket").bind("127.0.0.1:0");
     CHECK(stat("socket", &status) == 0 && (status.st_mode & 0777) == 0600);
     server.get("/stop", [&] { server.stop(); });

@@ -68,6 +68,11 @@ class Handle:
         slot = ErrorSlot()
         slot.check(quick.server_set_unix_mode(self._use(), mode, slot.reference))
 
+    def set_proxy_protocol(self, networks: list[str]) -> None:
+        """Expects a PROXY header from these networks on the address that `start` binds."""
+        slot = ErrorSlot()
+        slot.check(quick.server_set_proxy_protocol(self._use(), _known(",".join(networks)), slot.reference))
+
     def set_limit(self, name: str, value: int) -> None:
         """Sets a limit by its name, in bytes or a count.
 

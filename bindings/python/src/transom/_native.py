@@ -100,6 +100,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_model": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_set_workers": (c_int32, (c_void_p, c_size_t, c_void_p)),
     "transom_server_set_unix_mode": (c_int32, (c_void_p, c_uint32, c_void_p)),
+    "transom_server_set_proxy_protocol": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64, c_void_p)),
     "transom_limit_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_timeout_range": (c_int32, (c_char_p, c_void_p, c_void_p)),

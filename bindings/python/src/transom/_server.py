@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from transom._check import flag, got, seconds, shown, text, whole
-from transom._errors import AlreadyStartedError, InvalidArgumentError, WrongTypeError
+from transom._errors import AlreadyStartedError, BadAddressError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
 from transom._running import STOP_TIMEOUT, Running
@@ -53,6 +53,11 @@ class Server:
 
     `unix_mode` is the file mode of a Unix socket, such as `0o660` for the owner and the group.
     The mode is set before any client can connect. By default the umask decides.
+
+    `proxy_protocol` is for a server behind HAProxy, nginx or a load balancer that sends a PROXY
+    header (version 1 or 2) at the beginning of each connection. It names the proxies by their
+    networks, such as `["10.0.0.0/8", "::1", "unix"]`. `Request.client` is then the client that
+    the header names. A connection from another address, or without a header, is closed.
 
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
@@ -96,6 +101,7 @@ class Server:
         limits: Mapping[str, int] | None = None,
         timeouts: Mapping[str, float | None] | None = None,
         unix_mode: int | None = None,
+        proxy_protocol: Iterable[str] | None = None,
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -108,6 +114,7 @@ class Server:
         if unix_mode is not None:
             whole("unix_mode", unix_mode, 0, 0o777)
         self._unix_mode = unix_mode
+        self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
         self._routes: list[Route] = []
         self._bindings: list[tuple[str | None, str, int]] = []
         self._fallback: int | None = None
@@ -122,6 +129,8 @@ class Server:
         handle.set_workers(self._workers)
         if self._unix_mode is not None:
             handle.set_unix_mode(self._unix_mode)
+        if self._proxy_protocol is not None:
+            handle.set_proxy_protocol(self._proxy_protocol)
         for name, value in self._limits.items():
             handle.set_limit(name, value)
         for name, timeout in self._timeouts.items():
@@ -325,6 +334,20 @@ class Server:
             raise TypeError(f"ready is a function that takes a Running, got {got(ready)}")
         running = self._start(address, get_running_loop())
         return await running.serve_here(stop_timeout, ready)
+
+
+def _networks(what: str, given: Iterable[str] | None) -> list[str] | None:
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} is several networks, such as ['10.0.0.0/8', 'unix'], got {got(given)}")
+    networks = list(given)
+    if not all(isinstance(network, str) for network in networks):
+        raise TypeError(f"networks are str, got {shown(networks)}")
+    for network in networks:
+        if "," in network or "\0" in network:
+            raise BadAddressError(f"bad address {network!r}: it is more than one network")
+    return networks
 
 
 def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
