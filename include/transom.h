@@ -347,6 +347,10 @@ typedef enum transom_reject {
     TRANSOM_REJECT_UNTRUSTED_PROXY = 35,
     /* The connection does not begin with a PROXY header that is whole and well-formed. */
     TRANSOM_REJECT_BAD_PROXY_HEADER = 36,
+    /* The request came without TLS to a port that has TLS: use https (RFC 9110 4.2.2). */
+    TRANSOM_REJECT_PLAIN_HTTP = 37,
+    /* A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1). */
+    TRANSOM_REJECT_TLS_HELLO = 38,
 } transom_reject;
 
 /*

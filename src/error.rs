@@ -70,6 +70,13 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// A certificate, a key or another setting of TLS cannot be used.
+    Tls {
+        /// The file, or the setting.
+        subject: String,
+        /// The reason.
+        reason: String,
+    },
     /// One of the server's own threads would have waited for the server's end.
     WouldDeadlock,
     /// The system refused to start a thread.
@@ -93,6 +100,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on descriptor {descriptor}: {reason}")
             }
             Self::HandOver { reason } => write!(f, "cannot hand over: {reason}"),
+            Self::Tls { subject, reason } => write!(f, "TLS: {subject}: {reason}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Io(error) => error.fmt(f),
@@ -217,6 +225,8 @@ rejects! {
     HandlerTimeout SERVICE_UNAVAILABLE "handler-timeout" "The handler did not answer in time.";
     UntrustedProxy FORBIDDEN "untrusted-proxy" "The connection is not from a trusted proxy, and its listener expects a PROXY header.";
     BadProxyHeader BAD_REQUEST "bad-proxy-header" "The connection does not begin with a PROXY header that is whole and well-formed.";
+    PlainHttp BAD_REQUEST "plain-http" "The request came without TLS to a port that has TLS: use https (RFC 9110 4.2.2).";
+    TlsHello BAD_REQUEST "tls-hello" "A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1).";
 }
 
 impl std::error::Error for Reject {}

@@ -65,7 +65,8 @@
 //!
 //! Off by default: `serde` for typed input and output (`Request::json`, `query_as`, `form`,
 //! `params_as`, `Json`); `tower` for tower services as handlers and routers as tower services
-//! (`tower_service`, `Router::into_tower_service`).
+//! (`tower_service`, `Router::into_tower_service`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
+//! the same with the smaller cryptography of ring, without post-quantum key exchange.
 //!
 //! # Logging
 //!
@@ -113,6 +114,8 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 mod server;
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+mod tls;
 
 pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
@@ -137,3 +140,5 @@ pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };
 pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stats, Stopper, sleep};
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+pub use tls::{Tls, TlsBuilder, TlsVersion};

@@ -39,6 +39,11 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     pub fn len(&self) -> usize {
         self.end - self.start
     }
@@ -86,6 +91,16 @@ impl Buffer {
         } else if eager {
             // If there is no memory, use the room that is left at the end.
             let _ = self.grow(self.bytes.len() * 2);
+        }
+        Some(&mut self.bytes[self.end..])
+    }
+
+    /// Returns room for at least so many bytes. `None` if there is no memory for that.
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
+    pub fn room_for(&mut self, least: usize) -> Option<&mut [u8]> {
+        self.room()?;
+        if self.bytes.len() - self.end < least {
+            self.grow(self.end + least)?;
         }
         Some(&mut self.bytes[self.end..])
     }

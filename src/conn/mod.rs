@@ -20,6 +20,7 @@ mod own_answer;
 mod pace;
 mod paced;
 mod record;
+mod redirect;
 mod refusals;
 mod serve;
 mod session;

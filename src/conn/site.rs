@@ -13,6 +13,7 @@ use log::Level;
 use super::App;
 use super::label::Label;
 use super::own_answer::word;
+use super::redirect::to_https;
 use crate::base::guard::log_event;
 use crate::body::Body;
 use crate::error::Reject;
@@ -42,6 +43,11 @@ impl<'a> Site<'a> {
     /// Finds the endpoint for a request, and notes the parameters of its path in the head.
     #[inline]
     pub fn find(self, head: &mut HeadParts) -> Found<'a> {
+        if let Some(port) = self.client.arrival().and_then(|arrival| arrival.https_port)
+            && let Some(answer) = to_https(head, port)
+        {
+            return Found::Answer(answer);
+        }
         self.app.router.find(head)
     }
 

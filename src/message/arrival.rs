@@ -12,4 +12,6 @@ pub(crate) struct Arrival {
     pub local: Option<Address>,
     /// The proxy at the other end of the socket, if a PROXY header named the client.
     pub proxy: Option<Peer>,
+    /// The port to which requests are redirected, if they are.
+    pub https_port: Option<u16>,
 }

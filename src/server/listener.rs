@@ -13,6 +13,8 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::accept::Accepted;
 use super::facts::local_addr;
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+use super::handshake::Handshake;
 use super::opening::Steps;
 use super::proxy::ReadProxyHeader;
 use super::socket::{Bound, ListeningSocket, SocketFile};
@@ -21,6 +23,8 @@ use super::succession::Announcement;
 use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 use crate::message::{Address, Network};
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+use crate::tls::Tls;
 
 /// The number of connections that the kernel holds until they are accepted, unless the server
 /// sets another. The kernel may hold fewer (`net.core.somaxconn`, see listen(2)).
@@ -162,6 +166,23 @@ impl Listener {
     /// `FileDescriptorName=` in a systemd unit; see [`inherited`](Self::inherited).
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Gives the connections of this listener TLS. See [`Tls`] for an example.
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        self.steps_mut().tls = Some(Box::new(Handshake(tls.clone())));
+        self
+    }
+
+    /// Answers each request of this listener with 308 and the same address by `https`, at this port.
+    /// Requests below `/.well-known/acme-challenge/` are served, so that an authority can check who has the
+    /// name (RFC 8555 8.3).
+    #[must_use]
+    pub fn redirect_to_https(mut self, port: u16) -> Self {
+        self.steps_mut().https_port = Some(port);
+        self
     }
 
     /// Returns the steps before HTTP, to change them.

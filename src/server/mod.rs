@@ -8,6 +8,8 @@ mod gate;
 mod handle;
 #[cfg(target_os = "linux")]
 mod handover;
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+mod handshake;
 mod inherited;
 mod listener;
 mod model;

@@ -35,6 +35,8 @@ pub(super) struct Steps {
     pub proxy: Option<Box<dyn Step>>,
     /// Does the TLS handshake.
     pub tls: Option<Box<dyn Step>>,
+    /// The port to which requests are redirected, if they are.
+    pub https_port: Option<u16>,
 }
 
 /// One step on the way from an accepted connection to HTTP.
@@ -60,14 +62,14 @@ pub(super) enum NotOpened {
     /// It is refused, counted, and then closed without an answer: the peer expects none yet.
     Dropped(Box<Opened>, Reject),
     /// It is answered with a refusal.
-    #[expect(dead_code, reason = "no step is on offer yet")]
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
     Refused(Box<Opened>, Reject),
 }
 
 impl fmt::Debug for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (proxy, tls) = (self.proxy.is_some(), self.tls.is_some());
-        f.debug_struct("Steps").field("proxy", &proxy).field("tls", &tls).finish()
+        f.debug_struct("Steps").field("proxy", &proxy).field("tls", &tls).finish_non_exhaustive()
     }
 }
 
@@ -105,6 +107,7 @@ impl Opening {
         let (peer, steps) = (connection.peer, &*self.steps);
         let opened = async {
             let mut connection = connection;
+            connection.arrival.https_port = steps.https_port;
             for step in [&steps.proxy, &steps.tls].into_iter().flatten() {
                 connection = step.open(connection).await?;
             }
@@ -127,6 +130,7 @@ impl Opening {
                     None
                 }
             },
+            #[cfg(any(feature = "tls", feature = "tls-ring"))]
             Err(NotOpened::Refused(connection, reject)) => {
                 refuse_busy(connection.transport, reject, connection.peer, app).await;
                 None

@@ -83,10 +83,14 @@ pub enum transom_reject {
     TRANSOM_REJECT_UNTRUSTED_PROXY = 35,
     /// The connection does not begin with a PROXY header that is whole and well-formed.
     TRANSOM_REJECT_BAD_PROXY_HEADER = 36,
+    /// The request came without TLS to a port that has TLS: use https (RFC 9110 4.2.2).
+    TRANSOM_REJECT_PLAIN_HTTP = 37,
+    /// A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1).
+    TRANSOM_REJECT_TLS_HELLO = 38,
 }
 
 /// The reasons, indexed by the number less one, with their names.
-const REJECTS: [(Code, Reject, &CStr); 36] = [
+const REJECTS: [(Code, Reject, &CStr); 38] = [
     (Code::TRANSOM_REJECT_BAD_REQUEST_LINE, Reject::BadRequestLine, c"bad-request-line"),
     (Code::TRANSOM_REJECT_BAD_METHOD, Reject::BadMethod, c"bad-method"),
     (Code::TRANSOM_REJECT_LONG_METHOD, Reject::LongMethod, c"long-method"),
@@ -127,6 +131,8 @@ const REJECTS: [(Code, Reject, &CStr); 36] = [
     (Code::TRANSOM_REJECT_HANDLER_TIMEOUT, Reject::HandlerTimeout, c"handler-timeout"),
     (Code::TRANSOM_REJECT_UNTRUSTED_PROXY, Reject::UntrustedProxy, c"untrusted-proxy"),
     (Code::TRANSOM_REJECT_BAD_PROXY_HEADER, Reject::BadProxyHeader, c"bad-proxy-header"),
+    (Code::TRANSOM_REJECT_PLAIN_HTTP, Reject::PlainHttp, c"plain-http"),
+    (Code::TRANSOM_REJECT_TLS_HELLO, Reject::TlsHello, c"tls-hello"),
 ];
 
 /// Returns the number of a reason, or 0 if there is none.

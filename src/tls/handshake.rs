@@ -1,0 +1,119 @@
+//! The handshake of a TLS connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+
+use super::certificates::take_name;
+use super::records::{Progress, Records};
+use super::stream::TlsStream;
+use crate::conn::Transport;
+use crate::message::TlsInfo;
+
+/// The type of a handshake record (RFC 8446 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// The end of a handshake that failed.
+pub(crate) enum Refused<T> {
+    /// The client speaks HTTP without TLS: it understands an answer.
+    PlainHttp(T),
+    /// The client was sent an alert, if there was one to send. Dropping the transport closes it.
+    Failed(io::Error),
+}
+
+/// Does the handshake with a client.
+pub(crate) async fn accept<T: Transport>(
+    transport: T,
+    config: Arc<ServerConfig>,
+) -> Result<(TlsStream<T>, TlsInfo), Refused<T>> {
+    let mut stream = TlsStream::new(transport, Records::new(config).map_err(Refused::Failed)?);
+    let mut name = None;
+    match poll_fn(|cx| poll_handshake(&mut stream, cx, &mut name)).await {
+        Ok(true) => {
+            let info = settled(&stream.records, name);
+            Ok((stream, info))
+        }
+        Ok(false) => Err(Refused::PlainHttp(stream.transport)),
+        Err(error) => {
+            // The client gets to read the alert: the transport is not closed while it still sends. The
+            // deadline of the handshake ends this.
+            if error.kind() == io::ErrorKind::InvalidData {
+                let _ = poll_fn(|cx| poll_part(&mut stream, cx)).await;
+            }
+            Err(Refused::Failed(error))
+        }
+    }
+}
+
+/// Ready once the handshake is done, with `false` if the client does not begin one.
+fn poll_handshake<T: Transport>(
+    stream: &mut TlsStream<T>,
+    cx: &mut Context<'_>,
+    name: &mut Option<String>,
+) -> Poll<io::Result<bool>> {
+    loop {
+        let incoming = stream.records.incoming.as_slice();
+        if let Some(first) = incoming.first()
+            && *first != HANDSHAKE
+            && stream.records.outgoing.is_empty()
+            && is_http(incoming)
+        {
+            return Poll::Ready(Ok(false));
+        }
+        let processed = stream.records.process(&mut []);
+        if let Some(found) = take_name() {
+            *name = Some(found);
+        }
+        let (_, progress) = processed?;
+        ready!(stream.poll_send(cx))?;
+        if progress != Progress::Handshaking {
+            // The first request may have come together with the end of the handshake.
+            stream.records.may_hold_record = true;
+            return Poll::Ready(Ok(true));
+        }
+        if ready!(stream.poll_fill(cx))? == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+}
+
+/// Sends what is left, and drops what comes until the client closes.
+fn poll_part<T: Transport>(stream: &mut TlsStream<T>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    ready!(stream.poll_send(cx))?;
+    ready!(std::pin::Pin::new(&mut stream.transport).poll_close(cx))?;
+    loop {
+        let length = stream.records.incoming.len();
+        stream.records.incoming.consume(length);
+        if ready!(stream.poll_fill(cx))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+/// Returns `true` if the bytes are the beginning of a request without TLS: a method begins with a letter.
+fn is_http(bytes: &[u8]) -> bool {
+    bytes.iter().take(3).all(u8::is_ascii_alphabetic)
+}
+
+/// Returns what the handshake settled.
+fn settled(records: &Records, server_name: Option<String>) -> TlsInfo {
+    let connection = records.connection();
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    TlsInfo {
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        },
+        cipher: suite.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+        server_name,
+        alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+        certificates: connection
+            .peer_certificates()
+            .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
+            .unwrap_or_default(),
+        is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}
