@@ -1142,8 +1142,10 @@ transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *
  *                    the last response                                   30000
  *     "linger_idle"  the same, without a byte from the client             5000
  *     "stop"         requests in progress when the server is freed       10000
+ *     "stop_delay"   accepting clients after a stop has begun, within
+ *                    its deadline                                            0
  *
- * "drain", "linger", "linger_idle" and "stop" may be 0. The others may not, because 0 would
+ * "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
  * end everything at once. transom_timeout_range tells which values a timeout may have.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range

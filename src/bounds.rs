@@ -50,6 +50,7 @@ const TIMEOUTS: &[Timeout] = &[
     ("linger", Duration::ZERO, |timeouts| timeouts.linger),
     ("linger_idle", Duration::ZERO, |timeouts| timeouts.linger_idle),
     ("stop", Duration::ZERO, |timeouts| Some(timeouts.stop)),
+    ("stop_delay", Duration::ZERO, |timeouts| Some(timeouts.stop_delay)),
 ];
 
 /// Returns the range from `least` to the largest size on this machine.

@@ -159,6 +159,11 @@ pub struct Timeouts {
     /// The deadline of a stop that has none of its own, as when a [`Handle`](crate::Handle) is
     /// dropped; default 10 s. Then: exchanges are cut and counted. Enforced in `server::handle`.
     pub stop: Duration,
+    /// The time for which a server that stops goes on to accept connections and requests, so that a
+    /// load balancer sees [`Readiness`](crate::Readiness) turn red before clients are refused; default
+    /// 0 s. It lies within the deadline of the stop. Then: the server stops listening. Enforced in
+    /// `server::drain`.
+    pub stop_delay: Duration,
 }
 
 impl Default for Timeouts {
@@ -175,6 +180,7 @@ impl Default for Timeouts {
             linger: seconds(30),
             linger_idle: seconds(5),
             stop: Duration::from_secs(10),
+            stop_delay: Duration::ZERO,
         }
     }
 }

@@ -38,6 +38,7 @@
 //! | an access log or metrics | [`Server::on_exchange`] |
 //! | error pages of the server itself | [`Server::own_answers`] |
 //! | a clean stop | [`Handle::stop`], [`Stopper`], [`Request::stopping`] |
+//! | a restart without a lost request | [`Handle::hand_over`], [`Listener::inherited`], [`Readiness`] |
 //! | tests without sockets | [`Router::tester`] |
 //!
 //! # Ways to run a server
@@ -133,8 +134,8 @@ pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;
 pub use handler::{
-    Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Reply, Responder, Route, Router,
-    Shared, Tester, Wrap, blocking, shared,
+    Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Readiness, Reply, Responder, Route,
+    Router, Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,

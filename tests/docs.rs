@@ -31,6 +31,7 @@ fn number(text: &str) -> String {
     match unit {
         "KiB" => (digits * 1024).to_string(),
         "MiB" => (digits * 1024 * 1024).to_string(),
+        "s" if digits == 0 => "0ns".to_owned(),
         "s" => format!("{digits}s"),
         _ => digits.to_string(),
     }

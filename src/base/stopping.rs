@@ -15,6 +15,8 @@ use super::guard::guarded;
 pub(crate) struct StopSignal {
     /// True after the signal was given. Connections read this on each exchange, without a lock.
     given: AtomicBool,
+    /// True if connections may still begin exchanges for a time after the signal.
+    is_delayed: AtomicBool,
     /// The tasks of the [`Stopping`] futures that were polled and still wait.
     waiting: Mutex<Slab<Waker>>,
 }
@@ -23,6 +25,16 @@ impl StopSignal {
     /// Returns `true` once the signal was given.
     pub fn is_given(&self) -> bool {
         self.given.load(Ordering::Acquire)
+    }
+
+    /// Notes that a stop begins with a time in which clients are still served.
+    pub fn delay(&self) {
+        self.is_delayed.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if a stop begins with a time in which clients are still served.
+    pub fn is_delayed(&self) -> bool {
+        self.is_delayed.load(Ordering::Acquire)
     }
 
     /// Gives the signal, and wakes all tasks that wait for it.

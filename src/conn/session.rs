@@ -63,8 +63,8 @@ impl Session {
     }
 
     pub fn has_reached(&self, stage: Stage) -> bool {
-        let asked = stage <= Stage::Draining && self.stopping.is_given();
-        asked || self.stage.load(Ordering::Acquire) >= stage as u8
+        let is_asked = || stage <= Stage::Leaving || stage == Stage::Draining && !self.stopping.is_delayed();
+        (self.stopping.is_given() && is_asked()) || self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
     /// Returns the guard that lets each new stage wake the connection's task.
@@ -98,7 +98,7 @@ impl Session {
         self.open.store(0, Ordering::Release);
         let total = self.settled.load(Ordering::Relaxed).saturating_add(settled);
         self.settled.store(total, Ordering::Relaxed);
-        if self.has_reached(Stage::Draining) {
+        if self.stopping.is_given() || self.has_reached(Stage::Draining) {
             self.finished.store(self.finished.load(Ordering::Relaxed) + settled, Ordering::Release);
         }
     }

@@ -296,9 +296,15 @@ impl Server {
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
+        if !self.config.timeouts.stop_delay.is_zero() {
+            self.stopper.signal().delay();
+        }
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
-        Ok((Arc::new(Shared { app, gate, stopper: self.stopper, threads }), self.listeners))
+        Ok((
+            Arc::new(Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads }),
+            self.listeners,
+        ))
     }
 }
 

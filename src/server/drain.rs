@@ -1,7 +1,7 @@
 //! The end of a server: exchanges finish until the deadline of the stop, and the rest are cut.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
@@ -11,9 +11,26 @@ use crate::conn::Stage;
 /// handler blocks the worker.
 const CUT_GRACE: Duration = Duration::from_millis(100);
 
-/// Waits until the server is asked to stop.
-pub(super) async fn stop_asked(shared: &Shared) {
-    poll_fn(|cx| shared.stopper.poll_stop(cx).map(drop)).await;
+/// Waits until the server accepts no more: until `timeouts.stop_delay` has passed since it was asked to
+/// stop, or the deadline of the stop.
+///
+/// `poll_at` is ready once a time has passed, and wakes the task by then.
+pub(super) async fn accepting_over(
+    shared: &Shared,
+    mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
+) {
+    let delay = shared.app.config.timeouts.stop_delay;
+    poll_fn(|cx| match ready!(shared.stopper.poll_close(cx, delay)) {
+        at if at <= Instant::now() => Poll::Ready(()),
+        at => poll_at(cx, at),
+    })
+    .await;
+    shared.closing.give();
+}
+
+/// Waits until the server accepts no more, on a thread where something else waits for that time.
+pub(super) async fn closed(shared: &Shared) {
+    shared.closing().await;
 }
 
 /// Lets exchanges finish until the deadline of the stop, then cuts the rest.
@@ -23,6 +40,7 @@ pub(super) async fn drain(
     shared: &Shared,
     mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
 ) {
+    shared.closing.give();
     shared.gate.advance(Stage::Draining);
     let is_empty = poll_fn(|cx| match shared.stopper.poll_stop(cx) {
         _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(true),

@@ -8,6 +8,7 @@ use super::accept::Accepted;
 use super::gate::{Admission, Gate};
 use super::opening::{Entry, Opened, Opening};
 use super::stop::Stopper;
+use crate::base::stopping::{StopSignal, Stopping};
 use crate::base::threads::Threads;
 use crate::conn::{App, Transport};
 use crate::error::Reject;
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     pub app: App,
     pub gate: Arc<Gate>,
     pub stopper: Stopper,
+    /// Given when the server accepts no more: after a stop has begun, by `timeouts.stop_delay`.
+    pub closing: Arc<StopSignal>,
     pub threads: Arc<Threads>,
 }
 
@@ -38,6 +41,11 @@ impl Shared {
         poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
     ) -> Option<(Box<dyn Transport>, Admission)> {
         let connection = Opened { transport: Box::new(transport), peer, arrival: Arrival::default() };
-        opening.open(connection, &self.app, self.stopper.stopping(), poll_at).await
+        opening.open(connection, &self.app, self.closing(), poll_at).await
+    }
+
+    /// Returns a future that is ready when the server accepts no more.
+    pub fn closing(&self) -> Stopping {
+        Stopping::new(Some(Arc::clone(&self.closing)))
     }
 }

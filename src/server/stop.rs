@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use crate::base::stopping::{StopSignal, Stopping};
+use crate::base::stopping::StopSignal;
 
 /// Stops a server from anywhere: from a handler, from another thread, or from a thread that
 /// waits for signals.
@@ -13,7 +13,7 @@ use crate::base::stopping::{StopSignal, Stopping};
 /// Give a stopper to the server with [`Server::stopper`](crate::Server::stopper), or take the
 /// server's own from [`Handle::stopper`](crate::Handle::stopper). Clones stop the same server.
 /// A handler, a body or an upgraded connection can wait for the stop to begin: see
-/// [`Stopping`].
+/// [`Stopping`](crate::Stopping).
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,6 +39,7 @@ pub struct Stopper {
 
 #[derive(Default)]
 struct StopState {
+    begun: Option<Instant>,
     deadline: Option<Instant>,
     wakers: Vec<Waker>,
 }
@@ -55,10 +56,11 @@ impl Stopper {
     /// finish until `deadline`; the rest are then cut. If this is called more than once, the
     /// earliest deadline counts.
     pub fn stop(&self, deadline: Duration) {
-        let at = Instant::now().checked_add(deadline);
+        let now = Instant::now();
         let mut state = self.lock();
         // A deadline that the clock cannot express still begins a stop.
-        let at = at.unwrap_or_else(|| Instant::now() + Duration::from_secs(u64::from(u32::MAX)));
+        let at = now.checked_add(deadline).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)));
+        state.begun.get_or_insert(now);
         state.deadline = Some(state.deadline.map_or(at, |earlier| earlier.min(at)));
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -78,11 +80,6 @@ impl Stopper {
         Arc::clone(&self.signal)
     }
 
-    /// Returns a future that is ready when the stop begins.
-    pub(super) fn stopping(&self) -> Stopping {
-        Stopping::new(Some(self.signal()))
-    }
-
     /// Ready with the deadline when a stop has begun. Wakes the task again when an earlier
     /// deadline is set.
     pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<Instant> {
@@ -91,6 +88,14 @@ impl Stopper {
             state.wakers.push(cx.waker().clone());
         }
         state.deadline.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Ready once a stop has begun, with the time until which clients are accepted: `delay` later, or
+    /// the deadline if that is earlier. Wakes the task again when an earlier deadline is set.
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>, delay: Duration) -> Poll<Instant> {
+        let deadline = ready!(self.poll_stop(cx));
+        let delayed = self.lock().begun.and_then(|begun| begun.checked_add(delay));
+        Poll::Ready(delayed.map_or(deadline, |at| at.min(deadline)))
     }
 
     fn lock(&self) -> MutexGuard<'_, StopState> {

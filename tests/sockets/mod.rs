@@ -21,6 +21,7 @@ mod in_place;
 mod limits;
 mod listeners;
 mod pieces;
+mod readiness;
 mod routes;
 mod state;
 mod stop;

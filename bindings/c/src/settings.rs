@@ -297,8 +297,10 @@ const MOST_WORKERS: usize = 1024;
 ///                    the last response                                   30000
 ///     "linger_idle"  the same, without a byte from the client             5000
 ///     "stop"         requests in progress when the server is freed       10000
+///     "stop_delay"   accepting clients after a stop has begun, within
+///                    its deadline                                            0
 ///
-/// "drain", "linger", "linger_idle" and "stop" may be 0. The others may not, because 0 would
+/// "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
 /// end everything at once. transom_timeout_range tells which values a timeout may have.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
@@ -340,6 +342,7 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
         "linger" => timeouts.linger = timeout,
         "linger_idle" => timeouts.linger_idle = timeout,
         "stop" => timeouts.stop = timeout.unwrap_or(FOREVER),
+        "stop_delay" => timeouts.stop_delay = timeout.unwrap_or(FOREVER),
         _ => return Err(unknown("timeout", name, Timeouts::names())),
     }
     Ok(())

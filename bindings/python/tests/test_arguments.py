@@ -32,7 +32,7 @@ LIMITS = (
     "thread_stack",
     "backlog",
 )
-TIMEOUTS = ("head", "idle", "handshake", "body", "write", "handler", "drain", "linger", "linger_idle", "stop")
+TIMEOUTS = ("head", "idle", "handshake", "body", "write", "handler", "drain", "linger", "linger_idle", "stop", "stop_delay")
 
 #: Texts of errors that wrong types cause in `re`, `ctypes`, `struct` and formats, if nothing checks them.
 RAW = (
@@ -114,7 +114,7 @@ class TestSettings(unittest.TestCase):
 
     def test_timeouts(self):
         for name in TIMEOUTS:
-            least = "0" if name in ("drain", "linger", "linger_idle", "stop") else "more than 0"
+            least = "0" if name in ("drain", "linger", "linger_idle", "stop", "stop_delay") else "more than 0"
             range_ = f"timeout '{name}' is {least} to 1000000000 seconds, or None for none"
             for value in (-1, -0.001, 2**64, 1e10, 10**5000, math.nan, math.inf, -math.inf):
                 self.fails(lambda n=name, v=value: Server(timeouts={n: v}), range_, "got ")

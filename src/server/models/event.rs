@@ -13,7 +13,7 @@ use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::{Accepted, Refusals};
-use crate::server::drain::{drain, end, stop_asked};
+use crate::server::drain::{accepting_over, drain, end};
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
@@ -108,14 +108,15 @@ impl Workers {
     /// Runs a worker: accepts until the server is asked to stop, drains until the deadline,
     /// then cuts. All workers do the same, so that none waits for one that a handler blocks.
     async fn work(&self, index: usize, mut listeners: Listeners) {
-        future::or(stop_asked(&self.shared), self.accept_all(index, &mut listeners)).await;
+        let mut alarm = Alarm::new(&self.list[index].reactor);
+        let over = accepting_over(&self.shared, |cx, at| alarm.poll(cx, at));
+        future::or(over, self.accept_all(index, &mut listeners)).await;
         // These clients connected before the stop: those that sent a request get an answer.
         for _ in 0..ACCEPTS_AT_STOP {
             let Some(accepted) = listeners.accept_waiting() else { break };
             self.admit(index, accepted);
         }
         listeners.close();
-        let mut alarm = Alarm::new(&self.list[index].reactor);
         drain(&self.shared, |cx, at| alarm.poll(cx, at)).await;
     }
 

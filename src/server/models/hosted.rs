@@ -25,7 +25,7 @@ use crate::conn::{Transport, close_busy, refuse_busy, serve};
 use crate::error::{Error, Reject, Result};
 use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::server::accept::{Accepted, Acceptor, Refusals, Socket, accept};
-use crate::server::drain::{drain, end, stop_asked};
+use crate::server::drain::{accepting_over, drain, end};
 use crate::server::facts;
 use crate::server::listener::Listener;
 use crate::server::opening::{Entry, Opening, Steps};
@@ -160,7 +160,8 @@ async fn run(
             Some(executor.upgrade()?.spawn(accepting))
         })
         .collect();
-    stop_asked(&shared).await;
+    let mut alarm = Alarm::default();
+    accepting_over(&shared, |cx, at| alarm.poll(cx, at)).await;
     drop(accepting);
     drain_here(&shared).await;
 }

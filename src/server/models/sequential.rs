@@ -12,7 +12,7 @@ use crate::conn::{Stage, Transport, serve};
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::Accepted;
-use crate::server::drain::{drain, end, stop_asked};
+use crate::server::drain::{accepting_over, closed, drain, end};
 use crate::server::gate::Admission;
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
@@ -29,8 +29,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
         reactor.block_on_with_jobs(async move {
             let serving = serve_all(&shared, &its_reactor, &shared_listeners, listeners);
             let stopping = async {
-                stop_asked(&shared).await;
                 let mut alarm = Alarm::new(&its_reactor);
+                accepting_over(&shared, |cx, at| alarm.poll(cx, at)).await;
                 drain(&shared, |cx, at| alarm.poll(cx, at)).await;
                 end(&shared);
             };
@@ -49,7 +49,7 @@ async fn serve_all(
 ) {
     while let Some(accepted) = future::or(
         async {
-            stop_asked(shared).await;
+            closed(shared).await;
             None
         },
         // No other connection is open that could make room.
@@ -99,7 +99,7 @@ async fn serve_admitted<T: Transport>(
     let mut serving = pin!(serve(transport, &shared.app, session));
     let mut alone = true;
     poll_fn(|cx| {
-        if shared.stopper.is_stopping() {
+        if shared.closing.is_given() {
             // New clients are refused now instead of waiting until this connection ends.
             listeners.close();
         }

@@ -16,7 +16,7 @@ use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::{Accepted, Refusals};
-use crate::server::drain::{drain, end, stop_asked};
+use crate::server::drain::{accepting_over, drain, end};
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
@@ -49,7 +49,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
 async fn run(shared: Arc<Shared>, reactor: &Reactor, pool: &Pool, mut listeners: Listeners) {
     let mut alarm = Alarm::new(reactor);
     let accepting = accept_all(&shared, reactor, pool, &mut listeners, &mut alarm);
-    future::or(stop_asked(&shared), accepting).await;
+    let mut closing = Alarm::new(reactor);
+    future::or(accepting_over(&shared, |cx, at| closing.poll(cx, at)), accepting).await;
     listeners.close();
     drain(&shared, |cx, at| alarm.poll(cx, at)).await;
     end(&shared);

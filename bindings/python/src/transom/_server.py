@@ -72,7 +72,7 @@ class Server:
       `connections`, `connections_per_address`, `handshakes`, `head_rate`, `body_rate`,
       `write_rate`, `bodies`, `output`, `drain`, `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
     - timeouts: `head`, `idle`, `handshake`, `body`, `write`, `handler`, `drain`, `linger`,
-      `linger_idle`
+      `linger_idle`, `stop_delay`
 
     A handler takes a `Request` and returns text, bytes, a dict or list (sent as JSON),
     `None` (204), a tuple `(value, status[, headers])`, an iterator (sent in chunks) or a
