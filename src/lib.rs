@@ -73,7 +73,7 @@
 //!
 //! The server logs with the `log` crate. The target is `transom`, and the levels are:
 //!
-//! - error: faults of handlers (a panic, a response that cannot be sent, a responder that
+//! - error: a worker that is stuck, if systemd has a watchdog; faults of handlers (a panic, a response that cannot be sent, a responder that
 //!   was dropped, a body of another length than announced), and a lack of descriptors or
 //!   threads;
 //! - warn: a handler that did not answer in time, a response body that broke off, fields,

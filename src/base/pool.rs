@@ -44,6 +44,8 @@ struct PoolState {
     /// Threads without a job, including those about to start.
     idle: usize,
     threads: usize,
+    /// Jobs that a thread has taken from the queue. The number wraps.
+    begun: u64,
     /// Threads that wait on the condition variable.
     asleep: usize,
     /// True from the notification of a thread until the thread runs. A thread that takes a job wakes
@@ -171,6 +173,11 @@ impl Pool {
         (state.threads as u64, busy as u64, state.queue.len() as u64)
     }
 
+    /// Returns the number of jobs that were begun so far. It wraps.
+    pub fn begun(&self) -> u64 {
+        self.shared.lock().begun
+    }
+
     /// Returns `true` if another job would need another thread, and the limit allows one.
     pub fn is_short(&self) -> bool {
         self.shared.lock().is_short(self.limit)
@@ -234,6 +241,7 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
+                state.begun = state.begun.wrapping_add(1);
                 let wakes = state.claim_wake();
                 drop(state);
                 if wakes {

@@ -1,6 +1,7 @@
 //! The builder of a server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::gate::Gate;
 use super::handle::Handle;
@@ -10,10 +11,12 @@ use super::models;
 use super::service::Service;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
+use super::systemd::Systemd;
 #[cfg(target_os = "linux")]
 use super::{socket::ListeningSocket, succession::Announcement};
 
 use crate::base::pool::Pool;
+use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
 use crate::conn::{App, Exchange, OnExchange, OwnAnswer, WordAnswer};
@@ -42,6 +45,7 @@ pub struct Server {
     on_exchange: Option<OnExchange>,
     word_answer: Option<WordAnswer>,
     unix_mode: Option<u32>,
+    tells_systemd: bool,
     listeners: Vec<Listener>,
 }
 
@@ -61,6 +65,7 @@ impl Server {
             on_exchange: None,
             word_answer: None,
             unix_mode: None,
+            tells_systemd: false,
             listeners: Vec::new(),
         }
     }
@@ -175,6 +180,24 @@ impl Server {
         self
     }
 
+    /// Tells systemd what the server does (`sd_notify(3)`), if systemd started the program with
+    /// `Type=notify`: that it serves (`READY=1`), that a stop has begun (`STOPPING=1`), and that its
+    /// workers turn (`WATCHDOG=1`, with `WatchdogSec=`). A successor of
+    /// [`Handle::hand_over`] becomes the main process of the service (`MAINPID=`).
+    ///
+    /// The watchdog is fed four times in its interval. A worker that has not run a small task for the
+    /// whole interval is stuck, because a handler blocks it, and so is the pool for blocking handlers if
+    /// requests wait for it and none is begun for as long. The log then says which, and the watchdog is
+    /// not fed: systemd restarts the service. In the sequential model, each handler blocks the one
+    /// worker, so the interval must be longer than the slowest handler takes.
+    ///
+    /// Without `NOTIFY_SOCKET` this does nothing. With it, the server has one more thread.
+    #[must_use]
+    pub fn notify_systemd(mut self) -> Self {
+        self.tells_systemd = true;
+        self
+    }
+
     /// Listens on an address: `host:port`, `unix:path` or `unix:@name`; see
     /// [`Listener::bind`]. Call this again to listen on more addresses.
     ///
@@ -214,7 +237,27 @@ impl Server {
         // Threads that have started end by themselves; the pool must be told.
         started.inspect_err(|_| shared.app.pool.close())?;
         predecessor.succeed();
+        Self::tell_systemd(&shared)?;
         Ok(handle)
+    }
+
+    /// Tells systemd that the server serves, and what comes later.
+    fn tell_systemd(shared: &Arc<Shared>) -> Result<()> {
+        let Some(systemd) = &shared.systemd else { return Ok(()) };
+        if let Some(watchdog) = &systemd.watchdog {
+            let weak = Arc::downgrade(shared);
+            watchdog.watch_pool(move || {
+                weak.upgrade().map_or((0, 0), |shared| {
+                    let (_, _, waiting) = shared.app.pool.load();
+                    (waiting, shared.app.pool.begun())
+                })
+            });
+        }
+        systemd.ready();
+        systemd.begin(&shared.threads, Stopping::new(Some(shared.stopper.signal()))).map_err(|error| {
+            shared.stopper.stop(Duration::ZERO);
+            Error::Thread(error)
+        })
     }
 
     fn start_threads(
@@ -253,7 +296,13 @@ impl Server {
         if shared.app.router.needs_pool() {
             shared.app.pool.prepare().map_err(Error::Thread)?;
         }
-        models::hosted::serve_here(Arc::clone(&shared), listeners, || predecessor.succeed()).await?;
+        let told = OnEnd(Arc::clone(&shared));
+        let ready = || {
+            predecessor.succeed();
+            Self::tell_systemd(&shared)
+        };
+        models::hosted::serve_here(Arc::clone(&shared), listeners, ready).await?;
+        drop(told);
         Ok(shared.gate.report())
     }
 
@@ -299,12 +348,24 @@ impl Server {
         if !self.config.timeouts.stop_delay.is_zero() {
             self.stopper.signal().delay();
         }
+        let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         Ok((
-            Arc::new(Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads }),
+            Arc::new(Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd }),
             self.listeners,
         ))
+    }
+}
+
+/// Ends what is told to systemd, also if the future of a server is dropped.
+struct OnEnd(Arc<Shared>);
+
+impl Drop for OnEnd {
+    fn drop(&mut self) {
+        if let Some(systemd) = &self.0.systemd {
+            systemd.end();
+        }
     }
 }
 

@@ -157,11 +157,31 @@ impl Handle {
                 Ok(Heirloom { loan: socket.lend()?, name: name.clone() })
             };
             let listeners = self.sockets.iter().zip(&self.names).map(lend).collect::<io::Result<_>>()?;
-            let (child, _) = hand_over(listeners, command, patience)?;
+            let (child, process) = hand_over(listeners, command, patience)?;
+            if let Some(systemd) = &self.shared.systemd {
+                systemd.retire(process);
+            }
             Ok(child)
         }
         #[cfg(not(target_os = "linux"))]
         Err(Error::HandOver { reason: "only Linux has it".to_owned() })
+    }
+
+    /// Tells systemd that the program reloads; see [`Server::notify_systemd`](crate::Server::notify_systemd).
+    /// [`notify_ready`](Self::notify_ready) ends this.
+    pub fn notify_reloading(&self) {
+        self.shared.systemd.iter().for_each(|systemd| systemd.reloading());
+    }
+
+    /// Tells systemd that the program has reloaded. At the start the server tells it itself.
+    pub fn notify_ready(&self) {
+        self.shared.systemd.iter().for_each(|systemd| systemd.ready());
+    }
+
+    /// Shows a text in `systemctl status`; see
+    /// [`Server::notify_systemd`](crate::Server::notify_systemd). Control characters become spaces.
+    pub fn notify_status(&self, text: &str) {
+        self.shared.systemd.iter().for_each(|systemd| systemd.status(text));
     }
 
     /// Returns a [`Stopper`] for this server.

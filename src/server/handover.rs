@@ -76,6 +76,8 @@ pub(super) fn hand_over(
             for listener in listeners {
                 listener.loan.give();
             }
+            // Not visible from here: the child is what is known of it.
+            let process = if process == 0 { successor.child.id().cast_signed() } else { process };
             Ok((successor.child, process))
         }
         Err(error) => {

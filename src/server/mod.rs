@@ -25,6 +25,8 @@ mod stats;
 mod stop;
 #[cfg(target_os = "linux")]
 mod succession;
+mod systemd;
+mod watchdog;
 
 pub use builder::{LOOPBACK_HOSTS, Server};
 pub use handle::Handle;

@@ -8,6 +8,8 @@ use super::accept::Accepted;
 use super::gate::{Admission, Gate};
 use super::opening::{Entry, Opened, Opening};
 use super::stop::Stopper;
+use super::systemd::Systemd;
+use super::watchdog::Task;
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::base::threads::Threads;
 use crate::conn::{App, Transport};
@@ -22,6 +24,8 @@ pub(super) struct Shared {
     /// Given when the server accepts no more: after a stop has begun, by `timeouts.stop_delay`.
     pub closing: Arc<StopSignal>,
     pub threads: Arc<Threads>,
+    /// Told what the server does, if the host asked for it.
+    pub systemd: Option<Arc<Systemd>>,
 }
 
 impl Shared {
@@ -42,6 +46,13 @@ impl Shared {
     ) -> Option<(Box<dyn Transport>, Admission)> {
         let connection = Opened { transport: Box::new(transport), peer, arrival: Arrival::default() };
         opening.open(connection, &self.app, self.closing(), poll_at).await
+    }
+
+    /// Has the watchdog watch a worker, which runs the tasks that `spawn` gives it.
+    pub fn watch(&self, name: String, spawn: impl Fn(Task) + Send + 'static) {
+        if let Some(watchdog) = self.systemd.as_ref().and_then(|systemd| systemd.watchdog.as_ref()) {
+            watchdog.watch(name, spawn);
+        }
     }
 
     /// Returns a future that is ready when the server accepts no more.

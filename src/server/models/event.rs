@@ -83,6 +83,10 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
     let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));
     let all = Arc::new(Workers { shared: Arc::clone(shared), list: workers, refusals, running });
+    for (index, worker) in all.list.iter().enumerate() {
+        let reactor = worker.reactor.clone();
+        shared.watch(format!("worker {index}"), move |task| reactor.spawn(task));
+    }
     // Every worker registers the listeners before the first one runs: a worker that is told
     // to stop at once closes them.
     let ready = all.list.iter().enumerate().map(|(index, worker)| {

@@ -63,11 +63,11 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
 pub(in crate::server) async fn serve_here(
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
-    ready: impl FnOnce(),
+    ready: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let executor = Arc::new(Executor::new());
     let listeners = register(listeners)?;
-    ready();
+    ready()?;
     let (stopped, _stop) = async_channel::bounded::<()>(1);
     executor.run(run(shared, Arc::downgrade(&executor), listeners, stopped)).await;
     Ok(())
@@ -160,6 +160,11 @@ async fn run(
             Some(executor.upgrade()?.spawn(accepting))
         })
         .collect();
+    shared.watch("the executor".to_owned(), move |task| {
+        if let Some(executor) = executor.upgrade() {
+            executor.spawn(task).detach();
+        }
+    });
     let mut alarm = Alarm::default();
     accepting_over(&shared, |cx, at| alarm.poll(cx, at)).await;
     drop(accepting);

@@ -23,6 +23,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     let reactor = Reactor::new()?;
     let shared_listeners = Arc::new(share_listeners(listeners));
     let listeners = Listeners::new(&reactor, &shared_listeners)?;
+    let watched = reactor.clone();
+    shared.watch("the worker".to_owned(), move |task| watched.spawn(task));
     let (shared, threads) = (Arc::clone(shared), Arc::clone(&shared.threads));
     let serving = threads.spawn("transom-sequential", None, move || {
         let its_reactor = reactor.clone();

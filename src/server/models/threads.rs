@@ -38,6 +38,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
         .stack_size(limits.thread_stack);
     // If the system gives no thread at all, the start fails.
     pool.prepare().map_err(Error::Thread)?;
+    let watched = reactor.clone();
+    shared.watch("the accepting thread".to_owned(), move |task| watched.spawn(task));
     let accepting = threads.spawn("transom-accept", None, move || {
         reactor.block_on(run(shared, &reactor, &pool, listeners));
         reactor.close();
