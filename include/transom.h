@@ -120,6 +120,16 @@
  */
 #define TRANSOM_STREAMS 2
 
+/* In the flags of a transom_request_record: the scheme is "https", as in transom_request_scheme. */
+#define TRANSOM_HTTPS 4
+
+/*
+ * In the flags of a transom_request_record: a proxy named the client. After the peer, the part for
+ * it has a space and the other end of the connection, and a space and the host, as in
+ * transom_request_connection_peer and transom_request_host.
+ */
+#define TRANSOM_FORWARDED 8
+
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
@@ -647,13 +657,13 @@ typedef struct transom_request_record {
     uint32_t query_len;
     /* The bytes of the header fields. */
     uint32_t headers_len;
-    /* The bytes of the peer's address. */
+    /* The bytes of the peer's address; with TRANSOM_FORWARDED, also of what follows it. */
     uint32_t peer_len;
     /* The number of path parameters. */
     uint32_t param_count;
     /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
     uint16_t version;
-    /* TRANSOM_HAS_QUERY and TRANSOM_STREAMS, or 0. */
+    /* TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS and TRANSOM_FORWARDED, or 0. */
     uint16_t flags;
     /* The bytes of the body; 0 with TRANSOM_STREAMS. */
     uint64_t body_len;
@@ -1062,7 +1072,9 @@ transom_status transom_server_set_unix_mode(transom_server *server,
  *     "chunk_extensions"         bytes of the extensions of one chunk         4096
  *     "trailers"                 bytes of a trailer section                   8192
  *     "connections"              open connections                            10000
- *     "connections_per_address"  open connections from one IP address;
+ *     "connections_per_address"  open connections from one IP address, and
+ *                                requests in progress of one client
+ *                                behind trusted proxies;
  *                                0 is no limit                                   0
  *     "handshakes"               connections in the steps before HTTP: a
  *                                PROXY header, a TLS handshake                1024
@@ -1220,6 +1232,36 @@ transom_status transom_server_allow_loopback_hosts(transom_server *server, trans
 transom_status transom_server_set_proxy_protocol(transom_server *server,
                                                  const char *networks,
                                                  transom_error **error);
+
+/*
+ * Believes trusted proxies where a request came from: transom_request_peer,
+ * transom_request_scheme, the exchange hook and the log then tell of the real client.
+ * transom_request_connection_peer still tells of the proxy, and the header fields stay as they are.
+ *
+ * `fields` says which fields the proxies write: "x-forwarded" (X-Forwarded-For and
+ * X-Forwarded-Proto, and X-Forwarded-Host if `with_host` is true) or "forwarded" (RFC 7239; its
+ * "host=" if `with_host` is true). The others, which a proxy passes on as the client sent them, are
+ * not believed. The proxy must set each of the fields, or remove it. With `with_host`,
+ * transom_request_host and transom_server_allow_host use the host that the proxy tells.
+ *
+ * `networks` has the addresses of the proxies, as in transom_server_set_proxy_protocol. Requests
+ * on connections from other addresses are not believed. The fields are read from their end, past
+ * the addresses of trusted proxies, up to the first address that is not trusted. An address that
+ * is malformed or hidden ("unknown", "_name") ends the search, and the hop before it counts.
+ *
+ * The connections of trusted proxies do not count for the limit "connections_per_address".
+ * Instead, so many requests of one client may be in progress at once, and further ones get a 503.
+ *
+ * A second call replaces the first. With `networks` NULL, no proxy is believed.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `fields` has another name or there is no network,
+ * TRANSOM_BAD_ADDRESS if a network is malformed, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_trust_forwarded(transom_server *server,
+                                              const char *fields,
+                                              const char *networks,
+                                              bool with_host,
+                                              transom_error **error);
 
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */
@@ -1501,7 +1543,8 @@ transom_bytes transom_request_raw_headers(const transom_request *request);
 /*
  * Returns the address of the client as text: "127.0.0.1:1234", "[::1]:1234" or "unix". This is
  * the other end of the connection, or the client that a trusted proxy named: see
- * transom_server_set_proxy_protocol. Otherwise no byte of the client's has an influence on it.
+ * transom_server_set_proxy_protocol and transom_server_trust_forwarded. Then the port may be
+ * unknown, and the text is an address alone: "192.0.2.7", "2001:db8::7". Otherwise no byte of the client's has an influence on it.
  */
 transom_bytes transom_request_peer(const transom_request *request);
 
@@ -1636,6 +1679,19 @@ transom_bytes transom_request_cookie(const transom_request *request, const char 
  * the system. Absent once the connection has ended.
  */
 transom_bytes transom_request_local_address(const transom_request *request);
+
+/*
+ * Returns the scheme of the request: "https" or "http". It is the one that a trusted proxy told
+ * (see transom_server_trust_forwarded), or else that of the connection.
+ */
+transom_bytes transom_request_scheme(const transom_request *request);
+
+/*
+ * Returns the host, with a port if the client sent one. It is the one that a trusted proxy told, if
+ * the server asks for it (see transom_server_trust_forwarded), the one in the request target, or
+ * that of the header field Host. Absent if an HTTP/1.0 client named none.
+ */
+transom_bytes transom_request_host(const transom_request *request);
 
 /*
  * Returns the other end of the connection as text, as in transom_request_peer: the proxy, if the

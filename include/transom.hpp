@@ -567,6 +567,12 @@ public:
     /* Returns the version of HTTP: 10 or 11. */
     [[nodiscard]] int version() const noexcept { return transom_request_version(request_); }
 
+    /* Returns "https" or "http", as a trusted proxy or the connection tells it. */
+    [[nodiscard]] std::string_view scheme() const noexcept { return detail::view(transom_request_scheme(request_)); }
+
+    /* Returns the host that the client addressed; empty if an HTTP/1.0 client named none. */
+    [[nodiscard]] std::string_view host() const noexcept { return detail::view(transom_request_host(request_)); }
+
     /* Returns the other end of the connection: a trusted proxy, or the client itself. */
     [[nodiscard]] std::string_view connection_peer() const noexcept
     {
@@ -1925,6 +1931,18 @@ public:
     {
         detail::ErrorSlot error;
         error.check(transom_server_set_proxy_protocol(server_, nullptr, error));
+        return *this;
+    }
+
+    /*
+     * Believes proxies in these networks ("10.0.0.0/8, unix") where requests came from. `fields` is
+     * "x-forwarded" or "forwarded". See transom_server_trust_forwarded.
+     */
+    Server &trust_forwarded(std::string_view fields, std::string_view networks, bool with_host = false)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_trust_forwarded(server_, detail::CText(fields), detail::CText(networks),
+                                                   with_host, error));
         return *this;
     }
 

@@ -32,8 +32,10 @@ pub struct Limits {
     /// The largest number of connections at once; default 10,000. Beyond: 503 with Retry-After, and
     /// close. Enforced in `server::gate`.
     pub connections: usize,
-    /// The largest number of connections at once from one IP address; default off (`None`). Beyond:
-    /// 503 with Retry-After, and close. Enforced in `server::gate`.
+    /// The largest number of connections at once from one IP address; default off (`None`). Behind
+    /// trusted proxies ([`Server::trust_forwarded`](crate::Server::trust_forwarded)), also the largest
+    /// number of exchanges in progress of one client. Beyond: 503 with Retry-After, and close. Enforced
+    /// in `server::gate` and `conn::trust`.
     pub connections_per_address: Option<usize>,
     /// The largest number of connections at once that are in the steps before HTTP (a PROXY header, a
     /// TLS handshake); default 1,024. Beyond: 503 with Retry-After and close, before TLS only close.

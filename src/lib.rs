@@ -126,7 +126,7 @@ pub use base::stopping::Stopping;
 pub use base::wait::{WaitError, wait};
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
-pub use conn::{Ended, Exchange, OwnAnswer};
+pub use conn::{Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};

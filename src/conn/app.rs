@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::own_answer::WordAnswer;
 use super::record::OnExchange;
 use super::refusals::RefusalCounts;
+use super::trust::Trust;
 use crate::base::guard::RateLimitedLog;
 use crate::base::memory::Budget;
 use crate::base::pool::Pool;
@@ -19,6 +20,8 @@ pub(crate) struct App {
     /// The memory for request bodies.
     pub bodies: Budget,
     pub refusals: RefusalCounts,
+    /// The proxies whose fields say where requests came from.
+    pub trust: Option<Arc<Trust>>,
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
     /// The hook that words the server's own answers.
@@ -35,6 +38,16 @@ impl App {
         let pool = Arc::new(pool);
         let overload = RateLimitedLog::default();
         let refusals = RefusalCounts::new();
-        Self { router, config, pool, bodies, refusals, on_exchange: None, word_answer: None, overload }
+        Self {
+            router,
+            config,
+            pool,
+            bodies,
+            refusals,
+            trust: None,
+            on_exchange: None,
+            word_answer: None,
+            overload,
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! One connection, as its loop and its exchanges share it.
 
 use std::io;
+use std::sync::Arc;
 
 use log::Level;
 
 use super::label::Label;
 use super::record::Ended;
 use super::site::Site;
+use super::trust::Forwarding;
 use super::wire::Wire;
 use super::{App, Session, Stage, Transport, answer};
 use crate::base::guard::log_event;
 use crate::error::Reject;
-use crate::message::Upgrade;
+use crate::message::{HeadParts, Peer, Upgrade};
 
 /// The next step of a connection after an exchange.
 pub(super) enum Outcome {
@@ -32,6 +34,8 @@ pub(super) struct Connection<'a, T> {
     pub wire: Wire<T>,
     pub app: &'a App,
     pub session: &'a Session,
+    /// Where the request in progress, or the last one, came from, if trusted proxies told it.
+    pub forwarding: Option<Box<Forwarding<'a>>>,
 }
 
 impl<'a, T: Transport> Connection<'a, T> {
@@ -41,11 +45,38 @@ impl<'a, T: Transport> Connection<'a, T> {
         Site { app: self.app, client: &self.session.client }
     }
 
+    /// The client of the request in progress, or of the last one.
+    #[cold]
+    pub fn peer(&self) -> Peer {
+        self.forwarding.as_ref().map_or(self.session.client.peer, |it| it.origin.peer)
+    }
+
+    /// Notes where a request came from, if proxies may tell it. Returns a refusal if its client has
+    /// too many exchanges.
+    #[inline]
+    pub fn begin_forwarding(&mut self, head: &mut HeadParts) -> Option<Reject> {
+        let trust = self.app.trust.as_ref()?;
+        self.forwarding = None;
+        let (forwarding, reject) = trust.forwarding(self.session.client.peer, &head.headers)?;
+        head.origin = Some(Arc::clone(&forwarding.origin));
+        self.forwarding = Some(Box::new(forwarding));
+        reject
+    }
+
+    /// Notes that the exchange has its answer, though bytes of it may wait to be written.
+    #[inline]
+    pub fn end_exchange(&mut self) {
+        self.session.end_exchange();
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.place = None;
+        }
+    }
+
     /// Answers a request that broke a rule.
     #[cold]
     pub fn refuse(&mut self, is_head: bool, reject: Reject, label: Option<&Label<'_>>) -> Outcome {
         self.note_refusal(Some(reject));
-        let response = self.site().refuse(reject, label);
+        let response = self.site().refuse(reject, self.peer(), label);
         match answer::put_refusal(&mut self.wire, is_head, response) {
             Ok(()) => Outcome::Linger,
             Err(error) => self.end_without_answer(&error),
@@ -106,7 +137,7 @@ impl<'a, T: Transport> Connection<'a, T> {
                 _ => Ended::Left,
             });
         }
-        let (peer, reason) = (self.session.client.peer, error.to_string());
+        let (peer, reason) = (self.peer(), error.to_string());
         log_event(Level::Debug, format_args!("an answer to {peer} was cut short: {}", reason.escape_debug()));
         self.session.client.mark_lost();
     }

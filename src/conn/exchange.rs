@@ -71,9 +71,10 @@ pub(super) fn begin<'a, T: Transport>(
     let site = connection.site();
     let is_head = head.method == Method::HEAD;
     let mut terms = Terms { endpoint: None, is_head, version: head.version, facts, upgrade: None };
+    let too_many = connection.begin_forwarding(&mut head);
     let found = site.find(&mut head);
     connection.wire.begin_record(Some(&head), facts.taken(), found.endpoint());
-    if let Err(reject) = site.check_host(&head) {
+    if let Some(reject) = too_many.or_else(|| site.check_host(&head).err()) {
         return Begun::Done(terms.refuse(connection, reject));
     }
     let endpoint = match found {

@@ -78,7 +78,7 @@ pub(super) fn run<T: Transport>(
                     Begun::Waits(exchange) => exchange,
                 };
                 let outcome = Box::pin(exchange.finish(&mut connection)).await;
-                connection.session.end_exchange();
+                connection.end_exchange();
                 if !matches!(outcome, Outcome::Again) {
                     break outcome;
                 }
@@ -125,7 +125,7 @@ fn poll_exchanges<'a, T: Transport>(
                     connection.session.begin_exchange();
                     let begun = exchange::begin(connection, cx, head, facts.with_taken(length));
                     let Begun::Done(outcome) = begun else { return Poll::Ready(begun) };
-                    connection.session.end_exchange();
+                    connection.end_exchange();
                     if !matches!(outcome, Outcome::Again) {
                         return Poll::Ready(Begun::Done(outcome));
                     }
@@ -159,6 +159,7 @@ fn refuse_head<T: Transport>(connection: &mut Connection<'_, T>, reject: Reject)
     let come = connection.wire.input.as_slice();
     let is_head = asks_for_head(come);
     let reject = if come.starts_with(TLS_HELLO) { Reject::TlsHello } else { reject };
+    connection.forwarding = None;
     connection.wire.begin_record(None, 0, None);
     // The bytes that were read are the refused request's, and no other request follows.
     let length = connection.wire.input.len();
@@ -245,7 +246,7 @@ fn hand_over<T: Transport>(
     mut connection: Connection<'_, T>,
     upgrade: Upgrade,
 ) -> impl Future<Output = ()> + Send + use<'_, T> {
-    let session = connection.session;
+    let (session, forwarding) = (connection.session, connection.forwarding.take());
     session.settle();
     connection.wire.tell_records(Ended::Upgraded);
     session.begin_exchange();
@@ -253,6 +254,7 @@ fn hand_over<T: Transport>(
     let other = (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client));
     async move {
         other.await;
+        drop(forwarding);
         session.end_exchange();
         session.settle();
     }

@@ -29,6 +29,7 @@ mod simulation;
 mod site;
 mod terms;
 mod transport;
+mod trust;
 mod wire;
 mod write_pace;
 
@@ -41,3 +42,5 @@ pub(crate) use refusals::REASONS;
 pub(crate) use serve::{close_busy, refuse_busy, serve};
 pub(crate) use session::{Session, Stage};
 pub(crate) use transport::Transport;
+pub use trust::Forwarded;
+pub(crate) use trust::Trust;

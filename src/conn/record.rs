@@ -76,9 +76,9 @@ pub enum Ended {
 }
 
 impl Exchange<'_> {
-    /// Returns the other end of the connection.
+    /// Returns the client, as [`Request::peer`](crate::Request::peer) does.
     pub fn peer(&self) -> Peer {
-        self.connection.peer
+        self.record.peer.unwrap_or(self.connection.peer)
     }
 
     /// Returns the address at which the connection came in. Each call asks the system; see
@@ -188,6 +188,8 @@ struct Facts {
 /// An exchange in progress.
 struct Record {
     began: Instant,
+    /// The client, if trusted proxies told it.
+    peer: Option<Peer>,
     /// `None` if no head was read.
     method: Option<Method>,
     target: String,
@@ -252,6 +254,7 @@ impl Records {
             record.route = route.cloned();
         }
         record.method = head.map(|head| head.method.clone());
+        record.peer = head.and_then(|head| head.origin.as_ref()).map(|origin| origin.peer);
         if let Some(head) = head {
             record.version = head.version;
             let target = head.target.as_str();
@@ -324,6 +327,7 @@ impl Record {
     fn new(now: Instant) -> Self {
         Self {
             began: now,
+            peer: None,
             method: None,
             target: String::new(),
             version: Version::HTTP_11,

@@ -31,7 +31,8 @@ pub(crate) fn serve<'a, T: Transport>(
     }
     // On the heap before anything is awaited: a future keeps its arguments for as long as it
     // lives.
-    let mut connection = Connection { wire: Wire::new(transport, &app.config), app, session };
+    let mut connection =
+        Connection { wire: Wire::new(transport, &app.config), app, session, forwarding: None };
     if let Some(hook) = &app.on_exchange {
         let local = session.client.arrival().and_then(|arrival| arrival.local.clone());
         let mut records = Records::new(hook, session.client.peer, connection.wire.facts());

@@ -33,9 +33,7 @@ impl<'a> Site<'a> {
     #[inline]
     pub fn check_host(self, head: &HeadParts) -> Result<(), Reject> {
         match &self.app.config.hosts {
-            Some(names) if !is_allowed_host(head.headers.get_bytes("host").unwrap_or_default(), names) => {
-                Err(Reject::ForeignHost)
-            }
+            Some(names) if !is_allowed_host(host(head), names) => Err(Reject::ForeignHost),
             _ => Ok(()),
         }
     }
@@ -44,6 +42,8 @@ impl<'a> Site<'a> {
     #[inline]
     pub fn find(self, head: &mut HeadParts) -> Found<'a> {
         if let Some(port) = self.client.arrival().and_then(|arrival| arrival.https_port)
+            // A proxy may have done TLS already.
+            && head.origin.as_ref().is_none_or(|origin| origin.scheme != Some("https"))
             && let Some(answer) = to_https(head, port)
         {
             return Found::Answer(answer);
@@ -80,10 +80,10 @@ impl<'a> Site<'a> {
     }
 
     /// Logs a refusal and returns the answer for the client.
-    pub fn refuse(self, reject: Reject, label: Option<&Label<'_>>) -> Response {
-        note_refusal(reject, self.client.peer, self.app);
+    pub fn refuse(self, reject: Reject, peer: Peer, label: Option<&Label<'_>>) -> Response {
+        note_refusal(reject, peer, self.app);
         let mut response = reject.into_response();
-        word(self.app.word_answer.as_ref(), &mut response, Some(reject), self.client.peer, label);
+        word(self.app.word_answer.as_ref(), &mut response, Some(reject), peer, label);
         response
     }
 
@@ -96,6 +96,7 @@ impl<'a> Site<'a> {
         self,
         response: &mut Response,
         may_upgrade: impl FnOnce(&Upgrade) -> bool,
+        peer: Peer,
         label: &Label<'_>,
     ) -> Option<Reject> {
         if let Some((level, fault)) = response.take_fault(may_upgrade) {
@@ -107,12 +108,20 @@ impl<'a> Site<'a> {
                 let line = format_args!("a handler had no thread: {} {label}", reject.reason());
                 self.app.overload.log(Level::Warn, line);
             }
-            note_refusal(reject, self.client.peer, self.app);
+            note_refusal(reject, peer, self.app);
         }
         if response.is_own {
-            word(self.app.word_answer.as_ref(), response, refusal, self.client.peer, Some(label));
+            word(self.app.word_answer.as_ref(), response, refusal, peer, Some(label));
         }
         refusal
+    }
+}
+
+/// Returns the host that a request is for, as far as the server believes it.
+fn host(head: &HeadParts) -> &[u8] {
+    match head.origin.as_ref().and_then(|origin| origin.host.as_deref()) {
+        Some(host) => host.as_bytes(),
+        None => head.headers.get_bytes("host").unwrap_or_default(),
     }
 }
 

@@ -69,9 +69,10 @@ impl<'a> Terms<'a> {
         let may_upgrade = |upgrade: &Upgrade| {
             is_read && self.upgrade.as_ref().is_some_and(|fields| offers(fields, &upgrade.protocol))
         };
+        let peer = connection.peer();
         let refusal = match label {
-            Some(label) => connection.site().check(response, may_upgrade, label),
-            None => connection.site().check(response, may_upgrade, &self.label(connection)),
+            Some(label) => connection.site().check(response, may_upgrade, peer, label),
+            None => connection.site().check(response, may_upgrade, peer, &self.label(connection)),
         };
         connection.note_refusal(refusal);
     }

@@ -224,12 +224,17 @@ impl Headers {
     }
 
     /// Returns the fields in order, with their names as bytes. To compare names, bytes suffice.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
         let text = self.as_wire();
         self.fields().iter().map(move |field| {
             let name = &text[field.name.start as usize..field.name.end as usize];
             (name, &text[field.value.start as usize..field.value.end as usize])
         })
+    }
+
+    /// Returns every value of that name, the last one first.
+    pub(crate) fn lines_from_end<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines().rev().filter(move |(other, _)| is_name(other, name)).map(|(_, value)| value)
     }
 
     /// Returns the fields in a map of the `http` crate, without those whose name or value that crate

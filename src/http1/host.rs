@@ -23,7 +23,7 @@ fn without_port(host: &[u8]) -> &[u8] {
 }
 
 /// Returns `true` for `uri-host [":" port]` (RFC 9110 7.2, RFC 3986 3.2.2) or an empty value.
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     if let [b'[', rest @ ..] = value {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
         return is_ip_literal(&rest[..end])

@@ -17,6 +17,6 @@ pub(crate) use encode::{
 };
 pub(crate) use framing::{Facts, Framing, offers};
 pub(crate) use head::{HeadReader, asks_for_head};
-pub(crate) use host::is_allowed as is_allowed_host;
+pub(crate) use host::{is_allowed as is_allowed_host, is_host};
 pub(crate) use plan::{Payload, Plan, plan};
 pub(crate) use trailers::{may_trail, permitted as permitted_trailers};

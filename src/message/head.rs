@@ -1,10 +1,11 @@
 //! A request's head, in memory that is used again.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use http::{Method, Version};
 
-use super::{Params, Target};
+use super::{Origin, Params, Target};
 use crate::base::spare::{LARGEST_SPARE, Spares};
 use crate::base::values::Values;
 use crate::fields::Headers;
@@ -33,6 +34,8 @@ pub(crate) struct HeadParts {
     pub version: Version,
     pub headers: Headers,
     pub params: Params,
+    /// Where the request came from, if trusted proxies tell it.
+    pub origin: Option<Arc<Origin>>,
     /// The values that wraps have added.
     pub values: Values,
 }
@@ -69,6 +72,7 @@ impl Drop for RequestHead {
             parts.headers.clear();
             parts.params.clear();
             parts.values.clear();
+            parts.origin = None;
             // When a thread ends, its spares may be dropped before its last request.
             let _ = SPARES.try_with(|spares| spares.give(parts));
         }

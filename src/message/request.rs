@@ -87,6 +87,7 @@ impl Request {
         head.version = self.head.version;
         head.headers.clone_from(&self.head.headers);
         head.params.clone_from(&self.head.params);
+        head.origin.clone_from(&self.head.origin);
         Self { head, client: Arc::clone(&self.client), exchange: self.exchange, body: Body::empty() }
     }
 
@@ -131,9 +132,13 @@ impl Request {
         self.head.headers.get(name)
     }
 
-    /// Returns the host (and port) that the client addressed: the target's authority, or the Host
-    /// field (RFC 9112 3.2.2).
+    /// Returns the host (and port) that the client addressed: the one that a trusted proxy told, if
+    /// the server asks for it ([`Forwarded::with_host`](crate::Forwarded::with_host)), the target's
+    /// authority, or the Host field (RFC 9112 3.2.2).
     pub fn host(&self) -> Option<&str> {
+        if let Some(host) = self.head.origin.as_ref().and_then(|origin| origin.host.as_deref()) {
+            return Some(host);
+        }
         self.head.target.authority().or_else(|| self.header("host"))
     }
 
@@ -204,13 +209,19 @@ impl Request {
     /// Returns the address of the client: the other end of the connection, or the client that a
     /// trusted proxy named.
     pub fn peer(&self) -> Peer {
-        self.client.peer
+        self.head.origin.as_ref().map_or(self.client.peer, |origin| origin.peer)
     }
 
     /// Returns the other end of the connection: a proxy, if the server is behind one.
     pub fn connection_peer(&self) -> Peer {
         let proxy = self.client.arrival().and_then(|arrival| arrival.proxy);
         proxy.unwrap_or(self.client.peer)
+    }
+
+    /// Returns `true` if a trusted proxy told in its fields where the request came from
+    /// ([`Server::trust_forwarded`](crate::Server::trust_forwarded)).
+    pub fn is_forwarded(&self) -> bool {
+        self.head.origin.is_some()
     }
 
     /// Returns the address at which the connection came in: the server's end of a TCP
@@ -236,8 +247,13 @@ impl Request {
         self.client.arrival()?.tls.as_ref()
     }
 
-    /// Returns the scheme of the request: `https` if its connection has TLS, or else `http`.
+    /// Returns the scheme of the request: the one that a trusted proxy told
+    /// ([`Server::trust_forwarded`](crate::Server::trust_forwarded)), `https` if its connection has TLS,
+    /// or else `http`.
     pub fn scheme(&self) -> &str {
+        if let Some(scheme) = self.head.origin.as_ref().and_then(|origin| origin.scheme) {
+            return scheme;
+        }
         if self.tls().is_some() { "https" } else { "http" }
     }
 
@@ -300,7 +316,7 @@ impl fmt::Debug for Request {
             .field("headers", &self.head.headers)
             .field("params", &self.head.params)
             .field("body", &self.body)
-            .field("peer", &self.client.peer)
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

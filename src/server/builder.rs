@@ -19,10 +19,10 @@ use crate::base::pool::Pool;
 use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{App, Exchange, OnExchange, OwnAnswer, WordAnswer};
+use crate::conn::{App, Exchange, Forwarded, OnExchange, OwnAnswer, Trust, WordAnswer};
 use crate::error::{Error, Result};
 use crate::handler::Router;
-use crate::message::IntoResponse;
+use crate::message::{IntoResponse, Network};
 
 /// The builder of a server: routes, settings and addresses.
 ///
@@ -44,6 +44,7 @@ pub struct Server {
     hook: ThreadHook,
     on_exchange: Option<OnExchange>,
     word_answer: Option<WordAnswer>,
+    trust: Option<Trust>,
     unix_mode: Option<u32>,
     tells_systemd: bool,
     listeners: Vec<Listener>,
@@ -64,6 +65,7 @@ impl Server {
             hook: Box::new(|| Box::new(())),
             on_exchange: None,
             word_answer: None,
+            trust: None,
             unix_mode: None,
             tells_systemd: false,
             listeners: Vec::new(),
@@ -164,6 +166,38 @@ impl Server {
         hook: impl Fn(&OwnAnswer<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.word_answer = Some(Box::new(move |answer| hook(answer).into_response()));
+        self
+    }
+
+    /// Believes trusted proxies where a request came from: [`Request::peer`](crate::Request::peer),
+    /// [`Request::scheme`](crate::Request::scheme), the records of [`on_exchange`](Self::on_exchange) and the
+    /// log then tell of the real client. [`Request::connection_peer`](crate::Request::connection_peer)
+    /// still tells of the proxy. The header fields stay as they are.
+    ///
+    /// Only requests on connections from `networks` are believed, and only the chosen fields: a proxy
+    /// that writes `X-Forwarded-For` passes a `Forwarded` of its client on. The fields are read from
+    /// their end, past the addresses of trusted proxies, up to the first address that is not trusted.
+    /// An address that is malformed or hidden (`unknown`, `_name`) ends the search, and the hop before
+    /// it counts. At most 32 hops are read.
+    ///
+    /// The proxy must set each field, or remove it: nginx, for example, sets `X-Forwarded-Proto` only
+    /// if it is told to.
+    ///
+    /// With [`Limits::connections_per_address`], the connections of trusted proxies do not count.
+    /// Instead, so many exchanges of one client may be in progress at once. A further request gets a 503
+    /// with Retry-After ([`Reject::TooManyFromAddress`](crate::Reject::TooManyFromAddress)).
+    ///
+    /// ```
+    /// use transom::{Forwarded, Request, Router, Server};
+    ///
+    /// let app = Router::new().get("/", async |req: Request| format!("{} over {}", req.peer(), req.scheme()));
+    /// let proxies = ["10.0.0.0/8".parse()?, "unix".parse()?];
+    /// Server::new(app).trust_forwarded(Forwarded::x_forwarded(), proxies);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trust_forwarded(mut self, fields: Forwarded, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.trust = Some(Trust::new(fields, networks.into_iter().collect()));
         self
     }
 
@@ -337,7 +371,8 @@ impl Server {
             self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
         }
         let threads = Threads::new(self.hook);
-        let gate = Gate::new(limits, self.stopper.signal(), states);
+        let trust = self.trust.map(|trust| Arc::new(trust.with_limit(limits.connections_per_address)));
+        let gate = Gate::new(limits, self.stopper.signal(), states, trust.clone());
         let pool = match model {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
@@ -351,6 +386,7 @@ impl Server {
         let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
+        app.trust = trust;
         Ok((
             Arc::new(Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd }),
             self.listeners,

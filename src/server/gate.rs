@@ -14,7 +14,7 @@ use crate::base::memory::has_headroom;
 use crate::base::stopping::StopSignal;
 use crate::base::values::Values;
 use crate::config::Limits;
-use crate::conn::{Session, Stage};
+use crate::conn::{Session, Stage, Trust};
 use crate::error::Reject;
 use crate::message::{Arrival, Client, Peer};
 
@@ -24,6 +24,8 @@ const CONNECTIONS_PER_MEMORY_CHECK: usize = 64;
 pub(crate) struct Gate {
     limit: usize,
     limit_per_address: Option<usize>,
+    /// The proxies whose connections do not count for the limit of their address.
+    trust: Option<Arc<Trust>>,
     limit_of_handshakes: usize,
     /// The signal that a stop has begun.
     stopping: Arc<StopSignal>,
@@ -105,7 +107,12 @@ impl GateState {
 }
 
 impl Gate {
-    pub fn new(limits: &Limits, stopping: Arc<StopSignal>, values: Option<Arc<Values>>) -> Arc<Self> {
+    pub fn new(
+        limits: &Limits,
+        stopping: Arc<StopSignal>,
+        values: Option<Arc<Values>>,
+        trust: Option<Arc<Trust>>,
+    ) -> Arc<Self> {
         let state = GateState {
             stage: Stage::Running,
             sessions: Slab::new(),
@@ -122,6 +129,7 @@ impl Gate {
             stopping,
             values,
             limit_per_address: limits.connections_per_address,
+            trust,
             limit_of_handshakes: limits.handshakes,
             state: state.into(),
         })
@@ -146,6 +154,13 @@ impl Gate {
         Ok(Reservation { gate: Arc::clone(self), is_held: true })
     }
 
+    /// Returns the limit for one address and the address that a connection counts for, if both exist.
+    fn counted(&self, peer: Peer) -> Option<(usize, IpAddr)> {
+        let (limit, address) = (self.limit_per_address?, peer.ip()?);
+        let is_proxy = self.trust.as_ref().is_some_and(|trust| trust.includes(peer));
+        (!is_proxy).then_some((limit, address))
+    }
+
     fn check_room(&self, state: &GateState) -> Result<(), Reject> {
         let open = state.open();
         if open >= self.limit {
@@ -163,7 +178,7 @@ impl Gate {
         peer: Peer,
         arrival: Option<Box<Arrival>>,
     ) -> Result<Admission, Reject> {
-        if let (Some(limit), Some(address)) = (self.limit_per_address, peer.ip()) {
+        if let Some((limit, address)) = self.counted(peer) {
             let inside = state.addresses.entry(address).or_insert(0);
             if *inside >= limit {
                 return Err(Reject::TooManyFromAddress);
@@ -252,7 +267,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.sessions.remove(self.key);
-        if let Some(address) = self.session.client.peer.ip()
+        if let Some((_, address)) = self.gate.counted(self.session.client.peer)
             && let Entry::Occupied(mut inside) = state.addresses.entry(address)
         {
             *inside.get_mut() -= 1;

@@ -1,7 +1,7 @@
 //! The connection of a request: its two ends, as the system knows them.
 
 use crate::bytes::{borrow, store, transom_bytes};
-use crate::request::transom_request;
+use crate::request::{part, transom_request};
 
 /// Returns the address at which the connection came in, as text: the server's end of a TCP
 /// connection ("127.0.0.1:8080") or the Unix socket ("unix:/run/app.sock"). A server that
@@ -14,6 +14,23 @@ pub unsafe extern "C" fn transom_request_local_address(request: *const transom_r
     guard!(transom_bytes::ABSENT, {
         request.ok().and_then(transom_request::local_address).map(str::as_bytes).into()
     })
+}
+
+/// Returns the scheme of the request: "https" or "http". It is the one that a trusted proxy told
+/// (see transom_server_trust_forwarded), or else that of the connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_scheme(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| Some(it.request().scheme().as_bytes())) }
+}
+
+/// Returns the host, with a port if the client sent one. It is the one that a trusted proxy told, if
+/// the server asks for it (see transom_server_trust_forwarded), the one in the request target, or
+/// that of the header field Host. Absent if an HTTP/1.0 client named none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_request_host(request: *const transom_request) -> transom_bytes {
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { part(request, |it| it.request().host().map(str::as_bytes)) }
 }
 
 /// Returns the other end of the connection as text, as in transom_request_peer: the proxy, if the

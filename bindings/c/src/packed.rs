@@ -25,6 +25,12 @@ const HAS_QUERY: u16 = 1;
 /// A flag of a request record: the body comes piece by piece.
 const STREAMS: u16 = 2;
 
+/// A flag of a request record: the scheme is `https`.
+const HTTPS: u16 = 4;
+
+/// A flag of a request record: the other end of the connection and the host follow the peer.
+const FORWARDED: u16 = 8;
+
 /// The start of a request in a batch: see transom_server_next_batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +51,13 @@ pub struct transom_request_record {
     pub query_len: u32,
     /// The bytes of the header fields.
     pub headers_len: u32,
-    /// The bytes of the peer's address.
+    /// The bytes of the peer's address; with TRANSOM_FORWARDED, also of what follows it.
     pub peer_len: u32,
     /// The number of path parameters.
     pub param_count: u32,
     /// 10 for HTTP/1.0, 11 for HTTP/1.1.
     pub version: u16,
-    /// TRANSOM_HAS_QUERY and TRANSOM_STREAMS, or 0.
+    /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS and TRANSOM_FORWARDED, or 0.
     pub flags: u16,
     /// The bytes of the body; 0 with TRANSOM_STREAMS.
     pub body_len: u64,
@@ -118,7 +124,12 @@ impl<'a> Packer<'a> {
 
     /// Writes a record. If there is no room, returns the length that the record needs.
     pub fn push(&mut self, token: u64, route_id: u32, request: &Request, streams: bool) -> Result<(), usize> {
-        let peer = request.peer().to_string();
+        let mut peer = request.peer().to_string();
+        let is_forwarded = request.is_forwarded() || request.connection_peer() != request.peer();
+        if is_forwarded {
+            let (proxy, host) = (request.connection_peer(), request.host().unwrap_or_default());
+            peer = format!("{peer} {proxy} {host}");
+        }
         let method = request.method().as_str();
         let (target, path, query) = (request.target().as_str(), request.path(), request.query());
         let (headers, body) = (request.headers().as_wire(), request.bytes());
@@ -152,8 +163,14 @@ impl<'a> Packer<'a> {
         }
         put(&narrow(param_count).to_ne_bytes());
         put(&version(request).to_ne_bytes());
-        let has_query = if query.is_some() { HAS_QUERY } else { 0 };
-        put(&(has_query | if streams { STREAMS } else { 0 }).to_ne_bytes());
+        let flags = [
+            (query.is_some(), HAS_QUERY),
+            (streams, STREAMS),
+            (request.scheme() == "https", HTTPS),
+            (is_forwarded, FORWARDED),
+        ];
+        let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag);
+        put(&flags.to_ne_bytes());
         put(&(body.len() as u64).to_ne_bytes());
         for part in parts {
             put(part);

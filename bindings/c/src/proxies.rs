@@ -2,10 +2,11 @@
 
 use std::ffi::c_char;
 
-use transom::Network;
+use transom::{Forwarded, Network};
 
 use crate::bytes::text;
 use crate::error::{report, transom_error};
+use crate::names::unknown;
 use crate::server::transom_server;
 use crate::status::transom_status;
 
@@ -43,6 +44,60 @@ pub unsafe extern "C" fn transom_server_set_proxy_protocol(
             Some(parse(unsafe { text(networks) }?)?)
         };
         Ok(server.set_up(|setup| setup.proxies = networks)?)
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Believes trusted proxies where a request came from: transom_request_peer,
+/// transom_request_scheme, the exchange hook and the log then tell of the real client.
+/// transom_request_connection_peer still tells of the proxy, and the header fields stay as they are.
+///
+/// `fields` says which fields the proxies write: "x-forwarded" (X-Forwarded-For and
+/// X-Forwarded-Proto, and X-Forwarded-Host if `with_host` is true) or "forwarded" (RFC 7239; its
+/// "host=" if `with_host` is true). The others, which a proxy passes on as the client sent them, are
+/// not believed. The proxy must set each of the fields, or remove it. With `with_host`,
+/// transom_request_host and transom_server_allow_host use the host that the proxy tells.
+///
+/// `networks` has the addresses of the proxies, as in transom_server_set_proxy_protocol. Requests
+/// on connections from other addresses are not believed. The fields are read from their end, past
+/// the addresses of trusted proxies, up to the first address that is not trusted. An address that
+/// is malformed or hidden ("unknown", "_name") ends the search, and the hop before it counts.
+///
+/// The connections of trusted proxies do not count for the limit "connections_per_address".
+/// Instead, so many requests of one client may be in progress at once, and further ones get a 503.
+///
+/// A second call replaces the first. With `networks` NULL, no proxy is believed.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if `fields` has another name or there is no network,
+/// TRANSOM_BAD_ADDRESS if a network is malformed, TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_trust_forwarded(
+    server: *mut transom_server,
+    fields: *const c_char,
+    networks: *const c_char,
+    with_host: bool,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        // SAFETY: NULL or valid, by the contract.
+        let (server, fields) = unsafe { (transom_server::get(server)?, text(fields)?) };
+        let family = match fields {
+            "x-forwarded" => Forwarded::x_forwarded(),
+            "forwarded" => Forwarded::rfc7239(),
+            _ => {
+                let known = ["x-forwarded", "forwarded"].into_iter();
+                return Err(transom_error::bad_setting(&unknown("family of fields", fields, known)));
+            }
+        };
+        let family = if with_host { family.with_host() } else { family };
+        let trust = if networks.is_null() {
+            None
+        } else {
+            // SAFETY: not NULL, and NUL-terminated by the contract.
+            Some((family, parse(unsafe { text(networks) }?)?))
+        };
+        Ok(server.set_up(|setup| setup.trust = trust)?)
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }

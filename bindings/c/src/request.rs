@@ -223,7 +223,8 @@ pub unsafe extern "C" fn transom_request_raw_headers(request: *const transom_req
 
 /// Returns the address of the client as text: "127.0.0.1:1234", "[::1]:1234" or "unix". This is
 /// the other end of the connection, or the client that a trusted proxy named: see
-/// transom_server_set_proxy_protocol. Otherwise no byte of the client's has an influence on it.
+/// transom_server_set_proxy_protocol and transom_server_trust_forwarded. Then the port may be
+/// unknown, and the text is an address alone: "192.0.2.7", "2001:db8::7". Otherwise no byte of the client's has an influence on it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_request_peer(request: *const transom_request) -> transom_bytes {
     // SAFETY: NULL or valid, by the contract.

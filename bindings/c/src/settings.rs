@@ -126,7 +126,9 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
 ///     "chunk_extensions"         bytes of the extensions of one chunk         4096
 ///     "trailers"                 bytes of a trailer section                   8192
 ///     "connections"              open connections                            10000
-///     "connections_per_address"  open connections from one IP address;
+///     "connections_per_address"  open connections from one IP address, and
+///                                requests in progress of one client
+///                                behind trusted proxies;
 ///                                0 is no limit                                   0
 ///     "handshakes"               connections in the steps before HTTP: a
 ///                                PROXY header, a TLS handshake                1024

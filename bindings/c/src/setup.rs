@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    Context, Error, Handle, Handler, Limits, Listener, Method, Model, Network, Reply, Request, Route, Router,
-    Server, Timeouts,
+    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Method, Model, Network, Reply, Request,
+    Route, Router, Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub unix_mode: Option<u32>,
     /// The proxies whose PROXY headers the next listeners expect.
     pub proxies: Option<Vec<Network>>,
+    /// The fields in which proxies tell of clients, and the proxies that are believed.
+    pub trust: Option<(Forwarded, Vec<Network>)>,
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
     pub listeners: Vec<Listener>,
@@ -133,6 +135,10 @@ impl Setup {
         };
         let server =
             if self.hosts.is_empty() { server } else { server.allow_hosts(self.hosts.iter().cloned()) };
+        let server = match &self.trust {
+            Some((fields, networks)) => server.trust_forwarded(*fields, networks.iter().copied()),
+            None => server,
+        };
         let server = match self.unix_mode {
             Some(mode) => server.unix_mode(mode),
             None => server,

@@ -79,6 +79,8 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_set_workers(NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_unix_mode(NULL, 0600, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_host(NULL, "h", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_trust_forwarded(NULL, "forwarded", "unix", false, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_trust_forwarded(server, NULL, "unix", false, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_proxy_protocol(NULL, "unix", NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_host(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
@@ -140,6 +142,8 @@ static void nulls(transom_server *server)
     CHECK(transom_request_peer(NULL).data == NULL);
     CHECK(transom_request_local_address(NULL).data == NULL);
     CHECK(transom_request_connection_peer(NULL).data == NULL);
+    CHECK(transom_request_scheme(NULL).data == NULL);
+    CHECK(transom_request_host(NULL).data == NULL);
     CHECK(!transom_request_peer_credentials(NULL, NULL, NULL, NULL));
     CHECK(transom_request_version(NULL) == 0);
     CHECK(transom_request_header(NULL, "host").data == NULL);

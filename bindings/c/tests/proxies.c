@@ -76,8 +76,73 @@ static void proxy_protocol(void)
     transom_server_free(server);
 }
 
+/* Answers with the client, the scheme, the host and a field. */
+static void tell_origin(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
+{
+    transom_bytes peer = transom_request_peer(request), scheme = transom_request_scheme(request);
+    transom_bytes host = transom_request_host(request), sent = transom_request_header(request, "x-forwarded-for");
+    char text[256];
+    CHECK(memcmp(transom_request_connection_peer(request).data, "127.0.0.1:", 10) == 0);
+    snprintf(text, sizeof text, "%.*s %.*s://%.*s %.*s", TRANSOM_PRINT(peer), TRANSOM_PRINT(scheme),
+             TRANSOM_PRINT(host), TRANSOM_PRINT(sent));
+    OK(transom_responder_send_text(responder, 200, text));
+}
+
+static const char *ask_with(uint16_t port, const char *fields)
+{
+    static struct reply reply;
+    char text[512];
+    int fd = connect_to(port);
+    snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%sConnection: close\r\n\r\n", fields);
+    say(fd, text);
+    hear(fd, &reply);
+    return reply.status == 200 ? reply.body : "";
+}
+
+static void forwarded(void)
+{
+    const char *fields = "X-Forwarded-For: 1.1.1.1, 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
+                         "X-Forwarded-Host: a.example\r\nForwarded: for=\"[2001:db8::7]:80\";host=b.example\r\n";
+    const char *models[] = {"event", "threads", "sequential"};
+    transom_server *server;
+    size_t model;
+
+    for (model = 0; model < 3; model++) {
+        server = transom_server_new();
+        OK(transom_server_set_model(server, models[model], NULL));
+        OK(transom_server_route(server, "GET", "/", tell_origin, NULL, NULL, NULL));
+        OK(transom_server_trust_forwarded(server, "x-forwarded", "127.0.0.1, 10.0.0.0/8", true, NULL));
+        CHECK(strcmp(ask_with(start(server), fields), "192.0.2.7 https://a.example 1.1.1.1, 192.0.2.7") == 0);
+        CHECK_STATUS(transom_server_trust_forwarded(server, "forwarded", NULL, false, NULL), TRANSOM_ALREADY_STARTED);
+        transom_server_free(server);
+    }
+
+    server = transom_server_new();
+    OK(transom_server_route(server, "GET", "/", tell_origin, NULL, NULL, NULL));
+    CHECK_STATUS(transom_server_trust_forwarded(server, "via", "unix", false, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_trust_forwarded(server, "forwarded", "", false, NULL), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_trust_forwarded(server, "forwarded", "x", false, NULL), TRANSOM_BAD_ADDRESS);
+    OK(transom_server_trust_forwarded(server, "forwarded", "127.0.0.1", false, NULL));
+    CHECK(strcmp(ask_with(start(server), fields), "[2001:db8::7]:80 http://h 1.1.1.1, 192.0.2.7") == 0);
+    transom_server_free(server);
+
+    /* Nobody is believed, at first by the addresses, and then at all. */
+    server = transom_server_new();
+    OK(transom_server_route(server, "GET", "/", tell_origin, NULL, NULL, NULL));
+    OK(transom_server_trust_forwarded(server, "x-forwarded", "10.0.0.0/8, unix", true, NULL));
+    CHECK(memcmp(ask_with(start(server), fields), "127.0.0.1:", 10) == 0);
+    transom_server_free(server);
+    server = transom_server_new();
+    OK(transom_server_route(server, "GET", "/", tell_origin, NULL, NULL, NULL));
+    OK(transom_server_trust_forwarded(server, "x-forwarded", "127.0.0.1", true, NULL));
+    OK(transom_server_trust_forwarded(server, "x-forwarded", NULL, true, NULL));
+    CHECK(memcmp(ask_with(start(server), fields), "127.0.0.1:", 10) == 0);
+    transom_server_free(server);
+}
+
 int main(void)
 {
     proxy_protocol();
+    forwarded();
     return 0;
 }

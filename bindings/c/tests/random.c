@@ -323,6 +323,7 @@ static void set_up(transom_server *on)
     case 14: did(transom_server_set_model(on, text(), why)); break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));
+        did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
         did(transom_server_set_proxy_protocol(on, below(2) ? NULL : text(), NULL));
         if (on != server)
             did(transom_server_set_workers(on, below(3), NULL));
@@ -391,7 +392,7 @@ static void read_request(const transom_request *request)
         case 6: transom_request_form_value(request, text(), below(3)); did(transom_request_form_fields(request, list, below(5), &len)); break;
         case 7: transom_request_trailer(request, text()); did(transom_request_trailer_at(request, below(3), list)); break;
         case 8: transom_request_trailers(request, list, below(5)); transom_request_cookie(request, text()); break;
-        case 9: transom_request_peer_credentials(request, ids, ids + 1, below(2) ? ids + 2 : NULL); transom_request_local_address(request); transom_request_connection_peer(request); break;
+        case 9: transom_request_peer_credentials(request, ids, ids + 1, below(2) ? ids + 2 : NULL); transom_request_local_address(request); transom_request_connection_peer(request); transom_request_scheme(request); transom_request_host(request); break;
         case 10:
             transom_bytes_equal(transom_request_path(request), text());
             transom_bytes_equal_ignore_case(transom_request_method(request), text());

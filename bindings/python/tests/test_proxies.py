@@ -1,6 +1,7 @@
 """A server behind proxies: the client is the one that a trusted proxy names."""
 
 import contextlib
+import json
 import unittest
 
 from support import Quiet, connect, exchange
@@ -51,6 +52,70 @@ class TestProxyProtocol(Quiet, unittest.TestCase):
         for wrong in ("127.0.0.1", 1, [1]):
             with self.assertRaises(TypeError):
                 Server(proxy_protocol=wrong)
+
+
+class TestForwarded(Quiet, unittest.TestCase):
+    FIELDS = (
+        b"X-Forwarded-For: 1.1.1.1, 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.example\r\n"
+        b'Forwarded: for="[2001:db8::7]:4711";proto=http;host=b.example\r\n'
+    )
+
+    def ask(self, fields, target=b"/", **settings):
+        app = Server(**settings)
+
+        @app.get("/")
+        def tell(request):
+            proxy = request.connection_client and request.connection_client[0]
+            return {"client": request.client, "scheme": request.scheme, "host": request.host, "proxy": proxy}
+
+        with app.start("127.0.0.1:0") as running:
+            head = b"GET " + target + b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+            return json.loads(body(exchange(running, head + fields + b"\r\n")))
+
+    def test_the_client_is_the_one_that_a_trusted_proxy_names(self):
+        for model in ("event", "threads", "sequential"):
+            told = self.ask(
+                self.FIELDS, model=model, forwarded="x-forwarded", trusted_proxies=["127.0.0.0/8", "unix"]
+            )
+            told_too = self.ask(
+                self.FIELDS, forwarded="forwarded", trusted_proxies=["127.0.0.1"], forwarded_host=True
+            )
+            self.assertEqual(
+                told, {"client": ["192.0.2.7", 0], "scheme": "https", "host": "h", "proxy": "127.0.0.1"}
+            )
+            self.assertEqual(
+                told_too,
+                {"client": ["2001:db8::7", 4711], "scheme": "http", "host": "b.example", "proxy": "127.0.0.1"},
+            )
+
+    def test_an_ipv6_client_may_have_no_port(self):
+        told = self.ask(b"X-Forwarded-For: 2001:db8::7\r\n", forwarded="x-forwarded", trusted_proxies=["127.0.0.1"])
+        self.assertEqual(told["client"], ["2001:db8::7", 0])
+
+    def test_fields_of_others_are_only_fields(self):
+        settings = {"forwarded": "x-forwarded", "trusted_proxies": ["10.0.0.0/8"], "forwarded_host": True}
+        for told in (self.ask(self.FIELDS, **settings), self.ask(self.FIELDS)):
+            self.assertEqual(told["client"][0], "127.0.0.1")
+            self.assertEqual((told["scheme"], told["host"], told["proxy"]), ("http", "h", "127.0.0.1"))
+
+    def test_the_host_may_be_in_the_target(self):
+        self.assertEqual(self.ask(b"", target=b"http://a.example:80?x=1")["host"], "a.example:80")
+
+    def test_settings_are_checked_at_once(self):
+        for settings in (
+            {"forwarded": "via", "trusted_proxies": ["unix"]},
+            {"forwarded": "forwarded"},
+            {"trusted_proxies": ["unix"]},
+            {"forwarded": "forwarded", "trusted_proxies": []},
+            {"forwarded_host": True},
+        ):
+            with self.assertRaises(InvalidArgumentError):
+                Server(**settings)
+        with self.assertRaises(BadAddressError):
+            Server(forwarded="forwarded", trusted_proxies=["10.0.0.1/8"])
+        for settings in ({"forwarded": 1, "trusted_proxies": ["unix"]}, {"forwarded_host": 1}):
+            with self.assertRaises(TypeError):
+                Server(**settings)
 
 
 if __name__ == "__main__":

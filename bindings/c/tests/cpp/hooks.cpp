@@ -127,6 +127,7 @@ int main()
         const auto peer = request.peer_credentials();
         if (!peer)
             CHECK(request.connection_peer() == request.peer());
+            CHECK(request.scheme() == "http" && !request.host().empty());
             return std::string(request.local_address());
         CHECK(peer->pid == std::uint32_t(getpid()) && peer->uid == getuid() && peer->gid == getgid());
         return std::string(request.peer());

@@ -73,6 +73,15 @@ class Handle:
         slot = ErrorSlot()
         slot.check(quick.server_set_proxy_protocol(self._use(), _known(",".join(networks)), slot.reference))
 
+    def trust_forwarded(self, fields: str, networks: list[str], with_host: bool) -> None:
+        """Believes proxies in these networks where requests came from, in a family of fields."""
+        slot = ErrorSlot()
+        slot.check(
+            quick.server_trust_forwarded(
+                self._use(), _known(fields), _known(",".join(networks)), with_host, slot.reference
+            )
+        )
+
     def set_limit(self, name: str, value: int) -> None:
         """Sets a limit by its name, in bytes or a count.
 

@@ -54,6 +54,9 @@ BODY_TOO_LARGE = -27
 BAD_BODY = -28
 TOO_SLOW = -29
 
+HTTPS = 4
+FORWARDED = 8
+
 EVENT_GONE = 1
 EVENT_OVER = 2
 EVENT_WRITABLE = 3
@@ -101,6 +104,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_workers": (c_int32, (c_void_p, c_size_t, c_void_p)),
     "transom_server_set_unix_mode": (c_int32, (c_void_p, c_uint32, c_void_p)),
     "transom_server_set_proxy_protocol": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_trust_forwarded": (c_int32, (c_void_p, c_char_p, c_char_p, c_bool, c_void_p)),
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64, c_void_p)),
     "transom_limit_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_timeout_range": (c_int32, (c_char_p, c_void_p, c_void_p)),

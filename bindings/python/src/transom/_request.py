@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from transom._events import Events, Presence
 from transom._http_error import BodyError
+from transom._native import FORWARDED, HTTPS
 from transom._multi import Cookies, Form, Headers, MultiDict, Query
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
 
@@ -155,11 +156,45 @@ class Request:
 
     @property
     def client(self) -> tuple[str, int] | None:
-        """The IP address and port of the client; `None` on a Unix socket."""
-        host, colon, port = self._part(8).decode("latin-1").rpartition(":")
-        if not colon or not port.isdigit():
-            return None
-        return host.strip("[]"), int(port)
+        """The IP address and port of the client; `None` on a Unix socket.
+
+        It is the client that a trusted proxy named, if there is one: see `forwarded` and
+        `proxy_protocol` of `Server`. The port is then 0 if the proxy did not tell it.
+        """
+        return _address(self._ends()[0])
+
+    @property
+    def connection_client(self) -> tuple[str, int] | None:
+        """The IP address and port of the other end of the connection, which may be a proxy."""
+        return _address(self._ends()[1])
+
+    @property
+    def scheme(self) -> str:
+        """`"https"` or `"http"`, as a trusted proxy or the connection tells it."""
+        return "https" if self._head[11] & HTTPS else "http"
+
+    @property
+    def host(self) -> str:
+        """The host that the client addressed, with its port if it named one.
+
+        A trusted proxy tells it if the server asks for it; otherwise it is the one of the target or
+        of the field Host. Empty if an HTTP/1.0 client named none.
+        """
+        told = self._ends()[2]
+        if told is not None:
+            return told
+        scheme, separator, rest = self.target.partition("://")
+        if separator and scheme.isalpha():
+            return rest.partition("/")[0].partition("?")[0]
+        return self.headers.get("host", "")
+
+    def _ends(self) -> tuple[str, str, str | None]:
+        """Returns the client, the other end of the connection, and the host if a proxy named the client."""
+        text = self._part(8).decode("latin-1")
+        if not self._head[11] & FORWARDED:
+            return text, text, None
+        client, proxy, host = text.split(" ")
+        return client, proxy, host
 
     @property
     def http_version(self) -> str:
@@ -272,3 +307,14 @@ class Request:
 def _pairs(text: str) -> list[tuple[str, str]]:
     """Decodes the names and values of a query or a form."""
     return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """Parses an address with or without a port. `None` for a Unix socket."""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]:")
+        return host, int(port)
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, int(port)
+    return (text, 0) if ":" in text or "." in text else None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
 
 H = TypeVar("H", bound=Handler)
+_Forwarded = Literal["x-forwarded", "forwarded"]
 _Model = Literal["sequential", "threads", "event"]
 
 _ADDRESS = "127.0.0.1:8080"
@@ -58,6 +59,13 @@ class Server:
     header (version 1 or 2) at the beginning of each connection. It names the proxies by their
     networks, such as `["10.0.0.0/8", "::1", "unix"]`. `Request.client` is then the client that
     the header names. A connection from another address, or without a header, is closed.
+
+    `forwarded` and `trusted_proxies` are for a server behind HTTP proxies. `Request.client` and
+    `Request.scheme` are then what the proxies in these networks tell in the fields that they
+    write: `X-Forwarded-For` and `X-Forwarded-Proto` (`"x-forwarded"`) or `Forwarded` (`"forwarded"`,
+    RFC 7239). With `forwarded_host=True`, `Request.host` is what they tell too. The proxies must set
+    each of these fields, or remove it. `Request.connection_client` is the proxy. The limit
+    `connections_per_address` bounds the requests of one client that are in progress at once.
 
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
@@ -102,6 +110,9 @@ class Server:
         timeouts: Mapping[str, float | None] | None = None,
         unix_mode: int | None = None,
         proxy_protocol: Iterable[str] | None = None,
+        forwarded: _Forwarded | None = None,
+        trusted_proxies: Iterable[str] | None = None,
+        forwarded_host: bool = False,
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -115,6 +126,15 @@ class Server:
             whole("unix_mode", unix_mode, 0, 0o777)
         self._unix_mode = unix_mode
         self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
+        if forwarded is not None and not isinstance(forwarded, str):
+            raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
+        self._forwarded = forwarded
+        self._trusted_proxies = _networks("trusted_proxies", trusted_proxies)
+        if (self._forwarded is None) != (self._trusted_proxies is None):
+            raise InvalidArgumentError("forwarded and trusted_proxies are given together or not at all")
+        self._forwarded_host = flag("forwarded_host", forwarded_host)
+        if self._forwarded_host and self._forwarded is None:
+            raise InvalidArgumentError("forwarded_host needs forwarded and trusted_proxies")
         self._routes: list[Route] = []
         self._bindings: list[tuple[str | None, str, int]] = []
         self._fallback: int | None = None
@@ -131,6 +151,8 @@ class Server:
             handle.set_unix_mode(self._unix_mode)
         if self._proxy_protocol is not None:
             handle.set_proxy_protocol(self._proxy_protocol)
+        if self._forwarded is not None and self._trusted_proxies is not None:
+            handle.trust_forwarded(self._forwarded, self._trusted_proxies, self._forwarded_host)
         for name, value in self._limits.items():
             handle.set_limit(name, value)
         for name, timeout in self._timeouts.items():
