@@ -2,7 +2,7 @@
 #include "common.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static transom_responder *kept;
+static transom_responder *_Atomic kept;
 static const transom_request *kept_request;
 
 static void keep(void *user_data UNUSED, const transom_request *request, transom_responder *responder)

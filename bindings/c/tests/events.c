@@ -77,10 +77,10 @@ static void expect_none(void)
 /* A callback that writes, and then ends the stream. */
 static void end_stream(void *user_data)
 {
-    transom_writer *writer = *(transom_writer **)user_data;
+    transom_writer *writer = *(transom_writer *_Atomic *)user_data;
     OK(transom_writer_write(writer, piece, 1, 0));
     OK(transom_writer_finish(writer));
-    *(transom_writer **)user_data = NULL;
+    *(transom_writer *_Atomic *)user_data = NULL;
 }
 
 static void room_by_callback(transom_server *server, uint16_t port)
@@ -103,7 +103,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     /* The callback may end the stream. */
     fill(writer);
     {
-        static transom_writer *last;
+        static transom_writer *_Atomic last;
         static struct reply reply;
         last = writer;
         OK(transom_writer_on_writable(writer, end_stream, &last, NULL));

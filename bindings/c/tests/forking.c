@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-static transom_responder *kept;
+static transom_responder *_Atomic kept;
 
 static void keep(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {

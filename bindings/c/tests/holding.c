@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 static atomic_int kept_count;
-static transom_responder *kept;
+static transom_responder *_Atomic kept;
 
 static void keep(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {

@@ -32,7 +32,9 @@ static void leave(void)
 
 static void forget(void)
 {
+    pthread_mutex_lock(&seen.lock);
     seen.calls = seen.inside = seen.most = 0;
+    pthread_mutex_unlock(&seen.lock);
     atomic_store(&holding, 0);
     atomic_store(&released, 0);
     atomic_store(&kept, NULL);
@@ -42,12 +44,24 @@ static void forget(void)
 static int threads_seen(void)
 {
     int i, j, distinct = 0;
+    pthread_mutex_lock(&seen.lock);
     for (i = 0; i < seen.calls; i++) {
         for (j = 0; j < i && !pthread_equal(seen.threads[i], seen.threads[j]); j++)
             ;
         distinct += j == i;
     }
+    pthread_mutex_unlock(&seen.lock);
     return distinct;
+}
+
+/* Returns a number of `seen`. */
+static int read_seen(const int *number)
+{
+    int read;
+    pthread_mutex_lock(&seen.lock);
+    read = *number;
+    pthread_mutex_unlock(&seen.lock);
+    return read;
 }
 
 static void thread_starts(void *user_data UNUSED)
@@ -153,7 +167,7 @@ static void crowd(uint16_t port)
         CHECK(pthread_create(&clients[i], NULL, get_ten, &port) == 0);
     for (i = 0; i < 6; i++)
         pthread_join(clients[i], NULL);
-    CHECK(seen.calls == 60);
+    CHECK(read_seen(&seen.calls) == 60);
 }
 
 /* Two handlers that run at the same time. */
@@ -182,7 +196,7 @@ static int threads_of_a_connection(uint16_t port)
     say(fd, "GET /quick HTTP/1.1\r\nHost: test\r\n\r\nGET /quick/inline HTTP/1.1\r\nHost: test\r\n\r\n");
     ask(fd, "GET", "/quick");
     hear(fd, &reply);
-    CHECK(seen.calls == 3);
+    CHECK(read_seen(&seen.calls) == 3);
     return threads_seen();
 }
 
@@ -196,7 +210,7 @@ static void make_room(uint16_t port)
     next = connect_to(port);
     ask(next, "GET", "/quick");
     pause_ms(50);
-    CHECK(seen.calls == 1);
+    CHECK(read_seen(&seen.calls) == 1);
     OK(transom_responder_send_text(atomic_exchange(&kept, NULL), 200, "first"));
     hear(fd, &reply);
     CHECK(reply.status == 200 && strstr(reply.text, "connection: close") != NULL);
@@ -209,7 +223,7 @@ static void threads_of(const char *model)
     uint16_t port = serve(model);
     crowd(port);
     if (strcmp(model, "sequential") == 0) {
-        CHECK(threads_seen() == 1 && seen.most == 1);
+        CHECK(threads_seen() == 1 && read_seen(&seen.most) == 1);
         CHECK(threads_of_a_connection(port) == 1);
         forget();
         make_room(port);

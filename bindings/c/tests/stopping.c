@@ -13,8 +13,12 @@ static void stop_here(void *user_data UNUSED, const transom_request *request UNU
     OK(transom_responder_send_text(responder, 200, "stopping"));
 }
 
+/* Set once the main thread has used the server for the last time. */
+static atomic_int may_free;
+
 static void free_here(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
+    EVENTUALLY(may_free);
     transom_server_free(server);
     OK(transom_responder_send_text(responder, 200, "freed"));
 }
@@ -48,7 +52,7 @@ static void stop_at_once(void *user_data)
 
 static void keep(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
 {
-    *(transom_responder **)user_data = responder;
+    *(transom_responder *_Atomic *)user_data = responder;
 }
 
 static void *wait_for_it(void *unused UNUSED)
@@ -130,7 +134,7 @@ int main(void)
     free_with_a_stuck_handler("sequential");
 
     static struct reply reply;
-    transom_responder *kept = NULL;
+    transom_responder *_Atomic kept = NULL;
     transom_report report = {.size = sizeof report};
     pthread_t waiting[3];
     atomic_int held = 0;
@@ -158,7 +162,10 @@ int main(void)
         freed = 0;
         server = with("/free", free_here, NULL, is_inline);
         OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, say_hello, &freed, count), NULL));
-        CHECK(get(start(server), "/free", &reply) == 200 && strcmp(reply.body, "freed") == 0);
+        may_free = 0;
+        port = start(server);
+        may_free = 1;
+        CHECK(get(port, "/free", &reply) == 200 && strcmp(reply.body, "freed") == 0);
         EVENTUALLY(freed == 1);
     }
 

@@ -15,9 +15,13 @@ pub fn include_dir() -> PathBuf {
 
 /// Builds `libtransom.so` and `libtransom.a`, and returns their folder. Cargo does not build
 /// them for tests, but it can be run here, because it holds no lock while tests run.
+/// `TRANSOM_TEST_LIBRARY` names the folder of libraries that were built in another way.
 pub fn library_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
+        if let Some(built) = std::env::var_os("TRANSOM_TEST_LIBRARY") {
+            return built.into();
+        }
         // target[/triple]/profile/deps/test-1234
         let test = std::env::current_exe().unwrap();
         let profile_dir = test.parent().and_then(Path::parent).unwrap();

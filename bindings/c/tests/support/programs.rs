@@ -27,7 +27,9 @@ pub fn crate_dir() -> &'static Path {
 /// Returns the linker options for the shared library.
 pub fn shared() -> Vec<String> {
     let dir = library_dir().display();
-    vec![format!("-L{dir}"), format!("-Wl,-rpath,{dir}"), "-ltransom".into()]
+    // With the old tag, the folder is searched before those of LD_LIBRARY_PATH, which cargo sets.
+    let path = format!("-Wl,--disable-new-dtags,-rpath,{dir}");
+    vec![format!("-L{dir}"), path, "-ltransom".into()]
 }
 
 /// Returns the linker options for the static library.
