@@ -534,6 +534,11 @@ typedef struct transom_exchange {
     int32_t ended;
     /* 0. */
     int32_t reserved;
+    /*
+     * The address at which the connection came in, as in transom_request_local_address. Absent
+     * if the connection has ended.
+     */
+    transom_bytes local_address;
 } transom_exchange;
 
 /* A function that is told of an exchange. `exchange` is valid during the call. */

@@ -1597,6 +1597,12 @@ public:
     /* Returns the other end of the connection, as Request::peer. */
     [[nodiscard]] std::string_view peer() const noexcept { return detail::view(exchange_->peer); }
 
+    /* Returns the address at which the connection came in. Absent if the connection has ended. */
+    [[nodiscard]] std::optional<std::string_view> local_address() const noexcept
+    {
+        return detail::maybe(exchange_->local_address);
+    }
+
     /* Returns the bytes of the request that were read, and of the response that were written. */
     [[nodiscard]] std::uint64_t bytes_in() const noexcept { return exchange_->bytes_in; }
     [[nodiscard]] std::uint64_t bytes_out() const noexcept { return exchange_->bytes_out; }

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::fmt::{self, Write as _};
 
-use transom::{Ended, Exchange, Peer, Version};
+use transom::{Ended, Exchange, Version};
 
 use crate::bytes::transom_bytes;
 use crate::reject;
@@ -64,6 +64,9 @@ pub struct transom_exchange {
     pub ended: i32,
     /// 0.
     pub reserved: i32,
+    /// The address at which the connection came in, as in transom_request_local_address. Absent
+    /// if the connection has ended.
+    pub local_address: transom_bytes,
 }
 
 /// A function that is told of an exchange. `exchange` is valid during the call.
@@ -83,7 +86,8 @@ impl ExchangeHook {
 
     /// Tells the host of an exchange. Allocates nothing.
     pub fn tell(&self, exchange: &Exchange<'_>) {
-        let peer = PeerText::of(exchange.peer());
+        let peer = AddressText::of(exchange.peer());
+        let local = exchange.local_addr().map(AddressText::of);
         let version = exchange.version().map_or(0, |it| if it == Version::HTTP_10 { 10 } else { 11 });
         let told = transom_exchange {
             size: size_of::<transom_exchange>(),
@@ -99,6 +103,7 @@ impl ExchangeHook {
             reject: reject::number(exchange.reject()),
             ended: ended(exchange.ended()) as i32,
             reserved: 0,
+            local_address: local.as_ref().map(AddressText::as_bytes).into(),
         };
         // SAFETY: the host's function with its user data; by the contract, any thread may call
         // it. `told` and the bytes that it borrows outlive the call.
@@ -117,20 +122,21 @@ fn ended(ended: Ended) -> transom_ended {
     }
 }
 
-/// The text of a peer, on the stack.
-pub(crate) struct PeerText {
+/// The text of an address, on the stack.
+pub(crate) struct AddressText {
     text: [u8; Self::LONGEST],
     length: usize,
 }
 
-impl PeerText {
-    /// The longest is an IPv6 address with an embedded IPv4 one, a scope and a port.
-    const LONGEST: usize = 72;
+impl AddressText {
+    /// The longest is a Unix socket: `unix:./`, and 108 bytes that are no UTF-8, each of which
+    /// becomes U+FFFD, three bytes.
+    const LONGEST: usize = 7 + 3 * 108;
 
-    pub fn of(peer: Peer) -> Self {
+    pub fn of(address: impl fmt::Display) -> Self {
         let mut text = Self { text: [0; Self::LONGEST], length: 0 };
-        // No peer has a longer text; if one had, its beginning would be kept.
-        let _ = write!(text, "{peer}");
+        // No address has a longer text; if one had, its beginning would be kept.
+        let _ = write!(text, "{address}");
         text
     }
 
@@ -139,7 +145,7 @@ impl PeerText {
     }
 }
 
-impl fmt::Write for PeerText {
+impl fmt::Write for AddressText {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let room = self.text.get_mut(self.length..self.length + more.len()).ok_or(fmt::Error)?;
         room.copy_from_slice(more.as_bytes());
@@ -150,19 +156,23 @@ impl fmt::Write for PeerText {
 
 #[cfg(test)]
 mod tests {
+    use transom::{Address, Peer};
+
     use super::*;
 
     #[test]
-    fn the_longest_peer_fits() {
+    fn the_longest_address_fits() {
         let mapped = "[1234:5678:9abc:def0:1234:5678:9abc:def0%4294967295]:65535";
         for (peer, text) in [
             (Peer::Tcp(mapped.parse().unwrap()), mapped),
             (Peer::Tcp("127.0.0.1:80".parse().unwrap()), "127.0.0.1:80"),
             (Peer::Unix, "unix"),
         ] {
-            assert_eq!(PeerText::of(peer).as_bytes(), text.as_bytes());
+            assert_eq!(AddressText::of(peer).as_bytes(), text.as_bytes());
         }
-        let mut full = PeerText { text: [0; PeerText::LONGEST], length: PeerText::LONGEST - 1 };
+        let name = Address::Abstract(vec![0xff; 107]);
+        assert_eq!(AddressText::of(&name).as_bytes(), name.to_string().as_bytes());
+        let mut full = AddressText { text: [0; AddressText::LONGEST], length: AddressText::LONGEST - 1 };
         assert!(full.write_str("ab").is_err());
     }
 }

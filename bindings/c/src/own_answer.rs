@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use transom::{OwnAnswer, Response};
 
 use crate::bytes::transom_bytes;
-use crate::exchange_hook::PeerText;
+use crate::exchange_hook::AddressText;
 use crate::reject;
 use crate::response::transom_response;
 use crate::status::transom_status;
@@ -57,7 +57,7 @@ impl OwnAnswerHook {
 
     /// Has the host word an answer.
     pub fn word(&self, answer: &OwnAnswer<'_>) -> Response {
-        let peer = PeerText::of(answer.peer());
+        let peer = AddressText::of(answer.peer());
         let known = transom_own_answer {
             size: size_of::<transom_own_answer>(),
             method: answer.method().map(str::as_bytes).into(),

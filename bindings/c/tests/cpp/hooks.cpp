@@ -16,6 +16,7 @@ public:
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         CHECK(exchange.handle() != nullptr && exchange.peer().find("127.0.0.1:") == 0);
+        CHECK(exchange.local_address().value_or("127.0.0.1:").find("127.0.0.1:") == 0);
         CHECK(exchange.bytes_out() > 0);
         /* A head that is refused is not measured. */
         CHECK(exchange.reject() != 0 || (exchange.bytes_in() > 0 && exchange.duration().count() > 0));
@@ -125,9 +126,9 @@ int main()
     server.on_exchange([](const Exchange &) { throw 1; });
     server.get("/who", [](const Request &request) {
         const auto peer = request.peer_credentials();
+        CHECK(request.connection_peer() == request.peer());
+        CHECK(request.scheme() == "http" && !request.host().empty());
         if (!peer)
-            CHECK(request.connection_peer() == request.peer());
-            CHECK(request.scheme() == "http" && !request.host().empty());
             return std::string(request.local_address());
         CHECK(peer->pid == std::uint32_t(getpid()) && peer->uid == getuid() && peer->gid == getgid());
         return std::string(request.peer());
