@@ -1462,6 +1462,128 @@ transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
  */
 transom_status transom_server_report(const transom_server *server, transom_report *out);
 
+
+/* ---- Server: restarts ---------------------------------------------------------------- */
+
+/*
+ * Adds the listening sockets that another process passed to this one: a predecessor, with
+ * transom_server_hand_over, or systemd, with socket activation (see sd_listen_fds(3)). Stores
+ * their number in `*count`, which may be NULL; it is 0 if the process was started in another
+ * way, and the program then listens on an address of its own:
+ *
+ *     size_t count;
+ *     if (transom_server_listen_inherited(server, &count, NULL) != TRANSOM_OK)
+ *         return 1;
+ *     if (count == 0 && transom_server_bind(server, "127.0.0.1:8080", NULL) != TRANSOM_OK)
+ *         return 1;
+ *
+ * The sockets have the order in which they were passed; transom_server_listener_name returns
+ * their names. Each is closed in a program that this process executes. Only the process that
+ * the sockets are meant for gets them (LISTEN_PID), and only the first call does. The
+ * environment is not changed. A predecessor learns that this process serves when the server
+ * starts.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if a descriptor is no listening TCP or Unix stream socket;
+ * TRANSOM_IO if the predecessor fails; TRANSOM_ALREADY_STARTED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_listen_inherited(transom_server *server,
+                                               size_t *count,
+                                               transom_error **error);
+
+/*
+ * Writes the name of a socket that was passed to this process to `buf`, such as
+ * FileDescriptorName= in a systemd unit. `index` counts as in transom_server_address.
+ *
+ * Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the
+ * length of the whole text without the NUL is returned. Returns 0 if the socket has no name,
+ * if there is no such socket, or if the server was not started.
+ */
+size_t transom_server_listener_name(const transom_server *server,
+                                    size_t index,
+                                    char *buf,
+                                    size_t cap);
+
+/*
+ * Hands the server over to a successor, such as the next version of the program: starts the
+ * program `argv[0]` with the arguments `argv`, which end with NULL, passes all listening
+ * sockets to it, and waits until it serves, at most `timeout_ms` milliseconds. Then stop this
+ * server: its requests finish, and no client is refused in between. Until then both accept
+ * clients.
+ *
+ * The successor calls transom_server_listen_inherited and starts the server. It runs as the
+ * same user when it does. Its environment is this one's, with the variable TRANSOM_HANDOVER.
+ * It also takes over the files of Unix sockets that this server would remove at its end. Its
+ * process id is stored in `*pid`, which may be NULL: it is a child of this process, to be
+ * waited for as any other. Linux only.
+ *
+ * If this fails, the child was killed and waited for, and this server goes on to serve. The
+ * call blocks; do not make it in an inline handler.
+ *
+ * Errors: TRANSOM_IO, with a message: the program cannot be executed, it has ended, it has
+ * given the sockets up, it does not serve in time, or another hand-over is in progress.
+ * TRANSOM_INVALID_ARGUMENT if `argv` is empty or the time is negative; TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_hand_over(transom_server *server,
+                                        const char *const *argv,
+                                        int64_t timeout_ms,
+                                        int64_t *pid,
+                                        transom_error **error);
+
+/*
+ * Adds a route for GET that tells a load balancer whether to send requests here: it answers
+ * 200 "ready", and 503 "stopping" with Retry-After once a stop has begun. Set the timeout
+ * "stop_delay" to a little more than the load balancer takes to notice: for that time the
+ * server still accepts clients. No handler of the program runs.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_readiness(transom_server *server,
+                                            const char *pattern,
+                                            transom_error **error);
+
+/*
+ * Tells systemd what the server does (see sd_notify(3)), if systemd started the program with
+ * Type=notify: that it serves (READY=1), that a stop has begun (STOPPING=1), and that its
+ * workers turn (WATCHDOG=1, with WatchdogSec=). A successor of transom_server_hand_over
+ * becomes the main process of the service (MAINPID=).
+ *
+ * The watchdog is fed four times in its interval. A worker that a handler blocks for the
+ * whole interval is stuck, and so is the pool of threads if requests wait for it and none is
+ * begun for as long. The log then says which, and the watchdog is not fed: systemd restarts
+ * the service. In the model "sequential" each handler blocks the one worker, so the interval
+ * must be longer than the slowest handler takes. Requests in the pull queue are not watched.
+ *
+ * Without NOTIFY_SOCKET this does nothing. With it, the server has one more thread.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_notify_systemd(transom_server *server);
+
+/*
+ * Tells systemd that the program reloads (RELOADING=1); transom_server_notify_ready ends this.
+ * Does nothing unless transom_server_notify_systemd was called.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_notify_reloading(transom_server *server);
+
+/*
+ * Tells systemd that the program has reloaded (READY=1). At the start the server tells it
+ * itself. Otherwise as transom_server_notify_reloading.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_notify_ready(transom_server *server);
+
+/*
+ * Shows a text in `systemctl status` (STATUS=). Control characters become spaces. Otherwise as
+ * transom_server_notify_reloading.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_notify_status(transom_server *server, const char *status);
+
 /*
  * Stores the counters of the server in `*out`. May be called at any time after the start. It
  * goes through all connections, and keeps new ones waiting meanwhile: call it once a second

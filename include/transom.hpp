@@ -2068,6 +2068,33 @@ public:
         return *this;
     }
 
+    /*
+     * Adds the listening sockets that a predecessor or systemd passed to this process, and returns
+     * their number: see transom_server_listen_inherited.
+     */
+    std::size_t listen_inherited()
+    {
+        std::size_t count = 0;
+        detail::ErrorSlot error;
+        error.check(transom_server_listen_inherited(server_, &count, error));
+        return count;
+    }
+
+    /* Adds a route that tells a load balancer whether to send requests: see transom_server_add_readiness. */
+    Server &add_readiness(std::string_view pattern)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_readiness(server_, detail::CText(pattern), error));
+        return *this;
+    }
+
+    /* Tells systemd what the server does: see transom_server_notify_systemd. */
+    Server &notify_systemd()
+    {
+        detail::check(transom_server_notify_systemd(server_));
+        return *this;
+    }
+
     /* Starts the server on `address` and on every socket that was added before. */
     void start(std::string_view address)
     {
@@ -2143,6 +2170,42 @@ public:
         if (fd < 0)
             throw Error(TRANSOM_OUT_OF_RANGE, "there is no such listening socket");
         return fd;
+    }
+
+    /* Returns the name of a socket that was passed to this process; empty if it has none. */
+    [[nodiscard]] std::string listener_name(std::size_t index = 0) const
+    {
+        std::string text(transom_server_listener_name(server_, index, nullptr, 0), '\0');
+        transom_server_listener_name(server_, index, text.data(), text.size() + 1);
+        return text;
+    }
+
+    /*
+     * Hands the server over to a successor, and returns its process id: see transom_server_hand_over.
+     * Stop this server then.
+     */
+    std::int64_t hand_over(const std::vector<std::string> &argv, Milliseconds timeout = std::chrono::seconds(30))
+    {
+        std::vector<const char *> words;
+        for (const std::string &word : argv)
+            words.push_back(word.c_str());
+        words.push_back(nullptr);
+        std::int64_t pid = 0;
+        detail::ErrorSlot error;
+        error.check(transom_server_hand_over(server_, words.data(), timeout.count(), &pid, error));
+        return pid;
+    }
+
+    /* Tells systemd that the program reloads, until notify_ready. */
+    void notify_reloading() { detail::check(transom_server_notify_reloading(server_)); }
+
+    /* Tells systemd that the program has reloaded. */
+    void notify_ready() { detail::check(transom_server_notify_ready(server_)); }
+
+    /* Shows a text in `systemctl status`. */
+    void notify_status(std::string_view status)
+    {
+        detail::check(transom_server_notify_status(server_, detail::CText(status)));
     }
 
     /* Returns what became of the requests in progress. Errors: TRANSOM_NOT_STARTED. */

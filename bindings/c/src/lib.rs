@@ -52,6 +52,7 @@ mod reject;
 mod request;
 mod responder;
 mod response;
+mod restart;
 mod route;
 mod routes;
 mod run;

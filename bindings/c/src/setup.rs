@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Method, Model, Network, Reply, Request,
-    Route, Router, Server, Timeouts,
+    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Method, Model, Network, Readiness, Reply,
+    Request, Route, Router, Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     pub on_exchange: Option<Arc<ExchangeHook>>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
+    pub tells_systemd: bool,
     /// The proxies whose PROXY headers the next listeners expect.
     pub proxies: Option<Vec<Network>>,
     /// The fields in which proxies tell of clients, and the proxies that are believed.
@@ -67,7 +68,13 @@ pub(crate) struct AddedRoute {
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
-    Pull { queue: Arc<PullQueue>, route_id: u32, streams: bool },
+    Pull {
+        queue: Arc<PullQueue>,
+        route_id: u32,
+        streams: bool,
+    },
+    /// The library answers.
+    Readiness,
 }
 
 impl Setup {
@@ -139,6 +146,7 @@ impl Setup {
             Some((fields, networks)) => server.trust_forwarded(*fields, networks.iter().copied()),
             None => server,
         };
+        let server = if self.tells_systemd { server.notify_systemd() } else { server };
         let server = match self.unix_mode {
             Some(mode) => server.unix_mode(mode),
             None => server,
@@ -205,6 +213,7 @@ impl Handler for Endpoint {
         match self {
             Self::Handler(handler) => handler.call(request, *context),
             Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams),
+            Self::Readiness => Readiness.call(request, context),
         }
     }
 

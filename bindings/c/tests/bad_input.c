@@ -86,6 +86,17 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_allow_loopback_hosts(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(!transom_server_is_stopping(NULL));
     CHECK(transom_server_listener(NULL, 0) == -1);
+    CHECK(transom_server_listener_name(NULL, 0, NULL, 0) == 0);
+    CHECK_STATUS(transom_server_listen_inherited(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_hand_over(NULL, NULL, 1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_hand_over(server, NULL, 1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_readiness(NULL, "/", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_readiness(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_notify_systemd(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_notify_reloading(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_notify_ready(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_notify_status(NULL, "s"), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_notify_status(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_on_exchange(NULL, on_exchange, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);

@@ -85,6 +85,7 @@ programs! {
     stops
     streaming
     stress
+    succession
     wraps
     upgrades
     uploads

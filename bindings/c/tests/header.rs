@@ -37,6 +37,7 @@ const FILES: &[(&str, &str)] = &[
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
+    ("restart", "Server: restarts"),
     ("stats", ""),
     ("request", "Request: reading, until it is answered"),
     ("values", ""),

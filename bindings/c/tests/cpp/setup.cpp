@@ -26,6 +26,11 @@ static void refused()
     check_throws(TRANSOM_BAD_ROUTE, "", [&] { server.route("G T", "/", [] {}); });
     check_throws(TRANSOM_NOT_STARTED, "", [&] { server.wait(); });
     check_throws(TRANSOM_NOT_STARTED, "", [&] { static_cast<void>(server.report()); });
+    check_throws(TRANSOM_NOT_STARTED, "", [&] { server.hand_over({"true"}); });
+    check_throws(TRANSOM_NOT_STARTED, "", [&] { server.notify_reloading(); });
+    check_throws(TRANSOM_NOT_STARTED, "", [&] { server.notify_ready(); });
+    check_throws(TRANSOM_NOT_STARTED, "", [&] { server.notify_status("well"); });
+    CHECK(server.listen_inherited() == 0 && server.listener_name().empty());
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [] { static_cast<void>(transom::limit_range("nonsense")); });
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [] { static_cast<void>(transom::timeout_range("nonsense")); });
     server.stop();
@@ -44,8 +49,11 @@ static void refused()
     }
     /* After a failure, the server may be started again. */
     server.get("/", [] { return "after all"; });
+    server.notify_systemd().add_readiness("/ready");
     server.start("127.0.0.1:0");
     CHECK(get(server, "/").body == "after all");
+    CHECK(get(server, "/ready").body == "ready\n");
+    check_throws(TRANSOM_IO, "exit status: 1", [&] { server.hand_over({"false"}); });
     check_throws(TRANSOM_ALREADY_STARTED, "", [&] { server.start("127.0.0.1:0"); });
     check_throws(TRANSOM_ALREADY_STARTED, "", [&] { server.get("/late", [] {}); });
     check_throws(TRANSOM_ALREADY_STARTED, "", [&] { server.fallback([] {}); });
