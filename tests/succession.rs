@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use transom::{Error, Handle, Listener, Model, Request, Router, Server};
+use transom::{Error, Handle, Listener, Model, Readiness, Request, Router, Server};
 
 use common::{Client, PATIENCE, SHORT, configured, own_address, socket_path};
 
@@ -206,6 +206,32 @@ fn a_successor_gets_all_listeners_and_the_file() {
         assert!(old.handle.hand_over(&mut role("serve"), PATIENCE).is_err(), "{model}: it has stopped");
         new.stop();
         assert!(!old.path.exists(), "{model}: the file belongs to the successor");
+    }
+}
+
+#[test]
+fn after_a_hand_over_connections_stay_for_the_delay_and_the_service_is_ready() {
+    for model in [Model::ThreadPerConnection, Model::EventDriven] {
+        let app = app("old").get("/ready", Readiness);
+        let server = configured(app, |_, timeouts| timeouts.stop_delay = PATIENCE).model(model).workers(2);
+        let old = server.bind(&own_address()).unwrap().start().unwrap();
+        let (mut busy, mut idle) = (Client::connect(&old), Client::connect(&old));
+        for client in [&mut busy, &mut idle] {
+            client.get("/").expect(200, "old");
+        }
+        let new = Ended(old.hand_over(&mut role(&format!("serve {model}")), PATIENCE).unwrap());
+        old.stopper().stop(2 * PATIENCE);
+        let begun = Instant::now();
+        // The old one may have accepted a client before it saw the stop.
+        while Client::connect(&old).get("/").text() != "new" {
+            assert!(begun.elapsed() < PATIENCE, "{model}: the old server goes on to accept");
+        }
+        let answer = busy.get("/ready");
+        answer.expect(200, "ready\n");
+        assert!(answer.closes(), "{model}");
+        idle.get("/").expect(200, "old");
+        old.wait_timeout(PATIENCE).unwrap().expect("without connections it ends before the delay");
+        new.stop();
     }
 }
 

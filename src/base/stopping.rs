@@ -17,6 +17,8 @@ pub(crate) struct StopSignal {
     given: AtomicBool,
     /// True if connections may still begin exchanges for a time after the signal.
     is_delayed: AtomicBool,
+    /// True if a successor serves, so that no client need go elsewhere.
+    is_succeeded: AtomicBool,
     /// The tasks of the [`Stopping`] futures that were polled and still wait.
     waiting: Mutex<Slab<Waker>>,
 }
@@ -35,6 +37,16 @@ impl StopSignal {
     /// Returns `true` if a stop begins with a time in which clients are still served.
     pub fn is_delayed(&self) -> bool {
         self.is_delayed.load(Ordering::Acquire)
+    }
+
+    /// Notes that a successor serves.
+    pub fn succeed(&self) {
+        self.is_succeeded.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if a successor serves.
+    pub fn is_succeeded(&self) -> bool {
+        self.is_succeeded.load(Ordering::Acquire)
     }
 
     /// Gives the signal, and wakes all tasks that wait for it.
@@ -93,6 +105,11 @@ impl Stopping {
     /// Returns `true` if the stop has begun.
     pub fn has_begun(&self) -> bool {
         self.signal.as_ref().is_some_and(|signal| signal.is_given())
+    }
+
+    /// Returns `true` if a successor serves.
+    pub(crate) fn is_succeeded(&self) -> bool {
+        self.signal.as_ref().is_some_and(|signal| signal.is_succeeded())
     }
 }
 

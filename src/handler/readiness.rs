@@ -6,6 +6,8 @@ use http::StatusCode;
 
 /// A handler that answers 200 `ready`, and 503 `stopping` with `Retry-After` once a stop has begun.
 ///
+/// After a [hand-over](crate::Handle::hand_over) the answer stays 200, because the successor serves.
+///
 /// A load balancer that asks for it sends new requests to other machines from then on. Set
 /// [`Timeouts::stop_delay`](crate::Timeouts::stop_delay) to a little more than the load balancer takes
 /// to notice, so that the server serves meanwhile.
@@ -24,7 +26,8 @@ pub struct Readiness;
 
 impl Handler for Readiness {
     fn call(&self, request: Request, _: &Context<'_>) -> Reply {
-        let answer = if request.stopping().has_begun() {
+        let stopping = request.stopping();
+        let answer = if stopping.has_begun() && !stopping.is_succeeded() {
             Response::new(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1").body("stopping\n")
         } else {
             Response::text("ready\n")

@@ -12,16 +12,15 @@ use crate::conn::Stage;
 const CUT_GRACE: Duration = Duration::from_millis(100);
 
 /// Waits until the server accepts no more: until `timeouts.stop_delay` has passed since it was asked to
-/// stop, or the deadline of the stop.
+/// stop, or the deadline of the stop. If a successor serves, it accepts from the beginning of the stop on.
 ///
 /// `poll_at` is ready once a time has passed, and wakes the task by then.
 pub(super) async fn accepting_over(
     shared: &Shared,
     mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
 ) {
-    let delay = shared.app.config.timeouts.stop_delay;
-    poll_fn(|cx| match ready!(shared.stopper.poll_close(cx, delay)) {
-        at if at <= Instant::now() => Poll::Ready(()),
+    poll_fn(|cx| match ready!(shared.stopper.poll_close(cx, shared.app.config.timeouts.stop_delay)) {
+        at if at <= Instant::now() || shared.stopper.signal().is_succeeded() => Poll::Ready(()),
         at => poll_at(cx, at),
     })
     .await;
@@ -33,7 +32,9 @@ pub(super) async fn closed(shared: &Shared) {
     shared.closing().await;
 }
 
-/// Lets exchanges finish until the deadline of the stop, then cuts the rest.
+/// Lets exchanges finish until the deadline of the stop, then cuts the rest. Connections that wait for
+/// requests close once `timeouts.stop_delay` has passed: in the meantime each closes after an answer, so that no
+/// request meets a close.
 ///
 /// `poll_at` is ready once a time has passed, and wakes the task by then.
 pub(super) async fn drain(
@@ -41,6 +42,12 @@ pub(super) async fn drain(
     mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
 ) {
     shared.closing.give();
+    // The delay has passed, unless a successor accepts.
+    poll_fn(|cx| match ready!(shared.stopper.poll_close(cx, shared.app.config.timeouts.stop_delay)) {
+        at if at <= Instant::now() || shared.gate.poll_empty(cx).is_ready() => Poll::Ready(()),
+        at => poll_at(cx, at),
+    })
+    .await;
     shared.gate.advance(Stage::Draining);
     let is_empty = poll_fn(|cx| match shared.stopper.poll_stop(cx) {
         _ if shared.gate.poll_empty(cx).is_ready() => Poll::Ready(true),

@@ -119,7 +119,8 @@ impl Handle {
     /// Hands the server over to a successor, such as the next version of the program: starts it, passes
     /// all listeners to it, and waits until it serves, at most for `patience`. [`stop`](Self::stop) this
     /// server then: its exchanges finish, and no client is refused in between. Until then both accept
-    /// clients.
+    /// clients. For [`Timeouts::stop_delay`](crate::Timeouts::stop_delay) after that, connections that wait for
+    /// requests stay open, and each closes after an answer.
     ///
     /// The successor calls [`Listener::inherited`], and starts a server with these listeners. It runs as
     /// the same user when it does. Only the successor gets the listeners: each descriptor is closed in
@@ -158,6 +159,7 @@ impl Handle {
             };
             let listeners = self.sockets.iter().zip(&self.names).map(lend).collect::<io::Result<_>>()?;
             let (child, process) = hand_over(listeners, command, patience)?;
+            self.shared.stopper.signal().succeed();
             if let Some(systemd) = &self.shared.systemd {
                 systemd.retire(process);
             }
