@@ -32,7 +32,19 @@ LIMITS = (
     "thread_stack",
     "backlog",
 )
-TIMEOUTS = ("head", "idle", "handshake", "body", "write", "handler", "drain", "linger", "linger_idle", "stop", "stop_delay")
+TIMEOUTS = (
+    "head",
+    "idle",
+    "handshake",
+    "body",
+    "write",
+    "handler",
+    "drain",
+    "linger",
+    "linger_idle",
+    "stop",
+    "stop_delay",
+)
 
 #: Texts of errors that wrong types cause in `re`, `ctypes`, `struct` and formats, if nothing checks them.
 RAW = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from ctypes import byref, c_int64, c_uint64, create_string_buffer, sizeof
+from ctypes import byref, c_char_p, c_int64, c_size_t, c_uint64, create_string_buffer, sizeof
 from dataclasses import dataclass
 
 from transom import _native as native
@@ -109,11 +109,7 @@ class Handle:
 
     def route(self, method: str | None, pattern: str, route_id: int) -> None:
         """Adds a route whose requests are pulled; `None` stands for any method."""
-        for part in (pattern, method or ""):
-            if "\0" in part:
-                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a NUL")
-            if not _is_unicode(part):
-                raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a lone surrogate")
+        _expect_pattern(pattern, method)
         made = quick.route_new_pull(method and method.encode(), pattern.encode(), route_id)
         slot = ErrorSlot()
         slot.check(quick.server_add(self._use(), made, slot.reference))
@@ -124,16 +120,54 @@ class Handle:
         slot = ErrorSlot()
         slot.check(quick.server_set_fallback(self._use(), made, slot.reference))
 
-    def start(self, address: str) -> None:
-        """Listens on the address and serves. Raises an error with the address and the reason."""
-        if "\0" in address:
+    def readiness(self, pattern: str) -> None:
+        """Adds the route that tells of readiness."""
+        _expect_pattern(pattern, "GET")
+        slot = ErrorSlot()
+        slot.check(quick.server_add_readiness(self._use(), pattern.encode(), slot.reference))
+
+    def notify_systemd(self) -> None:
+        """Has systemd told what the server does."""
+        check(quick.server_notify_systemd(self._use()))
+
+    def notify_reloading(self) -> None:
+        """Tells systemd that the program reloads."""
+        check(quick.server_notify_reloading(self._use()))
+
+    def notify_ready(self) -> None:
+        """Tells systemd that the program has reloaded."""
+        check(quick.server_notify_ready(self._use()))
+
+    def notify_status(self, status: str) -> None:
+        """Shows a text in `systemctl status`."""
+        shown = status.replace("\0", " ").encode("utf-8", "replace")
+        check(quick.server_notify_status(self._use(), shown))
+
+    def listen_inherited(self) -> int:
+        """Adds the listening sockets that were passed to this process, and returns their number."""
+        count, slot = c_size_t(), ErrorSlot()
+        slot.check(waiting.server_listen_inherited(self._use(), byref(count), slot.reference))
+        return count.value
+
+    def hand_over(self, argv: list[bytes], timeout: float) -> int:
+        """Starts a successor and waits until it serves. Returns its process id."""
+        words = (c_char_p * (len(argv) + 1))(*argv)
+        pid, slot = c_int64(), ErrorSlot()
+        code = waiting.server_hand_over(self._use(), words, milliseconds(timeout), byref(pid), slot.reference)
+        slot.check(code)
+        return pid.value
+
+    def start(self, address: str | None) -> None:
+        """Listens on the address, if there is one, and serves. Raises an error with the reason."""
+        if address is not None and "\0" in address:
             raise BadAddressError(f"bad address {address!r}: it contains a NUL")
-        if not _is_unicode(address):
+        if address is not None and not _is_unicode(address):
             raise BadAddressError(f"bad address {address!r}: it contains a lone surrogate")
         if _state.forked:
             raise ForkedError("this process was forked from one that has run a server: it cannot run one")
         slot = ErrorSlot()
-        slot.check(waiting.server_start(self._use(), address.encode(), slot.reference))
+        encoded = None if address is None else address.encode()
+        slot.check(waiting.server_start(self._use(), encoded, slot.reference))
         self.started = _state.started = True
 
     @property
@@ -186,6 +220,15 @@ class Handle:
         self._forgotten = True
         self.pointer = 0
         self._finalizer.detach()
+
+
+def _expect_pattern(pattern: str, method: str | None) -> None:
+    """Raises `BadRouteError` for texts that the library cannot take."""
+    for part in (pattern, method or ""):
+        if "\0" in part:
+            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a NUL")
+        if not _is_unicode(part):
+            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a lone surrogate")
 
 
 def milliseconds(timeout: float | None) -> int:

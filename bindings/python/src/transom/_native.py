@@ -111,6 +111,11 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
     "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
+    "transom_server_add_readiness": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_notify_systemd": (c_int32, (c_void_p,)),
+    "transom_server_notify_reloading": (c_int32, (c_void_p,)),
+    "transom_server_notify_ready": (c_int32, (c_void_p,)),
+    "transom_server_notify_status": (c_int32, (c_void_p, c_char_p)),
     "transom_server_set_fallback": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_port": (c_uint16, (c_void_p,)),
     "transom_server_address": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
@@ -151,6 +156,8 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_start": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_listen_inherited": (c_int32, (c_void_p, c_void_p, c_void_p)),
+    "transom_server_hand_over": (c_int32, (c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
     "transom_server_wait": (c_int32, (c_void_p, c_int64)),
     "transom_server_free": (None, (c_void_p,)),
     "transom_server_next_batch": QUICK["transom_server_next_batch"],

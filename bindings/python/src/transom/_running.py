@@ -5,17 +5,19 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from transom._check import seconds
+from transom._check import got, seconds, shown, text
 from transom._dispatch import Dispatcher
-from transom._errors import Error, ForkedError, SystemCallError
+from transom._errors import Error, ForkedError, InvalidArgumentError, SystemCallError
 from transom._handle import Handle, Report
+from transom._native import NOT_STARTED
 from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
@@ -81,6 +83,8 @@ class Running:
         #: The timeout of that stop, in seconds.
         self.granted = 0.0
         self._forked = False
+        #: How many calls of `hand_over` use the handle. It is not freed meanwhile.
+        self._hand_overs = 0
         self._host_loop = host_loop
         self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
         self._needs_loop = any(route.needs_loop for route in routes)
@@ -92,10 +96,11 @@ class Running:
         self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop, self._fail, threads == 1)
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
-    def begin(self, address: str) -> None:
+    def begin(self, address: str, inherit: bool) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
-            self._handle.start(address)
+            inherited = inherit and self._handle.listen_inherited() > 0
+            self._handle.start(None if inherited else address)
             self.port, self.addresses = self._handle.port, self._handle.addresses
             # The threads that will be needed are started now: while the interpreter
             # exits, none can be started.
@@ -163,6 +168,59 @@ class Running:
         """Raises `ForkedError` in a child process of the one that started the server."""
         if self._forked:
             raise ForkedError("this server was started before a fork: in the child it cannot be used")
+
+    def hand_over(
+        self, argv: Sequence[str | bytes | os.PathLike[str]] | None = None, *, timeout: float = 30.0
+    ) -> int:
+        """Starts a successor of this program and hands the server over to it. Returns its process id.
+
+        `argv` is the command of the successor; the default is the command line of this process,
+        with the same interpreter. The successor gets the listening sockets if its server has
+        `inherit=True`. The call waits until the successor serves, at most `timeout` seconds. Call
+        `stop` then: requests that are being served finish, and no client is refused in between.
+        The successor is a child of this process: `os.waitpid` waits for its end. Linux only.
+
+        Raises `SystemCallError` with the reason if the successor cannot be started, ends, or does
+        not serve in time, or if another hand-over is in progress. The successor was killed then,
+        and this server goes on.
+        """
+        self.expect_unforked()
+        seconds("the timeout of a hand-over", timeout)
+        command = [sys.executable, *sys.orig_argv[1:]] if argv is None else argv
+        if isinstance(command, (str, bytes)) or not isinstance(command, Sequence):
+            raise TypeError(f"argv is the words of a command, such as ['python', 'app.py'], got {got(argv)}")
+        words = [os.fsencode(word) for word in command]
+        if not words or not words[0] or any(b"\0" in word for word in words):
+            raise InvalidArgumentError(f"argv is the words of a command, without NUL, got {shown(command)}")
+        with self._using:
+            if self._report is not None:
+                raise Error("the server has stopped", NOT_STARTED)
+            self._hand_overs += 1
+        try:
+            return self._handle.hand_over(words, timeout)
+        finally:
+            with self._using:
+                self._hand_overs -= 1
+
+    def notify_reloading(self) -> None:
+        """Tells systemd that the program reloads, if the server has `notify_systemd=True`."""
+        self._use_handle(Handle.notify_reloading)
+
+    def notify_ready(self) -> None:
+        """Tells systemd that the program has reloaded. At the start the server tells it itself."""
+        self._use_handle(Handle.notify_ready)
+
+    def notify_status(self, status: str) -> None:
+        """Shows a text in `systemctl status`."""
+        text("a status", status)
+        self._use_handle(lambda handle: handle.notify_status(status))
+
+    def _use_handle(self, use: Callable[[Handle], object]) -> None:
+        """Uses the handle unless the server has stopped."""
+        self.expect_unforked()
+        with self._using:
+            if self._report is None:
+                use(self._handle)
 
     def hurry(self) -> None:
         """Cuts off the requests that are being served. Never waits; a signal handler may call it."""
@@ -260,7 +318,7 @@ class Running:
     def _conclude(self, report: Report, clean: bool) -> None:
         with self._using:
             self._report = report
-            if clean:
+            if clean and not self._hand_overs:
                 self._handle.free()
                 self._dispatcher.free()
         _runnings.discard(self)

@@ -67,6 +67,13 @@ class Server:
     each of these fields, or remove it. `Request.connection_client` is the proxy. The limit
     `connections_per_address` bounds the requests of one client that are in progress at once.
 
+    With `inherit=True`, the server listens on the sockets that another process passed to this
+    one: a predecessor, with `Running.hand_over`, or systemd, with socket activation. If there
+    are none, it listens on the address that `start`, `run` or `serve` gets.
+
+    With `notify_systemd=True`, systemd is told that the server serves and stops, and its watchdog
+    is fed while the native threads turn, if systemd started the program with `Type=notify`.
+
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
     place (see `Server.route`), and one more for each handler that has blocked in place. With
@@ -109,6 +116,8 @@ class Server:
         limits: Mapping[str, int] | None = None,
         timeouts: Mapping[str, float | None] | None = None,
         unix_mode: int | None = None,
+        inherit: bool = False,
+        notify_systemd: bool = False,
         proxy_protocol: Iterable[str] | None = None,
         forwarded: _Forwarded | None = None,
         trusted_proxies: Iterable[str] | None = None,
@@ -125,6 +134,9 @@ class Server:
         if unix_mode is not None:
             whole("unix_mode", unix_mode, 0, 0o777)
         self._unix_mode = unix_mode
+        self._inherit = flag("inherit", inherit)
+        self._notify_systemd = flag("notify_systemd", notify_systemd)
+        self._readiness: list[str] = []
         self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
         if forwarded is not None and not isinstance(forwarded, str):
             raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
@@ -149,6 +161,8 @@ class Server:
         handle.set_workers(self._workers)
         if self._unix_mode is not None:
             handle.set_unix_mode(self._unix_mode)
+        if self._notify_systemd:
+            handle.notify_systemd()
         if self._proxy_protocol is not None:
             handle.set_proxy_protocol(self._proxy_protocol)
         if self._forwarded is not None and self._trusted_proxies is not None:
@@ -250,6 +264,21 @@ class Server:
 
         return decorate
 
+    def readiness(self, pattern: str) -> None:
+        """Adds a route for GET that tells a load balancer whether to send requests here.
+
+        It answers 200 `ready`, and 503 `stopping` with `Retry-After` once a stop has begun. No
+        Python code runs for it. Set the timeout `stop_delay` to a little more than the load
+        balancer takes to notice: for that time, the server still accepts clients.
+
+        Raises `BadRouteError` or `AlreadyStartedError`, as `route` does.
+        """
+        text("a pattern", pattern)
+        with self._lock:
+            self._expect_idle()
+            self._trial.readiness(pattern)
+            self._readiness.append(pattern)
+
     def _expect_idle(self) -> None:
         running = self._running
         if running is not None:
@@ -267,12 +296,14 @@ class Server:
             handle = self._configured()
             for method, pattern, route_id in self._bindings:
                 handle.route(method, pattern, route_id)
+            for pattern in self._readiness:
+                handle.readiness(pattern)
             if self._fallback is not None:
                 handle.fallback(self._fallback)
             backlog = self._limits.get("pool_queue", _POOL_QUEUE)
             running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
             with standard_held():
-                running.begin(address)
+                running.begin(address, self._inherit)
             self._running = running
             return running
 

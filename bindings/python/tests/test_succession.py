@@ -1,0 +1,175 @@
+"""A server that is handed over to a successor, readiness, and what systemd is told."""
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from unittest.mock import patch
+
+from support import LIMIT, Program, fetch, is_refused, until, ways
+
+from transom import AlreadyStartedError, BadRouteError, InvalidArgumentError, Server, SystemCallError
+
+#: A program that serves until it reads "stop", and hands over when it reads "hand over".
+PROGRAM = """
+import os, sys, transom
+app = transom.Server(model=sys.argv[1], inherit=True, notify_systemd=True)
+@app.get("/")
+def name(request):
+    return str(os.getpid())
+running = app.start("127.0.0.1:0")
+print("listening on", running.url, flush=True)
+for line in sys.stdin:
+    if line == "hand over\\n":
+        successor = running.hand_over()
+        running.stop(20)
+        _, status = os.waitpid(successor, 0)
+        sys.exit(status)
+    if line == "status\\n":
+        running.notify_status("well\\nX=1")
+        running.notify_reloading()
+        running.notify_ready()
+    if line == "stop\\n":
+        break
+running.stop(20)
+"""
+
+
+class Port:
+    """A server of which the port is known."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def ask(self):
+        return fetch(self, "/").text
+
+
+class HandOver(unittest.TestCase):
+    def test_a_successor_takes_the_port_over(self):
+        for model in ("event", "threads", "sequential"):
+            with self.subTest(model), Program(PROGRAM, model) as program:
+                port = Port(program.port())
+                first = port.ask()
+                self.assertEqual(first, str(program.process.pid))
+                program.write("hand over\n")
+                self.assertEqual(program.port(), port.port)
+                self.assertTrue(until(lambda port=port, first=first: port.ask() != first))
+                program.write("stop\n")
+                code, _, err = program.end()
+                self.assertEqual(code, 0, err)
+                self.assertTrue(is_refused(port.port))
+
+    def test_a_successor_that_fails_leaves_the_server_serving(self):
+        for name, app, start in ways():
+            app.get("/")(lambda request: "well")
+            with self.subTest(name), start() as running:
+                for argv, sentence in (
+                    (["/no/such/program"], "No such file"),
+                    (["false"], "exit status: 1"),
+                    ([sys.executable, "-c", "raise SystemExit(7)"], "exit status: 7"),
+                ):
+                    with self.assertRaisesRegex(SystemCallError, sentence):
+                        running.hand_over(argv)
+                with self.assertRaisesRegex(SystemCallError, "did not serve in time"):
+                    running.hand_over(["sleep", "600"], timeout=0.1)
+                self.assertEqual(fetch(running, "/").text, "well")
+
+    def test_wrong_arguments_of_a_hand_over(self):
+        with Server().start("127.0.0.1:0") as running:
+            for argv in ([], [""], ["a\0b"]):
+                with self.assertRaises(InvalidArgumentError):
+                    running.hand_over(argv)
+            for argv in ("false", b"false", 7):
+                with self.assertRaisesRegex(TypeError, "argv is the words of a command"):
+                    running.hand_over(argv)
+            with self.assertRaises(InvalidArgumentError):
+                running.hand_over(["false"], timeout=-1)
+
+    def test_a_server_that_has_stopped_is_not_handed_over(self):
+        running = Server().start("127.0.0.1:0")
+        running.stop(0)
+        with self.assertRaisesRegex(Exception, "stopped"):
+            running.hand_over(["false"])
+        running.notify_ready()
+
+    def test_a_stop_does_not_wait_for_a_hand_over(self):
+        running = Server().start("127.0.0.1:0")
+        failed = []
+
+        def hand_over():
+            try:
+                running.hand_over(["sleep", "600"], timeout=1.0)
+            except SystemCallError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=hand_over)
+        thread.start()
+        self.assertTrue(until(lambda: running._hand_overs == 1))
+        begun = time.monotonic()
+        running.stop(0)
+        self.assertLess(time.monotonic() - begun, LIMIT / 2)
+        thread.join(LIMIT)
+        self.assertEqual(len(failed), 1)
+
+
+class Readiness(unittest.TestCase):
+    def test_readiness_turns_red_when_a_stop_begins(self):
+        for model in ("event", "threads", "sequential"):
+            app = Server(model=model, timeouts={"stop_delay": LIMIT})
+            app.readiness("/ready")
+            app.get("/")(lambda request: "well")
+            with self.subTest(model):
+                running = app.start("127.0.0.1:0")
+                self.assertEqual(fetch(running, "/ready").text, "ready\n")
+                with self.assertRaises(AlreadyStartedError):
+                    app.readiness("/late")
+                stopping = threading.Thread(target=running.stop, args=(2 * LIMIT,))
+                stopping.start()
+                self.assertTrue(until(lambda running=running: fetch(running, "/ready").status == 503))
+                self.assertEqual(fetch(running, "/").text, "well")
+                running.hurry()
+                stopping.join(LIMIT)
+                self.assertTrue(is_refused(running.port))
+
+    def test_a_bad_pattern_is_refused(self):
+        app = Server()
+        for pattern in ("ready", "/a\0b", "/\ud800"):
+            with self.assertRaises(BadRouteError):
+                app.readiness(pattern)
+        app.readiness("/ready")
+        with self.assertRaises(BadRouteError):
+            app.get("/ready")(lambda request: "twice")
+
+
+class Systemd(unittest.TestCase):
+    def test_systemd_is_told(self):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        ):
+            path = os.path.join(folder, "notify")
+            systemd.bind(path)
+            systemd.settimeout(LIMIT)
+            with patch.dict(os.environ, NOTIFY_SOCKET=path), Program(PROGRAM, "event") as program:
+                program.port()
+                self.assertEqual(systemd.recv(500), b"READY=1")
+                program.write("status\n")
+                self.assertEqual(systemd.recv(500), b"STATUS=well X=1")
+                self.assertTrue(systemd.recv(500).startswith(b"RELOADING=1\nMONOTONIC_USEC="))
+                self.assertEqual(systemd.recv(500), b"READY=1")
+                program.write("hand over\n")
+                told = [systemd.recv(500), systemd.recv(500)]
+                self.assertIn(b"READY=1", told)
+                self.assertTrue(any(message.startswith(b"MAINPID=") for message in told))
+                program.port()
+                program.write("stop\n")
+                self.assertEqual(systemd.recv(500), b"STOPPING=1")
+                self.assertEqual(program.end()[0], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
