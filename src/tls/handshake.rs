@@ -9,12 +9,9 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::certificates::take_name;
 use super::records::{Progress, Records};
-use super::stream::TlsStream;
+use super::stream::{READS_PER_TURN, TlsStream};
 use crate::conn::Transport;
 use crate::message::TlsInfo;
-
-/// The type of a handshake record (RFC 8446 5.1).
-const HANDSHAKE: u8 = 22;
 
 /// The end of a handshake that failed.
 pub(crate) enum Refused<T> {
@@ -30,8 +27,8 @@ pub(crate) async fn accept<T: Transport>(
     config: Arc<ServerConfig>,
 ) -> Result<(TlsStream<T>, TlsInfo), Refused<T>> {
     let mut stream = TlsStream::new(transport, Records::new(config).map_err(Refused::Failed)?);
-    let mut name = None;
-    match poll_fn(|cx| poll_handshake(&mut stream, cx, &mut name)).await {
+    let (mut has_begun, mut name) = (false, None);
+    match poll_fn(|cx| poll_handshake(&mut stream, cx, &mut has_begun, &mut name)).await {
         Ok(true) => {
             let info = settled(&stream.records, name);
             Ok((stream, info))
@@ -52,23 +49,21 @@ pub(crate) async fn accept<T: Transport>(
 fn poll_handshake<T: Transport>(
     stream: &mut TlsStream<T>,
     cx: &mut Context<'_>,
+    has_begun: &mut bool,
     name: &mut Option<String>,
 ) -> Poll<io::Result<bool>> {
     loop {
         let incoming = stream.records.incoming.as_slice();
-        if let Some(first) = incoming.first()
-            && *first != HANDSHAKE
-            && stream.records.outgoing.is_empty()
-            && is_http(incoming)
-        {
+        if !*has_begun && is_http(incoming) {
             return Poll::Ready(Ok(false));
         }
+        *has_begun |= !incoming.is_empty();
         let processed = stream.records.process(&mut []);
         if let Some(found) = take_name() {
             *name = Some(found);
         }
         let (_, progress) = processed?;
-        ready!(stream.poll_send(cx))?;
+        ready!(stream.poll_all(cx))?;
         if progress != Progress::Handshaking {
             // The first request may have come together with the end of the handshake.
             stream.records.may_hold_record = true;
@@ -84,18 +79,21 @@ fn poll_handshake<T: Transport>(
 fn poll_part<T: Transport>(stream: &mut TlsStream<T>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     ready!(stream.poll_send(cx))?;
     ready!(std::pin::Pin::new(&mut stream.transport).poll_close(cx))?;
-    loop {
+    for _ in 0..READS_PER_TURN {
         let length = stream.records.incoming.len();
         stream.records.incoming.consume(length);
         if ready!(stream.poll_fill(cx))? == 0 {
             return Poll::Ready(Ok(()));
         }
     }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Returns `true` if the bytes are the beginning of a request without TLS: a method begins with a letter.
+/// The number of a record's type is none.
 fn is_http(bytes: &[u8]) -> bool {
-    bytes.iter().take(3).all(u8::is_ascii_alphabetic)
+    !bytes.is_empty() && bytes.iter().take(3).all(u8::is_ascii_alphabetic)
 }
 
 /// Returns what the handshake settled.

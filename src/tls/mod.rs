@@ -5,6 +5,8 @@ mod certificates;
 mod handshake;
 mod records;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod stream;
 
 pub(crate) use handshake::{Refused, accept};

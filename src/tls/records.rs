@@ -14,6 +14,9 @@ use crate::base::buffer::Buffer;
 pub(super) const MOST: usize = 60 * 1024;
 /// The largest payload of a record (RFC 8446 5.1).
 pub(super) const RECORD: usize = 16 * 1024;
+/// The most bytes that wait for the end of a message: the largest message of a handshake, and what its
+/// records add to it. A record of one byte can have 16 KiB of padding, and a message 64 Ki of them.
+pub(super) const MOST_INCOMING: usize = 80 * 1024;
 /// More than encryption adds to a record: a header of 5 bytes, a type, a nonce and a tag.
 const ADDED: usize = 64;
 
@@ -29,6 +32,7 @@ pub(super) enum Progress {
 }
 
 /// The state of the TLS protocol of a connection.
+#[expect(clippy::struct_excessive_bools, reason = "each may be true beside the others")]
 pub(super) struct Records {
     connection: UnbufferedServerConnection,
     /// Bytes from the client that are not processed.
@@ -39,6 +43,8 @@ pub(super) struct Records {
     pub outgoing: Buffer,
     /// True if `incoming` may hold a whole record.
     pub may_hold_record: bool,
+    /// True once a record was invalid. Nothing more is processed or encrypted.
+    pub has_failed: bool,
     is_peer_closed: bool,
     is_closed: bool,
 }
@@ -51,6 +57,7 @@ impl Records {
             plain: Buffer::new(),
             outgoing: Buffer::new(),
             may_hold_record: false,
+            has_failed: false,
             is_peer_closed: false,
             is_closed: false,
         })
@@ -62,17 +69,21 @@ impl Records {
     }
 
     /// Processes records that have come, and decrypts into `room` until it is full. Returns the number of
-    /// bytes there.
+    /// bytes there. Without any room, it stops at the first data, which goes to `plain`.
     ///
-    /// After an error, `outgoing` may hold an alert for the client.
+    /// After an error, `outgoing` may hold an alert for the client. An error after data is told by
+    /// `has_failed`, so that what is read does not depend on how it has come.
     pub fn process(&mut self, room: &mut [u8]) -> io::Result<(usize, Progress)> {
         let mut filled = 0;
         self.may_hold_record = false;
         loop {
-            if let Some(progress) = self.advance(room, &mut filled, None)? {
-                return Ok((filled, progress));
+            match self.advance(room, &mut filled, None) {
+                Ok(None) => {}
+                Ok(Some(progress)) => return Ok((filled, progress)),
+                Err(_) if filled > 0 => return Ok((filled, Progress::Open)),
+                Err(error) => return Err(error),
             }
-            if filled > 0 && filled == room.len() {
+            if filled == room.len() && (filled > 0 || !self.plain.is_empty()) {
                 self.may_hold_record = true;
                 return Ok((filled, Progress::Open));
             }
@@ -85,12 +96,12 @@ impl Records {
         self.write(most, &mut |traffic, room| traffic.encrypt(bytes, room))
     }
 
-    /// Tells the client, once, that nothing more is written (RFC 8446 6.1).
-    pub fn close(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_closed, true) {
-            return Ok(());
+    /// Tells the client, once, that nothing more is written (RFC 8446 6.1). If something is wrong, an
+    /// alert has told the client already.
+    pub fn close(&mut self) {
+        if !self.has_failed && !std::mem::replace(&mut self.is_closed, true) {
+            let _ = self.write(ADDED, &mut |traffic, room| traffic.queue_close_notify(room));
         }
-        self.write(ADDED, &mut |traffic, room| traffic.queue_close_notify(room))
     }
 
     /// Writes at most so many encrypted bytes. Records that have come are processed on the way: rustls
@@ -107,6 +118,20 @@ impl Records {
 
     /// Goes one step further. Ready to write, it writes. Returns `None` if there is more to do.
     fn advance(
+        &mut self,
+        room: &mut [u8],
+        filled: &mut usize,
+        write: Option<(usize, Write<'_>)>,
+    ) -> io::Result<Option<Progress>> {
+        if self.has_failed {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let advanced = self.try_advance(room, filled, write);
+        self.has_failed = advanced.is_err();
+        advanced
+    }
+
+    fn try_advance(
         &mut self,
         room: &mut [u8],
         filled: &mut usize,
@@ -155,18 +180,15 @@ impl Records {
         Ok(progress)
     }
 
-    /// Puts the alert that tells the client of an error into `outgoing`.
+    /// Puts the alert that tells the client of an error into `outgoing`. Records that have come are not
+    /// processed again: that would make another alert, against which rustls has an assertion.
     fn put_alert(&mut self) -> io::Result<()> {
-        loop {
+        while self.connection.wants_write() {
             let status = self.connection.process_tls_records(self.incoming.as_mut_slice());
-            let discard = status.discard;
-            match status.state {
-                Ok(ConnectionState::EncodeTlsData(encode)) => put(&mut self.outgoing, encode)?,
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                _ => return Ok(()),
-            }
-            self.incoming.consume(discard);
+            let Ok(ConnectionState::EncodeTlsData(encode)) = status.state else { break };
+            put(&mut self.outgoing, encode)?;
         }
+        Ok(())
     }
 }
 

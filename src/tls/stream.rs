@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use super::records::{MOST, Progress, RECORD, Records};
+use super::records::{MOST, MOST_INCOMING, Progress, RECORD, Records};
 use crate::base::buffer::Buffer;
 use crate::conn::Transport;
 use crate::message::ConnectionFacts;
@@ -23,18 +23,24 @@ pub(crate) struct TlsStream<T> {
     /// Both count as the end. A request has a length or chunks, so it cannot be cut short unnoticed, and
     /// many clients close the transport alone.
     has_ended: bool,
-    /// True once a record was invalid. Nothing more is read or written.
-    has_failed: bool,
 }
+
+/// Reads in a row that bring no data, before other connections of the thread have their turn.
+pub(super) const READS_PER_TURN: usize = 8;
 
 impl<T: Transport> TlsStream<T> {
     pub(super) fn new(transport: T, records: Records) -> Self {
-        Self { transport, records, has_ended: false, has_failed: false }
+        Self { transport, records, has_ended: false }
     }
 
     /// Reads once from the transport into `incoming`. 0 is the end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let incoming = &mut self.records.incoming;
+        if incoming.len() >= MOST_INCOMING {
+            self.records.has_failed = true;
+            let reason = "a message of the handshake is too long";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        }
         let mut polled = Poll::Pending;
         if self.transport.poll_readable(cx).is_ready() {
             let room = incoming.room().ok_or(io::ErrorKind::OutOfMemory)?;
@@ -62,27 +68,28 @@ impl<T: Transport> TlsStream<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends all of `outgoing`, and what the transport holds back.
+    pub(super) fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
     /// Decrypts into `buffer`. Pending if no record with data is whole.
     fn process(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let processed = self.records.process(buffer);
-        // An answer to a record of the client, such as one for a new key, or an alert. What does not leave
-        // now leaves with the next write.
-        let sent = self.poll_send(cx);
-        let (length, progress) = processed.inspect_err(|_| self.has_failed = true)?;
+        // An alert, or an answer to a record of the client. What does not leave now leaves with the next
+        // write. A client cannot ask for many: rustls answers one new key, and declines one renegotiation.
+        if !self.records.outgoing.is_empty() {
+            let _ = self.poll_all(cx);
+        }
+        let (length, progress) = processed?;
         self.has_ended |= progress == Progress::PeerClosed;
-        if length > 0 || self.has_ended {
-            return Poll::Ready(Ok(length));
-        }
-        // A client that reads nothing is not answered without bound.
-        if self.records.outgoing.len() > MOST {
-            ready!(sent)?;
-        }
-        Poll::Pending
+        if length > 0 || self.has_ended { Poll::Ready(Ok(length)) } else { Poll::Pending }
     }
 
     /// Takes the next bytes to write: encrypts them, and sends what leaves now.
     fn accept(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.records.encrypt(bytes).inspect_err(|_| self.has_failed = true)?;
+        self.records.encrypt(bytes)?;
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
@@ -91,7 +98,7 @@ impl<T: Transport> TlsStream<T> {
 
     /// Ready once bytes can be taken: those that were taken before have left.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_failed {
+        if self.records.has_failed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         self.poll_send(cx)
@@ -112,10 +119,13 @@ impl<T: Transport> AsyncRead for TlsStream<T> {
             plain.release();
             return Poll::Ready(Ok(length));
         }
-        if buffer.is_empty() || self.has_failed {
-            return Poll::Ready(if self.has_failed { Err(io::ErrorKind::InvalidData.into()) } else { Ok(0) });
+        if self.records.has_failed {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        loop {
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        for _ in 0..READS_PER_TURN {
             if self.has_ended {
                 return Poll::Ready(Ok(0));
             }
@@ -127,6 +137,8 @@ impl<T: Transport> AsyncRead for TlsStream<T> {
             self.has_ended = ready!(self.poll_fill(cx))? == 0;
             self.records.may_hold_record = true;
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -160,14 +172,11 @@ impl<T: Transport> AsyncWrite for TlsStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.transport).poll_flush(cx)
+        self.poll_all(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.has_failed {
-            self.records.close()?;
-        }
+        self.records.close();
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.transport).poll_close(cx)
     }
@@ -184,7 +193,7 @@ impl<T: Transport> Transport for TlsStream<T> {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waits = !self.records.plain.is_empty() || self.records.may_hold_record;
-        if waits || self.has_ended || self.has_failed {
+        if waits || self.has_ended || self.records.has_failed {
             return Poll::Ready(());
         }
         self.transport.poll_readable(cx)
