@@ -298,6 +298,11 @@ impl PipeFeed {
 impl Drop for PipeFeed {
     fn drop(&mut self) {
         self.finish(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut short")));
+        // Nobody waits on this side any more. A slow reader would keep what the wakers hold for long.
+        let mut state = self.0.lock();
+        let wakers = (std::mem::take(&mut state.feeders), std::mem::take(&mut state.watchers));
+        drop(state);
+        drop(wakers);
     }
 }
 
@@ -395,6 +400,21 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn a_writer_that_is_dropped_keeps_no_waker() {
+        let (feed, _reader) = pipe(1);
+        feed.run_ahead();
+        feed.push("full".into());
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(feed.poll_space(&mut Context::from_waker(&waker)).is_pending());
+        assert!(feed.poll_abandoned(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 3);
+        drop(feed);
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 
     #[test]

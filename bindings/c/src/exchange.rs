@@ -17,10 +17,11 @@ pub(crate) static EXCHANGES: Table<Exchange> = Table::new();
 
 /// The right to answer, and the request, which the host may read until it has answered.
 pub(crate) struct Exchange {
+    /// `None` for a request of a batch, of which the host has a packed copy. Dropped before the responder:
+    /// the response ends the body, and the request must be gone when the callback for its body is woken.
+    request: Option<Arc<transom_request>>,
     /// `None` once a response was started to a request whose body is still read: see `Started`.
     responder: Option<Responder>,
-    /// `None` for a request of a batch, of which the host has a packed copy.
-    request: Option<Arc<transom_request>>,
     /// True once events report on the request.
     watched: AtomicBool,
     /// The callbacks and the event for the start of a stop. `None` until the host asks for one.
@@ -44,7 +45,9 @@ impl Exchange {
 
     /// Sends the response.
     pub fn send(self, response: Response) -> Result<(), transom_status> {
-        let responder = self.responder.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        let Self { request, responder, .. } = self;
+        drop(request);
+        let responder = responder.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         responder.send(response).map_err(|_gone| transom_status::TRANSOM_GONE)
     }
 }

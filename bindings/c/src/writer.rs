@@ -32,8 +32,9 @@ static WRITERS: Table<Arc<OpenBody>> = Table::new();
 /// with trailer fields, if `finished` is set, otherwise it is cut off.
 pub(crate) struct OpenBody {
     writer: Option<BodyWriter>,
-    /// Holds the request, if its body comes piece by piece.
-    _started: Option<Started>,
+    /// Holds the request, if its body comes piece by piece. Dropped before the writer: the end of the
+    /// response ends the body, and the request must be gone when the callback for its body is woken.
+    started: Option<Started>,
     finished: OnceLock<Headers>,
     stops: Stops,
     /// The events that the host asked for: at most one of each kind, for the queue that asked last.
@@ -44,7 +45,7 @@ impl OpenBody {
     pub fn new(writer: BodyWriter, started: Option<Started>, stopping: Stopping) -> Self {
         Self {
             writer: Some(writer),
-            _started: started,
+            started,
             finished: OnceLock::new(),
             stops: Stops::new(stopping),
             notices: Mutex::default(),
@@ -100,6 +101,7 @@ impl OpenBody {
 impl OpenBody {
     /// Ends the body.
     fn finish(&mut self) -> Result<(), transom_status> {
+        self.started = None;
         let trailers = self.finished.take().unwrap_or_default();
         let finished = self.writer.take().map(|writer| writer.finish_with(trailers));
         finished.unwrap_or(Ok(())).map_err(|error| status_of(error, transom_status::TRANSOM_GONE))
@@ -108,6 +110,7 @@ impl OpenBody {
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
+        self.started = None;
         if self.finished.get().is_some() {
             // The result has no reader: each thread has the result of its own write.
             let _ = self.finish();

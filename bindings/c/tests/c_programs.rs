@@ -51,6 +51,7 @@ programs! {
     bad_input
     bounds
     connection
+    destructors
     events
     exchanges
     fanout

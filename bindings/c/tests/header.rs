@@ -295,6 +295,30 @@ fn every_function_is_documented_and_called_by_a_test_program() {
     }
 }
 
+/// Returns a program of this folder without its comments.
+fn test_program(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    without_comments(&fs::read_to_string(path).unwrap())
+}
+
+#[test]
+fn the_free_functions_of_every_function_are_counted() {
+    let header = without_comments(&fs::read_to_string(include_dir().join("transom.h")).unwrap());
+    let (_, functions) = header.split_once("extern \"C\"").unwrap();
+    let counted = test_program("destructors.c");
+    let mut taking = 0;
+    for declaration in functions.split(';').filter(|text| text.contains("transom_free_fn free_fn")) {
+        for name in names(declaration) {
+            // The program has a table of those that it calls through a macro.
+            let row = format!("{{\"{}\",", name.trim_start_matches("transom_"));
+            let is_counted = names(&counted).contains(&name) || counted.contains(&row);
+            assert!(is_counted, "tests/destructors.c does not call {name}");
+            taking += 1;
+        }
+    }
+    assert!(taking > 10, "the header has functions that take a free function");
+}
+
 /// Returns the arguments of each call or declaration of a function in a text.
 fn arguments<'a>(text: &'a str, function: &str) -> Vec<Vec<&'a str>> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
