@@ -302,6 +302,15 @@ fn test_program(name: &str) -> String {
 }
 
 #[test]
+fn every_function_is_called_at_random() {
+    let header = without_comments(&fs::read_to_string(include_dir().join("transom.h")).unwrap());
+    let (_, functions) = header.split_once("extern \"C\"").unwrap();
+    let called = names(&test_program("random.c"));
+    let missing: Vec<_> = names(functions).into_iter().filter(|name| !called.contains(name)).collect();
+    assert!(missing.is_empty(), "tests/random.c does not call {missing:?}");
+}
+
+#[test]
 fn the_free_functions_of_every_function_are_counted() {
     let header = without_comments(&fs::read_to_string(include_dir().join("transom.h")).unwrap());
     let (_, functions) = header.split_once("extern \"C\"").unwrap();

@@ -305,7 +305,7 @@ static void set_up(transom_server *on)
 {
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(16)) {
+    switch (below(17)) {
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;
@@ -321,6 +321,10 @@ static void set_up(transom_server *on)
     case 12: did(transom_server_set_limit(on, text(), below(1000), why)); break;
     case 13: did(transom_server_set_timeout(on, text(), below(1000), why)); break;
     case 14: did(transom_server_set_model(on, text(), why)); break;
+    case 15:
+        if (did(transom_server_start(on, below(2) ? "127.0.0.1:0" : text(), why)) == TRANSOM_OK)
+            CHECK(transom_server_port(on) != 0);
+        break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));
         did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
@@ -329,6 +333,14 @@ static void set_up(transom_server *on)
             did(transom_server_set_workers(on, below(3), NULL));
     }
     told(error);
+}
+
+/* The log of the library. */
+static void take_message(void *user_data, int32_t level, const char *message)
+{
+    CHECK(user_data == NULL && level >= 1 && level <= 5 && message != NULL);
+    if (below(8) == 0)
+        transom_responder_is_gone(RESPONDER);
 }
 
 static void call_server(void)
@@ -341,7 +353,12 @@ static void call_server(void)
     uint64_t least, most;
     int64_t from, to;
     switch (below(8)) {
-    case 0: did(transom_server_report(server, &report)); did(transom_server_stats(server, &stats)); break;
+    case 0:
+        did(transom_server_report(server, &report));
+        did(transom_server_stats(server, &stats));
+        CHECK(transom_abi_version() == TRANSOM_ABI_VERSION && transom_version() != NULL);
+        did(transom_set_logger(take_message, NULL));
+        break;
     case 1: did(transom_server_wait(server, timeout())); break;
     case 2: transom_server_address(server, below(3), buf, below(sizeof buf)); close(transom_server_listener(server, below(3))); break;
     case 3: transom_server_refused(server, (int32_t)below(40) - 2); transom_server_is_stopping(server); break;
