@@ -303,9 +303,10 @@ static transom_route *route(const char *method, const char *pattern, int streams
 /* Settings of a server that is started, or not yet. */
 static void set_up(transom_server *on)
 {
+    size_t count;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(17)) {
+    switch (below(20)) {
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;
@@ -325,6 +326,9 @@ static void set_up(transom_server *on)
         if (did(transom_server_start(on, below(2) ? "127.0.0.1:0" : text(), why)) == TRANSOM_OK)
             CHECK(transom_server_port(on) != 0);
         break;
+    case 16: did(transom_server_add_readiness(on, text(), why)); break;
+    case 17: did(transom_server_notify_systemd(on)); break;
+    case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));
         did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
@@ -348,11 +352,12 @@ static void call_server(void)
     transom_server *other;
     transom_report report = {.size = below(8) ? sizeof report : below(100)};
     transom_stats stats = {.size = below(8) ? sizeof stats : below(100)};
+    static const char *const nowhere[] = {"/nowhere/at/all", NULL};
     char buf[64];
     unsigned turn;
     uint64_t least, most;
     int64_t from, to;
-    switch (below(8)) {
+    switch (below(9)) {
     case 0:
         did(transom_server_report(server, &report));
         did(transom_server_stats(server, &stats));
@@ -360,6 +365,15 @@ static void call_server(void)
         did(transom_set_logger(take_message, NULL));
         break;
     case 1: did(transom_server_wait(server, timeout())); break;
+    case 6:
+        transom_server_listener_name(server, below(3), buf, below(sizeof buf));
+        did(transom_server_notify_reloading(server));
+        did(transom_server_notify_ready(server));
+        did(transom_server_notify_status(server, text()));
+        /* Rarely, because a child is started. */
+        if (below(500) == 0)
+            did(transom_server_hand_over(server, nowhere + below(2), timeout(), below(2) ? &from : NULL, NULL));
+        break;
     case 2: transom_server_address(server, below(3), buf, below(sizeof buf)); close(transom_server_listener(server, below(3))); break;
     case 3: transom_server_refused(server, (int32_t)below(40) - 2); transom_server_is_stopping(server); break;
     case 4:
