@@ -67,7 +67,7 @@ pub const WAIT: f64 = 0.010;
 pub const WAITING: [usize; 4] = [10, 100, 1_000, 10_000];
 
 /// Events that a server sends on each stream of /events, in a second.
-pub const EVENT_RATE: f64 = 50.0;
+pub const EVENT_RATE: f64 = 25.0;
 
 /// The scenario with the most handlers that wait.
 pub fn last_wait() -> String {
@@ -169,7 +169,7 @@ pub fn all() -> Vec<Scenario> {
         warm: 0.5,
         ..Plan::default()
     };
-    let title = "Server-sent events, 50 a second to each of 1,000 clients";
+    let title = "Server-sent events, 25 a second to each of 1,000 clients";
     scenarios.push(Scenario::load("events-1000", "events", title, events));
     let idle = 10_000;
     scenarios.push(Scenario {

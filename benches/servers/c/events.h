@@ -1,5 +1,5 @@
 /*
- * The events that the servers send to each client of /events, 50 a second, and a thread that
+ * The events that the servers send to each client of /events, 25 a second, and a thread that
  * makes them.
  */
 #ifndef EVENTS_H
@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define EVENT_MS 20
+#define EVENT_MS 40
 #define EVENT_SIZE 64
 
 /* Writes the event with this number, EVENT_SIZE bytes and a NUL: "data: NUMBER TIME xx...x". */
