@@ -3,7 +3,7 @@
  *
  *     civetweb --port 8080 --file FILE
  */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 
 #include <civetweb.h>
 #include <signal.h>
@@ -94,6 +94,17 @@ static int file(struct mg_connection *connection, void *path)
     return 200;
 }
 
+/* mg_start accepts before there are handlers. */
+static volatile int ready;
+
+static int when_ready(struct mg_connection *connection)
+{
+    (void)connection;
+    while (!ready)
+        usleep(1000);
+    return 0;
+}
+
 static int not_found(struct mg_connection *connection, void *unused)
 {
     (void)unused;
@@ -109,6 +120,7 @@ int main(int argc, char **argv)
         "enable_keep_alive", "yes", "keep_alive_timeout_ms", "60000", "tcp_nodelay", "1",
         NULL,
     };
+    struct mg_callbacks callbacks = {.begin_request = when_ready};
     struct mg_context *server;
     sigset_t stop;
     int number;
@@ -120,7 +132,7 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &stop, NULL);
     if (events_start(events_publish) != 0)
         return 1;
-    server = mg_start(NULL, NULL, options);
+    server = mg_start(&callbacks, NULL, options);
     if (server == NULL) {
         fprintf(stderr, "civetweb: cannot start\n");
         return 1;
@@ -133,6 +145,7 @@ int main(int argc, char **argv)
     mg_set_request_handler(server, "/events$", events, NULL);
     mg_set_request_handler(server, "/file$", file, (void *)option(argc, argv, "--file"));
     mg_set_request_handler(server, "/**", not_found, NULL);
+    ready = 1;
     sigwait(&stop, &number);
     /* Its own end waits for connections that are kept alive. */
     _exit(0);
