@@ -233,6 +233,27 @@ fn an_upgraded_connection_speaks_another_protocol() {
     client.expect_closed();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_starts_its_successor_on_a_signal() {
+    let example = Example::start("handover", &[]);
+    let mut client = example.connect();
+    let first = client.get("/").text().to_owned();
+    assert_eq!(first.trim(), example.process.id().to_string());
+    assert!(Command::new("kill").args(["-HUP", first.trim()]).status().unwrap().success());
+    let mut second = first.clone();
+    common::eventually("the successor serves", || {
+        example.connect().get("/").text().clone_into(&mut second);
+        second != first
+    });
+    // The old process answers once more on a connection that was kept.
+    let answer = client.get("/");
+    assert_eq!((answer.text(), answer.closes()), (&*first, true));
+    assert!(Command::new("kill").args(["-TERM", second.trim()]).status().unwrap().success());
+    let output = example.finish();
+    assert!(output.contains("cut 0\n"), "{output}");
+}
+
 #[test]
 fn the_loop_of_a_program_answers_requests() {
     let example = Example::start("embedded", &[]);

@@ -146,13 +146,16 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::HandOver`] with a sentence: the program cannot be executed, it has ended, it has given
-    /// the listeners up, it does not serve in time, or another hand-over is in progress.
-    /// [`Error::Io`] if the server has stopped listening, or if the system has no descriptors.
+    /// the listeners up, it does not serve in time, another hand-over is in progress, or a stop of
+    /// this server has begun. [`Error::Io`] if the system has no descriptors.
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux has it"))]
     pub fn hand_over(&self, command: &mut Command, patience: Duration) -> Result<Child> {
         #[cfg(target_os = "linux")]
         {
             let _turn = Turn::take(&self.hands_over)?;
+            if self.shared.stopper.is_stopping() {
+                return Err(Error::HandOver { reason: "the server stops".to_owned() });
+            }
             let lend = |(socket, name): (&Weak<ListeningSocket>, &Option<Arc<str>>)| {
                 let socket = socket.upgrade().ok_or(io::ErrorKind::NotConnected)?;
                 Ok(Heirloom { loan: socket.lend()?, name: name.clone() })

@@ -22,9 +22,10 @@ impl Listener {
     /// let app = Router::new().get("/", async |_: Request| "hello");
     /// let server = Server::new(app);
     /// let passed = Listener::inherited()?;
-    /// let server = match passed.is_empty() {
-    ///     true => server.bind("127.0.0.1:8080")?,
-    ///     false => passed.into_iter().fold(server, Server::listen),
+    /// let server = if passed.is_empty() {
+    ///     server.bind("127.0.0.1:8080")?
+    /// } else {
+    ///     passed.into_iter().fold(server, Server::listen)
     /// };
     /// server.run()?;
     /// # Ok::<(), transom::Error>(())
