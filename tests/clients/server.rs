@@ -3,6 +3,9 @@
 //!
 //! `test-server --port 0 --workers 2 --model event --set timeouts.body=1000 --set limits.body=4096`
 //!
+//! `--proxy-protocol 127.0.0.1` expects a PROXY header, `--forwarded 127.0.0.1` believes `Forwarded`, and
+//! `--x-forwarded 127.0.0.1` believes `X-Forwarded-*`.
+//!
 //! Deadlines are in milliseconds, sizes in bytes, rates in bytes a second.
 
 use std::error::Error;
@@ -12,7 +15,8 @@ use futures_lite::StreamExt;
 use futures_lite::stream;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use transom::{
-    Handler, HttpResult, Limits, Method, Model, OrStatus, Request, Response, Route, Router, Server, Timeouts,
+    Forwarded, Handler, HttpResult, Limits, Listener, Method, Model, Network, OrStatus, Request, Response,
+    Route, Router, Server, Timeouts,
 };
 
 /// The size of a chunk of `/stream/{bytes}`.
@@ -46,6 +50,13 @@ async fn count(mut req: Request) -> HttpResult<String> {
     Ok(count.to_string())
 }
 
+/// Answers with what the server believes of the request.
+async fn origin(req: Request) -> String {
+    let local = req.local_addr().map_or("nowhere".into(), |address| address.to_string());
+    let (peer, scheme, host) = (req.peer(), req.scheme(), req.host().unwrap_or_default());
+    format!("{peer} {scheme} {host} {} {local}", req.connection_peer())
+}
+
 async fn echo(req: Request) -> Response {
     Response::bytes("application/octet-stream", req.into_body())
 }
@@ -75,6 +86,7 @@ fn app() -> Router {
     Router::new()
         .get("/plain", async |_: Request| Response::bytes("text/plain", "hello"))
         .get("/unread/{bytes}", unread)
+        .get("/origin", origin)
         .post("/echo", echo)
         .put("/echo", echo)
         .route(streaming("/unread/{bytes}", unread))
@@ -110,19 +122,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (mut port, mut workers, mut model) = (0_u16, 2_usize, Model::default());
     let (mut limits, mut timeouts) = (Limits::default(), Timeouts::default());
+    let (mut proxies, mut trust) = (None, None);
     while let (Some(name), value) = (args.next(), args.next()) {
         let value = value.ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--port" => port = value.parse()?,
             "--workers" => workers = value.parse()?,
             "--model" => model = value.parse()?,
+            "--proxy-protocol" => proxies = Some(value.parse::<Network>()?),
+            "--forwarded" => trust = Some((Forwarded::rfc7239().with_host(), value.parse::<Network>()?)),
+            "--x-forwarded" => trust = Some((Forwarded::x_forwarded().with_host(), value.parse()?)),
             "--set" => set(&mut limits, &mut timeouts, &value)?,
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     let server = Server::new(app()).model(model).workers(workers).limits(limits).timeouts(timeouts);
-    let server = server.bind(&format!("127.0.0.1:{port}"))?.start()?;
+    let server = match trust {
+        Some((fields, network)) => server.trust_forwarded(fields, [network]),
+        None => server,
+    };
+    let listener = Listener::bind(&format!("127.0.0.1:{port}"))?;
+    let listener = match proxies {
+        Some(network) => listener.proxy_protocol([network]),
+        None => listener,
+    };
+    let server = server.listen(listener).start()?;
     println!("listening on http://{}", server.local_addr());
     signals.forever().next();
     server.stop(Duration::from_secs(10));

@@ -85,11 +85,18 @@ class TestForwarded(Quiet, unittest.TestCase):
             )
             self.assertEqual(
                 told_too,
-                {"client": ["2001:db8::7", 4711], "scheme": "http", "host": "b.example", "proxy": "127.0.0.1"},
+                {
+                    "client": ["2001:db8::7", 4711],
+                    "scheme": "http",
+                    "host": "b.example",
+                    "proxy": "127.0.0.1",
+                },
             )
 
     def test_an_ipv6_client_may_have_no_port(self):
-        told = self.ask(b"X-Forwarded-For: 2001:db8::7\r\n", forwarded="x-forwarded", trusted_proxies=["127.0.0.1"])
+        told = self.ask(
+            b"X-Forwarded-For: 2001:db8::7\r\n", forwarded="x-forwarded", trusted_proxies=["127.0.0.1"]
+        )
         self.assertEqual(told["client"], ["2001:db8::7", 0])
 
     def test_fields_of_others_are_only_fields(self):

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, unquote
 
 from transom._events import Events, Presence
 from transom._http_error import BodyError
-from transom._native import FORWARDED, HTTPS
 from transom._multi import Cookies, Form, Headers, MultiDict, Query
+from transom._native import FORWARDED, HTTPS
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
 
 
