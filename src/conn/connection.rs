@@ -53,7 +53,7 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Notes where a request came from, if proxies may tell it. Returns a refusal if its client has
     /// too many exchanges.
-    #[inline]
+    #[cold]
     pub fn begin_forwarding(&mut self, head: &mut HeadParts) -> Option<Reject> {
         let trust = self.app.trust.as_ref()?;
         self.forwarding = None;

@@ -28,7 +28,7 @@ use super::{Transport, answer, outgoing};
 use crate::error::Reject;
 use crate::handler::{Endpoint, Found, Reply};
 use crate::http1::{Facts, Framing, Payload, Plan, announce};
-use crate::message::{Request, RequestHead, Response};
+use crate::message::{HeadParts, Request, RequestHead, Response};
 
 /// The result of [`begin`]: an exchange that is over, or one that has to wait.
 pub(super) enum Begun<'a> {
@@ -59,6 +59,21 @@ struct Asked<'a> {
     incoming: Incoming<'a>,
 }
 
+/// Notes where a request came from, if a trusted proxy tells it. Refuses a request whose client has too
+/// many exchanges in progress. For servers that trust proxies, before [`begin`].
+#[cold]
+pub(super) fn begin_forwarded<T: Transport>(
+    connection: &mut Connection<'_, T>,
+    head: &mut HeadParts,
+    facts: Facts,
+) -> Option<Outcome> {
+    let reject = connection.begin_forwarding(head)?;
+    let is_head = head.method == Method::HEAD;
+    let terms = Terms { endpoint: None, is_head, version: head.version, facts, upgrade: None };
+    connection.wire.begin_record(Some(head), facts.taken(), None);
+    Some(terms.refuse(connection, reject))
+}
+
 /// Runs an exchange until it would block. A handler that waits is polled again at once, by
 /// [`Exchange::finish`].
 #[inline]
@@ -71,10 +86,9 @@ pub(super) fn begin<'a, T: Transport>(
     let site = connection.site();
     let is_head = head.method == Method::HEAD;
     let mut terms = Terms { endpoint: None, is_head, version: head.version, facts, upgrade: None };
-    let too_many = connection.begin_forwarding(&mut head);
     let found = site.find(&mut head);
     connection.wire.begin_record(Some(&head), facts.taken(), found.endpoint());
-    if let Some(reject) = too_many.or_else(|| site.check_host(&head).err()) {
+    if let Err(reject) = site.check_host(&head) {
         return Begun::Done(terms.refuse(connection, reject));
     }
     let endpoint = match found {

@@ -123,7 +123,14 @@ fn poll_exchanges<'a, T: Transport>(
                     connection.wire.input.consume(length);
                     awaited.begin_exchange();
                     connection.session.begin_exchange();
-                    let begun = exchange::begin(connection, cx, head, facts.with_taken(length));
+                    let facts = facts.with_taken(length);
+                    if connection.app.trust.is_some()
+                        && let Some(refused) = exchange::begin_forwarded(connection, &mut head, facts)
+                    {
+                        connection.end_exchange();
+                        return Poll::Ready(Begun::Done(refused));
+                    }
+                    let begun = exchange::begin(connection, cx, head, facts);
                     let Begun::Done(outcome) = begun else { return Poll::Ready(begun) };
                     connection.end_exchange();
                     if !matches!(outcome, Outcome::Again) {
