@@ -19,12 +19,12 @@ static void note(void *user_data, const transom_exchange *it)
     CHECK(user_data == lines);
     CHECK(it->size >= sizeof *it && it->reserved == 0);
     CHECK(it->peer.len > 10 && memcmp(it->peer.data, "127.0.0.1:", 10) == 0);
+    CHECK(it->duration_ns < PATIENCE_MS * UINT64_C(1000000));
+    pthread_mutex_lock(&lock);
     if (it->local_address.data != NULL) {
         CHECK(is(it->local_address, address));
         atomic_fetch_add(&with_address, 1);
     }
-    CHECK(it->duration_ns < PATIENCE_MS * UINT64_C(1000000));
-    pthread_mutex_lock(&lock);
     used = strlen(lines);
     snprintf(lines + used, sizeof lines - used, "%.*s %.*s %.*s %d %d %s %" PRIu64 " %d\n", TRANSOM_PRINT(it->method),
              TRANSOM_PRINT(it->target), TRANSOM_PRINT(it->route), it->version, it->status_code,
@@ -76,7 +76,9 @@ static uint16_t listen_on(transom_server *server)
 {
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
     OK(transom_server_start(server, NULL, NULL));
+    pthread_mutex_lock(&lock);
     CHECK(transom_server_address(server, 0, address, sizeof address) > 0);
+    pthread_mutex_unlock(&lock);
     return transom_server_port(server);
 }
 

@@ -126,7 +126,7 @@ static void in_model(const char *model)
 
     /* A timeout "handler" that passes. */
     server = keeping(model);
-    OK(transom_server_set_timeout(server, "handler", 50, NULL));
+    OK(transom_server_set_timeout(server, "handler", 500, NULL));
     fd = kept_request(start(server));
     hear(fd, &reply);
     CHECK(reply.status == 503 && transom_responder_is_gone(current()));
