@@ -9,7 +9,7 @@ mod common;
 
 const MODEL: Model = Model::EventDriven;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -74,8 +74,13 @@ fn in_a_role() {
         passed.into_iter().fold(server, Server::listen)
     };
     let server = SERVER.get_or_init(|| server.start().unwrap());
-    eprintln!("listening on {}", server.local_addr());
-    eprintln!("ended with {} cut", server.wait().unwrap().cut);
+    print_line(&format!("listening on {}\n", server.local_addr()));
+    print_line(&format!("ended with {} cut\n", server.wait().unwrap().cut));
+}
+
+/// Prints a line at once: that of another process does not get into it.
+fn print_line(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The first process, and those that come after it.
@@ -87,6 +92,15 @@ impl Drop for Family {
         let group = rustix::process::Pid::from_child(&self.0);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.0.wait();
+    }
+}
+
+/// Sets a flag when dropped.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -160,6 +174,8 @@ fn no_request_is_lost(model: Model) {
     let (over, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let failures = thread::scope(|scope| {
         let (over, asked) = (&over, &asked);
+        // Ends the clients, also after a panic.
+        let end = End(over);
         let clients: Vec<_> =
             (0..CLIENTS).map(|number| scope.spawn(move || load(address, number, over, asked))).collect();
         let mut seen = vec![family.0.id().to_string()];
@@ -175,7 +191,7 @@ fn no_request_is_lost(model: Model) {
                 assert_eq!(lines, ["ended with 0 cut".to_owned(), first.clone()]);
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         seen.dedup();
         assert_eq!(seen.len(), HAND_OVERS + 1);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
