@@ -50,6 +50,10 @@ fn app() -> Router {
 /// A small request and its answer take nothing from the heap, also if each exchange is told of,
 /// and an idle connection holds little of it.
 fn main() {
+    #[cfg(feature = "tls")]
+    if let Ok(address) = std::env::var(tls::ADDRESS) {
+        return tls::be_the_clients(&address);
+    }
     let told = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&told);
     let telling = configured(app(), |_, _| ())
@@ -66,6 +70,8 @@ fn main() {
     measure(&telling);
     assert!(told.load(Ordering::Relaxed) > COUNTED);
     hold_idle(&start_single(app()));
+    #[cfg(feature = "tls")]
+    tls::hold_idle();
     for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
         for place in [Place::Job, Place::Elsewhere] {
             let server = configured(bodies(place), |_, _| ()).model(model).workers(1);
@@ -216,5 +222,89 @@ fn measure(server: &Handle) {
         let taken = change.allocations + change.reallocations;
         assert!(taken <= most * COUNTED, "{target}: {taken} times in {COUNTED} requests");
         streams.push(stream);
+    }
+}
+
+/// What idle connections with TLS hold. The clients are another process, because they allocate too.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+    use transom::{Listener, Tls};
+
+    use super::{ALLOCATOR, Arc, IDLE, PATIENCE, PER_BLOCK, Read, Region, TcpStream, Write, app, configured};
+
+    /// The variable that makes this program the clients, with the address of the server.
+    pub const ADDRESS: &str = "TRANSOM_TEST_HEAP_ADDRESS";
+    /// The most bytes of the heap that an idle connection with TLS may hold.
+    const MOST_IDLE: usize = 6 * 1024;
+
+    fn path(name: &str) -> String {
+        format!("{}/tests/certificates/{name}", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    /// Makes a connection, then many, and waits for a line after each of the two steps.
+    pub fn be_the_clients(address: &str) {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(path("authority.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth());
+        let connect = || {
+            let name = ServerName::try_from("localhost").unwrap();
+            let socket = TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
+            StreamOwned::new(connection, socket)
+        };
+        let request = b"GET /plain HTTP/1.1\r\nHost: h\r\n\r\n";
+        let mut answer = [0; 4096];
+        let mut last = connect();
+        let mut streams = Vec::new();
+        for count in [0, IDLE] {
+            for _ in 0..count {
+                let mut stream = connect();
+                stream.write_all(request).unwrap();
+                assert!(stream.read(&mut answer).unwrap() > 0);
+                streams.push(stream);
+            }
+            // The one worker answers this when the other connections are idle.
+            last.write_all(request).unwrap();
+            assert!(last.read(&mut answer).unwrap() > 0);
+            println!("done");
+            std::io::stdin().lock().read_line(&mut String::new()).unwrap();
+        }
+    }
+
+    pub fn hold_idle() {
+        let tls = Tls::from_files(path("localhost.pem"), path("localhost.key")).unwrap();
+        let listener = Listener::bind("127.0.0.1:0").unwrap().tls(&tls);
+        let server = configured(app(), |_, _| ()).workers(1).listen(listener).start().unwrap();
+        let mut clients = Command::new(std::env::current_exe().unwrap())
+            .env(ADDRESS, server.local_addr().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(clients.stdout.take().unwrap()).lines();
+        let mut told = clients.stdin.take().unwrap();
+        assert_eq!(said.next().unwrap().unwrap(), "done");
+        let counted = Region::new(ALLOCATOR);
+        told.write_all(b"\n").unwrap();
+        assert_eq!(said.next().unwrap().unwrap(), "done");
+        let change = counted.change();
+        drop(told);
+        assert!(clients.wait().unwrap().success());
+        let blocks = change.allocations - change.deallocations;
+        let bytes = change.bytes_allocated - change.bytes_deallocated;
+        let each = (bytes + blocks * PER_BLOCK) / IDLE;
+        assert!(
+            each <= MOST_IDLE,
+            "{each} bytes for an idle connection with TLS: {bytes} in {blocks} blocks"
+        );
     }
 }

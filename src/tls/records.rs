@@ -74,6 +74,13 @@ impl Records {
     /// After an error, `outgoing` may hold an alert for the client. An error after data is told by
     /// `has_failed`, so that what is read does not depend on how it has come.
     pub fn process(&mut self, room: &mut [u8]) -> io::Result<(usize, Progress)> {
+        let processed = self.process_all(room);
+        // An idle connection has no buffer: nothing reads until the transport is readable.
+        self.incoming.release();
+        processed
+    }
+
+    fn process_all(&mut self, room: &mut [u8]) -> io::Result<(usize, Progress)> {
         let mut filled = 0;
         self.may_hold_record = false;
         loop {
