@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustls::StreamOwned;
 
 use crate::load::answer::{Answer, Whole};
 use crate::load::events::{self, Stream};
+use crate::load::tls::{self, Version};
 use crate::process::Running;
 
 /// Bytes of the answers to /bytes/1m and of the file.
@@ -27,8 +29,17 @@ pub fn group(server: &Running, group: &str, file: &[u8]) -> Result<()> {
         }
         "up" => {
             let body = vec![b'x'; MIB as usize];
-            let answer = exchange(server, "POST", "/upload", &body)?;
+            let answer = exchange(server, None, "POST", "/upload", &body)?;
             ensure!(answer == MIB.to_string().as_bytes(), "/upload: answers {}", shown(&answer));
+            Ok(())
+        }
+        "tls" => {
+            for version in [Version::Tls12, Version::Tls13] {
+                let body = exchange(server, Some(version), "GET", "/plain", &[])?;
+                ensure!(body == b"hello", "/plain: answers {}", shown(&body));
+                let body = exchange(server, Some(version), "GET", "/bytes/1m", &[])?;
+                ensure!(body.len() as u64 == MIB, "/bytes/1m: wrong bytes");
+            }
             Ok(())
         }
         "events" => stream(server, "/events"),
@@ -48,7 +59,7 @@ fn text(server: &Running, path: &str, expected: &str) -> Result<()> {
 }
 
 fn get(server: &Running, path: &str) -> Result<Vec<u8>> {
-    exchange(server, "GET", path, &[])
+    exchange(server, None, "GET", path, &[])
 }
 
 /// Three events of a stream.
@@ -68,9 +79,23 @@ fn stream(server: &Running, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn exchange(server: &Running, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>> {
-    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+/// A connection, with TLS or without.
+trait Socket: Read + Write {}
+impl<T: Read + Write> Socket for T {}
+
+fn exchange(
+    server: &Running,
+    version: Option<Version>,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Result<Vec<u8>> {
+    let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut socket: Box<dyn Socket> = match version {
+        Some(version) => Box::new(StreamOwned::new(tls::client(&tls::config(version)?)?, socket)),
+        None => Box::new(socket),
+    };
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{length}\r\n", server.port);
     socket.write_all(head.as_bytes())?;

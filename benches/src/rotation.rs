@@ -128,13 +128,13 @@ impl Rotation<'_> {
                     let ideal = plan.connections as f64 * crate::scenario::EVENT_RATE;
                     metrics.insert("fraction", sample.rate() / ideal);
                 }
-                if matches!(scenario.group, "down" | "up" | "file") {
+                if scenario.primary == "cpu_us_mib" {
                     metrics.insert("mib_rate", sample.mib_rate());
                     metrics.insert("cpu_us_mib", sample.cpu_share / sample.mib_rate() * 1e6);
                 }
                 metrics
             }
-            Kind::Idle { connections } => special::idle(&running, *connections, self.cores)?,
+            Kind::Idle(plan) => special::idle(&running, plan, self.cores)?,
             Kind::Slow(fast, slow) => {
                 special::slow(&running, fast, slow, self.cores, self.options.interference)?
             }

@@ -3,6 +3,7 @@
 use crate::check::MIB;
 use crate::load::Plan;
 use crate::load::plan::Slow;
+use crate::load::tls::Version;
 
 /// How a scenario is measured.
 #[derive(Clone, Debug)]
@@ -10,7 +11,7 @@ pub enum Kind {
     /// A load, and what the server used during it.
     Load(Plan),
     /// Resident memory with many connections that do nothing.
-    Idle { connections: usize },
+    Idle(Plan),
     /// A load alone and again beside slow clients.
     Slow(Plan, Slow),
     /// Start, size, dependencies: no load.
@@ -118,6 +119,40 @@ fn body(id: &str, group: &'static str, title: &str, request: String, up: u64, do
     Scenario::load(id, group, title, plan).by("cpu_us_mib")
 }
 
+/// What TLS costs: records of a connection that is kept alive, handshakes, and memory.
+fn with_tls() -> [Scenario; 5] {
+    let kept = Plan { tls: Some(Version::Tls13), ..small(64) };
+    let fresh = |version| Plan {
+        fresh: true,
+        head: head("GET", "/plain", "Connection: close\r\n"),
+        tls: Some(version),
+        ..small(64)
+    };
+    let down = Plan { connections: 8, head: head("GET", "/bytes/1m", ""), expect: Some(MIB), ..kept.clone() };
+    let idle = Plan { connections: 10_000, ..kept.clone() };
+    let load = |id, title, plan| Scenario::load(id, "tls", title, plan);
+    [
+        load("tls-small-64", "Small answer over TLS 1.3, 64 connections", kept),
+        load(
+            "tls-close-64",
+            "Small answer, a full TLS 1.3 handshake for each request",
+            fresh(Version::Tls13),
+        ),
+        load(
+            "tls12-close-64",
+            "Small answer, a full TLS 1.2 handshake for each request",
+            fresh(Version::Tls12),
+        ),
+        load("tls-down-1m", "1 MiB down over TLS 1.3, 8 connections", down).by("cpu_us_mib"),
+        Scenario {
+            kind: Kind::Idle(idle.clone()),
+            rounds: 2,
+            ..load("tls-idle-10000", "10,000 idle TLS connections, each after one request", idle)
+                .by("idle_bytes")
+        },
+    ]
+}
+
 pub fn all() -> Vec<Scenario> {
     let upload = |size: u64| head("POST", "/upload", &format!("Content-Length: {size}\r\n"));
     let get = |path| head("GET", path, "");
@@ -171,16 +206,16 @@ pub fn all() -> Vec<Scenario> {
     };
     let title = "Server-sent events, 25 a second to each of 1,000 clients";
     scenarios.push(Scenario::load("events-1000", "events", title, events));
-    let idle = 10_000;
     scenarios.push(Scenario {
         id: "idle-10000".into(),
         group: "idle",
         title: "10,000 idle connections, each after one request".into(),
-        kind: Kind::Idle { connections: idle },
+        kind: Kind::Idle(small(10_000)),
         rounds: 1,
         quick: false,
         primary: "idle_bytes",
     });
+    scenarios.extend(with_tls());
     let fast = Plan { rate: Some(500.0), seconds: 2.0, timeout: 5.0, ..small(16) };
     let slow = Slow { clients: 1_000, pause: 1.0, head: head("GET", "/plain", BROWSER) };
     scenarios.push(Scenario {

@@ -13,16 +13,16 @@ use crate::machine::Cores;
 use crate::measure::{self, Load};
 use crate::prepare;
 use crate::process::Running;
-use crate::scenario;
 use crate::servers::{Places, Server};
 use crate::usage;
 
 pub type Metrics = BTreeMap<&'static str, f64>;
 
 /// Resident bytes of a server for each connection that has made a request and is kept alive.
-pub fn idle(server: &Running, connections: usize, cores: Cores) -> Result<Metrics> {
+pub fn idle(server: &Running, plan: &Plan, cores: Cores) -> Result<Metrics> {
     // What the first requests make the server allocate once is not counted to the connections.
-    let first = Plan { seconds: 0.1, warm: 0.1, ..scenario::small(8) };
+    let connections = plan.connections;
+    let first = Plan { connections: 8, seconds: 0.1, warm: 0.1, ..plan.clone() };
     measure::run(server, &first, cores)?;
     std::thread::sleep(Duration::from_millis(50));
     let before = usage::resident_bytes(server.pid());
@@ -33,7 +33,7 @@ pub fn idle(server: &Running, connections: usize, cores: Cores) -> Result<Metric
         timeout: 30.0,
         warm: 0.2,
         seconds: 0.1,
-        ..scenario::small(connections)
+        ..plan.clone()
     };
     let mut load = Load::start(&plan)?;
     load.wait_for("begin")?;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# nginx in the foreground: run.sh PORT FILE WORK
+# nginx in the foreground: run.sh PORT FILE WORK [CERTIFICATE KEY]
 set -eu
 here=$(dirname "$0") port=$1 file=$2 work=$3/nginx
 PATH=$PATH:/usr/sbin
@@ -13,5 +13,9 @@ user=
 if [ "$(id -u)" = 0 ]; then
     user='user root;'
 fi
-sed -e "s|{port}|$port|" -e "s|{work}|$work|" -e "s|{user}|$user|" "$here/nginx.conf" >"$work/nginx.conf"
+ssl= certificate=
+if [ $# -gt 3 ]; then
+    ssl=ssl certificate="ssl_certificate $4; ssl_certificate_key $5; ssl_protocols TLSv1.2 TLSv1.3;"
+fi
+sed -e "s|{ssl}|$ssl|" -e "s|{certificate}|$certificate|" -e "s|{port}|$port|" -e "s|{work}|$work|" -e "s|{user}|$user|" "$here/nginx.conf" >"$work/nginx.conf"
 exec nginx -e stderr -p "$work" -c nginx.conf

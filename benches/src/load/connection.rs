@@ -2,14 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustls::ClientConfig;
 
 use super::answer::Answer;
 use super::events::Stream;
+use super::tls::Session;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -30,6 +33,7 @@ pub struct Connection {
     pub answer: Answer,
     /// Where the stream of events stands, if that is what is asked for.
     pub stream: Option<Stream>,
+    tls: Option<Box<Session>>,
     /// Bytes of the head and then of the body that are still to be sent.
     unsent_head: usize,
     unsent_body: u64,
@@ -59,6 +63,7 @@ impl Connection {
             state: State::Closed,
             answer: Answer::default(),
             stream: events.then(Stream::default),
+            tls: None,
             unsent_head: 0,
             unsent_body: 0,
             awaited: 0,
@@ -70,7 +75,15 @@ impl Connection {
     }
 
     /// Begins to connect; the event that the socket is writable tells the end of it.
-    pub fn open(&mut self, epoll: &OwnedFd, token: u64, port: u16, now: u64) -> Result<(), Errno> {
+    pub fn open(
+        &mut self,
+        epoll: &OwnedFd,
+        token: u64,
+        port: u16,
+        tls: Option<&Arc<ClientConfig>>,
+        now: u64,
+    ) -> Result<(), Errno> {
+        self.tls = tls.map(Session::new).transpose()?.map(Box::new);
         let socket = connect(port)?;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(epoll, &socket, EventData::new_u64(token), flags)?;
@@ -119,16 +132,43 @@ impl Connection {
     }
 
     pub fn all_sent(&self) -> bool {
-        self.unsent_head == 0 && self.unsent_body == 0
+        let holds_back = self.tls.as_ref().is_some_and(|tls| tls.holds_back());
+        self.unsent_head == 0 && self.unsent_body == 0 && !holds_back
+    }
+
+    /// Goes on with the handshake of TLS, if there is to be one. True once data can be sent.
+    pub fn shake(&mut self, buffer: &mut [u8]) -> Result<bool, Errno> {
+        match (&mut self.tls, &self.socket) {
+            (Some(tls), Some(socket)) => tls.shake(socket, buffer),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether a read that leaves room has emptied the socket.
+    pub fn shows_end(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Reads from the socket. `None` without one.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<Moved> {
+        let socket = self.socket.as_ref()?;
+        Some(match &mut self.tls {
+            Some(tls) => tls.receive(socket, buffer),
+            None => receive(socket, buffer),
+        })
     }
 
     /// Sends what the socket takes; the number of body bytes, or the error.
     pub fn send(&mut self, heads: &[u8], filler: &[u8]) -> Result<u64, Errno> {
         let Some(socket) = &self.socket else { return Ok(0) };
+        let mut send = |bytes: &[u8], flags| match &mut self.tls {
+            Some(tls) => tls.send(socket, bytes),
+            None => send(socket, bytes, flags),
+        };
         let mut sent_body = 0;
         while self.unsent_head > 0 {
             let more = if self.unsent_body > 0 { SendFlags::MORE } else { SendFlags::empty() };
-            match send(socket, &heads[heads.len() - self.unsent_head..], more) {
+            match send(&heads[heads.len() - self.unsent_head..], more) {
                 Moved::Some(sent) => self.unsent_head -= sent,
                 Moved::Failed(error) => return Err(error),
                 Moved::Blocked | Moved::Ended => return Ok(0),
@@ -136,7 +176,7 @@ impl Connection {
         }
         while self.unsent_body > 0 {
             let size = self.unsent_body.min(filler.len() as u64) as usize;
-            match send(socket, &filler[..size], SendFlags::empty()) {
+            match send(&filler[..size], SendFlags::empty()) {
                 Moved::Some(sent) => {
                     self.unsent_body -= sent as u64;
                     sent_body += sent as u64;
@@ -144,6 +184,9 @@ impl Connection {
                 Moved::Failed(error) => return Err(error),
                 Moved::Blocked | Moved::Ended => break,
             }
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.flush(socket)?;
         }
         Ok(sent_body)
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::stdin;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -11,13 +12,15 @@ use nix::time::ClockId;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustls::ClientConfig;
 
 use super::announce;
 use super::answer::Whole;
-use super::connection::{Connection, Moved, State, describe, receive};
+use super::connection::{Connection, Moved, State, describe};
 use super::plan::Plan;
 use super::slow::Slows;
 use super::tally::{Latency, Tally};
+use super::tls;
 
 /// Connects that are under way at once: fewer than any backlog under test.
 const OPENING: usize = 100;
@@ -61,6 +64,7 @@ pub struct Driver {
     due: VecDeque<u64>,
     next_due: f64,
     slows: Slows,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Driver {
@@ -86,6 +90,7 @@ impl Driver {
             due: VecDeque::new(),
             next_due: 0.0,
             slows: Slows::new(&plan.slow, plan.port, SLOW),
+            tls: plan.tls.map(tls::config).transpose()?,
             plan,
         })
     }
@@ -233,7 +238,8 @@ impl Driver {
             self.connections[at].began = now;
         }
         self.opening += 1;
-        if let Err(error) = self.connections[at].open(&self.epoll, at as u64, self.plan.port, now) {
+        let tls = self.tls.as_ref();
+        if let Err(error) = self.connections[at].open(&self.epoll, at as u64, self.plan.port, tls, now) {
             self.connections[at].enter(State::Connecting, now);
             self.fail(at, &describe(error), now);
         }
@@ -290,8 +296,10 @@ impl Driver {
         let state = self.connections[at].state;
         if state == State::Connecting && flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP)
         {
-            match self.connections[at].connected() {
-                Ok(()) => self.established(at, now),
+            let connection = &mut self.connections[at];
+            match connection.connected().and_then(|()| connection.shake(buffer)) {
+                Ok(true) => self.established(at, now),
+                Ok(false) => {}
                 Err(error) => self.fail(at, &describe(error), now),
             }
             return;
@@ -318,8 +326,8 @@ impl Driver {
     }
 
     fn pull(&mut self, at: usize, flags: EventFlags, buffer: &mut [u8], now: u64) {
-        while let Some(socket) = &self.connections[at].socket {
-            match receive(socket, buffer) {
+        while let Some(moved) = self.connections[at].receive(buffer) {
+            match moved {
                 Moved::Some(received) => {
                     if self.connections[at].state == State::Idle {
                         // What a server says to a connection that it gives up, as a 408.
@@ -330,7 +338,10 @@ impl Driver {
                     }
                     self.take(at, &buffer[..received], now);
                     // A read that leaves room has emptied the socket: the next edge tells of more.
-                    if received < buffer.len() && !flags.contains(EventFlags::RDHUP) {
+                    if received < buffer.len()
+                        && !flags.contains(EventFlags::RDHUP)
+                        && self.connections[at].shows_end()
+                    {
                         return;
                     }
                 }

@@ -9,6 +9,7 @@ pub mod events;
 pub mod plan;
 mod slow;
 pub mod tally;
+pub mod tls;
 
 use std::io::Write;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tls::Version;
+
 /// A load on one server. Times are in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -31,6 +33,8 @@ pub struct Plan {
     /// The answer is a stream of events without end ([`super::events`]). An event counts as an
     /// answer, and its latency runs from when the server made it.
     pub events: bool,
+    /// Over TLS of this version.
+    pub tls: Option<Version>,
     /// Poll instead of sleeping between the requests of an open loop: a wake-up from sleep is
     /// late by more than what is measured. Needs a core of its own.
     pub spin: bool,
@@ -64,6 +68,7 @@ impl Default for Plan {
             timeout: 10.0,
             hold: false,
             events: false,
+            tls: None,
             spin: false,
             slow: Slow::default(),
         }
