@@ -130,6 +130,12 @@
  */
 #define TRANSOM_FORWARDED 8
 
+/*
+ * In the flags of a transom_request_record: the connection has TLS, and a transom_tls_record follows
+ * the body.
+ */
+#define TRANSOM_TLS 16
+
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
@@ -224,6 +230,8 @@ typedef enum transom_status {
     TRANSOM_BAD_BODY = -28,
     /* The client sends the request body more slowly than the server allows. */
     TRANSOM_TOO_SLOW = -29,
+    /* A certificate, a key or another setting of TLS cannot be used. */
+    TRANSOM_BAD_TLS = -30,
 } transom_status;
 
 /* The kinds of events. New kinds may be added: ignore those that you do not know. */
@@ -418,6 +426,19 @@ typedef struct transom_route transom_route;
  * the last call.
  */
 typedef struct transom_server transom_server;
+
+/*
+ * TLS for the connections of a socket: certificates, keys, and what else a handshake needs.
+ * First it takes settings; its files are read when a socket gets it (transom_server_bind_tls) or
+ * by transom_tls_reload, whichever is first, and from then on the settings are fixed.
+ *
+ * Each socket that gets it keeps its own reference: you may free the object at any time, before
+ * or after the server, and the sockets keep TLS. Keep it as long as you want to call
+ * transom_tls_reload. Several sockets and several servers may share one. Any thread may call its
+ * functions. A call with an object that was freed returns TRANSOM_ALREADY_ANSWERED and does no
+ * harm.
+ */
+typedef struct transom_tls transom_tls;
 
 /*
  * A connection that transom_responder_upgrade has taken out of HTTP: bytes both ways. It belongs
@@ -631,6 +652,35 @@ typedef struct transom_field {
     transom_bytes value;
 } transom_field;
 
+/*
+ * What the TLS handshake of a connection settled. The bytes are valid as long as the request.
+ * Later versions of the library may add members at the end.
+ */
+typedef struct transom_tls_info {
+    /* sizeof(transom_tls_info), which you store here before the call. */
+    size_t size;
+    /* The version of the protocol: "TLSv1.3" or "TLSv1.2". */
+    transom_bytes version;
+    /* The cipher suite by its name in the registry of IANA, such as "TLS_AES_128_GCM_SHA256". */
+    transom_bytes cipher;
+    /*
+     * The host name that the client asked for (SNI, RFC 6066 3). Absent if it named none, as when
+     * the URL has an IP address.
+     */
+    transom_bytes server_name;
+    /*
+     * The protocol that client and server agreed on (ALPN, RFC 7301). Absent if the client
+     * offered none.
+     */
+    transom_bytes alpn;
+    /* The number of certificates that the client sent: see transom_request_tls_peer_certificate. */
+    size_t peer_certificates;
+    /* 1 if the client resumed an earlier session and saved a full handshake, or else 0. */
+    int32_t resumed;
+    /* 0. */
+    int32_t reserved;
+} transom_tls_info;
+
 /* An event. The structure does not grow. */
 typedef struct transom_event {
     /* A transom_event_kind. */
@@ -668,7 +718,7 @@ typedef struct transom_request_record {
     uint32_t param_count;
     /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
     uint16_t version;
-    /* TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS and TRANSOM_FORWARDED, or 0. */
+    /* TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED and TRANSOM_TLS, or 0. */
     uint16_t flags;
     /* The bytes of the body; 0 with TRANSOM_STREAMS. */
     uint64_t body_len;
@@ -703,6 +753,27 @@ typedef struct transom_response_record {
     uint64_t body_len;
 } transom_response_record;
 
+/*
+ * What the TLS handshake of the connection settled, in a request record with TRANSOM_TLS, after the
+ * body: see transom_tls_info. The four texts follow; one that is absent has no bytes. Then
+ * `certificate_count` times: the bytes of a certificate of the client as a uint32_t, and the
+ * certificate.
+ */
+typedef struct transom_tls_record {
+    /* The bytes of the version. */
+    uint32_t version_len;
+    /* The bytes of the cipher suite. */
+    uint32_t cipher_len;
+    /* The bytes of the name that the client asked for. */
+    uint32_t server_name_len;
+    /* The bytes of the protocol. */
+    uint32_t alpn_len;
+    /* The number of certificates of the client. */
+    uint32_t certificate_count;
+    /* 1 if the client resumed an earlier session, or else 0. */
+    uint32_t resumed;
+} transom_tls_record;
+
 /* A compiler that lays the records of a batch out differently fails here. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #ifdef __cplusplus
@@ -712,6 +783,7 @@ typedef struct transom_response_record {
 #endif
 TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, "a request record has 56 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, "a param record has 8 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_tls_record) == 24, "a TLS record has 24 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, "a response record has 32 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, "an event has 16 bytes");
 #endif
@@ -736,8 +808,8 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`, "pull" or "unix". Returns
- * false for any other name and for NULL.
+ * Returns true if the library was built with the feature `name`: "pull", "tls" or "unix".
+ * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
 
@@ -1269,6 +1341,138 @@ transom_status transom_server_trust_forwarded(transom_server *server,
                                               transom_error **error);
 
 
+/* ---- TLS: certificates and keys ------------------------------------------------------ */
+
+/*
+ * Creates TLS without a certificate. Free it with transom_tls_free. Returns NULL if there is no
+ * room for another object, and in a fork of a process that has used TLS.
+ */
+transom_tls *transom_tls_new(void);
+
+/*
+ * Frees TLS. The sockets that have it keep it. Does nothing with NULL, nor when it was freed
+ * before.
+ */
+void transom_tls_free(transom_tls *tls);
+
+/*
+ * Adds a certificate and its key, in two files in PEM. The certificate comes first in its file,
+ * and those that lead to a known authority follow. The key may be in PKCS#8, PKCS#1 or SEC1,
+ * without a passphrase. At least one certificate is needed. A client gets the certificate that
+ * has the name that it asks for (SNI). A client that asks for another name, or for none, gets the
+ * first.
+ *
+ * The files are not read by this call: see transom_tls.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_add_files(transom_tls *tls, const char *certificate, const char *key);
+
+/*
+ * Adds a certificate and its key in PEM, as transom_tls_add_files. The lengths may be
+ * TRANSOM_NUL_TERMINATED. The bytes are copied.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_add_pem(transom_tls *tls,
+                                   const void *certificate,
+                                   size_t certificate_len,
+                                   const void *key,
+                                   size_t key_len);
+
+/*
+ * Asks each client for a certificate that one of the authorities in this file, in PEM, has
+ * issued. A client without one gets no connection, unless certificates are optional
+ * (transom_tls_set_client_certificates_optional). transom_request_tls_peer_certificate returns
+ * them. Further calls add authorities.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_add_client_authorities_file(transom_tls *tls, const char *authorities);
+
+/*
+ * The same with the certificates of the authorities in PEM. The length may be
+ * TRANSOM_NUL_TERMINATED. The bytes are copied.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_add_client_authorities(transom_tls *tls, const void *pem, size_t len);
+
+/*
+ * Adds a file with a list, in PEM, of certificates of clients that are revoked (RFC 5280 5).
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_add_client_revocations_file(transom_tls *tls, const char *revocations);
+
+/*
+ * Lets clients in that have no certificate. A certificate that a client does send must be valid.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_set_client_certificates_optional(transom_tls *tls);
+
+/*
+ * Sets the protocols that the server offers (ALPN), the preferred one first; without a call that
+ * is "http/1.1". A client that offers only others gets no connection (RFC 7301 3.2). With a
+ * `count` of 0, whatever the client offers is ignored. The lengths may be TRANSOM_NUL_TERMINATED
+ * (see TRANSOM_TEXT).
+ *
+ * There are at most 16 protocols, each of 1 to 255 bytes; others are refused when the files are
+ * read.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_set_protocols(transom_tls *tls,
+                                         const transom_bytes *protocols,
+                                         size_t count);
+
+/*
+ * Sets the least version of TLS, "1.2" or "1.3"; without a call it is 1.2.
+ *
+ * Errors: TRANSOM_BAD_TLS for another text; TRANSOM_ALREADY_STARTED if the settings are fixed.
+ */
+transom_status transom_tls_set_least_version(transom_tls *tls,
+                                             const char *version,
+                                             transom_error **error);
+
+/*
+ * Reads the files again when they have changed. A handshake looks for that, at most once in
+ * `interval_ms` milliseconds, on a thread that serves connections: the files are best on a local
+ * disk. If the new files are not valid, the log says why, and the old ones stay in use. Without a
+ * call, only transom_tls_reload reads them again.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the interval is negative; TRANSOM_ALREADY_STARTED if the
+ * settings are fixed.
+ */
+transom_status transom_tls_set_watch(transom_tls *tls, int64_t interval_ms);
+
+/*
+ * Reads the files again: certificates, keys, authorities and revocations. Handshakes that begin
+ * from now on use what was read. Connections that are open stay as they are. If no socket has
+ * this TLS yet, the files are read for the first time, which checks the settings.
+ *
+ * Errors: TRANSOM_BAD_TLS; the message names the file and says what is wrong: it cannot be read,
+ * it holds no certificate or no key, or the key is not that of the certificate. What was in use
+ * stays in use.
+ */
+TRANSOM_MUST_USE transom_status transom_tls_reload(transom_tls *tls, transom_error **error);
+
+/*
+ * Puts a certificate and a key in PEM in place of all that there were, as a client of ACME does
+ * that keeps them in memory. The lengths may be TRANSOM_NUL_TERMINATED. The bytes are copied.
+ *
+ * Errors: as transom_tls_reload.
+ */
+TRANSOM_MUST_USE
+transom_status transom_tls_replace(transom_tls *tls,
+                                   const void *certificate,
+                                   size_t certificate_len,
+                                   const void *key,
+                                   size_t key_len,
+                                   transom_error **error);
+
+
 /* ---- Server: hooks, before the start ------------------------------------------------- */
 
 /*
@@ -1461,6 +1665,63 @@ transom_status transom_server_wait(transom_server *server, int64_t timeout_ms);
  * structure.
  */
 transom_status transom_server_report(const transom_server *server, transom_report *out);
+
+/*
+ * Listens on an address, as transom_server_bind, and speaks TLS 1.3 and 1.2 there. The server
+ * keeps its own reference to `tls`: see transom_tls. All else holds over TLS too. A request
+ * without TLS gets a 400 in plain text. The limit "handshakes" and the timeout "handshake" are
+ * for what comes before HTTP.
+ *
+ * Errors: those of transom_server_bind; TRANSOM_BAD_TLS, with a message that names the file, if a
+ * certificate, a key or a setting cannot be used.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_bind_tls(transom_server *server,
+                                       const char *address,
+                                       const transom_tls *tls,
+                                       transom_error **error);
+
+/*
+ * Listens on an address, as transom_server_bind, and answers each request there with a 308 to
+ * the same address by https. Requests below /.well-known/acme-challenge/ are served, so that an
+ * authority can check who has the name (RFC 8555 8.3). `https_port` is the port of the new
+ * address; 0 is that of the first socket of this server that speaks TLS.
+ *
+ * Errors: those of transom_server_bind; TRANSOM_INVALID_ARGUMENT if `https_port` is 0 and no TCP
+ * socket speaks TLS yet.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_bind_redirect(transom_server *server,
+                                            const char *address,
+                                            uint16_t https_port,
+                                            transom_error **error);
+
+/*
+ * Gives TLS to a socket that was added before: by transom_server_listen_fd,
+ * transom_server_listen_inherited or transom_server_bind. `index` counts from 0 in the order in
+ * which the sockets were added. Otherwise as transom_server_bind_tls.
+ *
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such socket; TRANSOM_BAD_TLS;
+ * TRANSOM_ALREADY_STARTED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_set_listener_tls(transom_server *server,
+                                               size_t index,
+                                               const transom_tls *tls,
+                                               transom_error **error);
+
+/*
+ * Redirects the requests of a socket that was added before to https, as
+ * transom_server_bind_redirect. `index` is as in transom_server_set_listener_tls.
+ *
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such socket; TRANSOM_INVALID_ARGUMENT if
+ * `https_port` is 0 and no TCP socket speaks TLS yet; TRANSOM_ALREADY_STARTED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_set_listener_redirect(transom_server *server,
+                                                    size_t index,
+                                                    uint16_t https_port,
+                                                    transom_error **error);
 
 
 /* ---- Server: restarts ---------------------------------------------------------------- */
@@ -1839,6 +2100,21 @@ bool transom_request_peer_credentials(const transom_request *request,
                                       uint32_t *pid,
                                       uint32_t *uid,
                                       uint32_t *gid);
+
+/*
+ * Stores in `*out` what the TLS handshake of the request's connection settled, and returns true.
+ * Returns false and stores nothing if the connection has no TLS, and if `out->size` is not a size
+ * of the structure. TLS between a client and a proxy is not seen here: see
+ * transom_request_scheme.
+ */
+bool transom_request_tls(const transom_request *request, transom_tls_info *out);
+
+/*
+ * Returns a certificate of the client, in DER: its own is number 0, and those that it sent with
+ * it follow, in its order. They were verified (see transom_tls_add_client_authorities_file).
+ * Absent if there is no such certificate. Valid as long as the request.
+ */
+transom_bytes transom_request_tls_peer_certificate(const transom_request *request, size_t index);
 
 /*
  * Gives a request a value, such as the user whom a before function has found. The handler
@@ -2235,7 +2511,7 @@ transom_status transom_server_next(transom_server *server,
  * These parts follow it without padding between them: the method; the target, the path and
  * the query, percent-encoded and ASCII; the header fields, as "name: value" lines that each
  * end in CR LF; the peer; `param_count` times a transom_param_record, the name and the value
- * of a parameter; the body. Padding makes the length a multiple of 8, so in a buffer that is
+ * of a parameter; the body; with TRANSOM_TLS, a transom_tls_record. Padding makes the length a multiple of 8, so in a buffer that is
  * aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
  * 413.
  */

@@ -544,6 +544,18 @@ struct PeerCredentials {
 };
 
 /*
+ * What the TLS handshake of a connection settled: see transom_tls_info. The views are valid as long
+ * as the request.
+ */
+struct TlsInfo {
+    std::string_view version, cipher;
+    std::optional<std::string_view> server_name, alpn;
+    bool resumed;
+    /* The certificates of the client in DER, its own first. */
+    std::vector<std::string_view> peer_certificates;
+};
+
+/*
  * A request. A Request is a pointer: copies are cheap, and none of them owns the request. It
  * and the views that it returns are valid until the handler has returned and the request has
  * been answered, whichever is later. Any thread may read it.
@@ -569,6 +581,24 @@ public:
 
     /* Returns "https" or "http", as a trusted proxy or the connection tells it. */
     [[nodiscard]] std::string_view scheme() const noexcept { return detail::view(transom_request_scheme(request_)); }
+
+    /* Returns what the TLS handshake of the connection settled, or nothing if it has no TLS. */
+    [[nodiscard]] std::optional<TlsInfo> tls() const
+    {
+        transom_tls_info info{};
+        info.size = sizeof info;
+        if (!transom_request_tls(request_, &info))
+            return std::nullopt;
+        std::vector<std::string_view> certificates;
+        for (std::size_t index = 0; index < info.peer_certificates; ++index)
+            certificates.push_back(detail::view(transom_request_tls_peer_certificate(request_, index)));
+        return TlsInfo{detail::view(info.version),
+                       detail::view(info.cipher),
+                       detail::maybe(info.server_name),
+                       detail::maybe(info.alpn),
+                       info.resumed != 0,
+                       std::move(certificates)};
+    }
 
     /* Returns the host that the client addressed; empty if an HTTP/1.0 client named none. */
     [[nodiscard]] std::string_view host() const noexcept { return detail::view(transom_request_host(request_)); }
@@ -1781,6 +1811,117 @@ transom_status register_wrap(Before &&before, After &&after, Registration regist
 
 } // namespace detail
 
+/*
+ * TLS for the connections of a socket: certificates, keys, and what else a handshake needs: see
+ * transom_tls. Its files are read by Server::bind_tls or by reload, whichever is first; from then on
+ * the settings are fixed. A server keeps TLS after this object was destroyed.
+ */
+class Tls {
+public:
+    Tls() : tls_(detail::check(transom_tls_new())) {}
+
+    /* TLS with the certificate and the key in two files: see files. */
+    Tls(std::string_view certificate, std::string_view key) : Tls() { static_cast<void>(files(certificate, key)); }
+
+    Tls(Tls &&other) noexcept : tls_(std::exchange(other.tls_, nullptr)) {}
+    Tls &operator=(Tls &&other) noexcept
+    {
+        std::swap(tls_, other.tls_);
+        return *this;
+    }
+    ~Tls() { transom_tls_free(tls_); }
+
+    /* Adds a certificate and its key, in two files in PEM: see transom_tls_add_files. */
+    Tls &files(std::string_view certificate, std::string_view key)
+    {
+        detail::check(transom_tls_add_files(tls_, detail::CText(certificate), detail::CText(key)));
+        return *this;
+    }
+
+    /* Adds a certificate and its key in PEM: see transom_tls_add_pem. */
+    Tls &pem(std::string_view certificate, std::string_view key)
+    {
+        detail::check(transom_tls_add_pem(tls_, certificate.data(), certificate.size(), key.data(), key.size()));
+        return *this;
+    }
+
+    /* Asks each client for a certificate: see transom_tls_add_client_authorities_file. */
+    Tls &client_authorities_file(std::string_view path)
+    {
+        detail::check(transom_tls_add_client_authorities_file(tls_, detail::CText(path)));
+        return *this;
+    }
+
+    /* The same with the certificates of the authorities in PEM. */
+    Tls &client_authorities(std::string_view pem)
+    {
+        detail::check(transom_tls_add_client_authorities(tls_, pem.data(), pem.size()));
+        return *this;
+    }
+
+    /* Adds a list of revoked certificates: see transom_tls_add_client_revocations_file. */
+    Tls &client_revocations_file(std::string_view path)
+    {
+        detail::check(transom_tls_add_client_revocations_file(tls_, detail::CText(path)));
+        return *this;
+    }
+
+    /* Lets clients in that have no certificate. */
+    Tls &client_certificates_optional()
+    {
+        detail::check(transom_tls_set_client_certificates_optional(tls_));
+        return *this;
+    }
+
+    /* Sets the protocols that the server offers (ALPN): see transom_tls_set_protocols. */
+    Tls &protocols(std::initializer_list<std::string_view> protocols)
+    {
+        std::vector<transom_bytes> list;
+        for (const std::string_view protocol : protocols)
+            list.push_back({reinterpret_cast<const std::uint8_t *>(protocol.data()), protocol.size()});
+        detail::check(transom_tls_set_protocols(tls_, list.data(), list.size()));
+        return *this;
+    }
+
+    /* Sets the least version, "1.2" or "1.3". */
+    Tls &least_version(std::string_view version)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_tls_set_least_version(tls_, detail::CText(version), error));
+        return *this;
+    }
+
+    /* Reads the files again when they have changed: see transom_tls_set_watch. */
+    Tls &watch(Milliseconds interval)
+    {
+        detail::check(transom_tls_set_watch(tls_, interval.count()));
+        return *this;
+    }
+
+    /*
+     * Reads the files again, or for the first time. Errors: TRANSOM_BAD_TLS; what was in use stays
+     * in use.
+     */
+    void reload()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_tls_reload(tls_, error));
+    }
+
+    /* Puts a certificate and a key in PEM in place of all that there were. Errors: as reload. */
+    void replace(std::string_view certificate, std::string_view key)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_tls_replace(tls_, certificate.data(), certificate.size(), key.data(), key.size(), error));
+    }
+
+    /* Returns the object for functions of transom.h. It still belongs to this one. */
+    [[nodiscard]] transom_tls *handle() const noexcept { return tls_; }
+
+private:
+    transom_tls *tls_;
+};
+
 /* A request of a pull route, with the number of its route. */
 struct Pulled {
     Request request;
@@ -2046,6 +2187,41 @@ public:
             server_, [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->first); },
             [](void *user_data) noexcept { guarded("a hook", static_cast<const Hooks *>(user_data)->second); },
             hooks.release(), &detail::destroy<Hooks>));
+        return *this;
+    }
+
+    /* Listens on an address, and speaks TLS there: see transom_server_bind_tls. */
+    Server &bind_tls(std::string_view address, const Tls &tls)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_bind_tls(server_, detail::CText(address), tls.handle(), error));
+        return *this;
+    }
+
+    /*
+     * Listens on an address, and redirects each request there to https: see
+     * transom_server_bind_redirect. The port 0 is that of the first socket with TLS.
+     */
+    Server &bind_redirect(std::string_view address, std::uint16_t https_port = 0)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_bind_redirect(server_, detail::CText(address), https_port, error));
+        return *this;
+    }
+
+    /* Gives TLS to a socket that was added before: see transom_server_set_listener_tls. */
+    Server &listener_tls(std::size_t index, const Tls &tls)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_listener_tls(server_, index, tls.handle(), error));
+        return *this;
+    }
+
+    /* Redirects the requests of a socket that was added before: see bind_redirect. */
+    Server &listener_redirect(std::size_t index, std::uint16_t https_port = 0)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_listener_redirect(server_, index, https_port, error));
         return *this;
     }
 

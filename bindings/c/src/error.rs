@@ -100,6 +100,7 @@ pub(crate) fn status_of(error: &Error) -> transom_status {
         Error::BadAddress { .. } => transom_status::TRANSOM_BAD_ADDRESS,
         Error::Bind { source, .. } | Error::Thread(source) | Error::Io(source) => io_status(source),
         Error::HandOver { .. } => transom_status::TRANSOM_IO,
+        Error::Tls { .. } => transom_status::TRANSOM_BAD_TLS,
         Error::BadRoute { .. } => transom_status::TRANSOM_BAD_ROUTE,
         Error::WouldDeadlock => transom_status::TRANSOM_WOULD_DEADLOCK,
         _ => transom_status::TRANSOM_INVALID_ARGUMENT,

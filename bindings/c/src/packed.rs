@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use transom::Request;
+use transom::{Request, TlsInfo};
 
 use crate::request::version;
 use crate::status::transom_status;
@@ -31,6 +31,9 @@ const HTTPS: u16 = 4;
 /// A flag of a request record: the other end of the connection and the host follow the peer.
 const FORWARDED: u16 = 8;
 
+/// A flag of a request record: the connection has TLS, and what it settled follows the body.
+const TLS: u16 = 16;
+
 /// The start of a request in a batch: see transom_server_next_batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,7 @@ pub struct transom_request_record {
     pub param_count: u32,
     /// 10 for HTTP/1.0, 11 for HTTP/1.1.
     pub version: u16,
-    /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS and TRANSOM_FORWARDED, or 0.
+    /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED and TRANSOM_TLS, or 0.
     pub flags: u16,
     /// The bytes of the body; 0 with TRANSOM_STREAMS.
     pub body_len: u64,
@@ -72,6 +75,28 @@ pub struct transom_param_record {
     pub name_len: u32,
     /// The bytes of the value.
     pub value_len: u32,
+}
+
+/// What the TLS handshake of the connection settled, in a request record with TRANSOM_TLS, after the
+/// body: see transom_tls_info. The four texts follow; one that is absent has no bytes. Then
+/// `certificate_count` times: the bytes of a certificate of the client as a uint32_t, and the
+/// certificate.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "for the header: `pack_tls` writes the numbers")]
+pub struct transom_tls_record {
+    /// The bytes of the version.
+    pub version_len: u32,
+    /// The bytes of the cipher suite.
+    pub cipher_len: u32,
+    /// The bytes of the name that the client asked for.
+    pub server_name_len: u32,
+    /// The bytes of the protocol.
+    pub alpn_len: u32,
+    /// The number of certificates of the client.
+    pub certificate_count: u32,
+    /// 1 if the client resumed an earlier session, or else 0.
+    pub resumed: u32,
 }
 
 /// The start of a response in a batch: see transom_server_respond_batch.
@@ -145,8 +170,10 @@ impl<'a> Packer<'a> {
             request.params().iter_bytes().fold((0, 0), |(count, len), (name, value)| {
                 (count + 1, len + PARAM_HEADER + name.len() + value.len())
             });
-        let exact =
-            REQUEST_HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + params_len + body.len();
+        let tls = request.tls().map(pack_tls);
+        let after_body = tls.as_deref().unwrap_or_default();
+        let parts_len = parts.iter().map(|part| part.len()).sum::<usize>();
+        let exact = REQUEST_HEADER + parts_len + params_len + body.len() + after_body.len();
         let length = exact.next_multiple_of(ALIGNMENT);
         let Some(mut room) = self.buffer.get_mut(self.used..self.used + length) else {
             return Err(length);
@@ -168,6 +195,7 @@ impl<'a> Packer<'a> {
             (streams, STREAMS),
             (request.scheme() == "https", HTTPS),
             (is_forwarded, FORWARDED),
+            (tls.is_some(), TLS),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag);
         put(&flags.to_ne_bytes());
@@ -182,10 +210,27 @@ impl<'a> Packer<'a> {
             put(value);
         }
         put(body);
+        put(after_body);
         room.fill(0);
         self.used += length;
         Ok(())
     }
+}
+
+/// Returns what the handshake settled, as it follows the body.
+fn pack_tls(tls: &TlsInfo) -> Vec<u8> {
+    let (certificates, name) = (tls.peer_certificates(), tls.server_name().unwrap_or_default());
+    let texts =
+        [tls.version().as_bytes(), tls.cipher().as_bytes(), name.as_bytes(), tls.alpn().unwrap_or_default()];
+    let numbers = [certificates.len(), tls.is_resumed().into()];
+    let numbers = texts.iter().map(|text| text.len()).chain(numbers);
+    let mut packed: Vec<u8> = numbers.flat_map(|number| narrow(number).to_ne_bytes()).collect();
+    packed.extend(texts.iter().copied().flatten());
+    for certificate in certificates {
+        packed.extend(narrow(certificate.len()).to_ne_bytes());
+        packed.extend(certificate);
+    }
+    packed
 }
 
 /// Converts a length, which `WEIGHT_LIMIT` bounds.

@@ -77,7 +77,7 @@ pub unsafe extern "C" fn transom_server_next(
 /// These parts follow it without padding between them: the method; the target, the path and
 /// the query, percent-encoded and ASCII; the header fields, as "name: value" lines that each
 /// end in CR LF; the peer; `param_count` times a transom_param_record, the name and the value
-/// of a parameter; the body. Padding makes the length a multiple of 8, so in a buffer that is
+/// of a parameter; the body; with TRANSOM_TLS, a transom_tls_record. Padding makes the length a multiple of 8, so in a buffer that is
 /// aligned to 8 each record is. A request of 2 GiB or more does not fit a record and gets a
 /// 413.
 #[must_use]

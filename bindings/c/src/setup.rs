@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
     pub listeners: Vec<Listener>,
+    /// The port of the first TCP listener with TLS.
+    pub https_port: Option<u16>,
     routes: Vec<AddedRoute>,
     fallback: Option<(Endpoint, RouteSettings)>,
     /// Has all routes too, to refuse a bad route when it is added.

@@ -115,6 +115,11 @@ impl<T: Send> Table<T> {
         entries.get_mut(place, generation).map(change).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
     }
 
+    /// Returns `TRANSOM_FORKED` if the table belongs to another process.
+    pub fn check(&self) -> Result<(), transom_status> {
+        self.0.get().map_or(Ok(()), |slots| slots.process.check())
+    }
+
     fn existing(&self) -> Result<&Slots<T>, transom_status> {
         let slots = self.0.get().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         slots.process.check()?;

@@ -67,10 +67,12 @@ pub enum transom_status {
     TRANSOM_BAD_BODY = -28,
     /// The client sends the request body more slowly than the server allows.
     TRANSOM_TOO_SLOW = -29,
+    /// A certificate, a key or another setting of TLS cannot be used.
+    TRANSOM_BAD_TLS = -30,
 }
 
 /// The texts, indexed by the number without its sign.
-const TEXTS: [&CStr; 30] = [
+const TEXTS: [&CStr; 31] = [
     c"success",
     c"an argument is NULL",
     c"invalid argument",
@@ -101,6 +103,7 @@ const TEXTS: [&CStr; 30] = [
     c"the request body is larger than the limit",
     c"the request body is malformed",
     c"the client sends too slowly",
+    c"bad certificate, key or setting of TLS",
 ];
 
 /// Returns the meaning of a status in a few English words, for messages and logs. `status`

@@ -87,6 +87,7 @@ programs! {
     streaming
     stress
     succession
+    tls
     wraps
     upgrades
     uploads

@@ -32,16 +32,19 @@ const FILES: &[(&str, &str)] = &[
     ("settings", "Server: settings, before the start"),
     ("hosts", ""),
     ("proxies", ""),
+    ("tls", "TLS: certificates and keys"),
     ("exchange_hook", ""),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
+    ("tls_listeners", ""),
     ("restart", "Server: restarts"),
     ("stats", ""),
     ("request", "Request: reading, until it is answered"),
     ("values", ""),
     ("connection", ""),
+    ("tls_info", ""),
     ("wrap", ""),
     ("responder", "Responder: sending the response, once, on any thread"),
     ("file", ""),
@@ -126,6 +129,7 @@ fn with_sizes(header: &str) -> String {
 #endif
 TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, \"a request record has 56 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, \"a param record has 8 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_tls_record) == 24, \"a TLS record has 24 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, \"a response record has 32 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, \"an event has 16 bytes\");
 #endif

@@ -36,7 +36,7 @@ static unsigned below(unsigned limit)
 /* Every status is one of the documented ones, and none reports a defect. */
 static int did(int status)
 {
-    CHECK(status <= TRANSOM_OK && status >= TRANSOM_TOO_SLOW && status != TRANSOM_PANIC);
+    CHECK(status <= TRANSOM_OK && status >= TRANSOM_BAD_TLS && status != TRANSOM_PANIC);
     atomic_fetch_add(&calls, 1);
     return status;
 }
@@ -59,6 +59,7 @@ static void release(uintptr_t handle)
     transom_responder_free((transom_responder *)handle);
     transom_writer_free((transom_writer *)handle);
     transom_upgraded_free((transom_upgraded *)handle);
+    transom_tls_free((transom_tls *)handle);
 }
 
 /* Keeps a handle for the other threads, in place of another one, which is freed. */
@@ -83,6 +84,7 @@ static uintptr_t any(void)
 #define RESPONDER ((transom_responder *)any())
 #define WRITER ((transom_writer *)any())
 #define UPGRADED ((transom_upgraded *)any())
+#define TLS ((transom_tls *)any())
 
 static const char body[ROOM + 1] = "a=1&b=%41&c";
 
@@ -300,13 +302,41 @@ static transom_route *route(const char *method, const char *pattern, int streams
     return made;
 }
 
+static void call_tls(transom_server *on)
+{
+    static const transom_bytes protocols[] = {TRANSOM_TEXT("http/1.1"), {NULL, 0}, {NULL, 5}};
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    switch (below(16)) {
+    case 0: case 1: keep(transom_tls_new()); break;
+    case 2: did(transom_tls_add_files(TLS, text(), text())); break;
+    case 3: did(transom_tls_add_pem(TLS, text(), below(2) ? 1 : 0, body, length())); break;
+    case 4: did(transom_tls_add_client_authorities_file(TLS, text())); break;
+    case 5: did(transom_tls_add_client_authorities(TLS, body, length())); break;
+    case 6: did(transom_tls_add_client_revocations_file(TLS, text())); break;
+    case 7: did(transom_tls_set_client_certificates_optional(TLS)); break;
+    case 8: did(transom_tls_set_protocols(TLS, below(8) ? protocols : NULL, below(4))); break;
+    case 9: did(transom_tls_set_least_version(TLS, below(2) ? "1.3" : text(), why)); break;
+    case 10: did(transom_tls_set_watch(TLS, timeout())); break;
+    case 11: did(transom_tls_reload(TLS, why)); break;
+    case 12: did(transom_tls_replace(TLS, body, length(), body, length(), why)); break;
+    case 13: did(transom_server_bind_tls(on, below(2) ? "127.0.0.1:0" : text(), TLS, why)); break;
+    case 14: did(transom_server_set_listener_tls(on, below(3), TLS, why)); break;
+    default:
+        did(transom_server_bind_redirect(on, below(2) ? "127.0.0.1:0" : text(), (uint16_t)below(3), why));
+        did(transom_server_set_listener_redirect(on, below(3), (uint16_t)below(3), NULL));
+    }
+    told(error);
+}
+
 /* Settings of a server that is started, or not yet. */
 static void set_up(transom_server *on)
 {
     size_t count;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(20)) {
+    switch (below(21)) {
+    case 19: call_tls(on); break;
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;
@@ -411,9 +441,10 @@ static void read_request(const transom_request *request)
     char buf[512];
     size_t len;
     uint32_t ids[3];
+    transom_tls_info tls = {.size = below(8) ? sizeof tls : below(200)};
     unsigned turn;
     for (turn = below(6); turn > 0; turn--) {
-        switch (below(12)) {
+        switch (below(13)) {
         case 0: did(transom_request_read(request, below(8) ? buf : NULL, below(sizeof buf), timeout(), &len)); break;
         case 1: did(transom_request_on_readable(request, maybe(), data(), give_back)); break;
         case 2: transom_request_header(request, text()); did(transom_request_header_at(request, below(9), list)); break;
@@ -424,6 +455,7 @@ static void read_request(const transom_request *request)
         case 7: transom_request_trailer(request, text()); did(transom_request_trailer_at(request, below(3), list)); break;
         case 8: transom_request_trailers(request, list, below(5)); transom_request_cookie(request, text()); break;
         case 9: transom_request_peer_credentials(request, ids, ids + 1, below(2) ? ids + 2 : NULL); transom_request_local_address(request); transom_request_connection_peer(request); transom_request_scheme(request); transom_request_host(request); break;
+        case 11: transom_request_tls(request, below(8) ? &tls : NULL); transom_request_tls_peer_certificate(request, below(3)); break;
         case 10:
             transom_bytes_equal(transom_request_path(request), text());
             transom_bytes_equal_ignore_case(transom_request_method(request), text());
