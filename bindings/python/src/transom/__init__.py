@@ -17,6 +17,7 @@ from transom._errors import (
     BadHeaderError,
     BadRouteError,
     BadStatusError,
+    BadTlsError,
     Error,
     ForkedError,
     InvalidArgumentError,
@@ -34,6 +35,7 @@ from transom._route import Handler as Handler
 from transom._route import HandlerResult as HandlerResult
 from transom._running import Running
 from transom._server import Server
+from transom._tls import Tls, TlsInfo
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,7 @@ __all__ = [
     "BadHeaderError",
     "BadRouteError",
     "BadStatusError",
+    "BadTlsError",
     "BodyError",
     "Error",
     "ForkedError",
@@ -59,4 +62,6 @@ __all__ = [
     "Running",
     "Server",
     "SystemCallError",
+    "Tls",
+    "TlsInfo",
 ]

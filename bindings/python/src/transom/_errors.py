@@ -69,6 +69,12 @@ class BadStatusError(Error, ValueError):
     code = native.BAD_STATUS_CODE
 
 
+class BadTlsError(Error, ValueError):
+    """A certificate, a key or another setting of TLS cannot be used. The message names the file."""
+
+    code = native.BAD_TLS
+
+
 class AlreadyStartedError(Error, RuntimeError):
     """The server is already running."""
 
@@ -92,6 +98,7 @@ _BY_CODE: dict[int, type[Error]] = {
         BadRouteError,
         BadHeaderError,
         BadStatusError,
+        BadTlsError,
         AlreadyStartedError,
         ForkedError,
     )

@@ -11,6 +11,7 @@ from transom import _native as native
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._native import ReportStruct, quick, waiting
+from transom._tls import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +158,33 @@ class Handle:
         slot.check(code)
         return pid.value
 
+    def bind_tls(self, address: str, tls: Tls) -> None:
+        """Listens on an address, and speaks TLS there."""
+        slot, encoded = ErrorSlot(), _address(address)
+        slot.check(waiting.server_bind_tls(self._use(), encoded, tls.pointer, slot.reference))
+
+    def bind_redirect(self, address: str, https_port: int) -> None:
+        """Listens on an address, and redirects its requests to https. 0 is the port of the first TLS socket."""
+        slot, encoded = ErrorSlot(), _address(address)
+        slot.check(waiting.server_bind_redirect(self._use(), encoded, https_port, slot.reference))
+
+    def set_listener_tls(self, index: int, tls: Tls) -> None:
+        """Gives TLS to a socket that was added before."""
+        slot = ErrorSlot()
+        slot.check(quick.server_set_listener_tls(self._use(), index, tls.pointer, slot.reference))
+
+    def set_listener_redirect(self, index: int, https_port: int) -> None:
+        """Redirects the requests of a socket that was added before."""
+        slot = ErrorSlot()
+        code = quick.server_set_listener_redirect(self._use(), index, https_port, slot.reference)
+        slot.check(code)
+
     def start(self, address: str | None) -> None:
         """Listens on the address, if there is one, and serves. Raises an error with the reason."""
-        if address is not None and "\0" in address:
-            raise BadAddressError(f"bad address {address!r}: it contains a NUL")
-        if address is not None and not _is_unicode(address):
-            raise BadAddressError(f"bad address {address!r}: it contains a lone surrogate")
+        encoded = None if address is None else _address(address)
         if _state.forked:
             raise ForkedError("this process was forked from one that has run a server: it cannot run one")
         slot = ErrorSlot()
-        encoded = None if address is None else address.encode()
         slot.check(waiting.server_start(self._use(), encoded, slot.reference))
         self.started = _state.started = True
 
@@ -220,6 +238,15 @@ class Handle:
         self._forgotten = True
         self.pointer = 0
         self._finalizer.detach()
+
+
+def _address(address: str) -> bytes:
+    """Encodes an address. Raises `BadAddressError` for one that the library cannot take."""
+    if "\0" in address:
+        raise BadAddressError(f"bad address {address!r}: it contains a NUL")
+    if not _is_unicode(address):
+        raise BadAddressError(f"bad address {address!r}: it contains a lone surrogate")
+    return address.encode()
 
 
 def _expect_pattern(pattern: str, method: str | None) -> None:

@@ -53,9 +53,11 @@ NO_MEMORY = -26
 BODY_TOO_LARGE = -27
 BAD_BODY = -28
 TOO_SLOW = -29
+BAD_TLS = -30
 
 HTTPS = 4
 FORWARDED = 8
+TLS = 16
 
 EVENT_GONE = 1
 EVENT_OVER = 2
@@ -109,6 +111,19 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_limit_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_timeout_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64, c_void_p)),
+    "transom_tls_new": (c_void_p, ()),
+    "transom_tls_free": (None, (c_void_p,)),
+    "transom_tls_add_files": (c_int32, (c_void_p, c_char_p, c_char_p)),
+    "transom_tls_add_pem": (c_int32, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)),
+    "transom_tls_add_client_authorities_file": (c_int32, (c_void_p, c_char_p)),
+    "transom_tls_add_client_authorities": (c_int32, (c_void_p, c_char_p, c_size_t)),
+    "transom_tls_add_client_revocations_file": (c_int32, (c_void_p, c_char_p)),
+    "transom_tls_set_client_certificates_optional": (c_int32, (c_void_p,)),
+    "transom_tls_set_protocols": (c_int32, (c_void_p, c_void_p, c_size_t)),
+    "transom_tls_set_least_version": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_tls_set_watch": (c_int32, (c_void_p, c_int64)),
+    "transom_server_set_listener_tls": (c_int32, (c_void_p, c_size_t, c_void_p, c_void_p)),
+    "transom_server_set_listener_redirect": (c_int32, (c_void_p, c_size_t, c_uint16, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
     "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_add_readiness": (c_int32, (c_void_p, c_char_p, c_void_p)),
@@ -156,6 +171,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_start": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_bind_tls": (c_int32, (c_void_p, c_char_p, c_void_p, c_void_p)),
+    "transom_server_bind_redirect": (c_int32, (c_void_p, c_char_p, c_uint16, c_void_p)),
+    "transom_tls_reload": (c_int32, (c_void_p, c_void_p)),
+    "transom_tls_replace": (c_int32, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p)),
     "transom_server_listen_inherited": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_hand_over": (c_int32, (c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
     "transom_server_wait": (c_int32, (c_void_p, c_int64)),

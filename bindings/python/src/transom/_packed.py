@@ -32,6 +32,9 @@ Pieces: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 Parts: TypeAlias = tuple[int, bytes, bytes]
 
 _PAIR = struct.Struct("=II")
+#: version_len, cipher_len, server_name_len, alpn_len, certificate_count, resumed.
+_TLS = struct.Struct("=IIIIII")
+_LENGTH = struct.Struct("=I")
 
 
 def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
@@ -60,6 +63,23 @@ def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int
         at = value_at + value_len
         params[data[name_at:value_at].decode()] = data[value_at:at].decode("utf-8", "surrogateescape")
     return params, at
+
+
+def decode_tls(data: bytes, at: int) -> tuple[list[str], list[bytes], bool]:
+    """Returns what a TLS handshake settled, at `at`: the texts, the certificates, and if it was resumed."""
+    *lengths, count, resumed = _TLS.unpack_from(data, at)
+    at += _TLS.size
+    texts = []
+    for length in lengths:
+        texts.append(data[at : at + length].decode("latin-1"))
+        at += length
+    certificates = []
+    for _ in range(count):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += 4
+        certificates.append(data[at : at + length])
+        at += length
+    return texts, certificates, bool(resumed)
 
 
 def end_of_params(data: bytes, at: int, count: int) -> int:

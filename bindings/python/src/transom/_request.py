@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, unquote
 from transom._events import Events, Presence
 from transom._http_error import BodyError
 from transom._multi import Cookies, Form, Headers, MultiDict, Query
-from transom._native import FORWARDED, HTTPS
-from transom._packed import REQUEST_LEN, RequestHead, decode_params, end_of_params
+from transom._native import FORWARDED, HTTPS, TLS
+from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
+from transom._tls import TlsInfo
 
 
 class Request:
@@ -172,6 +173,15 @@ class Request:
     def scheme(self) -> str:
         """`"https"` or `"http"`, as a trusted proxy or the connection tells it."""
         return "https" if self._head[11] & HTTPS else "http"
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What the TLS handshake of the connection settled; `None` if the connection has no TLS."""
+        if not self._head[11] & TLS:
+            return None
+        at = end_of_params(self._data, self._params_at(), self._head[9]) + self._head[12]
+        (version, cipher, name, alpn), certificates, resumed = decode_tls(self._data, at)
+        return TlsInfo(version, cipher, name or None, alpn or None, resumed, certificates)
 
     @property
     def host(self) -> str:

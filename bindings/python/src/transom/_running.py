@@ -22,6 +22,7 @@ from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
+from transom._tls import Tls
 
 if TYPE_CHECKING:
     # asyncio is loaded only when it is needed: it takes as much memory as everything else.
@@ -64,6 +65,7 @@ class Running:
         self.addresses: list[str] = []
         """The addresses on which the server listens."""
         self._handle = handle
+        self._scheme = "http"
         self._on_end = on_end
         self._threads: set[threading.Thread] = set()
         #: The `KeyboardInterrupt` or `SystemExit` that a handler raised.
@@ -96,11 +98,10 @@ class Running:
         self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop, self._fail, threads == 1)
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
-    def begin(self, address: str, inherit: bool) -> None:
+    def begin(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
-            inherited = inherit and self._handle.listen_inherited() > 0
-            self._handle.start(None if inherited else address)
+            self._listen(address, inherit, tls, redirect)
             self.port, self.addresses = self._handle.port, self._handle.addresses
             # The threads that will be needed are started now: while the interpreter
             # exits, none can be started.
@@ -116,6 +117,25 @@ class Running:
         except BaseException:
             self._undo()
             raise
+
+    def _listen(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
+        """Listens on the address, or on the sockets that were inherited, and starts the library."""
+        handle = self._handle
+        count = handle.listen_inherited() if inherit else 0
+        if tls is None:
+            handle.start(None if count else address)
+            return
+        self._scheme = "https"
+        if not count:
+            handle.bind_tls(address, tls)
+            if redirect is not None:
+                handle.bind_redirect(redirect, 0)
+        # A predecessor passes its sockets in their order: the redirect is the last.
+        for index in range(count - (redirect is not None)):
+            handle.set_listener_tls(index, tls)
+        if count and redirect is not None:
+            handle.set_listener_redirect(count - 1, 0)
+        handle.start(None)
 
     def _undo(self) -> None:
         """Ends what a failed start has started."""
@@ -144,9 +164,9 @@ class Running:
 
     @property
     def url(self) -> str:
-        """The URL of the server, such as `http://127.0.0.1:8080`, or `unix:/path`."""
+        """The URL of the server, such as `http://127.0.0.1:8080`, or `unix:/path`; with TLS, `https://...`."""
         address = self.addresses[0]
-        return address if address.startswith("unix:") else f"http://{address}"
+        return address if address.startswith("unix:") else f"{self._scheme}://{address}"
 
     def _fail(self, error: BaseException) -> None:
         """Stops, because a handler raised `KeyboardInterrupt` or `SystemExit`."""

@@ -17,6 +17,7 @@ from transom._route import Handler, Route
 from transom._running import STOP_TIMEOUT, Running
 from transom._standard import standard_held
 from transom._thread import Empty, SimpleQueue
+from transom._tls import Tls
 
 if TYPE_CHECKING:
     import asyncio
@@ -288,9 +289,21 @@ class Server:
         if self._running is not None:
             raise AlreadyStartedError("the server runs already; stop it first")
 
-    def _start(self, address: str, loop: asyncio.AbstractEventLoop | None) -> Running:
+    def _start(
+        self,
+        address: str,
+        loop: asyncio.AbstractEventLoop | None,
+        tls: Tls | None,
+        redirect: str | None,
+    ) -> Running:
         if not isinstance(address, str):
             raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {got(address)}")
+        if tls is not None and not isinstance(tls, Tls):
+            raise TypeError(f"tls is a Tls, got {got(tls)}")
+        if redirect is not None and not isinstance(redirect, str):
+            raise TypeError(f"redirect is an address such as {_ADDRESS!r}, got {got(redirect)}")
+        if redirect is not None and tls is None:
+            raise InvalidArgumentError("redirect needs tls: it leads to https")
         with self._lock:
             self._expect_idle()
             handle = self._configured()
@@ -303,7 +316,7 @@ class Server:
             backlog = self._limits.get("pool_queue", _POOL_QUEUE)
             running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
             with standard_held():
-                running.begin(address, self._inherit)
+                running.begin(address, self._inherit, tls, redirect)
             self._running = running
             return running
 
@@ -316,12 +329,16 @@ class Server:
         running = self._running
         return None if running is None or running.over else running
 
-    def start(self, address: str = _ADDRESS) -> Running:
+    def start(
+        self, address: str = _ADDRESS, *, tls: Tls | None = None, redirect: str | None = None
+    ) -> Running:
         """Starts the server on threads of its own, and returns once it listens.
 
         An address is one of `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`,
         `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name.
-        Port 0 stands for any free port. `async def` handlers run on one event loop, on a
+        Port 0 stands for any free port. With `tls`, the server speaks TLS there. `redirect` is a
+        second address: each request there gets a 308 to the same address by `https`, except for
+        those below `/.well-known/acme-challenge/`, which are served. `async def` handlers run on one event loop, on a
         thread of its own. `start` installs no signal handler. A server that has stopped may
         be started again.
 
@@ -330,10 +347,16 @@ class Server:
         `SystemCallError` or another `OSError`, with the reason. No thread and no socket
         is left then.
         """
-        return self._start(address, None)
+        return self._start(address, None, tls, redirect)
 
     def run(
-        self, address: str = _ADDRESS, *, quiet: bool = False, stop_timeout: float = STOP_TIMEOUT
+        self,
+        address: str = _ADDRESS,
+        *,
+        tls: Tls | None = None,
+        redirect: str | None = None,
+        quiet: bool = False,
+        stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:
         """Serves until Ctrl-C, SIGTERM, or a call of `Running.stop`.
 
@@ -344,13 +367,14 @@ class Server:
         program that ends with it exits with 0, and the earlier signal handlers are restored.
 
         If a handler raises `KeyboardInterrupt` or `SystemExit`, the server stops and `run`
-        raises that exception. `run` also raises what `start` raises.
+        raises that exception. `tls` and `redirect` are those of `start`, and `run` also raises what
+        `start` raises.
         """
         flag("quiet", quiet)
         seconds("stop_timeout", stop_timeout)
         signs: SimpleQueue[object] = SimpleQueue()
         with _signals(self, signs):
-            running = self.start(address)
+            running = self.start(address, tls=tls, redirect=redirect)
             try:
                 running.notify(signs)
                 if not quiet:
@@ -370,6 +394,8 @@ class Server:
         self,
         address: str = _ADDRESS,
         *,
+        tls: Tls | None = None,
+        redirect: str | None = None,
         ready: Callable[[Running], object] | None = None,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:
@@ -378,14 +404,14 @@ class Server:
         `async def` handlers run as tasks of this loop; they need no further thread. `ready` is
         called once the server listens. A cancellation stops the server: the requests that are
         being served get `stop_timeout` seconds to finish. A second cancellation cuts them off.
-        Raises what `start` raises.
+        `tls` and `redirect` are those of `start`. Raises what `start` raises.
         """
         from asyncio import get_running_loop
 
         seconds("stop_timeout", stop_timeout)
         if ready is not None and not callable(ready):
             raise TypeError(f"ready is a function that takes a Running, got {got(ready)}")
-        running = self._start(address, get_running_loop())
+        running = self._start(address, get_running_loop(), tls, redirect)
         return await running.serve_here(stop_timeout, ready)
 
 
