@@ -2,6 +2,8 @@
 //! `--cfg fuzzing`, and not part of the API.
 
 use std::collections::VecDeque;
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+use std::pin::Pin;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +20,10 @@ use crate::duplex::{DuplexStream, Link, Wire};
 use crate::error::Reject;
 use crate::handler::Router;
 use crate::http1::{Chunked, Framing, HeadReader};
-use crate::message::{Peer, RequestHead};
+use crate::message::RequestHead;
 use crate::server::proxy_header::{self, Malformed, Progress};
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+use crate::tls::{Tls, accept};
 
 /// A request head and the facts that its fields state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +214,71 @@ impl Server {
         }
         let output = std::mem::take(&mut lock().wire.outbox).into();
         Talk { output, end }
+    }
+
+    /// Begins a connection with TLS.
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
+    pub fn tls(&self, tls: &Tls) -> TlsTalk<'_> {
+        let client = Client { pieces: &[], ends: false, takes: None, takes_until: None, stop: None };
+        let world = Arc::new(Mutex::new(World::new(client)));
+        let (transport, config) = (DuplexStream::new(&world), tls.config());
+        let task = Box::pin(async move {
+            let session = Session::unknown();
+            if let Ok((stream, _)) = accept(transport, config).await {
+                serve(stream, &self.0, &session).await;
+            }
+        });
+        TlsTalk { task, world, woken: Arc::new(Woken(AtomicBool::new(true))), is_over: false }
+    }
+}
+
+/// A connection with TLS, whose client is moved by hand.
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+pub struct TlsTalk<'a> {
+    task: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    world: Arc<Mutex<World>>,
+    woken: Arc<Woken>,
+    is_over: bool,
+}
+
+#[cfg(any(feature = "tls", feature = "tls-ring"))]
+impl TlsTalk<'_> {
+    /// Sends bytes to the server, lets it do all it can, and returns what it sends.
+    pub fn give(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let reader = {
+            let mut world = self.world();
+            world.wire.inbox.extend(bytes);
+            world.wire.reader.take()
+        };
+        reader.into_iter().for_each(Waker::wake);
+        self.run();
+        self.world().wire.outbox.drain(..).collect()
+    }
+
+    /// Ends the client's side, and returns what the server sends until it closes. `None` if it hangs.
+    pub fn end(mut self) -> Option<Vec<u8>> {
+        self.world().ends = true;
+        while !self.is_over {
+            self.run();
+            let wakers = self.world().step();
+            if self.is_over {
+                break;
+            }
+            wakers?.into_iter().for_each(Waker::wake);
+        }
+        let output = self.world().wire.outbox.drain(..).collect();
+        Some(output)
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&mut self) {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        while !self.is_over && self.woken.0.swap(false, Ordering::SeqCst) {
+            self.is_over = self.task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        }
     }
 }
 
