@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import runpy
 import shutil
 import socket
 import ssl
@@ -113,6 +114,13 @@ class TestHandshakes(Quiet, unittest.TestCase):
         with app().start("127.0.0.1:0", tls=tls) as running:
             self.assertTrue(ask(running.port)[0].endswith(" []"))
             self.assertTrue(ask(running.port, own="client")[0].endswith(" ['30']"))
+
+
+class TestExample(Quiet, unittest.TestCase):
+    def test_the_example_answers_by_https(self):
+        example = runpy.run_path(str(FOLDER.parents[1] / "bindings" / "python" / "examples" / "tls.py"))
+        with example["app"].start("127.0.0.1:0", tls=Tls(*pair("localhost"), watch=60)) as running:
+            self.assertEqual(ask(running.port)[0], "hello by https, TLSv1.3\n")
 
 
 class TestNewCertificates(Quiet, unittest.TestCase):
