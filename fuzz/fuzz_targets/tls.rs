@@ -114,7 +114,7 @@ fn travel(both: &Both, mut choices: Choices) {
     let talk = both.server.tls(&both.tls);
     let mut client = Traveller { tls, talk, queue: Vec::new(), received: Vec::new(), has_failed: false };
     client.fetch();
-    let (mut sent, mut is_altered, mut is_closed) = (Vec::new(), false, false);
+    let (mut sent, mut is_altered, mut is_closed, mut updates) = (Vec::new(), false, false, 0);
     while !choices.is_empty() {
         let at = |choices: &mut Choices, queue: &[u8]| choices.below(256) * queue.len() / 256;
         match choices.below(12) {
@@ -128,7 +128,9 @@ fn travel(both: &Both, mut choices: Choices) {
                 }
                 client.fetch();
             }
-            4 if !client.tls.is_handshaking() && !is_closed => {
+            // More than 32 in a row end the connection, and rightly.
+            4 if !client.tls.is_handshaking() && !is_closed && updates < 32 => {
+                updates += 1;
                 // Not in TLS 1.2.
                 let _ = client.tls.refresh_traffic_keys();
                 client.fetch();
