@@ -19,8 +19,9 @@
  *
  * ERRORS. A function that can fail returns a transom_status: TRANSOM_OK is 0, errors are
  * negative. A function with a transom_error ** also stores an error there, which says in a
- * sentence what was refused and why; pass NULL if you do not want it. The comment of a
- * function names the errors that are particular to it. Any function can also return these:
+ * sentence what was refused and why. With NULL, the log gets the sentence if the program made
+ * a mistake, such as a malformed route (transom_set_logger). The comment of a function names
+ * the errors that are particular to it. Any function can also return these:
  *
  *     TRANSOM_NULL_ARGUMENT  a pointer that must not be NULL is NULL
  *     TRANSOM_NOT_UTF8       a text that must be UTF-8 is not
@@ -566,9 +567,9 @@ typedef struct transom_exchange {
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
 
 /*
- * An answer that the server gives by itself, and its request as far as it is known. The bytes are valid during
- * the call only. Later versions of the library may add members at the end: a member exists
- * if `size` is large enough.
+ * An answer that the server gives by itself, and its request as far as it is known. The bytes
+ * are valid during the call only. Later versions of the library may add members at the end: a
+ * member exists if `size` is large enough.
  */
 typedef struct transom_own_answer {
     /* The size of this structure in the library that is loaded. */
@@ -820,7 +821,8 @@ bool transom_has_feature(const char *name);
  * Level 1 reports a responder that was freed without a response, a response that cannot be
  * sent, and a thread that cannot be started. Level 2 reports a handler that did not respond
  * before the timeout "handler", a request for which there was no thread (at most once a
- * second), and a response body that broke off. Level 4 reports refused requests. A message
+ * second), a response body that broke off, and a call that was refused for a mistake of the
+ * program and got NULL in place of a transom_error **. Level 4 reports refused requests. A message
  * about one request names its method, the first 90 bytes or so of its path, and the pattern
  * of its route.
  *
@@ -1186,9 +1188,8 @@ transom_status transom_server_set_unix_mode(transom_server *server,
  *
  * transom_limit_range tells which values a limit may have.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
- * ; the message
- * lists the names or the range. TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range;
+ * the message lists the names or the range. TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_limit(transom_server *server,
                                         const char *name,
@@ -1237,9 +1238,8 @@ transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *
  * "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
  * end everything at once. transom_timeout_range tells which values a timeout may have.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
- * ; the message
- * lists the names or the range. TRANSOM_ALREADY_STARTED.
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of
+ * range; the message lists the names or the range. TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_set_timeout(transom_server *server,
                                           const char *name,

@@ -76,6 +76,18 @@ impl transom_error {
     pub fn code(&self) -> transom_status {
         self.code
     }
+
+    /// Returns `true` if the program would have to be changed to avoid the error.
+    fn is_mistake(&self) -> bool {
+        matches!(
+            self.code,
+            transom_status::TRANSOM_BAD_ROUTE
+                | transom_status::TRANSOM_INVALID_ARGUMENT
+                | transom_status::TRANSOM_BAD_HEADER
+                | transom_status::TRANSOM_BAD_STATUS_CODE
+                | transom_status::TRANSOM_ALREADY_STARTED
+        )
+    }
 }
 
 impl From<transom_status> for transom_error {
@@ -117,7 +129,8 @@ fn io_status(error: &io::Error) -> transom_status {
 }
 
 /// Runs the body of a function that takes a `transom_error **`: stores its error there, and
-/// returns the status. A panic becomes `TRANSOM_PANIC`, as with `checked!`.
+/// returns the status. With no place for it, the log gets a mistake of the program: who passes
+/// NULL often ignores the status too, and a route would be missing without a word. A panic becomes `TRANSOM_PANIC`, as with `checked!`.
 ///
 /// # Safety
 /// `place` is NULL or valid for writes.
@@ -128,9 +141,13 @@ pub(crate) unsafe fn report(
     let result = guard!(Err(transom_status::TRANSOM_PANIC.into()), { body() });
     let (status, error) = match result {
         Ok(()) => (transom_status::TRANSOM_OK, ptr::null_mut()),
-        Err(error) => {
-            (error.code(), if place.is_null() { ptr::null_mut() } else { Box::into_raw(Box::new(error)) })
+        Err(error) if place.is_null() => {
+            if error.is_mistake() {
+                log::warn!(target: "transom", "a call was refused: {}", error.message.to_string_lossy());
+            }
+            (error.code(), ptr::null_mut())
         }
+        Err(error) => (error.code(), Box::into_raw(Box::new(error))),
     };
     // SAFETY: the caller promises it.
     unsafe { store(place, error) };

@@ -101,7 +101,8 @@ impl Log for Logger {
 /// Level 1 reports a responder that was freed without a response, a response that cannot be
 /// sent, and a thread that cannot be started. Level 2 reports a handler that did not respond
 /// before the timeout "handler", a request for which there was no thread (at most once a
-/// second), and a response body that broke off. Level 4 reports refused requests. A message
+/// second), a response body that broke off, and a call that was refused for a mistake of the
+/// program and got NULL in place of a transom_error **. Level 4 reports refused requests. A message
 /// about one request names its method, the first 90 bytes or so of its path, and the pattern
 /// of its route.
 ///

@@ -11,9 +11,9 @@ use crate::response::transom_response;
 use crate::status::transom_status;
 use crate::user_data::UserData;
 
-/// An answer that the server gives by itself, and its request as far as it is known. The bytes are valid during
-/// the call only. Later versions of the library may add members at the end: a member exists
-/// if `size` is large enough.
+/// An answer that the server gives by itself, and its request as far as it is known. The bytes
+/// are valid during the call only. Later versions of the library may add members at the end: a
+/// member exists if `size` is large enough.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct transom_own_answer {

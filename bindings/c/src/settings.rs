@@ -163,9 +163,8 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
 ///
 /// transom_limit_range tells which values a limit may have.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range
-///; the message
-/// lists the names or the range. TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit or the value is out of range;
+/// the message lists the names or the range. TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_limit(
     server: *mut transom_server,
@@ -305,9 +304,8 @@ const MOST_WORKERS: usize = 1024;
 /// "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
 /// end everything at once. transom_timeout_range tells which values a timeout may have.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of range
-///; the message
-/// lists the names or the range. TRANSOM_ALREADY_STARTED.
+/// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of
+/// range; the message lists the names or the range. TRANSOM_ALREADY_STARTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_set_timeout(
     server: *mut transom_server,

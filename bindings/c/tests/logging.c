@@ -46,6 +46,7 @@ int main(void)
 {
     static struct reply reply;
     transom_server *server = transom_server_new();
+    transom_error *error = NULL;
     uint16_t port;
     int fd;
 
@@ -63,6 +64,12 @@ int main(void)
     CHECK_STATUS(transom_log(6, "x"), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_log(1, "\xff"), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_log(1, NULL), TRANSOM_NULL_ARGUMENT);
+    /* A mistake for which there is no place for an error. */
+    CHECK_STATUS(transom_server_route(server, "GET", "hello", forget, NULL, NULL, NULL), TRANSOM_BAD_ROUTE);
+    CHECK(logged("warning: a call was refused: bad route GET \"hello\": a pattern starts with `/`\n"));
+    CHECK_STATUS(transom_server_set_limit(server, "size", 1, &error), TRANSOM_INVALID_ARGUMENT);
+    CHECK(error != NULL && !logged("size"));
+    transom_error_free(error);
     /* Inline, because a handler on the pool might start too late. */
     OK(add_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
     OK(add_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
