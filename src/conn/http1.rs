@@ -39,8 +39,8 @@ use crate::message::{RequestHead, Upgrade, Upgraded};
 /// hand.
 const RATE_GRACE: Duration = Duration::from_secs(10);
 
-/// The beginning of a handshake, of any version of TLS (RFC 8446 5.1).
-const TLS_HELLO: &[u8] = &[22, 3];
+/// The first byte of a TLS handshake (RFC 8446 5.1). No request begins with it.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// Exchanges in a row before other connections of the thread have their turn.
 const EXCHANGES_PER_TURN: u8 = 64;
@@ -165,7 +165,7 @@ fn poll_postponed<T: Transport>(connection: &mut Connection<'_, T>, cx: &mut Con
 fn refuse_head<T: Transport>(connection: &mut Connection<'_, T>, reject: Reject) -> Outcome {
     let come = connection.wire.input.as_slice();
     let is_head = asks_for_head(come);
-    let reject = if come.starts_with(TLS_HELLO) { Reject::TlsHello } else { reject };
+    let reject = if come.first() == Some(&TLS_HANDSHAKE) { Reject::TlsHello } else { reject };
     connection.forwarding = None;
     connection.wire.begin_record(None, 0, None);
     // The bytes that were read are the refused request's, and no other request follows.

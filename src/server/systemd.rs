@@ -35,6 +35,7 @@ struct State {
     is_woken: bool,
     /// A successor is the main process of the service.
     is_retired: bool,
+    has_told_stop: bool,
     has_ended: bool,
 }
 
@@ -100,8 +101,9 @@ impl Systemd {
         threads.spawn("transom-systemd", None, move || systemd.run(stopping))
     }
 
-    /// Ends the thread.
+    /// Ends the thread. The process may end before the thread has told of the stop, so this does.
     pub fn end(&self) {
+        self.tell_stop();
         self.lock().has_ended = true;
         self.changed.notify_all();
         if let Some(watchdog) = &self.watchdog {
@@ -115,13 +117,12 @@ impl Systemd {
         let mut next_check = self.watchdog.as_ref().map(|_| Instant::now());
         let mut stuck_before = Vec::new();
         let mut has_ended = false;
-        // A server without connections has ended before this thread sees that it stops.
         loop {
             if let Some(stop) = &mut stopping
                 && stop.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
             {
                 stopping = None;
-                self.send("STOPPING=1");
+                self.tell_stop();
             }
             if has_ended {
                 return;
@@ -141,6 +142,13 @@ impl Systemd {
                 next_check = now.checked_add(watchdog.turn());
             }
             has_ended = self.wait(next_check);
+        }
+    }
+
+    /// Tells of the stop, once.
+    fn tell_stop(&self) {
+        if !std::mem::replace(&mut self.lock().has_told_stop, true) {
+            self.send("STOPPING=1");
         }
     }
 
