@@ -4,6 +4,7 @@ use std::env;
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ pub(super) struct Systemd {
     pub watchdog: Option<Watchdog>,
     state: Mutex<State>,
     changed: Condvar,
+    has_told_stop: AtomicBool,
     told: RateLimitedLog,
 }
 
@@ -35,7 +37,6 @@ struct State {
     is_woken: bool,
     /// A successor is the main process of the service.
     is_retired: bool,
-    has_told_stop: bool,
     has_ended: bool,
 }
 
@@ -55,6 +56,7 @@ impl Systemd {
                 watchdog: Watchdog::from_environment(),
                 state: Mutex::default(),
                 changed: Condvar::new(),
+                has_told_stop: AtomicBool::new(false),
                 told: RateLimitedLog::default(),
             })),
             Err(error) => {
@@ -147,7 +149,7 @@ impl Systemd {
 
     /// Tells of the stop, once.
     fn tell_stop(&self) {
-        if !std::mem::replace(&mut self.lock().has_told_stop, true) {
+        if !self.has_told_stop.swap(true, Ordering::AcqRel) {
             self.send("STOPPING=1");
         }
     }
