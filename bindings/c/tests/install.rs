@@ -426,7 +426,7 @@ fn the_shared_library_needs_only_the_c_library() {
     if !cfg!(debug_assertions) {
         let size = |path: &Path| path.metadata().unwrap().len();
         let [shared, archive] = [size(&library), size(&scratch.path().join("lib/libtransom.a"))];
-        // 1.5 MB and 3.2 MB (2026-11).
-        assert!(shared < 2_000_000 && archive < 4_500_000, "{shared} and {archive} bytes");
+        // 5.7 MB and 12.7 MB, most of it TLS (2026-11).
+        assert!(shared < 7_000_000 && archive < 15_000_000, "{shared} and {archive} bytes");
     }
 }

@@ -39,7 +39,11 @@ def tell(request):
 def app(**settings):
     server = Server(**settings)
     server.get("/")(tell)
-    server.post("/{name}")(lambda request: f"{request.params['name']} {request.body.decode()} {request.tls.version}")
+
+    @server.post("/{name}")
+    def post(request):
+        return f"{request.params['name']} {request.body.decode()} {request.tls.version}"
+
     return server
 
 
@@ -72,10 +76,12 @@ class TestHandshakes(Quiet, unittest.TestCase):
         for model in ("event", "threads", "sequential"):
             with app(model=model).start("127.0.0.1:0", tls=Tls(*pair("localhost"))) as running:
                 self.assertEqual(running.url, f"https://127.0.0.1:{running.port}")
-                for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+                versions = ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3"))
+                for version, name in versions:
                     body, *_ = ask(running.port, version=version, alpn=["h2", "http/1.1"])
                     self.assertEqual(body, f"https {name} TLS localhost http/1.1 False []")
-                request = b"POST /a%20b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+                fields = b"Host: h\r\nContent-Length: 5\r\nConnection: close\r\n"
+                request = b"POST /a%20b HTTP/1.1\r\n" + fields + b"\r\nhello"
                 self.assertEqual(ask(running.port, request=request)[0], "a b hello TLSv1.3")
 
     def test_an_old_version_and_a_foreign_protocol_are_refused(self):

@@ -164,7 +164,7 @@ class Handle:
         slot.check(waiting.server_bind_tls(self._use(), encoded, tls.pointer, slot.reference))
 
     def bind_redirect(self, address: str, https_port: int) -> None:
-        """Listens on an address, and redirects its requests to https. 0 is the port of the first TLS socket."""
+        """Listens on an address, and redirects its requests to https. 0: the port of the first TLS socket."""
         slot, encoded = ErrorSlot(), _address(address)
         slot.check(waiting.server_bind_redirect(self._use(), encoded, https_port, slot.reference))
 

@@ -338,9 +338,9 @@ class Server:
         `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name.
         Port 0 stands for any free port. With `tls`, the server speaks TLS there. `redirect` is a
         second address: each request there gets a 308 to the same address by `https`, except for
-        those below `/.well-known/acme-challenge/`, which are served. `async def` handlers run on one event loop, on a
-        thread of its own. `start` installs no signal handler. A server that has stopped may
-        be started again.
+        those below `/.well-known/acme-challenge/`, which are served. `async def` handlers run on
+        one event loop, on a thread of its own. `start` installs no signal handler. A server that
+        has stopped may be started again.
 
         Raises `BadAddressError`, `AddressInUseError`, `PermissionDeniedError` or
         `AlreadyStartedError`, or, if the system has no threads or descriptors left,

@@ -104,7 +104,8 @@ class Tls:
         if client_revocations is not None:
             if isinstance(client_revocations, bytes):
                 raise WrongTypeError("client_revocations is a path, got bytes")
-            check(quick.tls_add_client_revocations_file(pointer, _pem("client_revocations", client_revocations)))
+            path = _pem("client_revocations", client_revocations)
+            check(quick.tls_add_client_revocations_file(pointer, path))
         if client_certificates_optional:
             check(quick.tls_set_client_certificates_optional(pointer))
         check(quick.tls_set_protocols(pointer, _texts(offered), len(offered)))
@@ -134,9 +135,13 @@ class Tls:
         slot.check(waiting.tls_reload(self.pointer, slot.reference))
 
     def replace(self, certificate: bytes, key: bytes) -> None:
-        """Puts a certificate and a key in PEM in place of all that there were. Raises what `reload` raises."""
+        """Puts a certificate and a key in PEM in place of all that there were.
+
+        Raises what `reload` raises.
+        """
         if not isinstance(certificate, bytes) or not isinstance(key, bytes):
-            raise WrongTypeError(f"a certificate and a key in PEM are bytes, got {got(certificate)} and {got(key)}")
+            found = f"{got(certificate)} and {got(key)}"
+            raise WrongTypeError(f"a certificate and a key in PEM are bytes, got {found}")
         slot = ErrorSlot()
         code = waiting.tls_replace(self.pointer, certificate, len(certificate), key, len(key), slot.reference)
         slot.check(code)
