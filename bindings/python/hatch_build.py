@@ -60,7 +60,10 @@ class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 def environment(workspace: Path) -> dict[str, str]:
     """Returns the environment of cargo, which keeps paths of this machine out of the library."""
     cargo_home = os.environ.get("CARGO_HOME") or str(Path.home() / ".cargo")
-    flags = [f"--remap-path-prefix={workspace}=transom", f"--remap-path-prefix={cargo_home}=cargo"]
+    # The standard library has such paths if its source is installed.
+    rustup_home = os.environ.get("RUSTUP_HOME") or str(Path.home() / ".rustup")
+    names = {rustup_home: "rustup", cargo_home: "cargo", str(workspace): "transom"}
+    flags = [f"--remap-path-prefix={folder}={name}" for folder, name in names.items()]
     given = os.environ.get("CARGO_ENCODED_RUSTFLAGS")
     before = given.split("\x1f") if given else os.environ.get("RUSTFLAGS", "").split()
     return {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*before, *flags])}
