@@ -102,6 +102,11 @@ impl Stopping {
         Self { signal, key: None }
     }
 
+    /// Returns another future for the same stop.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.signal.clone())
+    }
+
     /// Returns `true` if the stop has begun.
     pub fn has_begun(&self) -> bool {
         self.signal.as_ref().is_some_and(|signal| signal.is_given())

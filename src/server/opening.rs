@@ -113,6 +113,7 @@ impl Opening {
             }
             Ok(connection)
         };
+        let stop_begins = stopping.again();
         let stopped = async {
             stopping.await;
             Err(io::Error::other("the server stops").into())
@@ -122,17 +123,25 @@ impl Opening {
             Some(until) => poll_at(cx, until).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut).into())),
             None => Poll::Pending,
         });
-        match opened.or(stopped).or(late).await {
+        let opened = opened.or(stopped).or(late).await;
+        // A stop leaves a client that is refused as much time as it leaves any connection.
+        let cut = async {
+            stop_begins.await;
+            let drain = app.config.timeouts.drain.unwrap_or_default();
+            let until = Instant::now() + drain;
+            poll_fn(|cx| poll_at(cx, until)).await;
+        };
+        match opened {
             Ok(Opened { transport, peer, arrival }) => match self.reservation.admit(peer, arrival) {
                 Ok(admission) => Some((transport, admission)),
                 Err((_reservation, reject)) => {
-                    refuse_busy(transport, reject, peer, app).await;
+                    refuse_busy(transport, reject, peer, app).or(cut).await;
                     None
                 }
             },
             #[cfg(any(feature = "tls", feature = "tls-ring"))]
             Err(NotOpened::Refused(connection, reject)) => {
-                refuse_busy(connection.transport, reject, connection.peer, app).await;
+                refuse_busy(connection.transport, reject, connection.peer, app).or(cut).await;
                 None
             }
             Err(NotOpened::Dropped(connection, reject)) => {
@@ -303,6 +312,28 @@ mod tests {
             assert!(begun.elapsed() < PATIENCE / 2, "{model}: {:?}", begun.elapsed());
             assert_eq!((report.cut, report.pending), (0, 0), "{model}");
             assert_eq!(rest(&mut client), "", "{model}");
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_the_refusal_of_a_client_that_stays() {
+        for &model in MODELS.iter().filter(|&&model| model != Model::Sequential) {
+            let server = serve(model, |limits, timeouts| {
+                limits.connections_per_address = Some(1);
+                (timeouts.linger, timeouts.linger_idle) = (Some(PATIENCE * 4), Some(PATIENCE * 4));
+                timeouts.drain = Some(SHORT);
+            });
+            let mut first = connect(&server);
+            first.write_all(b"192.0.2.7:1\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            first.read_exact(&mut [0]).unwrap();
+            let mut refused = connect(&server);
+            refused.write_all(&[b"192.0.2.7:2\n", REQUEST].concat()).unwrap();
+            // The answer is there, and the server waits for the client to close.
+            assert!(rest(&mut refused).starts_with("HTTP/1.1 503 "), "{model}");
+            drop(first);
+            let begun = Instant::now();
+            server.stop(PATIENCE * 4);
+            assert!(begun.elapsed() < PATIENCE, "{model}: {:?}", begun.elapsed());
         }
     }
 }
