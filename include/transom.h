@@ -654,7 +654,7 @@ typedef struct transom_field {
 } transom_field;
 
 /*
- * What the TLS handshake of a connection settled. The bytes are valid as long as the request.
+ * The result of the TLS handshake of a connection. The bytes are valid as long as the request.
  * Later versions of the library may add members at the end.
  */
 typedef struct transom_tls_info {
@@ -755,7 +755,7 @@ typedef struct transom_response_record {
 } transom_response_record;
 
 /*
- * What the TLS handshake of the connection settled, in a request record with TRANSOM_TLS, after the
+ * The result of the TLS handshake of the connection, in a request record with TRANSOM_TLS, after the
  * body: see transom_tls_info. The four texts follow; one that is absent has no bytes. Then
  * `certificate_count` times: the bytes of a certificate of the client as a uint32_t, and the
  * certificate.

@@ -119,7 +119,7 @@ fn body(id: &str, group: &'static str, title: &str, request: String, up: u64, do
     Scenario::load(id, group, title, plan).by("cpu_us_mib")
 }
 
-/// What TLS costs: records of a connection that is kept alive, handshakes, and memory.
+/// The cost of TLS: records of a connection that is kept alive, handshakes, and memory.
 fn with_tls() -> [Scenario; 5] {
     let kept = Plan { tls: Some(Version::Tls13), ..small(64) };
     let fresh = |version| Plan {

@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Whether a read that leaves room has emptied the socket.
+    /// True if a read that leaves room has emptied the socket.
     pub fn shows_end(&self) -> bool {
         self.tls.is_none()
     }

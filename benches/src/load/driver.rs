@@ -45,7 +45,7 @@ pub struct Driver {
     plan: Plan,
     epoll: OwnedFd,
     clock: Instant,
-    /// What the machine's monotonic clock said when `clock` began, in nanoseconds.
+    /// The time of the machine's monotonic clock at which `clock` began, in nanoseconds.
     epoch: u64,
     connections: Vec<Connection>,
     heads: Vec<u8>,
@@ -190,7 +190,7 @@ impl Driver {
         open && (!self.is_held() || self.connections.iter().all(ready))
     }
 
-    /// Whether a connection's one request must have its answer before the measurement begins.
+    /// True if a connection's one request must have its answer before the measurement begins.
     fn is_held(&self) -> bool {
         self.plan.hold || self.plan.events
     }

@@ -38,7 +38,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether an event has arrived that was made at `stamp` or later.
+    /// True once an event has arrived that was made at `stamp` or later.
     pub fn has_reached(&self, stamp: u64) -> bool {
         self.last.is_some_and(|last| last.stamp >= stamp)
     }

@@ -69,7 +69,7 @@ impl Session {
         }
     }
 
-    /// Whether encrypted bytes wait for room in the socket.
+    /// True if encrypted bytes wait for room in the socket.
     pub fn holds_back(&self) -> bool {
         self.0.wants_write()
     }

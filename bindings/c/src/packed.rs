@@ -77,7 +77,7 @@ pub struct transom_param_record {
     pub value_len: u32,
 }
 
-/// What the TLS handshake of the connection settled, in a request record with TRANSOM_TLS, after the
+/// The result of the TLS handshake of the connection, in a request record with TRANSOM_TLS, after the
 /// body: see transom_tls_info. The four texts follow; one that is absent has no bytes. Then
 /// `certificate_count` times: the bytes of a certificate of the client as a uint32_t, and the
 /// certificate.

@@ -1,11 +1,11 @@
-//! What the TLS handshake of a request's connection settled.
+//! The result of a TLS handshake: version, cipher suite, names, certificates of the client.
 
 use std::mem::offset_of;
 
 use crate::bytes::{Growing, borrow, store_growing, transom_bytes};
 use crate::request::{part, transom_request};
 
-/// What the TLS handshake of a connection settled. The bytes are valid as long as the request.
+/// The result of the TLS handshake of a connection. The bytes are valid as long as the request.
 /// Later versions of the library may add members at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
