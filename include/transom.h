@@ -1479,7 +1479,8 @@ transom_status transom_tls_replace(transom_tls *tls,
  * Calls `function` once for each response of the server, when it was written or when the
  * connection has ended before that: for an access log and for metrics. It is also
  * called for the responses of the server itself: refused requests, 404, 405, and connections
- * for which there is no room. A second call replaces the first.
+ * for which there is no room. After several calls each function is called for each response, in
+ * that order.
  *
  * `function` runs on a thread that serves connections, on several at the same time, and must
  * not block.

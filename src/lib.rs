@@ -140,6 +140,8 @@ pub use handler::{
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };
-pub use server::{Handle, LOOPBACK_HOSTS, Listener, Model, Report, Server, Service, Stats, Stopper, sleep};
+pub use server::{
+    Handle, LOOPBACK_HOSTS, Listener, Model, Monitor, Report, Server, Service, Stats, Stopper, sleep,
+};
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 pub use tls::{Tls, TlsBuilder, TlsVersion};

@@ -56,6 +56,28 @@ fn start(model: Model, server: Server) -> Handle {
 }
 
 #[test]
+fn several_hooks_are_called_in_order_though_one_panics() {
+    for model in MODELS {
+        let (first, last) = (Log::default(), Log::default());
+        let told = first.clone();
+        let app = Router::new().get("/", async |_: Request| "hello");
+        let server = logged(&first, app, |_, _| {}).on_exchange(|_| panic!("a hook of the test"));
+        let after = last.clone();
+        let server = start(
+            model,
+            server.on_exchange(move |exchange| {
+                assert_eq!(told.lines().len(), after.lines().len() + 1);
+                after.line(exchange);
+            }),
+        );
+        Client::connect(&server).get("/").expect(200, "hello");
+        let lines = last.wait_for(1);
+        assert_eq!(lines, ["GET / / 200 - Answered"], "{model}");
+        assert_eq!(first.lines(), lines, "{model}");
+    }
+}
+
+#[test]
 fn each_answer_is_told_of_once_with_its_route_and_status() {
     for model in MODELS {
         let log = Log::default();

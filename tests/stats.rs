@@ -4,9 +4,10 @@ mod common;
 
 const MODEL: Model = Model::EventDriven;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use transom::{Handle, Model, Reject, Request, Response, Router, Stats, blocking};
+use transom::{Handle, Model, Monitor, Reject, Request, Response, Router, Stats, blocking};
 
 use common::{Client, Signal, configured, eventually, own_address};
 
@@ -116,4 +117,26 @@ fn the_pool_says_how_busy_it_is_and_bodies_how_much_they_keep() {
         let stats = server.stats();
         (stats.pool_busy, stats.pool_queued, stats.body_bytes, stats.pending) == (0, 0, 0, 0)
     });
+}
+
+#[test]
+fn a_monitor_shows_a_server_that_it_does_not_keep() {
+    for model in MODELS {
+        let shown = Arc::new(OnceLock::new());
+        let app = Router::new().get("/", async |_: Request| "hello");
+        let found = Arc::clone(&shown);
+        let server = configured(app, |_, _| {}).model(model).workers(1);
+        let server = server.on_start(move |monitor: &Monitor| found.set(monitor.clone()).unwrap());
+        assert!(shown.get().is_none(), "it has not started");
+        let server = server.bind(&own_address()).unwrap().start().unwrap();
+        let monitor = shown.get().unwrap();
+        let mut client = Client::connect(&server);
+        client.get("/").expect(200, "hello");
+        eventually("the exchange is counted", || monitor.stats().unwrap().exchanges == 1);
+        assert_eq!(server.monitor().stats(), monitor.stats());
+        assert!(!monitor.is_stopping());
+        drop((client, server));
+        eventually("the server is gone", || monitor.stats().is_none());
+        assert!(monitor.is_stopping());
+    }
 }

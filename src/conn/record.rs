@@ -20,6 +20,9 @@ use crate::message::{Address, ConnectionFacts, HeadParts, Peer};
 /// The function that is called for each answer.
 pub(crate) type OnExchange = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
 
+/// The name of such a function in the log line about its panic.
+pub(crate) const HOOK_FOR_EXCHANGES: &str = "the hook for exchanges";
+
 /// The most exchanges of a connection that may be in progress at once when they are recorded.
 const MAX_OPEN: usize = 64;
 /// The most records that a connection keeps between two exchanges, to use their memory again.
@@ -314,7 +317,7 @@ impl Records {
                 bytes_in: received.saturating_sub(record.received),
                 bytes_out: written.min(self.written).saturating_sub(record.written),
             };
-            guarded("the hook for exchanges", || (self.hook)(&exchange));
+            guarded(HOOK_FOR_EXCHANGES, || (self.hook)(&exchange));
         }
         self.all.truncate(MAX_KEPT);
         for record in self.all.iter_mut().filter(|record| record.target.capacity() > MAX_KEPT_TARGET) {

@@ -8,6 +8,7 @@ use super::handle::Handle;
 use super::listener::{Listener, check_mode};
 use super::model::Model;
 use super::models;
+use super::monitor::Monitor;
 use super::service::Service;
 use super::shared::Shared;
 use super::stop::{Report, Stopper};
@@ -15,11 +16,12 @@ use super::systemd::Systemd;
 #[cfg(target_os = "linux")]
 use super::{socket::ListeningSocket, succession::Announcement};
 
+use crate::base::guard::guarded;
 use crate::base::pool::Pool;
 use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{App, Exchange, Forwarded, OnExchange, OwnAnswer, Trust, WordAnswer};
+use crate::conn::{App, Exchange, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, Trust, WordAnswer};
 use crate::error::{Error, Result};
 use crate::handler::Router;
 use crate::message::{IntoResponse, Network};
@@ -43,12 +45,16 @@ pub struct Server {
     stopper: Stopper,
     hook: ThreadHook,
     on_exchange: Option<OnExchange>,
+    on_start: Vec<OnStart>,
     word_answer: Option<WordAnswer>,
     trust: Option<Trust>,
     unix_mode: Option<u32>,
     tells_systemd: bool,
     listeners: Vec<Listener>,
 }
+
+/// A function that is called when the server starts.
+type OnStart = Box<dyn FnOnce(&Monitor) + Send>;
 
 /// The names by which a machine reaches itself, for [`Server::allow_hosts`].
 pub const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -64,6 +70,7 @@ impl Server {
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
             on_exchange: None,
+            on_start: Vec::new(),
             word_answer: None,
             trust: None,
             unix_mode: None,
@@ -141,10 +148,38 @@ impl Server {
     /// hook learns, and for an example.
     ///
     /// The hook runs on a thread that drives connections, and must not block. If it panics, the
-    /// log gets a line, and the answer is not affected. A second call replaces the hook.
+    /// log gets a line, and the answer is not affected. If this is called more than once, each hook is
+    /// called for each answer, in that order.
     #[must_use]
     pub fn on_exchange(mut self, hook: impl Fn(&Exchange<'_>) + Send + Sync + 'static) -> Self {
-        self.on_exchange = Some(Arc::new(hook));
+        self.on_exchange = Some(match self.on_exchange {
+            None => Arc::new(hook),
+            Some(first) => Arc::new(move |exchange| {
+                guarded(HOOK_FOR_EXCHANGES, || first(exchange));
+                hook(exchange);
+            }),
+        });
+        self
+    }
+
+    /// Calls `hook` once, when the server starts and before it serves its first connection. The
+    /// [`Monitor`] shows what the server does from then on, to a handler or to another thread.
+    ///
+    /// ```
+    /// use std::sync::{Arc, OnceLock};
+    /// use transom::{Monitor, Request, Router, Server};
+    ///
+    /// let monitor = Arc::new(OnceLock::new());
+    /// let found = Arc::clone(&monitor);
+    /// let app = Router::new().get("/load", move |_: Request| {
+    ///     let stats = found.get().and_then(Monitor::stats);
+    ///     async move { format!("{} connections\n", stats.map_or(0, |stats| stats.connections)) }
+    /// });
+    /// Server::new(app).on_start(move |started| drop(monitor.set(started.clone())));
+    /// ```
+    #[must_use]
+    pub fn on_start(mut self, hook: impl FnOnce(&Monitor) + Send + 'static) -> Self {
+        self.on_start.push(Box::new(hook));
         self
     }
 
@@ -387,10 +422,11 @@ impl Server {
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         app.trust = trust;
-        Ok((
-            Arc::new(Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd }),
-            self.listeners,
-        ))
+        let shared = Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd };
+        let shared = Arc::new(shared);
+        let monitor = Monitor::new(&shared);
+        self.on_start.into_iter().for_each(|hook| hook(&monitor));
+        Ok((shared, self.listeners))
     }
 }
 

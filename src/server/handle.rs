@@ -14,6 +14,7 @@ use log::Level;
 #[cfg(target_os = "linux")]
 use super::handover::{Heirloom, Turn, hand_over};
 use super::listener::Listener;
+use super::monitor::Monitor;
 use super::shared::Shared;
 use super::socket::ListeningSocket;
 use super::stats::Stats;
@@ -245,6 +246,11 @@ impl Handle {
     /// waiting meanwhile: ask once a second rather than for each request.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.shared)
+    }
+
+    /// Returns a [`Monitor`], which shows what the server does and does not keep it running.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(&self.shared)
     }
 
     /// Returns how many exchanges have finished, were cut, and are pending so far.

@@ -13,7 +13,8 @@ use crate::wrap::{HostWrap, transom_after_fn, transom_before_fn};
 /// Calls `function` once for each response of the server, when it was written or when the
 /// connection has ended before that: for an access log and for metrics. It is also
 /// called for the responses of the server itself: refused requests, 404, 405, and connections
-/// for which there is no room. A second call replaces the first.
+/// for which there is no room. After several calls each function is called for each response, in
+/// that order.
 ///
 /// `function` runs on a thread that serves connections, on several at the same time, and must
 /// not block.
@@ -31,8 +32,7 @@ pub unsafe extern "C" fn transom_server_on_exchange(
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
         let hook = Arc::new(ExchangeHook::new(function, user_data)?);
-        // What is replaced is dropped after the lock is free: the host's free function runs then.
-        drop(server.set_up(|setup| setup.on_exchange.replace(Arc::clone(&hook)))?);
+        server.set_up(|setup| setup.on_exchange.push(Arc::clone(&hook)))?;
     })
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Setup {
     pub hooks: Option<Arc<Hooks>>,
     /// Around all routes, outermost first.
     pub wraps: Vec<Arc<HostWrap>>,
-    pub on_exchange: Option<Arc<ExchangeHook>>,
+    pub on_exchange: Vec<Arc<ExchangeHook>>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
     pub tells_systemd: bool,
@@ -134,10 +134,9 @@ impl Setup {
                 process::block_signals();
                 hooks.clone().map(Hooks::enter)
             });
-        let server = match self.on_exchange.clone() {
-            Some(hook) => server.on_exchange(move |exchange| hook.tell(exchange)),
-            None => server,
-        };
+        let hooks = self.on_exchange.iter().cloned();
+        let server =
+            hooks.fold(server, |server, hook| server.on_exchange(move |exchange| hook.tell(exchange)));
         let server = match self.own_answers.clone() {
             Some(hook) => server.own_answers(move |answer| hook.word(answer)),
             None => server,
