@@ -355,6 +355,38 @@ fn the_bytes_of_a_refused_head_were_read() {
 }
 
 #[test]
+fn only_the_fields_that_are_asked_for_are_recorded() {
+    for model in MODELS {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let app = Router::new().get("/", async |_: Request| "hello");
+        let server = configured(app, |_, _| ())
+            .record_fields(["User-Agent"])
+            .record_fields(["x-a", "user-agent"])
+            .on_exchange(move |exchange| {
+                let fields = ["USER-AGENT", "x-a", "host"];
+                let fields = fields.map(|name| {
+                    exchange.field(name).map_or("-".to_owned(), |value| value.escape_ascii().to_string())
+                });
+                heard.lock().unwrap().push(fields.join(" "));
+            });
+        let server = start(model, server);
+        let mut client = Client::connect(&server);
+        // Each of two that are in progress at once has its own.
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: one\r\nX-A: 1\r\n\r\n");
+        client.send("GET /nowhere HTTP/1.1\r\nHost: h\r\nx-a: \u{ff}2\r\n\r\n");
+        client.answer().expect(200, "hello");
+        assert_eq!(client.answer().status, 404);
+        client.get("/").expect(200, "hello");
+        client.send("GET / HTTP/1.1\r\nUser-Agent: none\r\n\r\n");
+        assert_eq!(client.answer().status, 400);
+        client.until_closed();
+        eventually("all are told of", || told.lock().unwrap().len() == 4);
+        assert_eq!(*told.lock().unwrap(), ["one 1 -", "- \\xc3\\xbf2 -", "- - -", "- - -"], "{model}");
+    }
+}
+
+#[test]
 fn a_hook_that_panics_costs_its_line_and_nothing_else() {
     for model in MODELS {
         let app = Router::new().get("/", async |_: Request| "hello");

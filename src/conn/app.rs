@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::own_answer::WordAnswer;
 use super::record::OnExchange;
+use super::recorded::FieldNames;
 use super::refusals::RefusalCounts;
 use super::trust::Trust;
 use crate::base::guard::RateLimitedLog;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub trust: Option<Arc<Trust>>,
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
+    /// The names of the fields that the hook may ask for.
+    pub field_names: Option<FieldNames>,
     /// The hook that words the server's own answers.
     pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
@@ -46,6 +49,7 @@ impl App {
             refusals,
             trust: None,
             on_exchange: None,
+            field_names: None,
             word_answer: None,
             overload,
         }

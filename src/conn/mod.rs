@@ -20,6 +20,7 @@ mod own_answer;
 mod pace;
 mod paced;
 mod record;
+mod recorded;
 mod redirect;
 mod refusals;
 mod serve;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
+use super::recorded::{FieldNames, RecordedFields};
 use crate::base::guard::guarded;
 use crate::error::Reject;
 use crate::handler::Endpoint;
@@ -110,6 +111,13 @@ impl Exchange<'_> {
         self.record.method.as_ref().map(|_| self.record.version)
     }
 
+    /// Returns the first value of a header field of the request, if the server records it
+    /// ([`Server::record_fields`](crate::Server::record_fields)). A value of more than 1,024 bytes is
+    /// cut off. `None` if the request has no such field, or the field is not recorded.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.record.fields.get(self.connection.field_names.as_ref()?, name)
+    }
+
     /// Returns the pattern of the route. It is empty for a fallback. `None` if the router
     /// answered by itself, or was not asked.
     pub fn route(&self) -> Option<&str> {
@@ -174,8 +182,8 @@ pub(super) struct Records {
     /// The first `open` are in progress. The others are kept to use their memory again.
     all: Vec<Record>,
     open: usize,
-    /// Bytes of the targets of the exchanges in progress.
-    targets: usize,
+    /// Bytes of the targets and fields of the exchanges in progress.
+    texts: usize,
     /// The end of the exchanges in progress if they are not answered. The first cause counts.
     fate: Option<Ended>,
 }
@@ -186,6 +194,8 @@ struct Facts {
     socket: Option<Weak<dyn ConnectionFacts>>,
     /// The address to which the client connected, if a proxy told it.
     local: Option<Address>,
+    /// The names of the fields that are recorded, if there are any.
+    field_names: Option<FieldNames>,
 }
 
 /// An exchange in progress.
@@ -196,6 +206,7 @@ struct Record {
     /// `None` if no head was read.
     method: Option<Method>,
     target: String,
+    fields: RecordedFields,
     version: Version,
     route: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -209,12 +220,12 @@ impl Records {
     pub fn new(hook: &OnExchange, peer: Peer, socket: Option<Weak<dyn ConnectionFacts>>) -> Self {
         Self {
             hook: Arc::clone(hook),
-            connection: Facts { peer, socket, local: None },
+            connection: Facts { peer, socket, local: None, field_names: None },
             received: 0,
             written: 0,
             all: Vec::new(),
             open: 0,
-            targets: 0,
+            texts: 0,
             fate: None,
         }
     }
@@ -224,11 +235,16 @@ impl Records {
         self.connection.local = local;
     }
 
+    /// Records the fields of these names from now on.
+    pub fn set_field_names(&mut self, names: Option<FieldNames>) {
+        self.connection.field_names = names;
+    }
+
     /// Returns `true` if the exchanges in progress must be settled before the next one begins.
     /// Without this bound, a client that sends many requests and reads nothing would decide how
     /// many records there are. `limit` is [`Limits::output`](crate::Limits::output).
     pub fn is_full(&self, limit: usize) -> bool {
-        self.open >= MAX_OPEN || self.targets >= limit
+        self.open >= MAX_OPEN || self.texts >= limit
     }
 
     /// Begins the record of an exchange. `received` and `written` are the bytes of the connection
@@ -263,7 +279,11 @@ impl Records {
             let target = head.target.as_str();
             if record.target.try_reserve(target.len()).is_ok() {
                 record.target.push_str(target);
-                self.targets += target.len();
+                self.texts += target.len();
+            }
+            if let Some(names) = &self.connection.field_names {
+                record.fields.assign(names, &head.headers);
+                self.texts += record.fields.len();
             }
         }
     }
@@ -298,7 +318,7 @@ impl Records {
     pub fn tell(&mut self, ended: Ended, received: u64) {
         // Taken first, so that the hook is not called twice for an exchange if it panics.
         let open = mem::take(&mut self.open);
-        self.targets = 0;
+        self.texts = 0;
         for index in 0..open {
             let record = &self.all[index];
             let next = self.all[..open].get(index + 1);
@@ -323,6 +343,9 @@ impl Records {
         for record in self.all.iter_mut().filter(|record| record.target.capacity() > MAX_KEPT_TARGET) {
             record.target = String::new();
         }
+        if self.connection.field_names.is_some() {
+            self.all.iter_mut().for_each(|record| record.fields.clear());
+        }
     }
 }
 
@@ -333,6 +356,7 @@ impl Record {
             peer: None,
             method: None,
             target: String::new(),
+            fields: RecordedFields::default(),
             version: Version::HTTP_11,
             route: None,
             status: None,

@@ -37,6 +37,7 @@ pub(crate) fn serve<'a, T: Transport>(
         let local = session.client.arrival().and_then(|arrival| arrival.local.clone());
         let mut records = Records::new(hook, session.client.peer, connection.wire.facts());
         records.set_local(local);
+        records.set_field_names(app.field_names.clone());
         connection.wire.records = Some(Box::new(records));
     }
     Drive { stage_waker: session.stage_waker(), run: Some(Box::pin(http1::run(connection))) }

@@ -45,6 +45,7 @@ pub struct Server {
     stopper: Stopper,
     hook: ThreadHook,
     on_exchange: Option<OnExchange>,
+    field_names: Vec<Box<str>>,
     on_start: Vec<OnStart>,
     word_answer: Option<WordAnswer>,
     trust: Option<Trust>,
@@ -70,6 +71,7 @@ impl Server {
             stopper: Stopper::new(),
             hook: Box::new(|| Box::new(())),
             on_exchange: None,
+            field_names: Vec::new(),
             on_start: Vec::new(),
             word_answer: None,
             trust: None,
@@ -159,6 +161,28 @@ impl Server {
                 hook(exchange);
             }),
         });
+        self
+    }
+
+    /// Records these header fields of each request, for the hooks of
+    /// [`on_exchange`](Self::on_exchange): see [`Exchange::field`]. Without this call no fields are
+    /// recorded, because that takes time and memory. A second call adds names.
+    ///
+    /// ```
+    /// use transom::{Router, Server};
+    ///
+    /// Server::new(Router::new()).record_fields(["user-agent"]).on_exchange(|exchange| {
+    ///     let agent = exchange.field("user-agent").unwrap_or(b"-");
+    ///     println!("{} by {}", exchange.target().unwrap_or("-"), agent.escape_ascii());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn record_fields(mut self, names: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        for name in names.into_iter().map(Into::into) {
+            if !self.field_names.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+                self.field_names.push(name);
+            }
+        }
         self
     }
 
@@ -421,6 +445,7 @@ impl Server {
         let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
+        app.field_names = (!self.field_names.is_empty()).then(|| self.field_names.into());
         app.trust = trust;
         let shared = Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd };
         let shared = Arc::new(shared);
