@@ -126,7 +126,7 @@ pub use base::stopping::Stopping;
 pub use base::wait::{WaitError, wait};
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
-pub use conn::{Ended, Exchange, Forwarded, OwnAnswer};
+pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
@@ -141,7 +141,8 @@ pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };
 pub use server::{
-    Handle, LOOPBACK_HOSTS, Listener, Model, Monitor, Report, Server, Service, Stats, Stopper, sleep,
+    ConnectionInfo, Handle, LOOPBACK_HOSTS, Listener, Model, Monitor, Report, Server, Service, Stats,
+    Stopper, sleep,
 };
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 pub use tls::{Tls, TlsBuilder, TlsVersion};

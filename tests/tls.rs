@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use transom::{
-    Body, Error, Handle, Limits, Listener, Method, Model, Reject, Request, Response, Route, Router, Server,
-    StatusCode, Timeouts, Tls, TlsVersion, Upgraded,
+    Body, Deadline, Error, Handle, Limits, Listener, Method, Model, Reject, Request, Response, Route, Router,
+    Server, StatusCode, Timeouts, Tls, TlsVersion, Upgraded,
 };
 
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
@@ -362,6 +362,10 @@ fn a_silent_client_and_one_that_leaves_in_the_handshake_are_gone() {
         assert_eq!(alert.first(), Some(&21), "{model}: an alert (RFC 8446 6)");
         assert_eq!(facts(&mut connect(&server))[0], "https", "{model}");
         let report = server.stop(PATIENCE);
+        let stats = server.stats();
+        assert_eq!((stats.tls_handshakes, stats.tls_failures), (1, 4), "{model}");
+        // The server may be slow to read what the others sent.
+        assert!((2..=4).contains(&stats.expired(Deadline::Handshake)), "{model}");
         assert_eq!((report.cut, report.pending), (0, 0), "{model}");
     }
 }

@@ -19,7 +19,11 @@ thread_local! {
 }
 
 /// Puts the head of a final answer on the wire, all of it or, without memory, nothing.
-pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, plan: &Plan) -> io::Result<()> {
+pub(super) fn put_head<T: Transport>(
+    wire: &mut Wire<'_, T>,
+    response: &Response,
+    plan: &Plan,
+) -> io::Result<()> {
     let now = wire.now();
     write_head(wire.output.room(head_room(&response.headers))?, response, plan, now);
     wire.note_status(response.status);
@@ -30,7 +34,7 @@ pub(super) fn put_head<T: Transport>(wire: &mut Wire<T>, response: &Response, pl
 /// Without memory, the client must not get what there is of the answer: the caller ends the
 /// connection.
 pub(super) fn put_whole<T: Transport>(
-    wire: &mut Wire<T>,
+    wire: &mut Wire<'_, T>,
     response: &mut Response,
     plan: &Plan,
 ) -> io::Result<()> {
@@ -60,7 +64,7 @@ fn write_head(out: &mut Vec<u8>, response: &Response, plan: &Plan, now: Instant)
 
 /// Puts a refusal on the wire, the last answer of its connection.
 pub(super) fn put_refusal<T: Transport>(
-    wire: &mut Wire<T>,
+    wire: &mut Wire<'_, T>,
     is_head: bool,
     mut response: Response,
 ) -> io::Result<()> {
@@ -69,13 +73,13 @@ pub(super) fn put_refusal<T: Transport>(
 }
 
 /// Puts the answer on the wire that leaves HTTP for another protocol.
-pub(super) fn put_switch<T: Transport>(wire: &mut Wire<T>, headers: &Headers, protocol: &str) {
+pub(super) fn put_switch<T: Transport>(wire: &mut Wire<'_, T>, headers: &Headers, protocol: &str) {
     wire.note_status(StatusCode::SWITCHING_PROTOCOLS);
     encode_switch(wire.output.buffer(), headers, protocol);
 }
 
 /// Puts early hints on the wire (RFC 8297).
-pub(super) fn put_hints<T: Transport>(wire: &mut Wire<T>, hints: &[Headers]) {
+pub(super) fn put_hints<T: Transport>(wire: &mut Wire<'_, T>, hints: &[Headers]) {
     for fields in hints {
         encode_interim(wire.output.buffer(), StatusCode::EARLY_HINTS, fields);
     }

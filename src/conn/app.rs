@@ -1,7 +1,10 @@
 //! The parts of a server that all of its connections share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
+use super::expired::Expired;
 use super::own_answer::WordAnswer;
 use super::record::OnExchange;
 use super::recorded::FieldNames;
@@ -15,12 +18,18 @@ use crate::handler::Table;
 
 /// The routes, the settings, the threads that may block, and the hooks of a server.
 pub(crate) struct App {
+    /// When the server was made.
+    pub started: Instant,
     pub router: Table,
     pub config: Config,
     pub pool: Arc<Pool>,
     /// The memory for request bodies.
     pub bodies: Budget,
     pub refusals: RefusalCounts,
+    pub expired: Expired,
+    /// TLS handshakes that were done, and connections that ended in one.
+    pub handshakes: AtomicU64,
+    pub broken_handshakes: AtomicU64,
     /// The proxies whose fields say where requests came from.
     pub trust: Option<Arc<Trust>>,
     /// The hook that is called for each answer.
@@ -42,11 +51,15 @@ impl App {
         let overload = RateLimitedLog::default();
         let refusals = RefusalCounts::new();
         Self {
+            started: Instant::now(),
             router,
             config,
             pool,
             bodies,
             refusals,
+            expired: Expired::default(),
+            handshakes: AtomicU64::new(0),
+            broken_handshakes: AtomicU64::new(0),
             trust: None,
             on_exchange: None,
             field_names: None,

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::activity::ConnectionState;
+use super::expired::Deadline;
 use super::label::Label;
 use super::record::Ended;
 use super::site::Site;
@@ -31,7 +34,7 @@ pub(super) enum Outcome {
 
 /// The bytes of a connection, the server that it belongs to, and its session.
 pub(super) struct Connection<'a, T> {
-    pub wire: Wire<T>,
+    pub wire: Wire<'a, T>,
     pub app: &'a App,
     pub session: &'a Session,
     /// Where the request in progress, or the last one, came from, if trusted proxies told it.
@@ -61,6 +64,18 @@ impl<'a, T: Transport> Connection<'a, T> {
         head.origin = Some(Arc::clone(&forwarding.origin));
         self.forwarding = Some(Box::new(forwarding));
         reject
+    }
+
+    /// Shows other threads that a state begins, with the route of the state before.
+    #[cold]
+    pub fn show(&self, state: ConnectionState) {
+        self.session.activity.change(state, self.since_start(self.wire.now()));
+    }
+
+    /// Counts a time from the server's start.
+    #[inline]
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.app.started)
     }
 
     /// Notes that the exchange has its answer, though bytes of it may wait to be written.
@@ -130,6 +145,9 @@ impl<'a, T: Transport> Connection<'a, T> {
 
     /// Logs that an answer does not reach the client, and runs the watchers for that.
     pub fn give_up(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.app.expired.add(Deadline::Write);
+        }
         if let Some(records) = &mut self.wire.records {
             records.note_fate(match error.kind() {
                 io::ErrorKind::TimedOut => Ended::TimedOut,

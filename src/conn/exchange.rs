@@ -19,6 +19,7 @@ use std::task::{self, Poll};
 
 use http::{Method, StatusCode};
 
+use super::activity::ConnectionState;
 use super::connection::{Connection, Outcome};
 use super::incoming::{self, Incoming};
 use super::label::Label;
@@ -99,6 +100,7 @@ pub(super) fn begin<'a, T: Transport>(
     if facts.asks_for_upgrade() {
         terms.upgrade = Some(Box::new(head.headers.clone()));
     }
+    connection.session.activity.handle(endpoint.number);
     let request = site.request(head);
     if facts.framing() != Framing::None {
         return begin_with_body(connection, cx, terms, endpoint, request);
@@ -182,6 +184,11 @@ fn wait<'a, T: Transport>(
     incoming: Option<Incoming<'a>>,
     state: State<'a>,
 ) -> Begun<'a> {
+    match state {
+        State::ReadingBody(..) => connection.show(ConnectionState::ReadingBody),
+        State::AwaitingReply(..) => connection.show(ConnectionState::Handling),
+        State::Answering(_) => connection.show(ConnectionState::Answering),
+    }
     let label = terms.label(connection);
     let incoming = incoming.unwrap_or_else(|| Incoming::none(connection.app.bodies.share()));
     Begun::Waits(Box::new(Exchange { asked: Asked { terms, label, incoming }, state }))
@@ -250,11 +257,15 @@ impl<'a> Exchange<'a> {
                     Ok(body) => request.body = body,
                     Err(reject) => return self.asked.refuse(connection, reject),
                 }
+                connection.show(ConnectionState::Handling);
                 (endpoint, connection.site().call(endpoint, request))
             }
         };
         match self.asked.await_reply(connection, endpoint, reply).await {
-            Ok(response) => self.asked.answer(connection, response).await,
+            Ok(response) => {
+                connection.show(ConnectionState::Answering);
+                self.asked.answer(connection, response).await
+            }
             Err(reject) => {
                 log_late(&self.asked.label);
                 self.asked.refuse(connection, reject)

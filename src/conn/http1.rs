@@ -24,8 +24,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::activity::ConnectionState;
 use super::connection::{Connection, Outcome};
 use super::exchange::{self, Begun};
+use super::expired::Deadline;
 use super::paced::PacedStream;
 use super::record::Ended;
 use super::{Stage, Transport};
@@ -181,12 +183,15 @@ fn poll_more<T: Transport>(
     cx: &mut Context<'_>,
     awaited: &mut Awaited,
 ) -> Poll<Option<Outcome>> {
-    let wire = &mut connection.wire;
-    if let Err(error) = ready!(wire.poll_flush(cx)) {
+    let flushed = connection.wire.poll_flush(cx);
+    if flushed.is_pending() {
+        connection.show(ConnectionState::Answering);
+    }
+    if let Err(error) = ready!(flushed) {
         connection.give_up(&error);
         return Poll::Ready(Some(Outcome::Break));
     }
-    if wire.has_ended() {
+    if connection.wire.has_ended() {
         return Poll::Ready(Some(Outcome::Close));
     }
     connection.settle();
@@ -234,7 +239,13 @@ fn poll_patience<T: Transport>(
         }
         (awaited.stage, awaited.soon) = (next, wire.deadline(timeouts.drain));
     }
-    let since = *awaited.since.get_or_insert_with(|| wire.now());
+    let since = *awaited.since.get_or_insert_with(|| {
+        let now = wire.now();
+        let state = if idle { ConnectionState::Idle } else { ConnectionState::ReadingHead };
+        let began = now.saturating_duration_since(connection.app.started);
+        connection.session.activity.begin(state, began);
+        now
+    });
     let deadline = if idle {
         timeouts.idle.and_then(|timeout| since.checked_add(timeout))
     } else {
@@ -245,7 +256,15 @@ fn poll_patience<T: Transport>(
         None => deadline,
     };
     let late = wire.poll_deadline(cx, deadline);
-    late.map(|()| if idle { Ok(()) } else { Err(Reject::HeadTimeout) })
+    late.map(|()| {
+        if !idle {
+            return Err(Reject::HeadTimeout);
+        }
+        if awaited.soon.is_none() {
+            connection.app.expired.add(Deadline::Idle);
+        }
+        Ok(())
+    })
 }
 
 /// Hands a connection to another protocol, which counts as one more exchange. The 101 is out.
@@ -257,6 +276,7 @@ fn hand_over<T: Transport>(
     session.settle();
     connection.wire.tell_records(Ended::Upgraded);
     session.begin_exchange();
+    connection.show(ConnectionState::Upgraded);
     let (stream, early) = PacedStream::of(connection.wire);
     let other = (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client));
     async move {
@@ -270,6 +290,7 @@ fn hand_over<T: Transport>(
 /// Ends a connection.
 async fn close<T: Transport>(connection: &mut Connection<'_, T>, last: Outcome) {
     let timeouts = &connection.app.config.timeouts;
+    connection.show(ConnectionState::Answering);
     let flushed = match last {
         Outcome::Linger => connection.wire.flush_dropping().await,
         Outcome::Close => connection.wire.flush().await,
@@ -284,7 +305,12 @@ async fn close<T: Transport>(connection: &mut Connection<'_, T>, last: Outcome) 
         }
     }
     match last {
-        Outcome::Linger => connection.wire.linger(timeouts, Some(connection.session)).await,
+        Outcome::Linger => {
+            connection.show(ConnectionState::Lingering);
+            if !connection.wire.linger(timeouts, Some(connection.session)).await {
+                connection.app.expired.add(Deadline::Linger);
+            }
+        }
         Outcome::Close => connection.wire.end(timeouts.drain).await,
         _ => {}
     }

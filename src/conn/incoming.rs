@@ -117,7 +117,7 @@ impl<'a> Incoming<'a> {
     /// not wait: 4,577 instructions for a small POST instead of 5,298 (bench: replay, 2026-11).
     pub fn at_hand<T: Transport>(
         &mut self,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         limits: &Limits,
     ) -> Result<Option<Bytes>, Reject> {
         let is_at_hand = matches!(self.rest, Rest::Length(length)
@@ -131,7 +131,11 @@ impl<'a> Incoming<'a> {
     }
 
     /// Reads the whole body.
-    pub async fn whole<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> Result<Body, Reject> {
+    pub async fn whole<T: Transport>(
+        &mut self,
+        wire: &mut Wire<'_, T>,
+        config: &Config,
+    ) -> Result<Body, Reject> {
         let mut body = Vec::new();
         let mut turn = 0;
         while !self.is_done() {
@@ -178,7 +182,7 @@ impl<'a> Incoming<'a> {
 
     /// Sends `100 Continue` if the handler still reads the body. Called before the final head:
     /// after the head it is too late to ask for the body (RFC 9110 10.1.1).
-    pub fn ask_early<T: Transport>(&mut self, wire: &mut Wire<T>) {
+    pub fn ask_early<T: Transport>(&mut self, wire: &mut Wire<'_, T>) {
         let is_wanted = self.feed.as_ref().is_some_and(|feed| !feed.is_abandoned());
         if is_wanted && std::mem::take(&mut self.expects_continue) {
             wire.output.buffer().extend_from_slice(CONTINUE);
@@ -194,7 +198,7 @@ impl<'a> Incoming<'a> {
     pub fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> std::io::Result<bool> {
         let mut has_fed = false;
@@ -245,7 +249,7 @@ impl<'a> Incoming<'a> {
     /// Drops the bytes of an unwanted body that have come. A body that is faulty, too large, or
     /// held back by a client that waits for `100 Continue` ends the connection, so its bytes
     /// are not decoded.
-    fn drop_some<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>, config: &Config) {
+    fn drop_some<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<'_, T>, config: &Config) {
         for _ in 0..CHUNKS_PER_TURN {
             if self.is_done() {
                 return;
@@ -264,7 +268,7 @@ impl<'a> Incoming<'a> {
     fn poll_drop<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> Poll<Result<(), Reject>> {
         let chunk = ready!(self.poll_chunk(cx, wire, config))?;
@@ -301,7 +305,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Reads and drops the rest. Returns `true` if the connection can go on.
-    pub async fn drain<T: Transport>(&mut self, wire: &mut Wire<T>, config: &Config) -> bool {
+    pub async fn drain<T: Transport>(&mut self, wire: &mut Wire<'_, T>, config: &Config) -> bool {
         self.feed = None;
         if self.is_done() {
             return true;
@@ -326,7 +330,7 @@ impl<'a> Incoming<'a> {
     fn poll_chunk<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> Poll<Result<Bytes, Reject>> {
         if let Some(reject) = self.fault {
@@ -350,7 +354,7 @@ impl<'a> Incoming<'a> {
     fn poll_next<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> Poll<Result<Bytes, Reject>> {
         loop {
@@ -380,7 +384,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Takes a chunk of the body from the input buffer.
-    fn take<T: Transport>(&mut self, wire: &mut Wire<T>, limits: &Limits) -> Result<Bytes, Reject> {
+    fn take<T: Transport>(&mut self, wire: &mut Wire<'_, T>, limits: &Limits) -> Result<Bytes, Reject> {
         let before = wire.input.len();
         let (chunk, length) = match &mut self.rest {
             Rest::Done => return Ok(Bytes::new()),

@@ -17,7 +17,7 @@ use crate::config::Timeouts;
 /// Reads in a row before other connections of the thread have their turn.
 const READS_PER_TURN: usize = 16;
 
-impl<T: Transport> Wire<T> {
+impl<T: Transport> Wire<'_, T> {
     /// Writes the output buffer, and drops the bytes that arrive meanwhile, because a client may send
     /// all of its request before it reads.
     pub async fn flush_dropping(&mut self) -> io::Result<()> {
@@ -33,13 +33,14 @@ impl<T: Transport> Wire<T> {
 
     /// Closes so that the client can read the last answer: writes the output buffer, closes the
     /// sending side, then reads and drops what the client still sends until the client closes
-    /// or its time is over. A server that stops or needs room shortens that time.
-    pub async fn linger(&mut self, timeouts: &Timeouts, session: Option<&Session>) {
+    /// or its time is over. A server that stops or needs room shortens that time. Returns `false` if
+    /// the time was over.
+    pub async fn linger(&mut self, timeouts: &Timeouts, session: Option<&Session>) -> bool {
         if self.flush_dropping().await.is_err() || !self.close(timeouts.drain).await {
-            return;
+            return true;
         }
         let mut linger = Linger { whole: self.deadline(timeouts.linger), quiet: None, ending: None };
-        poll_fn(|cx| linger.poll(cx, self, timeouts, session)).await;
+        poll_fn(|cx| linger.poll(cx, self, timeouts, session)).await
     }
 }
 
@@ -53,14 +54,14 @@ struct Linger {
 }
 
 impl Linger {
-    /// Ready when the linger is over.
+    /// Ready when the linger is over: with `false` if its time is.
     fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire<T>,
+        wire: &mut Wire<'_, T>,
         timeouts: &Timeouts,
         session: Option<&Session>,
-    ) -> Poll<()> {
+    ) -> Poll<bool> {
         if self.ending.is_none() && session.is_some_and(|session| session.has_reached(Stage::Leaving)) {
             self.ending = wire.deadline(timeouts.drain.or(Some(CLOSE)));
         }
@@ -68,19 +69,20 @@ impl Linger {
         for _ in 0..READS_PER_TURN {
             match wire.poll_drop(cx) {
                 Poll::Ready(Ok(length)) if length > 0 => self.quiet = None,
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(_) => return Poll::Ready(true),
                 Poll::Pending => {
                     // Others wait for this connection: a silent client gets less time.
                     let waited_for = timeouts.drain.filter(|_| wire.is_waited_for());
                     let patience = waited_for.or(timeouts.linger_idle);
                     let quiet = *self.quiet.get_or_insert_with(|| wire.now());
                     let quiet = patience.and_then(|patience| quiet.checked_add(patience));
-                    return wire.poll_deadline(cx, end.into_iter().chain(quiet).min());
+                    let end = end.into_iter().chain(quiet).min();
+                    return wire.poll_deadline(cx, end).map(|()| false);
                 }
             }
         }
         if end.is_some_and(|end| end <= wire.now()) {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         cx.waker().wake_by_ref();
         Poll::Pending

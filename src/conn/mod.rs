@@ -5,11 +5,13 @@
 //! on the protocol. They call the functions of the protocol over a [`Transport`] and know no socket
 //! and no executor.
 
+mod activity;
 mod answer;
 mod app;
 mod connection;
 mod date;
 mod exchange;
+mod expired;
 mod http1;
 mod incoming;
 mod label;
@@ -34,7 +36,11 @@ mod trust;
 mod wire;
 mod write_pace;
 
+pub use activity::ConnectionState;
+pub(crate) use activity::STATES;
 pub(crate) use app::App;
+pub(crate) use expired::DEADLINES;
+pub use expired::Deadline;
 pub use own_answer::OwnAnswer;
 pub(crate) use own_answer::WordAnswer;
 pub use record::{Ended, Exchange};

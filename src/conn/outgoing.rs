@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// `limits.output`. An error means that the answer is not whole: the connection must not be
 /// used any more.
 pub(super) async fn send<T: Transport>(
-    wire: &mut Wire<T>,
+    wire: &mut Wire<'_, T>,
     mut body: Body,
     payload: Payload,
     incoming: &mut Incoming<'_>,
@@ -133,7 +133,7 @@ pub(super) async fn send<T: Transport>(
 /// request first, so the request's body is read meanwhile.
 fn poll_flush<T: Transport>(
     cx: &mut Context<'_>,
-    wire: &mut Wire<T>,
+    wire: &mut Wire<'_, T>,
     incoming: &mut Incoming<'_>,
     config: &Config,
 ) -> Poll<io::Result<()>> {
@@ -150,7 +150,7 @@ fn poll_flush<T: Transport>(
 
 /// Writes the whole output buffer, and reads the request's body meanwhile.
 pub(super) async fn flush<T: Transport>(
-    wire: &mut Wire<T>,
+    wire: &mut Wire<'_, T>,
     incoming: &mut Incoming<'_>,
     config: &Config,
 ) -> io::Result<()> {
@@ -170,7 +170,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    fn new<T: Transport>(wire: &Wire<T>, framer: &Framer, config: &Config) -> Self {
+    fn new<T: Transport>(wire: &Wire<'_, T>, framer: &Framer, config: &Config) -> Self {
         let write = config.timeouts.write;
         let grace = if framer.chunked { write } else { Some(write.unwrap_or(GRACE).min(GRACE)) };
         let probe = framer.chunked.then(|| (wire.now(), PROBE));
@@ -178,7 +178,7 @@ impl Quiet {
     }
 
     /// Ready, with the cause, when the client is gone.
-    fn poll<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<T>) -> Poll<io::Error> {
+    fn poll<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<'_, T>) -> Poll<io::Error> {
         loop {
             let probe = self.probe.filter(|(at, _)| self.deadline.is_none_or(|deadline| *at < deadline));
             let Some((at, pause)) = probe else {
@@ -199,7 +199,7 @@ impl Quiet {
 }
 
 /// Puts a body in the output buffer. The body must be in memory and no shorter than announced.
-pub(super) fn put<T: Transport>(wire: &mut Wire<T>, body: &mut Body, payload: Payload) -> io::Result<()> {
+pub(super) fn put<T: Transport>(wire: &mut Wire<'_, T>, body: &mut Body, payload: Payload) -> io::Result<()> {
     match (Framer::new(payload), body.take_whole()) {
         (Some(mut framer), Some(bytes)) => framer.put(wire, bytes),
         _ => Ok(()),
@@ -230,7 +230,7 @@ impl Framer {
         }
     }
 
-    fn put<T: Transport>(&mut self, wire: &mut Wire<T>, mut bytes: Bytes) -> io::Result<()> {
+    fn put<T: Transport>(&mut self, wire: &mut Wire<'_, T>, mut bytes: Bytes) -> io::Result<()> {
         if self.left < bytes.len() as u64 {
             log_event(
                 Level::Error,
@@ -255,7 +255,7 @@ impl Framer {
         Ok(())
     }
 
-    fn end<T: Transport>(self, wire: &mut Wire<T>, payload: Payload, mut body: Body) -> io::Result<()> {
+    fn end<T: Transport>(self, wire: &mut Wire<'_, T>, payload: Payload, mut body: Body) -> io::Result<()> {
         match payload {
             Payload::Chunked => {
                 let trailers = body.trailers_to_send();

@@ -22,7 +22,7 @@ pub(super) struct PacedStream<T> {
 
 impl<T: Transport> PacedStream<T> {
     /// Returns the stream of a connection, and the bytes that were read and not used.
-    pub fn of(wire: Wire<T>) -> (Self, Vec<u8>) {
+    pub fn of(wire: Wire<'_, T>) -> (Self, Vec<u8>) {
         let (transport, pace, early) = wire.into_parts();
         (Self { transport, pace, unflushed: 0 }, early)
     }

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll};
 
+use super::activity::Activity;
 use super::connection::Connection;
+use super::expired::Deadline;
 use super::own_answer::word;
 use super::record::{Ended, Records};
 use super::session::StageWaker;
@@ -31,8 +33,12 @@ pub(crate) fn serve<'a, T: Transport>(
     }
     // On the heap before anything is awaited: a future keeps its arguments for as long as it
     // lives.
-    let mut connection =
-        Connection { wire: Wire::new(transport, &app.config), app, session, forwarding: None };
+    let mut connection = Connection {
+        wire: Wire::new(transport, &app.config, &session.activity),
+        app,
+        session,
+        forwarding: None,
+    };
     if let Some(hook) = &app.on_exchange {
         let local = session.client.arrival().and_then(|arrival| arrival.local.clone());
         let mut records = Records::new(hook, session.client.peer, connection.wire.facts());
@@ -78,14 +84,17 @@ fn run_host<R>(run: impl FnOnce() -> R) -> Option<R> {
 /// Answers a client that there is no room for, and closes.
 pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer: Peer, app: &App) {
     note_refusal(reject, peer, app);
-    let mut wire = Wire::new(transport, &app.config);
+    let activity = Activity::default();
+    let mut wire = Wire::new(transport, &app.config, &activity);
     wire.records = records(app, peer, reject, wire.facts());
     let mut response = reject.into_response();
     word(app.word_answer.as_ref(), &mut response, Some(reject), peer, None);
     let put = answer::put_refusal(&mut wire, false, response);
     if put.is_ok() && wire.flush_dropping().await.is_ok() {
         wire.tell_records(Ended::Answered);
-        wire.linger(&app.config.timeouts, None).await;
+        if !wire.linger(&app.config.timeouts, None).await {
+            app.expired.add(Deadline::Linger);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::activity::Activity;
 use crate::base::stopping::StopSignal;
 use crate::message::Client;
 
@@ -24,6 +25,8 @@ pub(crate) enum Stage {
 /// A connection, as its server sees it.
 pub(crate) struct Session {
     pub client: Arc<Client>,
+    /// What the connection does, and its bytes.
+    pub activity: Activity,
     stage: AtomicU8,
     waker: Mutex<Option<Waker>>,
     /// Given when a stop begins, before all connections can be told.
@@ -40,6 +43,7 @@ impl Session {
     pub fn new(client: Client, stopping: Arc<StopSignal>) -> Self {
         Self {
             client: Arc::new(client),
+            activity: Activity::default(),
             stopping,
             stage: AtomicU8::new(Stage::Running as u8),
             waker: Mutex::new(None),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::Transport;
+use super::activity::Activity;
 use super::output::Output;
 use super::pace::Least;
 use super::record::{Ended, Records};
@@ -33,8 +34,10 @@ const WRITES_PER_TURN: usize = 16;
 const READS_PER_TURN: usize = 16;
 
 /// A transport with a buffer each way.
-pub(super) struct Wire<T> {
+pub(super) struct Wire<'a, T> {
     transport: T,
+    /// What other threads see of the connection.
+    activity: &'a Activity,
     pub input: Buffer,
     pub output: Output,
     /// Bytes written that the transport may hold back until it is flushed, as TLS does.
@@ -44,10 +47,11 @@ pub(super) struct Wire<T> {
     pub records: Option<Box<Records>>,
 }
 
-impl<T: Transport> Wire<T> {
-    pub fn new(transport: T, config: &Config) -> Self {
+impl<'a, T: Transport> Wire<'a, T> {
+    pub fn new(transport: T, config: &Config, activity: &'a Activity) -> Self {
         Self {
             transport,
+            activity,
             input: Buffer::new(),
             output: Output::default(),
             unflushed: 0,
@@ -102,6 +106,7 @@ impl<T: Transport> Wire<T> {
         }
         let length = ready!(polled)?;
         self.input.filled(length);
+        self.activity.received(length);
         if let Some(records) = &mut self.records {
             records.received += length as u64;
         }
@@ -193,6 +198,7 @@ impl<T: Transport> Wire<T> {
                 }
             };
             self.pace.note(&self.transport, length);
+            self.activity.written(length);
             if let Some(records) = &mut self.records {
                 records.written += length as u64;
             }

@@ -16,6 +16,8 @@ pub(crate) struct Endpoint {
     /// The pattern as the program wrote it. Empty for a fallback, `None` for the router's own
     /// answers.
     pub pattern: Option<Arc<str>>,
+    /// The number that the table gave it; 0 if it has none.
+    pub number: u32,
     pub handler: Arc<dyn Handler>,
     pub streaming: bool,
     pub body_limit: Option<u64>,
@@ -55,6 +57,7 @@ impl Endpoint {
     pub fn new(handler: impl Handler) -> Self {
         Self {
             pattern: Some("".into()),
+            number: 0,
             handler: Arc::new(handler),
             streaming: false,
             body_limit: None,

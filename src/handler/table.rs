@@ -243,14 +243,36 @@ impl Table {
         self.nested
             .sort_by_key(|nested| (Reverse(nested.text.matches('/').count()), nested.text.contains('{')));
         self.missing = Missing::new(fallback, around);
+        for (number, endpoint) in (1..).zip(self.endpoints_mut()) {
+            endpoint.number = number;
+        }
+    }
+
+    /// The endpoints of all routes, and then the fallbacks.
+    fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        let Self { resources, nested, missing, .. } = self;
+        let entries = resources.iter_mut().flat_map(|resource| &mut resource.methods);
+        let missing = nested.iter_mut().map(|nested| &mut nested.missing).chain([missing]);
+        let fallbacks = missing.filter_map(|missing| missing.fallback.as_mut());
+        entries.map(|entry| &mut entry.endpoint).chain(fallbacks)
+    }
+
+    /// The endpoints of all routes, and then the fallbacks, in the order of their numbers.
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let entries = self.resources.iter().flat_map(|resource| &resource.methods);
+        let missing = self.nested.iter().map(|nested| &nested.missing).chain([&self.missing]);
+        let fallbacks = missing.filter_map(|missing| missing.fallback.as_ref());
+        entries.map(|entry| &entry.endpoint).chain(fallbacks)
+    }
+
+    /// Returns the endpoint of a number.
+    pub fn endpoint(&self, number: u32) -> Option<&Endpoint> {
+        self.endpoints().nth(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
     /// Returns `true` if a handler runs jobs on the pool.
     pub fn needs_pool(&self) -> bool {
-        let routes = self.resources.iter().flat_map(|resource| &resource.methods);
-        let missing = self.nested.iter().map(|nested| &nested.missing).chain([&self.missing]);
-        let missing = missing.filter_map(|missing| missing.fallback.as_ref());
-        routes.map(|entry| &entry.endpoint).chain(missing).any(|endpoint| endpoint.handler.needs_pool())
+        self.endpoints().any(|endpoint| endpoint.handler.needs_pool())
     }
 
     /// The largest body that is taken whole, bytes, if `usual` is the limit of a route that

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -14,7 +15,7 @@ use crate::base::memory::has_headroom;
 use crate::base::stopping::StopSignal;
 use crate::base::values::Values;
 use crate::config::Limits;
-use crate::conn::{Session, Stage, Trust};
+use crate::conn::{STATES, Session, Stage, Trust};
 use crate::error::Reject;
 use crate::message::{Arrival, Client, Peer};
 
@@ -47,19 +48,28 @@ struct GateState {
     ended: u64,
     finished: u64,
     cut: u64,
+    /// Bytes of connections that have ended.
+    bytes_in: u64,
+    bytes_out: u64,
     /// Woken when the last connection has ended.
     waiters: Vec<Waker>,
 }
 
-/// The numbers of connections and exchanges.
+/// The numbers of connections, exchanges and bytes.
 pub(crate) struct Counts {
     /// Open now, or being opened.
     pub connections: u64,
+    /// Being opened.
+    pub opening: u64,
+    /// Open, by their state.
+    pub states: [u64; STATES],
     /// Since the start.
     pub admitted: u64,
     pub pending: u64,
     pub ended: u64,
     pub cut: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }
 
 /// The right of one connection to be open, given back when dropped.
@@ -122,6 +132,8 @@ impl Gate {
             ended: 0,
             finished: 0,
             cut: 0,
+            bytes_in: 0,
+            bytes_out: 0,
             waiters: Vec::new(),
         };
         Arc::new(Self {
@@ -198,9 +210,8 @@ impl Gate {
     pub fn advance(&self, to: Stage) {
         let mut state = self.lock();
         state.stage = state.stage.max(to);
-        let sessions: Vec<_> = state.sessions.iter().map(|(_, session)| Arc::clone(session)).collect();
         drop(state);
-        for session in sessions {
+        for session in self.sessions() {
             session.advance(to);
         }
     }
@@ -245,17 +256,35 @@ impl Gate {
         report
     }
 
-    /// Counts connections and exchanges. Goes through all connections.
-    pub fn counts(&self) -> Counts {
+    /// Counts connections, exchanges and bytes, at a time that counts from the server's start. Goes
+    /// through all connections.
+    pub fn counts(&self, now: Duration) -> Counts {
         let state = self.lock();
-        let connections = state.open() as u64;
-        let (admitted, ended, cut) = (state.admitted, state.ended, state.cut);
-        let mut counts = Counts { connections, admitted, pending: 0, ended, cut };
+        let mut counts = Counts {
+            connections: state.open() as u64,
+            opening: state.opening as u64,
+            states: [0; STATES],
+            admitted: state.admitted,
+            pending: 0,
+            ended: state.ended,
+            cut: state.cut,
+            bytes_in: state.bytes_in,
+            bytes_out: state.bytes_out,
+        };
         for (_, session) in &state.sessions {
             counts.pending += u64::from(session.open());
             counts.ended += u64::from(session.settled());
+            counts.states[session.activity.doing(now).state as usize] += 1;
+            let (bytes_in, bytes_out) = session.activity.bytes();
+            counts.bytes_in += bytes_in;
+            counts.bytes_out += bytes_out;
         }
         counts
+    }
+
+    /// Returns the sessions of all connections that were admitted and have not ended.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.lock().sessions.iter().map(|(_, session)| Arc::clone(session)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, GateState> {
@@ -277,6 +306,9 @@ impl Drop for Admission {
         }
         state.finished += u64::from(self.session.finished());
         state.ended += u64::from(self.session.settled());
+        let (bytes_in, bytes_out) = self.session.activity.bytes();
+        state.bytes_in += bytes_in;
+        state.bytes_out += bytes_out;
         if self.session.has_reached(Stage::Draining) {
             state.cut += u64::from(self.session.open());
         }

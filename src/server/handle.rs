@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::connections::ConnectionInfo;
 #[cfg(target_os = "linux")]
 use super::handover::{Heirloom, Turn, hand_over};
 use super::listener::Listener;
@@ -246,6 +247,12 @@ impl Handle {
     /// waiting meanwhile: ask once a second rather than for each request.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.shared)
+    }
+
+    /// Returns all connections, each with its state. Connections in the steps before HTTP are left out;
+    /// [`Stats::opening`] counts them. Costs as much as [`stats`](Self::stats).
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        ConnectionInfo::all(&self.shared)
     }
 
     /// Returns a [`Monitor`], which shows what the server does and does not keep it running.

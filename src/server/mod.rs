@@ -2,6 +2,7 @@
 
 mod accept;
 mod builder;
+mod connections;
 mod drain;
 mod facts;
 mod gate;
@@ -30,6 +31,7 @@ mod systemd;
 mod watchdog;
 
 pub use builder::{LOOPBACK_HOSTS, Server};
+pub use connections::ConnectionInfo;
 pub use handle::Handle;
 pub use listener::Listener;
 pub use model::Model;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use super::connections::ConnectionInfo;
 use super::shared::Shared;
 use super::stats::Stats;
 
@@ -23,6 +24,12 @@ impl Monitor {
     /// server exists no more.
     pub fn stats(&self) -> Option<Stats> {
         self.0.upgrade().map(|shared| Stats::of(&shared))
+    }
+
+    /// Returns all connections; see [`Handle::connections`](crate::Handle::connections). Empty if the
+    /// server exists no more.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.0.upgrade().map(|shared| ConnectionInfo::all(&shared)).unwrap_or_default()
     }
 
     /// Returns `true` once the server has begun to stop, and if it exists no more.

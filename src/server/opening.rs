@@ -15,6 +15,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use log::Level;
 use super::gate::{Admission, Reservation};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
-use crate::conn::{App, Transport, close_busy, refuse_busy};
+use crate::conn::{App, Deadline, Transport, close_busy, refuse_busy};
 use crate::error::Reject;
 use crate::message::{Arrival, Peer};
 
@@ -120,10 +121,17 @@ impl Opening {
         };
         let until = app.config.timeouts.handshake.and_then(|timeout| Instant::now().checked_add(timeout));
         let late = poll_fn(|cx| match until {
-            Some(until) => poll_at(cx, until).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut).into())),
+            Some(until) => poll_at(cx, until).map(|()| {
+                app.expired.add(Deadline::Handshake);
+                Err(io::Error::from(io::ErrorKind::TimedOut).into())
+            }),
             None => Poll::Pending,
         });
         let opened = opened.or(stopped).or(late).await;
+        if steps.tls.is_some() {
+            let count = if opened.is_ok() { &app.handshakes } else { &app.broken_handshakes };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         // A stop leaves a client that is refused as much time as it leaves any connection.
         let cut = async {
             stop_begins.await;

@@ -1,9 +1,10 @@
 //! The counters of a server.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
-use crate::conn::REASONS;
+use crate::conn::{ConnectionState, DEADLINES, Deadline, REASONS, STATES};
 use crate::error::Reject;
 
 /// The counters of a server, as they were when it was asked for them.
@@ -45,28 +46,58 @@ pub struct Stats {
     /// Jobs that wait for a thread of the blocking pool; at most
     /// [`Limits::pool_queue`](crate::Limits::pool_queue), and those that idle threads take.
     pub pool_queued: u64,
+    /// Connections that are in the steps before HTTP, such as a TLS handshake. They count in
+    /// [`connections`](Self::connections) too.
+    pub opening: u64,
+    /// Bytes that were read from clients, as HTTP. Connections that were refused do not count, nor do
+    /// bytes of upgraded connections.
+    pub bytes_in: u64,
+    /// Bytes that were written to clients; counted as [`bytes_in`](Self::bytes_in).
+    pub bytes_out: u64,
+    /// TLS handshakes that were done.
+    pub tls_handshakes: u64,
+    /// Connections of listeners with TLS that ended before their handshake was done.
+    pub tls_failures: u64,
+    states: [u64; STATES],
+    expired: [u64; DEADLINES],
     refused: [u64; REASONS],
 }
 
 impl Stats {
     pub(super) fn of(shared: &Shared) -> Self {
-        let mut stats = Self {
-            connections: 0,
-            accepted: 0,
-            pending: 0,
-            exchanges: 0,
-            cut: 0,
-            body_bytes: shared.app.bodies.used(),
-            pool_threads: 0,
-            pool_busy: 0,
-            pool_queued: 0,
-            refused: shared.app.refusals.all(),
-        };
-        (stats.pool_threads, stats.pool_busy, stats.pool_queued) = shared.app.pool.load();
-        let counts = shared.gate.counts();
-        (stats.connections, stats.accepted) = (counts.connections, counts.admitted);
-        (stats.pending, stats.exchanges, stats.cut) = (counts.pending, counts.ended, counts.cut);
-        stats
+        let app = &shared.app;
+        let counts = shared.gate.counts(app.started.elapsed());
+        let (pool_threads, pool_busy, pool_queued) = app.pool.load();
+        let refused = app.refusals.all();
+        Self {
+            connections: counts.connections,
+            accepted: counts.admitted,
+            pending: counts.pending,
+            exchanges: counts.ended,
+            cut: counts.cut,
+            body_bytes: app.bodies.used(),
+            pool_threads,
+            pool_busy,
+            pool_queued,
+            opening: counts.opening,
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            tls_handshakes: app.handshakes.load(Ordering::Relaxed),
+            tls_failures: app.broken_handshakes.load(Ordering::Relaxed),
+            states: counts.states,
+            expired: app.expired.all(&refused),
+            refused,
+        }
+    }
+
+    /// Returns how many connections are in that state.
+    pub fn in_state(&self, state: ConnectionState) -> u64 {
+        self.states[state as usize]
+    }
+
+    /// Returns how many deadlines of that kind have passed since the start.
+    pub fn expired(&self, deadline: Deadline) -> u64 {
+        self.expired[deadline as usize]
     }
 
     /// Returns how many requests and connections were refused for that reason since the start.
