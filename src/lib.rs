@@ -35,7 +35,8 @@
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
-//! | an access log or metrics | [`Server::on_exchange`] |
+//! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
+//! | a function that sees each answer | [`Server::on_exchange`] |
 //! | error pages of the server itself | [`Server::own_answers`] |
 //! | a clean stop | [`Handle::stop`], [`Stopper`], [`Request::stopping`] |
 //! | a restart without a lost request | [`Handle::hand_over`], [`Listener::inherited`], [`Readiness`] |
@@ -66,7 +67,8 @@
 //!
 //! Off by default: `serde` for typed input and output (`Request::json`, `query_as`, `form`,
 //! `params_as`, `Json`); `tower` for tower services as handlers and routers as tower services
-//! (`tower_service`, `Router::into_tower_service`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
+//! (`tower_service`, `Router::into_tower_service`); `metrics` for counters and histograms of exchanges
+//! (`Metrics`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
 //! the same with the smaller cryptography of ring, without post-quantum key exchange.
 //!
 //! # Logging
@@ -103,7 +105,6 @@ mod conn;
 #[cfg(any(test, fuzzing))]
 mod duplex;
 mod error;
-#[cfg(feature = "tower")]
 mod ext;
 mod fields;
 #[cfg(fuzzing)]
@@ -128,6 +129,8 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(feature = "metrics")]
+pub use ext::{ExchangeSeries, Histogram, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
 pub use fields::{Headers, InvalidHeader};

@@ -1,5 +1,21 @@
 //! Extensions: what stands on the public API alone. Each file here can be deleted.
 
+#[cfg(feature = "metrics")]
+mod histogram;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "metrics")]
+mod series;
+#[cfg(feature = "metrics")]
+mod shard;
+#[cfg(feature = "tower")]
 mod tower;
 
+#[cfg(feature = "metrics")]
+pub use histogram::Histogram;
+#[cfg(feature = "metrics")]
+pub use metrics::{Metrics, MetricsSnapshot};
+#[cfg(feature = "metrics")]
+pub use series::ExchangeSeries;
+#[cfg(feature = "tower")]
 pub use tower::{RouterService, TowerHandler, tower_service};
