@@ -77,6 +77,13 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// A file cannot be opened.
+    File {
+        /// The path as it was given.
+        path: String,
+        /// The error of the system.
+        source: io::Error,
+    },
     /// One of the server's own threads would have waited for the server's end.
     WouldDeadlock,
     /// The system refused to start a thread.
@@ -101,6 +108,7 @@ impl fmt::Display for Error {
             }
             Self::HandOver { reason } => write!(f, "cannot hand over: {reason}"),
             Self::Tls { subject, reason } => write!(f, "TLS: {subject}: {reason}"),
+            Self::File { path, source } => write!(f, "cannot open {path}: {source}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Io(error) => error.fmt(f),
@@ -117,7 +125,10 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind { source, .. } | Self::Thread(source) | Self::Io(source) => Some(source),
+            Self::Bind { source, .. }
+            | Self::File { source, .. }
+            | Self::Thread(source)
+            | Self::Io(source) => Some(source),
             _ => None,
         }
     }

@@ -35,6 +35,7 @@
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
+//! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
 //! | a function that sees each answer | [`Server::on_exchange`] |
 //! | error pages of the server itself | [`Server::own_answers`] |
@@ -65,10 +66,10 @@
 //!
 //! # Features
 //!
-//! Off by default: `serde` for typed input and output (`Request::json`, `query_as`, `form`,
+//! Off by default: `access-log` for an access log (`AccessLog`); `metrics` for counters and histograms of
+//! exchanges (`Metrics`); `serde` for typed input and output (`Request::json`, `query_as`, `form`,
 //! `params_as`, `Json`); `tower` for tower services as handlers and routers as tower services
-//! (`tower_service`, `Router::into_tower_service`); `metrics` for counters and histograms of exchanges
-//! (`Metrics`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
+//! (`tower_service`, `Router::into_tower_service`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
 //! the same with the smaller cryptography of ring, without post-quantum key exchange.
 //!
 //! # Logging
@@ -79,7 +80,7 @@
 //!   was dropped, a body of another length than announced), and a lack of descriptors or
 //!   threads;
 //! - warn: a handler that did not answer in time, a response body that broke off, fields,
-//!   trailers and early hints that are not sent, a handler that still holds its thread
+//!   trailers and early hints that are not sent, lines that an access log loses, a handler that still holds its thread
 //!   when the server has stopped;
 //! - debug: requests and connections that are refused, answers that were cut short.
 //!
@@ -129,6 +130,8 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(feature = "access-log")]
+pub use ext::{AccessLog, LogFormat};
 #[cfg(feature = "metrics")]
 pub use ext::{ExchangeSeries, Histogram, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]

@@ -1,5 +1,7 @@
 //! Extensions: what stands on the public API alone. Each file here can be deleted.
 
+#[cfg(feature = "access-log")]
+mod access_log;
 #[cfg(feature = "metrics")]
 mod histogram;
 #[cfg(feature = "metrics")]
@@ -11,6 +13,8 @@ mod shard;
 #[cfg(feature = "tower")]
 mod tower;
 
+#[cfg(feature = "access-log")]
+pub use access_log::{AccessLog, LogFormat};
 #[cfg(feature = "metrics")]
 pub use histogram::Histogram;
 #[cfg(feature = "metrics")]

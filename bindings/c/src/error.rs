@@ -99,7 +99,10 @@ impl From<transom_status> for transom_error {
 impl From<Error> for transom_error {
     fn from(error: Error) -> Self {
         let source = match &error {
-            Error::Bind { source, .. } | Error::Thread(source) | Error::Io(source) => source.raw_os_error(),
+            Error::Bind { source, .. }
+            | Error::File { source, .. }
+            | Error::Thread(source)
+            | Error::Io(source) => source.raw_os_error(),
             _ => None,
         };
         Self { errno: source.unwrap_or(0), ..Self::bare(status_of(&error), &error.to_string()) }
@@ -110,7 +113,10 @@ impl From<Error> for transom_error {
 pub(crate) fn status_of(error: &Error) -> transom_status {
     match error {
         Error::BadAddress { .. } => transom_status::TRANSOM_BAD_ADDRESS,
-        Error::Bind { source, .. } | Error::Thread(source) | Error::Io(source) => io_status(source),
+        Error::Bind { source, .. }
+        | Error::File { source, .. }
+        | Error::Thread(source)
+        | Error::Io(source) => io_status(source),
         Error::HandOver { .. } => transom_status::TRANSOM_IO,
         Error::Tls { .. } => transom_status::TRANSOM_BAD_TLS,
         Error::BadRoute { .. } => transom_status::TRANSOM_BAD_ROUTE,

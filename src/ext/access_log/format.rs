@@ -1,0 +1,278 @@
+//! The format of a log's lines.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::text::{push_digits, push_escaped, push_in_one_line, push_ip, push_json, push_number};
+use super::time::TimeText;
+use crate::Ended;
+use crate::Exchange;
+use crate::Peer;
+use crate::Reject;
+use crate::Target;
+use crate::Version;
+
+/// The function that writes the lines of an own format.
+type OwnFormat = Arc<dyn Fn(&Exchange<'_>, &mut Vec<u8>) + Send + Sync>;
+
+/// The format of the lines of an [`AccessLog`](crate::AccessLog).
+///
+/// In the formats of Transom, what a client has sent is escaped: a line is ASCII without control
+/// bytes, and no client can forge a line or a field.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// The common log format:
+    /// `192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a?b HTTP/1.1" 200 2326`.
+    ///
+    /// The fields are the client's address, two that are always `-`, the time of the request in UTC,
+    /// the request line, the status, and the bytes of the answer with its head (`%O` of Apache). A
+    /// field that is not known is `-`. Bytes in the request line that are not printable ASCII, `"`
+    /// and `\` are `\xhh`.
+    Common,
+    /// The common format, and then the fields Referer and User-Agent of the request in quotes.
+    Combined,
+    /// An object of JSON in each line. Its keys are the names of OpenTelemetry. A key whose value is
+    /// not known is left out.
+    ///
+    /// | key | value |
+    /// |---|---|
+    /// | `timestamp` | the time when the head of the request had been read (RFC 3339, UTC) |
+    /// | `client.address`, `client.port` | the client; the address is `unix` on a Unix socket |
+    /// | `http.request.method`, `url.path`, `url.query` | the request line |
+    /// | `network.protocol.version` | `1.0` or `1.1` |
+    /// | `http.route` | the pattern of the route |
+    /// | `http.response.status_code` | the status, a number |
+    /// | `http.request.size`, `http.response.size` | bytes, heads included |
+    /// | `http.server.request.duration` | seconds from `timestamp` to the end of the exchange |
+    /// | `error.type` | the reason of a refusal ([`Reject::reason`]), or how an exchange that was not answered ended: `left`, `timed-out`, `failed`, `cut` |
+    /// | `http.request.header.referer`, `user_agent.original` | the fields of the request |
+    Json,
+    /// A format of the program's own: see [`LogFormat::own`].
+    Own(OwnFormat),
+}
+
+impl LogFormat {
+    /// Returns a format of the program's own. The function adds the text of a line, without a line
+    /// end, and runs on a thread that drives connections: it must not block. If it adds nothing,
+    /// the answer has no line. Control bytes in the text other than tabs are written as `\xhh`, so
+    /// that one answer never has two lines. The function must escape quotes itself, if it uses any.
+    ///
+    /// ```
+    /// use std::io::Write as _;
+    /// use transom::LogFormat;
+    ///
+    /// let format = LogFormat::own(|exchange, line| {
+    ///     if exchange.route() != Some("/health") {
+    ///         let status = exchange.status().map_or(0, |status| status.as_u16());
+    ///         let _ = write!(line, "{status} {} {:?}", exchange.target().unwrap_or("-"), exchange.took());
+    ///     }
+    /// });
+    /// # drop(format);
+    /// ```
+    pub fn own(format: impl Fn(&Exchange<'_>, &mut Vec<u8>) + Send + Sync + 'static) -> Self {
+        Self::Own(Arc::new(format))
+    }
+
+    /// The header fields of requests that the format has.
+    pub(super) fn fields(&self) -> &'static [&'static str] {
+        match self {
+            Self::Combined | Self::Json => &["referer", "user-agent"],
+            Self::Common | Self::Own(_) => &[],
+        }
+    }
+
+    /// Writes a line with its end, or nothing.
+    pub(super) fn write(&self, exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
+        line.clear();
+        match self {
+            Self::Common => push_common(exchange, time, line),
+            Self::Combined => {
+                push_common(exchange, time, line);
+                for name in self.fields() {
+                    line.extend_from_slice(b" \"");
+                    push_escaped(line, exchange.field(name).unwrap_or(b"-"));
+                    line.push(b'"');
+                }
+            }
+            Self::Json => push_object(exchange, time, line),
+            Self::Own(format) => {
+                format(exchange, line);
+                if line.is_empty() {
+                    return;
+                }
+                if line.iter().any(u8::is_ascii_control) {
+                    let text = std::mem::take(line);
+                    push_in_one_line(line, text.strip_suffix(b"\n").unwrap_or(&text));
+                }
+            }
+        }
+        line.push(b'\n');
+    }
+
+    /// Writes a line that tells of lost lines, if the format has one.
+    pub(super) fn write_loss(&self, lost: u64, line: &mut Vec<u8>) {
+        let now = SystemTime::now();
+        let mut time = TimeText::new();
+        match self {
+            Self::Common | Self::Combined => {
+                line.extend_from_slice(b"# ");
+                push_number(line, lost);
+                line.extend_from_slice(b" lines were lost before [");
+                time.push_common(line, now);
+                line.extend_from_slice(b"]\n");
+            }
+            Self::Json => {
+                line.extend_from_slice(b"{\"timestamp\":\"");
+                time.push_rfc3339(line, now);
+                line.extend_from_slice(b"\",\"transom.log.lost\":");
+                push_number(line, lost);
+                line.extend_from_slice(b"}\n");
+            }
+            Self::Own(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Common => "Common",
+            Self::Combined => "Combined",
+            Self::Json => "Json",
+            Self::Own(_) => "Own(..)",
+        })
+    }
+}
+
+/// Returns the time that was so long ago.
+fn ago(duration: Duration) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(duration).unwrap_or(now)
+}
+
+fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
+    match exchange.peer() {
+        Peer::Unix => line.extend_from_slice(b"unix"),
+        peer => match peer.ip() {
+            Some(ip) => push_ip(line, ip),
+            None => line.push(b'-'),
+        },
+    }
+    line.extend_from_slice(b" - - [");
+    time.push_common(line, ago(exchange.took()));
+    line.extend_from_slice(b"] \"");
+    match (exchange.method(), exchange.version()) {
+        (Some(method), Some(version)) => {
+            push_escaped(line, method.as_str().as_bytes());
+            line.push(b' ');
+            push_escaped(line, exchange.target().unwrap_or("-").as_bytes());
+            line.extend_from_slice(b" HTTP/");
+            line.extend_from_slice(number_of(version));
+        }
+        _ => line.push(b'-'),
+    }
+    line.extend_from_slice(b"\" ");
+    match exchange.status() {
+        Some(status) => line.extend_from_slice(status.as_str().as_bytes()),
+        None => line.push(b'-'),
+    }
+    line.push(b' ');
+    push_number(line, exchange.bytes_out());
+}
+
+fn push_object(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
+    let took = exchange.took();
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    time.push_rfc3339(line, ago(took));
+    line.push(b'"');
+    match exchange.peer() {
+        Peer::Unix => push_text(line, b",\"client.address\":", b"unix"),
+        peer => {
+            if let Some(ip) = peer.ip() {
+                line.extend_from_slice(b",\"client.address\":\"");
+                push_ip(line, ip);
+                line.push(b'"');
+            }
+            if let Peer::Tcp(address) = peer {
+                line.extend_from_slice(b",\"client.port\":");
+                push_number(line, address.port());
+            }
+        }
+    }
+    if let Some(method) = exchange.method() {
+        push_text(line, b",\"http.request.method\":", method.as_str().as_bytes());
+    }
+    if let Some(target) = exchange.target() {
+        push_target(line, target);
+    }
+    if let Some(version) = exchange.version() {
+        push_text(line, b",\"network.protocol.version\":", number_of(version));
+    }
+    if let Some(route) = exchange.route().filter(|route| !route.is_empty()) {
+        push_text(line, b",\"http.route\":", route.as_bytes());
+    }
+    if let Some(status) = exchange.status() {
+        line.extend_from_slice(b",\"http.response.status_code\":");
+        line.extend_from_slice(status.as_str().as_bytes());
+    }
+    line.extend_from_slice(b",\"http.request.size\":");
+    push_number(line, exchange.bytes_in());
+    line.extend_from_slice(b",\"http.response.size\":");
+    push_number(line, exchange.bytes_out());
+    line.extend_from_slice(b",\"http.server.request.duration\":");
+    push_number(line, took.as_secs());
+    line.push(b'.');
+    push_digits::<6>(line, took.subsec_micros().into());
+    if let Some(error) = error_of(exchange) {
+        push_text(line, b",\"error.type\":", error.as_bytes());
+    }
+    if let Some(referer) = exchange.field("referer") {
+        push_text(line, b",\"http.request.header.referer\":[", referer);
+        line.push(b']');
+    }
+    if let Some(agent) = exchange.field("user-agent") {
+        push_text(line, b",\"user_agent.original\":", agent);
+    }
+    line.push(b'}');
+}
+
+/// Adds a key and a text.
+fn push_text(line: &mut Vec<u8>, key: &[u8], text: &[u8]) {
+    line.extend_from_slice(key);
+    push_json(line, text);
+}
+
+/// Adds the path and the query of a request target.
+fn push_target(line: &mut Vec<u8>, target: &str) {
+    let parsed;
+    let (path, query) = match target.split_once('?') {
+        // The absolute-form has a scheme and a host before the path (RFC 9112 3.2.2).
+        _ if !target.starts_with('/') => {
+            parsed = Target::parse(target).unwrap_or_default();
+            (parsed.path(), parsed.query())
+        }
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    push_text(line, b",\"url.path\":", path.as_bytes());
+    if let Some(query) = query {
+        push_text(line, b",\"url.query\":", query.as_bytes());
+    }
+}
+
+/// Returns the kind of failure of an exchange.
+fn error_of(exchange: &Exchange<'_>) -> Option<&'static str> {
+    exchange.reject().map(Reject::reason).or(match exchange.ended() {
+        Ended::Answered | Ended::Upgraded => None,
+        Ended::Left => Some("left"),
+        Ended::TimedOut => Some("timed-out"),
+        Ended::Failed => Some("failed"),
+        Ended::Cut => Some("cut"),
+    })
+}
+
+fn number_of(version: Version) -> &'static [u8] {
+    if version == Version::HTTP_10 { b"1.0" } else { b"1.1" }
+}

@@ -1,0 +1,12 @@
+//! The access log (feature `access-log`): a line for each answer, written by a thread of its own.
+
+mod buffer;
+mod format;
+mod log;
+mod loss;
+mod text;
+mod time;
+mod writer;
+
+pub use format::LogFormat;
+pub use log::AccessLog;
