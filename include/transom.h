@@ -1234,9 +1234,12 @@ transom_status transom_timeout_range(const char *name, int64_t *least, int64_t *
  *     "stop"         requests in progress when the server is freed       10000
  *     "stop_delay"   accepting clients after a stop has begun, within
  *                    its deadline                                            0
+ *     "watchdog"     a worker, the pool, the pull queue or another part
+ *                    of the server that does not turn; the log then
+ *                    says what is stuck                                    off
  *
  * "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
- * end everything at once. transom_timeout_range tells which values a timeout may have.
+ * end everything at once. "watchdog" is at least 10, and off if TRANSOM_FOREVER. transom_timeout_range tells which values a timeout may have.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of
  * range; the message lists the names or the range. TRANSOM_ALREADY_STARTED.

@@ -15,6 +15,8 @@ type Timeout = (&'static str, Duration, fn(&Timeouts) -> Option<Duration>);
 const LEAST_STACK: u64 = 64 * 1024;
 /// A timeout of zero would end every exchange at once.
 const MORE_THAN_NOTHING: Duration = Duration::from_nanos(1);
+/// A shorter time would report threads that merely wait for a processor.
+const LEAST_WATCHDOG: Duration = Duration::from_millis(10);
 
 const LIMITS: &[Limit] = &[
     ("target", at_least(1), |limits| wide(limits.target)),
@@ -51,6 +53,7 @@ const TIMEOUTS: &[Timeout] = &[
     ("linger_idle", Duration::ZERO, |timeouts| timeouts.linger_idle),
     ("stop", Duration::ZERO, |timeouts| Some(timeouts.stop)),
     ("stop_delay", Duration::ZERO, |timeouts| Some(timeouts.stop_delay)),
+    ("watchdog", LEAST_WATCHDOG, |timeouts| timeouts.watchdog),
 ];
 
 /// Returns the range from `least` to the largest size on this machine.
@@ -135,7 +138,10 @@ impl Timeouts {
     pub fn check(&self) -> Result<()> {
         for (name, least, value) in TIMEOUTS {
             if value(self).is_some_and(|value| value < *least) {
-                let reason = "a timeout of 0 ends everything at once; None turns it off";
+                let reason = match *least {
+                    LEAST_WATCHDOG => "it must be at least 10 ms; None turns it off",
+                    _ => "a timeout of 0 ends everything at once; None turns it off",
+                };
                 return Err(Error::BadSetting { name, reason });
             }
         }

@@ -114,7 +114,7 @@ impl Default for Limits {
     }
 }
 
-/// Deadlines. `None` turns one off; all are on by default. A server refuses to start if `head`,
+/// Deadlines. `None` turns one off; all but `watchdog` are on by default. A server refuses to start if `head`,
 /// `idle`, `body`, `write` or `handler` is zero, which would end every exchange at once
 /// ([`Timeouts::check`]).
 ///
@@ -166,6 +166,14 @@ pub struct Timeouts {
     /// 0 s. It lies within the deadline of the stop. Then: the server stops listening. Enforced in
     /// `server::drain`.
     pub stop_delay: Duration,
+    /// The time for which a worker, the blocking pool or another part of the server may not turn;
+    /// default off (`None`), at least 10 ms. Then: an error in the log says what is stuck and where it
+    /// stands, [`Handle::stuck`](crate::Handle::stuck) lists it, and [`Liveness`](crate::Liveness)
+    /// answers 503. A worker is stuck if a handler blocks it; the pool is stuck if jobs wait and none
+    /// begins. In the sequential model each handler blocks the one worker, so the time must be longer
+    /// than the slowest handler takes. With it, the server has one more thread. Enforced in
+    /// `server::watchdog`.
+    pub watchdog: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -183,6 +191,7 @@ impl Default for Timeouts {
             linger_idle: seconds(5),
             stop: Duration::from_secs(10),
             stop_delay: Duration::ZERO,
+            watchdog: None,
         }
     }
 }

@@ -76,12 +76,12 @@
 //!
 //! The server logs with the `log` crate. The target is `transom`, and the levels are:
 //!
-//! - error: a worker that is stuck, if systemd has a watchdog; faults of handlers (a panic, a response that cannot be sent, a responder that
-//!   was dropped, a body of another length than announced), and a lack of descriptors or
-//!   threads;
-//! - warn: a handler that did not answer in time, a response body that broke off, fields,
-//!   trailers and early hints that are not sent, lines that an access log loses, a handler that still holds its thread
-//!   when the server has stopped;
+//! - error: a part of the server that is stuck, if there is a watchdog; faults of handlers (a panic, a
+//!   response that cannot be sent, a responder that was dropped, a body of another length than
+//!   announced), and a lack of descriptors or threads;
+//! - warn: a part of the server that was stuck and turns again, a handler that did not answer in
+//!   time, a response body that broke off, fields, trailers and early hints that are not sent, lines
+//!   that an access log loses, a handler that still holds its thread when the server has stopped;
 //! - debug: requests and connections that are refused, answers that were cut short.
 //!
 //! If the logger panics, only that line is lost.
@@ -125,6 +125,7 @@ pub use http::{Method, StatusCode, Version};
 
 pub use base::pool::PoolFull;
 pub use base::stopping::Stopping;
+pub use base::stuck::Stuck;
 pub use base::wait::{WaitError, wait};
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
@@ -140,14 +141,14 @@ pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;
 pub use handler::{
-    Blocking, Context, Handler, HttpError, HttpResult, Next, OrStatus, Readiness, Reply, Responder, Route,
-    Router, Shared, Tester, Wrap, blocking, shared,
+    Blocking, Context, Handler, HttpError, HttpResult, Liveness, Next, OrStatus, Readiness, Reply, Responder,
+    Route, Router, Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };
 pub use server::{
-    ConnectionInfo, Handle, LOOPBACK_HOSTS, Listener, Model, Monitor, Report, Server, Service, Stats,
+    ConnectionInfo, Handle, LOOPBACK_HOSTS, Listener, Load, Model, Monitor, Report, Server, Service, Stats,
     Stopper, sleep,
 };
 #[cfg(any(feature = "tls", feature = "tls-ring"))]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use transom::{Handle, Limits, Listener, Model, Request, Router, Server, blocking};
+use transom::{Handle, Limits, Listener, Model, Request, Router, Server, Timeouts, blocking};
 
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
 /// How long anything that must happen may take on a machine with other work to do.
@@ -52,7 +52,11 @@ fn in_a_role() {
         .get("/pool", blocking(move |_: Request| hold()));
     let mut limits = Limits::default();
     limits.pool_threads = 1;
-    let server = Server::new(app).limits(limits).workers(1).notify_systemd();
+    let mut timeouts = Timeouts::default();
+    if what == "watched" {
+        timeouts.watchdog = Some(INTERVAL / 4);
+    }
+    let server = Server::new(app).limits(limits).timeouts(timeouts).workers(1).notify_systemd();
     if what == "hosted" {
         let stopper = transom::Stopper::new();
         let server = server.stopper(&stopper).bind("127.0.0.1:0").unwrap();
@@ -270,6 +274,19 @@ fn the_watchdog_is_not_fed_while_the_pool_is_stuck() {
     systemd.falls_silent();
     let log = systemd.log();
     assert!(log.contains("ERROR systemd's watchdog is not fed: stuck is the blocking pool\n"), "{log}");
+}
+
+#[test]
+fn with_a_shorter_interval_of_its_own_the_server_reports_first_and_systemd_is_fed_until_its_own_has_passed() {
+    let mut systemd = Systemd::start("watched event", false, "WATCHDOG_USEC=400000");
+    let address = systemd.until("STATUS=").split(' ').next().unwrap().to_owned();
+    (0..3).for_each(|_| drop(systemd.until("WATCHDOG=1")));
+    let _client = ask(&address, "/hold");
+    systemd.falls_silent();
+    let log = systemd.log();
+    let stuck = log.find("ERROR worker 0 has been stuck for").unwrap_or_else(|| panic!("{log}"));
+    let unfed = log.find("ERROR systemd's watchdog is not fed: stuck is worker 0\n");
+    assert!(unfed.is_some_and(|unfed| unfed > stuck), "{log}");
 }
 
 #[test]

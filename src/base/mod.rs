@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod spare;
 pub(crate) mod stopping;
+pub(crate) mod stuck;
 pub(crate) mod threads;
 pub(crate) mod values;
 pub(crate) mod wait;

@@ -66,6 +66,11 @@ impl Session {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// Returns `true` if the connection's task has a waker for which `is_one` holds.
+    pub fn has_waker(&self, is_one: impl FnOnce(&Waker) -> bool) -> bool {
+        self.waker().as_ref().is_some_and(is_one)
+    }
+
     pub fn has_reached(&self, stage: Stage) -> bool {
         let is_asked = || stage <= Stage::Leaving || stage == Stage::Draining && !self.stopping.is_delayed();
         (self.stopping.is_given() && is_asked()) || self.stage.load(Ordering::Acquire) >= stage as u8

@@ -5,6 +5,7 @@ mod blocking;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod handler;
 mod http_error;
+mod liveness;
 mod pattern;
 mod readiness;
 mod reply;
@@ -21,6 +22,7 @@ mod wrap;
 pub use blocking::{Blocking, blocking};
 pub use handler::{Context, Handler, Shared, shared};
 pub use http_error::{HttpError, HttpResult, OrStatus};
+pub use liveness::Liveness;
 pub use readiness::Readiness;
 pub use reply::Reply;
 pub use responder::Responder;

@@ -270,6 +270,12 @@ impl Table {
         self.endpoints().nth(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
+    /// Returns the method of the route of a number; `None` if the route is for any, or a fallback.
+    pub fn method(&self, number: u32) -> Option<&Method> {
+        let mut routes = self.resources.iter().flat_map(|resource| &resource.methods);
+        routes.nth(usize::try_from(number.checked_sub(1)?).ok()?)?.method.as_ref()
+    }
+
     /// Returns `true` if a handler runs jobs on the pool.
     pub fn needs_pool(&self) -> bool {
         self.endpoints().any(|endpoint| endpoint.handler.needs_pool())

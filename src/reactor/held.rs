@@ -40,6 +40,7 @@ impl Reactor {
         let (mut events, mut woken) = (Vec::with_capacity(EVENTS_PER_WAIT), Vec::new());
         let clock = Clock::new(&self.0.epoll, CLOCK);
         let _running = self.0.tasks.enter();
+        self.0.tasks.set_main(&held.waker);
         self.0.bell.awake();
         while held.is_driven() {
             self.0.tasks.run();

@@ -120,6 +120,12 @@ impl Reactor {
         self.0.bell.is_idle() || self.0.alarms.has_rung_since(now, RESPONSIVE_WITHIN)
     }
 
+    /// Returns `true` if the thread polls the task that a waker belongs to. Any thread may ask; the
+    /// answer may be old, unless the thread is stuck.
+    pub fn polls(&self, waker: &Waker) -> bool {
+        self.0.tasks.polls(waker)
+    }
+
     /// Drops the tasks that have not ended. Later tasks are dropped at once.
     pub fn close(&self) {
         self.0.tasks.close();
@@ -137,6 +143,7 @@ impl Reactor {
         let clock = Clock::new(&self.0.epoll, CLOCK);
         let tasks = &self.0.tasks;
         let _running = tasks.enter();
+        tasks.set_main(&waker);
         self.0.bell.awake();
         loop {
             if ringer.take()

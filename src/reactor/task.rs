@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
@@ -32,6 +32,10 @@ pub(super) struct Tasks {
     /// `None` once the tasks are closed.
     mail: Mutex<Option<Mail>>,
     has_mail: AtomicBool,
+    /// The waker of the task that is polled, as the address of its data. Between tasks it is that of the
+    /// thread's main future.
+    polled: AtomicUsize,
+    main: AtomicUsize,
 }
 
 /// Requests from other threads to the thread that runs the tasks.
@@ -101,7 +105,21 @@ impl Tasks {
             at_rest: Mutex::new(TaskSet::new()),
             mail: Mutex::new(Some(Mail::default())),
             has_mail: AtomicBool::new(false),
+            polled: AtomicUsize::new(0),
+            main: AtomicUsize::new(0),
         })
+    }
+
+    /// Sets the waker of the thread's main future.
+    pub fn set_main(&self, waker: &Waker) {
+        self.main.store(waker.data() as usize, Ordering::Relaxed);
+        self.polled.store(waker.data() as usize, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the thread polls the task or the main future that a waker belongs to. Any thread
+    /// may ask. The answer may be old, unless the thread is stuck.
+    pub fn polls(&self, waker: &Waker) -> bool {
+        waker.data() as usize == self.polled.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if this thread runs the tasks now.
@@ -156,11 +174,15 @@ impl Tasks {
             self.read_mail();
         }
         let mut left = TASKS.with_borrow(|set| set.ready.len());
+        if left == 0 {
+            return;
+        }
         while left > 0 {
             left -= 1;
             let Some(mut task) = TASKS.with_borrow_mut(TaskSet::next) else { continue };
             let key = task.handle.key;
             task.handle.ready.store(false, Ordering::Relaxed);
+            self.polled.store(task.waker.data() as usize, Ordering::Relaxed);
             if task.poll() {
                 let place = TASKS.with_borrow_mut(|set| set.all.try_remove(key));
                 drop((place, task));
@@ -172,6 +194,7 @@ impl Tasks {
                 });
             }
         }
+        self.polled.store(self.main.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn read_mail(self: &Arc<Self>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::handle::Handle;
+use super::keeper::Keeper;
 use super::listener::{Listener, check_mode};
 use super::model::Model;
 use super::models;
@@ -330,24 +331,18 @@ impl Server {
         // Threads that have started end by themselves; the pool must be told.
         started.inspect_err(|_| shared.app.pool.close())?;
         predecessor.succeed();
-        Self::tell_systemd(&shared)?;
+        Self::look_after(&shared)?;
         Ok(handle)
     }
 
-    /// Tells systemd that the server serves, and what comes later.
-    fn tell_systemd(shared: &Arc<Shared>) -> Result<()> {
-        let Some(systemd) = &shared.systemd else { return Ok(()) };
-        if let Some(watchdog) = &systemd.watchdog {
-            let weak = Arc::downgrade(shared);
-            watchdog.watch_pool(move || {
-                weak.upgrade().map_or((0, 0), |shared| {
-                    let (_, _, waiting) = shared.app.pool.load();
-                    (waiting, shared.app.pool.begun())
-                })
-            });
+    /// Tells systemd that the server serves, and starts the thread that looks after it.
+    fn look_after(shared: &Arc<Shared>) -> Result<()> {
+        if let Some(systemd) = &shared.systemd {
+            systemd.ready();
         }
-        systemd.ready();
-        systemd.begin(&shared.threads, Stopping::new(Some(shared.stopper.signal()))).map_err(|error| {
+        let Some(keeper) = &shared.keeper else { return Ok(()) };
+        shared.watch_pool();
+        keeper.begin(&shared.threads, Stopping::new(Some(shared.stopper.signal()))).map_err(|error| {
             shared.stopper.stop(Duration::ZERO);
             Error::Thread(error)
         })
@@ -392,7 +387,7 @@ impl Server {
         let told = OnEnd(Arc::clone(&shared));
         let ready = || {
             predecessor.succeed();
-            Self::tell_systemd(&shared)
+            Self::look_after(&shared)
         };
         models::hosted::serve_here(Arc::clone(&shared), listeners, ready).await?;
         drop(told);
@@ -410,7 +405,14 @@ impl Server {
     }
 
     fn prepare(self, model: Model) -> Result<(Arc<Shared>, Vec<Listener>)> {
-        let (router, states) = self.router.build()?;
+        let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
+        let keeper = Keeper::new(self.config.timeouts.watchdog, systemd.as_ref());
+        let router = match keeper.as_ref().and_then(|keeper| keeper.watchdog.as_ref()) {
+            // For `Liveness`.
+            Some(watchdog) => self.router.state(Arc::clone(watchdog.stuck())),
+            None => self.router,
+        };
+        let (router, states) = router.build()?;
         let reason = match self.workers {
             Some(0) => Some("it must be at least 1"),
             Some(1025..) => Some("it must be at most 1024"),
@@ -442,12 +444,12 @@ impl Server {
         if !self.config.timeouts.stop_delay.is_zero() {
             self.stopper.signal().delay();
         }
-        let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         app.field_names = (!self.field_names.is_empty()).then(|| self.field_names.into());
         app.trust = trust;
-        let shared = Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd };
+        let shared =
+            Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd, keeper };
         let shared = Arc::new(shared);
         let monitor = Monitor::new(&shared);
         self.on_start.into_iter().for_each(|hook| hook(&monitor));
@@ -455,13 +457,13 @@ impl Server {
     }
 }
 
-/// Ends what is told to systemd, also if the future of a server is dropped.
+/// Ends what looks after a server, also if the future of a server is dropped.
 struct OnEnd(Arc<Shared>);
 
 impl Drop for OnEnd {
     fn drop(&mut self) {
-        if let Some(systemd) = &self.0.systemd {
-            systemd.end();
+        if let Some(keeper) = &self.0.keeper {
+            keeper.end();
         }
     }
 }

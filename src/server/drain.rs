@@ -73,7 +73,7 @@ pub(super) async fn drain(
 pub(super) fn end(shared: &Shared) {
     shared.gate.advance(Stage::Cut);
     shared.app.pool.close();
-    if let Some(systemd) = &shared.systemd {
-        systemd.end();
+    if let Some(keeper) = &shared.keeper {
+        keeper.end();
     }
 }

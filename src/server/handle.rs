@@ -15,12 +15,14 @@ use super::connections::ConnectionInfo;
 #[cfg(target_os = "linux")]
 use super::handover::{Heirloom, Turn, hand_over};
 use super::listener::Listener;
+use super::load::Load;
 use super::monitor::Monitor;
 use super::shared::Shared;
 use super::socket::ListeningSocket;
 use super::stats::Stats;
 use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
+use crate::base::stuck::Stuck;
 use crate::error::{Error, Result};
 use crate::message::Address;
 
@@ -253,6 +255,43 @@ impl Handle {
     /// [`Stats::opening`] counts them. Costs as much as [`stats`](Self::stats).
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         ConnectionInfo::all(&self.shared)
+    }
+
+    /// Returns the parts of the server that have not turned for [`Timeouts::watchdog`](crate::Timeouts::watchdog):
+    /// workers, the blocking pool, and those of [`watch`](Self::watch). Empty without that timeout, unless
+    /// systemd has a watchdog for the program ([`Server::notify_systemd`](crate::Server::notify_systemd)),
+    /// whose interval counts then.
+    pub fn stuck(&self) -> Vec<Stuck> {
+        self.shared.stuck()
+    }
+
+    /// Has the watchdog watch a part of the program, such as threads that take requests from a queue. The
+    /// part is stuck if jobs wait and none is begun for [`Timeouts::watchdog`](crate::Timeouts::watchdog).
+    /// Without a watchdog this does nothing.
+    ///
+    /// A thread of the server calls `load` a few times in that interval, until the server has stopped. The
+    /// function must not block.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use transom::{Handle, Load};
+    ///
+    /// #[derive(Default)]
+    /// struct Jobs {
+    ///     waiting: AtomicU64,
+    ///     begun: AtomicU64,
+    /// }
+    ///
+    /// fn watch(server: &Handle, jobs: Arc<Jobs>) {
+    ///     server.watch("the printer", move || {
+    ///         let waiting = jobs.waiting.load(Ordering::Relaxed);
+    ///         Load::new(waiting, jobs.begun.load(Ordering::Relaxed)).detail(format!("{waiting} pages wait"))
+    ///     });
+    /// }
+    /// ```
+    pub fn watch(&self, name: impl Into<String>, load: impl FnMut() -> Load + Send + 'static) {
+        self.shared.watch_load(name.into(), load);
     }
 
     /// Returns a [`Monitor`], which shows what the server does and does not keep it running.

@@ -12,7 +12,9 @@ mod handover;
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 mod handshake;
 mod inherited;
+mod keeper;
 mod listener;
+mod load;
 mod model;
 mod models;
 mod monitor;
@@ -34,6 +36,7 @@ pub use builder::{LOOPBACK_HOSTS, Server};
 pub use connections::ConnectionInfo;
 pub use handle::Handle;
 pub use listener::Listener;
+pub use load::Load;
 pub use model::Model;
 pub use monitor::Monitor;
 pub use service::Service;

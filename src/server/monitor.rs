@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::connections::ConnectionInfo;
+use super::load::Load;
 use super::shared::Shared;
 use super::stats::Stats;
+use crate::base::stuck::Stuck;
 
 /// Shows what a server does, to any thread and for as long as the server exists. It does not keep
 /// the server running.
@@ -30,6 +32,18 @@ impl Monitor {
     /// server exists no more.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         self.0.upgrade().map(|shared| ConnectionInfo::all(&shared)).unwrap_or_default()
+    }
+
+    /// Returns the parts of the server that are stuck; see [`Handle::stuck`](crate::Handle::stuck).
+    pub fn stuck(&self) -> Vec<Stuck> {
+        self.0.upgrade().map(|shared| shared.stuck()).unwrap_or_default()
+    }
+
+    /// Has the watchdog watch a part of the program; see [`Handle::watch`](crate::Handle::watch).
+    pub fn watch(&self, name: impl Into<String>, load: impl FnMut() -> Load + Send + 'static) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.watch_load(name.into(), load);
+        }
     }
 
     /// Returns `true` once the server has begun to stop, and if it exists no more.

@@ -1,16 +1,21 @@
 //! The state that the parts of a running server share.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+use http::Method;
 
 use super::accept::Accepted;
 use super::gate::{Admission, Gate};
+use super::keeper::Keeper;
+use super::load::Load;
 use super::opening::{Entry, Opened, Opening};
 use super::stop::Stopper;
 use super::systemd::Systemd;
-use super::watchdog::Task;
+use super::watchdog::{Task, Watchdog};
 use crate::base::stopping::{StopSignal, Stopping};
+use crate::base::stuck::Stuck;
 use crate::base::threads::Threads;
 use crate::conn::{App, Transport};
 use crate::error::Reject;
@@ -26,6 +31,8 @@ pub(super) struct Shared {
     pub threads: Arc<Threads>,
     /// Told what the server does, if the host asked for it.
     pub systemd: Option<Arc<Systemd>>,
+    /// Looks after the server, if there is a watchdog or systemd is told.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Shared {
@@ -48,11 +55,62 @@ impl Shared {
         opening.open(connection, &self.app, self.closing(), poll_at).await
     }
 
-    /// Has the watchdog watch a worker, which runs the tasks that `spawn` gives it.
-    pub fn watch(&self, name: String, spawn: impl Fn(Task) + Send + 'static) {
-        if let Some(watchdog) = self.systemd.as_ref().and_then(|systemd| systemd.watchdog.as_ref()) {
-            watchdog.watch(name, spawn);
+    /// Returns the watchdog, if there is one.
+    pub fn watchdog(&self) -> Option<&Watchdog> {
+        self.keeper.as_ref()?.watchdog.as_ref()
+    }
+
+    /// Has the watchdog watch a worker, which runs the tasks that `spawn` gives it. `polls` returns `true`
+    /// for the waker of the task that the worker polls.
+    pub fn watch(
+        self: &Arc<Self>,
+        name: String,
+        spawn: impl Fn(Task) + Send + 'static,
+        polls: impl Fn(&Waker) -> bool + Send + 'static,
+    ) {
+        if let Some(watchdog) = self.watchdog() {
+            let shared = Arc::downgrade(self);
+            watchdog.watch_worker(name, spawn, move || shared.upgrade()?.place_of(&polls));
         }
+    }
+
+    /// Returns where the connection stands for whose task's waker `polls` returns `true`.
+    fn place_of(&self, polls: impl Fn(&Waker) -> bool) -> Option<String> {
+        let sessions = self.gate.sessions();
+        let session = sessions.iter().find(|session| session.has_waker(&polls))?;
+        let (doing, peer) = (session.activity.doing(self.app.started.elapsed()), session.client.peer);
+        let (state, router) = (doing.state, &self.app.router);
+        let Some(pattern) = router.endpoint(doing.route).and_then(|endpoint| endpoint.pattern.as_deref())
+        else {
+            return Some(format!("a connection that is {}, client {peer}", state.name()));
+        };
+        let method = router.method(doing.route).map_or("any method", Method::as_str);
+        let route =
+            if pattern.is_empty() { "the fallback".to_owned() } else { format!("{method} {pattern}") };
+        Some(format!("a connection that is {}, route {route}, client {peer}", state.name()))
+    }
+
+    /// Has the watchdog watch a part by its load, if there is a watchdog.
+    pub fn watch_load(&self, name: String, load: impl FnMut() -> Load + Send + 'static) {
+        if let Some(watchdog) = self.watchdog() {
+            watchdog.watch(name, load);
+        }
+    }
+
+    /// Returns the parts that are stuck.
+    pub fn stuck(&self) -> Vec<Stuck> {
+        self.watchdog().map(|watchdog| watchdog.stuck().list()).unwrap_or_default()
+    }
+
+    /// Has the watchdog watch the blocking pool.
+    pub fn watch_pool(&self) {
+        let pool = Arc::downgrade(&self.app.pool);
+        self.watch_load("the blocking pool".to_owned(), move || {
+            let Some(pool) = pool.upgrade() else { return Load::default() };
+            let (_, busy, waiting) = pool.load();
+            Load::new(waiting, pool.begun())
+                .detail(format!("requests waiting: {waiting}, threads busy: {busy}"))
+        });
     }
 
     /// Returns a future that is ready when the server accepts no more.

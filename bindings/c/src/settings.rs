@@ -251,7 +251,8 @@ pub unsafe extern "C" fn transom_limit_range(
 
 /// Returns the smallest value of a timeout, in milliseconds.
 fn least_timeout(name: &str) -> Option<i64> {
-    Timeouts::least(name).map(|least| i64::from(!least.is_zero()))
+    let least = Timeouts::least(name)?.as_nanos().div_ceil(1_000_000);
+    i64::try_from(least).ok()
 }
 
 /// Stores the smallest value that the timeout `name` may have in `*least`, and the largest in
@@ -300,9 +301,12 @@ const MOST_WORKERS: usize = 1024;
 ///     "stop"         requests in progress when the server is freed       10000
 ///     "stop_delay"   accepting clients after a stop has begun, within
 ///                    its deadline                                            0
+///     "watchdog"     a worker, the pool, the pull queue or another part
+///                    of the server that does not turn; the log then
+///                    says what is stuck                                    off
 ///
 /// "drain", "linger", "linger_idle", "stop" and "stop_delay" may be 0. The others may not, because 0 would
-/// end everything at once. transom_timeout_range tells which values a timeout may have.
+/// end everything at once. "watchdog" is at least 10, and off if TRANSOM_FOREVER. transom_timeout_range tells which values a timeout may have.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT if there is no such timeout or the time is out of
 /// range; the message lists the names or the range. TRANSOM_ALREADY_STARTED.
@@ -343,6 +347,7 @@ fn set_timeout(timeouts: &mut Timeouts, name: &str, ms: i64) -> Result<(), Strin
         "linger_idle" => timeouts.linger_idle = timeout,
         "stop" => timeouts.stop = timeout.unwrap_or(FOREVER),
         "stop_delay" => timeouts.stop_delay = timeout.unwrap_or(FOREVER),
+        "watchdog" => timeouts.watchdog = timeout,
         _ => return Err(unknown("timeout", name, Timeouts::names())),
     }
     Ok(())
@@ -434,8 +439,12 @@ mod tests {
         assert!(fields.len() >= 7);
         for name in fields {
             let before = timeouts.clone();
-            assert_eq!(set_timeout(&mut timeouts, name, -1), Ok(()), "{name}");
+            let value = if name == "watchdog" { 10 } else { -1 };
+            assert_eq!(set_timeout(&mut timeouts, name, value), Ok(()), "{name}");
             assert_ne!(timeouts, before, "{name}");
         }
+        assert!(set_timeout(&mut timeouts, "watchdog", 9).is_err());
+        assert_eq!(set_timeout(&mut timeouts, "watchdog", -1), Ok(()));
+        assert_eq!(timeouts.watchdog, None);
     }
 }

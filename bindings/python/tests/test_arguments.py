@@ -44,6 +44,7 @@ TIMEOUTS = (
     "linger_idle",
     "stop",
     "stop_delay",
+    "watchdog",
 )
 
 #: Texts of errors that wrong types cause in `re`, `ctypes`, `struct` and formats, if nothing checks them.
@@ -125,8 +126,11 @@ class TestSettings(unittest.TestCase):
         Server(limits={"body": 2**64 - 1, "connections_per_address": 0, "drain": 0, "backlog": 0})
 
     def test_timeouts(self):
+        self.fails(lambda: Server(timeouts={"watchdog": 0.009}), "0.01 to", "got 0.009")
+        Server(timeouts={"watchdog": 0.01})
         for name in TIMEOUTS:
             least = "0" if name in ("drain", "linger", "linger_idle", "stop", "stop_delay") else "more than 0"
+            least = "0.01" if name == "watchdog" else least
             range_ = f"timeout '{name}' is {least} to 1000000000 seconds, or None for none"
             for value in (-1, -0.001, 2**64, 1e10, 10**5000, math.nan, math.inf, -math.inf):
                 self.fails(lambda n=name, v=value: Server(timeouts={n: v}), range_, "got ")
@@ -140,7 +144,7 @@ class TestSettings(unittest.TestCase):
                     )
             Server(timeouts={name: None})
             Server(timeouts={name: 1e9})
-            Server(timeouts={name: 1e-9})
+            Server(timeouts={name: 0.01 if name == "watchdog" else 1e-9})
         self.fails(lambda: Server(timeouts={"idle": 0}), "got 0")
         Server(timeouts={"drain": 0, "stop": 0.0})
 

@@ -84,8 +84,9 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));
     let all = Arc::new(Workers { shared: Arc::clone(shared), list: workers, refusals, running });
     for (index, worker) in all.list.iter().enumerate() {
-        let reactor = worker.reactor.clone();
-        shared.watch(format!("worker {index}"), move |task| reactor.spawn(task));
+        let (reactor, stuck) = (worker.reactor.clone(), worker.reactor.clone());
+        let spawn = move |task| reactor.spawn(task);
+        shared.watch(format!("worker {index}"), spawn, move |waker| stuck.polls(waker));
     }
     // Every worker registers the listeners before the first one runs: a worker that is told
     // to stop at once closes them.

@@ -160,11 +160,13 @@ async fn run(
             Some(executor.upgrade()?.spawn(accepting))
         })
         .collect();
-    shared.watch("the executor".to_owned(), move |task| {
+    let spawn = move |task| {
         if let Some(executor) = executor.upgrade() {
             executor.spawn(task).detach();
         }
-    });
+    };
+    // The executor may have several threads, which are the host's.
+    shared.watch("the executor".to_owned(), spawn, |_| false);
     let mut alarm = Alarm::default();
     accepting_over(&shared, |cx, at| alarm.poll(cx, at)).await;
     drop(accepting);

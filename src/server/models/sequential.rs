@@ -23,8 +23,9 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     let reactor = Reactor::new()?;
     let shared_listeners = Arc::new(share_listeners(listeners));
     let listeners = Listeners::new(&reactor, &shared_listeners)?;
-    let watched = reactor.clone();
-    shared.watch("the worker".to_owned(), move |task| watched.spawn(task));
+    let (watched, stuck) = (reactor.clone(), reactor.clone());
+    let spawn = move |task| watched.spawn(task);
+    shared.watch("the worker".to_owned(), spawn, move |waker| stuck.polls(waker));
     let (shared, threads) = (Arc::clone(shared), Arc::clone(&shared.threads));
     let serving = threads.spawn("transom-sequential", None, move || {
         let its_reactor = reactor.clone();

@@ -39,7 +39,8 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -
     // If the system gives no thread at all, the start fails.
     pool.prepare().map_err(Error::Thread)?;
     let watched = reactor.clone();
-    shared.watch("the accepting thread".to_owned(), move |task| watched.spawn(task));
+    // It serves no connection.
+    shared.watch("the accepting thread".to_owned(), move |task| watched.spawn(task), |_| false);
     let accepting = threads.spawn("transom-accept", None, move || {
         reactor.block_on(run(shared, &reactor, &pool, listeners));
         reactor.close();

@@ -42,12 +42,15 @@ def whole(what: str, value: Any, least: int, most: int) -> int:
     return int(value)
 
 
-def seconds(what: str, value: Any, *, zero: bool = True, none: bool = False) -> float | None:
+def seconds(
+    what: str, value: Any, *, zero: bool = True, none: bool = False, least: float = 0.0
+) -> float | None:
     """Checks that a value is a time in seconds. Raises `InvalidArgumentError`.
 
-    `zero` says whether 0 is accepted, and `none` whether `None` is, which means no timeout.
+    `zero` says whether 0 is accepted, `none` whether `None` is, which means no timeout, and `least`
+    is the smallest time other than 0.
     """
-    span = f"{'0' if zero else 'more than 0'} to {LONGEST:.0f} seconds"
+    span = f"{'0' if zero else f'{least:g}' if least else 'more than 0'} to {LONGEST:.0f} seconds"
     if none:
         span += ", or None for none"
     if value is None and none:
@@ -55,7 +58,7 @@ def seconds(what: str, value: Any, *, zero: bool = True, none: bool = False) -> 
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise WrongTypeError(f"{what} is {span}, as int or float, got {got(value)}")
     # NaN and infinity fail this comparison too.
-    if not 0 <= value <= LONGEST or not (value or zero):
+    if not 0 <= value <= LONGEST or not (value or zero) or value < least:
         raise InvalidArgumentError(f"{what} is {span}, got {shown(value)}")
     return value
 

@@ -102,7 +102,9 @@ class Handle:
         key = _known(text("the name of a timeout", name))
         least, most = c_int64(), c_int64()
         if quick.timeout_range(key, byref(least), byref(most)) == native.OK:
-            value = seconds(f"timeout {name!r}", value, zero=least.value == 0, none=True)
+            # Any time above 0 is at least 1 ms for the library.
+            shortest = least.value / 1000 if least.value > 1 else 0.0
+            value = seconds(f"timeout {name!r}", value, zero=least.value == 0, none=True, least=shortest)
         else:
             value = None
         slot = ErrorSlot()

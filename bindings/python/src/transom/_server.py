@@ -82,13 +82,13 @@ class Server:
     need no locks against each other. `async def` handlers do not count.
 
     `limits` (in bytes, or a count) and `timeouts` (in seconds, or `None` for no timeout) override
-    the library's defaults by name:
+    the library's defaults by name. All timeouts but `watchdog` are on by default:
 
     - limits: `target`, `head`, `headers`, `body`, `chunk_extensions`, `trailers`,
       `connections`, `connections_per_address`, `handshakes`, `head_rate`, `body_rate`,
       `write_rate`, `bodies`, `output`, `drain`, `pool_queue`, `connection_threads`, `thread_stack`, `backlog`
     - timeouts: `head`, `idle`, `handshake`, `body`, `write`, `handler`, `drain`, `linger`,
-      `linger_idle`, `stop_delay`
+      `linger_idle`, `stop_delay`, `watchdog`
 
     A handler takes a `Request` and returns text, bytes, a dict or list (sent as JSON),
     `None` (204), a tuple `(value, status[, headers])`, an iterator (sent in chunks) or a
