@@ -372,6 +372,45 @@ typedef enum transom_reject {
     TRANSOM_REJECT_TLS_HELLO = 38,
 } transom_reject;
 
+/* What a connection does. New states may be added. */
+typedef enum transom_connection_state {
+    /* It waits for a request. */
+    TRANSOM_CONNECTION_IDLE = 1,
+    /* A part of the head of a request has come. */
+    TRANSOM_CONNECTION_READING_HEAD = 2,
+    /* The server reads a body that the handler gets whole. */
+    TRANSOM_CONNECTION_READING_BODY = 3,
+    /* The handler works, or a request waits for its response. */
+    TRANSOM_CONNECTION_HANDLING = 4,
+    /* The server sends the response. */
+    TRANSOM_CONNECTION_ANSWERING = 5,
+    /* The last response is written, and the server waits until the client has read it. */
+    TRANSOM_CONNECTION_LINGERING = 6,
+    /* A handler has taken the connection out of HTTP. */
+    TRANSOM_CONNECTION_UPGRADED = 7,
+} transom_connection_state;
+
+/* The kinds of deadlines. New kinds may be added. */
+typedef enum transom_deadline {
+    /* The steps before HTTP: the timeout "handshake". */
+    TRANSOM_DEADLINE_HANDSHAKE = 1,
+    /* The wait for a request: the timeout "idle". */
+    TRANSOM_DEADLINE_IDLE = 2,
+    /* The head of a request: the timeout "head" and the limit "head_rate". */
+    TRANSOM_DEADLINE_HEAD = 3,
+    /* The body of a request: the timeout "body" and the limit "body_rate". */
+    TRANSOM_DEADLINE_BODY = 4,
+    /* The handler: the timeout "handler". */
+    TRANSOM_DEADLINE_HANDLER = 5,
+    /* A client that does not take a response: the timeout "write" and the limit "write_rate". */
+    TRANSOM_DEADLINE_WRITE = 6,
+    /*
+     * A client that does not close after the last response: the timeouts "linger" and
+     * "linger_idle".
+     */
+    TRANSOM_DEADLINE_LINGER = 7,
+} transom_deadline;
+
 /*
  * The details of an error: a status, a sentence and an errno. A function that takes a
  * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
@@ -640,7 +679,57 @@ typedef struct transom_stats {
     uint64_t pool_queued;
     /* Requests in the pull queue. */
     uint64_t pull_queued;
+    /* Connections in the steps before HTTP, such as a TLS handshake. They count in `connections` too. */
+    uint64_t opening;
+    /*
+     * Bytes that were read from clients, as HTTP. Connections that were refused do not count, nor
+     * do bytes of upgraded connections.
+     */
+    uint64_t bytes_in;
+    /* Bytes that were written to clients; counted as `bytes_in`. */
+    uint64_t bytes_out;
+    /* TLS handshakes that were done. */
+    uint64_t tls_handshakes;
+    /* Connections of listeners with TLS that ended before their handshake was done. */
+    uint64_t tls_failures;
 } transom_stats;
+
+/*
+ * A connection, as it was during transom_server_connections. Later versions of the library may
+ * add members at the end.
+ */
+typedef struct transom_connection_info {
+    /*
+     * The client, or the proxy in front of it, as in transom_request_connection_peer. It is
+     * NUL-terminated.
+     */
+    char peer[64];
+    /*
+     * The pattern of the route whose handler runs, or whose response is sent. Empty for the
+     * fallback. Absent if there is no such route. Valid until the server is freed.
+     */
+    transom_bytes route;
+    /*
+     * Nanoseconds since the state began, to a few milliseconds. A handler that has not waited for
+     * anything so far counts from the first call that has seen it.
+     */
+    uint64_t lasted_ns;
+    /*
+     * Milliseconds until the server ends what the connection does. -1 if there is no such
+     * time, or if it depends on the rate at which the client sends or reads.
+     */
+    int64_t deadline_ms;
+    /* Bytes that were read from the client, as HTTP. */
+    uint64_t bytes_in;
+    /* Bytes that were written to the client, as HTTP. */
+    uint64_t bytes_out;
+    /* Requests that have ended. */
+    uint64_t requests;
+    /* What the connection does: a transom_connection_state. */
+    int32_t state;
+    /* 0. */
+    int32_t reserved;
+} transom_connection_info;
 
 /*
  * A name and a value, such as a header field. When you pass one in, the lengths may be
@@ -1865,6 +1954,48 @@ transom_status transom_server_stats(const transom_server *server, transom_stats 
  * that is no reason. Costs as much as transom_server_stats.
  */
 uint64_t transom_server_refused(const transom_server *server, int32_t reject);
+
+/*
+ * Stores the connections of the server in `out`, which has room for `capacity` structures of
+ * `size` bytes; `size` is sizeof(transom_connection_info). Stores the number of all connections in
+ * `*count`, which may be larger than `capacity`. Connections that have not begun with HTTP, such as
+ * those in a TLS handshake, are not there. May be called at any time after the start, also while
+ * each handler is stuck. Costs as much as transom_server_stats.
+ *
+ * Errors: TRANSOM_NOT_STARTED; TRANSOM_INVALID_ARGUMENT if `size` is not a size of the structure.
+ */
+transom_status transom_server_connections(const transom_server *server,
+                                          transom_connection_info *out,
+                                          size_t size,
+                                          size_t capacity,
+                                          size_t *count);
+
+/*
+ * Returns how many connections are in a state, a transom_connection_state. Returns 0 if the server
+ * was not started, and for a number that is no state. Costs as much as transom_server_stats.
+ */
+uint64_t transom_server_in_state(const transom_server *server, int32_t state);
+
+/*
+ * Returns how many deadlines of a kind, a transom_deadline, have passed since the start. Returns 0
+ * if the server was not started, and for a number that is no kind. Costs as much as
+ * transom_server_stats.
+ */
+uint64_t transom_server_expired(const transom_server *server, int32_t deadline);
+
+/*
+ * Returns the name of a transom_connection_state, such as "reading-head". It never changes. `state`
+ * may be any number: the name of an unknown state is "unknown". The text is static, do not free it;
+ * it is never NULL.
+ */
+const char *transom_connection_state_name(int32_t state);
+
+/*
+ * Returns the name of a transom_deadline, such as "idle". It never changes. `deadline` may be any
+ * number: the name of an unknown kind is "unknown". The text is static, do not free it; it is never
+ * NULL.
+ */
+const char *transom_deadline_name(int32_t deadline);
 
 
 /* ---- Request: reading, until it is answered ------------------------------------------ */

@@ -1607,6 +1607,21 @@ struct Report {
 /* The counters of a server: see transom_server_stats. */
 using Stats = transom_stats;
 
+/* A connection of a server, with what it does: see transom_server_connections. */
+using ConnectionInfo = transom_connection_info;
+
+/* Returns the name of a state of a connection, such as "reading-head". */
+[[nodiscard]] inline std::string_view state_name(std::int32_t state) noexcept
+{
+    return transom_connection_state_name(state);
+}
+
+/* Returns the name of a kind of deadlines, such as "idle". */
+[[nodiscard]] inline std::string_view deadline_name(std::int32_t deadline) noexcept
+{
+    return transom_deadline_name(deadline);
+}
+
 /*
  * An exchange that has ended: a request, its response, and what became of them. It and the views
  * that it returns are valid during the call of the function of Server::on_exchange.
@@ -2400,6 +2415,33 @@ public:
         stats.size = sizeof stats;
         detail::check(transom_server_stats(server_, &stats));
         return stats;
+    }
+
+    /* Returns the connections of the server. Errors: TRANSOM_NOT_STARTED. */
+    [[nodiscard]] std::vector<ConnectionInfo> connections() const
+    {
+        std::vector<ConnectionInfo> found;
+        for (std::size_t count = 16;;) {
+            found.resize(count);
+            detail::check(transom_server_connections(server_, found.data(), sizeof found[0], found.size(), &count));
+            if (count <= found.size()) {
+                found.resize(count);
+                return found;
+            }
+            count += count / 8;
+        }
+    }
+
+    /* Returns how many connections are in this state. */
+    [[nodiscard]] std::uint64_t in_state(transom_connection_state state) const noexcept
+    {
+        return transom_server_in_state(server_, state);
+    }
+
+    /* Returns how many deadlines of this kind have passed. */
+    [[nodiscard]] std::uint64_t expired(transom_deadline deadline) const noexcept
+    {
+        return transom_server_expired(server_, deadline);
     }
 
     /* Returns how many requests and connections were refused for this reason. */

@@ -25,6 +25,7 @@ mod bell;
 mod bytes;
 mod carry;
 mod connection;
+mod connections;
 mod decoded;
 mod error;
 mod events;

@@ -36,6 +36,17 @@ pub struct transom_stats {
     pub pool_queued: u64,
     /// Requests in the pull queue.
     pub pull_queued: u64,
+    /// Connections in the steps before HTTP, such as a TLS handshake. They count in `connections` too.
+    pub opening: u64,
+    /// Bytes that were read from clients, as HTTP. Connections that were refused do not count, nor
+    /// do bytes of upgraded connections.
+    pub bytes_in: u64,
+    /// Bytes that were written to clients; counted as `bytes_in`.
+    pub bytes_out: u64,
+    /// TLS handshakes that were done.
+    pub tls_handshakes: u64,
+    /// Connections of listeners with TLS that ended before their handshake was done.
+    pub tls_failures: u64,
 }
 
 impl Growing for transom_stats {
@@ -70,6 +81,11 @@ pub unsafe extern "C" fn transom_server_stats(
             pool_busy: stats.pool_busy,
             pool_queued: stats.pool_queued,
             pull_queued: server.queue.len() as u64,
+            opening: stats.opening,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            tls_handshakes: stats.tls_handshakes,
+            tls_failures: stats.tls_failures,
         };
         // SAFETY: NULL, or a structure with its size, by the contract.
         unsafe { store_growing(out, stats) }?;

@@ -41,6 +41,8 @@ static void nulls(transom_server *server)
     transom_field field;
     transom_report report = {.size = sizeof report};
     transom_stats stats = {.size = sizeof stats};
+    transom_connection_info info;
+    size_t listed;
     transom_writer *writer = (transom_writer *)&report;
     transom_upgraded *upgraded;
     transom_error *error = NULL;
@@ -141,6 +143,14 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_stats(NULL, &stats), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_stats(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_stats(server, &stats), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_connections(server, &info, sizeof info, 1, &listed), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_connections(server, NULL, sizeof info, 1, &listed), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_connections(server, &info, sizeof info, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_connections(NULL, &info, sizeof info, 1, &listed), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_connections(server, &info, sizeof info - 1, 1, &listed), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_connections(server, &info, sizeof info, SIZE_MAX, &listed), TRANSOM_INVALID_ARGUMENT);
+    CHECK(transom_server_in_state(NULL, 1) == 0 && transom_server_expired(NULL, 1) == 0);
+    CHECK(transom_server_in_state(server, 1) == 0 && transom_server_expired(server, 1) == 0);
     CHECK(transom_server_refused(NULL, 1) == 0);
     CHECK(transom_server_refused(server, 1) == 0);
 

@@ -41,6 +41,7 @@ const FILES: &[(&str, &str)] = &[
     ("tls_listeners", ""),
     ("restart", "Server: restarts"),
     ("stats", ""),
+    ("connections", ""),
     ("request", "Request: reading, until it is answered"),
     ("values", ""),
     ("connection", ""),

@@ -382,6 +382,8 @@ static void call_server(void)
     transom_server *other;
     transom_report report = {.size = below(8) ? sizeof report : below(100)};
     transom_stats stats = {.size = below(8) ? sizeof stats : below(100)};
+    transom_connection_info list[2];
+    size_t listed;
     static const char *const nowhere[] = {"/nowhere/at/all", NULL};
     char buf[64];
     unsigned turn;
@@ -391,6 +393,10 @@ static void call_server(void)
     case 0:
         did(transom_server_report(server, &report));
         did(transom_server_stats(server, &stats));
+        transom_server_in_state(server, (int32_t)below(9));
+        transom_server_expired(server, (int32_t)below(9));
+        CHECK(transom_connection_state_name((int32_t)below(9)) && transom_deadline_name((int32_t)below(9)));
+        did(transom_server_connections(server, list, below(8) ? sizeof list[0] : below(200), below(2), &listed));
         CHECK(transom_abi_version() == TRANSOM_ABI_VERSION && transom_version() != NULL);
         did(transom_set_logger(take_message, NULL));
         break;
