@@ -7,7 +7,8 @@ const MODEL: Model = Model::EventDriven;
 use std::sync::{Arc, Mutex};
 
 use transom::{
-    Forwarded, Handle, Model, Network, OwnAnswer, Reject, Request, Responder, Response, Router, Server,
+    Exchange, Forwarded, Handle, Model, Network, OwnAnswer, Reject, Request, Responder, Response, Router,
+    Server,
 };
 
 use common::{Client, Later, Logs, PATIENCE, Signal, configured, eventually};
@@ -84,6 +85,11 @@ fn fields_of_a_client_that_is_not_trusted_are_only_fields() {
     }
 }
 
+/// Returns what a hook is told of the client of an exchange, with the scheme.
+fn told_of(exchange: &Exchange<'_>) -> String {
+    format!("told {} {}", exchange.peer(), exchange.scheme())
+}
+
 #[test]
 fn hooks_and_the_log_tell_of_the_client_behind_the_proxy() {
     for &model in MODELS {
@@ -92,7 +98,7 @@ fn hooks_and_the_log_tell_of_the_client_behind_the_proxy() {
         let server = serve(model, Forwarded::x_forwarded(), &["127.0.0.1"], |server| {
             server
                 .allow_hosts(["h"])
-                .on_exchange(move |exchange| told.lock().unwrap().push(format!("told {}", exchange.peer())))
+                .on_exchange(move |exchange| told.lock().unwrap().push(told_of(exchange)))
                 .own_answers(move |answer: &OwnAnswer<'_>| {
                     worded.lock().unwrap().push(format!("worded {}", answer.peer()));
                     "no"
@@ -104,7 +110,8 @@ fn hooks_and_the_log_tell_of_the_client_behind_the_proxy() {
             _ => 3,
         };
         let mut first = Client::connect(&server);
-        ask(&mut first, "/", &format!("X-Forwarded-For: 192.0.2.{number}\r\n"));
+        let https = "X-Forwarded-Proto: https\r\n";
+        ask(&mut first, "/", &format!("X-Forwarded-For: 192.0.2.{number}\r\n{https}"));
         ask(&mut first, "/missing", &format!("X-Forwarded-For: 192.0.2.1{number}\r\n"));
         first.send(format!("GET / HTTP/1.1\r\nHost: other\r\nX-Forwarded-For: 192.0.2.2{number}\r\n\r\n"));
         assert_eq!(first.answer().status, 421, "{model}");
@@ -121,16 +128,16 @@ fn hooks_and_the_log_tell_of_the_client_behind_the_proxy() {
         let seen = seen.lock().unwrap();
         let last = seen.last().unwrap();
         assert!(
-            last.starts_with("told 127.0.0.1:"),
+            last.starts_with("told 127.0.0.1:") && last.ends_with(" http"),
             "{model}: a head that is malformed tells of no client: {last}"
         );
         let expected = [
-            format!("told 192.0.2.{number}"),
+            format!("told 192.0.2.{number} https"),
             format!("worded 192.0.2.1{number}"),
-            format!("told 192.0.2.1{number}"),
+            format!("told 192.0.2.1{number} http"),
             format!("worded 192.0.2.2{number}"),
-            format!("told 192.0.2.2{number}"),
-            format!("told 192.0.2.3{number}"),
+            format!("told 192.0.2.2{number} http"),
+            format!("told 192.0.2.3{number} http"),
         ];
         assert_eq!(seen[..6], expected, "{model}");
     }

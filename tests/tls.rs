@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
@@ -592,6 +592,24 @@ fn a_port_without_tls_redirects_to_one_with_it() {
         }
         stream.write_all(b"GET /.well-known/acme-challenge/abc HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
         assert_eq!(answer(&mut stream).unwrap().1, b"abc", "{model}");
+    }
+}
+
+#[test]
+fn the_hook_for_exchanges_is_told_the_scheme() {
+    for model in MODELS {
+        let (told, heard) = mpsc::channel();
+        let server = Server::new(app())
+            .model(model)
+            .on_exchange(move |exchange| told.send(exchange.scheme().to_owned()).unwrap())
+            .listen(Listener::bind("127.0.0.1:0").unwrap().tls(&tls("localhost")))
+            .start()
+            .unwrap();
+        let mut stream = connect(&server);
+        assert_eq!(facts(&mut stream)[0], "https", "{model}");
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), "https", "{model}");
+        stream.write_all(b"no request\r\n\r\n").unwrap();
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), "https", "{model}: a head that is refused");
     }
 }
 

@@ -16,7 +16,7 @@ use super::recorded::{FieldNames, RecordedFields};
 use crate::base::guard::guarded;
 use crate::error::Reject;
 use crate::handler::Endpoint;
-use crate::message::{Address, ConnectionFacts, HeadParts, Peer};
+use crate::message::{Address, Arrival, ConnectionFacts, HeadParts, Peer};
 
 /// The function that is called for each answer.
 pub(crate) type OnExchange = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
@@ -94,6 +94,12 @@ impl Exchange<'_> {
         self.connection.socket.as_ref()?.upgrade()?.local_addr()
     }
 
+    /// Returns the scheme of the request, `https` or `http`, as [`Request::scheme`](crate::Request::scheme)
+    /// does. A connection that is refused before its TLS handshake has `http`.
+    pub fn scheme(&self) -> &str {
+        self.record.scheme.unwrap_or(self.connection.scheme)
+    }
+
     /// Returns the method. `None` if the request's head was refused, or none came.
     pub fn method(&self) -> Option<&Method> {
         self.record.method.as_ref()
@@ -161,6 +167,7 @@ impl fmt::Debug for Exchange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange")
             .field("peer", &self.peer())
+            .field("scheme", &self.scheme())
             .field("method", &self.method())
             .field("target", &self.target())
             .field("route", &self.route())
@@ -194,6 +201,7 @@ struct Facts {
     socket: Option<Weak<dyn ConnectionFacts>>,
     /// The address to which the client connected, if a proxy told it.
     local: Option<Address>,
+    scheme: &'static str,
     /// The names of the fields that are recorded, if there are any.
     field_names: Option<FieldNames>,
 }
@@ -203,6 +211,8 @@ struct Record {
     began: Instant,
     /// The client, if trusted proxies told it.
     peer: Option<Peer>,
+    /// The scheme, if trusted proxies told it.
+    scheme: Option<&'static str>,
     /// `None` if no head was read.
     method: Option<Method>,
     target: String,
@@ -220,7 +230,7 @@ impl Records {
     pub fn new(hook: &OnExchange, peer: Peer, socket: Option<Weak<dyn ConnectionFacts>>) -> Self {
         Self {
             hook: Arc::clone(hook),
-            connection: Facts { peer, socket, local: None, field_names: None },
+            connection: Facts { peer, socket, local: None, scheme: "http", field_names: None },
             received: 0,
             written: 0,
             all: Vec::new(),
@@ -230,9 +240,10 @@ impl Records {
         }
     }
 
-    /// Sets the address to which the client connected, if a proxy told it.
-    pub fn set_local(&mut self, local: Option<Address>) {
-        self.connection.local = local;
+    /// Sets what the steps before HTTP found out about the connection.
+    pub fn set_arrival(&mut self, arrival: &Arrival) {
+        self.connection.local.clone_from(&arrival.local);
+        self.connection.scheme = arrival.scheme();
     }
 
     /// Records the fields of these names from now on.
@@ -273,7 +284,9 @@ impl Records {
             record.route = route.cloned();
         }
         record.method = head.map(|head| head.method.clone());
-        record.peer = head.and_then(|head| head.origin.as_ref()).map(|origin| origin.peer);
+        let origin = head.and_then(|head| head.origin.as_ref());
+        record.peer = origin.map(|origin| origin.peer);
+        record.scheme = origin.and_then(|origin| origin.scheme);
         if let Some(head) = head {
             record.version = head.version;
             let target = head.target.as_str();
@@ -354,6 +367,7 @@ impl Record {
         Self {
             began: now,
             peer: None,
+            scheme: None,
             method: None,
             target: String::new(),
             fields: RecordedFields::default(),

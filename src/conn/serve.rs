@@ -40,9 +40,10 @@ pub(crate) fn serve<'a, T: Transport>(
         forwarding: None,
     };
     if let Some(hook) = &app.on_exchange {
-        let local = session.client.arrival().and_then(|arrival| arrival.local.clone());
         let mut records = Records::new(hook, session.client.peer, connection.wire.facts());
-        records.set_local(local);
+        if let Some(arrival) = session.client.arrival() {
+            records.set_arrival(arrival);
+        }
         records.set_field_names(app.field_names.clone());
         connection.wire.records = Some(Box::new(records));
     }

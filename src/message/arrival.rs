@@ -15,3 +15,10 @@ pub(crate) struct Arrival {
     /// The port to which requests are redirected, if they are.
     pub https_port: Option<u16>,
 }
+
+impl Arrival {
+    /// Returns the scheme of requests whose scheme no trusted proxy tells.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 use log::Level;
 
-use super::{Address, Client, Credentials, Params, Peer, RequestHead, Target, TlsInfo};
+use super::{Address, Arrival, Client, Credentials, Params, Peer, RequestHead, Target, TlsInfo};
 use crate::base::guard::log_event;
 use crate::base::stopping::Stopping;
 use crate::body::Body;
@@ -251,10 +251,8 @@ impl Request {
     /// ([`Server::trust_forwarded`](crate::Server::trust_forwarded)), `https` if its connection has TLS,
     /// or else `http`.
     pub fn scheme(&self) -> &str {
-        if let Some(scheme) = self.head.origin.as_ref().and_then(|origin| origin.scheme) {
-            return scheme;
-        }
-        if self.tls().is_some() { "https" } else { "http" }
+        let told = self.head.origin.as_ref().and_then(|origin| origin.scheme);
+        told.unwrap_or_else(|| self.client.arrival().map_or("http", Arrival::scheme))
     }
 
     /// Returns the process, the user and the group of a client on a Unix socket. Each call asks
