@@ -600,6 +600,11 @@ typedef struct transom_exchange {
      * if the connection has ended.
      */
     transom_bytes local_address;
+    /*
+     * The scheme of the request, "https" or "http", as in transom_request_scheme. "http" if the
+     * connection was refused before its TLS handshake.
+     */
+    transom_bytes scheme;
 } transom_exchange;
 
 /* A function that is told of an exchange. `exchange` is valid during the call. */

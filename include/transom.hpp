@@ -1648,6 +1648,9 @@ public:
         return detail::maybe(exchange_->local_address);
     }
 
+    /* Returns the scheme of the request, "https" or "http", as Request::scheme. */
+    [[nodiscard]] std::string_view scheme() const noexcept { return detail::view(exchange_->scheme); }
+
     /* Returns the bytes of the request that were read, and of the response that were written. */
     [[nodiscard]] std::uint64_t bytes_in() const noexcept { return exchange_->bytes_in; }
     [[nodiscard]] std::uint64_t bytes_out() const noexcept { return exchange_->bytes_out; }

@@ -67,6 +67,9 @@ pub struct transom_exchange {
     /// The address at which the connection came in, as in transom_request_local_address. Absent
     /// if the connection has ended.
     pub local_address: transom_bytes,
+    /// The scheme of the request, "https" or "http", as in transom_request_scheme. "http" if the
+    /// connection was refused before its TLS handshake.
+    pub scheme: transom_bytes,
 }
 
 /// A function that is told of an exchange. `exchange` is valid during the call.
@@ -104,6 +107,7 @@ impl ExchangeHook {
             ended: ended(exchange.ended()) as i32,
             reserved: 0,
             local_address: local.as_ref().map(AddressText::as_bytes).into(),
+            scheme: transom_bytes::of(exchange.scheme().as_bytes()),
         };
         // SAFETY: the host's function with its user data; by the contract, any thread may call
         // it. `told` and the bytes that it borrows outlive the call.

@@ -19,6 +19,7 @@ static void note(void *user_data, const transom_exchange *it)
     CHECK(user_data == lines);
     CHECK(it->size >= sizeof *it && it->reserved == 0);
     CHECK(it->peer.len > 10 && memcmp(it->peer.data, "127.0.0.1:", 10) == 0);
+    CHECK(is(it->scheme, "http"));
     CHECK(it->duration_ns < PATIENCE_MS * UINT64_C(1000000));
     pthread_mutex_lock(&lock);
     if (it->local_address.data != NULL) {

@@ -114,12 +114,19 @@ static const char *line(void)
         }                                                                                                             \
     } while (0)
 
+/* Each exchange that a handler answered had TLS. */
+static void check_scheme(void *user_data UNUSED, const transom_exchange *exchange)
+{
+    CHECK(exchange->status_code != 200 || is(exchange->scheme, "https"));
+}
+
 /* Starts a server with this TLS, and gives the handle of the TLS back at once. */
 static transom_server *serve(const char *model, transom_tls *tls, uint16_t *port)
 {
     transom_server *server = transom_server_new();
     OK(transom_server_set_model(server, model, NULL));
     OK(transom_server_route(server, "GET", "/", tell, NULL, NULL, NULL));
+    OK(transom_server_on_exchange(server, check_scheme, NULL, NULL));
     OK(transom_server_bind_tls(server, "127.0.0.1:0", tls, NULL));
     OK(transom_server_start(server, NULL, NULL));
     *port = transom_server_port(server);

@@ -17,6 +17,7 @@ public:
         const std::lock_guard<std::mutex> lock(mutex_);
         CHECK(exchange.handle() != nullptr && exchange.peer().find("127.0.0.1:") == 0);
         CHECK(exchange.local_address().value_or("127.0.0.1:").find("127.0.0.1:") == 0);
+        CHECK(exchange.scheme() == "http");
         CHECK(exchange.bytes_out() > 0);
         /* A head that is refused is not measured. */
         CHECK(exchange.reject() != 0 || (exchange.bytes_in() > 0 && exchange.duration().count() > 0));
