@@ -35,6 +35,7 @@ from transom._route import Handler as Handler
 from transom._route import HandlerResult as HandlerResult
 from transom._running import Running
 from transom._server import Server
+from transom._stats import Connection, Stats
 from transom._tls import Tls, TlsInfo
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "BadStatusError",
     "BadTlsError",
     "BodyError",
+    "Connection",
     "Error",
     "ForkedError",
     "HTTPError",
@@ -61,6 +63,7 @@ __all__ = [
     "Response",
     "Running",
     "Server",
+    "Stats",
     "SystemCallError",
     "Tls",
     "TlsInfo",

@@ -11,6 +11,7 @@ from transom import _native as native
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._native import ReportStruct, quick, waiting
+from transom._stats import Connection, Stats, connections_of, stats_of
 from transom._tls import Tls
 
 
@@ -229,6 +230,14 @@ class Handle:
         numbers = ReportStruct(size=sizeof(ReportStruct))
         check(quick.server_report(self._use(), byref(numbers)))
         return Report(numbers.finished, numbers.cut, numbers.pending)
+
+    def stats(self) -> Stats:
+        """Returns the counters."""
+        return stats_of(self._use())
+
+    def connections(self) -> list[Connection]:
+        """Returns the connections."""
+        return connections_of(self._use())
 
     def free(self) -> None:
         """Frees the native server. The handle cannot be used afterwards."""

@@ -21,6 +21,7 @@ from transom._native import NOT_STARTED
 from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
+from transom._stats import Connection, Stats
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
 
@@ -213,8 +214,7 @@ class Running:
         if not words or not words[0] or any(b"\0" in word for word in words):
             raise InvalidArgumentError(f"argv is the words of a command, without NUL, got {shown(command)}")
         with self._using:
-            if self._report is not None:
-                raise Error("the server has stopped", NOT_STARTED)
+            self._expect_served()
             self._hand_overs += 1
         try:
             return self._handle.hand_over(words, timeout)
@@ -234,6 +234,30 @@ class Running:
         """Shows a text in `systemctl status`."""
         text("a status", status)
         self._use_handle(lambda handle: handle.notify_status(status))
+
+    def stats(self) -> Stats:
+        """Returns the counters of the server. Raises `Error` once it has stopped.
+
+        Goes through all connections: ask once a second rather than for each request.
+        """
+        self.expect_unforked()
+        with self._using:
+            self._expect_served()
+            return self._handle.stats()
+
+    def connections(self) -> list[Connection]:
+        """Returns the connections of the server, each with what it does. Raises `Error` once it has stopped.
+
+        Connections that have not begun with HTTP, such as those in a TLS handshake, are left out.
+        """
+        self.expect_unforked()
+        with self._using:
+            self._expect_served()
+            return self._handle.connections()
+
+    def _expect_served(self) -> None:
+        if self._report is not None:
+            raise Error("the server has stopped", NOT_STARTED)
 
     def _use_handle(self, use: Callable[[Handle], object]) -> None:
         """Uses the handle unless the server has stopped."""
