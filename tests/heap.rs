@@ -241,7 +241,7 @@ mod tls {
     /// The variable that makes this program the clients, with the address of the server.
     pub const ADDRESS: &str = "TRANSOM_TEST_HEAP_ADDRESS";
     /// The most bytes of the heap that an idle connection with TLS may hold.
-    const MOST_IDLE: usize = 6 * 1024;
+    const MOST_IDLE: usize = 4 * 1024;
 
     fn path(name: &str) -> String {
         format!("{}/tests/certificates/{name}", env!("CARGO_MANIFEST_DIR"))

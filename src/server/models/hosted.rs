@@ -254,9 +254,13 @@ fn open_and_serve(
 ) -> impl Future<Output = ()> + Send {
     // On the heap, so that connections that are not opened here stay small.
     Box::pin(async move {
-        let mut alarm = Alarm::default();
-        let opened = shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at));
-        if let Some((transport, admission)) = opened.await {
+        // Boxed again, so that an idle connection does not keep what its opening needs.
+        let opened = Box::pin(async {
+            let mut alarm = Alarm::default();
+            shared.open(stream, peer, opening, |cx, at| alarm.poll(cx, at)).await
+        });
+        let opened = opened.await;
+        if let Some((transport, admission)) = opened {
             serve(transport, &shared.app, &admission.session).await;
         }
     })
