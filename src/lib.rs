@@ -98,6 +98,11 @@ struct Readme;
 #[doc = include_str!("../docs/three-models.md")]
 struct ThreeModels;
 
+/// Runs the code of the page about metrics as doctests.
+#[cfg(all(doctest, feature = "metrics"))]
+#[doc = include_str!("../docs/metrics.md")]
+struct MetricsPage;
+
 mod base;
 mod body;
 mod bounds;
@@ -134,7 +139,7 @@ pub use error::{Error, Gone, Reject, Result};
 #[cfg(feature = "access-log")]
 pub use ext::{AccessLog, LogFormat};
 #[cfg(feature = "metrics")]
-pub use ext::{ExchangeSeries, Histogram, Metrics, MetricsSnapshot};
+pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
 pub use fields::{Headers, InvalidHeader};

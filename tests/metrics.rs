@@ -195,3 +195,140 @@ fn two_servers_may_count_in_the_same_metrics() {
         BTreeMap::from([(1, 1), (2, 2), (3, 3)].map(|(at, count)| (format!("GET /{at} 200 -"), count)));
     assert_eq!(counted(&metrics.snapshot()), expected);
 }
+
+/// The rows of the tables of `docs/metrics.md`: name in Prometheus, kind, label.
+fn documented() -> BTreeMap<String, (String, String)> {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let rows = document.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() >= 6);
+    let cell = |row: &str, index| row.split('|').nth(index).unwrap().trim().replace('`', "");
+    rows.map(|row| {
+        // The dotted name and the unit make the name in Prometheus.
+        let unit = match &*cell(row, 4) {
+            "By" => "_bytes",
+            "s" => "_seconds",
+            _ => "",
+        };
+        let suffix = if cell(row, 3) == "counter" { "_total" } else { "" };
+        assert_eq!(cell(row, 2), cell(row, 1).replace('.', "_") + unit + suffix);
+        let label =
+            if row.matches('|').count() > 6 { cell(row, 5).replace('-', "") } else { "le".to_owned() };
+        (cell(row, 2), (cell(row, 3), label))
+    })
+    .collect()
+}
+
+#[test]
+fn the_document_lists_each_metric_of_a_scrape() {
+    let metrics = Metrics::new();
+    let app = app().get("/metrics", metrics.handler());
+    let server = start(Model::EventDriven, configured(app, |_, _| ()).metrics(&metrics));
+    let mut client = Client::connect(&server);
+    client.get("/users/7").expect(200, "7");
+    eventually("it is counted", || total(&metrics) == 1);
+    let answer = client.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let mut found = BTreeMap::new();
+    let mut labels = std::collections::BTreeSet::new();
+    for line in answer.text().lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
+            found.insert(name.to_owned(), (kind.to_owned(), String::new()));
+        } else if let Some((name, rest)) = line.split_once('{') {
+            let names = rest.split("=\"").map(|before| before.rsplit([',', '"']).next().unwrap());
+            let names: Vec<_> = names.filter(|name| !name.contains('}')).collect();
+            labels.extend(names.iter().map(|name| (*name).to_owned()));
+            if let Some((_, label)) = found.get_mut(name.trim_end_matches("_bucket")) {
+                *label = (*names.last().unwrap()).to_owned();
+            }
+        }
+    }
+    for (name, (kind, label)) in documented() {
+        let mut seen = found.remove(&name).unwrap_or_else(|| panic!("{name} is not in the text"));
+        if name.starts_with("http_server_re") {
+            // A series has the labels of the second table.
+            seen.1.clone_from(&label);
+        }
+        assert_eq!(seen, (kind, label), "{name}");
+    }
+    assert!(found.is_empty(), "docs/metrics.md does not name {found:?}");
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    for label in labels.iter().filter(|label| *label != "le") {
+        assert!(document.contains(&format!("`{label}`")), "the label {label}");
+    }
+    let bounds = document.split("Its bounds are\n").nth(1).unwrap().split("seconds:").next().unwrap();
+    let bounds: Vec<f64> =
+        bounds.replace(" and", ",").split(',').map(|it| it.trim().parse().unwrap()).collect();
+    let of_code: Vec<_> = transom::Histogram::BOUNDS.iter().map(std::time::Duration::as_secs_f64).collect();
+    assert_eq!(bounds, of_code);
+}
+
+/// The value of a sample in a text.
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}: {text}")).parse().unwrap()
+}
+
+#[test]
+fn a_scrape_shows_refusals_connections_and_bytes_of_all_servers() {
+    for model in MODELS {
+        let metrics = Metrics::new();
+        let scraped = start(
+            Model::EventDriven,
+            configured(Router::new().get("/metrics", metrics.handler()), |_, _| ()).metrics(&metrics),
+        );
+        let text = || Client::connect(&scraped).get("/metrics").text().to_owned();
+        let server = start(model, configured(app(), |limits, _| limits.connections = 1).metrics(&metrics));
+        let mut client = Client::connect(&server);
+        client.get("/users/7").expect(200, "7");
+        if model != Model::Sequential {
+            assert_eq!(Client::connect(&server).answer().status, 503);
+            eventually("the refusal is shown", || {
+                sample(&text(), r#"transom_refusals_total{reason="too-many-connections"}"#) > 0.5
+            });
+        }
+        // The connection of the scrape itself is handling.
+        eventually("the connections are shown", || {
+            let text = text();
+            sample(&text, r#"transom_connections{state="idle"}"#) > 0.5
+                && sample(&text, r#"transom_connections{state="handling"}"#) > 0.5
+        });
+        let before = text();
+        let sent = sample(&before, r#"transom_network_io_bytes_total{direction="receive"}"#);
+        assert!(sent > 30.0, "{sent}");
+        let accepted = sample(&before, "transom_connections_accepted_total");
+        drop(client);
+        server.stop(PATIENCE);
+        drop(server);
+        eventually("the server is gone", || metrics.monitors().len() == 1);
+        assert!(sample(&text(), "transom_connections_accepted_total") >= accepted, "{model}");
+    }
+}
+
+#[test]
+fn a_scraper_that_does_not_read_keeps_nobody_waiting() {
+    let metrics = Metrics::new();
+    let mut app = Router::new().get("/metrics", metrics.handler());
+    for route in 0..1500 {
+        app = app.get(&format!("/{route}"), async |_: Request| "here");
+    }
+    let server = start(Model::EventDriven, configured(app, |_, _| ()).workers(1).metrics(&metrics));
+    let mut client = Client::connect(&server);
+    for route in 0..1500 {
+        client.get(&format!("/{route}")).expect(200, "here");
+    }
+    // Some megabytes, more than the buffers between.
+    let mut scrapers: Vec<_> = (0..20).map(|_| Client::narrow(&server)).collect();
+    for scraper in &mut scrapers {
+        scraper.request("/metrics");
+    }
+    for _ in 0..50 {
+        client.get("/7").expect(200, "here");
+    }
+    let mut scraper = Client::connect(&server);
+    let answer = scraper.get("/metrics");
+    let labels = r#"http_request_method="GET",http_route="/7",http_response_status_code="200""#;
+    let name = format!(
+        "http_server_request_duration_seconds_count{{{labels},network_protocol_version=\"1.1\",url_scheme=\"http\"}}"
+    );
+    assert!((sample(answer.text(), &name) - 51.0).abs() < 0.5, "{name}");
+}

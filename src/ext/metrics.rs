@@ -9,6 +9,8 @@ use std::thread;
 
 use super::series::{ExchangeSeries, Key, Labels};
 use super::shard::Shard;
+use super::totals::Totals;
+use super::value::MetricValue;
 use crate::Exchange;
 use crate::Monitor;
 use crate::Server;
@@ -47,7 +49,7 @@ struct Inner {
     next: AtomicUsize,
     /// The series of all shards, to bound how many there are.
     keys: Mutex<Keys>,
-    monitors: Mutex<Vec<Monitor>>,
+    totals: Mutex<Totals>,
 }
 
 /// A shard in cache lines of its own.
@@ -62,11 +64,14 @@ struct Keys {
 }
 
 /// The counts of [`Metrics`] at one moment; see [`Metrics::snapshot`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MetricsSnapshot {
     /// The exchanges by their labels, in a fixed order.
     pub series: Vec<ExchangeSeries>,
+    /// The other metrics: of the servers, summed up, and of the process. The values of one metric
+    /// follow each other. Counters of a server that is gone stay as they were when it was last asked.
+    pub values: Vec<MetricValue>,
 }
 
 impl Metrics {
@@ -84,7 +89,7 @@ impl Metrics {
             next: AtomicUsize::new(0),
             // One is the overflow.
             keys: Mutex::new(Keys { routes: HashMap::new(), left: series.saturating_sub(1) }),
-            monitors: Mutex::new(Vec::new()),
+            totals: Mutex::default(),
         }))
     }
 
@@ -111,14 +116,12 @@ impl Metrics {
         }
         let mut series: Vec<_> = all.into_values().collect();
         series.sort_by_cached_key(ExchangeSeries::order);
-        MetricsSnapshot { series }
+        MetricsSnapshot { series, values: locked(&self.0.totals).values() }
     }
 
     /// Returns a view of each server that counts here and still exists.
     pub fn monitors(&self) -> Vec<Monitor> {
-        let mut monitors = locked(&self.0.monitors);
-        monitors.retain(|monitor| monitor.stats().is_some());
-        monitors.clone()
+        locked(&self.0.totals).monitors()
     }
 
     /// Counts an exchange.
@@ -158,7 +161,7 @@ impl Server {
     pub fn metrics(self, metrics: &Metrics) -> Self {
         let (counting, seeing) = (metrics.clone(), metrics.clone());
         self.on_exchange(move |exchange| counting.record(exchange))
-            .on_start(move |monitor| locked(&seeing.0.monitors).push(monitor.clone()))
+            .on_start(move |monitor| locked(&seeing.0.totals).watch(monitor.clone()))
     }
 }
 

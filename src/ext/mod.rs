@@ -7,11 +7,19 @@ mod histogram;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]
+mod process;
+#[cfg(feature = "metrics")]
+mod prometheus;
+#[cfg(feature = "metrics")]
 mod series;
 #[cfg(feature = "metrics")]
 mod shard;
+#[cfg(feature = "metrics")]
+mod totals;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "metrics")]
+mod value;
 
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
@@ -23,3 +31,5 @@ pub use metrics::{Metrics, MetricsSnapshot};
 pub use series::ExchangeSeries;
 #[cfg(feature = "tower")]
 pub use tower::{RouterService, TowerHandler, tower_service};
+#[cfg(feature = "metrics")]
+pub use value::{MetricKind, MetricValue};

@@ -28,6 +28,8 @@ pub struct ExchangeSeries {
     /// The method (`http.request.method`). `_OTHER` if it is not one of RFC 9110 or `PATCH`, and if
     /// the request's head was refused.
     pub method: &'static str,
+    /// The scheme (`url.scheme`): `http` or `https`, as [`Exchange::scheme`] tells it.
+    pub scheme: &'static str,
     /// The pattern of the route (`http.route`). `None` for the fallback, and if no route was found.
     pub route: Option<Arc<str>>,
     /// The status (`http.response.status_code`). `None` if the exchange ended before there was an
@@ -60,7 +62,7 @@ impl ExchangeSeries {
     pub(super) fn order(&self) -> impl Ord + use<> {
         let version = self.version.map(|version| version == Version::HTTP_11);
         let route = self.route.clone();
-        (self.overflow, route, self.method, self.status, version, self.error_type.clone())
+        (self.overflow, route, self.method, self.scheme, self.status, version, self.error_type.clone())
     }
 }
 
@@ -98,7 +100,8 @@ impl Labels {
             (None, Ended::Failed) => 3,
             (None, Ended::Cut) => 4,
         };
-        Self(method | version << 8 | status << 16 | error << 32)
+        let is_https = u64::from(exchange.scheme() == "https");
+        Self(method | version << 8 | status << 16 | error << 32 | is_https << 40)
     }
 
     /// Returns a number to find the labels by, together with the place of a route.
@@ -160,6 +163,11 @@ impl Key {
         let labels = if overflow { Labels(0) } else { self.labels };
         ExchangeSeries {
             method: if overflow { "" } else { labels.method() },
+            scheme: match labels.byte(5) {
+                _ if overflow => "",
+                0 => "http",
+                _ => "https",
+            },
             route: Some(self.route).filter(|route| !route.is_empty()),
             status: labels.status(),
             version: labels.version(),
