@@ -268,6 +268,11 @@ typedef enum transom_event_kind {
     TRANSOM_EVENT_UPGRADED_WRITABLE = 10,
     /* The server of a watched connection that has left HTTP begins to stop. */
     TRANSOM_EVENT_UPGRADED_STOPPING = 11,
+    /*
+     * A watchdog asks whether the thread that takes the events turns: see
+     * transom_server_watch_events.
+     */
+    TRANSOM_EVENT_WATCHDOG = 12,
 } transom_event_kind;
 
 /* How an exchange ended, as the server saw it. New ways may be added. */
@@ -655,6 +660,25 @@ typedef struct transom_report {
     uint64_t pending;
 } transom_report;
 
+/*
+ * A part of a server that is stuck, as it was during transom_server_stuck. Later versions of the
+ * library may add members at the end.
+ */
+typedef struct transom_stuck {
+    /*
+     * Its name: "worker 0", "the blocking pool", "the pull queue", or a name of your own. It is
+     * NUL-terminated, and a longer one is cut off.
+     */
+    char name[64];
+    /*
+     * Where it stands, such as the route and the client that a worker serves, or how many requests
+     * wait. Empty if that is not known. It is NUL-terminated, and a longer text is cut off.
+     */
+    char detail[256];
+    /* Nanoseconds since it turned last. */
+    uint64_t lasted_ns;
+} transom_stuck;
+
 /* The counters of a server. Later versions of the library may add members at the end. */
 typedef struct transom_stats {
     /* sizeof(transom_stats), which you store here before the call. */
@@ -784,7 +808,7 @@ typedef struct transom_event {
     uint32_t reserved;
     /*
      * The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-     * writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), or 0 (LOG).
+     * writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
      */
     uint64_t token;
 } transom_event;
@@ -1942,6 +1966,73 @@ transom_status transom_server_notify_ready(transom_server *server);
  * Errors: TRANSOM_NOT_STARTED.
  */
 transom_status transom_server_notify_status(transom_server *server, const char *status);
+
+
+/* ---- Server: the watchdog ------------------------------------------------------------ */
+
+/*
+ * Stores the parts of the server that have not turned for the timeout "watchdog" in `out`, which
+ * has room for `capacity` structures of `size` bytes; `size` is sizeof(transom_stuck). Stores their
+ * number in `*count`, which may be larger than `capacity`. Without that timeout there are none,
+ * unless systemd has a watchdog for the program (transom_server_notify_systemd): its interval counts
+ * then. May be called at any time after the start.
+ *
+ * Errors: TRANSOM_NOT_STARTED; TRANSOM_INVALID_ARGUMENT if `size` is not a size of the structure.
+ */
+transom_status transom_server_stuck(const transom_server *server,
+                                    transom_stuck *out,
+                                    size_t size,
+                                    size_t capacity,
+                                    size_t *count);
+
+/*
+ * Adds a route for GET that tells whether the server turns: it answers 200 "alive", and 503 with
+ * the names of the parts that are stuck while the timeout "watchdog" says so. Without that timeout
+ * the answer is always 200. No handler of the program runs, and no thread of the pool is needed.
+ * Kubernetes asks for it (livenessProbe). A worker that is stuck answers nothing, which counts as
+ * well. It stays 200 during a stop: see transom_server_add_readiness.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_liveness(transom_server *server,
+                                           const char *pattern,
+                                           transom_error **error);
+
+/*
+ * Tells the watchdog the load of a part of your program, such as a queue for threads of your own:
+ * how many jobs wait, and how many were begun so far. The part is stuck if jobs wait and none is
+ * begun for the timeout "watchdog". Call this whenever a number has changed, or now and then. The
+ * first call for a name adds the part, which is watched until the server has stopped.
+ *
+ * Without a watchdog this does nothing. Costs one lock.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_set_load(transom_server *server,
+                                       const char *name,
+                                       uint64_t waiting,
+                                       uint64_t begun);
+
+/*
+ * Has the watchdog watch the thread or the event loop of yours that takes events from a queue. A
+ * few times in the interval of the timeout "watchdog" the queue gets TRANSOM_EVENT_WATCHDOG; answer
+ * it with transom_events_answer. If no answer comes for the interval, the part `name` is stuck.
+ * `detail` is the text for the log that says why that may be; it may be NULL.
+ *
+ * Without a watchdog no event comes. The watch ends with the queue or when the server has stopped.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_watch_events(transom_server *server,
+                                           transom_events *events,
+                                           const char *name,
+                                           const char *detail);
+
+/*
+ * Answers TRANSOM_EVENT_WATCHDOG. `token` is that of the event. The thread that takes the events
+ * calls this, once it could do other work. An answer to a watch that has ended does nothing.
+ */
+transom_status transom_events_answer(transom_events *events, uint64_t token);
 
 /*
  * Stores the counters of the server in `*out`. May be called at any time after the start. It

@@ -1610,6 +1610,9 @@ using Stats = transom_stats;
 /* A connection of a server, with what it does: see transom_server_connections. */
 using ConnectionInfo = transom_connection_info;
 
+/* A part of a server that is stuck: see transom_server_stuck. */
+using Stuck = transom_stuck;
+
 /* Returns the name of a state of a connection, such as "reading-head". */
 [[nodiscard]] inline std::string_view state_name(std::int32_t state) noexcept
 {
@@ -1947,6 +1950,8 @@ struct Pulled {
     std::uint32_t route_id;
 };
 
+class Events;
+
 /*
  * A server. First it takes routes and settings; after the start it has threads and sockets. Any
  * thread may call its functions, several at the same time. The destructor stops it: requests in
@@ -2282,6 +2287,14 @@ public:
         return *this;
     }
 
+    /* Adds a route that tells whether the server turns: see transom_server_add_liveness. */
+    Server &add_liveness(std::string_view pattern)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_liveness(server_, detail::CText(pattern), error));
+        return *this;
+    }
+
     /* Tells systemd what the server does: see transom_server_notify_systemd. */
     Server &notify_systemd()
     {
@@ -2435,6 +2448,29 @@ public:
         }
     }
 
+    /* Returns the parts of the server that are stuck. Errors: TRANSOM_NOT_STARTED. */
+    [[nodiscard]] std::vector<Stuck> stuck() const
+    {
+        std::vector<Stuck> found;
+        for (std::size_t count = 8;;) {
+            found.resize(count);
+            detail::check(transom_server_stuck(server_, found.data(), sizeof found[0], found.size(), &count));
+            if (count <= found.size()) {
+                found.resize(count);
+                return found;
+            }
+        }
+    }
+
+    /* Tells the watchdog the load of a part of the program: see transom_server_set_load. */
+    void set_load(std::string_view name, std::uint64_t waiting, std::uint64_t begun)
+    {
+        detail::check(transom_server_set_load(server_, detail::CText(name), waiting, begun));
+    }
+
+    /* Has the watchdog watch the thread that takes these events: see transom_server_watch_events. */
+    void watch(Events &events, std::string_view name, std::string_view why = {});
+
     /* Returns how many connections are in this state. */
     [[nodiscard]] std::uint64_t in_state(transom_connection_state state) const noexcept
     {
@@ -2563,6 +2599,9 @@ public:
         detail::check(transom_events_await_upgraded_writable(events_, upgraded.handle()));
     }
 
+    /* Answers TRANSOM_EVENT_WATCHDOG: see Server::watch. */
+    void answer(const Event &event) { detail::check(transom_events_answer(events_, event.token)); }
+
     /* Keeps log messages up to this level for next_log_message, and reports TRANSOM_EVENT_LOG. */
     void log(Level level) { detail::check(transom_log_to_events(events_, static_cast<std::int32_t>(level))); }
 
@@ -2598,6 +2637,11 @@ public:
 private:
     transom_events *events_;
 };
+
+inline void Server::watch(Events &events, std::string_view name, std::string_view why)
+{
+    detail::check(transom_server_watch_events(server_, events.handle(), detail::CText(name), detail::CText(why)));
+}
 
 } // namespace transom
 

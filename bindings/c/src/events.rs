@@ -1,10 +1,10 @@
 //! Events: a queue from which the host's own threads take what has happened.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
@@ -44,6 +44,9 @@ pub enum transom_event_kind {
     TRANSOM_EVENT_UPGRADED_WRITABLE = 10,
     /// The server of a watched connection that has left HTTP begins to stop.
     TRANSOM_EVENT_UPGRADED_STOPPING = 11,
+    /// A watchdog asks whether the thread that takes the events turns: see
+    /// transom_server_watch_events.
+    TRANSOM_EVENT_WATCHDOG = 12,
 }
 
 /// An event. The structure does not grow.
@@ -55,7 +58,7 @@ pub struct transom_event {
     /// 0.
     pub reserved: u32,
     /// The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-    /// writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), or 0 (LOG).
+    /// writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
     pub token: u64,
 }
 
@@ -99,6 +102,30 @@ struct EventState {
     waiters: usize,
     /// Made when the host first asks for the descriptor.
     bell: Option<Bell>,
+    /// The questions of watchdogs, by their tokens.
+    questions: HashMap<u64, Weak<Question>>,
+    /// The token of the last question.
+    last_question: u64,
+}
+
+/// The question of a watchdog whether the thread that takes the events turns.
+pub(crate) struct Question {
+    notice: Arc<Notice>,
+    /// True from the question until its answer.
+    is_open: AtomicBool,
+    answers: AtomicU64,
+}
+
+impl Question {
+    /// Asks, unless an answer is still to come. Returns the number of answers so far; `None` if the
+    /// queue is closed.
+    pub fn ask(&self) -> Option<u64> {
+        let answers = self.answers.load(Ordering::Acquire);
+        if !self.is_open.swap(true, Ordering::AcqRel) {
+            self.notice.tell();
+        }
+        (!self.notice.is_over()).then_some(answers)
+    }
 }
 
 /// One event that may happen several times, and is in its queue at most once.
@@ -204,6 +231,29 @@ impl EventQueue {
                 None => self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
             state.waiters -= 1;
+        }
+    }
+
+    /// Adds a question. It is open until it is dropped.
+    pub fn add_question(self: &Arc<Self>) -> Arc<Question> {
+        let mut state = self.lock();
+        state.questions.retain(|_, question| question.strong_count() > 0);
+        state.last_question += 1;
+        let token = state.last_question;
+        let notice = Notice::new(self, transom_event_kind::TRANSOM_EVENT_WATCHDOG, token);
+        let question =
+            Arc::new(Question { notice, is_open: AtomicBool::new(false), answers: AtomicU64::new(0) });
+        state.questions.insert(token, Arc::downgrade(&question));
+        question
+    }
+
+    /// Answers a question, if it is still open.
+    pub fn answer(&self, token: u64) {
+        let question = self.lock().questions.get(&token).and_then(Weak::upgrade);
+        if let Some(question) = question
+            && question.is_open.swap(false, Ordering::AcqRel)
+        {
+            question.answers.fetch_add(1, Ordering::Release);
         }
     }
 

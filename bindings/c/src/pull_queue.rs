@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use transom::{Limits, Reply, Request, Response, StatusCode};
+use transom::{Limits, Load, Reply, Request, Response, StatusCode};
 
 use crate::bell::Bell;
 use crate::exchange::{Exchange, Unclaimed};
@@ -20,6 +20,8 @@ pub(crate) struct Pending {
     pub request: Request,
     /// True if the body comes piece by piece.
     pub streams: bool,
+    /// When the request was queued, if a watchdog wants to know.
+    queued: Option<Instant>,
 }
 
 /// The queue of one server.
@@ -33,6 +35,10 @@ struct PullState {
     waiting: VecDeque<Pending>,
     limit: usize,
     closed: bool,
+    /// The number of requests that were taken so far. It wraps.
+    taken: u64,
+    /// True if the time is noted at which each request is queued.
+    is_watched: bool,
     /// The number of threads that wait for a request.
     pullers: usize,
     /// Made when the host first asks for the descriptor.
@@ -42,7 +48,15 @@ struct PullState {
 impl Default for PullState {
     fn default() -> Self {
         let limit = Limits::default().pool_queue;
-        Self { waiting: VecDeque::new(), limit, closed: false, pullers: 0, event: None }
+        Self {
+            waiting: VecDeque::new(),
+            limit,
+            closed: false,
+            taken: 0,
+            is_watched: false,
+            pullers: 0,
+            event: None,
+        }
     }
 }
 
@@ -57,6 +71,22 @@ impl PullQueue {
         self.lock().limit = limit;
     }
 
+    /// Sets whether a watchdog watches the queue.
+    pub fn set_watched(&self, is_watched: bool) {
+        self.lock().is_watched = is_watched;
+    }
+
+    /// Returns how many requests wait, and how many were taken so far.
+    pub fn load(&self) -> Load {
+        let state = self.lock();
+        let (waiting, taken) = (state.waiting.len(), state.taken);
+        let oldest = state.waiting.front().and_then(|pending| pending.queued);
+        drop(state);
+        let oldest = oldest.map(|queued| format!(", the oldest for {:.1} s", queued.elapsed().as_secs_f64()));
+        let detail = format!("requests waiting: {waiting}{}", oldest.unwrap_or_default());
+        Load::new(waiting as u64, taken).detail(detail)
+    }
+
     /// Queues a request, as the handler of a pull route.
     pub fn call(&self, route_id: u32, request: Request, streams: bool) -> Reply {
         if !packed::fits(&request) {
@@ -64,14 +94,15 @@ impl PullQueue {
         }
         let (responder, reply) = Reply::later(&request);
         if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {
-            self.push(Pending { exchange, route_id, request, streams });
+            self.push(Pending { exchange, route_id, request, streams, queued: None });
         }
         reply
     }
 
     /// Queues a request. If the queue is full or closed, the client gets a 503.
-    fn push(&self, pending: Pending) {
+    fn push(&self, mut pending: Pending) {
         let mut state = self.lock();
+        pending.queued = state.is_watched.then(Instant::now);
         if state.closed || state.waiting.len() >= state.limit {
             drop(state);
             drop(pending);
@@ -96,6 +127,7 @@ impl PullQueue {
             if !state.waiting.is_empty() {
                 let count = max.min(state.waiting.len());
                 let taken = state.waiting.drain(..count).collect();
+                state.taken = state.taken.wrapping_add(count as u64);
                 state.quiet();
                 return Ok(taken);
             }

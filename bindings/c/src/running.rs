@@ -48,6 +48,9 @@ impl Running {
         free_deadline: Duration,
     ) -> Arc<Self> {
         let stopper = handle.stopper();
+        let watched = Arc::downgrade(&queue);
+        handle
+            .watch("the pull queue", move || watched.upgrade().map(|queue| queue.load()).unwrap_or_default());
         Arc::new(Self { handle, free_deadline, hooks, stopper, queue, stop: Mutex::default() })
     }
 

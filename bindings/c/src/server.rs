@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bytes::borrow;
 use crate::hooks::Hooks;
+use crate::loads::Loads;
 use crate::process::{self, HOST, Owner};
 use crate::pull_queue::PullQueue;
 use crate::running::Running;
@@ -24,6 +25,8 @@ pub struct transom_server {
     owner: Owner,
     phase: Mutex<Phase>,
     pub(crate) queue: Arc<PullQueue>,
+    /// The loads that the host has told.
+    pub(crate) loads: Loads,
     running: OnceLock<Arc<Running>>,
 }
 
@@ -75,6 +78,7 @@ impl transom_server {
             owner: Owner::nobody(),
             phase: Mutex::new(Phase::Setup(Box::default())),
             queue: Arc::default(),
+            loads: Loads::default(),
             running: OnceLock::new(),
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Method, Model, Network, Readiness, Reply,
-    Request, Route, Router, Server, Timeouts,
+    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Model, Network,
+    Readiness, Reply, Request, Route, Router, Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -70,13 +70,10 @@ pub(crate) struct AddedRoute {
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
-    Pull {
-        queue: Arc<PullQueue>,
-        route_id: u32,
-        streams: bool,
-    },
-    /// The library answers.
+    Pull { queue: Arc<PullQueue>, route_id: u32, streams: bool },
+    // The library answers these.
     Readiness,
+    Liveness,
 }
 
 impl Setup {
@@ -215,6 +212,7 @@ impl Handler for Endpoint {
             Self::Handler(handler) => handler.call(request, *context),
             Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams),
             Self::Readiness => Readiness.call(request, context),
+            Self::Liveness => Liveness.call(request, context),
         }
     }
 

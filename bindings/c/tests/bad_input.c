@@ -42,6 +42,7 @@ static void nulls(transom_server *server)
     transom_report report = {.size = sizeof report};
     transom_stats stats = {.size = sizeof stats};
     transom_connection_info info;
+    transom_stuck stuck;
     size_t listed;
     transom_writer *writer = (transom_writer *)&report;
     transom_upgraded *upgraded;
@@ -93,6 +94,8 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_hand_over(NULL, NULL, 1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_hand_over(server, NULL, 1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_readiness(NULL, "/", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_liveness(NULL, "/", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_liveness(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_readiness(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_notify_systemd(NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_notify_reloading(NULL), TRANSOM_NULL_ARGUMENT);
@@ -149,6 +152,13 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_connections(NULL, &info, sizeof info, 1, &listed), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_connections(server, &info, sizeof info - 1, 1, &listed), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_connections(server, &info, sizeof info, SIZE_MAX, &listed), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_stuck(server, &stuck, sizeof stuck, 1, &listed), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_stuck(server, NULL, sizeof stuck, 1, &listed), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_stuck(server, &stuck, sizeof stuck, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_stuck(NULL, &stuck, sizeof stuck, 1, &listed), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_load(server, "a part", 1, 1), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_set_load(server, NULL, 1, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_load(NULL, "a part", 1, 1), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_server_in_state(NULL, 1) == 0 && transom_server_expired(NULL, 1) == 0);
     CHECK(transom_server_in_state(server, 1) == 0 && transom_server_expired(server, 1) == 0);
     CHECK(transom_server_refused(NULL, 1) == 0);
@@ -265,6 +275,11 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_events_await_upgraded_writable(events, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_upgraded_writable(NULL, (transom_upgraded *)stale), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_watch_upgraded_stopping(events, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_answer(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_watch_events(NULL, events, "a loop", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_watch_events(server, NULL, "a loop", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_watch_events(server, events, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_watch_events(server, events, "a loop", "\xff"), TRANSOM_NOT_UTF8);
     CHECK_STATUS(transom_events_watch_upgraded_stopping(NULL, (transom_upgraded *)stale), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_writer_is_gone(NULL));
     CHECK_STATUS(transom_writer_on_writable(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);

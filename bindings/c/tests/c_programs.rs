@@ -88,6 +88,7 @@ programs! {
     stress
     succession
     tls
+    watchdog
     wraps
     upgrades
     uploads

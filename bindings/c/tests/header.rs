@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = &[
     ("run", "Server: listening, starting, stopping"),
     ("tls_listeners", ""),
     ("restart", "Server: restarts"),
+    ("watchdog", "Server: the watchdog"),
     ("stats", ""),
     ("connections", ""),
     ("request", "Request: reading, until it is answered"),

@@ -220,7 +220,11 @@ static void call_events(void)
         case 6: did(transom_events_watch_upgraded_stopping(own, UPGRADED)); break;
         case 7: did(transom_events_watch_writer(own, WRITER)); break;
         case 8: did(transom_events_watch_writer_stopping(own, WRITER)); break;
-        case 9: did(transom_log_to_events(own, (int32_t)below(8) - 1)); break;
+        case 9:
+            did(transom_log_to_events(own, (int32_t)below(8) - 1));
+            did(transom_server_watch_events(server, own, below(4) ? "a loop" : text(), below(2) ? NULL : text()));
+            did(transom_events_answer(own, below(4)));
+            break;
         case 10: did(transom_log_next(&level, buf, below(sizeof buf), below(8) ? &len : NULL)); break;
         case 11: transom_events_fd(own); did(transom_log((int32_t)below(7), text())); break;
         default: did(transom_events_next(own, below(8) ? list : NULL, below(5), timeout(), below(8) ? &count : NULL)); break;
@@ -356,7 +360,10 @@ static void set_up(transom_server *on)
         if (did(transom_server_start(on, below(2) ? "127.0.0.1:0" : text(), why)) == TRANSOM_OK)
             CHECK(transom_server_port(on) != 0);
         break;
-    case 16: did(transom_server_add_readiness(on, text(), why)); break;
+    case 16:
+        did(transom_server_add_readiness(on, text(), why));
+        did(transom_server_add_liveness(on, text(), why));
+        break;
     case 17: did(transom_server_notify_systemd(on)); break;
     case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
     default:
@@ -383,6 +390,7 @@ static void call_server(void)
     transom_report report = {.size = below(8) ? sizeof report : below(100)};
     transom_stats stats = {.size = below(8) ? sizeof stats : below(100)};
     transom_connection_info list[2];
+    transom_stuck stuck;
     size_t listed;
     static const char *const nowhere[] = {"/nowhere/at/all", NULL};
     char buf[64];
@@ -396,6 +404,8 @@ static void call_server(void)
         transom_server_in_state(server, (int32_t)below(9));
         transom_server_expired(server, (int32_t)below(9));
         CHECK(transom_connection_state_name((int32_t)below(9)) && transom_deadline_name((int32_t)below(9)));
+        did(transom_server_stuck(server, below(4) ? &stuck : NULL, below(8) ? sizeof stuck : below(400), below(2), &listed));
+        did(transom_server_set_load(server, below(2) ? "a part" : text(), below(2), below(9)));
         did(transom_server_connections(server, list, below(8) ? sizeof list[0] : below(200), below(2), &listed));
         CHECK(transom_abi_version() == TRANSOM_ABI_VERSION && transom_version() != NULL);
         did(transom_set_logger(take_message, NULL));

@@ -3,8 +3,39 @@
 
 using std::chrono::milliseconds;
 
+static bool is_stuck(const transom::Server &server, std::string_view name)
+{
+    for (const transom::Stuck &stuck : server.stuck())
+        if (stuck.name == name)
+            return true;
+    return false;
+}
+
+/* A watchdog that watches the thread that takes the events, and a queue. */
+static void watchdog()
+{
+    transom::Server server;
+    transom::Events events;
+    server.timeout("watchdog", milliseconds(100)).add_liveness("/alive").start("127.0.0.1:0");
+    server.watch(events, "the loop", "it prints");
+    server.set_load("the printer", 1, 1);
+    EVENTUALLY(is_stuck(server, "the loop") && is_stuck(server, "the printer"));
+    CHECK(get(server, "/alive").status == 503);
+    server.set_load("the printer", 0, 1);
+    bool turned = false;
+    EVENTUALLY(turned = turned || [&] {
+        const auto event = events.next(milliseconds(0));
+        if (event && event->kind == TRANSOM_EVENT_WATCHDOG)
+            events.answer(*event);
+        return !is_stuck(server, "the loop") && !is_stuck(server, "the printer");
+    }());
+    server.stop();
+    check_throws(TRANSOM_NOT_STARTED, "", [] { static_cast<void>(transom::Server().stuck()); });
+}
+
 int main()
 {
+    watchdog();
     transom::Server server;
     transom::Events events;
     server.add(transom::Route::pull("GET", "/pull/{id}", 7));
