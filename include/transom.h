@@ -375,6 +375,8 @@ typedef enum transom_reject {
     TRANSOM_REJECT_PLAIN_HTTP = 37,
     /* A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1). */
     TRANSOM_REJECT_TLS_HELLO = 38,
+    /* The request would wait too long for its handler, or has done so. */
+    TRANSOM_REJECT_OVERLOADED = 39,
 } transom_reject;
 
 /* What a connection does. New states may be added. */

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::base::overload::Overload;
+
 /// Limits on sizes and counts. Each is on by default, except those whose default is off. A server
 /// refuses to start with a value that makes no sense ([`Limits::check`]).
 ///
@@ -203,4 +205,6 @@ pub(crate) struct Config {
     pub timeouts: Timeouts,
     /// The hosts that the server answers for; `None` is any.
     pub hosts: Option<Vec<String>>,
+    /// How long requests may wait; `None` is any time.
+    pub overload: Option<Overload>,
 }

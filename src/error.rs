@@ -238,6 +238,7 @@ rejects! {
     BadProxyHeader BAD_REQUEST "bad-proxy-header" "The connection does not begin with a PROXY header that is whole and well-formed.";
     PlainHttp BAD_REQUEST "plain-http" "The request came without TLS to a port that has TLS: use https (RFC 9110 4.2.2).";
     TlsHello BAD_REQUEST "tls-hello" "A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1).";
+    Overloaded SERVICE_UNAVAILABLE "overloaded" "The request would wait too long for its handler, or has done so.";
 }
 
 impl std::error::Error for Reject {}

@@ -81,7 +81,8 @@
 //!   announced), and a lack of descriptors or threads;
 //! - warn: a part of the server that was stuck and turns again, a handler that did not answer in
 //!   time, a response body that broke off, fields, trailers and early hints that are not sent, lines
-//!   that an access log loses, a handler that still holds its thread when the server has stopped;
+//!   that an access log loses, requests that are refused because they wait too long, a handler that
+//!   still holds its thread when the server has stopped;
 //! - debug: requests and connections that are refused, answers that were cut short.
 //!
 //! If the logger panics, only that line is lost.
@@ -128,7 +129,10 @@ mod tls;
 pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
 
+pub use base::congestion::Congestion;
+pub use base::overload::Overload;
 pub use base::pool::PoolFull;
+pub use base::priority::Priority;
 pub use base::stopping::Stopping;
 pub use base::stuck::Stuck;
 pub use base::wait::{WaitError, wait};

@@ -1,6 +1,5 @@
 //! A bounded pool of threads for jobs that may block. It knows nothing of HTTP.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,9 +8,9 @@ use log::Level;
 
 use crate::base::driving::leave;
 use crate::base::guard::{RateLimitedLog, guarded};
+use crate::base::jobs::{Job, JobQueue, Order, Plain, Start, Waiting};
+use crate::base::overload::Overload;
 use crate::base::threads::Threads;
-
-type Job = Box<dyn FnOnce() + Send>;
 
 /// The name of a job in the log line about its panic. A panic ends the job, not the thread.
 const JOB: &str = "a job on the blocking pool";
@@ -40,7 +39,7 @@ struct Shared {
 
 #[derive(Default)]
 struct PoolState {
-    queue: VecDeque<Job>,
+    queue: JobQueue,
     /// Threads without a job, including those about to start.
     idle: usize,
     threads: usize,
@@ -70,8 +69,9 @@ impl PoolState {
     }
 }
 
-/// The error when the pool takes no job: its queue is full, it has no thread and cannot start one,
-/// or it is closed. As a response it is a 503 with Retry-After; see
+/// The error when the pool takes no job: its queue is full, the job would wait too long
+/// ([`Server::overload`](crate::Server::overload)), the pool has no thread and cannot start one, or it is
+/// closed. As a response it is a 503 with Retry-After; see
 /// [`Context::run_blocking`](crate::Context::run_blocking).
 #[non_exhaustive]
 pub struct PoolFull<F> {
@@ -79,11 +79,16 @@ pub struct PoolFull<F> {
     pub job: F,
     /// True if the pool has no thread and the system refuses to start one.
     pub without_threads: bool,
+    /// True if the job would have waited longer than [`Overload`] allows.
+    pub overloaded: bool,
 }
 
 impl<F> fmt::Debug for PoolFull<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolFull").field("without_threads", &self.without_threads).finish_non_exhaustive()
+        f.debug_struct("PoolFull")
+            .field("without_threads", &self.without_threads)
+            .field("overloaded", &self.overloaded)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,6 +96,8 @@ impl<F> fmt::Display for PoolFull<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.without_threads {
             "the blocking pool has no thread, and none can be started"
+        } else if self.overloaded {
+            "the job would wait too long for the blocking pool"
         } else {
             "the blocking pool and its queue are full"
         })
@@ -98,6 +105,13 @@ impl<F> fmt::Display for PoolFull<F> {
 }
 
 impl<F> std::error::Error for PoolFull<F> {}
+
+impl<F> PoolFull<F> {
+    pub(crate) fn map<G>(self, into: impl FnOnce(F) -> G) -> PoolFull<G> {
+        let Self { job, without_threads, overloaded } = self;
+        PoolFull { job: into(job), without_threads, overloaded }
+    }
+}
 
 impl Pool {
     /// Returns a pool that starts its threads from `threads`.
@@ -129,11 +143,23 @@ impl Pool {
         self
     }
 
+    /// Limits how long jobs wait.
+    pub fn overload(self, overload: Option<Overload>) -> Self {
+        self.shared.lock().queue.limit_waits(overload);
+        self
+    }
+
     /// Runs `job` on one of the pool's threads, as soon as one is idle.
-    pub fn run<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
+    pub fn run<F: FnOnce() + Send + 'static>(&self, order: Order, job: F) -> Result<(), PoolFull<F>> {
+        self.run_in_order(order, Plain(job)).map_err(|full| full.map(|job| job.0))
+    }
+
+    /// Runs `job` on one of the pool's threads, in its order among the others. A job that waits too long
+    /// is told so instead, on any thread.
+    pub fn run_in_order<J: Job>(&self, order: Order, job: J) -> Result<(), PoolFull<J>> {
         if self.threads.is_none() {
             let job = move || {
-                guarded(JOB, job);
+                guarded(JOB, || job.begin(Start::Now));
             };
             leave(job).unwrap_or_else(|job| job());
             return Ok(());
@@ -153,17 +179,20 @@ impl Pool {
         }
         // A job that a thread takes at once does not count as waiting.
         let taken = state.idle + startable;
-        let is_full = state.queue.len() >= self.queue_limit.saturating_add(taken);
+        let is_full = state.queue.len_before(order) >= self.queue_limit.saturating_add(taken);
         if is_full || state.closed || state.threads == 0 {
-            return Err(PoolFull { job, without_threads: state.threads == 0 && !state.closed });
+            let without_threads = state.threads == 0 && !state.closed;
+            return Err(PoolFull { job, without_threads, overloaded: false });
         }
-        state.queue.push_back(Box::new(job));
+        let pushed = state.queue.push(order, job, taken);
+        let too_late = state.queue.take_late();
         let wakes = state.claim_wake();
         drop(state);
         if wakes {
             self.shared.work.notify_one();
         }
-        Ok(())
+        too_late.into_iter().for_each(Waiting::refuse);
+        pushed.map_err(|job| PoolFull { job, without_threads: false, overloaded: true })
     }
 
     /// Returns the number of threads, of those that run a job, and of jobs that wait.
@@ -202,7 +231,7 @@ impl Pool {
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let dropped = std::mem::take(&mut state.queue);
+        let dropped = state.queue.empty();
         drop(state);
         self.shared.work.notify_all();
         drop(dropped);
@@ -225,7 +254,7 @@ impl Drop for WorkerSlot {
         state.threads -= 1;
         state.idle -= 1;
         // Without a thread, the waiting jobs would wait for ever.
-        let dropped = if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        let dropped = if state.threads == 0 { Some(state.queue.empty()) } else { None };
         drop(state);
         drop(dropped);
     }
@@ -239,7 +268,13 @@ impl Shared {
     fn work_until_closed(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(job) = state.queue.pop() {
+                if job.is_late() {
+                    drop(state);
+                    job.refuse();
+                    state = self.lock();
+                    continue;
+                }
                 state.idle -= 1;
                 state.begun = state.begun.wrapping_add(1);
                 let wakes = state.claim_wake();
@@ -247,9 +282,11 @@ impl Shared {
                 if wakes {
                     self.work.notify_one();
                 }
-                guarded(JOB, job);
+                let source = job.source();
+                guarded(JOB, || job.begin());
                 state = self.lock();
                 state.idle += 1;
+                state.queue.note_end(source);
             } else if state.closed {
                 return;
             } else {
@@ -289,9 +326,9 @@ mod tests {
         let pool = Pool::in_place();
         let (sender, receiver) = mpsc::channel();
         let here = std::thread::current().id();
-        pool.run(move || sender.send(std::thread::current().id()).unwrap()).unwrap();
+        pool.run(Order::default(), move || sender.send(std::thread::current().id()).unwrap()).unwrap();
         assert_eq!(receiver.try_recv(), Ok(here));
-        pool.run(|| panic!("on purpose")).unwrap();
+        pool.run(Order::default(), || panic!("on purpose")).unwrap();
     }
 
     #[test]
@@ -302,7 +339,7 @@ mod tests {
         let gate = Arc::new(Mutex::new(gate));
         for _ in 0..2 {
             let (started, gate) = (started.clone(), Arc::clone(&gate));
-            pool.run(move || {
+            pool.run(Order::default(), move || {
                 started.send(()).unwrap();
                 let _ = gate.lock().unwrap().recv();
             })
@@ -310,12 +347,12 @@ mod tests {
             starts.recv().unwrap();
         }
         let late = started.clone();
-        pool.run(move || late.send(()).unwrap()).unwrap();
-        assert!(pool.run(|| ()).is_err());
+        pool.run(Order::default(), move || late.send(()).unwrap()).unwrap();
+        assert!(pool.run(Order::default(), || ()).is_err());
         drop(release);
         starts.recv().unwrap();
         pool.close();
-        assert!(pool.run(|| ()).is_err());
+        assert!(pool.run(Order::default(), || ()).is_err());
         assert!(ends(&pool));
     }
 
@@ -328,7 +365,7 @@ mod tests {
             let all = Arc::new(std::sync::Barrier::new(COUNT));
             for _ in 0..COUNT {
                 let (all, sender) = (Arc::clone(&all), sender.clone());
-                pool.run(move || {
+                pool.run(Order::default(), move || {
                     all.wait();
                     sender.send(()).unwrap();
                 })
@@ -353,7 +390,7 @@ mod tests {
                 scope.spawn(move || {
                     for job in 0..JOBS {
                         let sender = sender.clone();
-                        pool.run(move || sender.send(()).unwrap()).unwrap();
+                        pool.run(Order::default(), move || sender.send(()).unwrap()).unwrap();
                         (0..(job * 7 + producer) % 401).for_each(|_| std::hint::spin_loop());
                     }
                 });
@@ -372,7 +409,7 @@ mod tests {
         let pool = Pool::new("test", 1, 8, broken);
         for _ in 0..3 {
             let (sender, receiver) = mpsc::channel::<()>();
-            drop(pool.run(move || sender.send(()).unwrap()));
+            drop(pool.run(Order::default(), move || sender.send(()).unwrap()));
             assert!(receiver.recv().is_err(), "the job was run");
         }
         pool.close();
@@ -385,12 +422,12 @@ mod tests {
         // More than the address space holds, so that no thread can start.
         pool.stack_size = Some(1 << 60);
         pool.prepare().unwrap_err();
-        assert!(pool.run(|| ()).is_err(), "nobody would ever do it");
+        assert!(pool.run(Order::default(), || ()).is_err(), "nobody would ever do it");
         pool.stack_size = None;
         let (started, starts) = mpsc::channel();
         let (release, gate) = mpsc::channel::<()>();
         let late = started.clone();
-        pool.run(move || {
+        pool.run(Order::default(), move || {
             started.send(()).unwrap();
             let _ = gate.recv();
         })
@@ -398,8 +435,8 @@ mod tests {
         starts.recv().unwrap();
         pool.stack_size = Some(1 << 60);
         pool.prepare().unwrap_err();
-        pool.run(move || late.send(()).unwrap()).unwrap();
-        assert!(pool.run(|| ()).is_err(), "one waits already");
+        pool.run(Order::default(), move || late.send(()).unwrap()).unwrap();
+        assert!(pool.run(Order::default(), || ()).is_err(), "one waits already");
         drop(release);
         starts.recv().unwrap();
         pool.close();
@@ -410,8 +447,8 @@ mod tests {
     fn a_panic_costs_no_thread() {
         let pool = pool(1, 8);
         let (sender, receiver) = mpsc::channel();
-        pool.run(|| panic!("on purpose")).unwrap();
-        pool.run(move || sender.send(7).unwrap()).unwrap();
+        pool.run(Order::default(), || panic!("on purpose")).unwrap();
+        pool.run(Order::default(), move || sender.send(7).unwrap()).unwrap();
         assert_eq!(receiver.recv().unwrap(), 7);
         pool.close();
         assert!(ends(&pool));

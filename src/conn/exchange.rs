@@ -29,7 +29,7 @@ use super::{Transport, answer, outgoing};
 use crate::error::Reject;
 use crate::handler::{Endpoint, Found, Reply};
 use crate::http1::{Facts, Framing, Payload, Plan, announce};
-use crate::message::{HeadParts, Request, RequestHead, Response};
+use crate::message::{HeadParts, IntoResponse as _, Request, RequestHead, Response};
 
 /// The result of [`begin`]: an exchange that is over, or one that has to wait.
 pub(super) enum Begun<'a> {
@@ -97,6 +97,10 @@ pub(super) fn begin<'a, T: Transport>(
         Found::Answer(response) => return answer_unrouted(connection, terms, response),
     };
     terms.endpoint = Some(endpoint);
+    if let Err(reject) = site.check_wait(endpoint) {
+        // The connection stays open: a new one would cost both sides more.
+        return answer_unrouted(connection, terms, reject.into_response());
+    }
     if facts.asks_for_upgrade() {
         terms.upgrade = Some(Box::new(head.headers.clone()));
     }
@@ -156,7 +160,7 @@ fn begin_with_body<'a, T: Transport>(
     }
 }
 
-/// Answers a request that the router answers itself.
+/// Answers a request without a handler: the router does, or it is refused.
 #[cold]
 fn answer_unrouted<'a, T: Transport>(
     connection: &mut Connection<'a, T>,

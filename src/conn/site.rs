@@ -15,6 +15,7 @@ use super::label::Label;
 use super::own_answer::word;
 use super::redirect::to_https;
 use crate::base::guard::log_event;
+use crate::base::turn;
 use crate::body::Body;
 use crate::error::Reject;
 use crate::handler::{self, Context, Endpoint, Found, Reply, Timeout};
@@ -65,6 +66,15 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// Checks that the handler of an endpoint may begin now, if requests may not wait for long.
+    #[inline]
+    pub fn check_wait(self, endpoint: &Endpoint) -> Result<(), Reject> {
+        if self.app.config.overload.is_some() && !turn::is_in_time(endpoint.settled_priority()) {
+            return Err(Reject::Overloaded);
+        }
+        Ok(())
+    }
+
     /// Makes the request that a handler gets, without its body.
     #[inline]
     pub fn request(self, head: RequestHead) -> Request {
@@ -76,7 +86,7 @@ impl<'a> Site<'a> {
     /// Calls an endpoint's handler.
     #[inline]
     pub fn call(self, endpoint: &Endpoint, request: Request) -> Reply {
-        handler::call(&*endpoint.handler, request, Context::new(&self.app.pool))
+        handler::call(&*endpoint.handler, request, Context::new(&self.app.pool, endpoint.settled_priority()))
     }
 
     /// Logs a refusal and returns the answer for the client.
@@ -104,9 +114,16 @@ impl<'a> Site<'a> {
         }
         let refusal = response.extra.as_mut().and_then(|extra| extra.refusal.take());
         if let Some(reject) = refusal {
-            if matches!(reject, Reject::PoolFull | Reject::NoThread) {
-                let line = format_args!("a handler had no thread: {} {label}", reject.reason());
-                self.app.overload.log(Level::Warn, line);
+            match reject {
+                Reject::PoolFull | Reject::NoThread => {
+                    let line = format_args!("a handler had no thread: {} {label}", reject.reason());
+                    self.app.overload.log(Level::Warn, line);
+                }
+                Reject::Overloaded => {
+                    let line = format_args!("requests wait too long and are refused {label}");
+                    self.app.overload.log(Level::Warn, line);
+                }
+                _ => {}
             }
             note_refusal(reject, peer, self.app);
         }

@@ -13,13 +13,18 @@ use crate::message::{IntoResponse, Request, Response};
 /// A 503 with Retry-After.
 impl<F> IntoResponse for PoolFull<F> {
     fn into_response(self) -> Response {
-        let reject = if self.without_threads { Reject::NoThread } else { Reject::PoolFull };
+        let reject = match self {
+            Self { overloaded: true, .. } => Reject::Overloaded,
+            Self { without_threads: true, .. } => Reject::NoThread,
+            _ => Reject::PoolFull,
+        };
         reject.into_response()
     }
 }
 
 /// Returns a handler for a function that may block. The function runs on the server's blocking pool.
-/// If all threads of the pool are busy and its queue is full, or the system has no thread for the
+/// If all threads of the pool are busy and its queue is full, if the request would wait or has waited
+/// too long ([`Server::overload`](crate::Server::overload)), or if the system has no thread for the
 /// pool, the client gets a 503 with Retry-After.
 ///
 /// ```
@@ -50,8 +55,12 @@ where
         let function = std::sync::Arc::clone(&self.0);
         let (responder, reply) = Reply::later(&request);
         let queued = Queued(Some(responder));
-        let queued = context.run_blocking(move || {
+        let queued = context.run_blocking_in_time(request.peer(), move |refused| {
             let Some(responder) = queued.begin() else { return };
+            if let Some(refused) = refused {
+                let _ = responder.send(refused.into_response());
+                return;
+            }
             let response =
                 caught(HANDLER, || function(request).into_response()).unwrap_or_else(Response::failed);
             // If the answer comes too late, the cause is in the log already.

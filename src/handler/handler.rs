@@ -6,8 +6,11 @@ use std::sync::Arc;
 use super::reply::{HANDLER, Reply};
 use crate::base::driving;
 use crate::base::guard::caught;
+use crate::base::jobs::{Job, Order, Start};
 use crate::base::pool::{Pool, PoolFull};
-use crate::message::{IntoResponse, Request, Response};
+use crate::base::priority::Priority;
+use crate::error::Reject;
+use crate::message::{IntoResponse, Peer, Request, Response};
 
 /// Answers requests.
 ///
@@ -53,6 +56,12 @@ pub trait Handler: Send + Sync + 'static {
     /// with such a handler does not start unless the pool has a thread.
     fn needs_pool(&self) -> bool {
         false
+    }
+
+    /// Returns the priority of routes that set none, whatever their routers set. `None` leaves it to
+    /// the routers.
+    fn priority(&self) -> Option<Priority> {
+        None
     }
 }
 
@@ -110,11 +119,25 @@ impl<F> fmt::Debug for Shared<F> {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     pool: &'a Arc<Pool>,
+    priority: Priority,
+}
+
+/// A job that is told if it has waited too long.
+struct InTime<F>(F);
+
+impl<F: FnOnce(Option<Reject>) + Send + 'static> Job for InTime<F> {
+    fn begin(self, start: Start) {
+        self.0((start == Start::TooLate).then_some(Reject::Overloaded));
+    }
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(pool: &'a Arc<Pool>) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: &'a Arc<Pool>, priority: Priority) -> Self {
+        Self { pool, priority }
+    }
+
+    pub(super) fn priority(self) -> Priority {
+        self.priority
     }
 
     pub(super) fn pool(self) -> Arc<Pool> {
@@ -138,10 +161,47 @@ impl<'a> Context<'a> {
     /// }
     /// ```
     ///
+    /// With [`Server::overload`](crate::Server::overload), a job is refused that would wait too long.
+    /// Once it waits, it waits for as long as it takes; see
+    /// [`run_blocking_in_time`](Self::run_blocking_in_time).
+    ///
     /// # Errors
     /// [`PoolFull`], with the job, if the queue of the pool is full.
     pub fn run_blocking<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), PoolFull<F>> {
-        driving::blocking(|| self.pool.run(job))
+        let order = Order { priority: self.priority, ..Order::default() };
+        driving::blocking(|| self.pool.run(order, job))
+    }
+
+    /// Runs `job` on the server's blocking pool, as [`run_blocking`](Self::run_blocking) does. With
+    /// [`Server::overload`](crate::Server::overload), a job that has waited too long is called with the
+    /// reason: it is to answer with that and to return at once, because it may run on a thread that
+    /// serves connections. Jobs of `peer` are refused before others if it has more than its share of
+    /// the pool.
+    ///
+    /// ```
+    /// use transom::{Context, Handler, IntoResponse, Reply, Request, Response};
+    ///
+    /// struct Slow;
+    /// impl Handler for Slow {
+    ///     fn call(&self, request: Request, context: &Context) -> Reply {
+    ///         let (responder, reply) = Reply::later(&request);
+    ///         let queued = context.run_blocking_in_time(request.peer(), move |refused| {
+    ///             let _ = responder.send(refused.map_or_else(|| Response::text("done"), IntoResponse::into_response));
+    ///         });
+    ///         queued.map_or_else(Reply::now, |()| reply)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run_blocking`](Self::run_blocking).
+    pub fn run_blocking_in_time<F>(&self, peer: Peer, job: F) -> Result<(), PoolFull<F>>
+    where
+        F: FnOnce(Option<Reject>) + Send + 'static,
+    {
+        let order = Order { priority: self.priority, source: peer.ip(), is_told: true };
+        let queued = driving::blocking(|| self.pool.run_in_order(order, InTime(job)));
+        queued.map_err(|full| full.map(|job| job.0))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{Context, Handler, Reply};
+use crate::base::priority::Priority;
 use crate::base::stuck::StuckList;
 use crate::message::{Request, Response};
 
@@ -44,5 +45,10 @@ impl Handler for Liveness {
             Response::text(text).status(StatusCode::SERVICE_UNAVAILABLE)
         };
         Reply::now(answer.header("cache-control", "no-store"))
+    }
+
+    /// An overloaded server is alive, and must be able to say so.
+    fn priority(&self) -> Option<Priority> {
+        Some(Priority::Vital)
     }
 }

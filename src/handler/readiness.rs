@@ -1,6 +1,7 @@
 //! The handler that tells a load balancer whether to send requests here.
 
 use super::{Context, Handler, Reply};
+use crate::base::priority::Priority;
 use crate::message::{Request, Response};
 use http::StatusCode;
 
@@ -33,5 +34,10 @@ impl Handler for Readiness {
             Response::text("ready\n")
         };
         Reply::now(answer.header("cache-control", "no-store"))
+    }
+
+    /// An overloaded server is still ready, and must be able to say so.
+    fn priority(&self) -> Option<Priority> {
+        Some(Priority::Vital)
     }
 }

@@ -9,6 +9,7 @@ use http::Method;
 use super::handler::Handler;
 use super::scope::{Scope, compose};
 use super::wrap::Wrap;
+use crate::base::priority::Priority;
 
 /// A handler, with the settings of its route.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Endpoint {
     pub streaming: bool,
     pub body_limit: Option<u64>,
     pub timeout: Timeout,
+    /// `None` is the priority of the handler or the routers.
+    pub priority: Option<Priority>,
     /// The wraps and error hooks of the handler, innermost first. Empty once they are composed.
     pub scopes: Vec<Arc<Scope>>,
 }
@@ -41,6 +44,7 @@ pub(super) struct Settings {
     pub streaming: bool,
     pub body_limit: Option<u64>,
     pub timeout: Timeout,
+    pub priority: Option<Priority>,
 }
 
 impl Settings {
@@ -50,6 +54,8 @@ impl Settings {
         if matches!(endpoint.timeout, Timeout::Server) {
             endpoint.timeout = self.timeout;
         }
+        endpoint.settle_priority();
+        endpoint.priority = endpoint.priority.or(self.priority);
     }
 }
 
@@ -62,12 +68,26 @@ impl Endpoint {
             streaming: false,
             body_limit: None,
             timeout: Timeout::Server,
+            priority: None,
             scopes: Vec::new(),
         }
     }
 
+    /// Returns the priority of the requests.
+    #[inline]
+    pub fn settled_priority(&self) -> Priority {
+        self.priority.unwrap_or_default()
+    }
+
+    /// Takes the priority of the handler, unless the route has its own.
+    fn settle_priority(&mut self) {
+        self.priority = self.priority.or_else(|| self.handler.priority());
+    }
+
     /// Composes the handler with its wraps and error hooks, once for all requests.
     pub fn compose(&mut self) {
+        // A handler inside wraps is not asked.
+        self.settle_priority();
         let route = self.pattern.as_ref().filter(|pattern| !pattern.is_empty());
         let scopes = std::mem::take(&mut self.scopes);
         self.handler = compose(Arc::clone(&self.handler), &scopes, route);
@@ -129,6 +149,15 @@ impl Route {
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.endpoint.timeout = Timeout::Own(timeout.into());
+        self
+    }
+
+    /// Sets how long requests may wait for the handler when the server is overloaded, compared with
+    /// those of other routes; [`Priority::Normal`] by default, and [`Priority::Vital`] for
+    /// [`Readiness`](crate::Readiness) and [`Liveness`](crate::Liveness). It also decides the order in the queue of the blocking pool.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.endpoint.priority = Some(priority);
         self
     }
 

@@ -12,6 +12,7 @@ use super::route::{Endpoint, Route, Settings, Timeout};
 use super::scope::{Hook, Scope};
 use super::table::{Nested, Table};
 use super::wrap::Wrap;
+use crate::base::priority::Priority;
 use crate::base::values::Values;
 use crate::error::{Error, Result};
 use crate::message::{IntoResponse, LONGEST_METHOD};
@@ -219,6 +220,13 @@ impl Router {
             self.report(Error::BadRoute { method: "*".into(), pattern: "*".into(), reason });
         }
         self.settings.timeout = Timeout::Own(timeout);
+        self
+    }
+
+    /// Sets the priority of the routes without a priority of their own. See [`Route::priority`].
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.settings.priority = Some(priority);
         self
     }
 

@@ -71,7 +71,10 @@ impl Tester {
         let mut response = match self.table.find(&mut request.head) {
             Found::Answer(response) => response,
             Found::Endpoint(endpoint) => match self.take_body(endpoint, &mut request).await {
-                Ok(()) => call(&*endpoint.handler, request, Context::new(&self.pool)).await,
+                Ok(()) => {
+                    call(&*endpoint.handler, request, Context::new(&self.pool, endpoint.settled_priority()))
+                        .await
+                }
                 Err(reject) => reject.into_response(),
             },
         };

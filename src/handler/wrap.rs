@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::handler::{Context, Handler, call};
 use super::reply::Reply;
 use crate::base::pool::Pool;
+use crate::base::priority::Priority;
 use crate::message::{IntoResponse, Request};
 
 /// Runs around handlers (middleware): it sees each request before the handler, and each response
@@ -62,13 +63,14 @@ where
 pub struct Next {
     layer: Arc<Layer>,
     pool: Arc<Pool>,
+    priority: Priority,
 }
 
 impl Next {
     /// Runs the inner wraps and the handler. The [`Reply`] is a future for the response. If one of
     /// them panics, the response is a 500.
     pub fn run(self, request: Request) -> Reply {
-        call(&*self.layer.inner, request, Context::new(&self.pool))
+        call(&*self.layer.inner, request, Context::new(&self.pool, self.priority))
     }
 
     /// Returns the whole pattern of the route, such as `/users/{id}`. Returns `None` if no route
@@ -102,7 +104,8 @@ impl Wrapped {
 
 impl Handler for Wrapped {
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
-        let next = Next { layer: Arc::clone(&self.0), pool: context.pool() };
+        let (pool, priority) = (context.pool(), context.priority());
+        let next = Next { layer: Arc::clone(&self.0), pool, priority };
         self.0.wrap.call(request, next)
     }
 

@@ -41,6 +41,8 @@ pub(crate) use watch::Watch;
 
 use crate::base::descriptor::apart;
 use crate::base::guard::{RateLimitedLog, log_event};
+use crate::base::overload::Overload;
+use crate::base::turn;
 
 /// The number of events that are taken from the kernel at once.
 const EVENTS_PER_WAIT: usize = 256;
@@ -69,6 +71,8 @@ struct Inner {
     generation: AtomicU32,
     alarms: Alarms,
     tasks: Arc<Tasks>,
+    /// How long requests may wait for a turn of the thread, if that is limited.
+    overload: Option<Overload>,
     /// The log line for a descriptor that could not be registered.
     register_log: RateLimitedLog,
 }
@@ -89,8 +93,18 @@ impl Reactor {
             generation,
             alarms,
             tasks,
+            overload: None,
             register_log: RateLimitedLog::default(),
         })))
+    }
+
+    /// Measures the turns of the thread that runs this reactor; see [`turn`]. For a reactor that is
+    /// not shared yet.
+    pub fn limiting_waits(mut self, overload: Option<Overload>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.overload = overload;
+        }
+        self
     }
 
     /// Returns the reactor that runs the calling future or task.
@@ -145,6 +159,9 @@ impl Reactor {
         let _running = tasks.enter();
         tasks.set_main(&waker);
         self.0.bell.awake();
+        if let Some(overload) = self.0.overload {
+            turn::begin_first(overload, Instant::now());
+        }
         loop {
             if ringer.take()
                 && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
@@ -182,6 +199,9 @@ impl Reactor {
         clock: &Clock<'_>,
         has_work: impl FnOnce() -> bool,
     ) {
+        if self.0.overload.is_some() {
+            turn::end(Instant::now());
+        }
         let timeout = self.0.bell.sleep(has_work, || clock.timeout(self.0.alarms.next(Instant::now())));
         match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -189,6 +209,9 @@ impl Reactor {
             Err(error) => log_event(Level::Error, format_args!("epoll_wait failed: {error}")),
         }
         self.0.bell.awake();
+        if self.0.overload.is_some() {
+            turn::begin(Instant::now());
+        }
         let watched = self.0.watched();
         for event in events.drain(..) {
             let (flags, tag) = (event.flags, event.data.u64());

@@ -18,6 +18,7 @@ use super::systemd::Systemd;
 use super::{socket::ListeningSocket, succession::Announcement};
 
 use crate::base::guard::guarded;
+use crate::base::overload::Overload;
 use crate::base::pool::Pool;
 use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
@@ -93,6 +94,34 @@ impl Server {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.config.timeouts = timeouts;
+        self
+    }
+
+    /// Limits how long a request waits for its handler, so that the server stays useful when more
+    /// comes than it can do. It then answers what it can answer soon, and refuses the rest at once with
+    /// a 503 and Retry-After ([`Reject::Overloaded`](crate::Reject::Overloaded)), for little work and on a
+    /// connection that stays open. Without this call, only the numbers of [`Limits`] bound what waits.
+    ///
+    /// Three waits count: in the queue of the blocking pool; until a worker of the event-driven model
+    /// comes to a request, for handlers that run there; and, in C and Python, until a request is
+    /// pulled. In the other models, clients wait in the backlog, where the server does not see them.
+    ///
+    /// [`Route::priority`](crate::Route::priority) says which requests are refused first, and which
+    /// never. In the queue of the pool, jobs of an address that has more than its share of them are
+    /// refused before those of others. An IPv6 client counts as its /64.
+    ///
+    /// ```
+    /// use transom::{Overload, Priority, Readiness, Request, Router, Server, blocking};
+    ///
+    /// let app = Router::new()
+    ///     .get("/", blocking(|_: Request| "work"))
+    ///     .group(Router::new().priority(Priority::Low).get("/report", blocking(|_: Request| "more work")))
+    ///     .get("/ready", Readiness); // is never refused
+    /// Server::new(app).overload(Overload::default());
+    /// ```
+    #[must_use]
+    pub fn overload(mut self, overload: Overload) -> Self {
+        self.config.overload = Some(overload);
         self
     }
 
@@ -424,6 +453,10 @@ impl Server {
         let limits = &self.config.limits;
         limits.check()?;
         self.config.timeouts.check()?;
+        let overload = self.config.overload;
+        if let Some((name, reason)) = overload.and_then(Overload::fault) {
+            return Err(Error::BadSetting { name, reason });
+        }
         if let Some(mode) = self.unix_mode {
             check_mode(mode)?;
             self.listeners.iter().try_for_each(|listener| listener.set_mode(mode))?;
@@ -437,6 +470,7 @@ impl Server {
         let pool = match model {
             Model::EventDriven => {
                 Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
+                    .overload(overload)
             }
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),

@@ -87,10 +87,12 @@ pub enum transom_reject {
     TRANSOM_REJECT_PLAIN_HTTP = 37,
     /// A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1).
     TRANSOM_REJECT_TLS_HELLO = 38,
+    /// The request would wait too long for its handler, or has done so.
+    TRANSOM_REJECT_OVERLOADED = 39,
 }
 
 /// The reasons, indexed by the number less one, with their names.
-const REJECTS: [(Code, Reject, &CStr); 38] = [
+const REJECTS: [(Code, Reject, &CStr); 39] = [
     (Code::TRANSOM_REJECT_BAD_REQUEST_LINE, Reject::BadRequestLine, c"bad-request-line"),
     (Code::TRANSOM_REJECT_BAD_METHOD, Reject::BadMethod, c"bad-method"),
     (Code::TRANSOM_REJECT_LONG_METHOD, Reject::LongMethod, c"long-method"),
@@ -133,6 +135,7 @@ const REJECTS: [(Code, Reject, &CStr); 38] = [
     (Code::TRANSOM_REJECT_BAD_PROXY_HEADER, Reject::BadProxyHeader, c"bad-proxy-header"),
     (Code::TRANSOM_REJECT_PLAIN_HTTP, Reject::PlainHttp, c"plain-http"),
     (Code::TRANSOM_REJECT_TLS_HELLO, Reject::TlsHello, c"tls-hello"),
+    (Code::TRANSOM_REJECT_OVERLOADED, Reject::Overloaded, c"overloaded"),
 ];
 
 /// Returns the number of a reason, or 0 if there is none.

@@ -79,7 +79,10 @@ impl Drop for WorkerGuard {
 /// Starts the workers. They end when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, workers: usize) -> Result<()> {
     let shared_listeners = share_listeners(listeners);
-    let worker = |_| Ok(Arc::new(Worker { reactor: Reactor::new()?, load: AtomicUsize::new(0) }));
+    let overload = shared.app.config.overload;
+    let worker = |_| {
+        Ok(Arc::new(Worker { reactor: Reactor::new()?.limiting_waits(overload), load: AtomicUsize::new(0) }))
+    };
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
     let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));
     let all = Arc::new(Workers { shared: Arc::clone(shared), list: workers, refusals, running });

@@ -11,6 +11,7 @@ use log::Level;
 
 use super::native::{Listeners, NativeStream, refuse, share_listeners};
 use crate::base::guard::RateLimitedLog;
+use crate::base::jobs::Order;
 use crate::base::pool::Pool;
 use crate::conn::serve;
 use crate::error::{Error, Result};
@@ -107,7 +108,7 @@ async fn accept_all(
         };
         // A slot stands for a thread that is free or about to be, and the pool is closed only
         // after this loop: the job always runs.
-        let _ = pool.run(job);
+        let _ = pool.run(Order::default(), job);
     }
 }
 

@@ -1,0 +1,208 @@
+//! What a server does when more comes than it can do, in each model.
+
+mod common;
+
+const MODEL: Model = Model::EventDriven;
+
+use std::time::Duration;
+
+use transom::{
+    Error, Handle, Method, Model, Overload, Priority, Readiness, Reject, Request, Route, Router, Server,
+    blocking,
+};
+
+use common::{Client, Logs, Signal, configured, eventually, own_address};
+
+const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
+
+/// A wait that is too long for all but vital requests.
+const TOO_LONG: Duration = Duration::from_millis(20);
+
+/// Nothing may wait for longer than a millisecond.
+fn impatient() -> Overload {
+    let mut overload = Overload::default();
+    (overload.target, overload.interval) = (Duration::from_millis(1), Duration::from_millis(1));
+    overload
+}
+
+fn start(server: Server) -> Handle {
+    server.bind(&own_address()).unwrap().start().unwrap()
+}
+
+fn refused(server: &Handle) -> u64 {
+    server.stats().refused(Reject::Overloaded)
+}
+
+/// A handler that blocks until it may leave.
+fn gate(begun: &Signal, leave: &Signal) -> impl Fn(Request) -> &'static str + Clone + Send + Sync + 'static {
+    let (begun, leave) = (begun.clone(), leave.clone());
+    move |_: Request| {
+        begun.set();
+        leave.wait();
+        "done"
+    }
+}
+
+#[test]
+fn a_late_worker_answers_one_request_and_what_is_vital_and_refuses_the_rest() {
+    let (begun, leave) = (Signal::new(), Signal::new());
+    let hold = gate(&begun, &leave);
+    let app = Router::new()
+        .get("/", async |_: Request| "hello")
+        .post("/", async |_: Request| "taken")
+        .get("/hold", async move |request: Request| hold(request))
+        .get("/ready", Readiness);
+    let server = start(configured(app, |_, _| ()).overload(impatient()).workers(1));
+    let mut clients: Vec<_> = (0..8).map(|_| Client::connect(&server)).collect();
+    let mut holding = Client::connect(&server);
+    // Every connection is there before the worker is held.
+    for client in &mut clients {
+        client.get("/ready").expect(200, "ready\n");
+    }
+    holding.request("/hold");
+    begun.wait();
+    for client in &mut clients[..6] {
+        client.request("/");
+    }
+    clients[6].send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+    clients[7].request("/ready");
+    std::thread::sleep(TOO_LONG);
+    leave.set();
+    holding.answer().expect(200, "done");
+    let answers: Vec<_> = clients.iter_mut().map(Client::answer).collect();
+    assert_eq!(answers[7].status, 200, "it is vital");
+    let answered = answers[..7].iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(answered, 1, "one of a turn");
+    for answer in answers[..7].iter().filter(|answer| answer.status != 200) {
+        answer.expect(503, "503 Service Unavailable\n");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert!(!answer.closes());
+    }
+    assert_eq!(refused(&server), 6);
+    Logs::expect("WARN requests wait too long and are refused (");
+    // The connections go on, and so does the server.
+    for client in &mut clients {
+        client.get("/").expect(200, "hello");
+    }
+}
+
+#[test]
+fn a_job_that_waits_too_long_is_refused_while_the_pool_is_still_busy() {
+    let (begun, leave) = (Signal::new(), Signal::new());
+    let app = Router::new()
+        .get("/hold", blocking(gate(&begun, &leave)))
+        .get("/", blocking(|_: Request| "hello"))
+        .route(Route::new(Method::GET, "/vital", blocking(|_: Request| "alive")).priority(Priority::Vital));
+    let server = configured(app, |limits, _| limits.pool_threads = 1).overload(impatient());
+    let server = start(server);
+    let [mut holding, mut first, mut second, mut third, mut vital] =
+        std::array::from_fn(|_| Client::connect(&server));
+    holding.request("/hold");
+    begun.wait();
+    first.request("/");
+    eventually("the first waits", || server.stats().pool_queued == 1);
+    std::thread::sleep(TOO_LONG);
+    // What would wait as long as the first one has is refused at once, and the first one is told.
+    second.get("/").expect(503, "503 Service Unavailable\n");
+    first.answer().expect(503, "503 Service Unavailable\n");
+    third.request("/");
+    eventually("the third waits", || server.stats().pool_queued == 1);
+    std::thread::sleep(TOO_LONG);
+    vital.request("/vital");
+    third.answer().expect(503, "503 Service Unavailable\n");
+    assert_eq!(server.stats().pool_queued, 1, "what is vital waits");
+    std::thread::sleep(TOO_LONG);
+    leave.set();
+    holding.answer().expect(200, "done");
+    vital.answer().expect(200, "alive");
+    assert_eq!(refused(&server), 3);
+    third.get("/").expect(200, "hello");
+}
+
+#[test]
+fn routers_and_handlers_have_priorities_and_routes_decide() {
+    let (begun, leave) = (Signal::new(), Signal::new());
+    let hold = gate(&begun, &leave);
+    let page = async |_: Request| "page";
+    let vital = Router::new()
+        .priority(Priority::Vital)
+        .get("/page", page)
+        .route(Route::new(Method::GET, "/low", page).priority(Priority::Low));
+    let low = Router::new()
+        .priority(Priority::Low)
+        .wrap(async |request: Request, next: transom::Next| next.run(request).await)
+        .get("/ready", Readiness)
+        .route(Route::new(Method::GET, "/not-ready", Readiness).priority(Priority::Low));
+    let app = Router::new().get("/hold", async move |request: Request| hold(request));
+    let app = app.nest("/vital", vital).nest("/low", low);
+    let server = start(configured(app, |_, _| ()).overload(impatient()).workers(1));
+    let paths = [("/vital/page", 200), ("/vital/low", 503), ("/low/ready", 200), ("/low/not-ready", 503)];
+    let mut clients = paths.map(|_| Client::connect(&server));
+    let mut holding = Client::connect(&server);
+    for client in &mut clients {
+        client.get("/vital/page").expect(200, "page");
+    }
+    holding.request("/hold");
+    begun.wait();
+    for (client, (path, _)) in clients.iter_mut().zip(paths) {
+        client.request(path);
+    }
+    std::thread::sleep(TOO_LONG);
+    leave.set();
+    for (client, (path, status)) in clients.iter_mut().zip(paths) {
+        assert_eq!(client.answer().status, status, "{path}");
+    }
+}
+
+#[test]
+fn a_server_that_keeps_up_refuses_nothing_in_any_model() {
+    for model in MODELS {
+        let app = Router::new()
+            .get("/", async |_: Request| "hello")
+            .get("/block", blocking(|_: Request| "hello"))
+            .get("/ready", Readiness);
+        let server = configured(app, |_, _| ()).model(model);
+        let server = start(server.overload(Overload::default()));
+        for path in ["/", "/block", "/ready"] {
+            let mut client = Client::connect(&server);
+            for _ in 0..20 {
+                assert_eq!(client.get(path).status, 200, "{model}");
+            }
+        }
+        assert_eq!(server.stats().all_refused(), 0, "{model}");
+    }
+}
+
+#[test]
+fn no_overload_is_no_limit_on_waits() {
+    let (begun, leave) = (Signal::new(), Signal::new());
+    let app = Router::new().get("/", blocking(gate(&begun, &leave)));
+    let server = start(configured(app, |limits, _| limits.pool_threads = 1));
+    let mut clients: Vec<_> = (0..5).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.request("/");
+    }
+    eventually("they wait", || server.stats().pool_queued == 4);
+    std::thread::sleep(TOO_LONG);
+    leave.set();
+    for client in &mut clients {
+        client.answer().expect(200, "done");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_told() {
+    let refusal = |target: u64, interval: u64| {
+        let mut overload = Overload::default();
+        overload.target = Duration::from_millis(target);
+        overload.interval = Duration::from_millis(interval);
+        let server = Server::new(Router::new()).overload(overload).bind("127.0.0.1:0").unwrap();
+        match server.start() {
+            Err(Error::BadSetting { name, .. }) => Some(name),
+            started => started.map(|_| None).unwrap(),
+        }
+    };
+    assert_eq!(refusal(0, 100), Some("overload.target"));
+    assert_eq!(refusal(5, 4), Some("overload.interval"));
+    assert_eq!(refusal(5, 5), None);
+}
