@@ -389,6 +389,25 @@ fn only_so_many_handshakes_are_under_way() {
 }
 
 #[test]
+fn a_plain_request_that_was_answered_keeps_nobody_from_a_handshake() {
+    for model in [Model::ThreadPerConnection, Model::EventDriven] {
+        let server = serve_with(model, &tls("localhost"), |limits, timeouts| {
+            limits.handshakes = 1;
+            (timeouts.linger, timeouts.linger_idle) = (Some(PATIENCE * 2), Some(PATIENCE * 2));
+        });
+        let mut plain = connect_tcp(&server);
+        plain.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        assert!(answer(&mut plain).unwrap().0.starts_with("HTTP/1.1 400 "), "{model}");
+        // Its client does not close, and the server lingers.
+        assert_eq!(facts(&mut connect(&server))[0], "https", "{model}");
+        let stats = server.stats();
+        assert_eq!((stats.opening, stats.refused(Reject::TooManyConnections)), (0, 0), "{model}");
+        assert!(stats.connections >= 1, "{model}");
+        drop(plain);
+    }
+}
+
+#[test]
 fn both_sides_close_in_order() {
     for model in MODELS {
         let server = serve(model, &tls("localhost"));

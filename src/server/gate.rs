@@ -40,6 +40,8 @@ struct GateState {
     sessions: Slab<Arc<Session>>,
     /// The number of connections that are being opened.
     opening: usize,
+    /// The number of connections that were not let through their steps, and are being answered.
+    refusing: usize,
     /// Open connections by client address. Empty if there is no limit for one address.
     addresses: HashMap<IpAddr, usize>,
     /// Connections that were admitted.
@@ -82,10 +84,31 @@ pub(crate) struct Admission {
 /// The place of a connection that is being opened, given back when dropped.
 pub(crate) struct Reservation {
     gate: Arc<Gate>,
-    is_held: bool,
+    held: Held,
+}
+
+/// The place that a reservation holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Opening,
+    Refusing,
+    Nothing,
 }
 
 impl Reservation {
+    /// Ends the steps of a connection that they do not let through. The connection keeps a place
+    /// until it is answered, but makes room for the steps of another: a client that lingers after its
+    /// answer does not keep others from their handshakes.
+    pub fn refuse(mut self) -> Self {
+        let mut state = self.gate.lock();
+        if self.held == Held::Opening {
+            (state.opening, state.refusing) = (state.opening - 1, state.refusing + 1);
+            self.held = Held::Refusing;
+        }
+        drop(state);
+        self
+    }
+
     /// Admits the connection now that its peer is known. If the peer has too many connections,
     /// the connection keeps its place, to be answered there.
     pub fn admit(mut self, peer: Peer, arrival: Arrival) -> Result<Admission, (Self, Reject)> {
@@ -93,12 +116,12 @@ impl Reservation {
         let mut state = gate.lock();
         match gate.insert(&mut state, peer, Some(Box::new(arrival))) {
             Ok(admission) => {
-                (state.opening, self.is_held) = (state.opening - 1, false);
+                (state.opening, self.held) = (state.opening - 1, Held::Nothing);
                 Ok(admission)
             }
             Err(reject) => {
                 drop(state);
-                Err((self, reject))
+                Err((self.refuse(), reject))
             }
         }
     }
@@ -107,7 +130,7 @@ impl Reservation {
 impl GateState {
     /// Returns how many connections have a place.
     fn open(&self) -> usize {
-        self.sessions.len() + self.opening
+        self.sessions.len() + self.opening + self.refusing
     }
 
     /// Returns the tasks to wake, without the lock, if no connection is open.
@@ -127,6 +150,7 @@ impl Gate {
             stage: Stage::Running,
             sessions: Slab::new(),
             opening: 0,
+            refusing: 0,
             addresses: HashMap::new(),
             admitted: 0,
             ended: 0,
@@ -163,7 +187,7 @@ impl Gate {
             return Err(Reject::TooManyConnections);
         }
         state.opening += 1;
-        Ok(Reservation { gate: Arc::clone(self), is_held: true })
+        Ok(Reservation { gate: Arc::clone(self), held: Held::Opening })
     }
 
     /// Returns the limit for one address and the address that a connection counts for, if both exist.
@@ -320,12 +344,14 @@ impl Drop for Admission {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.is_held {
-            let mut state = self.gate.lock();
-            state.opening -= 1;
-            let waiters = state.take_waiters();
-            drop(state);
-            waiters.into_iter().for_each(Waker::wake);
+        let mut state = self.gate.lock();
+        match self.held {
+            Held::Opening => state.opening -= 1,
+            Held::Refusing => state.refusing -= 1,
+            Held::Nothing => return,
         }
+        let waiters = state.take_waiters();
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
     }
 }

@@ -105,7 +105,8 @@ impl Opening {
         stopping: Stopping,
         mut poll_at: impl FnMut(&mut Context<'_>, Instant) -> Poll<()> + Send,
     ) -> Option<(Box<dyn Transport>, Admission)> {
-        let (peer, steps) = (connection.peer, &*self.steps);
+        let Self { reservation, steps } = self;
+        let peer = connection.peer;
         let opened = async {
             let mut connection = connection;
             connection.arrival.https_port = steps.https_port;
@@ -140,7 +141,7 @@ impl Opening {
             poll_fn(|cx| poll_at(cx, until)).await;
         };
         match opened {
-            Ok(Opened { transport, peer, arrival }) => match self.reservation.admit(peer, arrival) {
+            Ok(Opened { transport, peer, arrival }) => match reservation.admit(peer, arrival) {
                 Ok(admission) => Some((transport, admission)),
                 Err((_reservation, reject)) => {
                     refuse_busy(transport, reject, peer, app).or(cut).await;
@@ -149,6 +150,7 @@ impl Opening {
             },
             #[cfg(any(feature = "tls", feature = "tls-ring"))]
             Err(NotOpened::Refused(connection, reject)) => {
+                let _reservation = reservation.refuse();
                 refuse_busy(connection.transport, reject, connection.peer, app).or(cut).await;
                 None
             }
