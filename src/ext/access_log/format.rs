@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::loss::LossLine;
 use super::text::{push_digits, push_escaped, push_in_one_line, push_ip, push_json, push_number};
 use super::time::TimeText;
 use crate::Ended;
@@ -111,26 +112,12 @@ impl LogFormat {
         line.push(b'\n');
     }
 
-    /// Writes a line that tells of lost lines, if the format has one.
-    pub(super) fn write_loss(&self, lost: u64, line: &mut Vec<u8>) {
-        let now = SystemTime::now();
-        let mut time = TimeText::new();
+    /// Returns the form of a line that tells of lost lines.
+    pub(super) fn loss_line(&self) -> LossLine {
         match self {
-            Self::Common | Self::Combined => {
-                line.extend_from_slice(b"# ");
-                push_number(line, lost);
-                line.extend_from_slice(b" lines were lost before [");
-                time.push_common(line, now);
-                line.extend_from_slice(b"]\n");
-            }
-            Self::Json => {
-                line.extend_from_slice(b"{\"timestamp\":\"");
-                time.push_rfc3339(line, now);
-                line.extend_from_slice(b"\",\"transom.log.lost\":");
-                push_number(line, lost);
-                line.extend_from_slice(b"}\n");
-            }
-            Self::Own(_) => {}
+            Self::Common | Self::Combined => LossLine::Comment,
+            Self::Json => LossLine::Json,
+            Self::Own(_) => LossLine::None,
         }
     }
 }

@@ -147,7 +147,7 @@ impl Server {
     /// dropped, its lines are written. See [`AccessLog`] for an example.
     #[must_use]
     pub fn access_log(self, log: &AccessLog) -> Self {
-        log.owner.shared.set_format(&log.format);
+        log.owner.shared.set_loss_line(log.format.loss_line());
         let fields = log.format.fields();
         let log = ServerLog(log.clone());
         let server = if fields.is_empty() { self } else { self.record_fields(fields.iter().copied()) };

@@ -5,10 +5,48 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::text::push_number;
+use super::time::TimeText;
 
 /// The time between two lines of the program's log about lost lines.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// The form of a log's line that tells of lost lines.
+#[derive(Clone, Copy)]
+pub(super) enum LossLine {
+    /// A comment, which tools skip.
+    Comment,
+    Json,
+    /// There is no such line.
+    None,
+}
+
+impl LossLine {
+    /// Adds the line.
+    pub fn write(self, lost: u64, line: &mut Vec<u8>) {
+        let now = SystemTime::now();
+        let mut time = TimeText::new();
+        match self {
+            Self::Comment => {
+                line.extend_from_slice(b"# ");
+                push_number(line, lost);
+                line.extend_from_slice(b" lines were lost before [");
+                time.push_common(line, now);
+                line.extend_from_slice(b"]\n");
+            }
+            Self::Json => {
+                line.extend_from_slice(b"{\"timestamp\":\"");
+                time.push_rfc3339(line, now);
+                line.extend_from_slice(b"\",\"transom.log.lost\":");
+                push_number(line, lost);
+                line.extend_from_slice(b"}\n");
+            }
+            Self::None => {}
+        }
+    }
+}
 
 /// The count of the lines that were lost.
 #[derive(Default)]

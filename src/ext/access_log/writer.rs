@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::buffer::{Buffer, Pushed};
-use super::format::LogFormat;
-use super::loss::Loss;
+use super::loss::{Loss, LossLine};
 
 /// The longest that a line waits for others before they are written together.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -42,8 +41,7 @@ struct Orders {
     lines: Lines,
     /// The file that replaces the one that is open.
     sink: Option<Sink>,
-    /// The format in which lost lines are told of.
-    format: LogFormat,
+    loss_line: LossLine,
     /// Flushes that were asked for, and those that are done.
     asked: u64,
     done: u64,
@@ -61,7 +59,7 @@ impl Shared {
             orders: Mutex::new(Orders {
                 lines: Lines::None,
                 sink: None,
-                format: LogFormat::Common,
+                loss_line: LossLine::None,
                 asked: 0,
                 done: 0,
                 ending: false,
@@ -91,9 +89,9 @@ impl Shared {
         self.buffer.set_limit(bytes);
     }
 
-    /// Sets the format in which lost lines are told of.
-    pub fn set_format(&self, format: &LogFormat) {
-        self.orders().format = format.clone();
+    /// Sets the form of the lines that tell of lost lines.
+    pub fn set_loss_line(&self, form: LossLine) {
+        self.orders().loss_line = form;
     }
 
     /// Writes to this from now on.
@@ -161,13 +159,13 @@ impl Writer<'_> {
         loop {
             let mut orders = self.await_work();
             orders.lines = Lines::None;
-            let (asked, ending, format) = (orders.asked, orders.ending, orders.format.clone());
+            let (asked, ending, form) = (orders.asked, orders.ending, orders.loss_line);
             let new = orders.sink.take();
             drop(orders);
             if let Some(sink) = new {
                 (self.sink, self.is_torn) = (sink, false);
             }
-            self.write_lines(&format);
+            self.write_lines(form);
             if ending {
                 // The writer is dropped before anybody is told of the end.
                 self.sink = Box::new(io::sink());
@@ -192,29 +190,29 @@ impl Writer<'_> {
     }
 
     /// Writes all lines that there are.
-    fn write_lines(&mut self, format: &LogFormat) {
+    fn write_lines(&mut self, form: LossLine) {
         let loss = &self.shared.loss;
         for block in self.shared.buffer.take() {
-            self.tell_loss(format);
+            self.tell_loss(form);
             if let Err((rest, error)) = self.write(&block) {
                 loss.add(memchr::memchr_iter(b'\n', rest).count() as u64, error);
             }
             self.shared.buffer.release(block);
         }
-        self.tell_loss(format);
+        self.tell_loss(form);
         if let Err(error) = caught(|| self.sink.flush()) {
             loss.add(0, error);
         }
     }
 
     /// Writes a line if lines were lost since the last one.
-    fn tell_loss(&mut self, format: &LogFormat) {
+    fn tell_loss(&mut self, form: LossLine) {
         let lost = self.shared.loss.lines();
         if lost == self.told {
             return;
         }
         let mut line = Vec::new();
-        format.write_loss(lost - self.told, &mut line);
+        form.write(lost - self.told, &mut line);
         if self.write(&line).is_ok() {
             self.told = lost;
         }
