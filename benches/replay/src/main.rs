@@ -1,6 +1,7 @@
 //! Requests from memory through Transom's connection loop, to memory: parse, route, handle,
 //! encode, and no kernel. Run under callgrind, which counts its instructions. The last word
-//! adds something to the server, so that the gate can tell what it costs: `wrap` or `hook`.
+//! adds something to the server, so that the gate can tell what it costs: `wrap`, `hook`, or `log` for an
+//! access log.
 //!
 //!     transom-replay 1000 $'GET /plain HTTP/1.1\r\nHost: h\r\n\r\n' hook
 
@@ -12,14 +13,14 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_lite::{AsyncRead, AsyncWrite, future};
-use transom::{Next, Peer, Request, Response, Router, Server};
+use transom::{AccessLog, LogFormat, Next, Peer, Request, Response, Router, Server};
 
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let (count, request, added) = match &words[..] {
         [count, request] => (count, request, None),
         [count, request, added] => (count, request, Some(added.as_str())),
-        _ => bail!("transom-replay COUNT REQUEST [wrap|hook]"),
+        _ => bail!("transom-replay COUNT REQUEST [wrap|hook|log]"),
     };
     let count: usize = count.parse().context("a number of requests")?;
     let mut app = Router::new()
@@ -35,6 +36,10 @@ fn main() -> Result<()> {
         server = server.on_exchange(move |_| {
             told.fetch_add(1, Ordering::Relaxed);
         });
+    }
+    if added == Some("log") {
+        let log = AccessLog::to_writer(io::sink())?.format(LogFormat::Combined);
+        server = server.access_log(&log);
     }
     let answered = Arc::new(AtomicUsize::new(0));
     let stream = Replay {
