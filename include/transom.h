@@ -419,6 +419,19 @@ typedef enum transom_deadline {
 } transom_deadline;
 
 /*
+ * An access log: a line for each response of the servers that have it, refusals and connections
+ * for which there is no room included. A thread of the log writes the lines in batches, at the latest
+ * after 100 ms. No request waits for it: lines that come faster than they can be written, and lines
+ * that cannot be written, are lost and counted (transom_access_log_lost). The library's log then gets
+ * a warning, and the access log itself a line once it can be written.
+ *
+ * Each server that gets it keeps its own reference. When the object and all servers that have it
+ * are freed, the lines that there are get written, for up to 2 seconds. Any thread may call its
+ * functions. A call with an object that was freed returns TRANSOM_ALREADY_ANSWERED and does no harm.
+ */
+typedef struct transom_access_log transom_access_log;
+
+/*
  * The details of an error: a status, a sentence and an errno. A function that takes a
  * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
  * NULL if you do not want the error. The error belongs to you: free it with
@@ -562,6 +575,13 @@ typedef void (*transom_after_fn)(void *user_data,
 typedef void (*transom_callback_fn)(void *user_data);
 
 /*
+ * A function that writes lines of an access log: `len` bytes of whole lines, each with its line
+ * end. It returns 0, or a number of errno, if it could not write them: they are then lost. It runs
+ * on a thread of the log, never twice at the same time, and may block.
+ */
+typedef int (*transom_log_write_fn)(void *user_data, const void *data, size_t len);
+
+/*
  * An exchange that has ended: a request, its response, and what became of them. The bytes
  * are valid during the call only. Later versions of the library may add members at the end:
  * a member exists if `size` is large enough.
@@ -613,6 +633,17 @@ typedef struct transom_exchange {
      */
     transom_bytes scheme;
 } transom_exchange;
+
+/*
+ * A function that writes the line of an exchange into `buffer`, without a line end, as snprintf
+ * does: it returns the length of the line without the NUL at its end. If that is `size` or more,
+ * it is called again with a larger buffer, once. If it returns 0 or less, the exchange has no line.
+ * It runs on a thread that serves connections, on several at the same time, and must not block.
+ */
+typedef int (*transom_log_format_fn)(void *user_data,
+                                     const transom_exchange *exchange,
+                                     char *buffer,
+                                     size_t size);
 
 /* A function that is told of an exchange. `exchange` is valid during the call. */
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
@@ -929,7 +960,7 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`: "pull", "tls" or "unix".
+ * Returns true if the library was built with the feature `name`: "access-log", "pull", "tls" or "unix".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -1594,6 +1625,105 @@ transom_status transom_tls_replace(transom_tls *tls,
                                    const void *key,
                                    size_t key_len,
                                    transom_error **error);
+
+
+/* ---- Access log ---------------------------------------------------------------------- */
+
+/*
+ * Creates an access log that adds its lines to a file, which is made if there is none. Stores it
+ * in `log`. Its format is "common". Free it with transom_access_log_free.
+ *
+ * Errors: TRANSOM_IO or TRANSOM_PERMISSION_DENIED if the file cannot be opened, with the errno;
+ * TRANSOM_NO_MEMORY if there is no room for another object; TRANSOM_FORKED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_access_log_open(const char *path,
+                                       transom_access_log **log,
+                                       transom_error **error);
+
+/*
+ * Creates an access log that calls `function` with its lines. Stores it in `log`. Its format is
+ * "common". Free it with transom_access_log_free. `free_fn` runs after the last call of `function`.
+ *
+ * Errors: as transom_access_log_open.
+ */
+TRANSOM_MUST_USE
+transom_status transom_access_log_new(transom_log_write_fn function,
+                                      void *user_data,
+                                      transom_free_fn free_fn,
+                                      transom_access_log **log,
+                                      transom_error **error);
+
+/*
+ * Frees an access log. The servers that have it keep it. If none has it, waits for up to 2 seconds
+ * until its lines are written. Does nothing with NULL, nor when it was freed before.
+ */
+void transom_access_log_free(transom_access_log *log);
+
+/*
+ * Sets the format of the lines, for the servers that get the log after this call:
+ *
+ * - "common": the common log format, `192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a HTTP/1.1"
+ *   200 2326` in one line;
+ * - "combined": the same, and then the fields Referer and User-Agent in quotes;
+ * - "json": an object of JSON in each line, with the names of OpenTelemetry as keys.
+ *
+ * The time is when the head of the request had been read, in UTC. The bytes are those of the
+ * response with its head. What is not known is "-", or left out of JSON. What a client has sent is
+ * escaped, so that it forges neither a line nor a field.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT for another name.
+ */
+transom_status transom_access_log_set_format(transom_access_log *log,
+                                             const char *name,
+                                             transom_error **error);
+
+/*
+ * Sets a format of the program's own, for the servers that get the log after this call. Control
+ * bytes in its lines other than tabs are written as `\xhh`, so that an exchange never has two
+ * lines. The log then has no lines about lost lines. `free_fn` runs when neither the log nor a server
+ * uses the format any more.
+ */
+transom_status transom_access_log_set_own_format(transom_access_log *log,
+                                                 transom_log_format_fn function,
+                                                 void *user_data,
+                                                 transom_free_fn free_fn);
+
+/*
+ * Sets how many bytes of lines may wait to be written; 4 MiB without a call. Further lines are
+ * lost.
+ */
+transom_status transom_access_log_set_buffer(transom_access_log *log, size_t bytes);
+
+/*
+ * Opens the file of the log again, after it was renamed: logrotate does that. No line is lost. When
+ * this returns TRANSOM_OK, no more lines go to the old file.
+ *
+ * Errors: TRANSOM_IO or TRANSOM_PERMISSION_DENIED if the file cannot be opened, and the log goes on
+ * with the old one; also if the log has a function in place of a file, and if it writes to the old
+ * file for more than 2 seconds.
+ */
+transom_status transom_access_log_reopen(transom_access_log *log, transom_error **error);
+
+/*
+ * Waits until the lines of all responses that were given before are written, or lost. A timeout of
+ * -1 is no limit.
+ *
+ * Errors: TRANSOM_TIMEOUT if that takes longer.
+ */
+transom_status transom_access_log_flush(transom_access_log *log, int64_t timeout_ms);
+
+/* Returns the number of lines that were lost. Returns 0 for an object that was freed. */
+uint64_t transom_access_log_lost(const transom_access_log *log);
+
+/*
+ * Writes a line to an access log for each response of the server. A server may have several logs,
+ * and several servers one. The server keeps the log, with the format that it has now, when you free
+ * it.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_add_access_log(transom_server *server, const transom_access_log *log);
 
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */

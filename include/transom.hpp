@@ -1943,6 +1943,119 @@ private:
     transom_tls *tls_;
 };
 
+/*
+ * An access log: a line for each response of the servers that have it. See transom_access_log. A
+ * server keeps the log after this object was destroyed.
+ */
+class AccessLog {
+public:
+    /* A log that adds its lines to a file. Errors: as transom_access_log_open. */
+    explicit AccessLog(std::string_view path)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_access_log_open(detail::CText(path), &log_, error));
+    }
+
+    /*
+     * A log that calls `function(std::string_view)` with whole lines, on a thread of its own. If it
+     * throws, the lines are lost.
+     */
+    template <class F, class = std::enable_if_t<std::is_invocable_v<std::decay_t<F> &, std::string_view>>>
+    explicit AccessLog(F &&function)
+    {
+        using Callable = std::decay_t<F>;
+        detail::ErrorSlot error;
+        auto callable = std::make_unique<Callable>(std::forward<F>(function));
+        error.check(transom_access_log_new(
+            [](void *user_data, const void *data, std::size_t length) noexcept {
+                try {
+                    (*static_cast<Callable *>(user_data))(std::string_view(static_cast<const char *>(data), length));
+                    return 0;
+                } catch (...) {
+                    detail::log_exception("the function of an access log");
+                    return -1;
+                }
+            },
+            callable.release(), &detail::destroy<Callable>, &log_, error));
+    }
+
+    AccessLog(AccessLog &&other) noexcept : log_(std::exchange(other.log_, nullptr)) {}
+    AccessLog &operator=(AccessLog &&other) noexcept
+    {
+        std::swap(log_, other.log_);
+        return *this;
+    }
+    ~AccessLog() { transom_access_log_free(log_); }
+
+    /* Sets the format, "common", "combined" or "json", for the servers that get the log later. */
+    AccessLog &format(std::string_view name)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_access_log_set_format(log_, detail::CText(name), error));
+        return *this;
+    }
+
+    /*
+     * Sets a format of the program's own: `function(const Exchange &)` returns the line as a
+     * std::string, empty for none. It runs on a thread that serves connections, on several at the same
+     * time, and must not block. If it throws, there is no line.
+     */
+    template <class F> AccessLog &own_format(F &&function)
+    {
+        using Callable = std::decay_t<F>;
+        static_assert(std::is_invocable_r_v<std::string, const Callable &, const Exchange &>,
+                      "the function is called as std::string function(const Exchange &), and as const");
+        auto callable = std::make_unique<Callable>(std::forward<F>(function));
+        detail::check(transom_access_log_set_own_format(
+            log_,
+            [](void *user_data, const transom_exchange *exchange, char *buffer, std::size_t size) noexcept {
+                try {
+                    const std::string line = (*static_cast<const Callable *>(user_data))(Exchange(exchange));
+                    line.copy(buffer, size);
+                    return static_cast<int>(line.size());
+                } catch (...) {
+                    detail::log_exception("the format of an access log");
+                    return 0;
+                }
+            },
+            callable.release(), &detail::destroy<Callable>));
+        return *this;
+    }
+
+    /* Sets how many bytes of lines may wait to be written. */
+    AccessLog &buffer(std::size_t bytes)
+    {
+        detail::check(transom_access_log_set_buffer(log_, bytes));
+        return *this;
+    }
+
+    /* Opens the file again, after it was renamed: see transom_access_log_reopen. */
+    void reopen()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_access_log_reopen(log_, error));
+    }
+
+    /* Waits until the lines so far are written or lost. Returns false if that takes longer. */
+    bool flush(Milliseconds timeout)
+    {
+        const transom_status status = transom_access_log_flush(log_, timeout.count());
+        if (status == TRANSOM_TIMEOUT)
+            return false;
+        detail::check(status);
+        return true;
+    }
+
+    /* Returns the number of lines that were lost. */
+    [[nodiscard]] std::uint64_t lost() const noexcept { return transom_access_log_lost(log_); }
+
+    /* Returns the object for functions of transom.h. It still belongs to this one. */
+    [[nodiscard]] transom_access_log *handle() const noexcept { return log_; }
+
+private:
+    transom_access_log *log_ = nullptr;
+};
+
 /* A request of a pull route, with the number of its route. */
 struct Pulled {
     Request request;
@@ -2152,6 +2265,13 @@ public:
                 guarded("the function of on_exchange", *static_cast<const Callable *>(user_data), Exchange(exchange));
             },
             callable.release(), &detail::destroy<Callable>));
+        return *this;
+    }
+
+    /* Writes a line to an access log for each response: see transom_server_add_access_log. */
+    Server &access_log(const AccessLog &log)
+    {
+        detail::check(transom_server_add_access_log(server_, log.handle()));
         return *this;
     }
 

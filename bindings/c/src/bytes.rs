@@ -1,7 +1,9 @@
 //! Bytes, texts and places for results: the conversions between C pointers and Rust, and the
 //! checks of what the host passes in.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::ptr;
 use std::slice;
 
@@ -188,6 +190,16 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, transom_st
     // SAFETY: the caller promises it.
     let bytes = unsafe { input(text.cast(), NUL_TERMINATED) }?;
     std::str::from_utf8(bytes).map_err(|_| transom_status::TRANSOM_NOT_UTF8)
+}
+
+/// Returns the name of a file, which may have any bytes.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated.
+pub(crate) unsafe fn file_name(path: *const c_char) -> Result<PathBuf, transom_status> {
+    // SAFETY: the caller promises it.
+    let bytes = unsafe { input(path.cast(), NUL_TERMINATED) }?;
+    Ok(OsStr::from_bytes(bytes).into())
 }
 
 /// Returns a reference from a pointer that must not be NULL.

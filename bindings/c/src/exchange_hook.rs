@@ -89,30 +89,37 @@ impl ExchangeHook {
 
     /// Tells the host of an exchange. Allocates nothing.
     pub fn tell(&self, exchange: &Exchange<'_>) {
-        let peer = AddressText::of(exchange.peer());
-        let local = exchange.local_addr().map(AddressText::of);
-        let version = exchange.version().map_or(0, |it| if it == Version::HTTP_10 { 10 } else { 11 });
-        let told = transom_exchange {
-            size: size_of::<transom_exchange>(),
-            method: exchange.method().map(|it| it.as_str().as_bytes()).into(),
-            target: exchange.target().map(str::as_bytes).into(),
-            route: exchange.route().map(str::as_bytes).into(),
-            peer: transom_bytes::of(peer.as_bytes()),
-            bytes_in: exchange.bytes_in(),
-            bytes_out: exchange.bytes_out(),
-            duration_ns: u64::try_from(exchange.took().as_nanos()).unwrap_or(u64::MAX),
-            status_code: exchange.status().map_or(0, |it| it.as_u16()),
-            version,
-            reject: reject::number(exchange.reject()),
-            ended: ended(exchange.ended()) as i32,
-            reserved: 0,
-            local_address: local.as_ref().map(AddressText::as_bytes).into(),
-            scheme: transom_bytes::of(exchange.scheme().as_bytes()),
-        };
-        // SAFETY: the host's function with its user data; by the contract, any thread may call
-        // it. `told` and the bytes that it borrows outlive the call.
-        unsafe { (self.function)(self.user_data.pointer(), &raw const told) }
+        told(exchange, |told| {
+            // SAFETY: the host's function with its user data; by the contract, any thread may call
+            // it. `told` and the bytes that it borrows outlive the call.
+            unsafe { (self.function)(self.user_data.pointer(), told) }
+        });
     }
+}
+
+/// Calls `call` with an exchange as the host sees it.
+pub(crate) fn told<R>(exchange: &Exchange<'_>, call: impl FnOnce(&transom_exchange) -> R) -> R {
+    let peer = AddressText::of(exchange.peer());
+    let local = exchange.local_addr().map(AddressText::of);
+    let version = exchange.version().map_or(0, |it| if it == Version::HTTP_10 { 10 } else { 11 });
+    let told = transom_exchange {
+        size: size_of::<transom_exchange>(),
+        method: exchange.method().map(|it| it.as_str().as_bytes()).into(),
+        target: exchange.target().map(str::as_bytes).into(),
+        route: exchange.route().map(str::as_bytes).into(),
+        peer: transom_bytes::of(peer.as_bytes()),
+        bytes_in: exchange.bytes_in(),
+        bytes_out: exchange.bytes_out(),
+        duration_ns: u64::try_from(exchange.took().as_nanos()).unwrap_or(u64::MAX),
+        status_code: exchange.status().map_or(0, |it| it.as_u16()),
+        version,
+        reject: reject::number(exchange.reject()),
+        ended: ended(exchange.ended()) as i32,
+        reserved: 0,
+        local_address: local.as_ref().map(AddressText::as_bytes).into(),
+        scheme: transom_bytes::of(exchange.scheme().as_bytes()),
+    };
+    call(&told)
 }
 
 fn ended(ended: Ended) -> transom_ended {

@@ -21,6 +21,7 @@ compile_error!("the C layer turns panics into TRANSOM_PANIC and needs panic = \"
 #[macro_use]
 mod guard;
 
+mod access_log;
 mod bell;
 mod bytes;
 mod carry;
@@ -40,7 +41,9 @@ mod incoming;
 mod library;
 mod listeners;
 mod loads;
+mod log_lines;
 mod log_queue;
+mod log_sink;
 mod logger;
 mod names;
 mod own_answer;

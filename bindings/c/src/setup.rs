@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Model, Network,
-    Readiness, Reply, Request, Route, Router, Server, Timeouts,
+    AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Model,
+    Network, Readiness, Reply, Request, Route, Router, Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     /// Around all routes, outermost first.
     pub wraps: Vec<Arc<HostWrap>>,
     pub on_exchange: Vec<Arc<ExchangeHook>>,
+    pub access_logs: Vec<AccessLog>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
     pub tells_systemd: bool,
@@ -134,6 +135,7 @@ impl Setup {
         let hooks = self.on_exchange.iter().cloned();
         let server =
             hooks.fold(server, |server, hook| server.on_exchange(move |exchange| hook.tell(exchange)));
+        let server = self.access_logs.iter().fold(server, Server::access_log);
         let server = match self.own_answers.clone() {
             Some(hook) => server.own_answers(move |answer| hook.word(answer)),
             None => server,

@@ -1,22 +1,17 @@
 //! TLS of a listener: certificates, keys and other settings, as an object of the host.
 
-use std::ffi::{OsStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::mem;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use transom::{Error, Tls, TlsBuilder};
 
-use crate::bytes::{array, given, input, text, transom_bytes};
+use crate::bytes::{array, file_name, given, input, text, transom_bytes};
 use crate::error::{report, transom_error};
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 use crate::timeout::duration;
-
-/// As the length of a path: up to the first NUL.
-const NUL_TERMINATED: usize = usize::MAX;
 
 /// TLS for the connections of a socket: certificates, keys, and what else a handshake needs.
 /// First it takes settings; its files are read when a socket gets it (transom_server_bind_tls) or
@@ -80,16 +75,6 @@ pub(crate) fn made(tls: *const transom_tls) -> Result<Tls, transom_error> {
     with(tls, |state| Ok(state.made()?.clone()))
 }
 
-/// Returns the name of a file, which may have any bytes.
-///
-/// # Safety
-/// `path` is NULL or NUL-terminated.
-unsafe fn path(path: *const c_char) -> Result<PathBuf, transom_status> {
-    // SAFETY: the caller promises it.
-    let bytes = unsafe { input(path.cast(), NUL_TERMINATED) }?;
-    Ok(OsStr::from_bytes(bytes).into())
-}
-
 /// Creates TLS without a certificate. Free it with transom_tls_free. Returns NULL if there is no
 /// room for another object, and in a fork of a process that has used TLS.
 #[unsafe(no_mangle)]
@@ -135,7 +120,7 @@ pub unsafe extern "C" fn transom_tls_add_files(
 ) -> transom_status {
     checked!({
         // SAFETY: each NULL or NUL-terminated, by the contract.
-        let (certificate, key) = unsafe { (path(certificate)?, path(key)?) };
+        let (certificate, key) = unsafe { (file_name(certificate)?, file_name(key)?) };
         set(tls, |builder| builder.files(certificate, key))?;
     })
 }
@@ -172,7 +157,7 @@ pub unsafe extern "C" fn transom_tls_add_client_authorities_file(
 ) -> transom_status {
     checked!({
         // SAFETY: NULL or NUL-terminated, by the contract.
-        let authorities = unsafe { path(authorities) }?;
+        let authorities = unsafe { file_name(authorities) }?;
         set(tls, |builder| builder.client_authorities_file(authorities))?;
     })
 }
@@ -204,7 +189,7 @@ pub unsafe extern "C" fn transom_tls_add_client_revocations_file(
 ) -> transom_status {
     checked!({
         // SAFETY: NULL or NUL-terminated, by the contract.
-        let revocations = unsafe { path(revocations) }?;
+        let revocations = unsafe { file_name(revocations) }?;
         set(tls, |builder| builder.client_revocations_file(revocations))?;
     })
 }

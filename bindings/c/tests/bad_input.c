@@ -107,6 +107,17 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_access_log(NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_access_log(server, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_open(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_new(NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_set_format(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_set_own_format(NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_set_buffer(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_reopen(NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_flush(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_access_log_lost(NULL) == 0);
+    transom_access_log_free(NULL);
     CHECK_STATUS(transom_server_wrap(server, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_route_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_request_set_value(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);

@@ -47,6 +47,7 @@ macro_rules! programs {
 }
 
 programs! {
+    access_log
     answering
     bad_input
     bounds

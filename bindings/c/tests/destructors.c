@@ -184,6 +184,16 @@ static bool before(void *user_data, transom_request *request, transom_response *
 
 static void on_exchange(void *user_data UNUSED, const transom_exchange *exchange UNUSED) {}
 
+static int write_lines(void *user_data UNUSED, const void *data UNUSED, size_t len UNUSED)
+{
+    return 0;
+}
+
+static int format_line(void *user_data UNUSED, const transom_exchange *exchange UNUSED, char *buffer, size_t size)
+{
+    return snprintf(buffer, size, "a line");
+}
+
 static void own_answer(void *user_data UNUSED, const transom_own_answer *answer UNUSED, transom_response *response UNUSED) {}
 
 static void answer(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
@@ -196,14 +206,16 @@ static void answer(void *user_data, const transom_request *request UNUSED, trans
 static void of_servers(const char *model)
 {
     static struct reply reply;
-    static atomic_int hooks[4], values[4], refused_hooks, bodies;
+    static atomic_int hooks[4], values[4], log_hooks[2], refused_hooks, refused_logs, bodies;
+    transom_access_log *log = NULL;
     transom_server *server = transom_server_new();
     transom_route *route = transom_route_new("GET", "/", answer, &bodies, NULL);
     uint16_t port;
     int i;
     for (i = 0; i < 4; i++)
         hooks[i] = values[i] = 0;
-    refused_hooks = bodies = 0;
+    refused_hooks = refused_logs = bodies = 0;
+    log_hooks[0] = log_hooks[1] = 0;
     OK(transom_server_set_model(server, model, NULL));
     OK(transom_server_set_thread_hooks(server, NULL, NULL, &hooks[0], count));
     OK(transom_server_on_exchange(server, on_exchange, &hooks[1], count));
@@ -221,6 +233,16 @@ static void of_servers(const char *model)
     transom_route_free(transom_route_new("GET", "/", say_hello, &refused_hooks, count));
     CHECK(refused_hooks == 6);
 
+    OK(transom_access_log_new(write_lines, &log_hooks[0], count, &log, NULL));
+    OK(transom_access_log_set_own_format(log, format_line, &log_hooks[1], count));
+    OK(transom_server_add_access_log(server, log));
+    CHECK_STATUS(transom_access_log_new(NULL, &refused_logs, count, &log, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_new(write_lines, &refused_logs, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_set_own_format(log, NULL, &refused_logs, count), TRANSOM_NULL_ARGUMENT);
+    transom_access_log_free(log);
+    CHECK_STATUS(transom_access_log_set_own_format(log, format_line, &refused_logs, count), TRANSOM_ALREADY_ANSWERED);
+    CHECK(refused_logs == 4 && log_hooks[0] == 0 && log_hooks[1] == 0);
+
     port = start(server);
     CHECK_STATUS(transom_server_on_exchange(server, on_exchange, &refused_hooks, count), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_own_answers(server, own_answer, &refused_hooks, count), TRANSOM_ALREADY_STARTED);
@@ -237,6 +259,7 @@ static void of_servers(const char *model)
     for (i = 0; i < 4; i++)
         CHECK(hooks[i] == 1);
     CHECK(values[0] == 1 && bodies == 2 && refused_hooks == 10);
+    CHECK(log_hooks[0] == 1 && log_hooks[1] == 1 && refused_logs == 4);
 }
 
 int main(void)

@@ -60,6 +60,7 @@ static void release(uintptr_t handle)
     transom_writer_free((transom_writer *)handle);
     transom_upgraded_free((transom_upgraded *)handle);
     transom_tls_free((transom_tls *)handle);
+    transom_access_log_free((transom_access_log *)handle);
 }
 
 /* Keeps a handle for the other threads, in place of another one, which is freed. */
@@ -85,6 +86,7 @@ static uintptr_t any(void)
 #define WRITER ((transom_writer *)any())
 #define UPGRADED ((transom_upgraded *)any())
 #define TLS ((transom_tls *)any())
+#define LOG ((transom_access_log *)any())
 
 static const char body[ROOM + 1] = "a=1&b=%41&c";
 
@@ -306,6 +308,37 @@ static transom_route *route(const char *method, const char *pattern, int streams
     return made;
 }
 
+static int write_lines(void *user_data UNUSED, const void *data, size_t len)
+{
+    CHECK(len > 0 && ((const char *)data)[len - 1] == '\n');
+    return below(4) ? 0 : (int)below(200) - 1;
+}
+
+static int format_line(void *user_data UNUSED, const transom_exchange *exchange, char *buffer, size_t size)
+{
+    return below(9) ? snprintf(buffer, size, "%0*d", (int)below(3000), exchange->status_code) : (int)below(3) - 1;
+}
+
+static void call_log(transom_server *on)
+{
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    transom_access_log *log = NULL;
+    switch (below(9)) {
+    case 0: did(transom_access_log_open(below(2) ? "./access.log" : text(), below(8) ? &log : NULL, why)); break;
+    case 1: did(transom_access_log_new(below(8) ? write_lines : NULL, data(), give_back, &log, why)); break;
+    case 2: did(transom_access_log_set_format(LOG, below(2) ? "json" : text(), why)); break;
+    case 3: did(transom_access_log_set_own_format(LOG, below(8) ? format_line : NULL, data(), give_back)); break;
+    case 4: did(transom_access_log_set_buffer(LOG, length())); break;
+    case 5: did(transom_access_log_reopen(LOG, why)); break;
+    case 6: did(transom_access_log_flush(LOG, below(2) ? 0 : -2)); break;
+    case 7: transom_access_log_lost(LOG); break;
+    default: did(transom_server_add_access_log(on, LOG));
+    }
+    keep(log);
+    told(error);
+}
+
 static void call_tls(transom_server *on)
 {
     static const transom_bytes protocols[] = {TRANSOM_TEXT("http/1.1"), {NULL, 0}, {NULL, 5}};
@@ -339,8 +372,9 @@ static void set_up(transom_server *on)
     size_t count;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(21)) {
+    switch (below(22)) {
     case 19: call_tls(on); break;
+    case 21: call_log(on); break;
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;

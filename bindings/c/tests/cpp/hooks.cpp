@@ -117,6 +117,42 @@ int main()
 
     check_throws(TRANSOM_NOT_STARTED, "", [] { static_cast<void>(transom::Server().stats()); });
 
+    /* An access log in two formats. */
+    {
+        std::mutex mutex;
+        std::string lines;
+        const auto holds = [&](const char *text) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return lines.find(text) != std::string::npos;
+        };
+        transom::AccessLog access([&](std::string_view more) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (more.find("/lost") != std::string_view::npos)
+                throw std::runtime_error("no room");
+            lines.append(more);
+        });
+        check_throws(TRANSOM_INVALID_ARGUMENT, "common, combined or json", [&] { access.format("xml"); });
+        check_throws(TRANSOM_IO, "did not open", [&] { access.reopen(); });
+        check_throws(TRANSOM_IO, "cannot open", [] { transom::AccessLog("./none/access.log"); });
+        transom::Server server;
+        server.access_log(access.buffer(1 << 20).format("json"));
+        server.access_log(access.own_format([](const Exchange &exchange) -> std::string {
+            if (exchange.target() == "/throws")
+                throw std::runtime_error("no line");
+            return "own " + std::string(exchange.target().value_or("-")) + std::string(1000, '.');
+        }));
+        server.start("127.0.0.1:0");
+        CHECK(get(server, "/throws").status == 404);
+        CHECK(get(server, "/a").status == 404);
+        EVENTUALLY(holds("\"url.path\":\"/throws\"") && holds("\"url.path\":\"/a\"") && holds("own /a...") && holds("...\n"));
+        CHECK(!holds("own /throws"));
+        EVENTUALLY(log.has("1: the format of an access log threw: no line\n"));
+        CHECK(get(server, "/lost").status == 404);
+        EVENTUALLY(access.lost() == 2);
+        EVENTUALLY(log.has("1: the function of an access log threw: no room\n"));
+        CHECK(access.flush(std::chrono::seconds(20)));
+    }
+
     /* Hosts and Unix sockets. */
     transom::set_log_level(transom::Level::off);
     transom::log(transom::Level::error, "not logged");
