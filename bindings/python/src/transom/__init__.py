@@ -36,6 +36,7 @@ from transom._route import HandlerResult as HandlerResult
 from transom._running import Running
 from transom._server import Server
 from transom._stats import Connection, Stats
+from transom._stuck import Stuck
 from transom._tls import Tls, TlsInfo
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ __all__ = [
     "Running",
     "Server",
     "Stats",
+    "Stuck",
     "SystemCallError",
     "Tls",
     "TlsInfo",

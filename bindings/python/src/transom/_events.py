@@ -43,6 +43,8 @@ class Events:
         self._using = threading.Lock()
         self._buffer = create_string_buffer(_MOST * _EVENT.size)
         self._count = c_uint32()
+        #: Called when a watchdog asks whether the thread that delivers the events turns.
+        self.on_question: Callable[[], object] | None = None
         # The code that waits for an event holds the `Presence`. Others are dropped.
         self._requests: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
         self._writers: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
@@ -118,6 +120,10 @@ class Events:
                 future.set_result(None)
         elif kind == native.EVENT_LOG:
             log_all()
+        elif kind == native.EVENT_WATCHDOG:
+            quick.events_answer(self.pointer, token)
+            if self.on_question is not None:
+                self.on_question()
         else:
             of_writer = kind == native.EVENT_WRITER_GONE
             presence = (self._writers if of_writer else self._requests).get(token)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from transom import _native as native
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
+from transom._events import Events
 from transom._native import ReportStruct, quick, waiting
 from transom._stats import Connection, Stats, connections_of, stats_of
+from transom._stuck import Stuck, stuck_of
 from transom._tls import Tls
 
 
@@ -129,6 +131,24 @@ class Handle:
         _expect_pattern(pattern, "GET")
         slot = ErrorSlot()
         slot.check(quick.server_add_readiness(self._use(), pattern.encode(), slot.reference))
+
+    def liveness(self, pattern: str) -> None:
+        """Adds the route that tells of liveness."""
+        _expect_pattern(pattern, "GET")
+        slot = ErrorSlot()
+        slot.check(quick.server_add_liveness(self._use(), pattern.encode(), slot.reference))
+
+    def stuck(self) -> list[Stuck]:
+        """Returns the parts of the server that are stuck."""
+        return stuck_of(self._use())
+
+    def set_load(self, name: str, waiting: int, begun: int) -> None:
+        """Tells the watchdog how many jobs wait, and how many were begun so far."""
+        check(quick.server_set_load(self._use(), name.encode(), waiting, begun))
+
+    def watch_events(self, events: Events, name: str, detail: str) -> None:
+        """Has the watchdog watch the thread that delivers these events."""
+        check(quick.server_watch_events(self._use(), events.pointer, name.encode(), detail.encode()))
 
     def notify_systemd(self) -> None:
         """Has systemd told what the server does."""

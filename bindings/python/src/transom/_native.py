@@ -70,6 +70,7 @@ EVENT_WRITER_STOPPING = 8
 EVENT_UPGRADED_READABLE = 9
 EVENT_UPGRADED_WRITABLE = 10
 EVENT_UPGRADED_STOPPING = 11
+EVENT_WATCHDOG = 12
 
 
 class ReportStruct(ctypes.Structure):
@@ -127,6 +128,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
     "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_add_readiness": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_add_liveness": (c_int32, (c_void_p, c_char_p, c_void_p)),
+    "transom_server_stuck": (c_int32, (c_void_p, c_void_p, c_size_t, c_size_t, c_void_p)),
+    "transom_server_set_load": (c_int32, (c_void_p, c_char_p, c_uint64, c_uint64)),
+    "transom_server_watch_events": (c_int32, (c_void_p, c_void_p, c_char_p, c_char_p)),
     "transom_server_notify_systemd": (c_int32, (c_void_p,)),
     "transom_server_notify_reloading": (c_int32, (c_void_p,)),
     "transom_server_notify_ready": (c_int32, (c_void_p,)),
@@ -173,6 +178,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_watch_request": (c_int32, (c_void_p, c_uint64)),
     "transom_events_watch_writer": (c_int32, (c_void_p, c_void_p)),
     "transom_events_await_room": (c_int32, (c_void_p, c_void_p)),
+    "transom_events_answer": (c_int32, (c_void_p, c_uint64)),
     "transom_log_to_events": (c_int32, (c_void_p, c_int32)),
     "transom_log_next": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
 }

@@ -49,6 +49,8 @@ class Pool:
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._lent = 0
+        #: The number of jobs that have ended.
+        self._ended = 0
         self._own = threading.local()
         self._closed = False
 
@@ -75,6 +77,10 @@ class Pool:
             self._unfinished += 1
             self._jobs.put(job)
         return True
+
+    def load(self) -> tuple[int, int]:
+        """Returns how many jobs wait for a thread, and how many have ended so far."""
+        return self._jobs.qsize(), self._ended
 
     def _most(self) -> int:
         """Returns how many threads the pool may have now."""
@@ -103,6 +109,7 @@ class Pool:
         seat: Seat | None = self._own.__dict__.pop("seat", None)
         with self._lock:
             self._unfinished -= 1
+            self._ended += 1
             if seat is not None:
                 seat.is_over = True
                 self._lent -= seat.is_lent

@@ -22,6 +22,7 @@ from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
 from transom._stats import Connection, Stats
+from transom._stuck import Stuck
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
 
@@ -42,6 +43,10 @@ _JOIN = 0.25
 _WORDLESS = 0.3
 #: The longest that a wait lasts before Python's signal handlers may run, in seconds.
 _SLICE = 0.05
+
+#: The name of an event loop for the watchdog, and what it says if the loop is stuck.
+_LOOP = "the event loop"
+_LOOP_IS_STUCK = "it runs no task: a handler may block it"
 
 _log = logging.getLogger("transom")
 
@@ -114,10 +119,24 @@ class Running:
                 _ = self._dispatcher.loop
             if self._host_loop is None and not self._loop_pulls:
                 self._pullers.start()
+            self._watch()
             _runnings.add(self)
         except BaseException:
             self._undo()
             raise
+
+    def _watch(self) -> None:
+        """Has the watchdog watch Python: the threads or the loop that take requests, and the pool."""
+        events = self._dispatcher.events
+        events.on_question = self._tell_load
+        if self._host_loop is not None or self._loop_pulls:
+            self._handle.watch_events(events, _LOOP, _LOOP_IS_STUCK)
+        else:
+            self._handle.watch_events(events, "Python", "no thread runs: a handler may hold the GIL")
+
+    def _tell_load(self) -> None:
+        """Tells the watchdog the load of the pool."""
+        self._use_handle(lambda handle: handle.set_load("the thread pool", *self._pool.load()))
 
     def _listen(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
         """Listens on the address, or on the sockets that were inherited, and starts the library."""
@@ -161,7 +180,10 @@ class Running:
             return self._side
         expect_real_loop()
         self._loop_thread = LoopThread(dispatcher, self._loop_pulls, self._add_thread)
-        return self._loop_thread.side
+        side = self._loop_thread.side
+        if not self._loop_pulls:
+            self._handle.watch_events(side.events, _LOOP, _LOOP_IS_STUCK)
+        return side
 
     @property
     def url(self) -> str:
@@ -254,6 +276,18 @@ class Running:
         with self._using:
             self._expect_served()
             return self._handle.connections()
+
+    def stuck(self) -> list[Stuck]:
+        """Returns the parts of the server that have not turned for the timeout `watchdog`.
+
+        These are Python as a whole, if a handler holds the interpreter lock; an event loop that a handler
+        blocks; the thread pool or the pull queue, if requests wait there and none is begun; and native
+        threads. Without that timeout the list is empty. Raises `Error` once the server has stopped.
+        """
+        self.expect_unforked()
+        with self._using:
+            self._expect_served()
+            return self._handle.stuck()
 
     def _expect_served(self) -> None:
         if self._report is not None:

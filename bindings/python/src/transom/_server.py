@@ -138,6 +138,7 @@ class Server:
         self._inherit = flag("inherit", inherit)
         self._notify_systemd = flag("notify_systemd", notify_systemd)
         self._readiness: list[str] = []
+        self._liveness: list[str] = []
         self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
         if forwarded is not None and not isinstance(forwarded, str):
             raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
@@ -280,6 +281,22 @@ class Server:
             self._trial.readiness(pattern)
             self._readiness.append(pattern)
 
+    def liveness(self, pattern: str) -> None:
+        """Adds a route for GET that tells whether the server turns.
+
+        It answers 200 `alive`, and 503 with the names of the parts that are stuck while the timeout
+        `watchdog` says so: see `Running.stuck`. No Python code runs for it, so that it answers
+        while a handler holds the interpreter lock. Kubernetes asks for it (`livenessProbe`). With the model
+        `"sequential"` it has to wait for the connection that is being served.
+
+        Raises `BadRouteError` or `AlreadyStartedError`, as `route` does.
+        """
+        text("a pattern", pattern)
+        with self._lock:
+            self._expect_idle()
+            self._trial.liveness(pattern)
+            self._liveness.append(pattern)
+
     def _expect_idle(self) -> None:
         running = self._running
         if running is not None:
@@ -311,6 +328,8 @@ class Server:
                 handle.route(method, pattern, route_id)
             for pattern in self._readiness:
                 handle.readiness(pattern)
+            for pattern in self._liveness:
+                handle.liveness(pattern)
             if self._fallback is not None:
                 handle.fallback(self._fallback)
             backlog = self._limits.get("pool_queue", _POOL_QUEUE)
