@@ -33,6 +33,9 @@ fn folder() -> &'static Path {
         if cfg!(feature = "tower") {
             build.args(["--features", "tower"]);
         }
+        if cfg!(feature = "tls") {
+            build.args(["--features", "tls"]);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -46,6 +49,8 @@ struct Example {
     process: Child,
     output: BufReader<ChildStdout>,
     address: SocketAddr,
+    /// The line that names the address.
+    line: String,
 }
 
 impl Example {
@@ -69,10 +74,11 @@ impl Example {
             let _ = process.kill();
             panic!("{name} does not say where it listens");
         };
-        let address = line.trim().strip_prefix("listening on http://");
+        let (address, _) = line.trim().split_once(", ").unwrap_or((line.trim(), ""));
+        let address = address.split_once("://").map(|(_, address)| address);
         let address = address.and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} says no address but {line:?}"));
-        Self { process, output, address }
+        Self { process, output, address, line }
     }
 
     fn connect(&self) -> Client {
@@ -252,6 +258,76 @@ fn a_server_starts_its_successor_on_a_signal() {
     assert!(Command::new("kill").args(["-TERM", second.trim()]).status().unwrap().success());
     let output = example.finish();
     assert!(output.contains("cut 0\n"), "{output}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn https_has_redirects_to_it_and_a_certificate_that_is_renewed() {
+    let from = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name);
+    let scratch = Scratch::new("tls");
+    let copy = |name: &str| {
+        for end in ["pem", "key"] {
+            fs::copy(from(&format!("{name}.{end}")), scratch.0.join(format!("site.{end}"))).unwrap();
+        }
+    };
+    copy("localhost");
+    let files = ["site.pem", "site.key"].map(|name| scratch.0.join(name).to_str().unwrap().to_owned());
+    let example = Example::start("tls", &[&files[0], &files[1], "127.0.0.1:0"]);
+    let plain = example.line.trim().rsplit_once("http://").unwrap().1.parse().unwrap();
+    let redirect = Client::tcp(plain).get("/");
+    let location = format!("https://h:{}/", example.address.port());
+    assert_eq!((redirect.status, redirect.header("location")), (308, Some(&*location)));
+
+    assert_eq!(
+        tls::get(example.address),
+        (tls::certificate(&from("localhost.pem")), "hello by TLSv1.3\n".into())
+    );
+    copy("renewed");
+    let id = example.process.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    let renewed = tls::certificate(&from("renewed.pem"));
+    common::eventually("the new certificate is in use", || tls::get(example.address).0 == renewed);
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(example.finish().ends_with("cut 0\n"));
+}
+
+/// A client with TLS.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+    use super::common::PATIENCE;
+
+    /// Reads the first certificate of a file.
+    pub fn certificate(path: &Path) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(path).unwrap()
+    }
+
+    /// Returns the certificate of the server, and the body that it answers with.
+    pub fn get(address: SocketAddr) -> (CertificateDer<'static>, String) {
+        let authority = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates/authority.pem");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate(&authority)).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").expect("a head").1.to_owned();
+        (stream.conn.peer_certificates().unwrap()[0].clone(), body)
+    }
 }
 
 #[test]
