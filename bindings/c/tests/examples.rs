@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Example {
     process: Child,
     address: String,
+    /// What the example says after the address.
+    more: String,
     scratch: Scratch,
     /// Kept open, so that the example can print.
     _output: BufReader<ChildStdout>,
@@ -43,9 +45,12 @@ impl Example {
         let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
-        let mut example = Self { process, address: String::new(), scratch, _output: output };
-        example.address = address.unwrap_or_else(|| panic!("{name}: {line:?}"));
+        let mut example =
+            Self { process, address: String::new(), more: String::new(), scratch, _output: output };
+        let said = line.trim().strip_prefix("listening on ").and_then(|said| said.split_once("://"));
+        let (_, address) = said.unwrap_or_else(|| panic!("{name}: {line:?}"));
+        let (address, more) = address.split_once(", ").unwrap_or((address, ""));
+        (example.address, example.more) = (address.to_owned(), more.to_owned());
         example
     }
 
@@ -323,6 +328,55 @@ fn files() {
         assert!(Instant::now() < deadline, "left: {:?}", uploads());
         thread::sleep(Duration::from_millis(5));
     }
+    example.stop();
+}
+
+#[test]
+fn tls() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let certificates = root.join("../../tests/certificates");
+    let scratch = Scratch::new("tls-files");
+    let copy = |name: &str| {
+        for end in ["pem", "key"] {
+            let from = certificates.join(format!("{name}.{end}"));
+            std::fs::copy(from, scratch.path().join(format!("site.{end}"))).unwrap();
+        }
+    };
+    copy("localhost");
+    let files = ["site.pem", "site.key"].map(|name| scratch.path().join(name).to_str().unwrap().to_owned());
+    let mut example = Example::start_with("tls", &[], &[&files[0], &files[1], "127.0.0.1:0"]);
+    let port = example.address.rsplit(':').next().unwrap().to_owned();
+
+    // Python's ssl module is the client.
+    let ask = |name: &str| {
+        let mut client = Command::new("python3")
+            .arg(root.join("tests/support/tls_client.py"))
+            .arg(&certificates)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(client.stdin.take().unwrap(), "{port} {name}").unwrap();
+        String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let said = ask("localhost");
+    assert!(said.starts_with("localhost hello by TLSv1.3"), "{said}");
+    let said = ask("www.example.org");
+    assert!(said.starts_with("failed: "), "{said}");
+
+    copy("example");
+    // SAFETY: as in `stop`.
+    assert_eq!(unsafe { libc::kill(example.process.id().cast_signed(), libc::SIGHUP) }, 0);
+    let deadline = Instant::now() + PATIENCE;
+    while !ask("www.example.org").contains("hello by TLSv1.3") {
+        assert!(Instant::now() < deadline, "the new certificate is not used");
+    }
+
+    let plain = example.more.strip_prefix("redirects on http://").expect("a second address").to_owned();
+    example.address = plain;
+    let (head, _) = exchange(&example, "GET /a HTTP/1.1", b"");
+    begins(&head, 308);
+    assert!(head.contains(&format!("location: https://test:{port}/a\r\n")), "{head}");
     example.stop();
 }
 
