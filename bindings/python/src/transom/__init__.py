@@ -10,6 +10,7 @@
 `await app.serve()` serves in the event loop that is running.
 """
 
+from transom._body import BodyStream
 from transom._errors import (
     AddressInUseError,
     AlreadyStartedError,
@@ -25,7 +26,7 @@ from transom._errors import (
     SystemCallError,
 )
 from transom._handle import Report
-from transom._http_error import BodyError, HTTPError, MissingValueError
+from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response
@@ -50,6 +51,8 @@ __all__ = [
     "BadStatusError",
     "BadTlsError",
     "BodyError",
+    "BodyStream",
+    "ClientGoneError",
     "Connection",
     "Error",
     "ForkedError",

@@ -14,7 +14,7 @@ from transom._batch import answer
 from transom._events import Events
 from transom._file import FilePart
 from transom._handle import Handle
-from transom._http_error import HTTPError
+from transom._http_error import ClientGoneError, HTTPError
 from transom._packed import Parts
 from transom._plain import OVERLOADED, SERVER_ERROR
 from transom._pool import Pool
@@ -210,7 +210,7 @@ class Dispatcher:
         """Sends an error response to a request whose stream failed. If the stream has begun, only logs it."""
         if writer is None or not writer.has_begun:
             answer(self.handle, request.token, self.failure(route, request, error))
-        else:
+        elif not isinstance(error, ClientGoneError):
             self._report(route, request, error)
 
     def failure(self, route: Route, request: Request, error: BaseException) -> Parts:

@@ -50,6 +50,10 @@ class Events:
         self._writers: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
         #: The futures of tasks that wait for room, by their writers.
         self._rooms: dict[int, Any] = {}
+        #: The event loop that delivers the events, if one does.
+        self.loop: Any = None
+        #: The functions that wake tasks which wait for a part of a body, by the tokens of its requests.
+        self._bodies: dict[int, Callable[[], object]] = {}
 
     @property
     def fd(self) -> int:
@@ -97,6 +101,34 @@ class Events:
         finally:
             self._rooms.pop(writer, None)
 
+    async def body(self, token: int) -> bool:
+        """Waits until there is more of a request's body, or its end. `False` if another task waits for it."""
+        from asyncio import get_running_loop
+
+        if token in self._bodies:
+            return False
+        loop = get_running_loop()
+        future = loop.create_future()
+
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._bodies[token] = wake if loop is self.loop else lambda: loop.call_soon_threadsafe(wake)
+        try:
+            if quick.events_await_body(self.pointer, token) == native.OK:
+                await future
+        finally:
+            del self._bodies[token]
+        return True
+
+    def wake_reader(self, token: int) -> bool:
+        """Wakes the task that waits for more of a request's body. Returns `False` if none does."""
+        wake = self._bodies.get(token)
+        if wake is not None:
+            wake()
+        return wake is not None
+
     def deliver(self, wait: int = 0, view: SimpleNamespace = quick) -> bool:
         """Delivers the queued events; waits up to `wait` milliseconds for the first.
 
@@ -118,6 +150,8 @@ class Events:
             future = self._rooms.get(token)
             if future is not None and not future.done():
                 future.set_result(None)
+        elif kind == native.EVENT_READABLE:
+            self.wake_reader(token)
         elif kind == native.EVENT_LOG:
             log_all()
         elif kind == native.EVENT_WATCHDOG:

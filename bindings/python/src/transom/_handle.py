@@ -6,12 +6,14 @@ import os
 import weakref
 from ctypes import byref, c_char_p, c_int64, c_size_t, c_uint64, create_string_buffer, sizeof
 from dataclasses import dataclass
+from types import EllipsisType
 
 from transom import _native as native
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._events import Events
 from transom._native import ReportStruct, quick, waiting
+from transom._route_options import RouteSettings
 from transom._stats import Connection, Stats, connections_of, stats_of
 from transom._stuck import Stuck, stuck_of
 from transom._tls import Tls
@@ -113,16 +115,18 @@ class Handle:
         slot = ErrorSlot()
         slot.check(quick.server_set_timeout(self._use(), key, milliseconds(value), slot.reference))
 
-    def route(self, method: str | None, pattern: str, route_id: int) -> None:
+    def route(self, method: str | None, pattern: str, route_id: int, settings: RouteSettings) -> None:
         """Adds a route whose requests are pulled; `None` stands for any method."""
         _expect_pattern(pattern, method)
         made = quick.route_new_pull(method and method.encode(), pattern.encode(), route_id)
+        _set_up(made, settings)
         slot = ErrorSlot()
         slot.check(quick.server_add(self._use(), made, slot.reference))
 
-    def fallback(self, route_id: int) -> None:
+    def fallback(self, route_id: int, settings: RouteSettings) -> None:
         """Adds the route of requests that no other route matches."""
         made = quick.route_new_pull(None, None, route_id)
+        _set_up(made, settings)
         slot = ErrorSlot()
         slot.check(quick.server_set_fallback(self._use(), made, slot.reference))
 
@@ -269,6 +273,16 @@ class Handle:
         self._forgotten = True
         self.pointer = 0
         self._finalizer.detach()
+
+
+def _set_up(route: int, settings: RouteSettings) -> None:
+    """Gives a native route its settings. Adding the route reports what is wrong with them."""
+    if settings.stream:
+        quick.route_set_streaming(route, True)
+    if settings.max_body is not None:
+        quick.route_set_body_limit(route, settings.max_body)
+    if not isinstance(settings.timeout, EllipsisType):
+        quick.route_set_timeout(route, milliseconds(settings.timeout))
 
 
 def _address(address: str) -> bytes:

@@ -30,6 +30,16 @@ class BodyError(HTTPError, ValueError):
     """The request's body is not of the form that the handler asked for. The client gets a 4xx."""
 
 
+class ClientGoneError(HTTPError, ConnectionError):
+    """The client has left, or the server has cut the request off, before the end of the request's body.
+
+    A client that has only closed its sending side gets a 400.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(400, "the body of the request ended too early")
+
+
 class MissingValueError(HTTPError, KeyError):
     """The request does not have a value that the handler reads with `[name]`. The client gets a 400.
 

@@ -16,6 +16,7 @@ from transom._batch import Inbox, Outbox, record
 from transom._dispatch import Dispatcher
 from transom._events import Events
 from transom._headers import TEXT, content_type_line
+from transom._http_error import ClientGoneError
 from transom._native import quick
 from transom._request import Request
 from transom._response import Pending, Response
@@ -68,6 +69,7 @@ class LoopSide:
         try:
             fd = events.fd
             self.loop.add_reader(fd, events.deliver)
+            events.loop = self.loop
         except BaseException:
             events.free()
             raise
@@ -172,7 +174,12 @@ class LoopSide:
         begun, self._begun = self._begun, []
         for task, request in begun:
             if not task.done() and not request.presence.has_hook:
-                request.presence.set_hook(self._in_loop(task.cancel))
+                request.presence.set_hook(self._in_loop(partial(self._cancel, task, request)))
+
+    def _cancel(self, task: asyncio.Task[None], request: Request) -> None:
+        """Cancels a task of a request that is over. One that waits for the body gets an exception from it."""
+        if not self.events.wake_reader(request.token):
+            task.cancel()
 
     def _in_loop(self, function: Callable[[], object]) -> Callable[[], None]:
         """Returns a function that calls `function` in the loop, from any thread."""
@@ -245,7 +252,7 @@ class LoopSide:
             nonlocal left
             if not ended and not left:
                 left = True
-                task.cancel()
+                self._cancel(task, request)
 
         def probe() -> None:
             writer.begin()
@@ -275,7 +282,7 @@ class LoopSide:
         except BaseException as error:
             if self._closing:
                 raise
-            if not (left and isinstance(error, asyncio.CancelledError)):
+            if not (left and isinstance(error, (asyncio.CancelledError, ClientGoneError))):
                 self._dispatcher.stream_failed(route, request, error, writer)
         finally:
             # The clean-up of the iterator is not cancelled.

@@ -55,6 +55,8 @@ BAD_BODY = -28
 TOO_SLOW = -29
 BAD_TLS = -30
 
+#: A request record: the body comes piece by piece.
+STREAMS = 2
 HTTPS = 4
 FORWARDED = 8
 TLS = 16
@@ -126,6 +128,9 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_listener_tls": (c_int32, (c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_server_set_listener_redirect": (c_int32, (c_void_p, c_size_t, c_uint16, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
+    "transom_route_set_streaming": (c_int32, (c_void_p, c_bool)),
+    "transom_route_set_body_limit": (c_int32, (c_void_p, c_uint64)),
+    "transom_route_set_timeout": (c_int32, (c_void_p, c_int64)),
     "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_add_readiness": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_add_liveness": (c_int32, (c_void_p, c_char_p, c_void_p)),
@@ -160,6 +165,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_token_responder": (c_void_p, (c_uint64,)),
+    "transom_token_read": (c_int32, (c_uint64, c_void_p, c_size_t, c_int64, c_void_p)),
     "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_responder_send_file": (
         c_int32,
@@ -179,6 +185,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_watch_writer": (c_int32, (c_void_p, c_void_p)),
     "transom_events_await_room": (c_int32, (c_void_p, c_void_p)),
     "transom_events_answer": (c_int32, (c_void_p, c_uint64)),
+    "transom_events_await_body": (c_int32, (c_void_p, c_uint64)),
     "transom_log_to_events": (c_int32, (c_void_p, c_int32)),
     "transom_log_next": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
 }
@@ -195,6 +202,7 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_free": (None, (c_void_p,)),
     "transom_server_next_batch": QUICK["transom_server_next_batch"],
     "transom_events_next": QUICK["transom_events_next"],
+    "transom_token_read": QUICK["transom_token_read"],
     "transom_writer_write": QUICK["transom_writer_write"],
 }
 

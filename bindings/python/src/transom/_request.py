@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from transom._body import BodyStream
 from transom._events import Events, Presence
 from transom._http_error import BodyError
 from transom._multi import Cookies, Form, Headers, MultiDict, Query
-from transom._native import FORWARDED, HTTPS, TLS
+from transom._native import FORWARDED, HTTPS, STREAMS, TLS
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
 from transom._tls import TlsInfo
 
@@ -31,6 +32,7 @@ class Request:
         "_params",
         "_presence",
         "_query",
+        "_stream",
         "events",
         "route_id",
         "token",
@@ -42,6 +44,7 @@ class Request:
     _params: dict[str, str]
     _presence: Presence
     _query: MultiDict
+    _stream: BodyStream
 
     def __init__(self, data: bytes, at: int, head: RequestHead, events: Events) -> None:
         self._data = data
@@ -146,14 +149,43 @@ class Request:
 
     @property
     def body(self) -> bytes:
-        """The body; empty if there is none."""
+        """The body; empty if there is none.
+
+        Raises `RuntimeError` if the route streams: the body is then read with `stream`.
+        """
         try:
             return self._body
         except AttributeError:
+            if self._head[11] & STREAMS:
+                raise RuntimeError(
+                    "the route has stream=True, so the body is read with request.stream()"
+                ) from None
             length = self._head[12]
             start = end_of_params(self._data, self._params_at(), self._head[9]) if length else 0
             self._body = self._data[start : start + length]
             return self._body
+
+    def stream(self) -> BodyStream:
+        """Returns the body in pieces, for routes with `stream=True`: see `BodyStream` for its exceptions.
+
+        Each call returns the same iterator. A handler need not read the body, or not all of it.
+
+        >>> from transom import Server
+        >>> app = Server()
+        >>> @app.post("/count", stream=True, max_body=2**40)
+        ... async def count(request):
+        ...     return str(sum([len(piece) async for piece in request.stream()]))
+        >>> @app.post("/plain-count", stream=True)
+        ... def plain_count(request):
+        ...     return str(sum(len(piece) for piece in request.stream()))
+        """
+        try:
+            stream = self._stream
+        except AttributeError:
+            whole = None if self._head[11] & STREAMS else self.body
+            stream = self._stream = BodyStream(self.token, self.events, whole)
+        stream.events = self.events
+        return stream
 
     @property
     def client(self) -> tuple[str, int] | None:

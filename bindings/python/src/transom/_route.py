@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from transom._headers import HeadersInput
 from transom._request import Request
 from transom._response import Body, Response
+from transom._route_options import RouteSettings
 
 _Whole: TypeAlias = (
     Response | Body | Mapping[str, Any] | list[Any] | Iterator[Body] | AsyncIterator[Body] | None
@@ -54,11 +55,16 @@ class Route:
         "needs_loop",
         "place",
         "runs",
+        "settings",
     )
 
-    def __init__(self, handler: Handler, blocking: bool | None, pattern: str | None) -> None:
+    def __init__(
+        self, handler: Handler, blocking: bool | None, pattern: str | None, settings: RouteSettings
+    ) -> None:
         _check(handler)
         self.handler = handler
+        #: What the library is told about the route.
+        self.settings = settings
         #: The name of the route in log messages.
         self.place = "the fallback" if pattern is None else f"route {pattern}"
         self.is_async = _is_async(handler)
@@ -73,7 +79,8 @@ class Route:
         self.in_place = blocking is False
         #: `True` if the next run is in place.
         self.inline = self.in_place
-        self._adaptive = blocking is None and not self.is_async
+        # A handler that reads a body in pieces waits for its client.
+        self._adaptive = blocking is None and not self.is_async and not settings.stream
         #: The number of runs in place since the record was cleared.
         self.runs = 0
         self._strikes = 0

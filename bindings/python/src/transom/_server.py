@@ -14,6 +14,7 @@ from transom._check import flag, got, seconds, shown, text, whole
 from transom._errors import AlreadyStartedError, BadAddressError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle, Report
 from transom._route import Handler, Route
+from transom._route_options import RouteSettings, RouteTimeout
 from transom._running import STOP_TIMEOUT, Running
 from transom._standard import standard_held
 from transom._thread import Empty, SimpleQueue
@@ -21,6 +22,11 @@ from transom._tls import Tls
 
 if TYPE_CHECKING:
     import asyncio
+
+    # The checkers have this module; the package does not need it to run.
+    from typing_extensions import Unpack
+
+    from transom._route_options import RouteOptions
 
 H = TypeVar("H", bound=Handler)
 _Forwarded = Literal["x-forwarded", "forwarded"]
@@ -176,7 +182,14 @@ class Server:
         return handle
 
     def route(
-        self, pattern: str, *, methods: Iterable[str] | None = ("GET",), blocking: bool | None = None
+        self,
+        pattern: str,
+        *,
+        methods: Iterable[str] | None = ("GET",),
+        blocking: bool | None = None,
+        stream: bool = False,
+        max_body: int | None = None,
+        timeout: RouteTimeout = ...,
     ) -> Callable[[H], H]:
         """Decorates a handler for a pattern and for methods; `None` stands for any method.
 
@@ -193,9 +206,19 @@ class Server:
         `blocking=True` keeps a handler on the pool, and `blocking=False` keeps it in place.
         With `serve`, plain functions run on the pool unless `blocking=False`.
 
-        Raises `BadRouteError` if the pattern or a method is refused, `AlreadyStartedError` while
-        the server runs, and `TypeError` if the function cannot be called with one request.
+        With `stream=True`, the handler is called when the head of a request has come, and reads
+        the body with `Request.stream` while it comes. A plain function then runs on the pool, and
+        occupies a thread while it waits for its client; an `async def` handler does not.
+        `max_body` is the most bytes of a body, in place of the limit `body` of the server; a larger body
+        gets a 413. `timeout` is the time from the call of the handler to its response, in seconds, in
+        place of the timeout `handler` of the server; `None` stands for no timeout. While a
+        body is read, the timeout starts again with each part that comes.
+
+        Raises `BadRouteError` if the pattern or a method is refused, `InvalidArgumentError` if an
+        option is out of range, `AlreadyStartedError` while the server runs, and `TypeError` if the function
+        cannot be called with one request.
         """
+        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
         text("a pattern", pattern)
         if isinstance(methods, str):
             raise TypeError(f"methods are several str, such as [{methods!r}], got one str")
@@ -208,58 +231,69 @@ class Server:
             raise TypeError(f"methods are str, got {shown(wanted)}")
 
         def decorate(handler: H) -> H:
-            route = Route(handler, blocking, pattern)
+            route = Route(handler, blocking, pattern, settings)
             with self._lock:
                 self._expect_idle()
                 route_id = len(self._routes)
                 for method in wanted:
-                    self._trial.route(method, pattern, route_id)
+                    self._trial.route(method, pattern, route_id, settings)
                     self._bindings.append((method, pattern, route_id))
                 self._routes.append(route)
             return handler
 
         return decorate
 
-    def get(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def get(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for GET and HEAD; see `route`."""
-        return self.route(pattern, methods=["GET"], blocking=blocking)
+        return self.route(pattern, methods=["GET"], **options)
 
-    def post(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def post(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for POST; see `route`."""
-        return self.route(pattern, methods=["POST"], blocking=blocking)
+        return self.route(pattern, methods=["POST"], **options)
 
-    def put(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def put(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for PUT; see `route`."""
-        return self.route(pattern, methods=["PUT"], blocking=blocking)
+        return self.route(pattern, methods=["PUT"], **options)
 
-    def delete(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def delete(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for DELETE; see `route`."""
-        return self.route(pattern, methods=["DELETE"], blocking=blocking)
+        return self.route(pattern, methods=["DELETE"], **options)
 
-    def patch(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def patch(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for PATCH; see `route`."""
-        return self.route(pattern, methods=["PATCH"], blocking=blocking)
+        return self.route(pattern, methods=["PATCH"], **options)
 
-    def head(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def head(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for HEAD; see `route`."""
-        return self.route(pattern, methods=["HEAD"], blocking=blocking)
+        return self.route(pattern, methods=["HEAD"], **options)
 
-    def options(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def options(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for OPTIONS; see `route`."""
-        return self.route(pattern, methods=["OPTIONS"], blocking=blocking)
+        return self.route(pattern, methods=["OPTIONS"], **options)
 
-    def any(self, pattern: str, *, blocking: bool | None = None) -> Callable[[H], H]:
+    def any(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for each method that has no handler of its own; see `route`."""
-        return self.route(pattern, methods=None, blocking=blocking)
+        return self.route(pattern, methods=None, **options)
 
-    def fallback(self, *, blocking: bool | None = None) -> Callable[[H], H]:
-        """Decorates the handler for paths that no pattern matches; without it they get a 404."""
+    def fallback(
+        self,
+        *,
+        blocking: bool | None = None,
+        stream: bool = False,
+        max_body: int | None = None,
+        timeout: RouteTimeout = ...,
+    ) -> Callable[[H], H]:
+        """Decorates the handler for paths that no pattern matches; without it they get a 404.
+
+        The options are those of `route`.
+        """
+        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
 
         def decorate(handler: H) -> H:
-            route = Route(handler, blocking, None)
+            route = Route(handler, blocking, None, settings)
             with self._lock:
                 self._expect_idle()
-                self._trial.fallback(len(self._routes))
+                self._trial.fallback(len(self._routes), settings)
                 self._fallback = len(self._routes)
                 self._routes.append(route)
             return handler
@@ -325,13 +359,13 @@ class Server:
             self._expect_idle()
             handle = self._configured()
             for method, pattern, route_id in self._bindings:
-                handle.route(method, pattern, route_id)
+                handle.route(method, pattern, route_id, self._routes[route_id].settings)
             for pattern in self._readiness:
                 handle.readiness(pattern)
             for pattern in self._liveness:
                 handle.liveness(pattern)
             if self._fallback is not None:
-                handle.fallback(self._fallback)
+                handle.fallback(self._fallback, self._routes[self._fallback].settings)
             backlog = self._limits.get("pool_queue", _POOL_QUEUE)
             running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
             with standard_held():

@@ -76,3 +76,5 @@ Server(limits={"body": "1"})  # error
 Server(timeouts={"idle": "1"})  # error
 Response("").set_cookie("a", 5)  # error
 Response("", headers={"a": 1})  # error
+app.post("/", stream=1)  # error
+app.post("/", max_bdy=1)  # error

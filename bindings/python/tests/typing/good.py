@@ -142,6 +142,17 @@ async def decorated(request: Request) -> str:
     return "decorated"
 
 
+@app.post("/upload", stream=True, max_body=2**30, timeout=None)
+def upload(request: Request) -> str:
+    return str(sum(len(piece) for piece in request.stream()))
+
+
+@app.put("/upload", stream=True, timeout=1.5, blocking=None)
+async def async_upload(request: Request) -> AsyncIterator[bytes]:
+    async for piece in request.stream():
+        yield piece
+
+
 @app.fallback()
 def fallback(request: Request) -> tuple[str, int]:
     return "none", 404

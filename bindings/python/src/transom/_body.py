@@ -1,0 +1,138 @@
+"""The body of a request whose route streams: it is read in pieces while it comes."""
+
+from __future__ import annotations
+
+import sys
+from ctypes import byref, c_size_t, create_string_buffer, string_at
+from threading import Lock
+from types import SimpleNamespace
+
+from transom import _native as native
+from transom._events import Events
+from transom._http_error import BodyError, ClientGoneError, HTTPError
+from transom._native import quick, waiting
+
+#: The most bytes of a piece.
+PIECE = 64 * 1024
+#: The number of pieces after which an asynchronous iteration lets other tasks run.
+_TURN = 16
+
+_NOT_TWICE = "two threads or tasks read the body of a request at the same time"
+
+
+class BodyStream:
+    """The body of a request in pieces, each `bytes` of at most 64 KiB.
+
+    A plain handler iterates with `for`, an `async def` handler with `async for`. The memory that a
+    body takes is bounded: the client is asked for more only after a piece was read. A client that
+    waits for `100 Continue` gets it with the first piece. If the route does not stream, the body
+    is in memory, and is the only piece.
+
+    These exceptions end the iteration. If the handler does not catch them, the client gets their status:
+
+    - `ClientGoneError` (400): the client has left before the end of the body, or the server has cut it off;
+    - `BodyError` (413): the body is larger than the limit; (408): the body came too slowly; (400): the
+      chunks of the body are malformed;
+    - `HTTPError` (503): there is no memory for more of the body.
+
+    Also raises `RuntimeError` if the request was answered before, if two threads or tasks read at once,
+    or if `for` is used in an event loop, which would stop the loop.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_error",
+        "_is_over",
+        "_length",
+        "_reading",
+        "_taken",
+        "_token",
+        "_whole",
+        "events",
+    )
+
+    def __init__(self, token: int, events: Events, whole: bytes | None) -> None:
+        self._token = token
+        #: The queue of events that tells when there is more to read.
+        self.events = events
+        self._whole = whole
+        self._is_over = whole is not None and not whole
+        self._error: tuple[type[Exception], tuple[object, ...]] | None = None
+        self._reading = Lock()
+        self._taken = 0
+        if whole is None:
+            self._buffer = create_string_buffer(PIECE)
+            self._length = c_size_t()
+
+    def __iter__(self) -> BodyStream:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._whole is None and _in_loop():
+            raise RuntimeError("an event loop runs in this thread: read the body with `async for`")
+        piece = self._read(waiting, native.FOREVER)
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def __aiter__(self) -> BodyStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._taken += 1
+        if self._taken % _TURN == 0:
+            from asyncio import sleep
+
+            # A client that sends fast must not keep other tasks from running.
+            await sleep(0)
+        while True:
+            piece = self._read(quick, 0)
+            if piece:
+                return piece
+            if piece is not None:
+                raise StopAsyncIteration
+            self._taken = 0
+            if not await self.events.body(self._token):
+                raise RuntimeError(_NOT_TWICE)
+
+    def _read(self, view: SimpleNamespace, timeout: int) -> bytes | None:
+        """Returns the next piece, empty at the end, or `None` if none has come within the timeout."""
+        if not self._reading.acquire(False):
+            raise RuntimeError(_NOT_TWICE)
+        try:
+            if self._error is not None:
+                kind, arguments = self._error
+                raise kind(*arguments)
+            if self._is_over:
+                return b""
+            if self._whole is not None:
+                self._is_over = True
+                return self._whole
+            code = view.token_read(self._token, self._buffer, PIECE, timeout, byref(self._length))
+            if code == native.OK:
+                self._is_over = not self._length.value
+                return string_at(self._buffer, self._length.value)
+            if code in (native.WOULD_BLOCK, native.TIMEOUT):
+                return None
+            self._error = kind, arguments = _ERRORS.get(code, _ANSWERED)
+            raise kind(*arguments)
+        finally:
+            self._reading.release()
+
+
+_ANSWERED = (RuntimeError, ("the request was answered: its body can no longer be read",))
+#: The exceptions for the statuses that end a body.
+_ERRORS: dict[int, tuple[type[Exception], tuple[object, ...]]] = {
+    native.GONE: (ClientGoneError, ()),
+    native.STOPPED: (ClientGoneError, ()),
+    native.BODY_TOO_LARGE: (BodyError, (413, "the body is larger than the limit")),
+    native.TOO_SLOW: (BodyError, (408, "the body came too slowly")),
+    native.BAD_BODY: (BodyError, (400, "the chunks of the body are malformed")),
+    native.NO_MEMORY: (HTTPError, (503, "there is no memory for more of the body")),
+}
+
+
+def _in_loop() -> bool:
+    """Returns `True` if an event loop runs in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None

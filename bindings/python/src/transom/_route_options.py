@@ -1,0 +1,53 @@
+"""The options of a route, besides its pattern and its methods."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_uint64
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import TypeAlias, TypedDict
+
+from transom._check import flag, seconds, whole
+from transom._errors import InvalidArgumentError
+from transom._native import quick
+
+#: A timeout of a route, in seconds. `None` stands for none, and `...` for the one of the server.
+RouteTimeout: TypeAlias = float | EllipsisType | None
+
+
+class RouteOptions(TypedDict, total=False):
+    """The keyword arguments of the decorators; `Server.route` explains them."""
+
+    blocking: bool | None
+    stream: bool
+    max_body: int | None
+    timeout: RouteTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """What the library is told about a route."""
+
+    #: `True` if the handler reads the body in pieces.
+    stream: bool = False
+    #: The most bytes of a body; `None` for the limit of the server.
+    max_body: int | None = None
+    #: The time from the call of the handler to its response, in seconds.
+    timeout: RouteTimeout = ...
+
+    @classmethod
+    def checked(
+        cls, blocking: bool | None, stream: bool, max_body: int | None, timeout: RouteTimeout
+    ) -> RouteSettings:
+        """Returns the settings. Raises `InvalidArgumentError` or `TypeError` if one is out of range."""
+        if flag("stream", stream) and blocking is False:
+            raise InvalidArgumentError(
+                "a route with stream=True cannot have blocking=False: reading may wait"
+            )
+        if max_body is not None:
+            least, most = c_uint64(), c_uint64()
+            quick.limit_range(b"body", byref(least), byref(most))
+            whole("max_body", max_body, least.value, most.value)
+        if not isinstance(timeout, EllipsisType):
+            seconds("timeout of a route", timeout, zero=False, none=True, least=0.001)
+        return cls(stream, max_body, timeout)
