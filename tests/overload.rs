@@ -4,11 +4,11 @@ mod common;
 
 const MODEL: Model = Model::EventDriven;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use transom::{
-    Error, Handle, Method, Model, Overload, Priority, Readiness, Reject, Request, Route, Router, Server,
-    blocking,
+    Error, Handle, Listener, Method, Model, Next, Overload, Priority, Readiness, Reject, Request, Route,
+    Router, Server, blocking,
 };
 
 use common::{Client, Logs, Signal, configured, eventually, own_address};
@@ -130,7 +130,7 @@ fn routers_and_handlers_have_priorities_and_routes_decide() {
         .route(Route::new(Method::GET, "/low", page).priority(Priority::Low));
     let low = Router::new()
         .priority(Priority::Low)
-        .wrap(async |request: Request, next: transom::Next| next.run(request).await)
+        .wrap(async |request: Request, next: Next| next.run(request).await)
         .get("/ready", Readiness)
         .route(Route::new(Method::GET, "/not-ready", Readiness).priority(Priority::Low));
     let app = Router::new().get("/hold", async move |request: Request| hold(request));
@@ -205,4 +205,58 @@ fn settings_that_make_no_sense_are_told() {
     assert_eq!(refusal(0, 100), Some("overload.target"));
     assert_eq!(refusal(5, 4), Some("overload.interval"));
     assert_eq!(refusal(5, 5), None);
+}
+
+#[test]
+fn a_reserved_place_answers_while_the_house_and_the_pool_are_full() {
+    // The sequential model serves one connection at a time.
+    for model in [Model::ThreadPerConnection, Model::EventDriven] {
+        let (begun, leave) = (Signal::new(), Signal::new());
+        let app = Router::new()
+            .get("/stuck", blocking(gate(&begun, &leave)))
+            .get("/ready", Readiness)
+            .get("/page", async |_: Request| "page");
+        let server = configured(app, |limits, _| {
+            (limits.connections, limits.connection_threads) = (4, 4);
+            (limits.pool_threads, limits.pool_queue) = (2, 0);
+        });
+        let watched = Listener::bind(&own_address()).unwrap().reserve(2);
+        let server = server.model(model).workers(1).bind(&own_address()).unwrap().listen(watched);
+        let server = server.start().unwrap();
+        // Two clients are in handlers, and two send their requests slowly.
+        let mut inside: Vec<_> = (0..4).map(|_| Client::connect(&server)).collect();
+        for client in &mut inside[..2] {
+            client.request("/stuck");
+        }
+        begun.wait_for(2);
+        for client in &mut inside[2..] {
+            client.send("GET / HTTP/1.1\r\nHo");
+        }
+        eventually("the house is full", || server.stats().connections == 4);
+        let address = &server.local_addrs()[1];
+        let mut fastest = Duration::MAX;
+        for _ in 0..5 {
+            let begun = Instant::now();
+            let mut health: Vec<_> = (0..2).map(|_| Client::connect_to(address)).collect();
+            for client in &mut health {
+                client.get("/ready").expect(200, "ready\n");
+                client.get("/page").expect(200, "page");
+            }
+            fastest = fastest.min(begun.elapsed());
+            drop(health);
+            eventually("the places are free again", || server.stats().connections == 4);
+        }
+        assert!(fastest < Duration::from_millis(100), "{model}: {fastest:?}");
+        if model == Model::EventDriven {
+            let mut health: Vec<_> = (0..3).map(|_| Client::connect_to(address)).collect();
+            assert_eq!(health[0].get("/ready").status, 200);
+            assert_eq!(health[1].get("/ready").status, 200);
+            assert_eq!(health[2].answer().status, 503, "there are two places");
+        }
+        leave.set();
+        for client in &mut inside[..2] {
+            client.answer().expect(200, "done");
+        }
+        server.stop(Duration::ZERO);
+    }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::lane::Lane;
 use super::opening::Steps;
 use super::socket::Bound;
 use crate::base::descriptor::apart;
@@ -35,6 +36,8 @@ pub(super) struct Accepted {
     pub peer: Peer,
     /// The steps before HTTP, if the listener has any.
     pub steps: Option<Arc<Steps>>,
+    /// The lane of the listener, if it has one.
+    pub lane: Option<Arc<Lane>>,
 }
 
 impl Accepted {

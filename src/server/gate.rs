@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::lane::{Lane, LanePlace};
 use super::stop::Report;
 use crate::base::memory::has_headroom;
 use crate::base::stopping::StopSignal;
@@ -42,6 +43,11 @@ struct GateState {
     opening: usize,
     /// The number of connections that were not let through their steps, and are being answered.
     refusing: usize,
+    /// The places in lanes of connections that are open, by the keys of their sessions. Such
+    /// connections do not count for the limits.
+    lanes: HashMap<usize, LanePlace>,
+    /// The number of connections that are being opened and have places in lanes.
+    opening_in_lanes: usize,
     /// Open connections by client address. Empty if there is no limit for one address.
     addresses: HashMap<IpAddr, usize>,
     /// Connections that were admitted.
@@ -85,6 +91,7 @@ pub(crate) struct Admission {
 pub(crate) struct Reservation {
     gate: Arc<Gate>,
     held: Held,
+    lane: Option<LanePlace>,
 }
 
 /// The place that a reservation holds.
@@ -103,6 +110,8 @@ impl Reservation {
         let mut state = self.gate.lock();
         if self.held == Held::Opening {
             (state.opening, state.refusing) = (state.opening - 1, state.refusing + 1);
+            // It leaves its lane to others.
+            state.opening_in_lanes -= usize::from(self.lane.take().is_some());
             self.held = Held::Refusing;
         }
         drop(state);
@@ -117,6 +126,10 @@ impl Reservation {
         match gate.insert(&mut state, peer, Some(Box::new(arrival))) {
             Ok(admission) => {
                 (state.opening, self.held) = (state.opening - 1, Held::Nothing);
+                if let Some(lane) = self.lane.take() {
+                    state.opening_in_lanes -= 1;
+                    state.lanes.insert(admission.key, lane);
+                }
                 Ok(admission)
             }
             Err(reject) => {
@@ -151,6 +164,8 @@ impl Gate {
             sessions: Slab::new(),
             opening: 0,
             refusing: 0,
+            lanes: HashMap::new(),
+            opening_in_lanes: 0,
             addresses: HashMap::new(),
             admitted: 0,
             ended: 0,
@@ -171,23 +186,34 @@ impl Gate {
         })
     }
 
-    /// Admits a connection whose peer is known, if there is room for it.
-    pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Admission, Reject> {
+    /// Admits a connection whose peer is known, if there is room for it, in the lane of its listener or
+    /// among the others.
+    pub fn admit(self: &Arc<Self>, peer: Peer, lane: Option<&Arc<Lane>>) -> Result<Admission, Reject> {
         let mut state = self.lock();
-        self.check_room(&state)?;
-        self.insert(&mut state, peer, None)
+        let Some(place) = lane.and_then(Lane::take) else {
+            self.check_room(&state)?;
+            return self.insert(&mut state, peer, None);
+        };
+        let admission = self.insert(&mut state, peer, None)?;
+        state.lanes.insert(admission.key, place);
+        Ok(admission)
     }
 
     /// Reserves a place for a connection that is to be opened, if there is room for it. The limit for one address is checked later, by
     /// [`Reservation::admit`].
-    pub fn reserve(self: &Arc<Self>) -> Result<Reservation, Reject> {
+    pub fn reserve(self: &Arc<Self>, lane: Option<&Arc<Lane>>) -> Result<Reservation, Reject> {
         let mut state = self.lock();
-        self.check_room(&state)?;
-        if state.opening >= self.limit_of_handshakes {
-            return Err(Reject::TooManyConnections);
+        let lane = lane.and_then(Lane::take);
+        if lane.is_some() {
+            state.opening_in_lanes += 1;
+        } else {
+            self.check_room(&state)?;
+            if state.opening - state.opening_in_lanes >= self.limit_of_handshakes {
+                return Err(Reject::TooManyConnections);
+            }
         }
         state.opening += 1;
-        Ok(Reservation { gate: Arc::clone(self), held: Held::Opening })
+        Ok(Reservation { gate: Arc::clone(self), held: Held::Opening, lane })
     }
 
     /// Returns the limit for one address and the address that a connection counts for, if both exist.
@@ -198,7 +224,7 @@ impl Gate {
     }
 
     fn check_room(&self, state: &GateState) -> Result<(), Reject> {
-        let open = state.open();
+        let open = state.open() - state.lanes.len() - state.opening_in_lanes;
         if open >= self.limit {
             return Err(Reject::TooManyConnections);
         }
@@ -320,6 +346,9 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.sessions.remove(self.key);
+        if !state.lanes.is_empty() {
+            state.lanes.remove(&self.key);
+        }
         if let Some((_, address)) = self.gate.counted(self.session.client.peer)
             && let Entry::Occupied(mut inside) = state.addresses.entry(address)
         {
@@ -346,7 +375,10 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         match self.held {
-            Held::Opening => state.opening -= 1,
+            Held::Opening => {
+                state.opening -= 1;
+                state.opening_in_lanes -= usize::from(self.lane.is_some());
+            }
             Held::Refusing => state.refusing -= 1,
             Held::Nothing => return,
         }

@@ -15,6 +15,7 @@ use super::accept::Accepted;
 use super::facts::local_addr;
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 use super::handshake::Handshake;
+use super::lane::Lane;
 use super::opening::Steps;
 use super::proxy::ReadProxyHeader;
 use super::socket::{Bound, ListeningSocket, SocketFile};
@@ -54,6 +55,8 @@ pub struct Listener {
     address: Address,
     /// What each connection goes through before HTTP; `None` if nothing.
     pub(super) steps: Option<Arc<Steps>>,
+    /// Places for connections of this listener alone.
+    pub(super) lane: Option<Arc<Lane>>,
     /// The name that systemd or a predecessor gave.
     name: Option<Arc<str>>,
     /// Tells the predecessor that the listener serves.
@@ -162,6 +165,31 @@ impl Listener {
         })
     }
 
+    /// Reserves places for connections of this listener, beside those of
+    /// [`Limits::connections`](crate::Limits::connections): health checks and the pages of an operator can
+    /// then connect although the server is full. Connections beyond these places take common ones. In
+    /// the model with a thread for each connection, the listener has as many threads of its own, beside
+    /// [`Limits::connection_threads`](crate::Limits::connection_threads), and further connections wait in
+    /// the backlog. The sequential model serves one connection at a time, of whichever listener. 0, the
+    /// default, reserves none.
+    ///
+    /// Let only those connect who watch the server: bind the listener to a loopback address or to a
+    /// Unix socket.
+    ///
+    /// ```
+    /// use transom::{Listener, Readiness, Router, Server};
+    ///
+    /// let watched = Listener::bind("127.0.0.1:0")?.reserve(8);
+    /// let app = Router::new().get("/ready", Readiness);
+    /// Server::new(app).bind("127.0.0.1:0")?.listen(watched).start()?;
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reserve(mut self, places: usize) -> Self {
+        self.lane = (places > 0).then(|| Lane::new(places));
+        self
+    }
+
     /// Returns the name of a listener that was passed to this process, such as
     /// `FileDescriptorName=` in a systemd unit; see [`inherited`](Self::inherited).
     pub fn name(&self) -> Option<&str> {
@@ -194,7 +222,7 @@ impl Listener {
     /// Takes one connection from the backlog. `WouldBlock` if there is none.
     pub(super) fn accept(&self) -> io::Result<Accepted> {
         let (socket, peer) = self.socket.bound().accept()?;
-        Ok(Accepted { socket, peer, steps: self.steps.clone() })
+        Ok(Accepted { socket, peer, steps: self.steps.clone(), lane: self.lane.clone() })
     }
 
     /// Sets the mode of the socket's file, if this process made the file.
@@ -239,6 +267,7 @@ impl Listener {
             socket: Arc::new(socket),
             address,
             steps: None,
+            lane: None,
             name: None,
             #[cfg(target_os = "linux")]
             announcement: None,

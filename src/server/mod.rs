@@ -13,6 +13,7 @@ mod handover;
 mod handshake;
 mod inherited;
 mod keeper;
+mod lane;
 mod listener;
 mod load;
 mod model;

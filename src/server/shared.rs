@@ -38,8 +38,11 @@ pub(super) struct Shared {
 impl Shared {
     /// Lets an accepted connection in, if there is room for it.
     pub fn enter(&self, accepted: &Accepted) -> Result<Entry, Reject> {
-        let Some(steps) = &accepted.steps else { return self.gate.admit(accepted.peer).map(Entry::Admitted) };
-        let reservation = self.gate.reserve()?;
+        let lane = accepted.lane.as_ref();
+        let Some(steps) = &accepted.steps else {
+            return self.gate.admit(accepted.peer, lane).map(Entry::Admitted);
+        };
+        let reservation = self.gate.reserve(lane)?;
         Ok(Entry::Opening(Opening { reservation, steps: Arc::clone(steps) }))
     }
 

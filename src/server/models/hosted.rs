@@ -27,6 +27,7 @@ use crate::message::{Address, ConnectionFacts, Credentials, Peer};
 use crate::server::accept::{Accepted, Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{accepting_over, drain, end};
 use crate::server::facts;
+use crate::server::lane::Lane;
 use crate::server::listener::Listener;
 use crate::server::opening::{Entry, Opening, Steps};
 use crate::server::shared::Shared;
@@ -79,7 +80,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let stream = HostedStream::new(stream);
-    match shared.gate.admit(peer) {
+    match shared.gate.admit(peer, None) {
         Ok(admission) => serve(stream, &shared.app, &admission.session).await,
         Err(reject) => {
             if let Some(_refusal) = refusals.begin() {
@@ -95,6 +96,7 @@ where
 struct RegisteredListener {
     socket: Async<Arc<ListeningSocket>>,
     steps: Option<Arc<Steps>>,
+    lane: Option<Arc<Lane>>,
     alarm: Alarm,
     told: RateLimitedLog,
 }
@@ -107,8 +109,14 @@ impl Drop for RegisteredListener {
 
 fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
-        let (socket, steps) = (Async::new_nonblocking(listener.socket)?, listener.steps);
-        Ok(RegisteredListener { socket, steps, alarm: Alarm::default(), told: RateLimitedLog::default() })
+        let (socket, steps, lane) = (Async::new_nonblocking(listener.socket)?, listener.steps, listener.lane);
+        Ok(RegisteredListener {
+            socket,
+            steps,
+            lane,
+            alarm: Alarm::default(),
+            told: RateLimitedLog::default(),
+        })
     };
     // Keeps descriptors 0 to 2 taken, so that async-io does not get them.
     let _held = hold_standard();
@@ -126,8 +134,13 @@ impl Acceptor for RegisteredListener {
                     ready!(self.socket.poll_readable(cx))?;
                 }
                 accepted => {
-                    let steps = self.steps.clone();
-                    return Poll::Ready(accepted.map(|(socket, peer)| Accepted { socket, peer, steps }));
+                    let (steps, lane) = (self.steps.clone(), self.lane.clone());
+                    return Poll::Ready(accepted.map(|(socket, peer)| Accepted {
+                        socket,
+                        peer,
+                        steps,
+                        lane,
+                    }));
                 }
             }
         }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
 use crate::server::accept::{Accepted, Refusals};
 use crate::server::drain::{accepting_over, drain, end};
+use crate::server::lane::Lane;
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
@@ -32,53 +33,94 @@ const SPARE_REACTORS: usize = 64;
 /// when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
     let reactor = Reactor::new()?;
-    let listeners = Listeners::new(&reactor, &share_listeners(listeners))?;
-    let (shared, limits) = (Arc::clone(shared), &shared.app.config.limits);
-    let threads = Arc::clone(&shared.threads);
-    let pool = Pool::new("transom-connection", limits.connection_threads, usize::MAX, Arc::clone(&threads))
-        .stack_size(limits.thread_stack);
-    // If the system gives no thread at all, the start fails.
-    pool.prepare().map_err(Error::Thread)?;
+    let (reserved, common): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|it| it.lane.is_some());
+    let mut groups = Vec::new();
+    if !common.is_empty() {
+        groups.push(Group::new(shared, &reactor, common, None)?);
+    }
+    for listener in reserved {
+        let lane = listener.lane.clone();
+        groups.push(Group::new(shared, &reactor, vec![listener], lane.as_deref())?);
+    }
+    let (shared, threads) = (Arc::clone(shared), Arc::clone(&shared.threads));
     let watched = reactor.clone();
     // It serves no connection.
     shared.watch("the accepting thread".to_owned(), move |task| watched.spawn(task), |_| false);
     let accepting = threads.spawn("transom-accept", None, move || {
-        reactor.block_on(run(shared, &reactor, &pool, listeners));
+        reactor.block_on(run(shared, &reactor, &mut groups));
         reactor.close();
     });
     accepting.map_err(Error::Thread)
 }
 
+/// Listeners that share their threads.
+struct Group {
+    listeners: Listeners,
+    pool: Pool,
+    /// The number of threads.
+    count: usize,
+    /// True if other connections are asked to end when no thread is free. They would not make room in
+    /// a lane.
+    makes_room: bool,
+    alarm: Alarm,
+}
+
+impl Group {
+    fn new(
+        shared: &Arc<Shared>,
+        reactor: &Reactor,
+        listeners: Vec<Listener>,
+        lane: Option<&Lane>,
+    ) -> Result<Self> {
+        let limits = &shared.app.config.limits;
+        let (name, count) = match lane {
+            Some(lane) => ("transom-reserved", lane.places),
+            None => ("transom-connection", limits.connection_threads),
+        };
+        let pool = Pool::new(name, count, usize::MAX, Arc::clone(&shared.threads));
+        let pool = pool.stack_size(limits.thread_stack);
+        // If the system gives no thread at all, the start fails.
+        pool.prepare().map_err(Error::Thread)?;
+        let listeners = Listeners::new(reactor, &share_listeners(listeners))?;
+        Ok(Self { listeners, pool, count, makes_room: lane.is_none(), alarm: Alarm::new(reactor) })
+    }
+}
+
 /// Runs a server: accepts until it is asked to stop, drains until the deadline, then cuts.
-async fn run(shared: Arc<Shared>, reactor: &Reactor, pool: &Pool, mut listeners: Listeners) {
+async fn run(shared: Arc<Shared>, reactor: &Reactor, groups: &mut [Group]) {
     let mut alarm = Alarm::new(reactor);
-    let accepting = accept_all(&shared, reactor, pool, &mut listeners, &mut alarm);
+    let mut accepting: Vec<_> =
+        groups.iter_mut().map(|group| Box::pin(accept_all(&shared, reactor, group))).collect();
+    let accepting_all = poll_fn(|cx| {
+        for group in &mut accepting {
+            // None of them ends.
+            let _ = group.as_mut().poll(cx);
+        }
+        Poll::Pending
+    });
     let mut closing = Alarm::new(reactor);
-    future::or(accepting_over(&shared, |cx, at| closing.poll(cx, at)), accepting).await;
-    listeners.close();
+    future::or(accepting_over(&shared, |cx, at| closing.poll(cx, at)), accepting_all).await;
+    drop(accepting);
+    for group in groups {
+        group.listeners.close();
+    }
     drain(&shared, |cx, at| alarm.poll(cx, at)).await;
     end(&shared);
 }
 
 /// Gives each connection a thread. While all are in use, it does not accept.
-async fn accept_all(
-    shared: &Arc<Shared>,
-    reactor: &Reactor,
-    pool: &Pool,
-    listeners: &mut Listeners,
-    alarm: &mut Alarm,
-) {
-    let slots = Slots::new(shared.app.config.limits.connection_threads);
+async fn accept_all(shared: &Arc<Shared>, reactor: &Reactor, group: &mut Group) {
+    let slots = Slots::new(group.count);
     let (refusals, told) = (Refusals::default(), RateLimitedLog::default());
     loop {
-        let slot = wait_for_slot(shared, pool, &slots, &told, listeners, alarm).await;
+        let slot = wait_for_slot(shared, group, &slots, &told).await;
         // Spare reactors hold descriptors, and so do idle connections.
         let make_room = || {
             if !slots.drop_spare() {
                 shared.gate.make_room();
             }
         };
-        let accepted = listeners.accept(make_room).await;
+        let accepted = group.listeners.accept(make_room).await;
         let entry = match shared.enter(&accepted) {
             Ok(entry) => entry,
             Err(reject) => {
@@ -108,20 +150,14 @@ async fn accept_all(
         };
         // A slot stands for a thread that is free or about to be, and the pool is closed only
         // after this loop: the job always runs.
-        let _ = pool.run(Order::default(), job);
+        let _ = group.pool.run(Order::default(), job);
     }
 }
 
 /// Waits for a free slot. While a client waits too, connections are asked to make room, one
 /// after another, until one has ended.
-async fn wait_for_slot(
-    shared: &Shared,
-    pool: &Pool,
-    slots: &Slots,
-    told: &RateLimitedLog,
-    listeners: &Listeners,
-    alarm: &mut Alarm,
-) -> Slot {
+async fn wait_for_slot(shared: &Shared, group: &mut Group, slots: &Slots, told: &RateLimitedLog) -> Slot {
+    let Group { listeners, pool, makes_room, alarm, .. } = group;
     let mut next_request_at = None;
     poll_fn(|cx| {
         let taken = if pool.is_short() {
@@ -141,6 +177,9 @@ async fn wait_for_slot(
                 );
             }
             Poll::Pending => {}
+        }
+        if !*makes_room {
+            return Poll::Pending;
         }
         ready!(listeners.poll_waiting(cx));
         loop {
