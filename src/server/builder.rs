@@ -310,8 +310,8 @@ impl Server {
     ///
     /// The watchdog is fed four times in its interval. A worker that has not run a small task for the
     /// whole interval is stuck, because a handler blocks it, and so is the pool for blocking handlers if
-    /// requests wait for it and none is begun for as long. The log then says which, and the watchdog is
-    /// not fed: systemd restarts the service. In the sequential model, each handler blocks the one
+    /// requests wait for it and none is begun for as long, or what [`Handle::watch`] adds. The log then says
+    /// which, and the watchdog is not fed: systemd restarts the service. In the sequential model, each handler blocks the one
     /// worker, so the interval must be longer than the slowest handler takes.
     ///
     /// Without `NOTIFY_SOCKET` this does nothing. With it, the server has one more thread.

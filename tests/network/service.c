@@ -124,6 +124,8 @@ int main(int argc, char **argv)
         return 1;
 
     check(transom_server_add_readiness(server, "/ready", &error), error, "/ready");
+    check(transom_server_add_liveness(server, "/alive", &error), error, "/alive");
+    check(transom_server_set_timeout(server, "watchdog", 10000, &error), error, "watchdog");
     check(transom_server_route(server, "GET", "/where", where, NULL, NULL, &error), error, "/where");
     check(transom_server_route(server, "GET", "/small/{id}", small, NULL, NULL, &error), error, "/small");
     check(transom_server_route(server, "GET", "/stream/{id}", stream, NULL, NULL, &error), error, "/stream");

@@ -17,7 +17,7 @@ def build(options: argparse.Namespace) -> Server:
     proxies = [options.trust_forwarded] if options.trust_forwarded else None
     app = Server(
         model=options.model,
-        timeouts={"stop_delay": options.stop_delay / 1000},
+        timeouts={"stop_delay": options.stop_delay / 1000, "watchdog": 10.0},
         inherit=True,
         notify_systemd=True,
         proxy_protocol=[options.trust_proxy] if options.trust_proxy else None,
@@ -31,6 +31,7 @@ def build(options: argparse.Namespace) -> Server:
         os.write(record, f"{request.params['id']} {options.name}\n".encode())
 
     app.readiness("/ready")
+    app.liveness("/alive")
 
     @app.get("/where")
     def where(request: Request) -> str:

@@ -7,6 +7,7 @@
 //! - `GET /where`: the name, the client and the scheme.
 //! - `GET /small/{id}`, `POST /upload/{id}`, `GET /stream/{id}`: each writes a line with the id to the record.
 //! - `GET /ready`: readiness.
+//! - `GET /alive`: liveness.
 //!
 //! SIGTERM stops it. SIGHUP starts a successor with the same arguments, which gets the listener, and then
 //! stops it. What it prints says how both went.
@@ -22,12 +23,16 @@ use std::time::Duration;
 use futures_lite::{StreamExt, stream};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
-use transom::{Forwarded, Listener, Method, Readiness, Request, Response, Route, Router, Server, Timeouts};
+use transom::{
+    Forwarded, Listener, Liveness, Method, Readiness, Request, Response, Route, Router, Server, Timeouts,
+};
 
 /// The time for requests in progress to finish.
 const STOP: Duration = Duration::from_secs(20);
 /// The time for a successor to serve.
 const SUCCESSION: Duration = Duration::from_secs(10);
+/// The time for which a worker or the pool may not turn.
+const WATCHDOG: Duration = Duration::from_secs(10);
 
 /// The name of the instance, and where it writes which requests it had.
 struct Instance {
@@ -47,6 +52,7 @@ fn app(instance: Instance) -> Router {
     Router::new()
         .state(Arc::new(instance))
         .get("/ready", Readiness)
+        .get("/alive", Liveness)
         .get("/where", async |req: Request| {
             let instance = req.state::<Arc<Instance>>();
             format!("{} {} {}\n", instance.name, req.peer(), req.scheme())
@@ -91,6 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let record = OpenOptions::new().append(true).create(true).open(required("record")?)?;
     let mut timeouts = Timeouts::default();
     timeouts.stop_delay = Duration::from_millis(option("stop-delay").unwrap_or("0").parse()?);
+    timeouts.watchdog = Some(WATCHDOG);
     let mut server = Server::new(app(Instance { name: required("name")?.to_owned(), record }))
         .timeouts(timeouts)
         .model(option("model").unwrap_or("event").parse()?)

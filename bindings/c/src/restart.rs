@@ -177,10 +177,11 @@ pub unsafe extern "C" fn transom_server_add_readiness(
 /// becomes the main process of the service (MAINPID=).
 ///
 /// The watchdog is fed four times in its interval. A worker that a handler blocks for the
-/// whole interval is stuck, and so is the pool of threads if requests wait for it and none is
-/// begun for as long. The log then says which, and the watchdog is not fed: systemd restarts
-/// the service. In the model "sequential" each handler blocks the one worker, so the interval
-/// must be longer than the slowest handler takes. Requests in the pull queue are not watched.
+/// whole interval is stuck, and so is the pool of threads or the pull queue if requests wait there
+/// and none is begun for as long, and what transom_server_set_load and transom_server_watch_events
+/// add. The log then says which, and the watchdog is not fed: systemd restarts the service. In
+/// the model "sequential" each handler blocks the one worker, so the interval must be longer
+/// than the slowest handler takes.
 ///
 /// Without NOTIFY_SOCKET this does nothing. With it, the server has one more thread.
 ///

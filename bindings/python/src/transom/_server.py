@@ -79,7 +79,8 @@ class Server:
     are none, it listens on the address that `start`, `run` or `serve` gets.
 
     With `notify_systemd=True`, systemd is told that the server serves and stops, and its watchdog
-    is fed while the native threads turn, if systemd started the program with `Type=notify`.
+    is fed while the native threads and Python turn (see `Running.stuck`), if systemd started the
+    program with `Type=notify`.
 
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
