@@ -1,7 +1,7 @@
 //! Requests from memory through Transom's connection loop, to memory: parse, route, handle,
 //! encode, and no kernel. Run under callgrind, which counts its instructions. The last word
-//! adds something to the server, so that the gate can tell what it costs: `wrap`, `hook`, or `log` for an
-//! access log.
+//! adds something to the server, so that the gate can tell what it costs: `wrap`, `hook`, `log` for an
+//! access log, or `metrics`.
 //!
 //!     transom-replay 1000 $'GET /plain HTTP/1.1\r\nHost: h\r\n\r\n' hook
 
@@ -13,14 +13,16 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_lite::{AsyncRead, AsyncWrite, future};
-use transom::{AccessLog, LogFormat, Next, Peer, Request, Response, Router, Server};
+use transom::{
+    AccessLog, ExchangeSeries, LogFormat, Metrics, Next, Peer, Request, Response, Router, Server,
+};
 
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let (count, request, added) = match &words[..] {
         [count, request] => (count, request, None),
         [count, request, added] => (count, request, Some(added.as_str())),
-        _ => bail!("transom-replay COUNT REQUEST [wrap|hook|log]"),
+        _ => bail!("transom-replay COUNT REQUEST [wrap|hook|log|metrics]"),
     };
     let count: usize = count.parse().context("a number of requests")?;
     let mut app = Router::new()
@@ -41,6 +43,10 @@ fn main() -> Result<()> {
         let log = AccessLog::to_writer(io::sink())?.format(LogFormat::Combined);
         server = server.access_log(&log);
     }
+    let metrics = Metrics::new();
+    if added == Some("metrics") {
+        server = server.metrics(&metrics);
+    }
     let answered = Arc::new(AtomicUsize::new(0));
     let stream = Replay {
         request: request.clone().into_bytes(),
@@ -57,6 +63,9 @@ fn main() -> Result<()> {
     let told = told.load(Ordering::Relaxed);
     let expected = if added == Some("hook") { count } else { 0 };
     ensure!(told == expected, "the hook was told of {told} of {expected} exchanges");
+    let counted: u64 = metrics.snapshot().series.iter().map(ExchangeSeries::count).sum();
+    let expected = if added == Some("metrics") { count } else { 0 };
+    ensure!(counted == expected as u64, "the metrics have {counted} of {expected} exchanges");
     Ok(())
 }
 
