@@ -418,6 +418,22 @@ typedef enum transom_deadline {
     TRANSOM_DEADLINE_LINGER = 7,
 } transom_deadline;
 
+/* The kinds of records of transom_metrics_snapshot. New kinds may be added. */
+typedef enum transom_metric_record_kind {
+    /* A transom_series_record. */
+    TRANSOM_RECORD_SERIES = 1,
+    /* A transom_metric_record. */
+    TRANSOM_RECORD_METRIC = 2,
+} transom_metric_record_kind;
+
+/* What the value of a metric may do. New kinds may be added. */
+typedef enum transom_metric_kind {
+    /* It only grows. */
+    TRANSOM_METRIC_COUNTER = 1,
+    /* It grows and falls. */
+    TRANSOM_METRIC_GAUGE = 2,
+} transom_metric_kind;
+
 /*
  * An access log: a line for each response of the servers that have it, refusals and connections
  * for which there is no room included. A thread of the log writes the lines in batches, at the latest
@@ -449,6 +465,17 @@ typedef struct transom_error transom_error;
  * host watches bounds its length.
  */
 typedef struct transom_events transom_events;
+
+/*
+ * Metrics: counts of the responses of the servers that have them, by method, route, status, version
+ * and error, with histograms of their durations and sums of their bytes; and of connections,
+ * refusals, deadlines, the pool and the process. docs/metrics.md lists them.
+ *
+ * Each server that gets them keeps its own reference: you may free the object at any time, before or
+ * after the server. Several servers may count in the same metrics. Any thread may call its functions.
+ * A call with an object that was freed returns TRANSOM_ALREADY_ANSWERED and does no harm.
+ */
+typedef struct transom_metrics transom_metrics;
 
 /*
  * A request, to be read with the functions below. It belongs to the library. It is valid
@@ -926,6 +953,66 @@ typedef struct transom_tls_record {
     uint32_t resumed;
 } transom_tls_record;
 
+/* The responses with the same labels, counted: see transom_metrics_snapshot. */
+typedef struct transom_series_record {
+    /* The bytes of the record, with this header and the padding: a multiple of 8. */
+    uint32_t record_len;
+    /* TRANSOM_RECORD_SERIES. */
+    uint32_t kind;
+    /*
+     * The sum of the durations in nanoseconds, each from the whole head of the request to the end
+     * of the response.
+     */
+    uint64_t sum_ns;
+    /* Bytes of the requests, with heads and framing. */
+    uint64_t bytes_in;
+    /* Bytes of the responses, with heads and framing. */
+    uint64_t bytes_out;
+    /* The number of buckets. */
+    uint32_t bucket_count;
+    /* The bytes of the method; "_OTHER" if it is not well known, or if the head was refused. */
+    uint32_t method_len;
+    /* The bytes of the scheme: "http" or "https". */
+    uint32_t scheme_len;
+    /* The bytes of the pattern of the route; 0 without a route, and for the fallback. */
+    uint32_t route_len;
+    /*
+     * The bytes of the error: the name of a transom_reject; "left", "timed-out", "failed" or "cut"
+     * as in transom_ended; or a status of 500 or more. 0 if there was no error.
+     */
+    uint32_t error_len;
+    /* The status code; 0 if there was no response. */
+    uint16_t status_code;
+    /* 10 for HTTP/1.0, 11 for HTTP/1.1, 0 if the head was refused. */
+    uint16_t version;
+    /* 1 for the overflow, which has no labels, or else 0. */
+    uint32_t is_overflow;
+    /* 0. */
+    uint32_t reserved;
+} transom_series_record;
+
+/* A metric that is no response, with its value: see transom_metrics_snapshot. */
+typedef struct transom_metric_record {
+    /* The bytes of the record, with this header and the padding: a multiple of 8. */
+    uint32_t record_len;
+    /* TRANSOM_RECORD_METRIC. */
+    uint32_t kind;
+    /* The value. */
+    double value;
+    /* A transom_metric_kind. */
+    uint32_t metric_kind;
+    /* The bytes of the name, such as "transom.connections". */
+    uint32_t name_len;
+    /* The bytes of the description. */
+    uint32_t description_len;
+    /* The bytes of the unit: "By", "s", or a noun in braces. */
+    uint32_t unit_len;
+    /* The bytes of the name of the label; 0 without a label. */
+    uint32_t label_len;
+    /* The bytes of the value of the label. */
+    uint32_t label_value_len;
+} transom_metric_record;
+
 /* A compiler that lays the records of a batch out differently fails here. */
 #if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L)
 #ifdef __cplusplus
@@ -937,6 +1024,8 @@ TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, "a request record ha
 TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, "a param record has 8 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_tls_record) == 24, "a TLS record has 24 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, "a response record has 32 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_series_record) == 64, "a series record has 64 bytes");
+TRANSOM_STATIC_ASSERT(sizeof(transom_metric_record) == 40, "a metric record has 40 bytes");
 TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, "an event has 16 bytes");
 #endif
 
@@ -960,7 +1049,7 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`: "access-log", "pull", "tls" or "unix".
+ * Returns true if the library was built with the feature `name`: "access-log", "metrics", "pull", "tls" or "unix".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -1724,6 +1813,82 @@ uint64_t transom_access_log_lost(const transom_access_log *log);
  * Errors: TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_add_access_log(transom_server *server, const transom_access_log *log);
+
+
+/* ---- Metrics ------------------------------------------------------------------------- */
+
+/*
+ * Creates metrics that have counted nothing, with at most `max_series` series; 0 is the usual number,
+ * 2,000. The responses that would make one more count in one series, the overflow. Free them with
+ * transom_metrics_free. Returns NULL if there is no room for another object, and in a fork of a
+ * process that has used metrics.
+ */
+transom_metrics *transom_metrics_new(size_t max_series);
+
+/*
+ * Frees metrics. The servers that have them keep them. Does nothing with NULL, nor when they were
+ * freed before.
+ */
+void transom_metrics_free(transom_metrics *metrics);
+
+/*
+ * Counts the responses of this server in `metrics`.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_add_metrics(transom_server *server, const transom_metrics *metrics);
+
+/*
+ * Adds a route for GET that answers with `metrics` as text for Prometheus: in the format of
+ * OpenMetrics 1.0 if the client accepts it, or else in version 0.0.4 of its own. No handler of
+ * the program runs, so it also answers while they are stuck. The server need not count in
+ * the metrics itself: see transom_server_add_metrics.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_metrics_route(transom_server *server,
+                                                const char *pattern,
+                                                const transom_metrics *metrics,
+                                                transom_error **error);
+
+/*
+ * Fills `buf`, which has room for `cap` bytes, with the metrics as text for Prometheus, version
+ * 0.0.4, without a NUL. Stores the number of bytes in `*len`. With `cap` 0, `buf` may be NULL.
+ *
+ * Errors: TRANSOM_BUFFER_TOO_SMALL if the text does not fit: `*len` is then the room that it needs
+ * now. Allow for some more: it grows with each new series, and with the digits of the numbers.
+ */
+transom_status transom_metrics_text(const transom_metrics *metrics,
+                                    char *buf,
+                                    size_t cap,
+                                    size_t *len);
+
+/*
+ * Fills `buf`, which has room for `cap` bytes, with the metrics as records. Stores their bytes in
+ * `*len`. With `cap` 0, `buf` may be NULL. No response waits for this.
+ *
+ * Errors: TRANSOM_BUFFER_TOO_SMALL if the records do not fit: `*len` is then the room that they need
+ * now. Allow for some more: each new series has a record.
+ *
+ * Each record starts with its length and its kind, a transom_metric_record_kind; skip kinds that
+ * you do not know. A transom_series_record is followed by `bucket_count` numbers, each a uint64_t:
+ * how many durations are in each bucket of the histogram (see transom_metrics_bounds), not
+ * cumulated. Then come the texts, as long as the record says and in the order of its members: the
+ * method, the scheme, the route and the error. A transom_metric_record is followed by its texts:
+ * the name, the description, the unit, and the name and the value of its label. Padding makes the
+ * length a multiple of 8, so in a buffer that is aligned to 8 each record is.
+ */
+transom_status transom_metrics_snapshot(const transom_metrics *metrics,
+                                        void *buf,
+                                        size_t cap,
+                                        size_t *len);
+
+/*
+ * Returns the bounds between the buckets of the histograms in seconds, and stores their number in
+ * `*count`, which may be NULL. There is one bucket more than bounds. A bound belongs to the bucket
+ * below it. The numbers are static, do not free them; the result is never NULL.
+ */
+const double *transom_metrics_bounds(size_t *count);
 
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */

@@ -1832,6 +1832,175 @@ transom_status register_wrap(Before &&before, After &&after, Registration regist
 
 } // namespace detail
 
+/* The responses with the same labels, counted: see transom_series_record. */
+struct MetricSeries {
+    std::string method, scheme;
+    /* Empty without a route, and for the fallback. */
+    std::string route;
+    /* Empty if there was no error. */
+    std::string error;
+    int status_code = 0;
+    int version = 0;
+    bool is_overflow = false;
+    /* How many durations are in each bucket: see Metrics::bounds. */
+    std::vector<std::uint64_t> buckets;
+    std::chrono::nanoseconds sum{0};
+    std::uint64_t bytes_in = 0, bytes_out = 0;
+
+    /* Returns the number of responses. */
+    [[nodiscard]] std::uint64_t count() const noexcept
+    {
+        std::uint64_t count = 0;
+        for (const std::uint64_t bucket : buckets)
+            count += bucket;
+        return count;
+    }
+};
+
+/* A metric that is no response: see transom_metric_record. */
+struct MetricValue {
+    std::string name, description, unit, label, label_value;
+    transom_metric_kind kind = TRANSOM_METRIC_GAUGE;
+    double value = 0;
+};
+
+/* All metrics at one moment. */
+struct MetricsSnapshot {
+    std::vector<MetricSeries> series;
+    std::vector<MetricValue> values;
+};
+
+/* Metrics of one or more servers: see transom_metrics. */
+class Metrics {
+public:
+    /* Metrics with at most so many series; 0 is the usual number. */
+    explicit Metrics(std::size_t max_series = 0) : metrics_(detail::check(transom_metrics_new(max_series))) {}
+
+    Metrics(Metrics &&other) noexcept : metrics_(std::exchange(other.metrics_, nullptr)) {}
+    Metrics &operator=(Metrics &&other) noexcept
+    {
+        std::swap(metrics_, other.metrics_);
+        return *this;
+    }
+    ~Metrics() { transom_metrics_free(metrics_); }
+
+    /* Returns the bounds between the buckets in seconds: see transom_metrics_bounds. */
+    [[nodiscard]] static std::vector<double> bounds()
+    {
+        std::size_t count = 0;
+        const double *first = transom_metrics_bounds(&count);
+        return std::vector<double>(first, first + count);
+    }
+
+    /* Returns the metrics as text for Prometheus: see transom_metrics_text. */
+    [[nodiscard]] std::string text() const
+    {
+        return filled<std::string>([this](std::string &text, std::size_t &len) {
+            return transom_metrics_text(metrics_, text.data(), text.size(), &len);
+        });
+    }
+
+    /* Returns the metrics as values: see transom_metrics_snapshot. */
+    [[nodiscard]] MetricsSnapshot snapshot() const
+    {
+        const auto bytes = filled<std::vector<unsigned char>>([this](auto &buffer, std::size_t &len) {
+            return transom_metrics_snapshot(metrics_, buffer.data(), buffer.size(), &len);
+        });
+        MetricsSnapshot found;
+        for (std::size_t at = 0; at < bytes.size();) {
+            std::uint32_t head[2];
+            std::memcpy(head, &bytes[at], sizeof head);
+            Reader reader(&bytes[at]);
+            if (head[1] == TRANSOM_RECORD_SERIES)
+                found.series.push_back(series(reader));
+            else if (head[1] == TRANSOM_RECORD_METRIC)
+                found.values.push_back(value(reader));
+            at += head[0];
+        }
+        return found;
+    }
+
+    /* Returns the handle, for the functions of C. */
+    [[nodiscard]] const transom_metrics *handle() const noexcept { return metrics_; }
+
+private:
+    transom_metrics *metrics_;
+
+    /* Reads a record from its beginning. */
+    class Reader {
+    public:
+        explicit Reader(const unsigned char *at) : at_(at) {}
+
+        template <class T>
+        T next()
+        {
+            T value;
+            std::memcpy(&value, at_, sizeof value);
+            at_ += sizeof value;
+            return value;
+        }
+
+        std::string text(std::uint32_t len)
+        {
+            std::string text(reinterpret_cast<const char *>(at_), len);
+            at_ += len;
+            return text;
+        }
+
+    private:
+        const unsigned char *at_;
+    };
+
+    /* Calls a function until its result fits the buffer. */
+    template <class Buffer, class Fill>
+    static Buffer filled(Fill fill)
+    {
+        Buffer buffer;
+        for (std::size_t len = 0;;) {
+            const transom_status status = fill(buffer, len);
+            if (status != TRANSOM_BUFFER_TOO_SMALL) {
+                detail::check(status);
+                buffer.resize(len);
+                return buffer;
+            }
+            buffer.resize(len + len / 8);
+        }
+    }
+
+    static MetricSeries series(Reader &reader)
+    {
+        const auto record = reader.next<transom_series_record>();
+        MetricSeries series;
+        for (std::uint32_t bucket = 0; bucket < record.bucket_count; ++bucket)
+            series.buckets.push_back(reader.next<std::uint64_t>());
+        series.method = reader.text(record.method_len);
+        series.scheme = reader.text(record.scheme_len);
+        series.route = reader.text(record.route_len);
+        series.error = reader.text(record.error_len);
+        series.status_code = record.status_code;
+        series.version = record.version;
+        series.is_overflow = record.is_overflow != 0;
+        series.sum = std::chrono::nanoseconds(record.sum_ns);
+        series.bytes_in = record.bytes_in;
+        series.bytes_out = record.bytes_out;
+        return series;
+    }
+
+    static MetricValue value(Reader &reader)
+    {
+        const auto record = reader.next<transom_metric_record>();
+        MetricValue value;
+        value.name = reader.text(record.name_len);
+        value.description = reader.text(record.description_len);
+        value.unit = reader.text(record.unit_len);
+        value.label = reader.text(record.label_len);
+        value.label_value = reader.text(record.label_value_len);
+        value.kind = static_cast<transom_metric_kind>(record.metric_kind);
+        value.value = record.value;
+        return value;
+    }
+};
+
 /*
  * TLS for the connections of a socket: certificates, keys, and what else a handshake needs: see
  * transom_tls. Its files are read by Server::bind_tls or by reload, whichever is first; from then on
@@ -2397,6 +2566,21 @@ public:
         detail::ErrorSlot error;
         error.check(transom_server_listen_inherited(server_, &count, error));
         return count;
+    }
+
+    /* Counts the responses of this server in the metrics: see transom_server_add_metrics. */
+    Server &add_metrics(const Metrics &metrics)
+    {
+        detail::check(transom_server_add_metrics(server_, metrics.handle()));
+        return *this;
+    }
+
+    /* Adds a route that answers with the metrics as text: see transom_server_add_metrics_route. */
+    Server &add_metrics_route(std::string_view pattern, const Metrics &metrics)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_metrics_route(server_, detail::CText(pattern), metrics.handle(), error));
+        return *this;
     }
 
     /* Adds a route that tells a load balancer whether to send requests: see transom_server_add_readiness. */

@@ -22,6 +22,8 @@ use crate::Version;
 
 /// The series of one chunk of the text: about 16 KiB.
 const SERIES_AT_ONCE: usize = 8;
+/// The most series whose text is made at once, about 100 KiB.
+const SERIES_OF_WHOLE_TEXT: usize = 32;
 
 /// The metrics of which each series of exchanges has a value: name, unit, meaning. The first is a
 /// histogram, the others are counters.
@@ -77,9 +79,15 @@ struct Scrape(Metrics);
 impl Handler for Scrape {
     fn call(&self, request: Request, _: &Context<'_>) -> Reply {
         let format = Format::accepted(&request);
-        // The text is made while it is sent, so a client that does not read costs the snapshot alone.
-        let chunks = format.chunks(self.0.snapshot()).map(|chunk| Ok::<_, io::Error>(Bytes::from(chunk)));
-        let response = Response::bytes(format.content_type(), Body::stream(stream::iter(chunks)));
+        let snapshot = self.0.snapshot();
+        let body = if snapshot.series.len() <= SERIES_OF_WHOLE_TEXT {
+            Body::from(format.chunks(snapshot).collect::<String>())
+        } else {
+            // The text is made while it is sent, so a client that does not read costs the snapshot alone.
+            let chunks = format.chunks(snapshot).map(|chunk| Ok::<_, io::Error>(Bytes::from(chunk)));
+            Body::stream(stream::iter(chunks))
+        };
+        let response = Response::bytes(format.content_type(), body);
         Reply::now(response.header("cache-control", "no-store").header("vary", "accept"))
     }
 }

@@ -45,6 +45,8 @@ mod log_lines;
 mod log_queue;
 mod log_sink;
 mod logger;
+mod metric_records;
+mod metrics;
 mod names;
 mod own_answer;
 mod packed;

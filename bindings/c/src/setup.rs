@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Model,
-    Network, Readiness, Reply, Request, Route, Router, Server, Timeouts,
+    AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Metrics,
+    Model, Network, Readiness, Reply, Request, Route, Router, Server, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -29,6 +29,7 @@ pub(crate) struct Setup {
     pub wraps: Vec<Arc<HostWrap>>,
     pub on_exchange: Vec<Arc<ExchangeHook>>,
     pub access_logs: Vec<AccessLog>,
+    pub metrics: Vec<Metrics>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub unix_mode: Option<u32>,
     pub tells_systemd: bool,
@@ -71,10 +72,16 @@ pub(crate) struct AddedRoute {
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Handler(Arc<HostHandler>),
-    Pull { queue: Arc<PullQueue>, route_id: u32, streams: bool },
+    Pull {
+        queue: Arc<PullQueue>,
+        route_id: u32,
+        streams: bool,
+    },
     // The library answers these.
     Readiness,
     Liveness,
+    /// An object of the library answers.
+    Native(Arc<dyn Handler>),
 }
 
 impl Setup {
@@ -136,6 +143,7 @@ impl Setup {
         let server =
             hooks.fold(server, |server, hook| server.on_exchange(move |exchange| hook.tell(exchange)));
         let server = self.access_logs.iter().fold(server, Server::access_log);
+        let server = self.metrics.iter().fold(server, Server::metrics);
         let server = match self.own_answers.clone() {
             Some(hook) => server.own_answers(move |answer| hook.word(answer)),
             None => server,
@@ -215,6 +223,7 @@ impl Handler for Endpoint {
             Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams),
             Self::Readiness => Readiness.call(request, context),
             Self::Liveness => Liveness.call(request, context),
+            Self::Native(handler) => handler.call(request, context),
         }
     }
 

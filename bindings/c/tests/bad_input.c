@@ -118,6 +118,13 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_access_log_flush(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_access_log_lost(NULL) == 0);
     transom_access_log_free(NULL);
+    CHECK_STATUS(transom_server_add_metrics(NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_metrics(server, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_metrics_route(NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_metrics_route(server, "/metrics", NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_metrics_text(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_metrics_snapshot(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    transom_metrics_free(NULL);
     CHECK_STATUS(transom_server_wrap(server, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_route_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_request_set_value(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);

@@ -67,6 +67,7 @@ programs! {
     listening
     logging
     memory
+    metrics
     models
     overload
     own_answers

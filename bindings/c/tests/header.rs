@@ -37,6 +37,8 @@ const FILES: &[(&str, &str)] = &[
     ("log_sink", ""),
     ("log_lines", ""),
     ("access_log", "Access log"),
+    ("metric_records", ""),
+    ("metrics", "Metrics"),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),
@@ -136,6 +138,8 @@ TRANSOM_STATIC_ASSERT(sizeof(transom_request_record) == 56, \"a request record h
 TRANSOM_STATIC_ASSERT(sizeof(transom_param_record) == 8, \"a param record has 8 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_tls_record) == 24, \"a TLS record has 24 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_response_record) == 32, \"a response record has 32 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_series_record) == 64, \"a series record has 64 bytes\");
+TRANSOM_STATIC_ASSERT(sizeof(transom_metric_record) == 40, \"a metric record has 40 bytes\");
 TRANSOM_STATIC_ASSERT(sizeof(transom_event) == 16, \"an event has 16 bytes\");
 #endif
 

@@ -61,6 +61,7 @@ static void release(uintptr_t handle)
     transom_upgraded_free((transom_upgraded *)handle);
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
+    transom_metrics_free((transom_metrics *)handle);
 }
 
 /* Keeps a handle for the other threads, in place of another one, which is freed. */
@@ -87,6 +88,7 @@ static uintptr_t any(void)
 #define UPGRADED ((transom_upgraded *)any())
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
+#define METRICS ((transom_metrics *)any())
 
 static const char body[ROOM + 1] = "a=1&b=%41&c";
 
@@ -367,14 +369,32 @@ static void call_tls(transom_server *on)
 }
 
 /* Settings of a server that is started, or not yet. */
+static void call_metrics(transom_server *on)
+{
+    static uint64_t room[1024];
+    size_t length = 0, size = below(8 * 1024);
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    switch (below(6)) {
+    case 0: keep(transom_metrics_new(below(5))); break;
+    case 1: did(transom_server_add_metrics(on, METRICS)); break;
+    case 2: did(transom_server_add_metrics_route(on, text(), METRICS, why)); break;
+    case 3: did(transom_metrics_text(METRICS, (char *)room, size, &length)); break;
+    case 4: did(transom_metrics_snapshot(METRICS, room, size, below(8) ? &length : NULL)); break;
+    default: CHECK(transom_metrics_bounds(below(2) ? &length : NULL) != NULL);
+    }
+    told(error);
+}
+
 static void set_up(transom_server *on)
 {
     size_t count;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(22)) {
+    switch (below(23)) {
     case 19: call_tls(on); break;
     case 21: call_log(on); break;
+    case 22: call_metrics(on); break;
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;

@@ -1,6 +1,7 @@
 /* The hooks of a server, its own answers, and who may ask it. */
 #include "common.hpp"
 
+#include <algorithm>
 #include <sys/un.h>
 
 using transom::Exchange;
@@ -84,8 +85,36 @@ static std::string ask_unix(const char *path)
     return reply.substr(reply.find("\r\n\r\n") + 4);
 }
 
+/* Metrics of a server, as values and as text. */
+static void count_responses()
+{
+    transom::Metrics metrics;
+    transom::Server server;
+    server.add_metrics(metrics).add_metrics_route("/metrics", metrics);
+    server.get("/hello/{name}", [](const Request &request) { return request.param("name"); });
+    check_throws(TRANSOM_BAD_ROUTE, "/metrics", [&] { server.add_metrics_route("/metrics", metrics); });
+    server.start("127.0.0.1:0");
+    CHECK(get(server, "/hello/you").body == "you");
+    EVENTUALLY(metrics.snapshot().series.size() == 1);
+    const transom::MetricSeries series = metrics.snapshot().series[0];
+    CHECK(series.method == "GET" && series.route == "/hello/{name}" && series.status_code == 200);
+    CHECK(series.scheme == "http" && series.error.empty() && series.version == 11 && !series.is_overflow);
+    CHECK(series.count() == 1 && series.buckets.size() == transom::Metrics::bounds().size() + 1);
+    CHECK(series.sum.count() > 0 && series.bytes_in > 0 && series.bytes_out > 0);
+    const auto values = metrics.snapshot().values;
+    const auto accepted = std::find_if(values.begin(), values.end(), [](const auto &value) {
+        return value.name == "transom.connections.accepted" && value.kind == TRANSOM_METRIC_COUNTER;
+    });
+    CHECK(accepted != values.end() && accepted->value == 1 && accepted->unit == "{connection}");
+    CHECK(accepted->label.empty() && accepted->label_value.empty() && !accepted->description.empty());
+    CHECK(get(server, "/metrics").body.find("# TYPE ") == 0 && metrics.text().find("# TYPE ") == 0);
+    transom::Metrics other(std::move(metrics));
+    CHECK(other.handle() != nullptr);
+}
+
 int main()
 {
+    count_responses();
     Log log;
     Told told;
     {
