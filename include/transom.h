@@ -1731,6 +1731,18 @@ transom_status transom_access_log_open(const char *path,
                                        transom_error **error);
 
 /*
+ * Creates an access log that writes to a descriptor, such as that of the standard output. The log
+ * writes to a copy of it. Stores the log in `log`. Its format is "common". Free it with
+ * transom_access_log_free.
+ *
+ * Errors: as transom_access_log_open.
+ */
+TRANSOM_MUST_USE
+transom_status transom_access_log_open_fd(int fd,
+                                          transom_access_log **log,
+                                          transom_error **error);
+
+/*
  * Creates an access log that calls `function` with its lines. Stores it in `log`. Its format is
  * "common". Free it with transom_access_log_free. `free_fn` runs after the last call of `function`.
  *

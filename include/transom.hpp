@@ -2125,6 +2125,15 @@ public:
         error.check(transom_access_log_open(detail::CText(path), &log_, error));
     }
 
+    /* A log that writes to a copy of a descriptor. Errors: as transom_access_log_open. */
+    [[nodiscard]] static AccessLog to_descriptor(int fd)
+    {
+        detail::ErrorSlot error;
+        AccessLog made;
+        error.check(transom_access_log_open_fd(fd, &made.log_, error));
+        return made;
+    }
+
     /*
      * A log that calls `function(std::string_view)` with whole lines, on a thread of its own. If it
      * throws, the lines are lost.
@@ -2222,6 +2231,8 @@ public:
     [[nodiscard]] transom_access_log *handle() const noexcept { return log_; }
 
 private:
+    AccessLog() = default;
+
     transom_access_log *log_ = nullptr;
 };
 

@@ -1,10 +1,13 @@
 //! The access log of servers, as an object of the host.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
+use std::fs::File;
+use std::io;
 use std::mem;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 
-use transom::{AccessLog, LogFormat};
+use transom::{AccessLog, Error, LogFormat};
 
 use crate::bytes::{file_name, store, text};
 use crate::error::{report, transom_error};
@@ -81,6 +84,36 @@ pub unsafe extern "C" fn transom_access_log_open(
         let path = unsafe { file_name(path) }?;
         // SAFETY: not NULL, and valid by the contract.
         unsafe { create(log, AccessLog::to_file(path)?) }
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Creates an access log that writes to a descriptor, such as that of the standard output. The log
+/// writes to a copy of it. Stores the log in `log`. Its format is "common". Free it with
+/// transom_access_log_free.
+///
+/// Errors: as transom_access_log_open.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_access_log_open_fd(
+    fd: c_int,
+    log: *mut *mut transom_access_log,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        if log.is_null() {
+            return Err(transom_status::TRANSOM_NULL_ARGUMENT.into());
+        }
+        // SAFETY: the call takes no pointers, and a bad descriptor is an error.
+        let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+        if copy < 0 {
+            return Err(Error::Io(io::Error::last_os_error()).into());
+        }
+        // SAFETY: the descriptor is new, and nobody else has it.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
+        // SAFETY: not NULL, and valid by the contract.
+        unsafe { create(log, AccessLog::to_writer(file)?) }
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }

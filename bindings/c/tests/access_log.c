@@ -67,7 +67,10 @@ static const char *content(const char *path)
 static void of_files(void)
 {
     static struct reply reply;
-    transom_access_log *log = NULL;
+    static char text[1024];
+    int ends[2];
+    transom_access_log *log = NULL, *second = NULL;
+    transom_server *other;
     transom_error *error = NULL;
     transom_server *server;
     uint16_t port;
@@ -87,6 +90,22 @@ static void of_files(void)
     CHECK(get(port, "/users/1", &reply) == 200);
     EVENTUALLY(strstr(content("./access.log"), "\"GET /users/1 HTTP/1.1\" 200 ") != NULL);
     CHECK(strncmp(content("./access.log"), "127.0.0.1 - - [", 15) == 0);
+
+    /* A descriptor, of which the log has a copy. */
+    CHECK_STATUS(transom_access_log_open_fd(-1, &second, &error), TRANSOM_IO);
+    CHECK(second == NULL && transom_error_errno(error) == EBADF);
+    transom_error_free(error);
+    CHECK_STATUS(transom_access_log_open_fd(0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(pipe(ends) == 0);
+    OK(transom_access_log_open_fd(ends[1], &second, NULL));
+    close(ends[1]);
+    other = with_log(second);
+    CHECK(get(start(other), "/users/3", &reply) == 200);
+    transom_server_free(other);
+    transom_access_log_free(second);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0 && strstr(text, "GET /users/3 HTTP/1.1") != NULL);
+    CHECK(read(ends[0], text, sizeof text) == 0);
+    close(ends[0]);
 
     /* A rotation. */
     CHECK(rename("./access.log", "./access.log.1") == 0);

@@ -110,6 +110,7 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_add_access_log(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_access_log(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_access_log_open(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_access_log_open_fd(-1, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_access_log_new(NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_access_log_set_format(NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_access_log_set_own_format(NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);

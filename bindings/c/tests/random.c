@@ -326,7 +326,8 @@ static void call_log(transom_server *on)
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
     transom_access_log *log = NULL;
-    switch (below(9)) {
+    switch (below(10)) {
+    case 9: did(transom_access_log_open_fd(below(2) ? file : -1, &log, why)); break;
     case 0: did(transom_access_log_open(below(2) ? "./access.log" : text(), below(8) ? &log : NULL, why)); break;
     case 1: did(transom_access_log_new(below(8) ? write_lines : NULL, data(), give_back, &log, why)); break;
     case 2: did(transom_access_log_set_format(LOG, below(2) ? "json" : text(), why)); break;

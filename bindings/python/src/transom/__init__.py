@@ -10,6 +10,7 @@
 `await app.serve()` serves in the event loop that is running.
 """
 
+from transom._access_log import AccessLog
 from transom._body import BodyStream
 from transom._errors import (
     AddressInUseError,
@@ -43,6 +44,7 @@ from transom._tls import Tls, TlsInfo
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessLog",
     "AddressInUseError",
     "AlreadyStartedError",
     "BadAddressError",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 from transom import _native as native
+from transom._access_log import AccessLog
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._events import Events
@@ -153,6 +154,10 @@ class Handle:
     def watch_events(self, events: Events, name: str, detail: str) -> None:
         """Has the watchdog watch the thread that delivers these events."""
         check(quick.server_watch_events(self._use(), events.pointer, name.encode(), detail.encode()))
+
+    def add_access_log(self, log: AccessLog) -> None:
+        """Has a line written to a log for each response."""
+        check(quick.server_add_access_log(self._use(), log.pointer))
 
     def notify_systemd(self) -> None:
         """Has systemd told what the server does."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from transom._access_log import AccessLog
+from transom._access_log import access_log as make_access_log
 from transom._check import flag, got, seconds, shown, text, whole
 from transom._errors import AlreadyStartedError, BadAddressError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle, Report
@@ -74,6 +76,8 @@ class Server:
     each of these fields, or remove it. `Request.connection_client` is the proxy. The limit
     `connections_per_address` bounds the requests of one client that are in progress at once.
 
+    `access_log` is an `AccessLog`, or the path of a file: a line is written there for each response.
+
     With `inherit=True`, the server listens on the sockets that another process passed to this
     one: a predecessor, with `Running.hand_over`, or systemd, with socket activation. If there
     are none, it listens on the address that `start`, `run` or `serve` gets.
@@ -130,6 +134,7 @@ class Server:
         forwarded: _Forwarded | None = None,
         trusted_proxies: Iterable[str] | None = None,
         forwarded_host: bool = False,
+        access_log: AccessLog | str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -156,6 +161,7 @@ class Server:
         self._forwarded_host = flag("forwarded_host", forwarded_host)
         if self._forwarded_host and self._forwarded is None:
             raise InvalidArgumentError("forwarded_host needs forwarded and trusted_proxies")
+        self._access_log = make_access_log(access_log)
         self._routes: list[Route] = []
         self._bindings: list[tuple[str | None, str, int]] = []
         self._fallback: int | None = None
@@ -176,6 +182,8 @@ class Server:
             handle.set_proxy_protocol(self._proxy_protocol)
         if self._forwarded is not None and self._trusted_proxies is not None:
             handle.trust_forwarded(self._forwarded, self._trusted_proxies, self._forwarded_host)
+        if self._access_log is not None:
+            handle.add_access_log(self._access_log)
         for name, value in self._limits.items():
             handle.set_limit(name, value)
         for name, timeout in self._timeouts.items():

@@ -1,0 +1,120 @@
+"""The access log of a server."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from support import LIMIT, Quiet, fetch, until
+
+import transom
+from transom import AccessLog, Server
+
+
+def served(log):
+    app = Server(access_log=log)
+    app.get("/users/{id}")(lambda request: request.params["id"])
+    return app
+
+
+class TestAccessLog(Quiet, unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = os.path.join(self.folder.name, "access.log")
+
+    def lines(self, path=None):
+        return pathlib.Path(path or self.path).read_text().splitlines()
+
+    def test_a_path_is_enough(self):
+        for path in self.path, pathlib.Path(self.path + ".2"):
+            with self.subTest(path=path):
+                with served(path).start("127.0.0.1:0") as running:
+                    fetch(running, "/users/1?a=%22")
+                    with socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT) as client:
+                        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                        self.assertIn(b" 400 ", client.recv(100))
+                # All is written when the server has stopped.
+                one, two = self.lines(path)
+                self.assertRegex(
+                    one, r'^127\.0\.0\.1 - - \[.*\+0000\] "GET /users/1\?a=%22 HTTP/1\.1" 200 \d+$'
+                )
+                self.assertRegex(two, r'^127\.0\.0\.1 - - \[.*\+0000\] "-" 400 \d+$')
+
+    def test_formats(self):
+        log = AccessLog(self.path, format="json", buffer=100_000)
+        with served(log).start("127.0.0.1:0") as running:
+            fetch(running, "/users/1", headers={"User-Agent": 'caf\xe9"', "Referer": "x"})
+            self.assertTrue(log.flush())
+            until(lambda: len(self.lines()) == 1)
+        line = json.loads(self.lines()[0])
+        self.assertEqual((line["http.route"], line["http.response.status_code"]), ("/users/{id}", 200))
+        self.assertEqual(line["http.request.header.referer"], ["x"])
+        log = AccessLog(self.path, format="combined")
+        with served(log).start("127.0.0.1:0") as running:
+            fetch(running, "/users/2", headers={"User-Agent": 'caf\xe9"', "Referer": "x"})
+        self.assertRegex(self.lines()[1], r'"GET /users/2 HTTP/1\.1" 200 \d+ "x" "caf\\xe9\\x22"$')
+        self.assertEqual(log.lost, 0)
+
+    def test_a_rotation(self):
+        log = AccessLog(self.path)
+        with served(log).start("127.0.0.1:0") as running:
+            fetch(running, "/users/1")
+            until(lambda: len(self.lines()) == 1)
+            os.rename(self.path, self.path + ".1")
+            log.reopen()
+            fetch(running, "/users/2")
+        self.assertEqual((len(self.lines()), len(self.lines(self.path + ".1"))), (1, 1))
+
+    def test_files_and_pipes(self):
+        reading, writing = os.pipe()
+        with open(reading, "rb") as end, open(writing, "wb") as file:
+            log = AccessLog(file)
+            with self.assertRaises(transom.SystemCallError):
+                log.reopen()
+            with served(log).start("127.0.0.1:0") as running:
+                fetch(running, "/users/1")
+                self.assertIn(b"GET /users/1", end.readline())
+        del log
+
+    def test_a_full_disk_is_counted(self):
+        log = AccessLog("/dev/full")
+        with served(log).start("127.0.0.1:0") as running:
+            fetch(running, "/users/1")
+        self.assertEqual(log.lost, 1)
+        until(lambda: any("the access log loses lines: No space left" in line for line in self.log))
+
+    def test_bad_arguments(self):
+        with self.assertRaisesRegex(transom.SystemCallError, "cannot open /no/such/folder/access.log: "):
+            AccessLog("/no/such/folder/access.log")
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "common, combined or json"):
+            AccessLog(self.path, format="xml")
+        with self.assertRaisesRegex(TypeError, "format is a str"):
+            AccessLog(self.path, format=print)
+        with self.assertRaisesRegex(TypeError, "a path or a file, got int 7"):
+            AccessLog(7)
+        with self.assertRaisesRegex(TypeError, "access_log is an AccessLog or a path, got int 7"):
+            Server(access_log=7)
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "buffer is 0 to"):
+            AccessLog(self.path, buffer=-1)
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "no NUL"):
+            AccessLog("a\0b")
+        self.assertEqual(repr(AccessLog(self.path)), f"<AccessLog {self.path!r}>")
+
+    def test_the_last_lines_are_written_at_the_end_of_the_interpreter(self):
+        program = f"""
+import urllib.request
+from transom import AccessLog, Server
+log = AccessLog({self.path!r})
+app = Server(access_log=log)
+app.get("/")(lambda request: "hello")
+running = app.start("127.0.0.1:0")
+urllib.request.urlopen(running.url).read()
+"""
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
+        self.assertEqual(len(self.lines()), 1)
