@@ -40,6 +40,7 @@ fn a_server_is_ready_until_a_stop_begins_and_serves_for_the_delay() {
     let mut stream = Client::connect(&server);
     stream.request("/stopping");
     told.wait();
+    eventually("the first answer is counted", || server.stats().exchanges == 1);
     server.stopper().stop(2 * PATIENCE);
     // Handlers learn of the stop at its beginning.
     let answer = stream.answer();
@@ -53,6 +54,7 @@ fn a_server_is_ready_until_a_stop_begins_and_serves_for_the_delay() {
         answer.expect(200, "well");
         assert!(answer.closes(), "the client goes elsewhere");
     }
+    eventually("all answers are counted", || server.report().finished == 12);
     server.stopper().stop(Duration::ZERO);
     let report = final_report(&server);
     assert_eq!((report.finished, report.cut), (12, 0));
