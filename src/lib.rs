@@ -37,6 +37,7 @@
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
+//! | a live status page (feature `status`) | `StatusPage` |
 //! | a function that sees each answer | [`Server::on_exchange`] |
 //! | error pages of the server itself | [`Server::own_answers`] |
 //! | a clean stop | [`Handle::stop`], [`Stopper`], [`Request::stopping`] |
@@ -67,10 +68,11 @@
 //! # Features
 //!
 //! Off by default: `access-log` for an access log (`AccessLog`); `metrics` for counters and histograms of
-//! exchanges (`Metrics`); `serde` for typed input and output (`Request::json`, `query_as`, `form`,
-//! `params_as`, `Json`); `tower` for tower services as handlers and routers as tower services
-//! (`tower_service`, `Router::into_tower_service`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for
-//! the same with the smaller cryptography of ring, without post-quantum key exchange.
+//! exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
+//! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
+//! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tls` for TLS
+//! by rustls (`Tls`), or `tls-ring` for the same with the smaller cryptography of ring, without
+//! post-quantum key exchange.
 //!
 //! # Logging
 //!
@@ -98,6 +100,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/three-models.md")]
 struct ThreeModels;
+
+/// Runs the code of the page about the status page as doctests.
+#[cfg(all(doctest, feature = "status"))]
+#[doc = include_str!("../docs/status.md")]
+struct StatusDocument;
 
 /// Runs the code of the page about metrics as doctests.
 #[cfg(all(doctest, feature = "metrics"))]
@@ -140,6 +147,8 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(feature = "status")]
+pub use ext::StatusPage;
 #[cfg(feature = "access-log")]
 pub use ext::{AccessLog, LogFormat};
 #[cfg(feature = "metrics")]

@@ -14,6 +14,8 @@ mod prometheus;
 mod series;
 #[cfg(feature = "metrics")]
 mod shard;
+#[cfg(feature = "status")]
+mod status;
 #[cfg(feature = "metrics")]
 mod totals;
 #[cfg(feature = "tower")]
@@ -29,6 +31,8 @@ pub use histogram::Histogram;
 pub use metrics::{Metrics, MetricsSnapshot};
 #[cfg(feature = "metrics")]
 pub use series::ExchangeSeries;
+#[cfg(feature = "status")]
+pub use status::StatusPage;
 #[cfg(feature = "tower")]
 pub use tower::{RouterService, TowerHandler, tower_service};
 #[cfg(feature = "metrics")]
