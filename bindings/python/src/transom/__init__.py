@@ -26,6 +26,7 @@ from transom._errors import (
     PermissionDeniedError,
     SystemCallError,
 )
+from transom._form import Form, FormLimits
 from transom._handle import Report
 from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
 from transom._multi import Headers, MultiDict
@@ -40,6 +41,7 @@ from transom._server import Server
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 from transom._tls import Tls, TlsInfo
+from transom._upload_file import Files, UploadFile
 
 __version__ = "0.1.0"
 
@@ -57,7 +59,10 @@ __all__ = [
     "ClientGoneError",
     "Connection",
     "Error",
+    "Files",
     "ForkedError",
+    "Form",
+    "FormLimits",
     "HTTPError",
     "Headers",
     "InvalidArgumentError",
@@ -74,4 +79,5 @@ __all__ = [
     "SystemCallError",
     "Tls",
     "TlsInfo",
+    "UploadFile",
 ]

@@ -1,4 +1,4 @@
-"""The parts of a request that are read by name: query, form, header fields and cookies."""
+"""The parts of a request that are read by name: query, header fields and cookies."""
 
 from __future__ import annotations
 
@@ -94,14 +94,6 @@ class Query(MultiDict):
     __slots__ = ()
 
     _kind = "query parameter"
-
-
-class Form(MultiDict):
-    """The fields of a form."""
-
-    __slots__ = ()
-
-    _kind = "form field"
 
 
 class Headers(MultiDict):

@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, unquote
 
 from transom._body import BodyStream
 from transom._events import Events, Presence
+from transom._form import Form, FormLimits, FormReader
 from transom._http_error import BodyError
-from transom._multi import Cookies, Form, Headers, MultiDict, Query
+from transom._multi import Cookies, Headers, MultiDict, Query
 from transom._native import FORWARDED, HTTPS, STREAMS, TLS
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
 from transom._tls import TlsInfo
@@ -27,6 +28,7 @@ class Request:
         "_body",
         "_cookies",
         "_data",
+        "_form",
         "_head",
         "_headers",
         "_params",
@@ -40,6 +42,7 @@ class Request:
 
     _body: bytes
     _cookies: dict[str, str]
+    _form: Form
     _headers: Headers
     _params: dict[str, str]
     _presence: Presence
@@ -329,18 +332,46 @@ class Request:
         except (ValueError, RecursionError) as error:
             raise BodyError(400, f"the body is not JSON: {error}") from error
 
-    def form(self) -> MultiDict:
-        """Parses the body as a form (`application/x-www-form-urlencoded`).
+    def form(self, limits: FormLimits | None = None) -> Form:
+        """Parses the body as a form: `application/x-www-form-urlencoded` or `multipart/form-data`.
 
-        Raises `BodyError` if the body is no form; the client gets a 415 or a 400. If `form()[name]`
-        is missing, the client gets a 400.
+        On a route with `stream=True`, the body is parsed while it comes, and files of a form take
+        a bounded amount of memory; an `async def` handler then calls `read_form` instead. The first call
+        parses the body, with the limits that it is given; others return the same form.
+
+        Raises `BodyError` if the body is no form, which the client gets as a 415 or a 400, or if a
+        limit is exceeded, as a 413. Raises what `stream` raises, and `OSError` if a temporary file
+        cannot be written. If `form()[name]` is missing, the client gets a 400.
         """
-        if self.content_type != "application/x-www-form-urlencoded":
-            raise BodyError(415, "the body is not application/x-www-form-urlencoded")
         try:
-            return Form(_pairs(self.body.decode("ascii")))
-        except ValueError as error:
-            raise BodyError(400, "the body is not a form") from error
+            return self._form
+        except AttributeError:
+            reader = FormReader(self.headers.get("content-type", ""), limits or FormLimits())
+            for piece in self.stream() if self._head[11] & STREAMS else (self.body,):
+                reader.feed(piece)
+            self._form = reader.finish()
+            return self._form
+
+    async def read_form(self, limits: FormLimits | None = None) -> Form:
+        """Does what `form` does, in an `async def` handler.
+
+        Temporary files are written on a thread of the event loop's executor.
+        """
+        try:
+            return self._form
+        except AttributeError:
+            if not self._head[11] & STREAMS:
+                return self.form(limits)
+            from asyncio import get_running_loop
+
+            reader = FormReader(self.headers.get("content-type", ""), limits or FormLimits())
+            async for piece in self.stream():
+                if reader.writes_files:
+                    await get_running_loop().run_in_executor(None, reader.feed, piece)
+                else:
+                    reader.feed(piece)
+            self._form = reader.finish()
+            return self._form
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
