@@ -48,6 +48,34 @@ class Port:
         return fetch(self, "/").text
 
 
+#: A program that gets two sockets as systemd passes them: from descriptor 3 on, with names.
+ACTIVATED = """
+import os, socket, transom
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+addresses = ["127.0.0.1:%d" % one.getsockname()[1] for one in sockets[:2]]
+descriptors = [os.dup(one.fileno()) for one in sockets[:2]]
+for number, descriptor in enumerate(descriptors):
+    os.dup2(descriptor, 3 + number, inheritable=False)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="web:admin")
+app = transom.Server(inherit=True)
+app.get("/")(lambda request: "well")
+with app.start("127.0.0.1:0") as running:
+    assert running.addresses == addresses, (running.addresses, addresses)
+    print(running.names, flush=True)
+"""
+
+
+class Names(unittest.TestCase):
+    def test_sockets_that_were_passed_have_their_names(self):
+        with Program(ACTIVATED) as program:
+            code, out, err = program.end()
+        self.assertEqual((code, out), (0, "['web', 'admin']\n"), err)
+
+    def test_a_socket_of_the_program_itself_has_no_name(self):
+        with Server().start("127.0.0.1:0") as running:
+            self.assertEqual(running.names, [None])
+
+
 class HandOver(unittest.TestCase):
     def test_a_successor_takes_the_port_over(self):
         for model in ("event", "threads", "sequential"):

@@ -234,6 +234,13 @@ class Handle:
             found.append(buffer.value.decode())
         return found
 
+    def listener_name(self, index: int) -> str | None:
+        """The name of a socket that was passed to this process, or `None`."""
+        # systemd's names have at most 255 bytes.
+        buffer = create_string_buffer(1024)
+        named = quick.server_listener_name(self._use(), index, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if named else None
+
     @property
     def event_fd(self) -> int:
         """A descriptor that is readable while requests are queued."""

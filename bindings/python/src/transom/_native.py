@@ -148,6 +148,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_fallback": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_port": (c_uint16, (c_void_p,)),
     "transom_server_address": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
+    "transom_server_listener_name": (c_size_t, (c_void_p, c_size_t, c_void_p, c_size_t)),
     "transom_server_stop": (c_int32, (c_void_p, c_int64)),
     "transom_server_report": (c_int32, (c_void_p, c_void_p)),
     "transom_server_stats": (c_int32, (c_void_p, c_void_p)),

@@ -70,6 +70,7 @@ class Running:
         """The TCP port on which the server listens; 0 with a Unix socket."""
         self.addresses: list[str] = []
         """The addresses on which the server listens."""
+        self._names: list[str | None] = []
         self._handle = handle
         self._scheme = "http"
         self._on_end = on_end
@@ -109,6 +110,7 @@ class Running:
         try:
             self._listen(address, inherit, tls, redirect)
             self.port, self.addresses = self._handle.port, self._handle.addresses
+            self._names = [self._handle.listener_name(index) for index in range(len(self.addresses))]
             # The threads that will be needed are started now: while the interpreter
             # exits, none can be started.
             if self._needs_pool:
@@ -184,6 +186,14 @@ class Running:
         if not self._loop_pulls:
             self._handle.watch_events(side.events, _LOOP, _LOOP_IS_STUCK)
         return side
+
+    @property
+    def names(self) -> list[str | None]:
+        """The names of the sockets, in the order of `addresses`; `None` for a socket without a name.
+
+        systemd passes names (`FileDescriptorName=`), and so does a predecessor.
+        """
+        return list(self._names)
 
     @property
     def url(self) -> str:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn, TypedDict
 
 from transom import Handler as Taken
-from transom import HTTPError, Report, Request, Response, Running, Server
+from transom import HTTPError, Report, Request, Response, Running, Server, Tls, TlsInfo
 
 app = Server(
     model="threads",
@@ -163,8 +163,21 @@ taken: Taken = text
 same: Callable[[Request], tuple[str, int]] = status
 
 
+@app.get("/tls")
+def tls_info(request: Request) -> tuple[str, int]:
+    info: TlsInfo | None = request.tls
+    return (f"{info.version} {info.server_name or ''}", 200) if info else ("none", 404)
+
+
+def serve_tls() -> Running:
+    tls = Tls("site.pem", "site.key", watch=60.0)
+    tls.reload()
+    return app.start("127.0.0.1:8443", tls=tls, redirect="127.0.0.1:8080")
+
+
 async def serve() -> Report:
     def ready(running: Running) -> None:
-        print(running.url)
+        names: list[str | None] = running.names
+        print(running.url, names)
 
     return await app.serve("127.0.0.1:0", ready=ready, stop_timeout=1)
