@@ -45,6 +45,48 @@ class TestRequest(Quiet, unittest.TestCase):
             ),
         )
 
+    def test_url(self):
+        for raw, url in (
+            (b"GET /a%20b?x=1 HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", "http://a.example:8080/a%20b?x=1"),
+            (b"GET /a? HTTP/1.1\r\nHost: [::1]\r\n\r\n", "http://[::1]/a?"),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http://a/"),
+            (b"GET http://b.example/c?d HTTP/1.1\r\nHost: b.example\r\n\r\n", "http://b.example/c?d"),
+            (b"GET http://b.example HTTP/1.1\r\nHost: b.example\r\n\r\n", "http://b.example/"),
+            (b"GET /a?b HTTP/1.0\r\n\r\n", "/a?b"),
+        ):
+            self.assertEqual(self.see(lambda r: r.url, raw), url, raw)
+
+    def test_content_length(self):
+        def length(r):
+            return r.content_length, len(r.body)
+
+        self.assertEqual(self.see(length), (None, 0))
+        self.assertEqual(self.see(length, method="POST", body="four"), (4, 4))
+        self.assertEqual(self.see(length, method="POST", body=iter([b"four"])), (None, 4))
+        twice = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\ncontent-length: 1, 1\r\n\r\nx"
+        self.assertIn(self.see(length, twice), ((1, 1), None))
+
+    def test_state_belongs_to_a_request(self):
+        def state(r):
+            before = vars(r.state).copy()
+            r.state.user = "a"
+            return before, r.state.user
+
+        for _ in range(2):
+            self.assertEqual(self.see(state), ({}, "a"))
+        with self.assertRaises(AttributeError):
+            self.see(lambda r: r.state).other  # noqa: B018
+
+    def test_raw_values_lose_nothing(self):
+        def raw(r):
+            return r.raw_params, r.raw_path, r.headers.raw[1]
+
+        sent = b"GET /a%2Fb%FF HTTP/1.1\r\nHost: a\r\nX-Odd:\t\xff\xfe\r\n\r\n"
+        self.assertEqual(
+            self.see(raw, sent, pattern="/{name}"),
+            ({"name": b"a/b\xff"}, "/a%2Fb%FF", (b"X-Odd", b"\xff\xfe")),
+        )
+
     def test_what_is_not_ascii_is_taken_as_its_percent_encoding(self):
         raw = "GET /caf\u00e9?q=\u20ac HTTP/1.1\r\nHost: h\r\n\r\n".encode()
 

@@ -55,7 +55,8 @@ BAD_BODY = -28
 TOO_SLOW = -29
 BAD_TLS = -30
 
-#: A request record: the body comes piece by piece.
+#: Flags of a request record: the target has a `?`; the body comes piece by piece.
+HAS_QUERY = 1
 STREAMS = 2
 HTTPS = 4
 FORWARDED = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -12,7 +13,7 @@ from transom._events import Events, Presence
 from transom._form import Form, FormLimits, FormReader
 from transom._http_error import BodyError
 from transom._multi import Cookies, Headers, MultiDict, Query
-from transom._native import FORWARDED, HTTPS, STREAMS, TLS
+from transom._native import FORWARDED, HAS_QUERY, HTTPS, STREAMS, TLS
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
 from transom._tls import TlsInfo
 
@@ -34,6 +35,7 @@ class Request:
         "_params",
         "_presence",
         "_query",
+        "_state",
         "_stream",
         "events",
         "route_id",
@@ -47,6 +49,7 @@ class Request:
     _params: dict[str, str]
     _presence: Presence
     _query: MultiDict
+    _state: SimpleNamespace
     _stream: BodyStream
 
     def __init__(self, data: bytes, at: int, head: RequestHead, events: Events) -> None:
@@ -86,6 +89,19 @@ class Request:
     def path(self) -> str:
         """The path, percent-decoded. Bytes that are not UTF-8 become surrogates, as in `params`."""
         return unquote(self.raw_path, errors="surrogateescape")
+
+    @property
+    def url(self) -> str:
+        """The URL that the client asked for, percent-encoded, such as `https://example.org/a?b=c`.
+
+        It consists of `scheme`, `host`, `raw_path` and `query_string`, so it is what a trusted proxy
+        tells. Without a `host`, it begins with the path.
+        """
+        host, path = self.host, self.raw_path
+        query = f"?{self.query_string}" if self._head[11] & HAS_QUERY else ""
+        # The target `*` asks for the whole server.
+        path = path if path.startswith("/") else ""
+        return f"{self.scheme}://{host}{path}{query}" if host else f"{path}{query}"
 
     @property
     def query_string(self) -> str:
@@ -129,6 +145,12 @@ class Request:
         except AttributeError:
             self._params = decode_params(self._data, self._params_at(), self._head[9])[0]
             return self._params
+
+    @property
+    def raw_params(self) -> dict[str, bytes]:
+        """The values of the `{names}` in the route's pattern as bytes, percent-decoded."""
+        params = decode_params(self._data, self._params_at(), self._head[9])[0]
+        return {name: value.encode("utf-8", "surrogateescape") for name, value in params.items()}
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -304,6 +326,38 @@ class Request:
 
         self.on_gone(tell_from_anywhere)
         await future
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """A namespace for what parts of the application tell each other about this request.
+
+        >>> from transom import Server
+        >>> app = Server()
+        >>> def signed_in(handler):
+        ...     def wrapper(request):
+        ...         request.state.user = request.cookies["user"]
+        ...         return handler(request)
+        ...     return wrapper
+        >>> @app.get("/me")
+        ... @signed_in
+        ... def me(request):
+        ...     return request.state.user
+        """
+        try:
+            return self._state
+        except AttributeError:
+            self._state = SimpleNamespace()
+            return self._state
+
+    @property
+    def content_length(self) -> int | None:
+        """The length of the body in bytes as the client announced it.
+
+        `None` if the client announced none: there is no body, or it comes in chunks.
+        """
+        value = self.headers.get("content-length")
+        # The server has refused lengths that differ.
+        return None if value is None else int(value.partition(",")[0])
 
     @property
     def content_type(self) -> str:
