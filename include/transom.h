@@ -1943,6 +1943,28 @@ transom_status transom_server_own_answers(transom_server *server,
                                           transom_free_fn free_fn);
 
 /*
+ * Sets the body of the answers that the server gives by itself with a status code: refused
+ * requests, 404, 405, and the 500 of a responder that was freed. `status_code` 0 stands for all
+ * status codes that have no body of their own. `{status}` in the body becomes the status code, and
+ * `{reason}` its reason phrase. Other fields of the answer stay: Allow, Retry-After.
+ *
+ * This is for languages whose code cannot run on a thread of the library. Elsewhere,
+ * transom_server_own_answers also knows the request; its function gets the response with this body.
+ *
+ * The body is UTF-8; `len` may be TRANSOM_NUL_TERMINATED. A second call for a status code replaces
+ * the first.
+ *
+ * Errors: TRANSOM_BAD_STATUS_CODE unless `status_code` is 0 or 400 to 599, TRANSOM_BAD_HEADER if
+ * the content type cannot be sent, TRANSOM_NOT_UTF8, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_own_body(transom_server *server,
+                                           uint16_t status_code,
+                                           const char *content_type,
+                                           const void *body,
+                                           size_t len,
+                                           transom_error **error);
+
+/*
  * Runs `before` before the handlers of the server, and `after` after them, for every request
  * that the server accepts: those of routes, pulled or not, those of the fallback, and those
  * that get a 404 or a 405. Either function may be NULL. For refused requests, see

@@ -2478,6 +2478,19 @@ public:
     }
 
     /*
+     * Sets the body of the answers that the server gives by itself with a status code; 0 stands
+     * for all that have no body of their own. `{status}` and `{reason}` in the body become the
+     * status code and its reason phrase.
+     */
+    Server &own_body(std::uint16_t status_code, std::string_view content_type, std::string_view body)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_own_body(server_, status_code, detail::CText(content_type), body.data(),
+                                                body.size(), error));
+        return *this;
+    }
+
+    /*
      * Runs `before(IncomingRequest &, OutgoingResponse &)` before handlers, and
      * `after(const Request &, OutgoingResponse &)` after them, for every request that the server
      * accepts. `before` returns true to go on, or false to answer with the response, which is an

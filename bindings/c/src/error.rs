@@ -48,6 +48,12 @@ impl transom_error {
         Self::bare(transom_status::TRANSOM_BAD_STATUS_CODE, &message)
     }
 
+    /// The error of a status code that no answer of the server's own has.
+    pub fn bad_own_status(status_code: u16) -> Self {
+        let message = format!("the status code of an own answer is 400 to 599, got {status_code}");
+        Self::bare(transom_status::TRANSOM_BAD_STATUS_CODE, &message)
+    }
+
     /// The error of a header field that cannot be sent.
     pub fn bad_header(error: &InvalidHeader) -> Self {
         Self::bare(transom_status::TRANSOM_BAD_HEADER, &error.to_string())

@@ -49,6 +49,7 @@ mod metric_records;
 mod metrics;
 mod names;
 mod own_answer;
+mod own_body;
 mod packed;
 mod percent;
 mod process;

@@ -55,8 +55,8 @@ impl OwnAnswerHook {
         Ok(Self { function: function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?, user_data })
     }
 
-    /// Has the host word an answer.
-    pub fn word(&self, answer: &OwnAnswer<'_>) -> Response {
+    /// Has the host word an answer. Without its changes, the client gets `given`.
+    pub fn word(&self, answer: &OwnAnswer<'_>, given: Response) -> Response {
         let peer = AddressText::of(answer.peer());
         let known = transom_own_answer {
             size: size_of::<transom_own_answer>(),
@@ -67,8 +67,7 @@ impl OwnAnswerHook {
             reserved: 0,
             reject: reject::number(answer.reject()),
         };
-        // If the host changes nothing, the client gets what it would get without the hook.
-        let mut response = transom_response::new(Response::text(answer.text()).status(answer.status()));
+        let mut response = transom_response::new(given);
         // SAFETY: the host's function with its user data; by the contract, any thread may call
         // it. The structures outlive the call, and nobody else uses them.
         unsafe { (self.function)(self.user_data.pointer(), &raw const known, &raw mut response) }

@@ -1,9 +1,14 @@
 //! Hooks of a server: registering the functions of the host.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
+use transom::Headers;
+
+use crate::bytes::{input, text};
+use crate::error::{report, transom_error};
 use crate::exchange_hook::{ExchangeHook, transom_exchange_fn};
+use crate::fields::bad_header;
 use crate::own_answer::{OwnAnswerHook, transom_own_answer_fn};
 use crate::server::transom_server;
 use crate::status::transom_status;
@@ -64,6 +69,44 @@ pub unsafe extern "C" fn transom_server_own_answers(
         // As above.
         drop(server.set_up(|setup| setup.own_answers.replace(Arc::clone(&hook)))?);
     })
+}
+
+/// Sets the body of the answers that the server gives by itself with a status code: refused
+/// requests, 404, 405, and the 500 of a responder that was freed. `status_code` 0 stands for all
+/// status codes that have no body of their own. `{status}` in the body becomes the status code, and
+/// `{reason}` its reason phrase. Other fields of the answer stay: Allow, Retry-After.
+///
+/// This is for languages whose code cannot run on a thread of the library. Elsewhere,
+/// transom_server_own_answers also knows the request; its function gets the response with this body.
+///
+/// The body is UTF-8; `len` may be TRANSOM_NUL_TERMINATED. A second call for a status code replaces
+/// the first.
+///
+/// Errors: TRANSOM_BAD_STATUS_CODE unless `status_code` is 0 or 400 to 599, TRANSOM_BAD_HEADER if
+/// the content type cannot be sent, TRANSOM_NOT_UTF8, TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_own_body(
+    server: *mut transom_server,
+    status_code: u16,
+    content_type: *const c_char,
+    body: *const c_void,
+    len: usize,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let set = || {
+        // SAFETY: each NULL or valid, by the contract.
+        let (server, content_type, bytes) =
+            unsafe { (transom_server::get(server)?, text(content_type)?, input(body, len)?) };
+        if status_code != 0 && !(400..600).contains(&status_code) {
+            return Err(transom_error::bad_own_status(status_code));
+        }
+        Headers::new().append("content-type", content_type).map_err(|error| bad_header(&error))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| transom_status::TRANSOM_NOT_UTF8)?;
+        server.set_up(|setup| setup.own_bodies.set(status_code, content_type, text))?;
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, set) }
 }
 
 /// Runs `before` before the handlers of the server, and `after` after them, for every request

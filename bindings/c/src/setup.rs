@@ -12,6 +12,7 @@ use crate::exchange_hook::ExchangeHook;
 use crate::handler::HostHandler;
 use crate::hooks::Hooks;
 use crate::own_answer::OwnAnswerHook;
+use crate::own_body::OwnBodies;
 use crate::process;
 use crate::pull_queue::PullQueue;
 use crate::wrap::{HostWrap, SharedWrap};
@@ -31,6 +32,7 @@ pub(crate) struct Setup {
     pub access_logs: Vec<AccessLog>,
     pub metrics: Vec<Metrics>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
+    pub own_bodies: OwnBodies,
     pub unix_mode: Option<u32>,
     pub tells_systemd: bool,
     /// The proxies whose PROXY headers the next listeners expect.
@@ -144,9 +146,11 @@ impl Setup {
             hooks.fold(server, |server, hook| server.on_exchange(move |exchange| hook.tell(exchange)));
         let server = self.access_logs.iter().fold(server, Server::access_log);
         let server = self.metrics.iter().fold(server, Server::metrics);
+        let bodies = self.own_bodies.clone();
         let server = match self.own_answers.clone() {
-            Some(hook) => server.own_answers(move |answer| hook.word(answer)),
-            None => server,
+            Some(hook) => server.own_answers(move |answer| hook.word(answer, bodies.word(answer))),
+            None if bodies.is_empty() => server,
+            None => server.own_answers(move |answer| bodies.word(answer)),
         };
         let server =
             if self.hosts.is_empty() { server } else { server.allow_hosts(self.hosts.iter().cloned()) };

@@ -106,6 +106,9 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_on_exchange(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(NULL, own_answer, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_own_answers(server, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_own_body(NULL, 404, "a/b", "", 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_own_body(server, 404, NULL, "", 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_own_body(server, 404, "a/b", NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_access_log(NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_access_log(server, NULL), TRANSOM_NULL_ARGUMENT);

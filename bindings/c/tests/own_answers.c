@@ -76,6 +76,40 @@ static int put(uint16_t port, const char *target, struct reply *reply)
     return reply->status;
 }
 
+/* Bodies that are set before the start take the place of the server's texts. */
+static void fixed_bodies(void)
+{
+    static const char page[] = "<h1>{status}</h1>";
+    static struct reply reply;
+    transom_server *server = transom_server_new();
+    transom_error *error = NULL;
+    uint16_t port;
+    int fd;
+
+    OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
+    OK(transom_server_set_own_body(server, 0, "application/json", "{\"status\":{status},\"title\":\"{reason}\"}",
+                                   TRANSOM_NUL_TERMINATED, NULL));
+    OK(transom_server_set_own_body(server, 404, "text/plain", "none", TRANSOM_NUL_TERMINATED, NULL));
+    OK(transom_server_set_own_body(server, 404, "text/html", page, sizeof page - 1, NULL)); /* replaces it */
+    CHECK_STATUS(transom_server_set_own_body(server, 200, "a/b", "", 0, &error), TRANSOM_BAD_STATUS_CODE);
+    CHECK(strstr(transom_error_message(error), "400 to 599, got 200") != NULL);
+    transom_error_free(error);
+    CHECK_STATUS(transom_server_set_own_body(server, 404, "a\r\nb: c", "", 0, NULL), TRANSOM_BAD_HEADER);
+    CHECK_STATUS(transom_server_set_own_body(server, 404, "a/b", "\xff", 1, NULL), TRANSOM_NOT_UTF8);
+    port = start(server);
+    CHECK_STATUS(transom_server_set_own_body(server, 404, "a/b", "", 0, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK(get(port, "/none", &reply) == 404 && strcmp(reply.body, "<h1>404</h1>") == 0);
+    CHECK(strstr(reply.text, "content-type: text/html\r\n") != NULL);
+    CHECK(put(port, "/hello", &reply) == 405);
+    CHECK(strcmp(reply.body, "{\"status\":405,\"title\":\"Method Not Allowed\"}") == 0);
+    CHECK(strstr(reply.text, "allow: GET, HEAD\r\n") != NULL);
+    fd = connect_to(port);
+    say(fd, "GET / HTTP/1.1\r\n\r\n");
+    hear(fd, &reply);
+    CHECK(reply.status == 400 && strcmp(reply.body, "{\"status\":400,\"title\":\"Bad Request\"}") == 0);
+    transom_server_free(server);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -121,5 +155,7 @@ int main(void)
     CHECK(atomic_load(&freed) == 1);
     transom_server_free(server);
     CHECK(atomic_load(&freed) == 2);
+
+    fixed_bodies();
     return 0;
 }

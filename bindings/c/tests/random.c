@@ -393,6 +393,7 @@ static void set_up(transom_server *on)
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
     switch (below(23)) {
+    case 20: did(transom_server_set_own_body(on, code(), text(), "{status}", below(9), why)); break;
     case 19: call_tls(on); break;
     case 21: call_log(on); break;
     case 22: call_metrics(on); break;
