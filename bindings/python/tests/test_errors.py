@@ -65,7 +65,6 @@ class TestErrors(unittest.TestCase):
             ("/{*rest}/more", "`/files/{*path}`"),
             ("/q?x=1", "the query is for the handler"),
             ("/a/{b}/{b}", "the name `b`"),
-            ("/{id:int}", "write `{id}`"),
             ("/<int:id>", "`{id}`, not `<int:id>`"),
             ("/:id", "`{id}`, not `:id`"),
             ("/*", "`{*name}`"),

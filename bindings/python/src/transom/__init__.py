@@ -29,13 +29,16 @@ from transom._errors import (
 from transom._form import Form, FormLimits
 from transom._handle import Report
 from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
+
+# For annotations: an alias has no docstring.
+from transom._layers import AsyncNext as AsyncNext
+from transom._layers import Next as Next
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response
-
-# For annotations: an alias has no docstring.
 from transom._route import Handler as Handler
 from transom._route import HandlerResult as HandlerResult
+from transom._router import Router
 from transom._running import Running
 from transom._server import Server
 from transom._stats import Connection, Stats
@@ -72,6 +75,7 @@ __all__ = [
     "Report",
     "Request",
     "Response",
+    "Router",
     "Running",
     "Server",
     "Stats",

@@ -16,13 +16,13 @@ from transom._file import FilePart
 from transom._handle import Handle
 from transom._http_error import ClientGoneError, HTTPError
 from transom._packed import Parts
-from transom._plain import OVERLOADED, SERVER_ERROR
 from transom._pool import Pool
 from transom._request import Request
 from transom._response import Pending, Response
-from transom._result import from_http_error, from_value
+from transom._result import from_value
 from transom._route import Route, name_of
 from transom._turn import InTurn
+from transom._wording import Wording
 from transom._writer import Writer, as_bytes
 
 _log = logging.getLogger("transom")
@@ -57,6 +57,7 @@ class Dispatcher:
         pool: Pool,
         make_loop: Callable[[Dispatcher], Loop],
         on_fatal: Callable[[BaseException], None],
+        wording: Wording,
         alone: bool = False,
     ) -> None:
         self.handle = handle
@@ -65,6 +66,7 @@ class Dispatcher:
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
+        self.wording = wording
         #: The context in which the server was started. Each request runs in a copy of it.
         self.context = copy_context()
         #: Held by the plain handler that runs, if only one may run at a time.
@@ -106,7 +108,7 @@ class Dispatcher:
 
     def _refuse(self, handed: list[tuple[Route, Request]], error: Exception) -> None:
         for _, request in handed:
-            answer(self.handle, request.token, SERVER_ERROR)
+            answer(self.handle, request.token, self.wording.server_error)
         for route, request in handed:
             self._report(route, request, error)
 
@@ -135,6 +137,11 @@ class Dispatcher:
             finally:
                 route.ran_on_pool(perf_counter() - begun)
 
+    def in_turn(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a function while no other plain handler runs, if only one may run at a time."""
+        with self.turn or nullcontext():
+            return function(*arguments)
+
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
         """Sends a response whose body is not known yet. Anything that may wait runs on another thread.
 
@@ -156,7 +163,7 @@ class Dispatcher:
 
     def _overloaded(self, route: Route, request: Request) -> None:
         """Sends a 503 to a request that the pool has no room for."""
-        answer(self.handle, request.token, OVERLOADED)
+        answer(self.handle, request.token, self.wording.overloaded)
         now = monotonic()
         if now - self._told >= 1:
             self._told = now
@@ -214,14 +221,25 @@ class Dispatcher:
             self._report(route, request, error)
 
     def failure(self, route: Route, request: Request, error: BaseException) -> Parts:
-        """Returns the response to a request whose handler raised. Logs exceptions other than `HTTPError`."""
+        """Returns the response to a request whose handler raised. Logs exceptions that are not expected."""
+        errors = route.errors
+        if errors is not None and isinstance(error, Exception):
+            try:
+                response = errors.answer(request, error)
+            except Exception as raised:
+                error = raised
+            else:
+                if response is not None:
+                    if errors.is_unexpected(error):
+                        self._report(route, request, error)
+                    return response.parts
         if isinstance(error, HTTPError):
             try:
-                return from_http_error(error)
+                return self.wording.http_error(error)
             except (TypeError, ValueError) as unsendable:
                 error = unsendable
         self._report(route, request, error)
-        return SERVER_ERROR
+        return self.wording.server_error
 
     def _report(self, route: Route, request: Request, error: BaseException) -> None:
         try:

@@ -131,6 +131,16 @@ class Handle:
         slot = ErrorSlot()
         slot.check(quick.server_set_fallback(self._use(), made, slot.reference))
 
+    def own_body(self, status: int, content_type: str, body: str) -> None:
+        """Sets the body of the library's own answers with a status; 0 stands for all others."""
+        data = body.encode()
+        slot = ErrorSlot()
+        slot.check(
+            quick.server_set_own_body(
+                self._use(), status, _known(content_type), data, len(data), slot.reference
+            )
+        )
+
     def readiness(self, pattern: str) -> None:
         """Adds the route that tells of readiness."""
         _expect_pattern(pattern, "GET")

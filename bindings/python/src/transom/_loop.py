@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
@@ -353,6 +353,27 @@ class LoopThread:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+    def pull(self) -> None:
+        """Pulls requests from now on. Raises what `LoopSide.pull` raises."""
+
+        async def pull() -> None:
+            self.side.pull()
+
+        self.run(pull(), None)
+
+    def run(self, awaitable: Awaitable[object], timeout: float | None) -> None:
+        """Awaits something in the loop, for at most `timeout` seconds. Raises what it raises."""
+
+        async def wait() -> None:
+            await awaitable
+
+        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        try:
+            future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
 
     def close(self, timeout: float) -> bool:
         """Ends the loop. Returns `False` if the loop is still busy after `timeout` seconds."""

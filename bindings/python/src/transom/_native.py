@@ -142,6 +142,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_stuck": (c_int32, (c_void_p, c_void_p, c_size_t, c_size_t, c_void_p)),
     "transom_server_set_load": (c_int32, (c_void_p, c_char_p, c_uint64, c_uint64)),
     "transom_server_watch_events": (c_int32, (c_void_p, c_void_p, c_char_p, c_char_p)),
+    "transom_server_set_own_body": (
+        c_int32,
+        (c_void_p, c_uint16, c_char_p, c_char_p, c_size_t, c_void_p),
+    ),
     "transom_server_notify_systemd": (c_int32, (c_void_p,)),
     "transom_server_notify_reloading": (c_int32, (c_void_p,)),
     "transom_server_notify_ready": (c_int32, (c_void_p,)),

@@ -21,7 +21,6 @@ from transom._errors import SystemCallError, make
 from transom._headers import TEXT, content_type_line
 from transom._native import waiting
 from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
-from transom._plain import SERVER_ERROR
 from transom._request import Request
 from transom._result import from_value
 from transom._route import SHORT, Route
@@ -206,7 +205,7 @@ class Pullers:
         if request is None:
             what = "requests"
         else:
-            answer(self._dispatcher.handle, request.token, SERVER_ERROR)
+            answer(self._dispatcher.handle, request.token, self._dispatcher.wording.server_error)
             what = f"{request.method} {request.target}"
         why = "the answer is too large: stream it" if isinstance(error, struct.error) else error
         try:

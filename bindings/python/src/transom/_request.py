@@ -46,7 +46,7 @@ class Request:
     _cookies: dict[str, str]
     _form: Form
     _headers: Headers
-    _params: dict[str, str]
+    _params: dict[str, Any]
     _presence: Presence
     _query: MultiDict
     _state: SimpleNamespace
@@ -133,8 +133,8 @@ class Request:
             return self._headers
 
     @property
-    def params(self) -> dict[str, str]:
-        """The values of the `{names}` in the route's pattern, percent-decoded.
+    def params(self) -> dict[str, Any]:
+        """The values of the `{names}` in the route's pattern, percent-decoded, and converted by converters.
 
         Bytes that are not UTF-8 become surrogates, as with `os.fsdecode`, so no information is
         lost: `value.encode("utf-8", "surrogateescape")` gives the bytes back, `open(value)` opens
@@ -145,6 +145,10 @@ class Request:
         except AttributeError:
             self._params = decode_params(self._data, self._params_at(), self._head[9])[0]
             return self._params
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Sets the values of the path, which converters have made."""
+        self._params = params
 
     @property
     def raw_params(self) -> dict[str, bytes]:

@@ -215,6 +215,12 @@ class Response:
         response.chunks = FilePart(path, offset, length)
         return response
 
+    def copy(self) -> Response:
+        """Returns another response with the same parts. A stream or a file is shared."""
+        copied = type(self).__new__(type(self))
+        copied.parts, copied.chunks, copied.prompt = self.parts, self.chunks, self.prompt
+        return copied
+
     @property
     def status(self) -> int:
         """The status."""

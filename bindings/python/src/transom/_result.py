@@ -1,4 +1,4 @@
-"""The conversion of a handler's return value or exception to a response."""
+"""The conversion of a handler's return value to a response."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Any
 
 from transom._check import check_status, kind_of
 from transom._headers import block_without, lines_of, pairs_of
-from transom._http_error import HTTPError
-from transom._packed import Parts
-from transom._plain import plain_text
 from transom._reserved import WITHOUT_CONTENT
 from transom._reserved import check as check_fields
 from transom._response import Pending, Response
@@ -68,9 +65,3 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
     changed.parts = status, block + lines, body
     changed.chunks, changed.prompt = response.chunks, response.prompt
     return changed
-
-
-def from_http_error(error: HTTPError) -> Parts:
-    """Converts an `HTTPError`. Raises an error if its header fields cannot be sent."""
-    text = f"{error.message}\n" if error.message else plain_text(error.status)
-    return Response(text, status=error.status, headers=error.headers).parts

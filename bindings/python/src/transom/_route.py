@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from transom._error_handlers import ErrorAnswers
 from transom._headers import HeadersInput
 from transom._request import Request
 from transom._response import Body, Response
@@ -48,6 +49,7 @@ class Route:
         "_needed",
         "_streak",
         "_strikes",
+        "errors",
         "handler",
         "in_place",
         "inline",
@@ -63,14 +65,16 @@ class Route:
     ) -> None:
         _check(handler)
         self.handler = handler
+        #: What the application answers for exceptions.
+        self.errors: ErrorAnswers | None = None
         #: What the library is told about the route.
         self.settings = settings
         #: The name of the route in log messages.
         self.place = "the fallback" if pattern is None else f"route {pattern}"
-        self.is_async = _is_async(handler)
+        self.is_async = is_async(handler)
         #: `True` if the handler is expected to need an event loop. A plain decorator around an
         #: `async def` function does.
-        self.needs_loop = self.is_async or _is_async(inspect.unwrap(handler))
+        self.needs_loop = self.is_async or is_async(inspect.unwrap(handler))
         if blocking is not None and not isinstance(blocking, bool):
             raise TypeError(f"blocking is True, False or None, got {type(blocking).__name__}")
         if self.is_async and blocking is not None:
@@ -143,7 +147,8 @@ def _check(handler: Handler) -> None:
         pass  # some builtins have no signature
 
 
-def _is_async(function: Handler) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Returns `True` if calling a function gives something to await, or an asynchronous generator."""
     kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     called = getattr(function, "__call__", None)  # noqa: B004 - an object whose method is asynchronous
     return any(is_kind(function) or is_kind(called) for is_kind in kinds)

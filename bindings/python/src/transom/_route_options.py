@@ -18,6 +18,7 @@ RouteTimeout: TypeAlias = float | EllipsisType | None
 class RouteOptions(TypedDict, total=False):
     """The keyword arguments of the decorators; `Server.route` explains them."""
 
+    replace: bool
     blocking: bool | None
     stream: bool
     max_body: int | None

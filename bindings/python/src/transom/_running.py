@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from transom._check import got, seconds, shown, text
 from transom._dispatch import Dispatcher
 from transom._errors import Error, ForkedError, InvalidArgumentError, SystemCallError
 from transom._handle import Handle, Report
+from transom._lifespan import Lifespan
 from transom._native import NOT_STARTED
 from transom._pool import Pool
 from transom._puller import Pullers
@@ -25,6 +26,7 @@ from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
+from transom._wording import Wording
 
 if TYPE_CHECKING:
     # asyncio is loaded only when it is needed: it takes as much memory as everything else.
@@ -46,6 +48,8 @@ _SLICE = 0.05
 
 #: The name of an event loop for the watchdog, and what it says if the loop is stuck.
 _LOOP = "the event loop"
+#: How long an asynchronous function for the stop may run, in seconds.
+_STOP_HOOK = 5.0
 _LOOP_IS_STUCK = "it runs no task: a handler may block it"
 
 _log = logging.getLogger("transom")
@@ -64,6 +68,9 @@ class Running:
         threads: int,
         backlog: int,
         on_end: Callable[[], None],
+        wording: Wording,
+        lifespan: Lifespan,
+        needs_pool: bool,
         host_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.port: int = 0
@@ -96,19 +103,30 @@ class Running:
         self._hand_overs = 0
         self._host_loop = host_loop
         self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
-        self._needs_loop = any(route.needs_loop for route in routes)
-        self._needs_pool = any(not route.is_async and not route.in_place for route in routes)
+        self._lifespan = lifespan
+        self._needs_loop = lifespan.needs_loop or any(route.needs_loop for route in routes)
+        self._needs_pool = needs_pool or any(not route.is_async and not route.in_place for route in routes)
         self._loop_thread: LoopThread | None = None
+        #: `True` once the library listens.
+        self._listens = False
+        #: `True` once the watchdog can watch.
+        self._has_started = False
         #: The part that runs in the host's event loop, if the server runs in one.
         self._side: LoopSide | None = None
         self._pool = Pool(threads, backlog, self._add_thread)
-        self._dispatcher = Dispatcher(handle, routes, self._pool, self._make_loop, self._fail, threads == 1)
-        self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
+        #: The way of requests to the threads and the loop.
+        self.dispatcher = Dispatcher(
+            handle, routes, self._pool, self._make_loop, self._fail, wording, threads == 1
+        )
+        self._pullers = Pullers(self.dispatcher, threads + 2, self._add_thread)
 
     def begin(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
+            if self._host_loop is None:
+                self._lifespan.start(self._await)
             self._listen(address, inherit, tls, redirect)
+            self._listens = True
             self.port, self.addresses = self._handle.port, self._handle.addresses
             self._names = [self._handle.listener_name(index) for index in range(len(self.addresses))]
             # The threads that will be needed are started now: while the interpreter
@@ -117,8 +135,11 @@ class Running:
                 self._pool.start()
             if self._host_loop is not None:
                 self._add_thread()
+            begun_early = self._loop_thread
             if self._host_loop is not None or self._needs_loop:
-                _ = self._dispatcher.loop
+                _ = self.dispatcher.loop
+            if begun_early is not None and self._loop_pulls:
+                begun_early.pull()
             if self._host_loop is None and not self._loop_pulls:
                 self._pullers.start()
             self._watch()
@@ -129,8 +150,11 @@ class Running:
 
     def _watch(self) -> None:
         """Has the watchdog watch Python: the threads or the loop that take requests, and the pool."""
-        events = self._dispatcher.events
+        events = self.dispatcher.events
         events.on_question = self._tell_load
+        self._has_started = True
+        if self._loop_thread is not None:
+            self._watch_loop(self._loop_thread.side)
         if self._host_loop is not None or self._loop_pulls:
             self._handle.watch_events(events, _LOOP, _LOOP_IS_STUCK)
         else:
@@ -165,8 +189,11 @@ class Running:
             self._handle.stop(0)
         except Error:
             # The library has not started.
+            self._lifespan.stop(self._await_briefly)
+            if self._loop_thread is not None:
+                self._loop_thread.close(_JOIN)
             self._handle.free()
-            self._dispatcher.free()
+            self.dispatcher.free()
         else:
             self._reap(0)
 
@@ -181,11 +208,26 @@ class Running:
             self._side.pull()
             return self._side
         expect_real_loop()
-        self._loop_thread = LoopThread(dispatcher, self._loop_pulls, self._add_thread)
+        # Before the library has started, there are no requests to pull.
+        self._loop_thread = LoopThread(dispatcher, self._loop_pulls and self._listens, self._add_thread)
         side = self._loop_thread.side
+        if self._has_started:
+            self._watch_loop(side)
+        return side
+
+    def _watch_loop(self, side: LoopSide) -> None:
+        """Has the watchdog watch an event loop that pulls no requests."""
         if not self._loop_pulls:
             self._handle.watch_events(side.events, _LOOP, _LOOP_IS_STUCK)
-        return side
+
+    def _await(self, awaitable: Awaitable[object], timeout: float | None = None) -> None:
+        """Waits for what a function of the application has returned, in the event loop of the handlers."""
+        _ = self.dispatcher.loop
+        assert self._loop_thread is not None
+        self._loop_thread.run(awaitable, timeout)
+
+    def _await_briefly(self, awaitable: Awaitable[object]) -> None:
+        self._await(awaitable, _STOP_HOOK)
 
     @property
     def names(self) -> list[str | None]:
@@ -398,6 +440,7 @@ class Running:
         # Each thread is told to end, even if no time is left to wait for it.
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
+        self._lifespan.stop(self._await_briefly)
         if self._loop_thread is not None:
             clean = self._loop_thread.close(left()) and clean
         self._conclude(report, clean)
@@ -408,7 +451,7 @@ class Running:
             self._report = report
             if clean and not self._hand_overs:
                 self._handle.free()
-                self._dispatcher.free()
+                self.dispatcher.free()
         _runnings.discard(self)
         self._on_end()
         self._ended.set()
@@ -447,6 +490,7 @@ class Running:
                 cancelled = True
         clean = False
         try:
+            await self._lifespan.stop_here()
             await side.close()
             clean = True
         finally:

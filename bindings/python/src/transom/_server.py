@@ -12,25 +12,32 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from transom._access_log import AccessLog
 from transom._access_log import access_log as make_access_log
-from transom._check import flag, got, seconds, shown, text, whole
-from transom._errors import AlreadyStartedError, BadAddressError, InvalidArgumentError, WrongTypeError
+from transom._check import check_status, flag, got, seconds, shown, text, whole
+from transom._errors import (
+    AlreadyStartedError,
+    BadAddressError,
+    BadStatusError,
+    InvalidArgumentError,
+    WrongTypeError,
+)
 from transom._handle import Handle, Report
+from transom._http_error import HTTPError
+from transom._layers import Bridge
+from transom._lifespan import Hooks, Lifespan
 from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
+from transom._router import Binding, Router, not_found, refusals
 from transom._running import STOP_TIMEOUT, Running
 from transom._standard import standard_held
 from transom._thread import Empty, SimpleQueue
 from transom._tls import Tls
+from transom._wording import ErrorFormat, Wording
 
 if TYPE_CHECKING:
     import asyncio
 
-    # The checkers have this module; the package does not need it to run.
-    from typing_extensions import Unpack
-
-    from transom._route_options import RouteOptions
-
 H = TypeVar("H", bound=Handler)
+F = TypeVar("F", bound=Callable[[], Any])
 _Forwarded = Literal["x-forwarded", "forwarded"]
 _Model = Literal["sequential", "threads", "event"]
 
@@ -42,7 +49,7 @@ _POOL_QUEUE = 1024
 _SLICE = 0.25
 
 
-class Server:
+class Server(Router):
     """An HTTP server: its routes and its settings.
 
     `model` chooses how native threads serve connections. Handlers run on Python threads or on
@@ -81,6 +88,10 @@ class Server:
     With `inherit=True`, the server listens on the sockets that another process passed to this
     one: a predecessor, with `Running.hand_over`, or systemd, with socket activation. If there
     are none, it listens on the address that `start`, `run` or `serve` gets.
+
+    With `error_format="json"`, error responses without words of the application's are JSON
+    (`application/problem+json`, RFC 9457) with the members `status`, `title`, and `detail` if there is a
+    message: those of the server itself, of `HTTPError`, and of handlers that fail.
 
     With `notify_systemd=True`, systemd is told that the server serves and stops, and its watchdog
     is fed while the native threads and Python turn (see `Running.stuck`), if systemd started the
@@ -135,7 +146,9 @@ class Server:
         trusted_proxies: Iterable[str] | None = None,
         forwarded_host: bool = False,
         access_log: AccessLog | str | os.PathLike[str] | None = None,
+        error_format: ErrorFormat = "text",
     ) -> None:
+        super().__init__()
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
         self._model = model
@@ -162,11 +175,15 @@ class Server:
         if self._forwarded_host and self._forwarded is None:
             raise InvalidArgumentError("forwarded_host needs forwarded and trusted_proxies")
         self._access_log = make_access_log(access_log)
-        self._routes: list[Route] = []
-        self._bindings: list[tuple[str | None, str, int]] = []
-        self._fallback: int | None = None
+        if error_format not in ("text", "json"):
+            raise InvalidArgumentError(f"error_format is 'text' or 'json', got {shown(error_format)}")
+        self._error_format = error_format
+        self._pages: dict[int, tuple[str, str]] = {}
+        self._hooks = Hooks()
+        self._fallback: Binding | None = None
         self._running: Running | None = None
-        self._lock = threading.Lock()
+        #: `True` while the functions for the start run.
+        self._starting = False
         # This native server is never started. It refuses bad settings and routes at once.
         self._trial = self._configured()
 
@@ -190,100 +207,6 @@ class Server:
             handle.set_timeout(name, timeout)
         return handle
 
-    def route(
-        self,
-        pattern: str,
-        *,
-        methods: Iterable[str] | None = ("GET",),
-        blocking: bool | None = None,
-        stream: bool = False,
-        max_body: int | None = None,
-        timeout: RouteTimeout = ...,
-    ) -> Callable[[H], H]:
-        """Decorates a handler for a pattern and for methods; `None` stands for any method.
-
-        `{name}` in a pattern matches one segment of the path. `{*name}`, at the end of a
-        pattern, matches the rest of the path, which may be empty. A handler for GET also answers
-        HEAD. Methods are case-sensitive: `GET`, not `get`.
-
-        A plain function runs in place, on the thread that takes requests from the library,
-        while its runs are short, and on the thread pool otherwise. A new handler runs
-        on the pool. After 16 runs in a row that each took less than 1 ms, it runs in
-        place. A run in place of more than 50 ms, or a mean of more than 0.5 ms, sends the
-        handler back to the pool; each time, it needs more short runs to return. While a
-        handler blocks in place, another thread takes over the remaining requests.
-        `blocking=True` keeps a handler on the pool, and `blocking=False` keeps it in place.
-        With `serve`, plain functions run on the pool unless `blocking=False`.
-
-        With `stream=True`, the handler is called when the head of a request has come, and reads
-        the body with `Request.stream` while it comes. A plain function then runs on the pool, and
-        occupies a thread while it waits for its client; an `async def` handler does not.
-        `max_body` is the most bytes of a body, in place of the limit `body` of the server; a larger body
-        gets a 413. `timeout` is the time from the call of the handler to its response, in seconds, in
-        place of the timeout `handler` of the server; `None` stands for no timeout. While a
-        body is read, the timeout starts again with each part that comes.
-
-        Raises `BadRouteError` if the pattern or a method is refused, `InvalidArgumentError` if an
-        option is out of range, `AlreadyStartedError` while the server runs, and `TypeError` if the function
-        cannot be called with one request.
-        """
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
-        text("a pattern", pattern)
-        if isinstance(methods, str):
-            raise TypeError(f"methods are several str, such as [{methods!r}], got one str")
-        if methods is not None and not isinstance(methods, Iterable):
-            raise TypeError(f"methods are several str, such as ['GET'], or None for any, got {got(methods)}")
-        wanted: list[str | None] = [None] if methods is None else list(methods)
-        if not wanted:
-            raise InvalidArgumentError("methods are several str, such as ['GET'], or None for any, got none")
-        if not all(method is None or isinstance(method, str) for method in wanted):
-            raise TypeError(f"methods are str, got {shown(wanted)}")
-
-        def decorate(handler: H) -> H:
-            route = Route(handler, blocking, pattern, settings)
-            with self._lock:
-                self._expect_idle()
-                route_id = len(self._routes)
-                for method in wanted:
-                    self._trial.route(method, pattern, route_id, settings)
-                    self._bindings.append((method, pattern, route_id))
-                self._routes.append(route)
-            return handler
-
-        return decorate
-
-    def get(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for GET and HEAD; see `route`."""
-        return self.route(pattern, methods=["GET"], **options)
-
-    def post(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for POST; see `route`."""
-        return self.route(pattern, methods=["POST"], **options)
-
-    def put(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for PUT; see `route`."""
-        return self.route(pattern, methods=["PUT"], **options)
-
-    def delete(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for DELETE; see `route`."""
-        return self.route(pattern, methods=["DELETE"], **options)
-
-    def patch(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for PATCH; see `route`."""
-        return self.route(pattern, methods=["PATCH"], **options)
-
-    def head(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for HEAD; see `route`."""
-        return self.route(pattern, methods=["HEAD"], **options)
-
-    def options(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for OPTIONS; see `route`."""
-        return self.route(pattern, methods=["OPTIONS"], **options)
-
-    def any(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
-        """Decorates a handler for each method that has no handler of its own; see `route`."""
-        return self.route(pattern, methods=None, **options)
-
     def fallback(
         self,
         *,
@@ -302,12 +225,87 @@ class Server:
             route = Route(handler, blocking, None, settings)
             with self._lock:
                 self._expect_idle()
-                self._trial.fallback(len(self._routes), settings)
-                self._fallback = len(self._routes)
-                self._routes.append(route)
+                self._trial.fallback(0, settings)
+                self._fallback = Binding(None, None, route, blocking, {}, (self,))
             return handler
 
         return decorate
+
+    def error_page(
+        self, status: int | None, body: str, *, content_type: str = "text/html; charset=utf-8"
+    ) -> None:
+        """Sets the body of error responses with a status; `None` stands for all that have no page.
+
+        It is for the answers that the library gives by itself, for which no Python code runs, and for
+        errors without a message in Python: an `HTTPError`, a handler that fails. `{status}` in the body
+        becomes the status, and `{reason}` its reason phrase.
+
+        Raises `BadStatusError`, `BadHeaderError` or `AlreadyStartedError`.
+
+        >>> app = Server()
+        >>> app.error_page(404, "<h1>{reason}</h1>")
+        >>> import urllib.error, urllib.request
+        >>> with app.start("127.0.0.1:0") as running:
+        ...     try:
+        ...         urllib.request.urlopen(running.url + "/none")
+        ...     except urllib.error.HTTPError as error:
+        ...         error.read()
+        b'<h1>Not Found</h1>'
+        """
+        number = 0 if status is None else check_status(status)
+        text("the body of a page", body)
+        text("content_type", content_type)
+        with self._lock:
+            self._expect_idle()
+            if status == 0:
+                raise BadStatusError("0 is not a status: None stands for all")
+            self._trial.own_body(number, content_type, body)
+            self._pages[number] = (content_type, body)
+
+    def on_start(self, function: F) -> F:
+        """Decorates a function that runs before the server listens. It may be `async def`.
+
+        It has no parameters. With `start` and `run`, it runs in the thread that calls them, and an
+        asynchronous one in the event loop of the handlers; with `serve`, in the loop that is running.
+        If it raises an exception, the server does not start, and the caller gets that exception.
+        """
+        with self._lock:
+            self._expect_idle()
+            self._hooks.on_start(function)
+        return function
+
+    def on_stop(self, function: F) -> F:
+        """Decorates a function that runs once the server has stopped. It may be `async def`.
+
+        It has no parameters. These functions run in the reverse order of `on_start`, `on_stop` and
+        `lifespan`, also if the start has failed after their turn. An asynchronous one has 5 seconds.
+        Exceptions are logged.
+        """
+        with self._lock:
+            self._expect_idle()
+            self._hooks.on_stop(function)
+        return function
+
+    def lifespan(self, function: F) -> F:
+        """Decorates a generator function whose `yield` separates the start from the stop.
+
+        It has no parameters, and may be asynchronous; it runs as `on_start` and `on_stop` do.
+
+        >>> app = Server()
+        >>> @app.lifespan
+        ... def announce():
+        ...     print("starting")
+        ...     yield
+        ...     print("stopped")
+        >>> with app.start("127.0.0.1:0"):
+        ...     pass
+        starting
+        stopped
+        """
+        with self._lock:
+            self._expect_idle()
+            self._hooks.lifespan(function)
+        return function
 
     def readiness(self, pattern: str) -> None:
         """Adds a route for GET that tells a load balancer whether to send requests here.
@@ -346,8 +344,50 @@ class Server:
             running.expect_unforked()
             if running.over:
                 running.stop(0)
-        if self._running is not None:
+        if self._running is not None or self._starting:
             raise AlreadyStartedError("the server runs already; stop it first")
+
+    can_be_mounted = False
+
+    def _check(self, added: list[Binding], replace: bool) -> None:
+        self._expect_idle()
+        try:
+            if replace:
+                self._trial = self._prepared(self._with(added, True))
+            else:
+                self._bind(self._trial, added)
+        except Exception:
+            self._trial = self._prepared(self._bindings)
+            raise
+
+    def _prepared(self, bindings: list[Binding]) -> Handle:
+        """Returns a native server with the settings and these routes."""
+        handle = self._configured()
+        self._bind(handle, bindings)
+        for pattern in self._readiness:
+            handle.readiness(pattern)
+        for pattern in self._liveness:
+            handle.liveness(pattern)
+        return handle
+
+    @staticmethod
+    def _bind(handle: Handle, bindings: list[Binding]) -> None:
+        for route_id, binding in enumerate(bindings):
+            if binding.pattern is None:
+                handle.fallback(route_id, binding.route.settings)
+            else:
+                handle.route(binding.method, binding.pattern, route_id, binding.route.settings)
+
+    def _all_bindings(self) -> list[Binding]:
+        """Returns the routes, and those for requests without one if Python answers these too."""
+        bindings = list(self._bindings)
+        if self.layers or self.errors.find(HTTPError(405)) is not None:
+            bindings += refusals(self, self._bindings)
+        if self._fallback is not None:
+            bindings.append(self._fallback)
+        elif self.layers or self.errors.find(HTTPError(404)) is not None:
+            bindings.append(not_found(self))
+        return bindings
 
     def _start(
         self,
@@ -355,6 +395,7 @@ class Server:
         loop: asyncio.AbstractEventLoop | None,
         tls: Tls | None,
         redirect: str | None,
+        lifespan: Lifespan,
     ) -> Running:
         if not isinstance(address, str):
             raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {got(address)}")
@@ -366,19 +407,24 @@ class Server:
             raise InvalidArgumentError("redirect needs tls: it leads to https")
         with self._lock:
             self._expect_idle()
-            handle = self._configured()
-            for method, pattern, route_id in self._bindings:
-                handle.route(method, pattern, route_id, self._routes[route_id].settings)
-            for pattern in self._readiness:
-                handle.readiness(pattern)
-            for pattern in self._liveness:
-                handle.liveness(pattern)
-            if self._fallback is not None:
-                handle.fallback(self._fallback, self._routes[self._fallback].settings)
+            wording = Wording(self._error_format, self._pages)
+            bindings = self._all_bindings()
+            handle = self._prepared(bindings)
+            for status, (content_type, body) in wording.own_bodies.items():
+                handle.own_body(status, content_type, body)
+            bridge = Bridge()
+            routes = [binding.compiled(wording, bridge) for binding in bindings]
             backlog = self._limits.get("pool_queue", _POOL_QUEUE)
-            running = Running(handle, self._routes, self._threads, backlog, self._forget, loop)
-            with standard_held():
-                running.begin(address, self._inherit, tls, redirect)
+            running = Running(
+                handle, routes, self._threads, backlog, self._forget, wording, lifespan, bridge.is_used, loop
+            )
+            bridge.dispatcher = running.dispatcher
+            self._starting = True
+            try:
+                with standard_held():
+                    running.begin(address, self._inherit, tls, redirect)
+            finally:
+                self._starting = False
             self._running = running
             return running
 
@@ -409,7 +455,7 @@ class Server:
         `SystemCallError` or another `OSError`, with the reason. No thread and no socket
         is left then.
         """
-        return self._start(address, None, tls, redirect)
+        return self._start(address, None, tls, redirect, self._hooks.run())
 
     def run(
         self,
@@ -473,7 +519,19 @@ class Server:
         seconds("stop_timeout", stop_timeout)
         if ready is not None and not callable(ready):
             raise TypeError(f"ready is a function that takes a Running, got {got(ready)}")
-        running = self._start(address, get_running_loop(), tls, redirect)
+        lifespan = self._hooks.run()
+        with self._lock:
+            self._expect_idle()
+            self._starting = True
+        try:
+            try:
+                await lifespan.start_here()
+            finally:
+                self._starting = False
+            running = self._start(address, get_running_loop(), tls, redirect, lifespan)
+        except BaseException:
+            await lifespan.stop_here()
+            raise
         return await running.serve_here(stop_timeout, ready)
 
 

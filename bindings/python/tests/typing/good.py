@@ -9,7 +9,19 @@ from http import HTTPStatus
 from typing import Any, NoReturn, TypedDict
 
 from transom import Handler as Taken
-from transom import HTTPError, Report, Request, Response, Running, Server, Tls, TlsInfo
+from transom import (
+    AsyncNext,
+    HTTPError,
+    Next,
+    Report,
+    Request,
+    Response,
+    Router,
+    Running,
+    Server,
+    Tls,
+    TlsInfo,
+)
 
 app = Server(
     model="threads",
@@ -181,3 +193,36 @@ async def serve() -> Report:
         print(running.url, names)
 
     return await app.serve("127.0.0.1:0", ready=ready, stop_timeout=1)
+
+
+api = Router()
+
+
+@api.middleware
+async def around(request: Request, next: AsyncNext) -> Response:
+    response = await next(request)
+    response.set_header("x-a", "b")
+    return response
+
+
+@app.middleware
+def plain_around(request: Request, next: Next) -> Response:
+    return next(request)
+
+
+@api.error(404)
+def missing(request: Request, error: HTTPError) -> tuple[dict[str, str], int]:
+    return {"missing": request.path}, error.status
+
+
+@app.on_start
+async def begin() -> None: ...
+
+
+@app.lifespan
+async def whole() -> AsyncIterator[None]:
+    yield
+
+
+app.mount("/api", api)
+app.get("/again", replace=True)(text)
