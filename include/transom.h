@@ -672,6 +672,12 @@ typedef int (*transom_log_format_fn)(void *user_data,
                                      char *buffer,
                                      size_t size);
 
+/*
+ * A function that returns true if the client of a request may see the status page. `request` has
+ * no body, and is valid during the call only.
+ */
+typedef bool (*transom_status_check_fn)(void *user_data, const transom_request *request);
+
 /* A function that is told of an exchange. `exchange` is valid during the call. */
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
 
@@ -1901,6 +1907,46 @@ transom_status transom_metrics_snapshot(const transom_metrics *metrics,
  * below it. The numbers are static, do not free them; the result is never NULL.
  */
 const double *transom_metrics_bounds(size_t *count);
+
+
+/* ---- The status page ----------------------------------------------------------------- */
+
+/*
+ * Adds a live status page at `path`, such as "/status", and its stream of events at `path`/events. The
+ * page shows in a browser what the servers of `metrics` do: requests a second, times, routes, statuses,
+ * connections, refusals, deadlines, and the requests that last longest. See docs/status.md. The
+ * server should count in the metrics itself: see transom_server_add_metrics.
+ *
+ * `check` says which clients may see the page; others get a 403. It runs on a thread that serves
+ * connections, on several at the same time, and must not block. With NULL, the page answers clients on this
+ * machine only: on a loopback address or a Unix socket, and not by way of a proxy.
+ *
+ * No handler of the program and no thread of the pool takes part, so the page works while they are
+ * stuck. The functions of transom_server_wrap run before it. In the model "sequential" an open page holds
+ * the server.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_status(transom_server *server,
+                                         const char *path,
+                                         const transom_metrics *metrics,
+                                         transom_status_check_fn check,
+                                         void *user_data,
+                                         transom_free_fn free_fn,
+                                         transom_error **error);
+
+/*
+ * Adds a live status page that asks for a user name and a password (HTTP Basic, RFC 7617): see
+ * transom_server_add_status. They go over the network as they are: use TLS.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_status_password(transom_server *server,
+                                                  const char *path,
+                                                  const transom_metrics *metrics,
+                                                  const char *user,
+                                                  const char *password,
+                                                  transom_error **error);
 
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */

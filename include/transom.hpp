@@ -2607,6 +2607,46 @@ public:
         return *this;
     }
 
+    /* Adds a live status page with a password: see transom_server_add_status_password. */
+    Server &add_status(std::string_view path, const Metrics &metrics, std::string_view user, std::string_view password)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_status_password(server_, detail::CText(path), metrics.handle(),
+                                                       detail::CText(user), detail::CText(password), error));
+        return *this;
+    }
+
+    /* Adds a live status page for clients on this machine: see transom_server_add_status. */
+    Server &add_status(std::string_view path, const Metrics &metrics)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_status(server_, detail::CText(path), metrics.handle(), nullptr, nullptr,
+                                              nullptr, error));
+        return *this;
+    }
+
+    /*
+     * Adds a live status page for the clients of which `check`, a callable of `const Request &`, returns
+     * true: see transom_server_add_status. If it throws, the client may not see the page.
+     */
+    template <class Check> Server &add_status(std::string_view path, const Metrics &metrics, Check &&check)
+    {
+        using Function = std::decay_t<Check>;
+        static_assert(std::is_invocable_r_v<bool, const Function &, const Request &>,
+                      "a check takes a const Request & and returns a bool; it is called as const");
+        auto function = std::make_unique<Function>(std::forward<Check>(check));
+        detail::ErrorSlot error;
+        error.check(transom_server_add_status(
+            server_, detail::CText(path), metrics.handle(),
+            [](void *user_data, const transom_request *request) noexcept {
+                bool may_see = false;
+                guarded("a check", [&] { may_see = (*static_cast<const Function *>(user_data))(Request(request)); });
+                return may_see;
+            },
+            function.release(), &detail::destroy<Function>, error));
+        return *this;
+    }
+
     /* Adds a route that tells a load balancer whether to send requests: see transom_server_add_readiness. */
     Server &add_readiness(std::string_view pattern)
     {

@@ -72,6 +72,7 @@ mod setup;
 mod slots;
 mod stats;
 mod status;
+mod status_page;
 mod stopping;
 mod stops;
 mod timeout;

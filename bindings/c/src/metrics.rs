@@ -40,7 +40,7 @@ const BOUNDS: [f64; Histogram::BOUNDS.len()] = {
 static BOUNDS_IN_SECONDS: [f64; BOUNDS.len()] = BOUNDS;
 
 /// Returns the metrics of an object.
-fn get(metrics: *const transom_metrics) -> Result<Metrics, transom_status> {
+pub(crate) fn get(metrics: *const transom_metrics) -> Result<Metrics, transom_status> {
     let handle = Handle::from_pointer(metrics).ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
     OBJECTS.look(handle, Metrics::clone)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use transom::{
     AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Metrics,
-    Model, Network, Readiness, Reply, Request, Route, Router, Server, Timeouts,
+    Model, Network, Readiness, Reply, Request, Route, Router, Server, StatusPage, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub https_port: Option<u16>,
     routes: Vec<AddedRoute>,
     fallback: Option<(Endpoint, RouteSettings)>,
+    /// Each with its path.
+    status_pages: Vec<(String, StatusPage)>,
     /// Has all routes too, to refuse a bad route when it is added.
     check: Router,
 }
@@ -94,6 +96,17 @@ impl Setup {
         Ok(())
     }
 
+    /// Adds a status page.
+    pub fn status_page(&mut self, path: &str, page: StatusPage) -> Result<(), Error> {
+        // Finds a bad path now. Routes that conflict are found by the router that has them all.
+        Server::new(Router::new().nest(path, page.clone().router())).service()?;
+        for pattern in [path.to_owned(), format!("{path}/events")] {
+            self.check.add(Route::new(Method::GET, &pattern, Readiness))?;
+        }
+        self.status_pages.push((path.to_owned(), page));
+        Ok(())
+    }
+
     /// Sets what answers the requests that no route matches, and returns what did before.
     #[must_use]
     pub fn fallback(
@@ -130,6 +143,9 @@ impl Setup {
         }
         if let Some((endpoint, settings)) = &self.fallback {
             router = router.group(settings.around(Router::new().fallback(endpoint.clone())));
+        }
+        for (path, page) in &self.status_pages {
+            router = router.nest(path, page.clone().router());
         }
         let hooks = self.hooks.clone();
         let server = Server::new(router)

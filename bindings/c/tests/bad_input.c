@@ -126,6 +126,13 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_add_metrics(server, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_metrics_route(NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_add_metrics_route(server, "/metrics", NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status(NULL, "/s", NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status(server, "/s", NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status(server, NULL, NULL, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status_password(NULL, "/s", NULL, "u", "p", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status_password(server, NULL, NULL, "u", "p", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status_password(server, "/s", NULL, NULL, "p", NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status_password(server, "/s", NULL, "u", NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_metrics_text(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_metrics_snapshot(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     transom_metrics_free(NULL);

@@ -68,6 +68,7 @@ programs! {
     logging
     memory
     metrics
+    status
     models
     overload
     own_answers

@@ -231,7 +231,9 @@ static void of_servers(const char *model)
     CHECK_STATUS(transom_server_wrap(server, NULL, NULL, &refused_hooks, count), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_route_wrap(NULL, before, NULL, &refused_hooks, count), TRANSOM_NULL_ARGUMENT);
     transom_route_free(transom_route_new("GET", "/", say_hello, &refused_hooks, count));
-    CHECK(refused_hooks == 6);
+    CHECK_STATUS(transom_server_add_status(server, "/status", NULL, NULL, &refused_hooks, count, NULL),
+                 TRANSOM_NULL_ARGUMENT);
+    CHECK(refused_hooks == 7);
 
     OK(transom_access_log_new(write_lines, &log_hooks[0], count, &log, NULL));
     OK(transom_access_log_set_own_format(log, format_line, &log_hooks[1], count));
@@ -248,7 +250,7 @@ static void of_servers(const char *model)
     CHECK_STATUS(transom_server_own_answers(server, own_answer, &refused_hooks, count), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_wrap(server, before, NULL, &refused_hooks, count), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_thread_hooks(server, NULL, NULL, &refused_hooks, count), TRANSOM_ALREADY_STARTED);
-    CHECK(refused_hooks == 10);
+    CHECK(refused_hooks == 11);
     CHECK(get(port, "/", &reply) == 200 && strcmp(reply.body, "owned") == 0);
     EVENTUALLY(bodies == 2);
     /* Two before functions set two values each: the third value frees the second. */
@@ -258,7 +260,7 @@ static void of_servers(const char *model)
     transom_server_free(server);
     for (i = 0; i < 4; i++)
         CHECK(hooks[i] == 1);
-    CHECK(values[0] == 1 && bodies == 2 && refused_hooks == 10);
+    CHECK(values[0] == 1 && bodies == 2 && refused_hooks == 11);
     CHECK(log_hooks[0] == 1 && log_hooks[1] == 1 && refused_logs == 4);
 }
 

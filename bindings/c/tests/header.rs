@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("access_log", "Access log"),
     ("metric_records", ""),
     ("metrics", "Metrics"),
+    ("status_page", "The status page"),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),

@@ -376,12 +376,14 @@ static void call_metrics(transom_server *on)
     size_t length = 0, size = below(8 * 1024);
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(6)) {
+    switch (below(8)) {
     case 0: keep(transom_metrics_new(below(5))); break;
     case 1: did(transom_server_add_metrics(on, METRICS)); break;
     case 2: did(transom_server_add_metrics_route(on, text(), METRICS, why)); break;
     case 3: did(transom_metrics_text(METRICS, (char *)room, size, &length)); break;
     case 4: did(transom_metrics_snapshot(METRICS, room, size, below(8) ? &length : NULL)); break;
+    case 5: did(transom_server_add_status_password(on, text(), METRICS, text(), text(), why)); break;
+    case 6: did(transom_server_add_status(on, text(), METRICS, NULL, data(), give_back, why)); break;
     default: CHECK(transom_metrics_bounds(below(2) ? &length : NULL) != NULL);
     }
     told(error);

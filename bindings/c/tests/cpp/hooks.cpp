@@ -93,6 +93,9 @@ static void count_responses()
     server.add_metrics(metrics).add_metrics_route("/metrics", metrics);
     server.get("/hello/{name}", [](const Request &request) { return request.param("name"); });
     check_throws(TRANSOM_BAD_ROUTE, "/metrics", [&] { server.add_metrics_route("/metrics", metrics); });
+    server.add_status("/a", metrics).add_status("/b", metrics, "ada", "sesame");
+    server.add_status("/c", metrics, [](const transom::Request &request) { return request.path() == "/c"; });
+    check_throws(TRANSOM_BAD_ROUTE, "/c", [&] { server.add_status("/c", metrics); });
     server.start("127.0.0.1:0");
     CHECK(get(server, "/hello/you").body == "you");
     EVENTUALLY(metrics.snapshot().series.size() == 1);
@@ -107,6 +110,8 @@ static void count_responses()
     });
     CHECK(accepted != values.end() && accepted->value == 1 && accepted->unit == "{connection}");
     CHECK(accepted->label.empty() && accepted->label_value.empty() && !accepted->description.empty());
+    CHECK(get(server, "/a").status == 403 && get(server, "/b").status == 401);
+    CHECK(get(server, "/c").status == 200 && get(server, "/c/events").status == 403);
     CHECK(get(server, "/metrics").body.find("# TYPE ") == 0 && metrics.text().find("# TYPE ") == 0);
     transom::Metrics other(std::move(metrics));
     CHECK(other.handle() != nullptr);
