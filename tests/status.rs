@@ -304,6 +304,13 @@ fn all_pages_get_the_same_bytes_each_second() {
     // Each of them leaves.
     drop(viewers);
     eventually("all pages are closed", || server.stats().connections == 0);
+    // The streams of pages count neither as requests nor as errors.
+    let mut viewer = Viewer::open(&server);
+    let mut state = viewer.state();
+    while state["pages"] != 1 {
+        state = viewer.state();
+    }
+    assert_eq!((&state["requests"], &state["errors"]), (&0.into(), &0.into()));
 }
 
 #[test]

@@ -38,8 +38,11 @@ impl Measure {
     /// Looks at the servers. `age` is the time since the page was made, `pages` are the routes of the
     /// streams of status pages, and `viewers` is how many of them there are.
     pub fn look(&mut self, metrics: &Metrics, age: Duration, pages: &[Arc<str>], viewers: usize) {
-        let (now, snapshot, monitors) = (Instant::now(), metrics.snapshot(), metrics.monitors());
+        let (now, mut snapshot, monitors) = (Instant::now(), metrics.snapshot(), metrics.monitors());
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let is_page = |route: Option<&Arc<str>>| route.is_some_and(|route| pages.contains(route));
+        // A page that is closed would count as an error, and as an answer that took long.
+        snapshot.series.retain(|series| !is_page(series.route.as_ref()));
         let mut counts = Counts::default();
         snapshot.series.iter().for_each(|series| counts.add(series));
         let last = self.last.replace((now, counts));
@@ -63,9 +66,8 @@ impl Measure {
         values(&mut json, &snapshot.values);
         json.key("statuses").numbers(statuses(&snapshot.series));
         self.routes.write(&mut json, elapsed);
-        let is_page = |one: &ConnectionInfo| one.route.as_ref().is_some_and(|route| pages.contains(route));
         let all = monitors.iter().flat_map(Monitor::connections);
-        in_progress(&mut json, all.filter(|one| !is_page(one)));
+        in_progress(&mut json, all.filter(|one| !is_page(one.route.as_ref())));
         json.key("point").raw(point.as_deref().unwrap_or("null"));
         self.members = json.into_text();
         if let Some(point) = point {

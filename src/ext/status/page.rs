@@ -14,7 +14,7 @@ use crate::Router;
 
 const PAGE: &str = include_str!("page.html");
 /// The page may run its own script and style, and ask its own server.
-const POLICY: &str = "default-src 'none'; script-src 'sha256-AExgBlJHWrsrTC1MAJiD4PmBgHT/SVxrXtfLtl18WZ0='; style-src 'sha256-SoTeDU/+bb9XEjtLBsf3XRY1GdeI76yHklqzT/4Lrq0='; \
+const POLICY: &str = "default-src 'none'; script-src 'sha256-tYEnyZxN7G3C8ZcZVBHVc6nyUS/sQcFLj0QwSbc+tCo='; style-src 'sha256-zsjXjaIOFeObWK/QpNA9pkXpT+aPsY8lu4ewROTqvUQ='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A page that shows what servers do, live in a browser: requests a second, latencies, statuses, routes,
