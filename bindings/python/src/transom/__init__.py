@@ -33,6 +33,7 @@ from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingVa
 # For annotations: an alias has no docstring.
 from transom._layers import AsyncNext as AsyncNext
 from transom._layers import Next as Next
+from transom._metrics import Metrics, MetricSeries, MetricsSnapshot, MetricValue
 from transom._multi import Headers, MultiDict
 from transom._request import Request
 from transom._response import Response
@@ -69,6 +70,10 @@ __all__ = [
     "HTTPError",
     "Headers",
     "InvalidArgumentError",
+    "MetricSeries",
+    "MetricValue",
+    "Metrics",
+    "MetricsSnapshot",
     "MissingValueError",
     "MultiDict",
     "PermissionDeniedError",

@@ -13,6 +13,7 @@ from transom._access_log import AccessLog
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._events import Events
+from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
 from transom._route_options import RouteSettings
 from transom._stats import Connection, Stats, connections_of, stats_of
@@ -152,6 +153,17 @@ class Handle:
         _expect_pattern(pattern, "GET")
         slot = ErrorSlot()
         slot.check(quick.server_add_liveness(self._use(), pattern.encode(), slot.reference))
+
+    def count_in(self, metrics: Metrics) -> None:
+        """Has the responses counted."""
+        check(quick.server_add_metrics(self._use(), metrics.pointer))
+
+    def metrics_route(self, pattern: str, metrics: Metrics) -> None:
+        """Adds the route that answers with metrics."""
+        _expect_pattern(pattern, "GET")
+        slot = ErrorSlot()
+        code = quick.server_add_metrics_route(self._use(), pattern.encode(), metrics.pointer, slot.reference)
+        slot.check(code)
 
     def stuck(self) -> list[Stuck]:
         """Returns the parts of the server that are stuck."""

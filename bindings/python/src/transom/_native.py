@@ -130,6 +130,11 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_access_log_set_buffer": (c_int32, (c_void_p, c_size_t)),
     "transom_access_log_lost": (c_uint64, (c_void_p,)),
     "transom_server_add_access_log": (c_int32, (c_void_p, c_void_p)),
+    "transom_metrics_new": (c_void_p, (c_size_t,)),
+    "transom_metrics_free": (None, (c_void_p,)),
+    "transom_metrics_bounds": (c_void_p, (c_void_p,)),
+    "transom_server_add_metrics": (c_int32, (c_void_p, c_void_p)),
+    "transom_server_add_metrics_route": (c_int32, (c_void_p, c_char_p, c_void_p, c_void_p)),
     "transom_server_set_listener_tls": (c_int32, (c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_server_set_listener_redirect": (c_int32, (c_void_p, c_size_t, c_uint16, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
@@ -201,6 +206,8 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "transom_metrics_snapshot": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
+    "transom_metrics_text": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_server_start": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_bind_tls": (c_int32, (c_void_p, c_char_p, c_void_p, c_void_p)),
     "transom_server_bind_redirect": (c_int32, (c_void_p, c_char_p, c_uint16, c_void_p)),

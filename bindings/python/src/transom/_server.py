@@ -24,6 +24,7 @@ from transom._handle import Handle, Report
 from transom._http_error import HTTPError
 from transom._layers import Bridge
 from transom._lifespan import Hooks, Lifespan
+from transom._metrics import Metrics
 from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._router import Binding, Router, not_found, refusals
@@ -97,6 +98,8 @@ class Server(Router):
     is fed while the native threads and Python turn (see `Running.stuck`), if systemd started the
     program with `Type=notify`.
 
+    `metrics` counts the responses; see `Metrics` and `metrics_route`.
+
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
     place (see `Server.route`), and one more for each handler that has blocked in place. With
@@ -141,6 +144,7 @@ class Server(Router):
         unix_mode: int | None = None,
         inherit: bool = False,
         notify_systemd: bool = False,
+        metrics: Metrics | None = None,
         proxy_protocol: Iterable[str] | None = None,
         forwarded: _Forwarded | None = None,
         trusted_proxies: Iterable[str] | None = None,
@@ -164,6 +168,10 @@ class Server(Router):
         self._notify_systemd = flag("notify_systemd", notify_systemd)
         self._readiness: list[str] = []
         self._liveness: list[str] = []
+        if metrics is not None and not isinstance(metrics, Metrics):
+            raise WrongTypeError(f"metrics is a Metrics, got {got(metrics)}")
+        self._metrics = metrics
+        self._metrics_routes: list[str] = []
         self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
         if forwarded is not None and not isinstance(forwarded, str):
             raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
@@ -195,6 +203,8 @@ class Server(Router):
             handle.set_unix_mode(self._unix_mode)
         if self._notify_systemd:
             handle.notify_systemd()
+        if self._metrics is not None:
+            handle.count_in(self._metrics)
         if self._proxy_protocol is not None:
             handle.set_proxy_protocol(self._proxy_protocol)
         if self._forwarded is not None and self._trusted_proxies is not None:
@@ -322,6 +332,30 @@ class Server(Router):
             self._trial.readiness(pattern)
             self._readiness.append(pattern)
 
+    def metrics_route(self, pattern: str) -> None:
+        """Adds a route for GET that answers Prometheus with the metrics of `Server(metrics=)`.
+
+        No Python code runs for it, so that it answers while a handler holds the interpreter lock.
+
+        >>> from transom import Metrics, Server
+        >>> app = Server(metrics=Metrics())
+        >>> app.metrics_route("/metrics")
+        >>> from urllib.request import urlopen
+        >>> with app.start("127.0.0.1:0") as running:
+        ...     b"http_server_active_requests 1" in urlopen(running.url + "/metrics").read()
+        True
+
+        Raises `InvalidArgumentError` if the server has no metrics, and `BadRouteError` or
+        `AlreadyStartedError`, as `route` does.
+        """
+        text("a pattern", pattern)
+        if self._metrics is None:
+            raise InvalidArgumentError("a route for metrics needs Server(metrics=)")
+        with self._lock:
+            self._expect_idle()
+            self._trial.metrics_route(pattern, self._metrics)
+            self._metrics_routes.append(pattern)
+
     def liveness(self, pattern: str) -> None:
         """Adds a route for GET that tells whether the server turns.
 
@@ -368,6 +402,9 @@ class Server(Router):
             handle.readiness(pattern)
         for pattern in self._liveness:
             handle.liveness(pattern)
+        if self._metrics is not None:
+            for pattern in self._metrics_routes:
+                handle.metrics_route(pattern, self._metrics)
         return handle
 
     @staticmethod

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, NoReturn, TypedDict
 
-from transom import Handler as Taken
 from transom import (
     AsyncNext,
     HTTPError,
+    Metrics,
+    MetricSeries,
     Next,
     Report,
     Request,
@@ -22,6 +23,7 @@ from transom import (
     Tls,
     TlsInfo,
 )
+from transom import Handler as Taken
 
 app = Server(
     model="threads",
@@ -226,3 +228,12 @@ async def whole() -> AsyncIterator[None]:
 
 app.mount("/api", api)
 app.get("/again", replace=True)(text)
+
+
+def slowest(metrics: Metrics) -> list[tuple[str | None, float]]:
+    found: list[MetricSeries] = metrics.snapshot().series
+    return [(series.route, series.seconds / series.count) for series in found]
+
+
+counted = Server(metrics=Metrics(max_series=100))
+counted.metrics_route("/metrics")
