@@ -38,6 +38,7 @@
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
 //! | a live status page (feature `status`) | `StatusPage` |
+//! | spans of requests (feature `tracing`) | `Tracing`, `TraceContext` |
 //! | a function that sees each answer | [`Server::on_exchange`] |
 //! | error pages of the server itself | [`Server::own_answers`] |
 //! | a clean stop | [`Handle::stop`], [`Stopper`], [`Request::stopping`] |
@@ -70,9 +71,9 @@
 //! Off by default: `access-log` for an access log (`AccessLog`); `metrics` for counters and histograms of
 //! exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
 //! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
-//! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tls` for TLS
-//! by rustls (`Tls`), or `tls-ring` for the same with the smaller cryptography of ring, without
-//! post-quantum key exchange.
+//! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
+//! spans of requests (`Tracing`, `TraceContext`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for the same
+//! with the smaller cryptography of ring, without post-quantum key exchange.
 //!
 //! # Logging
 //!
@@ -155,6 +156,8 @@ pub use ext::{AccessLog, LogFormat};
 pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
+#[cfg(feature = "tracing")]
+pub use ext::{TraceContext, Tracing};
 pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;

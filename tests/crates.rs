@@ -40,12 +40,12 @@ fn the_readme_tells_how_many_crates_each_feature_adds() {
     let core = crates("");
     assert!(core <= BOUNDS.0, "{core} crates without a feature");
     assert!(readme.contains(&format!("Without features it is {core} crates")), "{core} crates");
-    for feature in ["access-log", "serde", "tower", "metrics", "status", "tls", "tls-ring"] {
+    for feature in ["access-log", "serde", "tower", "metrics", "status", "tracing", "tls", "tls-ring"] {
         let row = format!("| `{feature}` |");
         let row = readme.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
         let told: usize = row.split('|').nth(3).unwrap().trim().parse().unwrap();
         assert_eq!(told, crates(feature) - core, "{row}");
     }
-    let all = crates("access-log,serde,tower,metrics,status,tls,tls-ring");
+    let all = crates("access-log,serde,tower,metrics,status,tracing,tls,tls-ring");
     assert!(all <= BOUNDS.1, "{all} crates with every feature");
 }

@@ -33,6 +33,9 @@ fn folder() -> &'static Path {
         if cfg!(feature = "tower") {
             build.args(["--features", "tower"]);
         }
+        if cfg!(feature = "tracing") {
+            build.args(["--features", "tracing"]);
+        }
         if cfg!(feature = "tls") {
             build.args(["--features", "tls"]);
         }
@@ -376,6 +379,25 @@ fn an_axum_router_serves_with_its_layers() {
     let answer = client.answer();
     assert_eq!(answer.header("content-encoding"), Some("gzip"));
     assert!(answer.body.len() < text.len() / 10, "{} bytes", answer.body.len());
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn a_traced_request_belongs_to_the_trace_of_its_client() {
+    let mut example = Example::start("tracing", &[]);
+    let mut client = example.connect();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    client.send(format!("GET /users/7 HTTP/1.1\r\nHost: h\r\ntraceparent: {parent}\r\n\r\n"));
+    let answer = client.answer();
+    assert!(
+        answer.text().starts_with("traceparent: 00-0af7651916cd43dd8448eb211c80319c-"),
+        "{}",
+        answer.text()
+    );
+    assert!(answer.header("traceresponse").is_some());
+    let mut line = String::new();
+    example.output.read_line(&mut line).unwrap();
+    assert!(line.contains("looking for a user") && line.contains("http.route=\"/users/{id}\""), "{line}");
 }
 
 #[test]

@@ -259,7 +259,10 @@ impl<'a> Exchange<'a> {
             State::ReadingBody(endpoint, mut request) => {
                 match self.asked.incoming.whole(&mut connection.wire, &connection.app.config).await {
                     Ok(body) => request.body = body,
-                    Err(reject) => return self.asked.refuse(connection, reject),
+                    Err(reject) => {
+                        connection.wire.note_unhandled();
+                        return self.asked.refuse(connection, reject);
+                    }
                 }
                 connection.show(ConnectionState::Handling);
                 (endpoint, connection.site().call(endpoint, request))

@@ -130,6 +130,13 @@ impl Exchange<'_> {
         self.record.route.as_deref()
     }
 
+    /// Returns `true` if the request reached a handler, or a wrap. Otherwise the server answered by
+    /// itself: it refused the request or the connection, or no route matched and no wrap is around
+    /// the router.
+    pub fn was_handled(&self) -> bool {
+        self.record.was_handled
+    }
+
     /// Returns the status of the answer. `None` if the exchange ended before there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.record.status
@@ -217,6 +224,8 @@ struct Record {
     method: Option<Method>,
     target: String,
     fields: RecordedFields,
+    /// True if a handler or a wrap was called, or will be.
+    was_handled: bool,
     version: Version,
     route: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -277,6 +286,7 @@ impl Records {
         self.open += 1;
         (record.began, record.received, record.written) = (now, received, written);
         (record.status, record.reject) = (None, None);
+        record.was_handled = endpoint.is_some();
         record.target.clear();
         let route = endpoint.and_then(|endpoint| endpoint.pattern.as_ref());
         // Most often the record was of the same route, and no reference count changes.
@@ -312,6 +322,13 @@ impl Records {
     pub fn note_reject(&mut self, reject: Reject) {
         if let Some(record) = self.last() {
             record.reject = Some(reject);
+        }
+    }
+
+    /// Notes that the exchange that began last was refused before a handler was called.
+    pub fn note_unhandled(&mut self) {
+        if let Some(record) = self.last() {
+            record.was_handled = false;
         }
     }
 
@@ -371,6 +388,7 @@ impl Record {
             method: None,
             target: String::new(),
             fields: RecordedFields::default(),
+            was_handled: false,
             version: Version::HTTP_11,
             route: None,
             status: None,

@@ -27,10 +27,11 @@ pub(super) struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// Refuses the request whose head was read last.
+    /// Refuses the request whose head was read last, before a handler was called.
     #[cold]
     pub fn refuse<T: Transport>(&self, connection: &mut Connection<'a, T>, reject: Reject) -> Outcome {
         let label = self.label(connection);
+        connection.wire.note_unhandled();
         connection.refuse(self.is_head, reject, Some(&label))
     }
 

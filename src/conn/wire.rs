@@ -268,6 +268,14 @@ impl<'a, T: Transport> Wire<'a, T> {
         }
     }
 
+    /// Notes that the exchange in progress is refused before a handler was called.
+    #[cold]
+    pub fn note_unhandled(&mut self) {
+        if let Some(records) = &mut self.records {
+            records.note_unhandled();
+        }
+    }
+
     /// Notes that the body of the answer in progress has failed.
     #[cold]
     pub fn note_failed(&mut self) {

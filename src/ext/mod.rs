@@ -20,6 +20,10 @@ mod status;
 mod totals;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "tracing")]
+mod trace_context;
+#[cfg(feature = "tracing")]
+mod tracing;
 #[cfg(feature = "metrics")]
 mod value;
 
@@ -35,5 +39,9 @@ pub use series::ExchangeSeries;
 pub use status::StatusPage;
 #[cfg(feature = "tower")]
 pub use tower::{RouterService, TowerHandler, tower_service};
+#[cfg(feature = "tracing")]
+pub use trace_context::TraceContext;
+#[cfg(feature = "tracing")]
+pub use tracing::Tracing;
 #[cfg(feature = "metrics")]
 pub use value::{MetricKind, MetricValue};
