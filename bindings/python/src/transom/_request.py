@@ -19,9 +19,10 @@ from transom._tls import TlsInfo
 
 
 class Request:
-    """A request with its whole body.
+    """A request, with its whole body unless its route has `stream=True`.
 
-    Any thread may read it, also after the response was sent.
+    Any thread may read it, also after the response was sent. Only a body that comes in pieces is
+    read before that, by one thread or task at a time.
     """
 
     __slots__ = (
