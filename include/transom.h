@@ -1589,6 +1589,58 @@ transom_status transom_server_trust_forwarded(transom_server *server,
                                               bool with_host,
                                               transom_error **error);
 
+/*
+ * Limits how long requests wait, so that the server stays useful when more comes than it can do.
+ * It then answers what it can answer soon, and refuses the rest at once with a 503 and Retry-After:
+ * TRANSOM_REJECT_OVERLOADED counts them. Their connections stay open. Without this call, only the
+ * limits on numbers, such as "pool_queue", bound what waits.
+ *
+ * A request may wait for `interval_ms` milliseconds, until something has always waited for that long: from then
+ * on, for `target_ms` only, until nothing was refused for an interval. 0 is the default: 5 and 100.
+ * Where requests move on slowly, both are longer: the time of 8 and of 32 requests.
+ *
+ * Requests wait for a thread of the pool, for the worker that runs an inline handler (with the model
+ * "event"), and in the queue of the pull routes, until they are fetched. See
+ * transom_route_set_priority for what is refused first. While the pool is overloaded, an address with
+ * more than its share of the pool is refused before others; an IPv6 client counts as its /64.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if a time is negative, or if the target is more than the
+ * interval, TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_overload(transom_server *server,
+                                           int64_t target_ms,
+                                           int64_t interval_ms,
+                                           transom_error **error);
+
+/*
+ * Reserves places for the connections of each socket that is added or bound after this call, by
+ * transom_server_bind, transom_server_listen_fd, transom_server_start and their like, beside the limit
+ * "connections": health checks can then connect although the server is full. Further connections take
+ * common places. With the model "threads", each such socket has as many threads of its own, beside
+ * "connection_threads", and further connections wait in the backlog. The model "sequential" serves one
+ * connection at a time, of whichever socket. 0 reserves none for the sockets after this call.
+ *
+ * Let only those connect to such a socket who watch the server.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_reserve(transom_server *server,
+                                      size_t places,
+                                      transom_error **error);
+
+/*
+ * Sets how long requests of this route may wait when the server is overloaded, compared with those
+ * of other routes: `name` is "low" (half as long, so they are refused first), "normal" (the default),
+ * "high" (twice as long), or "vital" (never refused because of overload, and first in the queues of the
+ * pool and of the pull routes). The routes of transom_server_readiness and transom_server_liveness are
+ * vital.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT for any other name. transom_server_add reports it too, so the
+ * status need not be looked at.
+ */
+transom_status transom_route_set_priority(transom_route *route,
+                                          const char *name);
+
 
 /* ---- TLS: certificates and keys ------------------------------------------------------ */
 

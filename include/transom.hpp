@@ -1547,6 +1547,17 @@ public:
     Route &&timeout(Milliseconds time) && noexcept { return std::move(timeout(time)); }
 
     /*
+     * Sets how long requests may wait when the server is overloaded: "low", "normal", "high" or
+     * "vital". See transom_route_set_priority.
+     */
+    Route &priority(std::string_view name) & noexcept
+    {
+        static_cast<void>(transom_route_set_priority(route_, detail::CText(name)));
+        return *this;
+    }
+    Route &&priority(std::string_view name) && noexcept { return std::move(priority(name)); }
+
+    /*
      * Runs the handler on the thread that serves the connection. This is fastest. The handler
      * must not block: everything else on that thread waits until it returns.
      */
@@ -2375,6 +2386,25 @@ public:
     {
         detail::ErrorSlot error;
         error.check(transom_server_set_unix_mode(server_, mode, error));
+        return *this;
+    }
+
+    /* Limits how long requests wait; 0 is the default. See transom_server_set_overload. */
+    Server &overload(Milliseconds target = Milliseconds(0), Milliseconds interval = Milliseconds(0))
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_overload(server_, target.count(), interval.count(), error));
+        return *this;
+    }
+
+    /*
+     * Reserves places for the connections of each socket that is bound or added after this call.
+     * See transom_server_reserve.
+     */
+    Server &reserve(std::size_t places)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_reserve(server_, places, error));
         return *this;
     }
 

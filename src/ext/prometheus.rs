@@ -14,6 +14,7 @@ use crate::Body;
 use crate::Bytes;
 use crate::Context;
 use crate::Handler;
+use crate::Priority;
 use crate::Reply;
 use crate::Request;
 use crate::Response;
@@ -89,6 +90,11 @@ impl Handler for Scrape {
         };
         let response = Response::bytes(format.content_type(), body);
         Reply::now(response.header("cache-control", "no-store").header("vary", "accept"))
+    }
+
+    /// An overloaded server is the one to be watched.
+    fn priority(&self) -> Option<Priority> {
+        Some(Priority::Vital)
     }
 }
 

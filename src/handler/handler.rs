@@ -136,7 +136,8 @@ impl<'a> Context<'a> {
         Self { pool, priority }
     }
 
-    pub(super) fn priority(self) -> Priority {
+    /// Returns the priority of the request's route.
+    pub fn priority(self) -> Priority {
         self.priority
     }
 

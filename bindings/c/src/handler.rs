@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use transom::{Context, Reply, Request};
+use transom::{Context, Reject, Reply, Request};
 
 use crate::exchange::{Exchange, Unclaimed};
 use crate::request::transom_request;
@@ -40,6 +40,14 @@ struct Call {
 }
 
 impl Call {
+    /// Makes the call, or answers the request with what it is refused for.
+    fn make_unless(self, refused: Option<Reject>) {
+        match refused {
+            Some(reject) => self.exchange.refuse(reject),
+            None => self.make(),
+        }
+    }
+
     fn make(self) {
         let Self { handler, request, exchange } = self;
         if let Some(handle) = exchange.claim() {
@@ -55,13 +63,16 @@ impl HostHandler {
     /// Calls the handler, on this thread or on the pool, and returns the reply that it will give.
     pub fn call(self: &Arc<Self>, request: Request, context: Context<'_>) -> Reply {
         let (responder, reply) = Reply::later(&request);
+        let peer = request.peer();
         let request = Arc::new(transom_request::new(request, self.streams));
         let exchange = Exchange::new(responder, Some(Arc::clone(&request)));
         if let Some(exchange) = Unclaimed::new(exchange) {
             let call = Call { handler: Arc::clone(self), request, exchange };
             if self.inline {
                 call.make();
-            } else if let Err(full) = context.run_blocking(move || call.make()) {
+            } else if let Err(full) =
+                context.run_blocking_in_time(peer, move |refused| call.make_unless(refused))
+            {
                 // Dropped before the call, which then finds that nobody waits for its response.
                 drop(reply);
                 return Reply::now(full);

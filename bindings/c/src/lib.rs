@@ -48,6 +48,7 @@ mod logger;
 mod metric_records;
 mod metrics;
 mod names;
+mod overload;
 mod own_answer;
 mod own_body;
 mod packed;

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use transom::{Limits, Load, Reply, Request, Response, StatusCode};
+use transom::{Congestion, Limits, Load, Overload, Priority, Reject, Reply, Request, Response, StatusCode};
 
 use crate::bell::Bell;
 use crate::exchange::{Exchange, Unclaimed};
@@ -20,7 +20,8 @@ pub(crate) struct Pending {
     pub request: Request,
     /// True if the body comes piece by piece.
     pub streams: bool,
-    /// When the request was queued, if a watchdog wants to know.
+    priority: Priority,
+    /// When the request was queued, if a watchdog wants to know or waits are limited.
     queued: Option<Instant>,
 }
 
@@ -39,6 +40,8 @@ struct PullState {
     taken: u64,
     /// True if the time is noted at which each request is queued.
     is_watched: bool,
+    /// Decides which requests wait too long, if that is limited.
+    congestion: Option<Congestion>,
     /// The number of threads that wait for a request.
     pullers: usize,
     /// Made when the host first asks for the descriptor.
@@ -54,6 +57,7 @@ impl Default for PullState {
             closed: false,
             taken: 0,
             is_watched: false,
+            congestion: None,
             pullers: 0,
             event: None,
         }
@@ -76,6 +80,11 @@ impl PullQueue {
         self.lock().is_watched = is_watched;
     }
 
+    /// Limits how long requests wait.
+    pub fn set_overload(&self, overload: Option<Overload>) {
+        self.lock().congestion = overload.map(|overload| Congestion::new(overload, Instant::now()));
+    }
+
     /// Returns how many requests wait, and how many were taken so far.
     pub fn load(&self) -> Load {
         let state = self.lock();
@@ -88,27 +97,37 @@ impl PullQueue {
     }
 
     /// Queues a request, as the handler of a pull route.
-    pub fn call(&self, route_id: u32, request: Request, streams: bool) -> Reply {
+    pub fn call(&self, route_id: u32, request: Request, streams: bool, priority: Priority) -> Reply {
         if !packed::fits(&request) {
             return Reply::now(Response::plain(StatusCode::PAYLOAD_TOO_LARGE));
         }
         let (responder, reply) = Reply::later(&request);
         if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {
-            self.push(Pending { exchange, route_id, request, streams, queued: None });
+            self.push(Pending { exchange, route_id, request, streams, priority, queued: None });
         }
         reply
     }
 
-    /// Queues a request. If the queue is full or closed, the client gets a 503.
+    /// Queues a request. If the queue is full or closed, or the request would wait too long, the client
+    /// gets a 503.
     fn push(&self, mut pending: Pending) {
         let mut state = self.lock();
-        pending.queued = state.is_watched.then(Instant::now);
+        pending.queued = (state.is_watched || state.congestion.is_some()).then(Instant::now);
+        if !state.admits(&pending) {
+            drop(state);
+            pending.exchange.refuse(Reject::Overloaded);
+            return;
+        }
         if state.closed || state.waiting.len() >= state.limit {
             drop(state);
             drop(pending);
             return;
         }
-        state.waiting.push_back(pending);
+        let place = match pending.priority {
+            Priority::Vital => state.waiting.iter().take_while(|it| it.priority == Priority::Vital).count(),
+            _ => state.waiting.len(),
+        };
+        state.waiting.insert(place, pending);
         if state.waiting.len() == 1 {
             state.signal();
         }
@@ -126,10 +145,19 @@ impl PullQueue {
         loop {
             if !state.waiting.is_empty() {
                 let count = max.min(state.waiting.len());
-                let taken = state.waiting.drain(..count).collect();
-                state.taken = state.taken.wrapping_add(count as u64);
-                state.quiet();
-                return Ok(taken);
+                let (taken, late) = state.take(count);
+                if late.is_empty() {
+                    return Ok(taken);
+                }
+                drop(state);
+                for pending in late {
+                    pending.exchange.refuse(Reject::Overloaded);
+                }
+                if !taken.is_empty() {
+                    return Ok(taken);
+                }
+                state = self.lock();
+                continue;
             }
             if state.closed {
                 return Err(transom_status::TRANSOM_STOPPED);
@@ -197,6 +225,48 @@ impl PullQueue {
 }
 
 impl PullState {
+    /// Returns `true` if a request may wait.
+    fn admits(&mut self, pending: &Pending) -> bool {
+        let (Some(congestion), Some(now)) = (&mut self.congestion, pending.queued) else { return true };
+        // A host with an event loop of its own is told by the descriptor.
+        if self.pullers > 0 || (self.event.is_some() && self.waiting.is_empty()) {
+            congestion.note_idle(now);
+            return true;
+        }
+        let oldest = self.waiting.iter().find(|oldest| oldest.priority != Priority::Vital);
+        let oldest = oldest.and_then(|oldest| oldest.queued);
+        let oldest = oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
+        congestion.admits(now, self.waiting.len(), oldest, pending.priority)
+    }
+
+    /// Takes up to `count` requests, and apart from them those that have waited too long.
+    fn take(&mut self, count: usize) -> (VecDeque<Pending>, Vec<Pending>) {
+        self.taken = self.taken.wrapping_add(count as u64);
+        let mut late = Vec::new();
+        let taken = match &mut self.congestion {
+            None => self.waiting.drain(..count).collect(),
+            Some(congestion) => {
+                let now = Instant::now();
+                let mut taken = VecDeque::new();
+                for pending in self.waiting.drain(..count) {
+                    let waited =
+                        pending.queued.map_or(Duration::ZERO, |queued| now.saturating_duration_since(queued));
+                    if congestion.may_start(now, waited, pending.priority) {
+                        taken.push_back(pending);
+                    } else {
+                        late.push(pending);
+                    }
+                }
+                if let Some(since) = taken.front().and_then(|first| first.queued) {
+                    congestion.note_start(now, since, u32::try_from(taken.len()).unwrap_or(u32::MAX));
+                }
+                taken
+            }
+        };
+        self.quiet();
+        (taken, late)
+    }
+
     /// Makes the descriptor readable.
     fn signal(&self) {
         if let Some(event) = &self.event {

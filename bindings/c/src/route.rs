@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transom::{Limits, Method};
+use transom::{Limits, Method, Priority};
 
 use crate::bytes::{borrow, text};
 use crate::error::transom_error;
@@ -105,6 +105,17 @@ impl Draft {
         Err(transom_status::TRANSOM_INVALID_ARGUMENT)
     }
 
+    /// Sets the priority, or keeps the sentence about it.
+    pub fn set_priority(&mut self, priority: Result<Priority, String>) -> Result<(), transom_status> {
+        match priority {
+            Ok(priority) => {
+                self.settings.priority = Some(priority);
+                Ok(())
+            }
+            Err(sentence) => self.refuse(&sentence),
+        }
+    }
+
     /// Returns the route to add to a server whose pull queue is `queue`.
     pub fn into_route(mut self, queue: &Arc<PullQueue>) -> Result<AddedRoute, transom_error> {
         if let Some(mistake) = self.mistake.take() {
@@ -161,7 +172,7 @@ fn give(draft: Draft) -> *mut transom_route {
 ///
 /// # Safety
 /// `route` is NULL or valid.
-unsafe fn change(
+pub(crate) unsafe fn change(
     route: *const transom_route,
     change: impl FnOnce(&mut Draft) -> Result<(), transom_status>,
 ) -> Result<(), transom_status> {

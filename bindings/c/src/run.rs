@@ -110,6 +110,7 @@ fn start(server: &transom_server, address: Option<&str>) -> Result<(), transom_e
     let mut attempt = server.take_setup()?;
     if let Some(setup) = attempt.setup() {
         server.queue.set_limit(setup.limits.pool_queue);
+        server.queue.set_overload(setup.overload);
         server.queue.set_watched(setup.timeouts.watchdog.is_some());
         let handle = process::with_signals_blocked(|| setup.start(address))?;
         let (queue, hooks) = (Arc::clone(&server.queue), setup.hooks.clone());

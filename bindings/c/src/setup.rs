@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use transom::{
     AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Metrics,
-    Model, Network, Readiness, Reply, Request, Route, Router, Server, StatusPage, Timeouts,
+    Model, Network, Overload, Priority, Readiness, Reply, Request, Route, Router, Server, StatusPage,
+    Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -39,6 +40,10 @@ pub(crate) struct Setup {
     pub proxies: Option<Vec<Network>>,
     /// The fields in which proxies tell of clients, and the proxies that are believed.
     pub trust: Option<(Forwarded, Vec<Network>)>,
+    /// How long requests may wait, if that is limited.
+    pub overload: Option<Overload>,
+    /// The places that each of the next listeners has of its own.
+    pub reserved: usize,
     /// The hosts that the server answers for; all if there are none.
     pub hosts: Vec<String>,
     pub listeners: Vec<Listener>,
@@ -60,6 +65,7 @@ pub(crate) struct RouteSettings {
     pub body_limit: Option<u64>,
     /// `FOREVER` is no limit.
     pub timeout: Option<Duration>,
+    pub priority: Option<Priority>,
     pub streaming: bool,
 }
 
@@ -127,8 +133,9 @@ impl Setup {
         self.listeners.drain(..).chain(last).fold(server, Server::listen).start()
     }
 
-    /// Gives a listener what it does before HTTP.
+    /// Gives a listener its places, and what it does before HTTP.
     pub fn with_steps(&self, listener: Listener) -> Listener {
+        let listener = listener.reserve(self.reserved);
         match &self.proxies {
             Some(networks) => listener.proxy_protocol(networks.iter().copied()),
             None => listener,
@@ -174,6 +181,10 @@ impl Setup {
             Some((fields, networks)) => server.trust_forwarded(*fields, networks.iter().copied()),
             None => server,
         };
+        let server = match self.overload {
+            Some(overload) => server.overload(overload),
+            None => server,
+        };
         let server = if self.tells_systemd { server.notify_systemd() } else { server };
         let server = match self.unix_mode {
             Some(mode) => server.unix_mode(mode),
@@ -210,6 +221,9 @@ impl AddedRoute {
         if let Some(timeout) = self.settings.timeout {
             route = route.timeout(timeout);
         }
+        if let Some(priority) = self.settings.priority {
+            route = route.priority(priority);
+        }
         if self.settings.streaming {
             route = route.streaming();
         }
@@ -229,6 +243,9 @@ impl RouteSettings {
         if let Some(timeout) = self.timeout {
             router = router.timeout(timeout);
         }
+        if let Some(priority) = self.priority {
+            router = router.priority(priority);
+        }
         if self.streaming {
             router = router.streaming();
         }
@@ -240,7 +257,9 @@ impl Handler for Endpoint {
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
         match self {
             Self::Handler(handler) => handler.call(request, *context),
-            Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams),
+            Self::Pull { queue, route_id, streams } => {
+                queue.call(*route_id, request, *streams, context.priority())
+            }
             Self::Readiness => Readiness.call(request, context),
             Self::Liveness => Liveness.call(request, context),
             Self::Native(handler) => handler.call(request, context),
@@ -249,5 +268,14 @@ impl Handler for Endpoint {
 
     fn needs_pool(&self) -> bool {
         matches!(self, Self::Handler(handler) if !handler.inline)
+    }
+
+    fn priority(&self) -> Option<Priority> {
+        match self {
+            Self::Handler(_) | Self::Pull { .. } => None,
+            Self::Readiness => Readiness.priority(),
+            Self::Liveness => Liveness.priority(),
+            Self::Native(handler) => handler.priority(),
+        }
     }
 }

@@ -95,6 +95,7 @@ programs! {
     wraps
     upgrades
     uploads
+    waits
 }
 
 #[test]

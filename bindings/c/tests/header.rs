@@ -32,6 +32,7 @@ const FILES: &[(&str, &str)] = &[
     ("settings", "Server: settings, before the start"),
     ("hosts", ""),
     ("proxies", ""),
+    ("overload", ""),
     ("tls", "TLS: certificates and keys"),
     ("exchange_hook", ""),
     ("log_sink", ""),

@@ -304,6 +304,8 @@ static transom_route *route(const char *method, const char *pattern, int streams
     if (below(3) == 0)
         did(transom_route_set_timeout(made, below(300)));
     if (below(3) == 0)
+        did(transom_route_set_priority(made, below(2) ? "low" : below(2) ? "vital" : text()));
+    if (below(3) == 0)
         did(transom_route_set_body_limit(made, below(20000)));
     if (below(3) == 0)
         did(transom_route_wrap(made, below(4) ? before : NULL, below(4) ? after : NULL, data(), give_back));
@@ -428,6 +430,8 @@ static void set_up(transom_server *on)
         did(transom_server_set_unix_mode(on, below(1024), why));
         did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
         did(transom_server_set_proxy_protocol(on, below(2) ? NULL : text(), NULL));
+        did(transom_server_set_overload(on, below(20), below(200), why));
+        did(transom_server_reserve(on, below(4), NULL));
         if (on != server)
             did(transom_server_set_workers(on, below(3), NULL));
     }
