@@ -77,6 +77,16 @@ def text(what: str, value: Any) -> str:
     return value
 
 
+def credentials(password: object) -> tuple[str, str]:
+    """Checks a user name and a password. Raises `TypeError` or `InvalidArgumentError`."""
+    if not isinstance(password, (tuple, list)) or len(password) != 2:
+        raise WrongTypeError(f"password is a user name and a password, got {kind_of(password)}")
+    user, secret = text("the user name", password[0]), text("the password", password[1])
+    if "\0" in user + secret:
+        raise InvalidArgumentError("a user name and a password have no NUL")
+    return user, secret
+
+
 def check_status(status: Any) -> int:
     """Checks that a value is a status of a response. Raises `TypeError` or `BadStatusError`."""
     if not isinstance(status, int) or isinstance(status, bool):

@@ -165,6 +165,18 @@ class Handle:
         code = quick.server_add_metrics_route(self._use(), pattern.encode(), metrics.pointer, slot.reference)
         slot.check(code)
 
+    def status_page(self, path: str, metrics: Metrics, password: tuple[str, str] | None) -> None:
+        """Adds the status page."""
+        _expect_pattern(path, "GET")
+        slot = ErrorSlot()
+        where = (self._use(), path.encode(), metrics.pointer)
+        if password is None:
+            code = quick.server_add_status(*where, None, None, None, slot.reference)
+        else:
+            user, secret = (each.encode() for each in password)
+            code = quick.server_add_status_password(*where, user, secret, slot.reference)
+        slot.check(code)
+
     def stuck(self) -> list[Stuck]:
         """Returns the parts of the server that are stuck."""
         return stuck_of(self._use())

@@ -135,6 +135,14 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_metrics_bounds": (c_void_p, (c_void_p,)),
     "transom_server_add_metrics": (c_int32, (c_void_p, c_void_p)),
     "transom_server_add_metrics_route": (c_int32, (c_void_p, c_char_p, c_void_p, c_void_p)),
+    "transom_server_add_status": (
+        c_int32,
+        (c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
+    ),
+    "transom_server_add_status_password": (
+        c_int32,
+        (c_void_p, c_char_p, c_void_p, c_char_p, c_char_p, c_void_p),
+    ),
     "transom_server_set_listener_tls": (c_int32, (c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_server_set_listener_redirect": (c_int32, (c_void_p, c_size_t, c_uint16, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),

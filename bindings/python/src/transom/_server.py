@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from transom._access_log import AccessLog
 from transom._access_log import access_log as make_access_log
-from transom._check import check_status, flag, got, seconds, shown, text, whole
+from transom._check import check_status, credentials, flag, got, seconds, shown, text, whole
 from transom._errors import (
     AlreadyStartedError,
     BadAddressError,
@@ -172,6 +172,7 @@ class Server(Router):
             raise WrongTypeError(f"metrics is a Metrics, got {got(metrics)}")
         self._metrics = metrics
         self._metrics_routes: list[str] = []
+        self._status_pages: list[tuple[str, tuple[str, str] | None]] = []
         self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
         if forwarded is not None and not isinstance(forwarded, str):
             raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
@@ -356,6 +357,33 @@ class Server(Router):
             self._trial.metrics_route(pattern, self._metrics)
             self._metrics_routes.append(pattern)
 
+    def status_page(self, path: str, *, password: tuple[str, str] | None = None) -> None:
+        """Adds a live page that shows in a browser what the server does; it needs `Server(metrics=)`.
+
+        `password` is a user name and a password that the browser asks for. They go over the network as they
+        are: use TLS. Without it, the page answers clients on this machine only, on a loopback address or a
+        Unix socket, and not by way of a proxy. A function of the program cannot decide who sees the page,
+        because no Python code runs for it: so it works while a handler holds the interpreter lock.
+
+        An open page is a connection: in the model "sequential" it holds the server.
+
+        >>> from transom import Metrics, Server
+        >>> app = Server(metrics=Metrics())
+        >>> app.status_page("/status", password=("ada", "correct horse battery staple"))
+
+        Raises `InvalidArgumentError` if the server has no metrics or the password has a NUL, and
+        `BadRouteError` or `AlreadyStartedError`, as `route` does.
+        """
+        text("a path", path)
+        if password is not None:
+            password = credentials(password)
+        if self._metrics is None:
+            raise InvalidArgumentError("a status page needs Server(metrics=)")
+        with self._lock:
+            self._expect_idle()
+            self._trial.status_page(path, self._metrics, password)
+            self._status_pages.append((path, password))
+
     def liveness(self, pattern: str) -> None:
         """Adds a route for GET that tells whether the server turns.
 
@@ -405,6 +433,8 @@ class Server(Router):
         if self._metrics is not None:
             for pattern in self._metrics_routes:
                 handle.metrics_route(pattern, self._metrics)
+            for path, password in self._status_pages:
+                handle.status_page(path, self._metrics, password)
         return handle
 
     @staticmethod

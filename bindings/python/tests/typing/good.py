@@ -237,3 +237,5 @@ def slowest(metrics: Metrics) -> list[tuple[str | None, float]]:
 
 counted = Server(metrics=Metrics(max_series=100))
 counted.metrics_route("/metrics")
+counted.status_page("/here")
+counted.status_page("/status", password=("ada", "sesame"))
