@@ -128,7 +128,8 @@ fn each_python_name_is_in_the_package() {
             assert!(foreign.contains(&name.as_str()), "{class} is not in __all__");
             continue;
         }
-        let file = code.iter().find(|code| code.contains(&format!("\nclass {class}")));
+        let begins = [':', '('].map(|after| format!("\nclass {class}{after}"));
+        let file = code.iter().find(|code| begins.iter().any(|begin| code.contains(begin)));
         let file = file.unwrap_or_else(|| panic!("there is no class {class}"));
         let (path, argument) =
             name.split_once('(').map_or((name.as_str(), None), |(path, rest)| (path, Some(rest)));

@@ -323,7 +323,7 @@ class TestArguments(Quiet, unittest.TestCase):
         for given, sent in (("lax", "Lax"), ("STRICT", "Strict"), ("nOne", "None"), ("Lax", "Lax")):
             response = Response("")
             response.set_cookie("a", "b", same_site=given)
-            self.assertEqual(response.headers[-1][1], f"a=b; Path=/; HttpOnly; SameSite={sent}")
+            self.assertEqual(response.fields[-1][1], f"a=b; Path=/; HttpOnly; SameSite={sent}")
 
     def test_cookies_and_repeated_fields_are_all_sent(self):
         app = Server()

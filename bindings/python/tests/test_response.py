@@ -251,7 +251,7 @@ class TestConstruction(unittest.TestCase):
         response.add_header("vary", "origin")
         response.set_header("content-type", "text/html")
         self.assertEqual(
-            response.headers,
+            response.fields,
             [("Vary", "accept"), ("X-a", "3"), ("vary", "origin"), ("content-type", "text/html")],
         )
 

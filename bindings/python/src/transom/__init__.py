@@ -36,12 +36,13 @@ from transom._layers import Next as Next
 from transom._metrics import Metrics, MetricSeries, MetricsSnapshot, MetricValue
 from transom._multi import Headers, MultiDict
 from transom._request import Request
-from transom._response import Response
+from transom._response import Response, ResponseHeaders
 from transom._route import Handler as Handler
 from transom._route import HandlerResult as HandlerResult
 from transom._router import Router
 from transom._running import Running
 from transom._server import Server
+from transom._sse import ServerSentEvent, ServerSentEvents
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 from transom._tls import Tls, TlsInfo
@@ -80,9 +81,12 @@ __all__ = [
     "Report",
     "Request",
     "Response",
+    "ResponseHeaders",
     "Router",
     "Running",
     "Server",
+    "ServerSentEvent",
+    "ServerSentEvents",
     "Stats",
     "Stuck",
     "SystemCallError",

@@ -11,9 +11,11 @@ from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 from transom._batch import answer
+from transom._conditional import outcome
 from transom._events import Events
 from transom._file import FilePart
 from transom._handle import Handle
+from transom._headers import block_without
 from transom._http_error import ClientGoneError, HTTPError
 from transom._packed import Parts
 from transom._pool import Pool
@@ -63,6 +65,8 @@ class Dispatcher:
         self.handle = handle
         #: The events of requests whose handlers run on no event loop, and of log messages.
         self.events = Events()
+        #: Tells when the server begins to stop.
+        self.stopping = self.events.stopping
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
@@ -177,7 +181,25 @@ class Dispatcher:
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:
-            file.send(request.token, response.status, response.headers)
+            fields = response.fields
+            if file.tag is None or file.modified is None:
+                file.send(request.token, response.status, fields)
+                return
+            size = file.length
+            status, part = outcome(request.method, request.headers, file.tag, file.modified, size)
+            if status == 304:
+                parts = 304, block_without(fields, "content-type"), b""
+                answer(self.handle, request.token, parts)
+            elif status == 412:
+                raise HTTPError(412)
+            elif status == 416:
+                raise HTTPError(416, headers={"content-range": f"bytes */{size}"})
+            elif part is not None:
+                offset, length = part
+                line = ("content-range", f"bytes {offset}-{offset + length - 1}/{size}")
+                file.send(request.token, 206, [*fields, line], part)
+            else:
+                file.send(request.token, 200, fields)
         except Exception as error:
             self.stream_failed(route, request, error, None)
 

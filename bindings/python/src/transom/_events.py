@@ -19,6 +19,7 @@ from transom import _native as native
 from transom._errors import make
 from transom._logs import LEVEL, log_all
 from transom._native import quick
+from transom._stopping import Stopping
 
 #: The most events that one call takes.
 _MOST = 64
@@ -31,7 +32,7 @@ _log = logging.getLogger("transom")
 class Events:
     """A queue of events. One thread delivers the events; any thread may watch a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Stopping | None = None) -> None:
         pointer = quick.events_new()
         if not pointer:
             raise make(native.IO, "the queue of events could not be made")
@@ -50,6 +51,8 @@ class Events:
         self._writers: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
         #: The futures of tasks that wait for room, by their writers.
         self._rooms: dict[int, Any] = {}
+        #: Tells when the server begins to stop.
+        self.stopping = Stopping() if stopping is None else stopping
         #: The event loop that delivers the events, if one does.
         self.loop: Any = None
         #: The functions that wake tasks which wait for a part of a body, by the tokens of its requests.

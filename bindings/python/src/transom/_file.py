@@ -17,7 +17,7 @@ class FilePart:
     too short.
     """
 
-    __slots__ = ("_file", "_offset", "_to_end", "length")
+    __slots__ = ("_file", "_offset", "_to_end", "changed", "length", "modified", "own_tag", "tag")
 
     def __init__(self, path: str | os.PathLike[str], offset: int, length: int | None) -> None:
         self._file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115 - see __del__
@@ -29,6 +29,13 @@ class FilePart:
             wanted = "the rest" if length is None else f"{length} bytes"
             raise ValueError(f"{wanted} from {offset} on: the file has {about.st_size} bytes")
         self._offset = offset
+        #: When the file was changed, in seconds of the Unix clock.
+        self.changed = about.st_mtime
+        #: A tag that changes with the file.
+        self.own_tag = f'"{about.st_mtime_ns:x}-{about.st_size:x}"'
+        #: The ETag of the response if it may be conditional, and its Last-Modified.
+        self.tag: str | None = None
+        self.modified: str | None = None
         # A file that the system generates when it is read (/proc, /sys) has a size of 0.
         self._to_end = length is None
         #: The number of bytes that are sent, as the file's size says.
@@ -39,8 +46,11 @@ class FilePart:
         if file is not None:
             file.close()
 
-    def send(self, token: int, status: int, fields: list[tuple[str, str]]) -> None:
-        """Sends the file as the response to a request, without waiting."""
+    def send(
+        self, token: int, status: int, fields: list[tuple[str, str]], part: tuple[int, int] | None = None
+    ) -> None:
+        """Sends the file, or a part of it, as the response to a request, without waiting."""
+        offset, length = part or (self._offset, native.TO_END if self._to_end else self.length)
         slot = ErrorSlot()
         array = native.field_array(fields)
         # The library closes the descriptor, and this object may be sent again.
@@ -50,8 +60,8 @@ class FilePart:
             array,
             len(array),
             os.dup(self._file.fileno()),
-            self._offset,
-            native.TO_END if self._to_end else self.length,
+            offset,
+            length,
             slot.reference,
         )
         if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):

@@ -50,7 +50,7 @@ class LoopSide:
         self.ended = asyncio.Event()
         self._dispatcher = dispatcher
         #: The events of requests in this loop.
-        self.events = Events()
+        self.events = Events(dispatcher.stopping)
         self._readers: list[tuple[int, Events]] = []
         self._listen(self.events)
         self._inbox = Inbox(dispatcher.handle, self.events, quick)

@@ -314,23 +314,41 @@ class Request:
 
     async def gone(self) -> None:
         """Waits until `is_gone` is true. For `async def` handlers that end when their client disconnects."""
-        from asyncio import get_running_loop
-
-        loop = get_running_loop()
-        future = loop.create_future()
-
-        def tell() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        def tell_from_anywhere() -> None:
-            try:
-                loop.call_soon_threadsafe(tell)
-            except RuntimeError:
-                pass  # The loop is closed.
-
-        self.on_gone(tell_from_anywhere)
+        future, tell = _news()
+        self.on_gone(tell)
         await future
+
+    @property
+    def is_stopping(self) -> bool:
+        """`True` once the server has begun to stop: the request has the timeout of the stop to finish."""
+        return self.events.stopping.has_begun
+
+    def on_stopping(self, function: Callable[[], object]) -> Callable[[], None]:
+        """Calls `function` once, when the server begins to stop, or at once if it has begun.
+
+        It runs on the thread that stops the server and must not block. The result is a function that
+        forgets it: a stream calls that when it ends.
+        """
+        if not callable(function):
+            raise TypeError(f"on_stopping takes a function, got {type(function).__name__}")
+        return self.events.stopping.add(function)
+
+    async def stopping(self) -> None:
+        """Waits until the server begins to stop. For streams that end then, instead of being cut off.
+
+        >>> import asyncio
+        >>> async def news(request):
+        ...     stop = asyncio.ensure_future(request.stopping())
+        ...     while not stop.done():
+        ...         yield "tick"
+        ...         await asyncio.wait([stop], timeout=1)
+        """
+        future, tell = _news()
+        forget = self.on_stopping(tell)
+        try:
+            await future
+        finally:
+            forget()
 
     @property
     def state(self) -> SimpleNamespace:
@@ -434,6 +452,26 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+def _news() -> tuple[Any, Callable[[], None]]:
+    """Returns a future of the loop that runs, and a function that any thread may call to settle it."""
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    future = loop.create_future()
+
+    def settle() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            pass  # The loop is closed.
+
+    return future, tell
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -6,11 +6,22 @@ import json
 import mimetypes
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from datetime import datetime, timezone
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from transom._check import check_status, flag, got, kind_of, shown, text, whole
+from transom._conditional import disposition, http_date
 from transom._errors import BadHeaderError, BadStatusError
 from transom._file import FilePart
 from transom._headers import (
@@ -121,19 +132,43 @@ class Response:
         return cls(_expect_str(page), status=status, headers=headers, content_type=usual_type(HTML, status))
 
     @classmethod
-    def json(cls, value: Any, *, status: int = 200, headers: HeadersInput = ()) -> Response:
+    def json(
+        cls,
+        value: Any,
+        *,
+        status: int = 200,
+        headers: HeadersInput = (),
+        default: Callable[[Any], Any] | None = None,
+        indent: int | None = None,
+        sort_keys: bool = False,
+        ensure_ascii: bool = False,
+    ) -> Response:
         """Returns a response with a value as JSON, `application/json`. Raises what `json.dumps` raises.
+
+        `default`, `indent`, `sort_keys` and `ensure_ascii` are those of `json.dumps`.
 
         >>> Response.json({"id": 7}).body
         b'{"id":7}'
         """
-        return cls(_dumps(value), status=status, headers=headers, content_type=usual_type(JSON, status))
+        if default is None and indent is None and not sort_keys and not ensure_ascii:
+            body = _dumps(value)
+        else:
+            body = json.dumps(
+                value,
+                default=default,
+                indent=indent,
+                sort_keys=sort_keys,
+                ensure_ascii=ensure_ascii,
+                allow_nan=False,
+                separators=(",", ":") if indent is None else None,
+            )
+        return cls(body, status=status, headers=headers, content_type=usual_type(JSON, status))
 
     @classmethod
     def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:
         """Returns a redirect to `location`. Characters that a URL cannot contain are percent-encoded.
 
-        >>> Response.redirect("/caf\\u00e9").headers
+        >>> Response.redirect("/caf\\u00e9").fields
         [('location', '/caf%C3%A9')]
         """
         if check_status(status) not in (301, 302, 303, 307, 308):
@@ -181,8 +216,18 @@ class Response:
         status: int = 200,
         headers: HeadersInput = (),
         content_type: str | None = None,
+        conditional: bool = True,
+        download_as: str | None = None,
     ) -> Response:
         """Returns a response with a regular file: `length` bytes from `offset`, by default to its end.
+
+        A whole file has the fields ETag, Last-Modified and Accept-Ranges, and the server answers
+        conditional requests and ranges: 304, 206, 412 or 416 (RFC 9110, 13 and 14). Requests for
+        several ranges get the whole file. `conditional=False` turns this off. An ETag or a Last-Modified in
+        `headers` takes the place of the file's.
+
+        `download_as` is a name under which the client stores the file (Content-Disposition); what is not safe
+        in a file name becomes `_`.
 
         The file is opened at once. The system sends it, without a copy in Python. If no
         content type is given, it is guessed from the name. If the file becomes shorter while
@@ -212,7 +257,20 @@ class Response:
         response.prompt = True
         status = check_status(status)
         response.parts = (status, block_of(status, headers, content_type, usual), b"")
-        response.chunks = FilePart(path, offset, length)
+        part = response.chunks = FilePart(path, offset, length)
+        # A file that the system generates has a size of 0, and changes without a new time.
+        if (
+            flag("conditional", conditional)
+            and status == 200
+            and not offset
+            and length is None
+            and part.length
+        ):
+            part.tag = response.headers.setdefault("etag", part.own_tag)
+            part.modified = response.headers.setdefault("last-modified", http_date(part.changed))
+            response.headers["accept-ranges"] = "bytes"
+        if download_as is not None:
+            response.headers["content-disposition"] = disposition(text("download_as", download_as))
         return response
 
     def copy(self) -> Response:
@@ -223,8 +281,14 @@ class Response:
 
     @property
     def status(self) -> int:
-        """The status."""
+        """The status. It may be set; raises what the constructor raises."""
         return self.parts[0]
+
+    @status.setter
+    def status(self, status: int) -> None:
+        status = check_status(status)
+        check_fields(status, self.fields)
+        self.parts = status, *self.parts[1:]
 
     @property
     def body(self) -> bytes:
@@ -232,8 +296,19 @@ class Response:
         return self.parts[2]
 
     @property
-    def headers(self) -> list[tuple[str, str]]:
-        """The header fields, in order."""
+    def headers(self) -> ResponseHeaders:
+        """The header fields as a mapping, which changes the response.
+
+        >>> response = Response("x")
+        >>> response.headers["X-A"] = "1"
+        >>> response.headers["x-a"], "Content-Type" in response.headers
+        ('1', True)
+        """
+        return ResponseHeaders(self)
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields as pairs, in order, with repeated names."""
         lines = self.parts[1].decode("latin-1").split("\r\n")[:-1]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
@@ -242,7 +317,7 @@ class Response:
         status, block, body = self.parts
         line = header_line(name, value)
         # Only a Content-Length depends on the fields that are there.
-        before = self.headers if name.lower() == "content-length" else []
+        before = self.fields if name.lower() == "content-length" else []
         check_fields(status, [*before, (name, value)])
         self.parts = status, block + line, body
 
@@ -253,14 +328,14 @@ class Response:
 
         >>> response = Response("<p>", headers={"x-a": "1"})
         >>> response.set_header("Content-Type", "text/html")
-        >>> response.headers
+        >>> response.fields
         [('x-a', '1'), ('Content-Type', 'text/html')]
         """
         line = header_line(name, value)
         check_fields(self.status, [(name, value)])
         status, block, body = self.parts
         if name.lower() != "set-cookie":
-            block = block_without(self.headers, name.lower())
+            block = block_without(self.fields, name.lower())
         self.parts = status, block + line, body
 
     def set_cookie(
@@ -274,8 +349,9 @@ class Response:
         secure: bool = False,
         http_only: bool = True,
         same_site: str | None = "Lax",
+        expires: datetime | None = None,
     ) -> None:
-        """Adds a Set-Cookie field. `max_age` is in seconds.
+        """Adds a Set-Cookie field. `max_age` is in seconds, and `expires` a `datetime` with a time zone.
 
         `same_site` is one of the strings `Strict`, `Lax` and `None`, in any case; the value `None`
         leaves the attribute out. Raises `BadHeaderError`, `ValueError` or `TypeError`, with
@@ -283,7 +359,7 @@ class Response:
 
         >>> response = Response("in")
         >>> response.set_cookie("session", "abc", max_age=60)
-        >>> response.headers[-1][1]
+        >>> response.headers["set-cookie"]
         'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
         if not is_token(text("the name of a cookie", name)):
@@ -296,6 +372,10 @@ class Response:
         if max_age is not None:
             age = whole(f"max_age of cookie {shown(name)}", max_age, -_LONGEST_AGE, _LONGEST_AGE)
             parts.append(f"Max-Age={age}")
+        if expires is not None:
+            if not isinstance(expires, datetime) or expires.tzinfo is None:
+                raise TypeError(f"expires is a datetime with a time zone, got {got(expires)}")
+            parts.append(f"Expires={http_date(expires.timestamp())}")
         for key, given in (("path", path), ("domain", domain)):
             if given is not None:
                 if ";" in text(f"{key} of cookie {shown(name)}", given):
@@ -309,13 +389,66 @@ class Response:
             parts.append(f"SameSite={known}")
         self.add_header("set-cookie", "; ".join(parts))
 
+    def delete_cookie(self, name: str, *, path: str | None = "/", domain: str | None = None) -> None:
+        """Has the client forget a cookie. `path` and `domain` must be those with which it was set.
+
+        >>> response = Response("out")
+        >>> response.delete_cookie("session")
+        >>> response.headers["set-cookie"]
+        'session=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax'
+        """
+        epoch = datetime.fromtimestamp(0, timezone.utc)
+        self.set_cookie(name, "", max_age=0, expires=epoch, path=path, domain=domain)
+
     def __repr__(self) -> str:
-        types = [value for name, value in self.headers if name.lower() == "content-type"]
+        types = [value for name, value in self.fields if name.lower() == "content-type"]
         if isinstance(self.chunks, FilePart):
             length = f"{self.chunks.length} bytes of a file"
         else:
             length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
+
+
+class ResponseHeaders(MutableMapping[str, str]):
+    """The header fields of a response. Names are compared without regard to case.
+
+    `[name]` is the first value of a name, and `get_all` has all. Setting a name removes its other
+    values, except for Set-Cookie: each cookie has a field of its own. Raises what `Response.set_header`
+    raises, and `KeyError` if there is no such field.
+    """
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def get_all(self, name: str) -> list[str]:
+        """Returns the values of a name, in order."""
+        return [value for key, value in self._response.fields if key.lower() == name.lower()]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name) if isinstance(name, str) else []
+        if not values:
+            raise KeyError(name)
+        return values[0]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._response.set_header(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        status, _, body = self._response.parts
+        self._response.parts = status, block_without(self._response.fields, name.lower()), body
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower(): None for name, _ in self._response.fields})
+
+    def __len__(self) -> int:
+        return len({name.lower() for name, _ in self._response.fields})
+
+    def __repr__(self) -> str:
+        return f"<ResponseHeaders {self._response.fields!r}>"
 
 
 def _expect_str(value: Any) -> str:

@@ -54,12 +54,12 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
     is_own = response is value[0]
     _, block, body = response.parts
     if is_own:
-        check_fields(status, response.headers)
+        check_fields(status, response.fields)
     pairs = pairs_of(value[2]) if len(value) == 3 else []
     lines = lines_of(status, pairs)
     names_type = any(name.lower() == "content-type" for name, _ in pairs)
     if names_type or (status in WITHOUT_CONTENT and not is_own):
-        block = block_without(response.headers, "content-type")
+        block = block_without(response.fields, "content-type")
     # A `Response` of the application is not changed: it may be returned again.
     changed = Response(status=status)
     changed.parts = status, block + lines, body

@@ -364,7 +364,9 @@ class Running:
             if self._report is not None:
                 return None
             self._handle.stop(timeout)
-            return self._handle.report()
+            report = self._handle.report()
+        self.dispatcher.stopping.begin()
+        return report
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> Report:
         """Stops the server: it takes no new requests, and the others get `timeout` seconds to finish.

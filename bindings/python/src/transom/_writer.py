@@ -31,7 +31,7 @@ class Writer:
         if self.has_begun:
             return
         response = self._response
-        fields = native.field_array(response.headers)
+        fields = native.field_array(response.fields)
         pointer = c_void_p()
         token = quick.token_responder(self._request.token)
         slot = ErrorSlot()

@@ -1,0 +1,164 @@
+"""Server-sent events: a stream of events for `EventSource` in browsers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from transom._check import got, seconds, text, whole
+from transom._headers import HeadersInput, pairs_of
+from transom._response import Response
+
+_LONGEST_RETRY = 2**53
+_COMMENT = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """An event: its data, and what else the client gets.
+
+    Data that is no `str` is sent as JSON, `None` without data. `event` is the name of the event, `id` comes
+    back in the field Last-Event-ID when the client connects again, and `retry` is the time after
+    which it does so, in seconds.
+    """
+
+    data: Any = None
+    event: str | None = None
+    id: str | None = None
+    retry: float | None = None
+
+    def encoded(self) -> bytes:
+        """Returns the lines of the event. Raises `ValueError` or `TypeError` if it cannot be sent.
+
+        >>> ServerSentEvent("a\\nb", event="news").encoded()
+        b'event: news\\ndata: a\\ndata: b\\n\\n'
+        """
+        lines = []
+        for name, value in (("event", self.event), ("id", self.id)):
+            if value is not None:
+                if any(mark in text(f"the {name} of an event", value) for mark in "\r\n\0"):
+                    raise ValueError(f"the {name} of an event is one line, got {value!r:.80}")
+                lines.append(f"{name}: {value}\n")
+        if self.retry is not None:
+            time = seconds("retry of an event", self.retry)
+            lines.append(f"retry: {whole('retry', round((time or 0) * 1000), 0, _LONGEST_RETRY)}\n")
+        data = self.data
+        if data is not None:
+            if not isinstance(data, str):
+                data = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            # Each of CR LF, CR and LF ends a line for the client, and nothing else does.
+            for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+                lines.append(f"data: {line}\n")
+        return ("".join(lines) + "\n").encode("utf-8", "surrogateescape")
+
+
+class ServerSentEvents(Response):
+    """A response that sends events as they come: `text/event-stream`, which no cache may keep.
+
+    An item of the iterator is a `ServerSentEvent`, or the data of one: a `str`, or a value that is
+    sent as JSON. `None` is a comment, which keeps the connection in use. An asynchronous iterator that
+    has had nothing for `keep_alive` seconds gets such comments by itself; `None` turns them off. A
+    plain iterator yields `None` when it likes.
+
+    `request.headers.get("last-event-id")` is the id of the last event that a client has got before it
+    lost the connection. Raises what `Response.stream` raises.
+
+    >>> def count():
+    ...     yield ServerSentEvent("one", id="1")
+    ...     yield {"two": 2}
+    >>> b"".join(ServerSentEvents(count()).chunks)
+    b'id: 1\\ndata: one\\n\\ndata: {"two":2}\\n\\n'
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        events: Iterable[Any] | AsyncIterable[Any],
+        *,
+        keep_alive: float | None = 15.0,
+        headers: HeadersInput = (),
+    ) -> None:
+        seconds("keep_alive", keep_alive, zero=False, none=True)
+        if isinstance(events, (str, bytes)) or not isinstance(events, (Iterable, AsyncIterable)):
+            raise TypeError(f"events are an iterator or an asynchronous one, got {got(events)}")
+        pairs = pairs_of(headers)
+        if not any(name.lower() == "cache-control" for name, _ in pairs):
+            pairs.append(("cache-control", "no-store"))
+        if isinstance(events, AsyncIterable):
+            chunks: Any = _AsyncLines(events, keep_alive)
+        else:
+            chunks = _Lines(iter(events))
+        super().__init__(headers=pairs, content_type="text/event-stream")
+        self.chunks = chunks
+
+
+def _line(item: Any) -> bytes:
+    if item is None:
+        return _COMMENT
+    return (item if isinstance(item, ServerSentEvent) else ServerSentEvent(item)).encoded()
+
+
+class _Lines(Iterator[bytes]):
+    """The lines of events from a plain iterator."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+
+    def __next__(self) -> bytes:
+        return _line(next(self._events))
+
+    def close(self) -> None:
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()
+
+
+class _AsyncLines(AsyncIterator[bytes]):
+    """The lines of events from an asynchronous iterator, and comments while there are none."""
+
+    def __init__(self, events: AsyncIterable[Any], keep_alive: float | None) -> None:
+        self._events = aiter(events)
+        self._keep_alive = keep_alive
+        #: The task that waits for the next event, while comments are sent.
+        self._next: Any = None
+
+    async def __anext__(self) -> bytes:
+        if self._keep_alive is None:
+            return _line(await anext(self._events))
+        import asyncio
+
+        if self._next is None:
+            self._next = asyncio.ensure_future(_next(self._events))
+        done, _ = await asyncio.wait((self._next,), timeout=self._keep_alive)
+        if not done:
+            return _COMMENT
+        task, self._next = self._next, None
+        found = task.result()
+        if found is None:
+            raise StopAsyncIteration
+        return _line(found[0])
+
+    async def aclose(self) -> None:
+        task, self._next = self._next, None
+        if task is not None:
+            import asyncio
+
+            task.cancel()
+            await asyncio.wait((task,))
+            if not task.cancelled():
+                # What the iterator raises while it is cancelled has no reader any more.
+                task.exception()
+        close = getattr(self._events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _next(events: AsyncIterator[Any]) -> tuple[Any] | None:
+    """Returns the next event, or `None` at the end: a task does not end with `StopAsyncIteration`."""
+    try:
+        return (await anext(events),)
+    except StopAsyncIteration:
+        return None

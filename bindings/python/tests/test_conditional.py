@@ -1,0 +1,119 @@
+"""Files: ranges, conditional requests, and the names under which clients store them."""
+
+import os
+import tempfile
+import unittest
+from email.utils import formatdate
+from pathlib import Path
+
+from support import Quiet, fetch
+
+from transom import Response, Server
+
+DATA = bytes(range(100))
+CHANGED = 1_700_000_000
+
+
+class TestFiles(Quiet, unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name, "data.bin")
+        path.write_bytes(DATA)
+        os.utime(path, (CHANGED, CHANGED))
+        app = Server(error_format="json")
+        app.get("/")(lambda request: Response.file(path))
+        app.post("/")(lambda request: Response.file(path))
+        app.get("/part")(lambda request: Response.file(path, offset=10, length=5))
+        app.get("/plain")(lambda request: Response.file(path, conditional=False))
+        app.get("/tag")(lambda request: Response.file(path, headers={"ETag": 'W/"own"'}))
+        app.get("/named")(lambda request: Response.file(path, download_as='../a"b\r\n\u00e9 \u20ac.txt'))
+        self.running = app.start("127.0.0.1:0")
+        self.addCleanup(self.running.stop)
+
+    def get(self, path="/", method="GET", **fields):
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        return fetch(self.running, path, method, headers=headers)
+
+    def test_ranges(self):
+        tag = self.get().headers["etag"]
+        for wanted, status, body, told in (
+            (None, 200, DATA, None),
+            ("bytes=0-0", 206, DATA[:1], "bytes 0-0/100"),
+            ("bytes=10-19", 206, DATA[10:20], "bytes 10-19/100"),
+            ("bytes=90-", 206, DATA[90:], "bytes 90-99/100"),
+            ("bytes=90-1000", 206, DATA[90:], "bytes 90-99/100"),
+            ("bytes=-10", 206, DATA[90:], "bytes 90-99/100"),
+            ("bytes=-1000", 206, DATA, "bytes 0-99/100"),
+            ("bytes=100-", 416, None, "bytes */100"),
+            ("bytes=-0", 416, None, "bytes */100"),
+            ("bytes=9-8", 200, DATA, None),
+            ("bytes=-", 200, DATA, None),
+            ("bytes=a-b", 200, DATA, None),
+            ("lines=1-2", 200, DATA, None),
+            ("bytes=0-1,5-6", 200, DATA, None),
+            ("bytes=" + "9" * 30 + "-", 200, DATA, None),
+        ):
+            answer = self.get(**({} if wanted is None else {"Range": wanted}))
+            self.assertEqual((answer.status, answer.headers.get("content-range")), (status, told), wanted)
+            if body is not None:
+                self.assertEqual(answer.body, body, wanted)
+            if status != 416:
+                self.assertEqual(answer.headers["etag"], tag)
+                self.assertEqual(answer.headers["accept-ranges"], "bytes")
+        self.assertEqual(self.get(Range="bytes=100-").headers["content-type"], "application/problem+json")
+        for method in ("HEAD", "POST"):
+            self.assertEqual(self.get(method=method, Range="bytes=0-1").status, 200)
+        self.assertEqual(self.log, [])
+
+    def test_conditions(self):
+        tag = self.get().headers["etag"]
+        now, before, after = (formatdate(CHANGED + by, usegmt=True) for by in (0, -1, 1))
+        self.assertEqual(self.get().headers["last-modified"], now)
+        for fields, status in (
+            ({"If_None_Match": tag}, 304),
+            ({"If_None_Match": f'"x", W/{tag}'}, 304),
+            ({"If_None_Match": "*"}, 304),
+            ({"If_None_Match": '"x"'}, 200),
+            ({"If_None_Match": '"x"', "If_Modified_Since": now}, 200),
+            ({"If_Modified_Since": now}, 304),
+            ({"If_Modified_Since": after}, 304),
+            ({"If_Modified_Since": before}, 200),
+            ({"If_Modified_Since": "yesterday"}, 200),
+            ({"If_Match": tag}, 200),
+            ({"If_Match": f"W/{tag}"}, 412),
+            ({"If_Match": '"x"'}, 412),
+            ({"If_Unmodified_Since": now}, 200),
+            ({"If_Unmodified_Since": before}, 412),
+            ({"If_Range": tag, "Range": "bytes=0-1"}, 206),
+            ({"If_Range": now, "Range": "bytes=0-1"}, 206),
+            ({"If_Range": '"x"', "Range": "bytes=0-1"}, 200),
+            ({"If_Range": before, "Range": "bytes=0-1"}, 200),
+            ({"If_None_Match": tag, "Range": "bytes=0-1"}, 304),
+        ):
+            answer = self.get(**fields)
+            self.assertEqual(answer.status, status, fields)
+            if status == 304:
+                self.assertEqual((answer.body, answer.headers["etag"]), (b"", tag))
+                self.assertNotIn("content-type", answer.headers)
+        self.assertEqual(self.get(method="POST", If_None_Match=tag).status, 412)
+        self.assertEqual(self.get(method="HEAD", If_None_Match=tag).status, 304)
+
+    def test_what_is_not_conditional(self):
+        for path in ("/part", "/plain"):
+            answer = self.get(path, Range="bytes=0-1", If_None_Match="*")
+            self.assertEqual((answer.status, answer.headers.get("etag")), (200, None))
+        self.assertEqual(self.get("/tag", If_None_Match='W/"own"').status, 304)
+        # A weak tag identifies no part.
+        self.assertEqual(self.get("/tag", If_Range='W/"own"', Range="bytes=0-1").status, 200)
+
+    def test_names(self):
+        self.assertEqual(
+            self.get("/named").headers["content-disposition"],
+            "attachment; filename=\"_a_b___ _.txt\"; filename*=UTF-8''_a_b__%C3%A9%20%E2%82%AC.txt",
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
