@@ -74,11 +74,15 @@ fn only(set: impl FnOnce(&mut Timeouts)) -> impl FnOnce(&mut transom::Limits, &m
     }
 }
 
+/// How much too early a deadline may seem to fire. The server reads the clock once a turn, and accepts
+/// clients that connect during the turn: on a busy machine the turn may have begun that much earlier.
+const LONGEST_TURN: Duration = Duration::from_millis(50);
+
 /// Fails if that took less than the deadline, or more than can be explained.
 #[track_caller]
 fn assert_fired(begun: Instant, deadline: Duration) {
     let elapsed = begun.elapsed();
-    assert!(elapsed >= deadline, "fired after {elapsed:?}, which is too early");
+    assert!(elapsed + LONGEST_TURN >= deadline, "fired after {elapsed:?}, which is too early");
     assert!(elapsed < deadline + PATIENCE / 2, "fired after {elapsed:?}, which is too late");
 }
 
