@@ -103,7 +103,7 @@ impl Server {
     /// connection that stays open. Without this call, only the numbers of [`Limits`] bound what waits.
     ///
     /// Three waits count: in the queue of the blocking pool; until a worker of the event-driven model
-    /// comes to a request, for handlers that run there; and, in C and Python, until a request is
+    /// comes to a request, for handlers that run there; and, in C, until a request is
     /// pulled. In the other models, clients wait in the backlog, where the server does not see them.
     ///
     /// [`Route::priority`](crate::Route::priority) says which requests are refused first, and which
