@@ -159,6 +159,11 @@ impl Exchange<'_> {
         self.bytes_out
     }
 
+    /// Returns the time when the request's head was read.
+    pub fn began(&self) -> Instant {
+        self.record.began
+    }
+
     /// Returns the time since the request's head was read. Each call reads the clock.
     pub fn took(&self) -> Duration {
         self.record.began.elapsed()

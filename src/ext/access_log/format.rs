@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::loss::LossLine;
 use super::text::{push_digits, push_escaped, push_in_one_line, push_ip, push_json, push_number};
@@ -133,12 +132,6 @@ impl fmt::Debug for LogFormat {
     }
 }
 
-/// Returns the time that was so long ago.
-fn ago(duration: Duration) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_sub(duration).unwrap_or(now)
-}
-
 fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
     match exchange.peer() {
         Peer::Unix => line.extend_from_slice(b"unix"),
@@ -148,7 +141,8 @@ fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>)
         },
     }
     line.extend_from_slice(b" - - [");
-    time.push_common(line, ago(exchange.took()));
+    let began = time.of(exchange.began());
+    time.push_common(line, began);
     line.extend_from_slice(b"] \"");
     match (exchange.method(), exchange.version()) {
         (Some(method), Some(version)) => {
@@ -172,7 +166,8 @@ fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>)
 fn push_object(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
     let took = exchange.took();
     line.extend_from_slice(b"{\"timestamp\":\"");
-    time.push_rfc3339(line, ago(took));
+    let began = time.of(exchange.began());
+    time.push_rfc3339(line, began);
     line.push(b'"');
     match exchange.peer() {
         Peer::Unix => push_text(line, b",\"client.address\":", b"unix"),

@@ -1,6 +1,6 @@
 //! The time of a request, as log lines have it.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::text::push_digits;
 
@@ -10,8 +10,13 @@ const MONTHS: [&str; 12] =
 const COMMON: usize = "10/Oct/2000:13:55:36 +0000".len();
 const RFC3339: usize = "2000-10-10T13:55:36".len();
 
+/// The longest time for which the two clocks are not compared again.
+const COMPARED: Duration = Duration::from_secs(1);
+
 /// The texts of one second, which are used for all lines of that second.
 pub(super) struct TimeText {
+    /// The same moment on the clock for durations and on that of the system.
+    now: Option<(Instant, SystemTime)>,
     /// Since the beginning of 1970.
     second: u64,
     /// As in the common format: `10/Oct/2000:13:55:36 +0000`.
@@ -23,7 +28,21 @@ pub(super) struct TimeText {
 impl TimeText {
     /// Returns the texts of no second.
     pub const fn new() -> Self {
-        Self { second: u64::MAX, common: [0; COMMON], rfc3339: [0; RFC3339] }
+        Self { now: None, second: u64::MAX, common: [0; COMMON], rfc3339: [0; RFC3339] }
+    }
+
+    /// Returns the time of a moment. The system's clock is read at most once a second, because that
+    /// costs as much as a third of a line.
+    pub fn of(&mut self, moment: Instant) -> SystemTime {
+        let is_near = |now: &(Instant, SystemTime)| {
+            moment.saturating_duration_since(now.0).max(now.0.saturating_duration_since(moment)) < COMPARED
+        };
+        let (instant, time) = match self.now.filter(is_near) {
+            Some(now) => now,
+            None => *self.now.insert((Instant::now(), SystemTime::now())),
+        };
+        let earlier = time.checked_sub(instant.saturating_duration_since(moment));
+        earlier.and_then(|time| time.checked_add(moment.saturating_duration_since(instant))).unwrap_or(time)
     }
 
     /// Adds a time as the common format has it, in UTC.
@@ -98,6 +117,20 @@ mod tests {
         let (common, rfc3339) = texts(971_186_136, 42);
         assert_eq!(common, "10/Oct/2000:13:55:36 +0000");
         assert_eq!(rfc3339, "2000-10-10T13:55:36.000042Z");
+    }
+
+    #[test]
+    fn a_moment_has_the_time_of_the_system() {
+        let mut text = TimeText::new();
+        let (start, now) = (SystemTime::now(), Instant::now());
+        for ago in [0, 10, 500, 0, 5000, 500, 0] {
+            let Some(moment) = now.checked_sub(Duration::from_millis(ago)) else { continue };
+            let time = text.of(moment) + Duration::from_millis(ago);
+            let apart = time.duration_since(start).unwrap_or_else(|error| error.duration());
+            assert!(apart < Duration::from_secs(20), "{ago} ms ago is {apart:?} off");
+        }
+        let (first, second) = (text.of(now), text.of(now + Duration::from_millis(7)));
+        assert_eq!(second.duration_since(first).unwrap(), Duration::from_millis(7));
     }
 
     #[test]
