@@ -15,9 +15,6 @@ use super::congestion::Congestion;
 use super::overload::Overload;
 use super::priority::Priority;
 
-/// A worker that the kernel kept for as long had nothing to do.
-const NOTHING_TO_DO: Duration = Duration::from_micros(100);
-
 thread_local! {
     /// The turn of this thread, if its server limits how long requests wait.
     static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
@@ -28,8 +25,6 @@ pub(crate) struct Turn {
     congestion: Congestion,
     /// When the turn began: when the kernel had answered.
     began: Instant,
-    /// When the turn before ended: when the kernel was asked.
-    ended: Instant,
     /// How long the turn before was; nothing if the worker then waited.
     before: Duration,
     /// True until a request has begun in this turn.
@@ -50,11 +45,12 @@ pub(crate) fn end(now: Instant) {
     });
 }
 
-/// Notes that the kernel has answered, so that a turn begins.
-pub(crate) fn begin(now: Instant) {
+/// Notes that the kernel has answered, so that a turn begins. `was_idle` is true if the thread had
+/// nothing to do when it asked.
+pub(crate) fn begin(now: Instant, was_idle: bool) {
     TURN.with_borrow_mut(|turn| {
         if let Some(turn) = turn {
-            turn.begin(now);
+            turn.begin(now, was_idle);
         }
     });
 }
@@ -68,15 +64,15 @@ pub(crate) fn is_in_time(priority: Priority) -> bool {
 impl Turn {
     fn new(overload: Overload, now: Instant) -> Self {
         let congestion = Congestion::new(overload, now);
-        Self { congestion, began: now, ended: now, before: Duration::ZERO, is_new: true }
+        Self { congestion, began: now, before: Duration::ZERO, is_new: true }
     }
 
     fn end(&mut self, now: Instant) {
-        (self.before, self.ended) = (now.saturating_duration_since(self.began), now);
+        self.before = now.saturating_duration_since(self.began);
     }
 
-    fn begin(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.ended) >= NOTHING_TO_DO {
+    fn begin(&mut self, now: Instant, was_idle: bool) {
+        if was_idle {
             self.congestion.note_idle(now);
             self.before = Duration::ZERO;
         }
@@ -125,8 +121,9 @@ mod tests {
             self.longest = Duration::ZERO;
             while self.now < until {
                 self.turn.end(self.now);
+                let was_idle = self.next > self.now;
                 self.now = (self.now + us(5)).max(self.next);
-                self.turn.begin(self.now);
+                self.turn.begin(self.now, was_idle);
                 let mut come = Vec::new();
                 while self.next <= self.now {
                     come.push(self.next);

@@ -15,7 +15,8 @@ use rustix::time::{
 use super::alarm::NextAlarm;
 use crate::base::descriptor::apart;
 
-const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// No time at all.
+pub(super) const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The timeout of a thread's wait in `epoll_wait(2)`. That call counts in milliseconds. For an
 /// exact wait a `timerfd(2)` ends it.

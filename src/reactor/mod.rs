@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use slab::Slab;
@@ -33,7 +34,7 @@ use slab::Slab;
 pub(crate) use alarm::Alarm;
 use alarm::Alarms;
 use bell::{Bell, Ringer};
-use clock::Clock;
+use clock::{Clock, NOTHING};
 pub(crate) use ready::{Direction, Readiness};
 pub(crate) use stream::Stream;
 use task::Tasks;
@@ -190,6 +191,15 @@ impl Reactor {
         Ok(watch)
     }
 
+    /// Waits until a descriptor is ready, at most for `timeout`.
+    fn wait(&self, events: &mut Vec<Event>, timeout: Option<&Timespec>) {
+        match epoll::wait(&self.0.epoll, spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Cannot happen by a program's fault: the descriptors are the reactor's own.
+            Err(error) => log_event(Level::Error, format_args!("epoll_wait failed: {error}")),
+        }
+    }
+
     /// Waits until a descriptor is ready, an alarm is due or another thread rings the bell; does
     /// not block if there is work. Then wakes the tasks concerned.
     fn turn(
@@ -203,14 +213,19 @@ impl Reactor {
             turn::end(Instant::now());
         }
         let timeout = self.0.bell.sleep(has_work, || clock.timeout(self.0.alarms.next(Instant::now())));
-        match epoll::wait(&self.0.epoll, spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            // Cannot happen by a program's fault: the descriptors are the reactor's own.
-            Err(error) => log_event(Level::Error, format_args!("epoll_wait failed: {error}")),
+        let measures = self.0.overload.is_some();
+        if measures {
+            // A look that does not wait tells whether the thread has nothing to do. The time of a wait
+            // does not, because another thread may have had the core.
+            self.wait(events, Some(&NOTHING));
+        }
+        let is_idle = !measures || (events.is_empty() && timeout != Some(NOTHING));
+        if is_idle {
+            self.wait(events, timeout.as_ref());
         }
         self.0.bell.awake();
-        if self.0.overload.is_some() {
-            turn::begin(Instant::now());
+        if measures {
+            turn::begin(Instant::now(), is_idle);
         }
         let watched = self.0.watched();
         for event in events.drain(..) {
