@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .get("/users/{id}", async |req: Request| Response::text(req.param("id")))
         .get("/busy", async |_: Request| StatusCode::SERVICE_UNAVAILABLE)
         .get("/endless", async |_: Request| {
-            let chunks = stream::repeat_with(|| Ok(Bytes::from_static(&[b'a'; 65536])));
+            let chunks = stream::repeat_with(|| Ok(Bytes::from(vec![b'a'; 65536])));
             Response::new(StatusCode::OK).body(Body::stream(chunks))
         })
         .get("/metrics", metrics.handler());

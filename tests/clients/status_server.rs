@@ -17,7 +17,7 @@ async fn user(req: Request) -> String {
 }
 
 /// Holds a thread of the pool for so many seconds, or until the server stops.
-fn report(req: Request) -> &'static str {
+fn report(req: &Request) -> &'static str {
     let (begun, stopping) = (Instant::now(), req.stopping());
     let seconds = Duration::from_secs(req.param("seconds").parse().unwrap_or(1));
     while begun.elapsed() < seconds && !stopping.has_begun() {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let private = StatusPage::new(&metrics).password("ada", "sesame");
     let app = Router::new()
         .get("/users/{id}", user)
-        .get("/report/{seconds}", blocking(report))
+        .get("/report/{seconds}", blocking(|req: Request| report(&req)))
         .get("/fails", async |_: Request| StatusCode::INTERNAL_SERVER_ERROR)
         .get("/&lt;b&gt;", async |_: Request| "a pattern that must be escaped\n")
         .nest("/status", StatusPage::new(&metrics).router())
