@@ -6,7 +6,7 @@ mod common;
 const MODEL: Model = Model::EventDriven;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -29,6 +29,9 @@ fn folder() -> &'static Path {
         build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--examples"]);
         if cfg!(feature = "serde") {
             build.args(["--features", "serde"]);
+        }
+        if cfg!(feature = "metrics") {
+            build.args(["--features", "metrics"]);
         }
         if cfg!(feature = "tower") {
             build.args(["--features", "tower"]);
@@ -398,6 +401,47 @@ fn a_traced_request_belongs_to_the_trace_of_its_client() {
     let mut line = String::new();
     example.output.read_line(&mut line).unwrap();
     assert!(line.contains("looking for a user") && line.contains("http.route=\"/users/{id}\""), "{line}");
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn otlp() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let example = Example::start("otlp", &[&collector.local_addr().unwrap().to_string()]);
+    example.connect().get("/").expect(200, "hello\n");
+    // The first snapshot may come before the request is counted.
+    for body in std::iter::repeat_with(|| received(&collector)).take(20) {
+        assert!(
+            body.starts_with(r#"{"resourceMetrics":[{"resource":{}"#) && body.ends_with("]}]}]}"),
+            "{body}"
+        );
+        if body.contains(r#"{"key":"http.route","value":{"stringValue":"/"}}"#) {
+            assert!(body.contains(r#""count":"1","sum":"#), "{body}");
+            assert!(body.contains(r#""explicitBounds":[0.0001, 0.00025"#), "{body}");
+            return;
+        }
+    }
+    panic!("the request is not counted");
+}
+
+/// Receives a request to a collector, and returns its body.
+#[cfg(feature = "metrics")]
+fn received(collector: &TcpListener) -> String {
+    let (stream, _) = collector.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reader = BufReader::new(&stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the head ends");
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (&stream).write_all(b"HTTP/1.0 200 OK\r\n\r\n{}").unwrap();
+    String::from_utf8(body).unwrap()
 }
 
 #[test]
