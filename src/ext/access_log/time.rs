@@ -31,8 +31,8 @@ impl TimeText {
         Self { now: None, second: u64::MAX, common: [0; COMMON], rfc3339: [0; RFC3339] }
     }
 
-    /// Returns the time of a moment. The system's clock is read at most once a second, because that
-    /// costs as much as a third of a line.
+    /// Returns the time of a moment. The clocks are read at most once a second, as long as the moments
+    /// are near.
     pub fn of(&mut self, moment: Instant) -> SystemTime {
         let is_near = |now: &(Instant, SystemTime)| {
             moment.saturating_duration_since(now.0).max(now.0.saturating_duration_since(moment)) < COMPARED
