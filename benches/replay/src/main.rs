@@ -13,9 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_lite::{AsyncRead, AsyncWrite, future};
-use transom::{
-    AccessLog, ExchangeSeries, LogFormat, Metrics, Next, Peer, Request, Response, Router, Server,
-};
+use transom::{AccessLog, ExchangeSeries, LogFormat, Metrics, Next, Peer, Request, Response, Router, Server};
 
 fn main() -> Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
