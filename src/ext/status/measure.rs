@@ -38,8 +38,9 @@ impl Measure {
     /// Looks at the servers. `age` is the time since the page was made, `pages` are the routes of the
     /// streams of status pages, and `viewers` is how many of them there are.
     pub fn look(&mut self, metrics: &Metrics, age: Duration, pages: &[Arc<str>], viewers: usize) {
-        let (now, mut snapshot, monitors) = (Instant::now(), metrics.snapshot(), metrics.monitors());
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let (now, time) = (Instant::now(), SystemTime::now());
+        let time = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let (mut snapshot, monitors) = (metrics.snapshot(), metrics.monitors());
         let is_page = |route: Option<&Arc<str>>| route.is_some_and(|route| pages.contains(route));
         // A page that is closed would count as an error, and as an answer that took long.
         snapshot.series.retain(|series| !is_page(series.route.as_ref()));
