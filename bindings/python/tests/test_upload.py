@@ -331,6 +331,11 @@ class TestLimits(Quiet, unittest.TestCase):
                 self.assertIn(said, str(caught.exception))
 
 
+def is_handled(running, client):
+    peer = "{}:{}".format(*client.getsockname())
+    return any(one.peer == peer and one.route is not None for one in running.connections())
+
+
 class TestLeaving(Quiet, unittest.TestCase):
     def test_a_client_that_leaves_in_a_body_is_told_to_the_handler(self):
         for name, app, start in ways():
@@ -390,6 +395,8 @@ class TestLeaving(Quiet, unittest.TestCase):
                             if "generator" in path:
                                 while b"12" not in client.recv(1000):
                                     pass
+                            # A reset that comes earlier takes the request with it.
+                            self.assertTrue(until(lambda client=client: is_handled(running, client)), path)
                             if reset:
                                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                             client.close()
