@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import unittest
-from datetime import UTC
+from datetime import timezone
 
 from support import LIMIT, Quiet, connect, fetch, read_all, until, ways
 
@@ -161,7 +161,7 @@ class TestResponses(unittest.TestCase):
         from datetime import datetime
 
         response = Response()
-        response.set_cookie("a", "b", expires=datetime(2030, 1, 2, tzinfo=UTC), path=None)
+        response.set_cookie("a", "b", expires=datetime(2030, 1, 2, tzinfo=timezone.utc), path=None)
         self.assertIn("Expires=Wed, 02 Jan 2030 00:00:00 GMT", response.headers["set-cookie"])
         for wrong in (datetime(2030, 1, 2), 7):
             self.assertRaises(TypeError, response.set_cookie, "a", "b", expires=wrong)
