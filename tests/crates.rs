@@ -1,11 +1,16 @@
-//! The crates that are built for this one: the README tells how many, and there are bounds.
+//! The crates that are built for this one, and the size of a program with it: the documentation tells
+//! them, and there are bounds.
 
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+/// The features of the crate.
+const FEATURES: [&str; 8] =
+    ["access-log", "serde", "tower", "metrics", "status", "tracing", "tls", "tls-ring"];
 /// The most crates without a feature, and with all of them at once.
 const BOUNDS: (usize, usize) = (40, 75);
 
@@ -40,12 +45,54 @@ fn the_readme_tells_how_many_crates_each_feature_adds() {
     let core = crates("");
     assert!(core <= BOUNDS.0, "{core} crates without a feature");
     assert!(readme.contains(&format!("Without features it is {core} crates")), "{core} crates");
-    for feature in ["access-log", "serde", "tower", "metrics", "status", "tracing", "tls", "tls-ring"] {
+    for feature in FEATURES {
         let row = format!("| `{feature}` |");
         let row = readme.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
         let told: usize = row.split('|').nth(3).unwrap().trim().parse().unwrap();
         assert_eq!(told, crates(feature) - core, "{row}");
     }
-    let all = crates("access-log,serde,tower,metrics,status,tracing,tls,tls-ring");
+    let all = crates(&FEATURES.join(","));
     assert!(all <= BOUNDS.1, "{all} crates with every feature");
+}
+
+/// How far a size may be from the one that docs/performance.md tells, in per cent. It changes with the
+/// compiler.
+const TOLERANCE: u64 = 5;
+
+/// Returns the size of the stripped program with these features, in bytes.
+fn program_size(features: &str) -> u64 {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["build", "--quiet", "--locked", "--release", "--package", "transom", "--example"])
+        .args(["size-program", "--features", features, "--config", "profile.release.strip=\"symbols\""])
+        .status()
+        .unwrap();
+    assert!(built.success(), "the program does not build with the features {features:?}");
+    // This test is in <target>/<profile>/deps/.
+    let exe = std::env::current_exe().unwrap();
+    let target = exe.ancestors().nth(3).unwrap();
+    fs::metadata(target.join("release/examples/size-program")).unwrap().len()
+}
+
+/// Builds a program for release with each feature in turn, which takes minutes: only if
+/// `TRANSOM_TEST_SIZES` is set.
+#[test]
+fn the_size_of_a_program_is_what_the_documentation_tells() {
+    if std::env::var_os("TRANSOM_TEST_SIZES").is_none() {
+        return;
+    }
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md")).unwrap();
+    let mut wrong = Vec::new();
+    for feature in [""].into_iter().chain(FEATURES) {
+        let size = program_size(feature);
+        let name = if feature.is_empty() { "none".to_owned() } else { format!("`{feature}`") };
+        println!("| {name} | {size} |");
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {name} | ")));
+        let told = row.and_then(|row| row.split('|').next()?.trim().replace(',', "").parse::<u64>().ok());
+        if told.is_none_or(|told| size.abs_diff(told) * 100 > told * TOLERANCE) {
+            wrong.push(format!("with the feature {name}: {size} bytes, docs/performance.md tells {told:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

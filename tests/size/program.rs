@@ -1,0 +1,40 @@
+//! A small server that uses each feature that it is built with: `tests/crates.rs` holds the size of its
+//! stripped program. Without a feature it is `examples/hello.rs`.
+
+use transom::{Request, Response, Router, Server};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let app = Router::new()
+        .get("/", async |_: Request| "hello\n")
+        .get("/hello/{name}", async |req: Request| Response::text(format!("hello, {}\n", req.param("name"))));
+    #[cfg(feature = "serde")]
+    let app = app.post("/count", async |req: Request| {
+        let numbers: Vec<u32> = req.json()?;
+        Ok::<_, transom::HttpError>(transom::Json(numbers.len()))
+    });
+    #[cfg(feature = "tower")]
+    let app = app.post("/tower", transom::tower_service(Router::new().into_tower_service()?));
+    #[cfg(feature = "metrics")]
+    let metrics = transom::Metrics::new();
+    #[cfg(feature = "metrics")]
+    let app = app.get("/metrics", metrics.handler());
+    #[cfg(feature = "status")]
+    let app = app.nest("/status", transom::StatusPage::new(&metrics).router());
+    #[cfg(feature = "tracing")]
+    let app = app.wrap(transom::Tracing::new());
+    let server = Server::new(app);
+    #[cfg(feature = "tracing")]
+    let server = server.trace_refusals();
+    #[cfg(feature = "access-log")]
+    let server = server.access_log(&transom::AccessLog::to_file("access.log")?);
+    #[cfg(feature = "metrics")]
+    let server = server.metrics(&metrics);
+    #[cfg(any(feature = "tls", feature = "tls-ring"))]
+    let server = server.listen(
+        transom::Listener::bind("127.0.0.1:8443")?.tls(&transom::Tls::from_files("site.pem", "site.key")?),
+    );
+    let server = server.bind("127.0.0.1:8080")?.start()?;
+    println!("listening on http://{}", server.local_addr());
+    server.wait()?;
+    Ok(())
+}
