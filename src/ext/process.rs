@@ -4,6 +4,10 @@ use std::fs;
 
 use super::value::{MetricKind, MetricValue};
 
+/// The unit of the times in `/proc/self/stat` (`USER_HZ`, time(7)). It is part of Linux's interface to
+/// programs on x86, ARM, RISC-V, POWER and s390x, whatever the kernel's own ticks are.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// The metrics of the process: name, kind, unit, meaning.
 pub(super) const FAMILIES: [(&str, MetricKind, &str, &str); 3] = [
     ("process.resident_memory", MetricKind::Gauge, "By", "Resident memory of the process."),
@@ -37,14 +41,14 @@ fn resident_memory() -> Option<f64> {
 }
 
 fn cpu_seconds() -> Option<f64> {
-    Some((field(14)? + field(15)?) / ticks_per_second())
+    Some((field(14)? + field(15)?) / TICKS_PER_SECOND)
 }
 
 /// Returns the start in whole seconds: the system tells its own start no finer.
 fn start_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let boot: f64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some((boot + field(22)? / ticks_per_second()).floor())
+    Some((boot + field(22)? / TICKS_PER_SECOND).floor())
 }
 
 /// Returns a field of `/proc/self/stat` (proc(5)), of which the first is number 1.
@@ -53,17 +57,6 @@ fn field(number: usize) -> Option<f64> {
     // The name of the program is the second, and may hold spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
-}
-
-#[cfg(target_os = "linux")]
-#[expect(clippy::cast_precision_loss, reason = "it is 100")]
-fn ticks_per_second() -> f64 {
-    rustix::param::clock_ticks_per_second() as f64
-}
-
-#[cfg(not(target_os = "linux"))]
-fn ticks_per_second() -> f64 {
-    100.0
 }
 
 #[cfg(all(test, target_os = "linux"))]

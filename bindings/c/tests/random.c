@@ -421,8 +421,10 @@ static void set_up(transom_server *on)
             CHECK(transom_server_port(on) != 0);
         break;
     case 16:
-        did(transom_server_add_readiness(on, text(), why));
-        did(transom_server_add_liveness(on, text(), why));
+        if (below(2))
+            did(transom_server_add_readiness(on, text(), why));
+        else
+            did(transom_server_add_liveness(on, text(), why));
         break;
     case 17: did(transom_server_notify_systemd(on)); break;
     case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
@@ -430,7 +432,7 @@ static void set_up(transom_server *on)
         did(transom_server_set_unix_mode(on, below(1024), why));
         did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
         did(transom_server_set_proxy_protocol(on, below(2) ? NULL : text(), NULL));
-        did(transom_server_set_overload(on, below(20), below(200), why));
+        did(transom_server_set_overload(on, below(20), below(200), NULL));
         did(transom_server_reserve(on, below(4), NULL));
         if (on != server)
             did(transom_server_set_workers(on, below(3), NULL));
