@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -69,13 +68,7 @@ impl<'a, T: Transport> Connection<'a, T> {
     /// Shows other threads that a state begins, with the route of the state before.
     #[cold]
     pub fn show(&self, state: ConnectionState) {
-        self.session.activity.change(state, self.since_start(self.wire.now()));
-    }
-
-    /// Counts a time from the server's start.
-    #[inline]
-    pub fn since_start(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.app.started)
+        self.session.activity.change(state, self.wire.now_since(self.app.started));
     }
 
     /// Notes that the exchange has its answer, though bytes of it may wait to be written.

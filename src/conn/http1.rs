@@ -240,11 +240,9 @@ fn poll_patience<T: Transport>(
         (awaited.stage, awaited.soon) = (next, wire.deadline(timeouts.drain));
     }
     let since = *awaited.since.get_or_insert_with(|| {
-        let now = wire.now();
         let state = if idle { ConnectionState::Idle } else { ConnectionState::ReadingHead };
-        let began = now.saturating_duration_since(connection.app.started);
-        connection.session.activity.begin(state, began);
-        now
+        connection.session.activity.begin(state, wire.now_since(connection.app.started));
+        wire.now()
     });
     let deadline = if idle {
         timeouts.idle.and_then(|timeout| since.checked_add(timeout))

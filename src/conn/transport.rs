@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Weak;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -15,6 +15,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Returns the time that deadlines and the Date field count from. A transport may return
     /// the time at which the thread's turn began, some milliseconds ago.
     fn now(&self) -> Instant;
+
+    /// Returns the time from `start` to [`now`](Self::now).
+    fn now_since(&self, start: Instant) -> Duration {
+        self.now().saturating_duration_since(start)
+    }
 
     /// Ready once `at` has passed. Until then, the transport wakes the task at that time. A task
     /// may poll several deadlines in one turn.
@@ -72,6 +77,10 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 impl Transport for Box<dyn Transport> {
     fn now(&self) -> Instant {
         (**self).now()
+    }
+
+    fn now_since(&self, start: Instant) -> Duration {
+        (**self).now_since(start)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

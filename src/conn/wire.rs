@@ -64,6 +64,12 @@ impl<'a, T: Transport> Wire<'a, T> {
         self.transport.now()
     }
 
+    /// Returns the time from `start` to now.
+    #[inline]
+    pub fn now_since(&self, start: Instant) -> Duration {
+        self.transport.now_since(start)
+    }
+
     /// Returns the deadline that is `timeout` from now.
     pub fn deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
         self.now().checked_add(timeout?)

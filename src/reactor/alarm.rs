@@ -38,8 +38,9 @@ pub(super) enum NextAlarm {
 }
 
 impl Alarms {
-    pub fn new() -> Self {
-        Self { start: Instant::now(), rung: AtomicU64::new(0), state: Mutex::default() }
+    /// Returns a reactor's alarms, whose times count from `start`.
+    pub fn new(start: Instant) -> Self {
+        Self { start, rung: AtomicU64::new(0), state: Mutex::default() }
     }
 
     /// Returns when the next alarm is due; `None` if none is set.
@@ -66,6 +67,16 @@ impl Alarms {
     /// Returns the time of the last [`ring`](Self::ring).
     pub fn last(&self) -> Instant {
         self.start + Duration::from_nanos(self.rung.load(Ordering::Acquire))
+    }
+
+    /// Returns the time from `start` to the last [`ring`](Self::ring). It is at hand if the alarms count
+    /// from that start too.
+    #[inline]
+    pub fn last_since(&self, start: Instant) -> Duration {
+        if start == self.start {
+            return Duration::from_nanos(self.rung.load(Ordering::Acquire));
+        }
+        self.last().saturating_duration_since(start)
     }
 
     /// Returns `true` if the last [`ring`](Self::ring) was less than `time` before `now`.
@@ -188,7 +199,7 @@ mod tests {
     #[test]
     fn an_alarm_rings_in_time_and_not_before() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             for mut alarm in [Alarm::new(&reactor), Alarm::exact(&reactor)] {
                 for millis in [0, 1, 2, 20] {
                     wait(&reactor, &mut alarm, after(millis));
@@ -202,7 +213,7 @@ mod tests {
     #[test]
     fn an_exact_alarm_is_closer_than_a_millisecond_now_and_then() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let mut alarm = Alarm::exact(&reactor);
             let late = (0..100).map(|_| wait(&reactor, &mut alarm, after(0) + Duration::from_micros(300)));
             assert!(late.min().unwrap() < Duration::from_micros(500));
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn a_deadline_may_move_away_and_closer() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let mut alarm = Alarm::new(&reactor);
             // Far enough for a machine with other work to do.
             let (near, far) = (after(200), after(300));
@@ -243,7 +254,7 @@ mod tests {
     #[test]
     fn a_cancelled_alarm_wakes_nobody() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (mut alarm, mut dropped) = (Alarm::new(&reactor), Some(Alarm::new(&reactor)));
             // Far enough for a machine with other work to do.
             let (soon, later, polls) = (after(200), after(400), Cell::new(0));
@@ -261,7 +272,7 @@ mod tests {
     #[test]
     fn many_alarms_ring_in_order() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (sender, rung) = async_channel::unbounded();
             // Later than the first poll of the last task, on a machine with other work to do.
             let start = after(200);
@@ -290,7 +301,7 @@ mod tests {
     #[test]
     fn an_alarm_that_another_thread_sets_cuts_a_sleep_short() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (woken, wakes) = async_channel::bounded::<()>(1);
             let (mut far, mut near) = (Alarm::new(&reactor), Alarm::new(&reactor));
             let setting = thread::spawn(move || {

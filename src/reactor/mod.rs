@@ -79,13 +79,13 @@ struct Inner {
 }
 
 impl Reactor {
-    /// Opens a reactor, which takes two descriptors.
-    pub fn new() -> io::Result<Self> {
+    /// Opens a reactor, which takes two descriptors. Its times count from `start`.
+    pub fn new(start: Instant) -> io::Result<Self> {
         let epoll = apart(epoll::create(CreateFlags::CLOEXEC)?)?;
         let bell = Arc::new(Bell::new()?);
         // An edge-triggered eventfd need not be read before its next event.
         epoll::add(&epoll, &*bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
-        let (alarms, tasks) = (Alarms::new(), Tasks::new(&bell));
+        let (alarms, tasks) = (Alarms::new(start), Tasks::new(&bell));
         let (watched, generation) = (Mutex::default(), AtomicU32::new(0));
         Ok(Self(Arc::new(Inner {
             epoll,
@@ -127,6 +127,13 @@ impl Reactor {
     /// Returns the time at which the thread last looked at the clock. It does so after each wait.
     pub fn now(&self) -> Instant {
         self.0.alarms.last()
+    }
+
+    /// Returns the time from `start` to [`now`](Self::now). This takes a few instructions if `start` is the
+    /// one that the reactor was opened with.
+    #[inline]
+    pub fn now_since(&self, start: Instant) -> Duration {
+        self.0.alarms.last_since(start)
     }
 
     /// Returns `true` if a spawned task would run soon: the thread waits, or did a moment ago.
@@ -366,7 +373,7 @@ mod tests {
     #[test]
     fn no_wake_from_another_thread_is_lost() {
         in_time(|| {
-            let (reactor, game) = (Reactor::new().unwrap(), Game::default());
+            let (reactor, game) = (Reactor::new(Instant::now()).unwrap(), Game::default());
             thread::scope(|scope| {
                 scope.spawn(|| game.give());
                 reactor.block_on(game.ask_again_and_again());
@@ -377,7 +384,7 @@ mod tests {
     #[test]
     fn no_wake_of_a_task_is_lost() {
         in_time(|| {
-            let (reactor, game) = (Reactor::new().unwrap(), Arc::new(Game::default()));
+            let (reactor, game) = (Reactor::new(Instant::now()).unwrap(), Arc::new(Game::default()));
             let giving = {
                 let game = Arc::clone(&game);
                 thread::spawn(move || game.give())
@@ -396,7 +403,7 @@ mod tests {
     #[test]
     fn a_thread_that_sleeps_is_woken_by_another() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (sender, receiver) = async_channel::bounded(1);
             let sending = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(20));
@@ -410,7 +417,7 @@ mod tests {
     #[test]
     fn a_task_may_be_spawned_by_any_thread_while_the_reactors_own_sleeps() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (sender, receiver) = async_channel::bounded(1);
             let spawning = {
                 let reactor = reactor.clone();
@@ -427,7 +434,7 @@ mod tests {
     #[test]
     fn a_panic_ends_a_task_and_no_other() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (sender, receiver) = async_channel::bounded(1);
             reactor.spawn(async { panic!("on purpose") });
             reactor.spawn(async move {
@@ -446,7 +453,7 @@ mod tests {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
-        let (reactor, dropped) = (Reactor::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (reactor, dropped) = (Reactor::new(Instant::now()).unwrap(), Arc::new(AtomicUsize::new(0)));
         let task = || {
             let counted = Counted(Arc::clone(&dropped));
             async move {
@@ -467,7 +474,7 @@ mod tests {
 
     #[test]
     fn a_reactor_that_something_holds_is_not_at_hand() {
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::new(Instant::now()).unwrap();
         let later = || Instant::now() + 2 * RESPONSIVE_WITHIN;
         assert!(reactor.is_responsive(later()), "it has not begun");
         let held = reactor.block_on(async { !reactor.is_responsive(later()) });
@@ -482,7 +489,7 @@ mod tests {
     #[test]
     fn the_current_reactor_is_that_which_runs() {
         let same = |one: &Reactor, other: Option<Reactor>| other.is_some_and(|o| Arc::ptr_eq(&one.0, &o.0));
-        let (outer, inner) = (Reactor::new().unwrap(), Reactor::new().unwrap());
+        let (outer, inner) = (Reactor::new(Instant::now()).unwrap(), Reactor::new(Instant::now()).unwrap());
         assert!(Reactor::current().is_none());
         outer.block_on(async {
             assert!(same(&outer, Reactor::current()));
@@ -496,7 +503,7 @@ mod tests {
     fn a_reactor_leaves_no_descriptor_behind() {
         // Other tests of this process open descriptors too, so this one is looked up by its number.
         let open = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).ok();
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::new(Instant::now()).unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&reactor.0.epoll);
         assert!(open(number).unwrap().to_string_lossy().contains("eventpoll"));
         let weak = Arc::downgrade(&reactor.0);

@@ -182,6 +182,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+    use std::time::Instant;
 
     use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn a_connection_ends_for_its_client_though_another_process_has_its_descriptor() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             for half_closed in [false, true] {
                 let (mut stream, mut theirs) = tcp_pair(&reactor);
                 // As in a child that was forked.
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn what_comes_after_a_short_read_is_read_too() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (mut stream, mut theirs) = pair(&reactor);
             let writing = thread::spawn(move || {
                 for byte in 0..200_u8 {
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_full_read_is_tried_again_and_a_short_one_is_not() {
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::new(Instant::now()).unwrap();
         let (mut stream, mut theirs) = pair(&reactor);
         reactor.block_on(async {
             theirs.write_all(b"abcdef").unwrap();
@@ -288,7 +289,7 @@ mod tests {
     fn a_hang_up_behind_a_short_read_is_seen() {
         in_time(|| {
             for together in [true, false] {
-                let reactor = Reactor::new().unwrap();
+                let reactor = Reactor::new(Instant::now()).unwrap();
                 let (mut stream, mut theirs) = pair(&reactor);
                 let (proceed, proceeds) = async_channel::bounded::<()>(1);
                 let leaving = thread::spawn(move || {
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn either_side_may_close_its_half() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (mut stream, mut theirs) = tcp_pair(&reactor);
             theirs.shutdown(Half::Write).unwrap();
             reactor.block_on(async {
@@ -347,7 +348,7 @@ mod tests {
     #[test]
     fn a_reset_is_an_error_for_those_who_read() {
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (mut stream, theirs) = tcp_pair(&reactor);
             let breaking = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(5));
@@ -365,7 +366,7 @@ mod tests {
             // The runtime of Rust programs ignores SIGPIPE; other hosts do not.
             let signalled = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::clone(&signalled)).unwrap();
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (mut stream, theirs) = pair(&reactor);
             drop(theirs);
             reactor.block_on(async {
@@ -386,7 +387,7 @@ mod tests {
             (0..SIZE).map(|at| ((at * 31) >> 8).to_le_bytes()[0]).collect()
         }
         in_time(|| {
-            let reactor = Reactor::new().unwrap();
+            let reactor = Reactor::new(Instant::now()).unwrap();
             let (stream, theirs) = tcp_pair(&reactor);
             let echoing = thread::spawn(move || {
                 let mut buffer = vec![0; 50_000];

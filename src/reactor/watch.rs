@@ -127,6 +127,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
     use std::thread;
+    use std::time::Instant;
 
     use futures_lite::future::yield_now;
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     fn watched() -> (Reactor, Watch, UnixStream, UnixStream) {
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::new(Instant::now()).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let watch = registered(&reactor, &ours);

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -185,6 +185,10 @@ impl<T: Transport> AsyncWrite for TlsStream<T> {
 impl<T: Transport> Transport for TlsStream<T> {
     fn now(&self) -> Instant {
         self.transport.now()
+    }
+
+    fn now_since(&self, start: Instant) -> Duration {
+        self.transport.now_since(start)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

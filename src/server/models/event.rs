@@ -81,7 +81,10 @@ pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>, w
     let shared_listeners = share_listeners(listeners);
     let overload = shared.app.config.overload;
     let worker = |_| {
-        Ok(Arc::new(Worker { reactor: Reactor::new()?.limiting_waits(overload), load: AtomicUsize::new(0) }))
+        Ok(Arc::new(Worker {
+            reactor: Reactor::new(shared.app.started)?.limiting_waits(overload),
+            load: AtomicUsize::new(0),
+        }))
     };
     let workers: Vec<_> = (0..workers).map(worker).collect::<io::Result<_>>()?;
     let (refusals, running) = (Refusals::default(), AtomicUsize::new(workers.len()));

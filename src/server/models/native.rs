@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -61,6 +61,11 @@ impl Transport for NativeStream {
     /// reading that time is no system call.
     fn now(&self) -> Instant {
         if self.may_be_held { Instant::now() } else { self.stream.reactor().now() }
+    }
+
+    #[inline]
+    fn now_since(&self, start: Instant) -> Duration {
+        if self.may_be_held { start.elapsed() } else { self.stream.reactor().now_since(start) }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {

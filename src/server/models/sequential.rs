@@ -20,7 +20,7 @@ use crate::server::shared::Shared;
 
 /// Starts the thread. It ends when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
-    let reactor = Reactor::new()?;
+    let reactor = Reactor::new(shared.app.started)?;
     let shared_listeners = Arc::new(share_listeners(listeners));
     let listeners = Listeners::new(&reactor, &shared_listeners)?;
     let (watched, stuck) = (reactor.clone(), reactor.clone());

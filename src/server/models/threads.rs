@@ -32,7 +32,7 @@ const SPARE_REACTORS: usize = 64;
 /// Starts the thread that accepts. That thread starts the others when they are needed. All end
 /// when the server has stopped.
 pub(in crate::server) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<()> {
-    let reactor = Reactor::new()?;
+    let reactor = Reactor::new(shared.app.started)?;
     let (reserved, common): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|it| it.lane.is_some());
     let mut groups = Vec::new();
     if !common.is_empty() {
@@ -226,7 +226,7 @@ impl Slots {
         }
         let reactor = match free.reactors.pop() {
             Some(reactor) => reactor,
-            None => Reactor::new()?,
+            None => Reactor::new(Instant::now())?,
         };
         (free.count, free.waker) = (free.count - 1, None);
         Poll::Ready(Ok(Slot { reactor, slots: self.clone() }))
