@@ -182,7 +182,11 @@ pub unsafe extern "C" fn transom_access_log_set_format(
             "common" => LogFormat::Common,
             "combined" => LogFormat::Combined,
             "json" => LogFormat::Json,
-            _ => return Err(transom_error::bad_setting("the format is common, combined or json")),
+            other => {
+                let sentence =
+                    format!("the format is common, combined or json, got '{}'", other.escape_debug());
+                return Err(transom_error::bad_setting(&sentence));
+            }
         };
         Ok(change(log, |log| log.format(format))?)
     };

@@ -2,18 +2,17 @@
 
 use std::ffi::{CStr, c_char};
 use std::mem::offset_of;
-use std::ptr;
 
 use transom::{ConnectionInfo, ConnectionState, Deadline};
 
 use self::transom_connection_state as State;
 use self::transom_deadline as Kind;
-use crate::bytes::{place, room, transom_bytes};
-use crate::exchange_hook::AddressText;
+use crate::bytes::transom_bytes;
+use crate::list::{List, Listed, cut};
 use crate::server::transom_server;
 use crate::status::transom_status;
 
-/// What a connection does. New states may be added.
+/// The state of a connection. New states may be added.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum transom_connection_state {
@@ -97,14 +96,15 @@ pub struct transom_connection_info {
     pub bytes_out: u64,
     /// Requests that have ended.
     pub requests: u64,
-    /// What the connection does: a transom_connection_state.
+    /// The state: a transom_connection_state.
     pub state: i32,
     /// 0.
     pub reserved: i32,
 }
 
-/// The size of the structure in the first version of the binary interface that has it.
-const LEAST: usize = offset_of!(transom_connection_info, reserved) + size_of::<i32>();
+impl Listed for transom_connection_info {
+    const LEAST: usize = offset_of!(transom_connection_info, reserved) + size_of::<i32>();
+}
 
 /// Stores the connections of the server in `out`, which has room for `capacity` structures of
 /// `size` bytes; `size` is sizeof(transom_connection_info). Stores the number of all connections in
@@ -122,23 +122,10 @@ pub unsafe extern "C" fn transom_server_connections(
     count: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract.
-        let (server, count) = unsafe { (transom_server::get(server)?, place(count)?) };
-        if size < LEAST {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        let bytes = size.checked_mul(capacity).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
-        // SAFETY: by the contract, `capacity` structures of `size` bytes, of which any bits are bytes.
-        let out = unsafe { room(out.cast::<u8>(), bytes) }?;
-        let all = server.running()?.handle.connections();
-        for (connection, out) in all.iter().zip(out.chunks_exact_mut(size)) {
-            let info = transom_connection_info::of(connection);
-            let known = size.min(size_of::<transom_connection_info>());
-            out.fill(0);
-            // SAFETY: both have `known` bytes, and the host's memory is not ours.
-            unsafe { ptr::copy_nonoverlapping((&raw const info).cast::<u8>(), out.as_mut_ptr(), known) }
-        }
-        *count = all.len();
+        // SAFETY: each NULL or valid, and room for `capacity` structures of `size` bytes, by the contract.
+        let (server, list) =
+            unsafe { (transom_server::get(server)?, List::new(out, size, capacity, count)?) };
+        list.store(server.running()?.handle.connections().iter().map(transom_connection_info::of));
     })
 }
 
@@ -189,15 +176,10 @@ pub extern "C" fn transom_deadline_name(deadline: i32) -> *const c_char {
 
 impl transom_connection_info {
     fn of(connection: &ConnectionInfo) -> Self {
-        let mut peer = [0; 64];
-        let text = AddressText::of(connection.peer);
-        // The longest text has 56 bytes: an IPv6 address with its zone and its port.
-        for (to, from) in peer.iter_mut().zip(text.as_bytes().iter().take(63)) {
-            *to = from.cast_signed() as c_char;
-        }
         let milliseconds = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self {
-            peer,
+            // The longest text has 56 bytes: an IPv6 address with its zone and its port.
+            peer: cut(&connection.peer.to_string()),
             route: connection.route.as_deref().map(str::as_bytes).into(),
             lasted_ns: u64::try_from(connection.lasted.as_nanos()).unwrap_or(u64::MAX),
             deadline_ms: connection.deadline.map_or(-1, milliseconds),

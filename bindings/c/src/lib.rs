@@ -39,6 +39,7 @@ mod hooks;
 mod hosts;
 mod incoming;
 mod library;
+mod list;
 mod listeners;
 mod loads;
 mod log_lines;

@@ -17,7 +17,7 @@ pub enum transom_metric_record_kind {
     TRANSOM_RECORD_METRIC = 2,
 }
 
-/// What the value of a metric may do. New kinds may be added.
+/// The kind of a metric. New kinds may be added.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum transom_metric_kind {

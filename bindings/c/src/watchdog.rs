@@ -2,13 +2,13 @@
 
 use std::ffi::c_char;
 use std::mem::offset_of;
-use std::ptr;
 
 use transom::{Load, Method, Stuck};
 
-use crate::bytes::{place, room, text};
+use crate::bytes::text;
 use crate::error::{report, transom_error};
 use crate::events::transom_events;
+use crate::list::{List, Listed, cut};
 use crate::server::transom_server;
 use crate::setup::{AddedRoute, Endpoint, RouteSettings};
 use crate::status::transom_status;
@@ -28,8 +28,9 @@ pub struct transom_stuck {
     pub lasted_ns: u64,
 }
 
-/// The size of the structure in the first version of the binary interface that has it.
-const LEAST: usize = offset_of!(transom_stuck, lasted_ns) + size_of::<u64>();
+impl Listed for transom_stuck {
+    const LEAST: usize = offset_of!(transom_stuck, lasted_ns) + size_of::<u64>();
+}
 
 /// Stores the parts of the server that have not turned for the timeout "watchdog" in `out`, which
 /// has room for `capacity` structures of `size` bytes; `size` is sizeof(transom_stuck). Stores their
@@ -47,23 +48,10 @@ pub unsafe extern "C" fn transom_server_stuck(
     count: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract.
-        let (server, count) = unsafe { (transom_server::get(server)?, place(count)?) };
-        if size < LEAST {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        let bytes = size.checked_mul(capacity).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
-        // SAFETY: by the contract, `capacity` structures of `size` bytes, of which any bits are bytes.
-        let out = unsafe { room(out.cast::<u8>(), bytes) }?;
-        let all = server.running()?.handle.stuck();
-        for (stuck, out) in all.iter().zip(out.chunks_exact_mut(size)) {
-            let info = transom_stuck::of(stuck);
-            let known = size.min(size_of::<transom_stuck>());
-            out.fill(0);
-            // SAFETY: both have `known` bytes, and the host's memory is not ours.
-            unsafe { ptr::copy_nonoverlapping((&raw const info).cast::<u8>(), out.as_mut_ptr(), known) }
-        }
-        *count = all.len();
+        // SAFETY: each NULL or valid, and room for `capacity` structures of `size` bytes, by the contract.
+        let (server, list) =
+            unsafe { (transom_server::get(server)?, List::new(out, size, capacity, count)?) };
+        list.store(server.running()?.handle.stuck().iter().map(transom_stuck::of));
     })
 }
 
@@ -160,33 +148,5 @@ impl transom_stuck {
     fn of(stuck: &Stuck) -> Self {
         let lasted_ns = u64::try_from(stuck.lasted.as_nanos()).unwrap_or(u64::MAX);
         Self { name: cut(&stuck.name), detail: cut(&stuck.detail), lasted_ns }
-    }
-}
-
-/// Returns a text with a NUL at its end. A text that is too long loses whole characters.
-fn cut<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
-    let mut out = [0; ROOM];
-    let mut end = text.len().min(ROOM - 1);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    for (to, from) in out.iter_mut().zip(&text.as_bytes()[..end]) {
-        *to = from.cast_signed() as c_char;
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_that_is_too_long_loses_whole_characters() {
-        let expect = |text: &str, shown: &[u8; 6]| {
-            assert_eq!(cut::<6>(text).map(i32::from), shown.map(i32::from), "{text}");
-        };
-        expect("abc", b"abc\0\0\0");
-        expect("abcdefg", b"abcde\0");
-        expect("abcd\u{e4}", b"abcd\0\0");
     }
 }
