@@ -379,7 +379,7 @@ typedef enum transom_reject {
     TRANSOM_REJECT_OVERLOADED = 39,
 } transom_reject;
 
-/* What a connection does. New states may be added. */
+/* The state of a connection. New states may be added. */
 typedef enum transom_connection_state {
     /* It waits for a request. */
     TRANSOM_CONNECTION_IDLE = 1,
@@ -426,7 +426,7 @@ typedef enum transom_metric_record_kind {
     TRANSOM_RECORD_METRIC = 2,
 } transom_metric_record_kind;
 
-/* What the value of a metric may do. New kinds may be added. */
+/* The kind of a metric. New kinds may be added. */
 typedef enum transom_metric_kind {
     /* It only grows. */
     TRANSOM_METRIC_COUNTER = 1,
@@ -820,7 +820,7 @@ typedef struct transom_connection_info {
     uint64_t bytes_out;
     /* Requests that have ended. */
     uint64_t requests;
-    /* What the connection does: a transom_connection_state. */
+    /* The state: a transom_connection_state. */
     int32_t state;
     /* 0. */
     int32_t reserved;

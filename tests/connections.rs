@@ -1,4 +1,4 @@
-//! What each connection does, as the server shows it, in each model.
+//! The states of connections, as the server shows them, in each model.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What a server does when more comes than it can do, in each model.
+//! A server to which more comes than it can do, in each model.
 
 mod common;
 

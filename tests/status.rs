@@ -58,7 +58,7 @@ fn ask(server: &Handle, path: &str, fields: &[&str]) -> Answer {
 /// An open page.
 struct Viewer {
     client: Client,
-    /// What came and is no whole event yet.
+    /// The bytes that came and are no whole event yet.
     text: String,
 }
 

@@ -145,7 +145,7 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    /// What a simulation has seen of the work that it admitted and refused.
+    /// The counts of a simulation: work that was done and refused, and the waits.
     #[derive(Default)]
     struct Seen {
         done: u32,

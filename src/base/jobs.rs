@@ -16,7 +16,7 @@ pub(crate) trait Job: Send + 'static {
     fn begin(self, start: Start);
 }
 
-/// Whether a job that has waited is still to be done.
+/// The verdict on a job that has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// The job has a thread and begins.
@@ -57,7 +57,7 @@ pub(crate) struct Waiting {
     ticket: Option<Box<Ticket>>,
 }
 
-/// What the wait of a job is judged by.
+/// The facts by which the wait of a job is judged.
 struct Ticket {
     order: Order,
     since: Instant,

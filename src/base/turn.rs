@@ -5,8 +5,8 @@
 //!        |--------------------------- a turn ---------------------------|--- the next turn ---
 //! ```
 //!
-//! What a worker does in a turn has come during the turn before, at a time that the worker does not
-//! know. On average it has waited for half of that turn, and since this one began.
+//! A request that a worker serves in a turn has come during the turn before. The worker does not know
+//! when. On average the request has waited for half of that turn, and since this one began.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

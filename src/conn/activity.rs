@@ -34,7 +34,7 @@ pub(crate) struct Activity {
     written: AtomicU64,
 }
 
-/// What a connection does.
+/// The state of a connection at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Doing {
     pub state: ConnectionState,

@@ -25,7 +25,7 @@ pub(crate) enum Stage {
 /// A connection, as its server sees it.
 pub(crate) struct Session {
     pub client: Arc<Client>,
-    /// What the connection does, and its bytes.
+    /// The state of the connection, and its bytes.
     pub activity: Activity,
     stage: AtomicU8,
     waker: Mutex<Option<Waker>>,

@@ -36,7 +36,7 @@ const READS_PER_TURN: usize = 16;
 /// A transport with a buffer each way.
 pub(super) struct Wire<'a, T> {
     transport: T,
-    /// What other threads see of the connection.
+    /// The state and the bytes that other threads see.
     activity: &'a Activity,
     pub input: Buffer,
     pub output: Output,

@@ -180,7 +180,7 @@ impl Key {
     }
 }
 
-/// What is counted of the exchanges with the same labels.
+/// The counts of the exchanges with the same labels.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
     pub durations: Histogram,

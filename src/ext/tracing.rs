@@ -77,7 +77,7 @@ impl Tracing {
     }
 }
 
-/// What is known of a request when its span begins.
+/// The facts of a request when its span begins.
 #[derive(Default)]
 struct Known<'a> {
     method: Option<&'a str>,

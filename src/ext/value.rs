@@ -10,7 +10,7 @@ pub struct MetricValue {
     pub description: &'static str,
     /// The unit by the rules of UCUM: `By`, `s` or a noun in braces.
     pub unit: &'static str,
-    /// What the value may do.
+    /// The kind of the metric.
     pub kind: MetricKind,
     /// A label that tells several values of the metric apart: its name and its value.
     pub label: Option<(&'static str, &'static str)>,
@@ -18,7 +18,7 @@ pub struct MetricValue {
     pub value: f64,
 }
 
-/// What the value of a metric may do.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MetricKind {

@@ -26,9 +26,9 @@ use crate::message::Peer;
 pub struct ConnectionInfo {
     /// The client, or the proxy in front of it.
     pub peer: Peer,
-    /// What the connection does.
+    /// The state of the connection.
     pub state: ConnectionState,
-    /// How long it has done that, to a few milliseconds. A handler that has not waited for anything so
+    /// The time in that state, to a few milliseconds. A handler that has not waited for anything so
     /// far counts from the moment at which the server was first asked.
     pub lasted: Duration,
     /// The pattern of the route whose handler runs, or whose answer is sent; empty for a fallback.

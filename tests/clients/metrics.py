@@ -67,7 +67,7 @@ def load(port: int) -> None:
 
 
 def sums(prometheus: int, instance: str) -> dict[tuple[str, ...], float]:
-    """What Prometheus knows of a server, without its own scrapes."""
+    """Returns the counts that Prometheus has of a server, without its own scrapes."""
     query = f'http_server_request_duration_seconds_count{{instance="{instance}",http_route!="/metrics"}}'
     query = f"sum by ({','.join(LABELS)}) ({query})"
     url = f"http://127.0.0.1:{prometheus}/api/v1/query?" + urllib.parse.urlencode({"query": query})

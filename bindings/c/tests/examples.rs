@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Example {
     process: Child,
     address: String,
-    /// What the example says after the address.
+    /// The rest of the line that the example prints, after the address.
     more: String,
     scratch: Scratch,
     /// Kept open, so that the example can print.

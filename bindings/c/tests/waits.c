@@ -38,7 +38,7 @@ int main(void)
     uint16_t port;
     int full[2], first, vital;
 
-    /* What makes no sense is told. */
+    /* A nonsensical setting is an error. */
     CHECK_STATUS(transom_server_set_overload(server, -1, 0, &error), TRANSOM_INVALID_ARGUMENT);
     CHECK(strstr(transom_error_message(error), "target_ms is 1 to") != NULL);
     transom_error_free(error);

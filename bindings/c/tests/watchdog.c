@@ -107,7 +107,7 @@ static void a_thread_that_takes_events(void)
     transom_events_free(events);
 }
 
-/* What a program that was compiled with a later header passes, and one without room. */
+/* A structure of a later header, and no room at all. */
 static void sizes(void)
 {
     struct {

@@ -13,7 +13,7 @@ use super::loss::{Loss, LossLine};
 /// The longest that a line waits for others before they are written together.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What lines are written to.
+/// The writer of the lines.
 pub(super) type Sink = Box<dyn Write + Send>;
 
 /// The part of a log that its threads share.

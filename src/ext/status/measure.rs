@@ -22,7 +22,7 @@ const GAP: Duration = Duration::from_secs(3);
 const SHOWN: usize = 12;
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
-/// What was seen of the servers, at the last looks.
+/// The counters of the servers, at the last looks.
 #[derive(Default)]
 pub(super) struct Measure {
     last: Option<(Instant, Counts)>,

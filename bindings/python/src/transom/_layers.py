@@ -20,7 +20,7 @@ from transom._response import Pending, Response
 from transom._result import from_value
 from transom._route import Handler, is_async, name_of
 
-#: What a plain middleware calls: the rest of the way to the handler.
+#: The function that a plain middleware calls: the rest of the way to the handler.
 Next: TypeAlias = Callable[[Request], Response]
 #: The same for an `async def` middleware.
 AsyncNext: TypeAlias = Callable[[Request], Awaitable[Response]]

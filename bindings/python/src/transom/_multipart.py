@@ -14,7 +14,7 @@ MOST_BOUNDARY = 70
 
 
 class Sink(Protocol):
-    """What gets the parts of a body."""
+    """The receiver of the parts of a body."""
 
     def begin(self, head: bytes) -> None:
         """Takes the header section of the next part: lines that CR LF separates."""

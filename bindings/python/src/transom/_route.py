@@ -65,9 +65,9 @@ class Route:
     ) -> None:
         _check(handler)
         self.handler = handler
-        #: What the application answers for exceptions.
+        #: The error handlers of the application.
         self.errors: ErrorAnswers | None = None
-        #: What the library is told about the route.
+        #: The settings of the route for the library.
         self.settings = settings
         #: The name of the route in log messages.
         self.place = "the fallback" if pattern is None else f"route {pattern}"

@@ -27,7 +27,7 @@ class RouteOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
-    """What the library is told about a route."""
+    """The settings of a route for the library."""
 
     #: `True` if the handler reads the body in pieces.
     stream: bool = False

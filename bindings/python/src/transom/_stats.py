@@ -68,7 +68,7 @@ class Connection:
 
     #: The client, or the proxy in front of it: `"127.0.0.1:40000"`, or `"unix"`.
     peer: str
-    #: What the connection does: one of the names in `Stats.states`.
+    #: The state of the connection: one of the names in `Stats.states`.
     state: str
     #: Seconds since the state began, to a few milliseconds.
     lasted: float

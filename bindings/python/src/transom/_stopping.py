@@ -10,7 +10,7 @@ _log = logging.getLogger("transom")
 
 
 class Stopping:
-    """Whether a stop of one run of a server has begun.
+    """The stop of one run of a server: whether it has begun.
 
     Any thread may use it, and a signal handler may call `begin`: there are no locks.
     """

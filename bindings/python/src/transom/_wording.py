@@ -25,7 +25,7 @@ class Wording:
 
     def __init__(self, form: ErrorFormat, pages: dict[int, tuple[str, str]]) -> None:
         self._form = form
-        #: What the library needs for the answers that it gives by itself.
+        #: The words for the answers that the library gives by itself.
         self.own_bodies = dict(pages)
         if form == "json":
             self.own_bodies.setdefault(0, (PROBLEM, PROBLEM_BODY))
