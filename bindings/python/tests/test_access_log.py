@@ -92,7 +92,7 @@ class TestAccessLog(Quiet, unittest.TestCase):
     def test_bad_arguments(self):
         with self.assertRaisesRegex(transom.SystemCallError, "cannot open /no/such/folder/access.log: "):
             AccessLog("/no/such/folder/access.log")
-        with self.assertRaisesRegex(transom.InvalidArgumentError, "common, combined or json"):
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "is common, combined or json, got 'xml'"):
             AccessLog(self.path, format="xml")
         with self.assertRaisesRegex(TypeError, "format is a str"):
             AccessLog(self.path, format=print)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from transom._access_log import AccessLog
@@ -29,8 +25,9 @@ from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._router import Binding, Router, not_found, refusals
 from transom._running import STOP_TIMEOUT, Running
+from transom._signals import say_what_is_finished, signals_taken, wait_for_sign
 from transom._standard import standard_held
-from transom._thread import Empty, SimpleQueue
+from transom._thread import SimpleQueue
 from transom._tls import Tls
 from transom._wording import ErrorFormat, Wording
 
@@ -46,8 +43,6 @@ _ADDRESS = "127.0.0.1:8080"
 _MOST_THREADS = 1024
 #: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
 _POOL_QUEUE = 1024
-#: The longest that `run` waits before Python's signal handlers may run, in seconds.
-_SLICE = 0.25
 
 
 class Server(Router):
@@ -548,22 +543,27 @@ class Server(Router):
         flag("quiet", quiet)
         seconds("stop_timeout", stop_timeout)
         signs: SimpleQueue[object] = SimpleQueue()
-        with _signals(self, signs):
+        with signals_taken(signs, self._hurry):
             running = self.start(address, tls=tls, redirect=redirect)
             try:
                 running.notify(signs)
                 if not quiet:
                     print(f"listening on {running.url}", flush=True)
-                by_signal = _wait_for_sign(signs) is not None
+                by_signal = wait_for_sign(signs) is not None
             except BaseException:
                 running.stop(0)
                 raise
             if by_signal and not quiet:
-                running.on_slow_stop = _say_what_is_finished
+                running.on_slow_stop = say_what_is_finished
             report = running.stop(max(stop_timeout, running.granted))
         if running.fatal is not None:
             raise running.fatal
         return report
+
+    def _hurry(self) -> None:
+        """Cuts off the requests that are being served, if a server runs."""
+        if self.running is not None:
+            self.running.hurry()
 
     async def serve(
         self,
@@ -620,53 +620,3 @@ def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"{what} is a mapping from names to numbers, got {got(given)}")
     return dict(given or {})
-
-
-def _say_what_is_finished(pending: int, left: float) -> None:
-    """Prints why the program does not end yet after a signal."""
-    number = "1 request or stream is" if pending == 1 else f"{pending} requests or streams are"
-    line = f"stopping: {number} being finished, for at most {left:.3g} s; Ctrl-C or SIGTERM again cuts"
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        # Standard error is closed.
-        pass
-
-
-def _wait_for_sign(signs: SimpleQueue[object]) -> object:
-    """Waits for a sign and returns it. Python's signal handlers run meanwhile.
-
-    The wait is in Python, because a wait in the library would delay signal handlers. The wait is
-    in slices, because a signal ends a wait only if the system delivers the signal to this
-    thread, and only after the wait has begun. The handler of a signal that another thread
-    gets, or that arrives just before the system call, runs at the end of the slice.
-    """
-    while True:
-        try:
-            return signs.get(timeout=_SLICE)
-        except Empty:
-            pass
-
-
-@contextmanager
-def _signals(server: Server, signs: SimpleQueue[object]) -> Iterator[None]:
-    """Puts each SIGINT and SIGTERM into `signs`, in the main thread only; the second cuts requests off."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came = False
-
-    def handle(signum: int, _frame: object) -> None:
-        nonlocal came
-        running = server.running
-        if came and running is not None:
-            running.hurry()
-        came = True
-        signs.put(signum)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
