@@ -1991,7 +1991,8 @@ transom_status transom_server_add_status(transom_server *server,
  * Adds a live status page that asks for a user name and a password (HTTP Basic, RFC 7617): see
  * transom_server_add_status. They go over the network as they are: use TLS.
  *
- * Errors: as transom_server_route.
+ * Errors: as transom_server_route; TRANSOM_INVALID_ARGUMENT if the password is empty, or if the user
+ * name has a colon.
  */
 transom_status transom_server_add_status_password(transom_server *server,
                                                   const char *path,

@@ -194,6 +194,19 @@ fn a_password_opens_the_page() {
 }
 
 #[test]
+fn an_empty_password_opens_nothing() {
+    // "ada:" and "ada:b:c": with a colon in the name, two pairs would be the same.
+    for (user, password, token) in [("ada", "", "YWRhOg=="), ("ada:b", "c", "YWRhOmI6Yw==")] {
+        let page = StatusPage::new(&Metrics::new()).password(user, password);
+        let server = configured(Router::new().nest("/status", page.router()), |_, _| ());
+        let server = server.bind(&own_address()).unwrap().start().unwrap();
+        for given in [&format!("Authorization: Basic {token}"), "Authorization: Basic ", "X: y"] {
+            assert_eq!(ask(&server, "/status", &["Host: localhost", given]).status, 401, "{user}, {given}");
+        }
+    }
+}
+
+#[test]
 fn a_check_of_the_program_opens_the_page() {
     let metrics = Metrics::new();
     let check = |request: &Request| request.header("x-key") == Some("right") || panic_at(request);

@@ -79,7 +79,8 @@ pub unsafe extern "C" fn transom_server_add_status(
 /// Adds a live status page that asks for a user name and a password (HTTP Basic, RFC 7617): see
 /// transom_server_add_status. They go over the network as they are: use TLS.
 ///
-/// Errors: as transom_server_route.
+/// Errors: as transom_server_route; TRANSOM_INVALID_ARGUMENT if the password is empty, or if the user
+/// name has a colon.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_add_status_password(
     server: *mut transom_server,
@@ -94,6 +95,12 @@ pub unsafe extern "C" fn transom_server_add_status_password(
         let (server, path) = unsafe { (transom_server::get(server)?, text(path)?) };
         // SAFETY: as above.
         let (user, password) = unsafe { (text(user)?, text(password)?) };
+        if password.is_empty() {
+            return Err(transom_error::bad_setting("the password of the status page is empty"));
+        }
+        if user.contains(':') {
+            return Err(transom_error::bad_setting("the user name of the status page has a colon"));
+        }
         let page = StatusPage::new(&metrics::get(metrics)?).password(user, password);
         Ok(server.set_up(|setup| setup.status_page(path, page))??)
     };

@@ -54,6 +54,10 @@ int main(void)
     OK(transom_server_add_status(server, "/here", metrics, NULL, NULL, NULL, NULL));
     OK(transom_server_add_status(server, "/checked", metrics, check, &freed, count, NULL));
     OK(transom_server_add_status_password(server, "/status", metrics, "ada", "sesame", NULL));
+    CHECK_STATUS(transom_server_add_status_password(server, "/empty", metrics, "ada", "", NULL),
+                 TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_server_add_status_password(server, "/colon", metrics, "a:da", "sesame", NULL),
+                 TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_add_status(server, "/here", metrics, NULL, &freed, count, NULL),
                  TRANSOM_BAD_ROUTE);
     CHECK(atomic_load(&freed) == 1);

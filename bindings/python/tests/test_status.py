@@ -80,3 +80,6 @@ class TestStatus(Quiet, unittest.TestCase):
                 app.status_page("/other", password=bad)
         with self.assertRaises(transom.InvalidArgumentError):
             app.status_page("/other", password=("ada", "\0"))
+        for bad in (("ada", ""), ("a:da", "sesame")):
+            with self.assertRaises(transom.InvalidArgumentError):
+                app.status_page("/other", password=bad)

@@ -23,13 +23,16 @@ pub(super) struct Access {
     password: Option<Password>,
 }
 
-/// The token of a name and a password (RFC 7617).
+/// The token of a name and a password (RFC 7617). `None` if no client can give it.
 #[derive(Clone)]
-struct Password(Arc<[u8]>);
+struct Password(Option<Arc<[u8]>>);
 
 impl Access {
     pub fn set_password(&mut self, user: &str, password: &str) {
-        self.password = Some(Password(base64(format!("{user}:{password}").as_bytes()).into()));
+        // An empty one is most often a variable that is not set. The first colon ends the name.
+        let is_usable = !password.is_empty() && !user.contains(':');
+        let token = is_usable.then(|| base64(format!("{user}:{password}").as_bytes()).into());
+        self.password = Some(Password(token));
     }
 
     /// Returns the answer for a client that may not see the page.
@@ -70,10 +73,11 @@ impl Password {
 
     /// Compares in a time that does not depend on which bytes differ, nor on the length of `given`.
     fn is_token(&self, given: &[u8]) -> bool {
-        let differences = self.0.iter().enumerate().fold(0, |differences, (at, byte)| {
+        let Some(token) = &self.0 else { return false };
+        let differences = token.iter().enumerate().fold(0, |differences, (at, byte)| {
             black_box(differences | (byte ^ given.get(at).copied().unwrap_or(0)))
         });
-        (differences == 0) & (given.len() == self.0.len())
+        (differences == 0) & (given.len() == token.len())
     }
 }
 

@@ -68,7 +68,7 @@ impl StatusPage {
     }
 
     /// Asks for a user name and a password (RFC 7617), and answers 401 without them. A second call replaces
-    /// the first.
+    /// the first. With an empty password, or a colon in the user name, nobody may see the page.
     #[must_use]
     pub fn password(mut self, user: &str, password: &str) -> Self {
         self.access.set_password(user, password);

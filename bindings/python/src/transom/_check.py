@@ -84,6 +84,10 @@ def credentials(password: object) -> tuple[str, str]:
     user, secret = text("the user name", password[0]), text("the password", password[1])
     if "\0" in user + secret:
         raise InvalidArgumentError("a user name and a password have no NUL")
+    if not secret:
+        raise InvalidArgumentError("the password is empty")
+    if ":" in user:
+        raise InvalidArgumentError("a user name has no colon (RFC 7617)")
     return user, secret
 
 

@@ -366,8 +366,8 @@ class Server(Router):
         >>> app = Server(metrics=Metrics())
         >>> app.status_page("/status", password=("ada", "correct horse battery staple"))
 
-        Raises `InvalidArgumentError` if the server has no metrics or the password has a NUL, and
-        `BadRouteError` or `AlreadyStartedError`, as `route` does.
+        Raises `InvalidArgumentError` if the server has no metrics, if the password is empty, if it has a NUL
+        or the user name a colon, and `BadRouteError` or `AlreadyStartedError`, as `route` does.
         """
         text("a path", path)
         if password is not None:
