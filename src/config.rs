@@ -173,7 +173,8 @@ pub struct Timeouts {
     /// stands, [`Handle::stuck`](crate::Handle::stuck) lists it, and [`Liveness`](crate::Liveness)
     /// answers 503. A worker is stuck if a handler blocks it; the pool is stuck if jobs wait and none
     /// begins. In the sequential model each handler blocks the one worker, so the time must be longer
-    /// than the slowest handler takes. With it, the server has one more thread. Enforced in
+    /// than the slowest handler takes. With it, the server has one more thread. A
+    /// [`Service`](crate::Service) has no thread of its own, and no watchdog. Enforced in
     /// `server::watchdog`.
     pub watchdog: Option<Duration>,
 }

@@ -59,8 +59,10 @@ class ServerSentEvents(Response):
 
     An item of the iterator is a `ServerSentEvent`, or the data of one: a `str`, or a value that is
     sent as JSON. `None` is a comment, which keeps the connection in use. An asynchronous iterator that
-    has had nothing for `keep_alive` seconds gets such comments by itself; `None` turns them off. A
-    plain iterator yields `None` when it likes.
+    has had nothing for `keep_alive` seconds gets such comments by itself; `None` turns them off. With
+    comments, each step of the iterator runs in a task of its own: `asyncio.timeout` around a `yield`
+    does not work, and a context variable that is set before a `yield` is not set after it. A plain
+    iterator yields `None` when it likes.
 
     `request.headers.get("last-event-id")` is the id of the last event that a client has got before it
     lost the connection. Raises what `Response.stream` raises.
