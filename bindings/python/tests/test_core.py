@@ -9,7 +9,7 @@ from pathlib import Path
 from support import Quiet, exchange, fetch, until
 
 import transom
-from transom import BadHeaderError, Response, Server, _native, _server
+from transom import BadHeaderError, Response, Server, _native, _server, _settings
 from transom._native import quick
 from transom._packed import encode
 from transom._plain import plain_text
@@ -154,7 +154,7 @@ class TestDefaults(unittest.TestCase):
         text = HEADER.read_text()
         table = text[text.index("Sets one limit") : text.index("transom_server_set_limit(")]
         default = re.search(r'"pool_queue".*?(\d+)\n', table, flags=re.DOTALL)[1]
-        self.assertEqual(_server._POOL_QUEUE, int(default))
+        self.assertEqual(_settings.POOL_QUEUE, int(default))
 
     def test_a_stop_waits_as_long_as_the_library_does(self):
         text = HEADER.read_text()

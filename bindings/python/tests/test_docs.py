@@ -37,7 +37,14 @@ class TestDocs(unittest.TestCase):
         for name in transom.__all__:
             item = getattr(transom, name)
             self.assertTrue(item.__doc__, name)
-            for key, member in vars(item).items():
+            bases = item.__mro__ if isinstance(item, type) else (item,)
+            members = [
+                pair
+                for base in bases
+                if base is item or base.__module__.startswith("transom.")
+                for pair in vars(base).items()
+            ]
+            for key, member in members:
                 if not key.startswith("_") and (callable(member) or isinstance(member, property)):
                     self.assertTrue(getattr(member, "__doc__", None), f"{name}.{key}")
 

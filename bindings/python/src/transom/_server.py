@@ -1,30 +1,21 @@
-"""The application: its routes, its settings, and the methods that run it."""
+"""The server: an application with its settings, and the methods that run it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from transom._access_log import AccessLog
-from transom._access_log import access_log as make_access_log
-from transom._check import check_status, credentials, flag, got, seconds, shown, text, whole
-from transom._errors import (
-    AlreadyStartedError,
-    BadAddressError,
-    BadStatusError,
-    InvalidArgumentError,
-    WrongTypeError,
-)
-from transom._handle import Handle, Report
-from transom._http_error import HTTPError
+from transom._application import Application
+from transom._check import flag, got, seconds
+from transom._errors import InvalidArgumentError
+from transom._handle import Report
 from transom._layers import Bridge
-from transom._lifespan import Hooks, Lifespan
+from transom._lifespan import Lifespan
 from transom._metrics import Metrics
-from transom._route import Handler, Route
-from transom._route_options import RouteSettings, RouteTimeout
-from transom._router import Binding, Router, not_found, refusals
 from transom._running import STOP_TIMEOUT, Running
+from transom._settings import POOL_QUEUE, ForwardedFields, Model, Settings
 from transom._signals import say_what_is_finished, signals_taken, wait_for_sign
 from transom._standard import standard_held
 from transom._thread import SimpleQueue
@@ -34,18 +25,10 @@ from transom._wording import ErrorFormat, Wording
 if TYPE_CHECKING:
     import asyncio
 
-H = TypeVar("H", bound=Handler)
-F = TypeVar("F", bound=Callable[[], Any])
-_Forwarded = Literal["x-forwarded", "forwarded"]
-_Model = Literal["sequential", "threads", "event"]
-
 _ADDRESS = "127.0.0.1:8080"
-_MOST_THREADS = 1024
-#: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
-_POOL_QUEUE = 1024
 
 
-class Server(Router):
+class Server(Application):
     """An HTTP server: its routes and its settings.
 
     `model` chooses how native threads serve connections. Handlers run on Python threads or on
@@ -131,7 +114,7 @@ class Server(Router):
     def __init__(
         self,
         *,
-        model: _Model = "event",
+        model: Model = "event",
         workers: int = 1,
         threads: int | None = None,
         limits: Mapping[str, int] | None = None,
@@ -141,315 +124,31 @@ class Server(Router):
         notify_systemd: bool = False,
         metrics: Metrics | None = None,
         proxy_protocol: Iterable[str] | None = None,
-        forwarded: _Forwarded | None = None,
+        forwarded: ForwardedFields | None = None,
         trusted_proxies: Iterable[str] | None = None,
         forwarded_host: bool = False,
         access_log: AccessLog | str | os.PathLike[str] | None = None,
         error_format: ErrorFormat = "text",
     ) -> None:
-        super().__init__()
-        if not isinstance(model, str):
-            raise WrongTypeError(f"model is a str, got {got(model)}")
-        self._model = model
-        self._workers = whole("workers", workers, 1, _MOST_THREADS)
-        usual = min(32, (os.cpu_count() or 1) + 4)
-        self._threads = usual if threads is None else whole("threads", threads, 1, _MOST_THREADS)
-        self._limits = _mapping("limits", limits)
-        self._timeouts = _mapping("timeouts", timeouts)
-        if unix_mode is not None:
-            whole("unix_mode", unix_mode, 0, 0o777)
-        self._unix_mode = unix_mode
-        self._inherit = flag("inherit", inherit)
-        self._notify_systemd = flag("notify_systemd", notify_systemd)
-        self._readiness: list[str] = []
-        self._liveness: list[str] = []
-        if metrics is not None and not isinstance(metrics, Metrics):
-            raise WrongTypeError(f"metrics is a Metrics, got {got(metrics)}")
-        self._metrics = metrics
-        self._metrics_routes: list[str] = []
-        self._status_pages: list[tuple[str, tuple[str, str] | None]] = []
-        self._proxy_protocol = _networks("proxy_protocol", proxy_protocol)
-        if forwarded is not None and not isinstance(forwarded, str):
-            raise WrongTypeError(f"forwarded is a str, got {got(forwarded)}")
-        self._forwarded = forwarded
-        self._trusted_proxies = _networks("trusted_proxies", trusted_proxies)
-        if (self._forwarded is None) != (self._trusted_proxies is None):
-            raise InvalidArgumentError("forwarded and trusted_proxies are given together or not at all")
-        self._forwarded_host = flag("forwarded_host", forwarded_host)
-        if self._forwarded_host and self._forwarded is None:
-            raise InvalidArgumentError("forwarded_host needs forwarded and trusted_proxies")
-        self._access_log = make_access_log(access_log)
-        if error_format not in ("text", "json"):
-            raise InvalidArgumentError(f"error_format is 'text' or 'json', got {shown(error_format)}")
-        self._error_format = error_format
-        self._pages: dict[int, tuple[str, str]] = {}
-        self._hooks = Hooks()
-        self._fallback: Binding | None = None
-        self._running: Running | None = None
-        #: `True` while the functions for the start run.
-        self._starting = False
-        # This native server is never started. It refuses bad settings and routes at once.
-        self._trial = self._configured()
-
-    def _configured(self) -> Handle:
-        handle = Handle()
-        handle.set_model(self._model)
-        handle.set_workers(self._workers)
-        if self._unix_mode is not None:
-            handle.set_unix_mode(self._unix_mode)
-        if self._notify_systemd:
-            handle.notify_systemd()
-        if self._metrics is not None:
-            handle.count_in(self._metrics)
-        if self._proxy_protocol is not None:
-            handle.set_proxy_protocol(self._proxy_protocol)
-        if self._forwarded is not None and self._trusted_proxies is not None:
-            handle.trust_forwarded(self._forwarded, self._trusted_proxies, self._forwarded_host)
-        if self._access_log is not None:
-            handle.add_access_log(self._access_log)
-        for name, value in self._limits.items():
-            handle.set_limit(name, value)
-        for name, timeout in self._timeouts.items():
-            handle.set_timeout(name, timeout)
-        return handle
-
-    def fallback(
-        self,
-        *,
-        blocking: bool | None = None,
-        stream: bool = False,
-        max_body: int | None = None,
-        timeout: RouteTimeout = ...,
-    ) -> Callable[[H], H]:
-        """Decorates the handler for paths that no pattern matches; without it they get a 404.
-
-        The options are those of `route`.
-        """
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
-
-        def decorate(handler: H) -> H:
-            route = Route(handler, blocking, None, settings)
-            with self._lock:
-                self._expect_idle()
-                self._trial.fallback(0, settings)
-                self._fallback = Binding(None, None, route, blocking, {}, (self,))
-            return handler
-
-        return decorate
-
-    def error_page(
-        self, status: int | None, body: str, *, content_type: str = "text/html; charset=utf-8"
-    ) -> None:
-        """Sets the body of error responses with a status; `None` stands for all that have no page.
-
-        It is for the answers that the library gives by itself, for which no Python code runs, and for
-        errors without a message in Python: an `HTTPError`, a handler that fails. `{status}` in the body
-        becomes the status, and `{reason}` its reason phrase.
-
-        Raises `BadStatusError`, `BadHeaderError` or `AlreadyStartedError`.
-
-        >>> app = Server()
-        >>> app.error_page(404, "<h1>{reason}</h1>")
-        >>> import urllib.error, urllib.request
-        >>> with app.start("127.0.0.1:0") as running:
-        ...     try:
-        ...         urllib.request.urlopen(running.url + "/none")
-        ...     except urllib.error.HTTPError as error:
-        ...         error.read()
-        b'<h1>Not Found</h1>'
-        """
-        number = 0 if status is None else check_status(status)
-        text("the body of a page", body)
-        text("content_type", content_type)
-        with self._lock:
-            self._expect_idle()
-            if status == 0:
-                raise BadStatusError("0 is not a status: None stands for all")
-            self._trial.own_body(number, content_type, body)
-            self._pages[number] = (content_type, body)
-
-    def on_start(self, function: F) -> F:
-        """Decorates a function that runs before the server listens. It may be `async def`.
-
-        It has no parameters. With `start` and `run`, it runs in the thread that calls them, and an
-        asynchronous one in the event loop of the handlers; with `serve`, in the loop that is running.
-        If it raises an exception, the server does not start, and the caller gets that exception.
-        """
-        with self._lock:
-            self._expect_idle()
-            self._hooks.on_start(function)
-        return function
-
-    def on_stop(self, function: F) -> F:
-        """Decorates a function that runs once the server has stopped. It may be `async def`.
-
-        It has no parameters. These functions run in the reverse order of `on_start`, `on_stop` and
-        `lifespan`, also if the start has failed after their turn. An asynchronous one has 5 seconds.
-        Exceptions are logged.
-        """
-        with self._lock:
-            self._expect_idle()
-            self._hooks.on_stop(function)
-        return function
-
-    def lifespan(self, function: F) -> F:
-        """Decorates a generator function whose `yield` separates the start from the stop.
-
-        It has no parameters, and may be asynchronous; it runs as `on_start` and `on_stop` do.
-
-        >>> app = Server()
-        >>> @app.lifespan
-        ... def announce():
-        ...     print("starting")
-        ...     yield
-        ...     print("stopped")
-        >>> with app.start("127.0.0.1:0"):
-        ...     pass
-        starting
-        stopped
-        """
-        with self._lock:
-            self._expect_idle()
-            self._hooks.lifespan(function)
-        return function
-
-    def readiness(self, pattern: str) -> None:
-        """Adds a route for GET that tells a load balancer whether to send requests here.
-
-        It answers 200 `ready`, and 503 `stopping` with `Retry-After` once a stop has begun. No
-        Python code runs for it. Set the timeout `stop_delay` to a little more than the load
-        balancer takes to notice: for that time, the server still accepts clients.
-
-        Raises `BadRouteError` or `AlreadyStartedError`, as `route` does.
-        """
-        text("a pattern", pattern)
-        with self._lock:
-            self._expect_idle()
-            self._trial.readiness(pattern)
-            self._readiness.append(pattern)
-
-    def metrics_route(self, pattern: str) -> None:
-        """Adds a route for GET that answers Prometheus with the metrics of `Server(metrics=)`.
-
-        No Python code runs for it, so that it answers while a handler holds the interpreter lock.
-
-        >>> from transom import Metrics, Server
-        >>> app = Server(metrics=Metrics())
-        >>> app.metrics_route("/metrics")
-        >>> from urllib.request import urlopen
-        >>> with app.start("127.0.0.1:0") as running:
-        ...     b"http_server_active_requests 1" in urlopen(running.url + "/metrics").read()
-        True
-
-        Raises `InvalidArgumentError` if the server has no metrics, and `BadRouteError` or
-        `AlreadyStartedError`, as `route` does.
-        """
-        text("a pattern", pattern)
-        if self._metrics is None:
-            raise InvalidArgumentError("a route for metrics needs Server(metrics=)")
-        with self._lock:
-            self._expect_idle()
-            self._trial.metrics_route(pattern, self._metrics)
-            self._metrics_routes.append(pattern)
-
-    def status_page(self, path: str, *, password: tuple[str, str] | None = None) -> None:
-        """Adds a live page that shows in a browser what the server does; it needs `Server(metrics=)`.
-
-        `password` is a user name and a password that the browser asks for. They go over the network as they
-        are: use TLS. Without it, the page answers clients on this machine only, on a loopback address or a
-        Unix socket, and not by way of a proxy. A function of the program cannot decide who sees the page,
-        because no Python code runs for it: so it works while a handler holds the interpreter lock.
-
-        An open page is a connection: in the model "sequential" it holds the server.
-
-        >>> from transom import Metrics, Server
-        >>> app = Server(metrics=Metrics())
-        >>> app.status_page("/status", password=("ada", "correct horse battery staple"))
-
-        Raises `InvalidArgumentError` if the server has no metrics, if the password is empty, if it has a NUL
-        or the user name a colon, and `BadRouteError` or `AlreadyStartedError`, as `route` does.
-        """
-        text("a path", path)
-        if password is not None:
-            password = credentials(password)
-        if self._metrics is None:
-            raise InvalidArgumentError("a status page needs Server(metrics=)")
-        with self._lock:
-            self._expect_idle()
-            self._trial.status_page(path, self._metrics, password)
-            self._status_pages.append((path, password))
-
-    def liveness(self, pattern: str) -> None:
-        """Adds a route for GET that tells whether the server turns.
-
-        It answers 200 `alive`, and 503 with the names of the parts that are stuck while the timeout
-        `watchdog` says so: see `Running.stuck`. No Python code runs for it, so that it answers
-        while a handler holds the interpreter lock. Kubernetes asks for it (`livenessProbe`). With the model
-        `"sequential"` it has to wait for the connection that is being served.
-
-        Raises `BadRouteError` or `AlreadyStartedError`, as `route` does.
-        """
-        text("a pattern", pattern)
-        with self._lock:
-            self._expect_idle()
-            self._trial.liveness(pattern)
-            self._liveness.append(pattern)
-
-    def _expect_idle(self) -> None:
-        running = self._running
-        if running is not None:
-            running.expect_unforked()
-            if running.over:
-                running.stop(0)
-        if self._running is not None or self._starting:
-            raise AlreadyStartedError("the server runs already; stop it first")
-
-    can_be_mounted = False
-
-    def _check(self, added: list[Binding], replace: bool) -> None:
-        self._expect_idle()
-        try:
-            if replace:
-                self._trial = self._prepared(self._with(added, True))
-            else:
-                self._bind(self._trial, added)
-        except Exception:
-            self._trial = self._prepared(self._bindings)
-            raise
-
-    def _prepared(self, bindings: list[Binding]) -> Handle:
-        """Returns a native server with the settings and these routes."""
-        handle = self._configured()
-        self._bind(handle, bindings)
-        for pattern in self._readiness:
-            handle.readiness(pattern)
-        for pattern in self._liveness:
-            handle.liveness(pattern)
-        if self._metrics is not None:
-            for pattern in self._metrics_routes:
-                handle.metrics_route(pattern, self._metrics)
-            for path, password in self._status_pages:
-                handle.status_page(path, self._metrics, password)
-        return handle
-
-    @staticmethod
-    def _bind(handle: Handle, bindings: list[Binding]) -> None:
-        for route_id, binding in enumerate(bindings):
-            if binding.pattern is None:
-                handle.fallback(route_id, binding.route.settings)
-            else:
-                handle.route(binding.method, binding.pattern, route_id, binding.route.settings)
-
-    def _all_bindings(self) -> list[Binding]:
-        """Returns the routes, and those for requests without one if Python answers these too."""
-        bindings = list(self._bindings)
-        if self.layers or self.errors.find(HTTPError(405)) is not None:
-            bindings += refusals(self, self._bindings)
-        if self._fallback is not None:
-            bindings.append(self._fallback)
-        elif self.layers or self.errors.find(HTTPError(404)) is not None:
-            bindings.append(not_found(self))
-        return bindings
+        super().__init__(
+            Settings(
+                model=model,
+                workers=workers,
+                threads=threads,
+                limits=limits,
+                timeouts=timeouts,
+                unix_mode=unix_mode,
+                inherit=inherit,
+                notify_systemd=notify_systemd,
+                metrics=metrics,
+                proxy_protocol=proxy_protocol,
+                forwarded=forwarded,
+                trusted_proxies=trusted_proxies,
+                forwarded_host=forwarded_host,
+                access_log=access_log,
+                error_format=error_format,
+            )
+        )
 
     def _start(
         self,
@@ -469,22 +168,30 @@ class Server(Router):
             raise InvalidArgumentError("redirect needs tls: it leads to https")
         with self._lock:
             self._expect_idle()
-            wording = Wording(self._error_format, self._pages)
+            wording = Wording(self._settings.error_format, self._pages)
             bindings = self._all_bindings()
             handle = self._prepared(bindings)
             for status, (content_type, body) in wording.own_bodies.items():
                 handle.own_body(status, content_type, body)
             bridge = Bridge()
             routes = [binding.compiled(wording, bridge) for binding in bindings]
-            backlog = self._limits.get("pool_queue", _POOL_QUEUE)
+            backlog = self._settings.limits.get("pool_queue", POOL_QUEUE)
             running = Running(
-                handle, routes, self._threads, backlog, self._forget, wording, lifespan, bridge.is_used, loop
+                handle,
+                routes,
+                self._settings.threads,
+                backlog,
+                self._forget,
+                wording,
+                lifespan,
+                bridge.is_used,
+                loop,
             )
             bridge.dispatcher = running.dispatcher
             self._starting = True
             try:
                 with standard_held():
-                    running.begin(address, self._inherit, tls, redirect)
+                    running.begin(address, self._settings.inherit, tls, redirect)
             finally:
                 self._starting = False
             self._running = running
@@ -492,12 +199,6 @@ class Server(Router):
 
     def _forget(self) -> None:
         self._running = None
-
-    @property
-    def running(self) -> Running | None:
-        """The running server, or `None` when the server does not run."""
-        running = self._running
-        return None if running is None or running.over else running
 
     def start(
         self, address: str = _ADDRESS, *, tls: Tls | None = None, redirect: str | None = None
@@ -600,23 +301,3 @@ class Server(Router):
             await lifespan.stop_here()
             raise
         return await running.serve_here(stop_timeout, ready)
-
-
-def _networks(what: str, given: Iterable[str] | None) -> list[str] | None:
-    if given is None:
-        return None
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{what} is several networks, such as ['10.0.0.0/8', 'unix'], got {got(given)}")
-    networks = list(given)
-    if not all(isinstance(network, str) for network in networks):
-        raise TypeError(f"networks are str, got {shown(networks)}")
-    for network in networks:
-        if "," in network or "\0" in network:
-            raise BadAddressError(f"bad address {network!r}: it is more than one network")
-    return networks
-
-
-def _mapping(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    if given is not None and not isinstance(given, Mapping):
-        raise TypeError(f"{what} is a mapping from names to numbers, got {got(given)}")
-    return dict(given or {})
