@@ -5,25 +5,22 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from transom._check import got, seconds, shown, text
+from transom._check import seconds
 from transom._dispatch import Dispatcher
-from transom._errors import Error, ForkedError, InvalidArgumentError, SystemCallError
+from transom._errors import Error, SystemCallError
 from transom._handle import Handle, Report
 from transom._lifespan import Lifespan
-from transom._native import NOT_STARTED
+from transom._operated import Operated
 from transom._pool import Pool
 from transom._puller import Pullers
 from transom._route import Route
-from transom._stats import Connection, Stats
-from transom._stuck import Stuck
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
 from transom._wording import Wording
@@ -55,7 +52,7 @@ _LOOP_IS_STUCK = "it runs no task: a handler may block it"
 _log = logging.getLogger("transom")
 
 
-class Running:
+class Running(Operated):
     """A server that was started. As a context manager, it stops the server at the end.
 
     Any thread may call its methods.
@@ -73,12 +70,12 @@ class Running:
         needs_pool: bool,
         host_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__(handle)
         self.port: int = 0
         """The TCP port on which the server listens; 0 with a Unix socket."""
         self.addresses: list[str] = []
         """The addresses on which the server listens."""
         self._names: list[str | None] = []
-        self._handle = handle
         self._scheme = "http"
         self._on_end = on_end
         self._threads: set[threading.Thread] = set()
@@ -89,18 +86,11 @@ class Running:
         #: being served and the seconds that they have left.
         self.on_slow_stop: Callable[[int, float], None] | None = None
         self._lock = threading.Lock()
-        #: Held while the handle is used from outside, and while it is freed. It is reentrant,
-        #: because a signal handler may run on the thread that holds it.
-        self._using = threading.RLock()
-        self._report: Report | None = None
         self._ended = threading.Event()
         #: `True` if a handler has stopped the server and no thread could be started to wait for its end.
         self._deserted = False
         #: The timeout of that stop, in seconds.
         self.granted = 0.0
-        self._forked = False
-        #: How many calls of `hand_over` use the handle. It is not freed meanwhile.
-        self._hand_overs = 0
         self._host_loop = host_loop
         self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
         self._lifespan = lifespan
@@ -258,99 +248,6 @@ class Running:
     def _sign(self) -> None:
         if self._signs is not None:
             self._signs.put(None)
-
-    def expect_unforked(self) -> None:
-        """Raises `ForkedError` in a child process of the one that started the server."""
-        if self._forked:
-            raise ForkedError("this server was started before a fork: in the child it cannot be used")
-
-    def hand_over(
-        self, argv: Sequence[str | bytes | os.PathLike[str]] | None = None, *, timeout: float = 30.0
-    ) -> int:
-        """Starts a successor of this program and hands the server over to it. Returns its process id.
-
-        `argv` is the command of the successor; the default is the command line of this process,
-        with the same interpreter. The successor gets the listening sockets if its server has
-        `inherit=True`. The call waits until the successor serves, at most `timeout` seconds. Call
-        `stop` then: requests that are being served finish, and no client is refused in between.
-        The successor is a child of this process: `os.waitpid` waits for its end. Linux only.
-
-        Raises `SystemCallError` with the reason if the successor cannot be started, ends, or does
-        not serve in time, or if another hand-over is in progress. The successor was killed then,
-        and this server goes on.
-        """
-        self.expect_unforked()
-        seconds("the timeout of a hand-over", timeout)
-        command = [sys.executable, *sys.orig_argv[1:]] if argv is None else argv
-        if isinstance(command, (str, bytes)) or not isinstance(command, Sequence):
-            raise TypeError(f"argv is the words of a command, such as ['python', 'app.py'], got {got(argv)}")
-        words = [os.fsencode(word) for word in command]
-        if not words or not words[0] or any(b"\0" in word for word in words):
-            raise InvalidArgumentError(f"argv is the words of a command, without NUL, got {shown(command)}")
-        with self._using:
-            self._expect_served()
-            self._hand_overs += 1
-        try:
-            return self._handle.hand_over(words, timeout)
-        finally:
-            with self._using:
-                self._hand_overs -= 1
-
-    def notify_reloading(self) -> None:
-        """Tells systemd that the program reloads, if the server has `notify_systemd=True`."""
-        self._use_handle(Handle.notify_reloading)
-
-    def notify_ready(self) -> None:
-        """Tells systemd that the program has reloaded. At the start the server tells it itself."""
-        self._use_handle(Handle.notify_ready)
-
-    def notify_status(self, status: str) -> None:
-        """Shows a text in `systemctl status`."""
-        text("a status", status)
-        self._use_handle(lambda handle: handle.notify_status(status))
-
-    def stats(self) -> Stats:
-        """Returns the counters of the server. Raises `Error` once it has stopped.
-
-        Goes through all connections: ask once a second rather than for each request.
-        """
-        self.expect_unforked()
-        with self._using:
-            self._expect_served()
-            return self._handle.stats()
-
-    def connections(self) -> list[Connection]:
-        """Returns the connections of the server, each with what it does. Raises `Error` once it has stopped.
-
-        Connections that have not begun with HTTP, such as those in a TLS handshake, are left out.
-        """
-        self.expect_unforked()
-        with self._using:
-            self._expect_served()
-            return self._handle.connections()
-
-    def stuck(self) -> list[Stuck]:
-        """Returns the parts of the server that have not turned for the timeout `watchdog`.
-
-        These are Python as a whole, if a handler holds the interpreter lock; an event loop that a handler
-        blocks; the thread pool or the pull queue, if requests wait there and none is begun; and native
-        threads. Without that timeout the list is empty. Raises `Error` once the server has stopped.
-        """
-        self.expect_unforked()
-        with self._using:
-            self._expect_served()
-            return self._handle.stuck()
-
-    def _expect_served(self) -> None:
-        if self._report is not None:
-            raise Error("the server has stopped", NOT_STARTED)
-
-    def _use_handle(self, use: Callable[[Handle], object]) -> None:
-        """Uses the handle unless the server has stopped."""
-        self.expect_unforked()
-        with self._using:
-            if self._report is None:
-                use(self._handle)
 
     def hurry(self) -> None:
         """Cuts off the requests that are being served. Never waits; a signal handler may call it."""
