@@ -1,13 +1,14 @@
 """Server-sent events, and streams that end when the server stops."""
 
 import asyncio
+import json
 import threading
 import unittest
 from datetime import timezone
 
 from support import LIMIT, Quiet, connect, fetch, read_all, until, ways
 
-from transom import Response, Server, ServerSentEvent, ServerSentEvents
+from transom import HTTPError, Response, Server, ServerSentEvent, ServerSentEvents
 
 
 def begin(running, path, headers=""):
@@ -24,6 +25,7 @@ class TestServerSentEvents(Quiet, unittest.TestCase):
             (ServerSentEvent("a\r\nb\rc\n"), "data: a\ndata: b\ndata: c\ndata: \n\n"),
             (ServerSentEvent(""), "data: \n\n"),
             (ServerSentEvent({"a": "\u2028\u00e9"}), 'data: {"a":"\u2028\u00e9"}\n\n'),
+            (ServerSentEvent({"a": "\ud800\u00e9"}), 'data: {"a":"\\ud800\u00e9"}\n\n'),
             (ServerSentEvent(retry=1.5), "retry: 1500\n\n"),
             (ServerSentEvent("x", event="e", id="7"), "event: e\nid: 7\ndata: x\n\n"),
         ):
@@ -156,6 +158,22 @@ class TestResponses(unittest.TestCase):
         response = Response.json(value, default=list, sort_keys=True, ensure_ascii=True)
         self.assertEqual(response.body, b'{"a":"\\u00e9","b":[1]}')
         self.assertEqual(Response.json([1], indent=1).body, b"[\n 1\n]")
+
+    def test_json_of_a_client_can_be_sent_back(self):
+        value = json.loads(r'["\ud800\u00e9", "\udcff", "\ud83d\ude00"]')
+        self.assertEqual(json.loads(Response.json(value[:1]).body), value[:1])
+        self.assertEqual(Response.json(value).body, b'["\\ud800\xc3\xa9","\xff","\xf0\x9f\x98\x80"]')
+        self.assertEqual(json.loads(Response.json(value[:1], indent=1).body), value[:1])
+
+        app = Server(error_format="json")
+
+        @app.post("/")
+        def fail(request):
+            raise HTTPError(422, request.json()[0])
+
+        with app.start("127.0.0.1:0") as running:
+            answer = fetch(running, "/", "POST", body='["\\ud800"]')
+            self.assertEqual((answer.status, json.loads(answer.body)["detail"]), (422, "\ud800"))
 
     def test_cookies_expire(self):
         from datetime import datetime

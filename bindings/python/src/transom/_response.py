@@ -37,6 +37,8 @@ from transom._headers import (
     pairs_of,
     usual_type,
 )
+from transom._json import dumps
+from transom._json import encode as encode_json
 from transom._packed import Parts
 from transom._reserved import check as check_fields
 
@@ -48,7 +50,6 @@ Chunks: TypeAlias = Iterator[Any] | AsyncIterator[Any]
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
 #: The longest `max_age` of a cookie, in seconds.
 _LONGEST_AGE = 2**53
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class Pending:
@@ -151,7 +152,7 @@ class Response:
         b'{"id":7}'
         """
         if default is None and indent is None and not sort_keys and not ensure_ascii:
-            body = _dumps(value)
+            body = dumps(value)
         else:
             body = json.dumps(
                 value,
@@ -162,7 +163,7 @@ class Response:
                 allow_nan=False,
                 separators=(",", ":") if indent is None else None,
             )
-        return cls(body, status=status, headers=headers, content_type=usual_type(JSON, status))
+        return cls(encode_json(body), status=status, headers=headers, content_type=usual_type(JSON, status))
 
     @classmethod
     def redirect(cls, location: str, *, status: int = 303, headers: HeadersInput = ()) -> Response:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from transom._check import got, seconds, text, whole
 from transom._headers import HeadersInput, pairs_of
+from transom._json import dumps, escaped
 from transom._response import Response
 
 _LONGEST_RETRY = 2**53
@@ -47,7 +47,7 @@ class ServerSentEvent:
         data = self.data
         if data is not None:
             if not isinstance(data, str):
-                data = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+                data = escaped(dumps(data))
             # Each of CR LF, CR and LF ends a line for the client, and nothing else does.
             for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
                 lines.append(f"data: {line}\n")

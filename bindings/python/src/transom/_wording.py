@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal, TypeAlias
 
 from transom._headers import TEXT, pairs_of
 from transom._http_error import HTTPError
+from transom._json import dumps, escaped
 from transom._packed import Parts
 from transom._plain import plain_text
 from transom._response import Response
@@ -49,7 +49,7 @@ class Wording:
             problem: dict[str, object] = {"status": status, "title": title}
             if error.message:
                 problem["detail"] = error.message
-            content_type, body = PROBLEM, json.dumps(problem, separators=(",", ":"), ensure_ascii=False)
+            content_type, body = PROBLEM, escaped(dumps(problem))
         else:
             content_type, body = TEXT, f"{error.message}\n" if error.message else plain_text(status)
         if any(name.lower() == "content-type" for name, _ in pairs_of(headers)):
