@@ -111,6 +111,17 @@ fn each_c_name_is_in_the_header() {
     }
 }
 
+/// The text of the file of a Python class, and of the files of the classes that it inherits from.
+fn with_bases(class: &str, code: &[String]) -> String {
+    let (plain, derived) = (format!("\nclass {class}:"), format!("\nclass {class}("));
+    let Some(file) = code.iter().find(|file| file.contains(&plain) || file.contains(&derived)) else {
+        return String::new();
+    };
+    let bases = file.split_once(&derived).and_then(|(_, rest)| rest.split(')').next()).unwrap_or_default();
+    let bases = words(bases).into_iter().filter(|base| !base.is_empty());
+    bases.fold(file.clone(), |text, base| text + &with_bases(base, code))
+}
+
 #[test]
 fn each_python_name_is_in_the_package() {
     let package = "bindings/python/src/transom";
@@ -128,9 +139,8 @@ fn each_python_name_is_in_the_package() {
             assert!(foreign.contains(&name.as_str()), "{class} is not in __all__");
             continue;
         }
-        let begins = [':', '('].map(|after| format!("\nclass {class}{after}"));
-        let file = code.iter().find(|code| begins.iter().any(|begin| code.contains(begin)));
-        let file = file.unwrap_or_else(|| panic!("there is no class {class}"));
+        let file = with_bases(class, &code);
+        assert!(!file.is_empty(), "there is no class {class}");
         let (path, argument) =
             name.split_once('(').map_or((name.as_str(), None), |(path, rest)| (path, Some(rest)));
         if let Some((_, member)) = path.split_once('.') {
