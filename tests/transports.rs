@@ -4,7 +4,7 @@
 
 mod common;
 
-const MODEL: transom::Model = transom::Model::EventDriven;
+const MODEL: Model = Model::EventDriven;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,12 +12,12 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Signal, configured};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future, stream};
 use smol::{Async, Timer};
-use transom::{Body, Method, Peer, Request, Response, Route, Router, Service, Timeouts};
+use transom::{Body, Method, Model, Peer, Request, Response, Route, Router, Service, Timeouts};
 
 /// Passes on what was written when it is flushed, and `bye` when it is closed.
 #[derive(Debug)]
@@ -328,4 +328,36 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_running_server_serves_connections_that_the_program_brings() {
+    for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
+        let server = configured(app(), |_, _| ()).model(model).unbound().start().unwrap();
+        assert!(server.local_addrs().is_empty() && server.local_addr().port().is_none());
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut ours, theirs) = (Async::new(ours).unwrap(), Async::new(theirs).unwrap());
+        server.serve_connection(theirs, Peer::Unknown).unwrap();
+        let mut answer = Vec::new();
+        smol::block_on(async {
+            ours.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+            while !answer.ends_with(b"\r\n\r\nhello") {
+                let mut byte = [0];
+                assert_eq!(ours.read(&mut byte).await.unwrap(), 1, "{answer:?}");
+                answer.extend(byte);
+            }
+        });
+        assert_eq!(server.stats().connections, 1);
+        // The idle connection does not hold the stop up, and ends by it.
+        let begun = Instant::now();
+        server.stop(Duration::from_secs(60));
+        assert!(begun.elapsed() < Duration::from_secs(50), "{model:?}");
+        assert_eq!(smol::block_on(ours.read(&mut [0])).unwrap(), 0);
+    }
+}
+
+#[test]
+fn only_a_server_that_is_told_so_starts_without_a_listener() {
+    assert!(matches!(configured(app(), |_, _| ()).start(), Err(transom::Error::NoListener)));
 }

@@ -11,7 +11,7 @@ use crate::base::stopping::Stopping;
 use crate::error::Gone;
 use crate::fields::Headers;
 use crate::http1::announce_early;
-use crate::message::{Client, Request, Response};
+use crate::message::{Address, Client, Request, Response};
 
 /// The right to answer one request, once, from any task or thread, now or later.
 ///
@@ -128,6 +128,12 @@ impl Responder {
     /// [`Gone`] if the exchange is over.
     pub fn early_hints(&self, fields: Headers) -> Result<(), Gone> {
         self.client.hint(self.exchange, fields).then_some(()).ok_or(Gone)
+    }
+
+    /// Returns the address at which the connection came in; see
+    /// [`Request::local_addr`](crate::Request::local_addr).
+    pub fn local_addr(&self) -> Option<Address> {
+        self.client.local_addr()
     }
 
     /// Returns a future that is ready when the server begins to stop, at once if the stop has begun.

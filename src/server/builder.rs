@@ -53,6 +53,8 @@ pub struct Server {
     trust: Option<Trust>,
     unix_mode: Option<u32>,
     tells_systemd: bool,
+    /// True if the server starts without a listener too.
+    is_unbound: bool,
     listeners: Vec<Listener>,
 }
 
@@ -79,6 +81,7 @@ impl Server {
             trust: None,
             unix_mode: None,
             tells_systemd: false,
+            is_unbound: false,
             listeners: Vec::new(),
         }
     }
@@ -342,6 +345,14 @@ impl Server {
         self
     }
 
+    /// Lets the server [`start`](Self::start) without a listener too. The embedding program then brings
+    /// all connections: see [`Handle::serve_connection`].
+    #[must_use]
+    pub fn unbound(mut self) -> Self {
+        self.is_unbound = true;
+        self
+    }
+
     /// Starts the server on its own threads. Returns once it serves.
     ///
     /// # Errors
@@ -349,9 +360,9 @@ impl Server {
     /// [`Error::DuplicateState`], [`Error::Thread`] if the system refuses a thread that the
     /// server needs, or [`Error::Io`].
     pub fn start(self) -> Result<Handle> {
-        let (model, workers) = (self.model, self.workers);
+        let (model, workers, is_unbound) = (self.model, self.workers, self.is_unbound);
         let (shared, mut listeners) = self.prepare(model)?;
-        if listeners.is_empty() {
+        if listeners.is_empty() && !is_unbound {
             return Err(Error::NoListener);
         }
         let handle = Handle::new(Arc::clone(&shared), &listeners);

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 #[cfg(target_os = "linux")]
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
+use futures_lite::{AsyncRead, AsyncWrite};
 use log::Level;
 
 use super::connections::ConnectionInfo;
@@ -16,6 +18,7 @@ use super::connections::ConnectionInfo;
 use super::handover::{Heirloom, Turn, hand_over};
 use super::listener::Listener;
 use super::load::Load;
+use super::models::hosted;
 use super::monitor::Monitor;
 use super::shared::Shared;
 use super::socket::ListeningSocket;
@@ -24,10 +27,13 @@ use super::stop::{Report, Stopper};
 use crate::base::guard::log_event;
 use crate::base::stuck::Stuck;
 use crate::error::{Error, Result};
-use crate::message::Address;
+use crate::message::{Address, Peer};
 
 /// The time to wait for the server's threads after the deadline of a stop.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
+
+/// The address of a server that listens nowhere: a socket without a name.
+static NO_ADDRESS: LazyLock<Address> = LazyLock::new(|| Address::Unix(PathBuf::new()));
 
 /// A running server.
 ///
@@ -71,10 +77,9 @@ impl Handle {
     }
 
     /// Returns the first address that the server listens on, with the port that the system
-    /// chose.
+    /// chose. That of a server without a listener is a Unix socket without a name.
     pub fn local_addr(&self) -> &Address {
-        // A server without a listener does not start.
-        &self.addresses[0]
+        self.addresses.first().unwrap_or(&NO_ADDRESS)
     }
 
     /// Returns all addresses that the server listens on, in the order in which they were bound.
@@ -191,6 +196,38 @@ impl Handle {
     /// [`Server::notify_systemd`](crate::Server::notify_systemd). Control characters become spaces.
     pub fn notify_status(&self, text: &str) {
         self.shared.systemd.iter().for_each(|systemd| systemd.status(text));
+    }
+
+    /// Serves a connection that the embedding program brings, beside those of the listeners, on a thread of
+    /// its own. The thread ends with the connection, and the stop of the server ends both. The model of the
+    /// server does not matter.
+    ///
+    /// A connection can be anything that reads and writes, such as a pipe in memory.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    /// use transom::{Peer, Request, Router, Server};
+    ///
+    /// let app = Router::new().get("/", async |_: Request| "hello");
+    /// let server = Server::new(app).unbound().start()?;
+    /// let (mut client, stream) = std::os::unix::net::UnixStream::pair()?;
+    /// server.serve_connection(smol::Async::new(stream)?, Peer::Unknown)?;
+    /// client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert!(answer.ends_with("\r\n\r\nhello"));
+    /// server.stop(Duration::from_secs(10));
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Thread`] if the system refuses a thread.
+    pub fn serve_connection<S>(&self, stream: S, peer: Peer) -> Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        hosted::serve_on_thread(&self.shared, stream, peer)
     }
 
     /// Returns a [`Stopper`] for this server.

@@ -92,6 +92,18 @@ where
     }
 }
 
+/// Serves one connection on a thread of its own.
+pub(in crate::server) fn serve_on_thread<S>(shared: &Arc<Shared>, stream: S, peer: Peer) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let its = Arc::clone(shared);
+    let serving = shared.threads.spawn("transom-brought", None, move || {
+        future::block_on(serve_stream(&its, &Refusals::default(), stream, peer));
+    });
+    serving.map_err(Error::Thread)
+}
+
 /// A listener on the reactor of async-io.
 struct RegisteredListener {
     socket: Async<Arc<ListeningSocket>>,
