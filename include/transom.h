@@ -448,6 +448,14 @@ typedef enum transom_metric_kind {
 typedef struct transom_access_log transom_access_log;
 
 /*
+ * A client of a server in the same process: a connection that is bytes in memory, without a socket.
+ * It is for tests of a program. It belongs to you: end it with transom_client_free. Any thread may
+ * use it, one to read and another to write. Like a responder, the pointer is a number that is looked
+ * up: one that was freed is no danger, TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_client transom_client;
+
+/*
  * The details of an error: a status, a sentence and an errno. A function that takes a
  * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
  * NULL if you do not want the error. The error belongs to you: free it with
@@ -2120,6 +2128,14 @@ transom_status transom_server_bind(transom_server *server,
                                    transom_error **error);
 
 /*
+ * Lets the server start without an address and a socket. Clients then connect with
+ * transom_server_connect only.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_unbound(transom_server *server);
+
+/*
  * Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
  * belongs to the server if this succeeds, and stays yours if it fails.
  *
@@ -2133,7 +2149,7 @@ transom_status transom_server_listen_fd(transom_server *server,
 /*
  * Starts the server: listens on `address` (see transom_server_bind) and on every socket that
  * was added before, and starts the threads. Clients can connect once this has returned
- * TRANSOM_OK. `address` may be NULL if a socket was added before. Handlers may run before
+ * TRANSOM_OK. `address` may be NULL if a socket was added before, or after transom_server_set_unbound. Handlers may run before
  * this function returns, and may stop the server.
  *
  * After a failure, the server may be started again, for example on another address. After
@@ -2797,6 +2813,16 @@ void *transom_request_value(const transom_request *request);
 
 
 /* ---- Responder: sending the response, once, on any thread ---------------------------- */
+
+/*
+ * Writes the address at which the connection of a request came in to `buf`, such as "127.0.0.1:8080"
+ * or "unix:/run/app.sock". Each call asks the system.
+ *
+ * Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the length of
+ * the whole text without the NUL is returned. Returns 0 if there is no address, for a
+ * transom_client, and once the response was sent or the connection has ended.
+ */
+size_t transom_responder_local_address(const transom_responder *responder, char *buf, size_t cap);
 
 /*
  * Sends `text`, which is NUL-terminated UTF-8, as the response. Its content type is
@@ -3590,6 +3616,65 @@ transom_status transom_events_await_upgraded_writable(transom_events *events,
  */
 transom_status transom_events_watch_upgraded_stopping(transom_events *events,
                                                       transom_upgraded *upgraded);
+
+
+/* ---- Client: a connection in memory, for tests --------------------------------------- */
+
+/*
+ * Connects to a server that was started, in memory. Stores the client in `*out`. `peer` is the address
+ * that the server has for the client, such as "127.0.0.1:50000"; with NULL the address is "unknown".
+ * TLS, the PROXY protocol and the other settings of a listener do not apply.
+ *
+ * Each client has a thread of the server, which serves its connection in every model and ends with it.
+ *
+ * Errors: TRANSOM_NOT_STARTED; TRANSOM_BAD_ADDRESS if `peer` is no IP address with a port; TRANSOM_IO
+ * if the system refuses a thread. `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_server_connect(transom_server *server,
+                                      const char *peer,
+                                      transom_client **out,
+                                      transom_error **error);
+
+/*
+ * Reads what the server has sent: stores up to `cap` bytes in `buf`, and their number in `*len`. 0
+ * bytes are the end: the server has closed the connection in order. Waits until there is something,
+ * at most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit).
+ *
+ * Errors: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and TRANSOM_TIMEOUT, after which you may read
+ * again; TRANSOM_GONE if the server has reset the connection; TRANSOM_WOULD_DEADLOCK if this would
+ * have to wait on a thread that serves connections; TRANSOM_INVALID_ARGUMENT if `cap` is 0 or the
+ * time is negative; TRANSOM_ALREADY_ANSWERED if the client was freed. `*len` is then 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_client_read(transom_client *client,
+                                   void *buf,
+                                   size_t cap,
+                                   int64_t timeout_ms,
+                                   size_t *len);
+
+/*
+ * Writes `len` bytes to the server, which are copied, as transom_writer_write writes to a body: all
+ * or none of them are taken. `len` may be TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: as transom_writer_write; TRANSOM_GONE also after transom_client_finish;
+ * TRANSOM_ALREADY_ANSWERED if the client was freed.
+ */
+TRANSOM_MUST_USE
+transom_status transom_client_write(transom_client *client,
+                                    const void *data,
+                                    size_t len,
+                                    int64_t timeout_ms);
+
+/*
+ * Closes the sending side of the connection, after what was written. The server may still send.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the client was freed.
+ */
+transom_status transom_client_finish(transom_client *client);
+
+/* Frees a client and breaks its connection off, as a client does that crashes. Does nothing with NULL. */
+void transom_client_free(transom_client *client);
 
 #ifdef __cplusplus
 }  // extern "C"

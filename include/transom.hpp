@@ -1077,6 +1077,86 @@ private:
     transom_upgraded *upgraded_ = nullptr;
 };
 
+/* ---- Client: a connection in memory, for tests ---------------------------------------- */
+
+/*
+ * A client of a server in the same process, that Server::connect has made: a connection that is bytes
+ * in memory, without a socket. It breaks off when this is destroyed. One that is empty behaves as a
+ * connection that is gone. Any thread may use it, one to read and another to write.
+ */
+class Client {
+public:
+    /* Makes an empty one. */
+    Client() = default;
+
+    /* Takes a client of C, which may be NULL, and owns it from now on. */
+    explicit Client(transom_client *client) noexcept : client_(client) {}
+
+    Client(Client &&other) noexcept : client_(other.release()) {}
+    Client &operator=(Client &&other) noexcept
+    {
+        if (this != &other)
+            transom_client_free(std::exchange(client_, other.release()));
+        return *this;
+    }
+    Client(const Client &) = delete;
+    Client &operator=(const Client &) = delete;
+    ~Client() { transom_client_free(client_); }
+
+    /* Returns false if it is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return client_ != nullptr; }
+
+    /*
+     * Reads what the server has sent, as Upgraded::read does; 0 bytes are the end. Returns TRANSOM_GONE
+     * if the server has reset the connection.
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK on a thread that must not wait.
+     */
+    [[nodiscard]] transom_status read(void *buffer, std::size_t capacity, std::size_t &length,
+                                      Milliseconds timeout = forever)
+    {
+        length = 0;
+        if (client_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_client_read(client_, buffer, capacity, timeout.count(), &length));
+    }
+
+    /*
+     * Writes bytes to the server, as Upgraded::write does. Returns TRANSOM_GONE also after finish.
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK; TRANSOM_NO_MEMORY.
+     */
+    [[nodiscard]] transom_status write(std::string_view bytes, Milliseconds timeout = forever)
+    {
+        if (client_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_client_write(client_, bytes.data(), bytes.size(), timeout.count()));
+    }
+
+    /* Closes the sending side, after what was written. The server may still send. */
+    void finish() noexcept
+    {
+        if (client_ != nullptr)
+            (void)transom_client_finish(client_);
+    }
+
+    /* Returns the client for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_client *handle() const noexcept { return client_; }
+
+    /* Gives the client up: it belongs to the caller. */
+    [[nodiscard]] transom_client *release() noexcept { return std::exchange(client_, nullptr); }
+
+private:
+    static transom_status checked(transom_status status)
+    {
+        if (status != TRANSOM_GONE && status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    transom_client *client_ = nullptr;
+};
+
 /* ---- Response: what a handler returns ------------------------------------------------ */
 
 /*
@@ -2450,6 +2530,13 @@ public:
         return *this;
     }
 
+    /* Lets the server start without an address. Clients then connect with connect only. */
+    Server &unbound()
+    {
+        detail::check(transom_server_set_unbound(server_));
+        return *this;
+    }
+
     /* Allows "localhost", "127.0.0.1" and "[::1]", as protection against DNS rebinding. */
     Server &allow_loopback_hosts()
     {
@@ -2750,6 +2837,23 @@ public:
 
     /* Returns true once the server was told to stop. */
     [[nodiscard]] bool is_stopping() const noexcept { return transom_server_is_stopping(server_); }
+
+    /*
+     * Connects to this server in memory, once it was started, for tests. The server has `peer` for the
+     * address of the client, such as "127.0.0.1:50000"; without it the address is "unknown".
+     *
+     * Errors: TRANSOM_NOT_STARTED; TRANSOM_BAD_ADDRESS; TRANSOM_IO.
+     */
+    [[nodiscard]] Client connect(std::optional<std::string_view> peer = std::nullopt)
+    {
+        transom_client *client = nullptr;
+        detail::ErrorSlot error;
+        if (peer)
+            error.check(transom_server_connect(server_, detail::CText(*peer), &client, error));
+        else
+            error.check(transom_server_connect(server_, nullptr, &client, error));
+        return Client(client);
+    }
 
     /* Returns the TCP port that the server listens on, the first if there are several, or 0. */
     [[nodiscard]] std::uint16_t port() const noexcept { return transom_server_port(server_); }

@@ -162,6 +162,21 @@ pub(crate) unsafe fn room<'a, T>(data: *mut T, count: usize) -> Result<&'a mut [
     Ok(unsafe { slice::from_raw_parts_mut(data, count) })
 }
 
+/// Writes a text as snprintf does: at most `cap` bytes to `buf`, the last of which is a NUL. Returns the
+/// length of the whole text.
+///
+/// # Safety
+/// As for `room`.
+pub(crate) unsafe fn print(text: &str, buf: *mut c_char, cap: usize) -> usize {
+    // SAFETY: the caller promises it; bytes may have any value.
+    if let Ok([room @ .., last]) = unsafe { room(buf.cast::<u8>(), cap) } {
+        let length = text.len().min(room.len());
+        room[..length].copy_from_slice(&text.as_bytes()[..length]);
+        *room.get_mut(length).unwrap_or(last) = 0;
+    }
+    text.len()
+}
+
 /// Refuses an array that is larger than an object can be.
 fn check_size<T>(count: usize) -> Result<(), transom_status> {
     let size = count.checked_mul(size_of::<T>()).and_then(|size| isize::try_from(size).ok());

@@ -79,6 +79,15 @@ impl transom_error {
         Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, message)
     }
 
+    /// The error of an address that no client has.
+    pub fn bad_peer(peer: &str) -> Self {
+        let message = format!(
+            "a peer is an IP address with a port, such as '127.0.0.1:50000', got '{}'",
+            peer.escape_debug()
+        );
+        Self::bare(transom_status::TRANSOM_BAD_ADDRESS, &message)
+    }
+
     pub fn code(&self) -> transom_status {
         self.code
     }

@@ -23,8 +23,10 @@ mod guard;
 
 mod access_log;
 mod bell;
+mod brought;
 mod bytes;
 mod carry;
+mod client;
 mod connection;
 mod connections;
 mod decoded;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use transom::{Body, BodyWriter, Bytes, Response, StatusCode};
 
-use crate::bytes::{copied, input, place, text, transom_field};
+use crate::bytes::{copied, input, place, print, text, transom_field};
 use crate::error::{report, transom_error};
 use crate::exchange::{self, Started};
 use crate::fields::{bad_header, headers};
@@ -24,6 +24,28 @@ use crate::writer::{self, transom_writer};
 /// follows, so a responder that is used up is no danger: TRANSOM_ALREADY_ANSWERED.
 pub struct transom_responder {
     _nothing: [u8; 0],
+}
+
+/// Writes the address at which the connection of a request came in to `buf`, such as "127.0.0.1:8080"
+/// or "unix:/run/app.sock". Each call asks the system.
+///
+/// Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the length of
+/// the whole text without the NUL is returned. Returns 0 if there is no address, for a
+/// transom_client, and once the response was sent or the connection has ended.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_local_address(
+    responder: *const transom_responder,
+    buf: *mut c_char,
+    cap: usize,
+) -> usize {
+    guard!(0, {
+        let handle = Handle::from_pointer(responder);
+        let address =
+            handle.and_then(|handle| exchange::look(handle, |_, it| it.local_addr()).ok().flatten());
+        let text = address.map(|address| address.to_string()).unwrap_or_default();
+        // SAFETY: NULL or valid, by the contract; bytes may have any value.
+        unsafe { print(&text, buf, cap) }
+    })
 }
 
 /// Returns the status code, if it is one of a final response.

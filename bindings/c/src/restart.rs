@@ -6,7 +6,7 @@ use std::process::Command;
 
 use transom::{Listener, Method};
 
-use crate::bytes::{borrow, room, store, text};
+use crate::bytes::{borrow, print, store, text};
 use crate::error::{report, transom_error};
 use crate::server::transom_server;
 use crate::setup::{AddedRoute, Endpoint, RouteSettings};
@@ -77,12 +77,7 @@ pub unsafe extern "C" fn transom_server_listener_name(
         let running = unsafe { transom_server::get(server) }.and_then(transom_server::running);
         let name = running.ok().and_then(|running| running.handle.listener_name(index)).unwrap_or_default();
         // SAFETY: NULL or valid, by the contract; bytes may have any value.
-        if let Ok([room @ .., last]) = unsafe { room(buf.cast::<u8>(), cap) } {
-            let length = name.len().min(room.len());
-            room[..length].copy_from_slice(&name.as_bytes()[..length]);
-            *room.get_mut(length).unwrap_or(last) = 0;
-        }
-        name.len()
+        unsafe { print(name, buf, cap) }
     })
 }
 

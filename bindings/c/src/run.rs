@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use transom::Address;
 
-use crate::bytes::{Growing, borrow, room, store_growing, text};
+use crate::bytes::{Growing, borrow, print, store_growing, text};
 use crate::error::{report, transom_error};
 use crate::listeners::inherit;
 use crate::process;
@@ -49,6 +49,18 @@ pub unsafe extern "C" fn transom_server_bind(
     unsafe { report(error, body) }
 }
 
+/// Lets the server start without an address and a socket. Clients then connect with
+/// transom_server_connect only.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_unbound(server: *mut transom_server) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { transom_server::get(server) }?.set_up(|setup| setup.is_unbound = true)?;
+    })
+}
+
 /// Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
 /// belongs to the server if this succeeds, and stays yours if it fails.
 ///
@@ -76,7 +88,7 @@ pub unsafe extern "C" fn transom_server_listen_fd(
 
 /// Starts the server: listens on `address` (see transom_server_bind) and on every socket that
 /// was added before, and starts the threads. Clients can connect once this has returned
-/// TRANSOM_OK. `address` may be NULL if a socket was added before. Handlers may run before
+/// TRANSOM_OK. `address` may be NULL if a socket was added before, or after transom_server_set_unbound. Handlers may run before
 /// this function returns, and may stop the server.
 ///
 /// After a failure, the server may be started again, for example on another address. After
@@ -152,12 +164,7 @@ pub unsafe extern "C" fn transom_server_address(
             running.ok().and_then(|running| running.handle.local_addrs().get(index)).map(ToString::to_string);
         let text = text.unwrap_or_default();
         // SAFETY: NULL or valid, by the contract; bytes may have any value.
-        if let Ok([room @ .., last]) = unsafe { room(buf.cast::<u8>(), cap) } {
-            let length = text.len().min(room.len());
-            room[..length].copy_from_slice(&text.as_bytes()[..length]);
-            *room.get_mut(length).unwrap_or(last) = 0;
-        }
-        text.len()
+        unsafe { print(&text, buf, cap) }
     })
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub own_bodies: OwnBodies,
     pub unix_mode: Option<u32>,
     pub tells_systemd: bool,
+    /// True if the server starts without a listener too.
+    pub is_unbound: bool,
     /// The proxies whose PROXY headers the next listeners expect.
     pub proxies: Option<Vec<Network>>,
     /// The fields in which proxies tell of clients, and the proxies that are believed.
@@ -186,6 +188,7 @@ impl Setup {
             None => server,
         };
         let server = if self.tells_systemd { server.notify_systemd() } else { server };
+        let server = if self.is_unbound { server.unbound() } else { server };
         let server = match self.unix_mode {
             Some(mode) => server.unix_mode(mode),
             None => server,

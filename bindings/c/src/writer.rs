@@ -176,7 +176,11 @@ pub unsafe extern "C" fn transom_writer_write(
 }
 
 /// Writes to the body, at first without waiting.
-fn write(writer: &BodyWriter, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
+pub(crate) fn write(
+    writer: &BodyWriter,
+    data: &[u8],
+    timeout: Option<Duration>,
+) -> Result<(), transom_status> {
     if timeout == Some(Duration::ZERO) && !writer.is_ready() {
         // Before the bytes are copied: a host that waits for room tries each write twice.
         return Err(transom_status::TRANSOM_WOULD_BLOCK);

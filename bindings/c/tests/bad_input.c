@@ -299,6 +299,15 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_upgraded_on_stopping(NULL, count, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(transom_upgraded_is_stopping(NULL));
     transom_upgraded_free(NULL);
+    CHECK_STATUS(transom_client_read(NULL, buf, 1, 0, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_client_write(NULL, "x", 1, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_client_read(NULL, NULL, 1, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_client_write(NULL, NULL, 1, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_client_finish(NULL), TRANSOM_NULL_ARGUMENT);
+    transom_client_free(NULL);
+    CHECK(transom_responder_local_address(NULL, NULL, 0) == 0);
+    CHECK_STATUS(transom_server_set_unbound(NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_connect(NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_upgraded_readable(events, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_upgraded_readable(NULL, (transom_upgraded *)stale), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_events_await_upgraded_writable(events, NULL), TRANSOM_NULL_ARGUMENT);

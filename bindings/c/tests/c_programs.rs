@@ -51,6 +51,7 @@ programs! {
     answering
     bad_input
     bounds
+    clients
     connection
     destructors
     events

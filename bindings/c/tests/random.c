@@ -59,6 +59,7 @@ static void release(uintptr_t handle)
     transom_responder_free((transom_responder *)handle);
     transom_writer_free((transom_writer *)handle);
     transom_upgraded_free((transom_upgraded *)handle);
+    transom_client_free((transom_client *)handle);
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
     transom_metrics_free((transom_metrics *)handle);
@@ -86,6 +87,7 @@ static uintptr_t any(void)
 #define RESPONDER ((transom_responder *)any())
 #define WRITER ((transom_writer *)any())
 #define UPGRADED ((transom_upgraded *)any())
+#define CLIENT ((transom_client *)any())
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
 #define METRICS ((transom_metrics *)any())
@@ -182,7 +184,8 @@ static void call_writer(void)
     size_t count, len;
     const transom_field *list = fields(&count);
     transom_error *error = NULL;
-    switch (below(14)) {
+    transom_client *client = NULL;
+    switch (below(18)) {
     case 0: case 1: did(transom_writer_write(WRITER, below(8) ? body : NULL, length(), timeout())); break;
     case 2: did(transom_writer_finish(WRITER)); break;
     case 3: did(transom_writer_finish_with(WRITER, list, count, below(2) ? &error : NULL)); break;
@@ -195,6 +198,14 @@ static void call_writer(void)
     case 10: did(transom_upgraded_write(UPGRADED, below(8) ? body : NULL, length(), timeout())); break;
     case 11: did(transom_upgraded_on_readable(UPGRADED, maybe(), data(), give_back)); break;
     case 12: did(transom_upgraded_on_writable(UPGRADED, maybe(), data(), give_back)); break;
+    case 13: did(transom_client_read(CLIENT, below(8) ? buf : NULL, below(65), timeout(), below(8) ? &len : NULL)); break;
+    case 14: did(transom_client_write(CLIENT, below(8) ? body : NULL, length(), timeout())); break;
+    case 15: did(transom_client_finish(CLIENT)); break;
+    case 16:
+        did(transom_server_connect(server, below(2) ? text() : NULL, below(8) ? &client : NULL, below(2) ? &error : NULL));
+        if (client)
+            keep(client);
+        break;
     default:
         did(transom_upgraded_on_stopping(UPGRADED, maybe(), data(), give_back));
         transom_upgraded_is_stopping(UPGRADED);
@@ -394,6 +405,7 @@ static void call_metrics(transom_server *on)
 static void set_up(transom_server *on)
 {
     size_t count;
+    const char *address;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
     switch (below(23)) {
@@ -417,8 +429,9 @@ static void set_up(transom_server *on)
     case 13: did(transom_server_set_timeout(on, text(), below(1000), why)); break;
     case 14: did(transom_server_set_model(on, text(), why)); break;
     case 15:
-        if (did(transom_server_start(on, below(2) ? "127.0.0.1:0" : text(), why)) == TRANSOM_OK)
-            CHECK(transom_server_port(on) != 0);
+        address = below(2) ? "127.0.0.1:0" : text();
+        if (did(transom_server_start(on, address, why)) == TRANSOM_OK)
+            CHECK(transom_server_port(on) != 0 || address == NULL);
         break;
     case 16:
         if (below(2))
@@ -426,7 +439,7 @@ static void set_up(transom_server *on)
         else
             did(transom_server_add_liveness(on, text(), why));
         break;
-    case 17: did(transom_server_notify_systemd(on)); break;
+    case 17: did(transom_server_notify_systemd(on)); did(transom_server_set_unbound(on)); break;
     case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));
@@ -446,6 +459,7 @@ static void take_message(void *user_data, int32_t level, const char *message)
     CHECK(user_data == NULL && level >= 1 && level <= 5 && message != NULL);
     if (below(8) == 0)
         transom_responder_is_gone(RESPONDER);
+    transom_responder_local_address(RESPONDER, NULL, 0);
 }
 
 static void call_server(void)
