@@ -456,6 +456,16 @@ typedef struct transom_access_log transom_access_log;
 typedef struct transom_client transom_client;
 
 /*
+ * Decides which requests may begin that wait in a queue of the host's, as
+ * transom_server_set_overload does for the queues of a server: by the time that they wait. Refuse the
+ * others with transom_responder_refuse and TRANSOM_REJECT_OVERLOADED.
+ *
+ * It knows no queue: you tell it what happens in yours. Any thread may call its functions. A call
+ * with an object that was freed, or NULL, refuses nothing.
+ */
+typedef struct transom_congestion transom_congestion;
+
+/*
  * The details of an error: a status, a sentence and an errno. A function that takes a
  * transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
  * NULL if you do not want the error. The error belongs to you: free it with
@@ -1648,6 +1658,48 @@ transom_status transom_server_reserve(transom_server *server,
  */
 transom_status transom_route_set_priority(transom_route *route,
                                           const char *name);
+
+/*
+ * Creates the congestion of a queue that is empty. The times are those of
+ * transom_server_set_overload. Free it with transom_congestion_free. Returns NULL if a time is not
+ * allowed, if there is no room for another object, and in a fork of a process that has used one.
+ */
+transom_congestion *transom_congestion_new(int64_t target_ms, int64_t interval_ms);
+
+/* Frees a congestion. Does nothing with NULL, nor when it was freed before. */
+void transom_congestion_free(transom_congestion *congestion);
+
+/* Tells that nothing waits: a request that came now would begin now. */
+void transom_congestion_note_idle(transom_congestion *congestion);
+
+/* Returns true if more comes than can be done. */
+bool transom_congestion_is_overloaded(transom_congestion *congestion);
+
+/*
+ * Returns true if a request may join the queue, where `waiting` requests wait, the oldest for
+ * `oldest_ns` nanoseconds. If false, it would wait too long: refuse it. `priority` is a name as for
+ * transom_route_set_priority; any other is "normal".
+ */
+bool transom_congestion_admits(transom_congestion *congestion,
+                               const char *priority,
+                               size_t waiting,
+                               uint64_t oldest_ns);
+
+/*
+ * Returns true if a request may begin, or go on waiting, that has waited for `waited_ns` nanoseconds. If
+ * false, it has waited too long: refuse it. `priority` is that of transom_congestion_admits.
+ */
+bool transom_congestion_may_start(transom_congestion *congestion,
+                                  const char *priority,
+                                  uint64_t waited_ns);
+
+/*
+ * Tells that `count` requests begin, of which the first has waited for `waited_ns` nanoseconds. So the
+ * congestion learns how fast the queue moves on. Leave out those with the priority "vital".
+ */
+void transom_congestion_note_start(transom_congestion *congestion,
+                                   uint64_t waited_ns,
+                                   uint32_t count);
 
 
 /* ---- TLS: certificates and keys ------------------------------------------------------ */
@@ -2954,6 +3006,18 @@ transom_status transom_responder_early_hints(transom_responder *responder,
                                              const transom_field *fields,
                                              size_t field_count,
                                              transom_error **error);
+
+/*
+ * Refuses the request for a transom_reject, such as TRANSOM_REJECT_OVERLOADED: sends the response that
+ * the server itself would send for it, with Retry-After for a 503. The refusal counts in
+ * transom_server_refused and in metrics, and transom_server_set_own_body and
+ * transom_server_own_answers word the response.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `reject` is no reason, after which the responder can still be
+ * used; otherwise as transom_responder_send.
+ */
+transom_status transom_responder_refuse(transom_responder *responder,
+                                        int32_t reject);
 
 /*
  * Frees a responder. If it was not used, the client gets a 500 and the log a message. Does

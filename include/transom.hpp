@@ -1287,6 +1287,13 @@ public:
         return send(status, text, {{"content-type", "application/json"}});
     }
 
+    /* Refuses the request for a transom_reject: see transom_responder_refuse. */
+    bool refuse(int reject)
+    {
+        detail::ErrorSlot error;
+        return sent(transom_responder_refuse(handle_(), reject), error);
+    }
+
     /* Sends bytes of another type, such as "image/png". */
     bool bytes(std::string_view type, std::string_view bytes, int status = 200)
     {
@@ -1959,6 +1966,59 @@ struct MetricValue {
 struct MetricsSnapshot {
     std::vector<MetricSeries> series;
     std::vector<MetricValue> values;
+};
+
+/*
+ * Decides which requests may begin that wait in a queue of the program's: see transom_congestion.
+ * Priorities are names, as for Route::priority.
+ */
+class Congestion {
+public:
+    /* The congestion of a queue that is empty. 0 is the usual time: see Server::overload. */
+    explicit Congestion(Milliseconds target = Milliseconds(0), Milliseconds interval = Milliseconds(0))
+        : congestion_(detail::check(transom_congestion_new(target.count(), interval.count())))
+    {
+    }
+
+    Congestion(Congestion &&other) noexcept : congestion_(std::exchange(other.congestion_, nullptr)) {}
+    Congestion &operator=(Congestion &&other) noexcept
+    {
+        std::swap(congestion_, other.congestion_);
+        return *this;
+    }
+    ~Congestion() { transom_congestion_free(congestion_); }
+
+    /* Tells that nothing waits. */
+    void note_idle() noexcept { transom_congestion_note_idle(congestion_); }
+
+    /* Tells that requests begin, of which the first has waited for so long. */
+    void note_start(std::chrono::nanoseconds waited, std::uint32_t count = 1) noexcept
+    {
+        transom_congestion_note_start(congestion_, nanoseconds(waited), count);
+    }
+
+    /* Returns true if more comes than can be done. */
+    [[nodiscard]] bool is_overloaded() noexcept { return transom_congestion_is_overloaded(congestion_); }
+
+    /* Returns true if a request may join the queue. If false, refuse it: see Responder::refuse. */
+    [[nodiscard]] bool admits(std::string_view priority, std::size_t waiting, std::chrono::nanoseconds oldest)
+    {
+        return transom_congestion_admits(congestion_, detail::CText(priority), waiting, nanoseconds(oldest));
+    }
+
+    /* Returns true if a request may begin, or go on waiting. If false, refuse it. */
+    [[nodiscard]] bool may_start(std::string_view priority, std::chrono::nanoseconds waited)
+    {
+        return transom_congestion_may_start(congestion_, detail::CText(priority), nanoseconds(waited));
+    }
+
+private:
+    transom_congestion *congestion_;
+
+    static std::uint64_t nanoseconds(std::chrono::nanoseconds time) noexcept
+    {
+        return time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
+    }
 };
 
 /* Metrics of one or more servers: see transom_metrics. */

@@ -27,6 +27,7 @@ mod brought;
 mod bytes;
 mod carry;
 mod client;
+mod congestion;
 mod connection;
 mod connections;
 mod decoded;

@@ -13,6 +13,39 @@ use crate::route::{self, transom_route};
 use crate::server::transom_server;
 use crate::status::transom_status;
 
+/// Returns the settings for these times, or a sentence about the one that makes no sense.
+pub(crate) fn overload(target_ms: i64, interval_ms: i64) -> Result<Overload, String> {
+    let mut overload = Overload::default();
+    let times = [
+        ("target_ms", target_ms, &mut overload.target),
+        ("interval_ms", interval_ms, &mut overload.interval),
+    ];
+    for (name, value, time) in times {
+        match u64::try_from(value) {
+            Ok(0) => {}
+            Ok(milliseconds) => *time = Duration::from_millis(milliseconds),
+            Err(_) => {
+                return Err(format!("{name} is 1 to {} ms, or 0 for the default, got {value}", i64::MAX));
+            }
+        }
+    }
+    if overload.target > overload.interval {
+        return Err(format!("target_ms is at most interval_ms, got {target_ms} and {interval_ms}"));
+    }
+    Ok(overload)
+}
+
+/// Returns the priority with this name, or a sentence that lists the names.
+pub(crate) fn priority(name: &str) -> Result<Priority, String> {
+    match name {
+        "low" => Ok(Priority::Low),
+        "normal" => Ok(Priority::Normal),
+        "high" => Ok(Priority::High),
+        "vital" => Ok(Priority::Vital),
+        other => Err(unknown("priority", other, ["low", "normal", "high", "vital"].into_iter())),
+    }
+}
+
 /// Limits how long requests wait, so that the server stays useful when more comes than it can do.
 /// It then answers what it can answer soon, and refuses the rest at once with a 503 and Retry-After:
 /// TRANSOM_REJECT_OVERLOADED counts them. Their connections stay open. Without this call, only the
@@ -39,26 +72,8 @@ pub unsafe extern "C" fn transom_server_set_overload(
     let body = || {
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) }?;
-        let mut overload = Overload::default();
-        let times = [
-            ("target_ms", target_ms, &mut overload.target),
-            ("interval_ms", interval_ms, &mut overload.interval),
-        ];
-        for (name, value, time) in times {
-            match u64::try_from(value) {
-                Ok(0) => {}
-                Ok(milliseconds) => *time = Duration::from_millis(milliseconds),
-                Err(_) => {
-                    let sentence =
-                        format!("{name} is 1 to {} ms, or 0 for the default, got {value}", i64::MAX);
-                    return Err(transom_error::bad_setting(&sentence));
-                }
-            }
-        }
-        if overload.target > overload.interval {
-            let sentence = format!("target_ms is at most interval_ms, got {target_ms} and {interval_ms}");
-            return Err(transom_error::bad_setting(&sentence));
-        }
+        let overload =
+            overload(target_ms, interval_ms).map_err(|sentence| transom_error::bad_setting(&sentence))?;
         Ok(server.set_up(|setup| setup.overload = Some(overload))?)
     };
     // SAFETY: NULL or valid, by the contract.
@@ -106,15 +121,7 @@ pub unsafe extern "C" fn transom_route_set_priority(
     checked!({
         // SAFETY: NULL or valid, by the contract.
         let name = unsafe { text(name) };
-        let set = |draft: &mut route::Draft| {
-            draft.set_priority(match name? {
-                "low" => Ok(Priority::Low),
-                "normal" => Ok(Priority::Normal),
-                "high" => Ok(Priority::High),
-                "vital" => Ok(Priority::Vital),
-                other => Err(unknown("priority", other, ["low", "normal", "high", "vital"].into_iter())),
-            })
-        };
+        let set = |draft: &mut route::Draft| draft.set_priority(priority(name?));
         // SAFETY: NULL or valid, by the contract.
         unsafe { route::change(route, set) }?;
     })

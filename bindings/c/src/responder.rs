@@ -7,12 +7,13 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use transom::{Body, BodyWriter, Bytes, Response, StatusCode};
+use transom::{Body, BodyWriter, Bytes, IntoResponse as _, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, print, text, transom_field};
 use crate::error::{report, transom_error};
 use crate::exchange::{self, Started};
 use crate::fields::{bad_header, headers};
+use crate::reject;
 use crate::slots::Handle;
 use crate::status::transom_status;
 use crate::user_data::{UserData, transom_callback_fn, transom_free_fn};
@@ -353,6 +354,22 @@ pub unsafe extern "C" fn transom_responder_early_hints(
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }
+}
+
+/// Refuses the request for a transom_reject, such as TRANSOM_REJECT_OVERLOADED: sends the response that
+/// the server itself would send for it, with Retry-After for a 503. The refusal counts in
+/// transom_server_refused and in metrics, and transom_server_set_own_body and
+/// transom_server_own_answers word the response.
+///
+/// Errors: TRANSOM_INVALID_ARGUMENT if `reject` is no reason, after which the responder can still be
+/// used; otherwise as transom_responder_send.
+#[unsafe(no_mangle)]
+pub extern "C" fn transom_responder_refuse(responder: *mut transom_responder, reject: i32) -> transom_status {
+    checked!({
+        let handle = handle(responder)?;
+        let reject = reject::reason(reject).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        exchange::take(handle)?.send(reject.into_response())?;
+    })
 }
 
 /// Frees a responder. If it was not used, the client gets a 500 and the log a message. Does

@@ -33,6 +33,7 @@ const FILES: &[(&str, &str)] = &[
     ("hosts", ""),
     ("proxies", ""),
     ("overload", ""),
+    ("congestion", ""),
     ("tls", "TLS: certificates and keys"),
     ("exchange_hook", ""),
     ("log_sink", ""),

@@ -63,6 +63,7 @@ static void release(uintptr_t handle)
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
     transom_metrics_free((transom_metrics *)handle);
+    transom_congestion_free((transom_congestion *)handle);
 }
 
 /* Keeps a handle for the other threads, in place of another one, which is freed. */
@@ -91,6 +92,7 @@ static uintptr_t any(void)
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
 #define METRICS ((transom_metrics *)any())
+#define CONGESTION ((transom_congestion *)any())
 
 static const char body[ROOM + 1] = "a=1&b=%41&c";
 
@@ -389,8 +391,15 @@ static void call_metrics(transom_server *on)
     size_t length = 0, size = below(8 * 1024);
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(8)) {
+    switch (below(16)) {
     case 0: keep(transom_metrics_new(below(5))); break;
+    case 8: keep(transom_congestion_new(below(20) - 1, below(200))); break;
+    case 9: transom_congestion_note_idle(CONGESTION); break;
+    case 10: transom_congestion_note_start(CONGESTION, below(1000000), below(5)); break;
+    case 11: (void)transom_congestion_is_overloaded(CONGESTION); break;
+    case 12: (void)transom_congestion_admits(CONGESTION, text(), below(9), UINT64_MAX >> below(64)); break;
+    case 13: (void)transom_congestion_may_start(CONGESTION, text(), UINT64_MAX >> below(64)); break;
+    case 14: did(transom_responder_refuse(RESPONDER, (int)below(40))); break;
     case 1: did(transom_server_add_metrics(on, METRICS)); break;
     case 2: did(transom_server_add_metrics_route(on, text(), METRICS, why)); break;
     case 3: did(transom_metrics_text(METRICS, (char *)room, size, &length)); break;

@@ -26,6 +26,50 @@ static void add(transom_server *server, transom_route *route, const char *priori
     OK(transom_server_add(server, route, NULL));
 }
 
+/* A queue of the program's own, as `transom_congestion` judges it. */
+static void own_queue(void)
+{
+    const uint64_t ms = 1000000;
+    transom_congestion *congestion;
+    int time;
+
+    CHECK(transom_congestion_new(-1, 0) == NULL);
+    CHECK(transom_congestion_new(6, 5) == NULL);
+    congestion = transom_congestion_new(5, 10);
+    CHECK(congestion != NULL);
+    transom_congestion_note_idle(congestion);
+    CHECK(!transom_congestion_admits(congestion, "normal", 0, 11 * ms));
+    CHECK(transom_congestion_admits(congestion, "vital", 1000, 1000 * ms));
+    CHECK(!transom_congestion_may_start(congestion, "normal", 100 * ms));
+    /* It is never empty, and so it is overloaded in the end. */
+    EVENTUALLY(transom_congestion_is_overloaded(congestion));
+    CHECK(transom_congestion_admits(congestion, "high", 0, 9 * ms));
+    CHECK(!transom_congestion_admits(congestion, "normal", 0, 9 * ms));
+    CHECK(transom_congestion_admits(congestion, NULL, 0, 4 * ms));
+    CHECK(!transom_congestion_admits(congestion, "low", 0, 4 * ms));
+    CHECK(transom_congestion_may_start(congestion, "normal", 7 * ms));
+    CHECK(!transom_congestion_may_start(congestion, "normal", 8 * ms));
+    /* It moves on so slowly that eight starts last longer than the target. */
+    for (time = 0; time < 40; ++time) {
+        transom_congestion_note_start(congestion, 1000 * ms, 1);
+        pause_ms(2);
+    }
+    CHECK(transom_congestion_admits(congestion, "normal", 0, 9 * ms));
+    transom_congestion_free(congestion);
+    /* One that was freed refuses nothing, and neither does NULL. */
+    CHECK(transom_congestion_admits(congestion, "low", 1000, 1000 * ms));
+    CHECK(transom_congestion_may_start(NULL, NULL, 1000 * ms));
+    CHECK(transom_congestion_admits(NULL, "low", 1000, 1000 * ms));
+    CHECK(!transom_congestion_is_overloaded(NULL));
+    transom_congestion_note_idle(NULL);
+    transom_congestion_note_start(NULL, 0, 1);
+    CHECK(!transom_congestion_is_overloaded(congestion));
+    transom_congestion_note_idle(congestion);
+    transom_congestion_note_start(congestion, 0, 1);
+    transom_congestion_free(congestion);
+    transom_congestion_free(NULL);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -38,6 +82,7 @@ int main(void)
     uint16_t port;
     int full[2], first, vital;
 
+    own_queue();
     /* A nonsensical setting is an error. */
     CHECK_STATUS(transom_server_set_overload(server, -1, 0, &error), TRANSOM_INVALID_ARGUMENT);
     CHECK(strstr(transom_error_message(error), "target_ms is 1 to") != NULL);
@@ -92,6 +137,18 @@ int main(void)
     hear(first, &reply);
     CHECK(reply.status == 503);
     CHECK(transom_server_refused(server, TRANSOM_REJECT_OVERLOADED) == 2);
+
+    /* The program refuses a request that has waited in a queue of its own. */
+    first = connect_to(port);
+    ask(first, "GET", "/vital");
+    OK(transom_server_next(server, &request, &responder, &route_id, 30000));
+    CHECK_STATUS(transom_responder_refuse(responder, 0), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_responder_refuse(NULL, TRANSOM_REJECT_OVERLOADED), TRANSOM_NULL_ARGUMENT);
+    OK(transom_responder_refuse(responder, TRANSOM_REJECT_OVERLOADED));
+    CHECK_STATUS(transom_responder_refuse(responder, TRANSOM_REJECT_OVERLOADED), TRANSOM_ALREADY_ANSWERED);
+    hear(first, &reply);
+    CHECK(reply.status == 503 && strstr(reply.text, "\r\nretry-after: 1\r\n") != NULL);
+    CHECK(transom_server_refused(server, TRANSOM_REJECT_OVERLOADED) == 3);
     CHECK(strcmp(transom_reject_name(TRANSOM_REJECT_OVERLOADED), "overloaded") == 0);
     close(full[0]);
     close(full[1]);
