@@ -35,6 +35,8 @@ from transom._layers import AsyncNext as AsyncNext
 from transom._layers import Next as Next
 from transom._metrics import Metrics, MetricSeries, MetricsSnapshot, MetricValue
 from transom._multi import Headers, MultiDict
+from transom._overload import Overload
+from transom._overload import Priority as Priority
 from transom._request import Request
 from transom._response import Response, ResponseHeaders
 from transom._route import Handler as Handler
@@ -77,6 +79,7 @@ __all__ = [
     "MetricsSnapshot",
     "MissingValueError",
     "MultiDict",
+    "Overload",
     "PermissionDeniedError",
     "Report",
     "Request",

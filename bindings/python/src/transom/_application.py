@@ -10,6 +10,7 @@ from transom._errors import AlreadyStartedError, BadStatusError, InvalidArgument
 from transom._handle import Handle
 from transom._http_error import HTTPError
 from transom._lifespan import Hooks
+from transom._overload import Priority
 from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._router import Binding, Router, not_found, refusals
@@ -46,12 +47,13 @@ class Application(Router):
         stream: bool = False,
         max_body: int | None = None,
         timeout: RouteTimeout = ...,
+        priority: Priority = "normal",
     ) -> Callable[[H], H]:
         """Decorates the handler for paths that no pattern matches; without it they get a 404.
 
         The options are those of `route`.
         """
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
+        settings = RouteSettings.checked(blocking, stream, max_body, timeout, priority)
 
         def decorate(handler: H) -> H:
             route = Route(handler, blocking, None, settings)

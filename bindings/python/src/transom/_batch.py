@@ -15,7 +15,7 @@ from transom._events import Events
 from transom._handle import Handle
 from transom._native import quick
 from transom._packed import REQUEST, RESPONSE, Parts, Pieces, encode
-from transom._plain import OVERLOADED, SERVER_ERROR
+from transom._plain import SERVER_ERROR
 from transom._request import Request
 
 #: The most requests in a batch, and the most responses in one call.
@@ -40,7 +40,9 @@ class Inbox:
         "_handle",
         "_length",
         "_length_at",
+        "_most",
         "_pull",
+        "_span",
         "status",
     )
 
@@ -53,6 +55,10 @@ class Inbox:
         self._length = c_size_t()
         self._count_at = byref(self._count)
         self._length_at = byref(self._length)
+        #: The most requests of a batch.
+        self._most = MOST
+        #: How long a batch may take if the waits of requests are limited, in seconds, or 0.
+        self._span = 0.0 if handle.overload is None else handle.overload.target / 2
         #: The library's status of the last pull.
         self.status = native.OK
 
@@ -64,7 +70,13 @@ class Inbox:
         while True:
             buffer = self._buffer
             self.status = status = self._pull(
-                self._handle.pointer, buffer, len(buffer), MOST, timeout, self._count_at, self._length_at
+                self._handle.pointer,
+                buffer,
+                len(buffer),
+                self._most,
+                timeout,
+                self._count_at,
+                self._length_at,
             )
             if status == native.OK:
                 try:
@@ -81,6 +93,15 @@ class Inbox:
                 self._grow(self._length.value)
             else:
                 return []
+
+    def note_duration(self, count: int, elapsed: float) -> None:
+        """Notes how long a batch took, in seconds, if the waits of requests are limited.
+
+        The library decides which requests have waited too long while they are in its queue. So the next
+        batch is only as large as can be answered soon.
+        """
+        if self._span and elapsed > 0:
+            self._most = max(1, min(MOST, int(self._span * count / elapsed)))
 
     def _unpack(self, data: bytes) -> list[Request]:
         requests = []
@@ -103,7 +124,7 @@ class Inbox:
                 requests.append(Request(data, 0, head, self._events))
             except MemoryError:
                 _log.error("a request was refused: there is no memory for its %d bytes", head[0])
-                answer(self._handle, head[2], OVERLOADED)
+                self._handle.refuse(head[2], native.REJECT_NO_MEMORY)
             at += head[0]
         return requests
 

@@ -7,9 +7,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from contextvars import Context, copy_context
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, Protocol
 
+from transom import _native as native
 from transom._batch import answer
 from transom._conditional import outcome
 from transom._events import Events
@@ -23,6 +24,7 @@ from transom._request import Request
 from transom._response import Pending, Response
 from transom._result import from_value
 from transom._route import Route, name_of
+from transom._timed_jobs import VITAL, Job, TimedJob
 from transom._turn import InTurn
 from transom._wording import Wording
 from transom._writer import Writer, as_bytes
@@ -78,8 +80,6 @@ class Dispatcher:
         self._make_loop = make_loop
         self._loop: Loop | None = None
         self._lock = threading.Lock()
-        #: When the last message about a full pool was logged.
-        self._told = -1.0
 
     @property
     def loop(self) -> Loop:
@@ -98,19 +98,40 @@ class Dispatcher:
     def submit(self, route: Route, request: Request) -> None:
         """Runs a plain handler on the pool. If this fails, the client gets an error response."""
         try:
-            if not self.pool.submit(lambda: self._run(route, request)):
-                self._overloaded(route, request)
+            self.to_pool(request, route.priority, lambda: self._run(route, request))
         except Exception as error:
-            self._refuse([(route, request)], error)
+            self._fail([(route, request)], error)
+
+    def to_pool(
+        self, request: Request, priority: bytes, job: Job, on_late: Callable[[], object] | None = None
+    ) -> bool:
+        """Runs a job for a request on the pool. Returns `False` if the pool has no room for it.
+
+        The client then has its response. It also gets that if the job waits too long: `on_late` is then
+        called on any thread, in place of the job.
+        """
+        if self.pool.is_timed:
+
+            def refuse() -> None:
+                self.handle.refuse(request.token, native.REJECT_OVERLOADED)
+                if on_late is not None:
+                    on_late()
+
+            refused = self.pool.submit_timed(TimedJob(job, priority, refuse))
+        else:
+            refused = 0 if self.pool.submit(job) else native.REJECT_POOL_FULL
+        if refused:
+            self.handle.refuse(request.token, refused)
+        return not refused
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
         """Runs asynchronous handlers on the loop. If this fails, the clients get error responses."""
         try:
             self.loop.post(handed)
         except Exception as error:
-            self._refuse(handed, error)
+            self._fail(handed, error)
 
-    def _refuse(self, handed: list[tuple[Route, Request]], error: Exception) -> None:
+    def _fail(self, handed: list[tuple[Route, Request]], error: Exception) -> None:
         for _, request in handed:
             answer(self.handle, request.token, self.wording.server_error)
         for route, request in handed:
@@ -161,23 +182,9 @@ class Dispatcher:
             self._send_file(route, request, response.chunks, response)
         elif isinstance(response.chunks, AsyncIterator):
             self.loop.stream(route, request, response, context)
-        elif not self.pool.submit(lambda: context.run(self._send, route, request, response)):
-            self._overloaded(route, request)
+        # The handler has run: so the response goes before requests that wait, and is not refused.
+        elif not self.to_pool(request, VITAL, lambda: context.run(self._send, route, request, response)):
             context.run(_close, response.chunks)
-
-    def _overloaded(self, route: Route, request: Request) -> None:
-        """Sends a 503 to a request that the pool has no room for."""
-        answer(self.handle, request.token, self.wording.overloaded)
-        now = monotonic()
-        if now - self._told >= 1:
-            self._told = now
-            _log.warning(
-                "handler %s had no thread: the pool is full (%s %s, %s)",
-                name_of(route.handler),
-                request.method,
-                request.raw_path,
-                route.place,
-            )
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:

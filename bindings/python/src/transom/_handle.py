@@ -15,6 +15,7 @@ from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedErr
 from transom._events import Events
 from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
+from transom._overload import Overload
 from transom._route_options import RouteSettings
 from transom._stats import Connection, Stats, connections_of, stats_of
 from transom._stuck import Stuck, stuck_of
@@ -40,7 +41,7 @@ class Handle:
     outlives each call.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_forgotten", "pointer", "started")
+    __slots__ = ("__weakref__", "_finalizer", "_forgotten", "overload", "pointer", "started")
 
     def __init__(self) -> None:
         pointer = quick.server_new()
@@ -48,6 +49,8 @@ class Handle:
             raise make(native.IO, "the native server could not be made")
         self.pointer: int = pointer
         self.started = False
+        #: How long requests may wait, if that is limited.
+        self.overload: Overload | None = None
         self._forgotten = False
         self._finalizer = weakref.finalize(self, waiting.server_free, pointer)
         # `_running` stops the running servers at exit, in its own order.
@@ -75,6 +78,13 @@ class Handle:
         """Sets the file mode of Unix sockets."""
         slot = ErrorSlot()
         slot.check(quick.server_set_unix_mode(self._use(), mode, slot.reference))
+
+    def set_overload(self, overload: Overload) -> None:
+        """Limits how long requests wait."""
+        slot = ErrorSlot()
+        code = quick.server_set_overload(self._use(), *overload.milliseconds, slot.reference)
+        slot.check(code)
+        self.overload = overload
 
     def set_proxy_protocol(self, networks: list[str]) -> None:
         """Expects a PROXY header from these networks on the address that `start` binds."""
@@ -176,6 +186,12 @@ class Handle:
             user, secret = (each.encode() for each in password)
             code = quick.server_add_status_password(*where, user, secret, slot.reference)
         slot.check(code)
+
+    def refuse(self, token: int, reject: int) -> None:
+        """Answers a request as the library does when it refuses one. Any thread may call it."""
+        code = quick.responder_refuse(quick.token_responder(token), reject)
+        if code not in (native.GONE, native.ALREADY_ANSWERED):
+            check(code)
 
     def stuck(self) -> list[Stuck]:
         """Returns the parts of the server that are stuck."""
@@ -329,6 +345,8 @@ def _set_up(route: int, settings: RouteSettings) -> None:
         quick.route_set_body_limit(route, settings.max_body)
     if not isinstance(settings.timeout, EllipsisType):
         quick.route_set_timeout(route, milliseconds(settings.timeout))
+    if settings.priority != "normal":
+        quick.route_set_priority(route, settings.priority.encode())
 
 
 def _address(address: str) -> bytes:

@@ -63,7 +63,7 @@ class Bridge:
         #: `True` if a route needs the bridge.
         self.is_used = False
 
-    def over(self, handler: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Any]]:
+    def over(self, handler: Callable[[Request], Any], priority: bytes) -> Callable[[Request], Awaitable[Any]]:
         """Returns an asynchronous function that runs a plain handler on the pool."""
         self.is_used = True
 
@@ -99,11 +99,23 @@ class Bridge:
                 except RuntimeError:
                     pass  # The loop is closed, and with it all clients.
 
-            if not dispatcher.pool.submit(work):
-                raise HTTPError(503, headers={"retry-after": "1"})
+            def tell() -> None:
+                # The client has its response, and the refusal counts. The middleware ends.
+                try:
+                    loop.call_soon_threadsafe(settle, None, _refused())
+                except RuntimeError:
+                    pass  # The loop is closed, and with it all clients.
+
+            if not dispatcher.to_pool(request, priority, work, tell):
+                raise _refused()
             return await future
 
         return on_pool
+
+
+def _refused() -> HTTPError:
+    """Returns the exception for middleware whose handler was refused."""
+    return HTTPError(503, headers={"retry-after": "1"})
 
 
 def convert(handler: Handler, converters: dict[str, Converter]) -> Handler:
@@ -134,7 +146,12 @@ def convert(handler: Handler, converters: dict[str, Converter]) -> Handler:
 
 
 def surround(
-    handler: Handler, layers: list[Layer], errors: ErrorAnswers, bridge: Bridge, in_place: bool
+    handler: Handler,
+    layers: list[Layer],
+    errors: ErrorAnswers,
+    bridge: Bridge,
+    in_place: bool,
+    priority: bytes,
 ) -> Handler:
     """Returns a handler that runs the layers around another; the first is the outermost.
 
@@ -150,7 +167,7 @@ def surround(
             f"{name_of(handler)} is asynchronous: make the middleware `async def`"
         )
     if needs_loop:
-        inner: Any = handler if waits or in_place else bridge.over(handler)
+        inner: Any = handler if waits or in_place else bridge.over(handler, priority)
         step = _guarded_async(inner, errors)
         for layer in reversed(layers):
             step = _guarded_async(_async_step(layer, step), errors)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from transom import _native as native
@@ -17,6 +18,7 @@ from transom._dispatch import Dispatcher
 from transom._events import Events
 from transom._headers import TEXT, content_type_line
 from transom._http_error import ClientGoneError
+from transom._lag import Lag
 from transom._native import quick
 from transom._request import Request
 from transom._response import Pending, Response
@@ -58,8 +60,12 @@ class LoopSide:
         self._tasks: set[asyncio.Task[None]] = set()
         #: The tasks that have just begun, with their requests.
         self._begun: list[tuple[asyncio.Task[None], Request]] = []
-        self._posted: list[tuple[Route, Request]] = []
+        #: What other threads have posted, each with its time.
+        self._posted: list[tuple[float, list[tuple[Route, Request]]]] = []
         self._post = threading.Lock()
+        #: The requests that wait for the loop, if the time is limited that they wait.
+        overload = dispatcher.handle.overload
+        self._lag = None if overload is None else Lag(dispatcher.handle, overload)
         #: `True` while a flush is scheduled, or the caller will flush.
         self._flushing = False
         self._closing = False
@@ -113,6 +119,7 @@ class LoopSide:
     def _take_batch(self, requests: list[Request]) -> None:
         dispatcher = self._dispatcher
         self._flushing = True
+        began = perf_counter()
         for request in requests:
             route = dispatcher.routes[request.route_id]
             if route.is_async or route.in_place:
@@ -120,22 +127,27 @@ class LoopSide:
             else:
                 dispatcher.submit(route, request)
         self._flush()
+        self._inbox.note_duration(len(requests), perf_counter() - began)
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
         """Runs the handlers of requests that another thread has pulled."""
+        now = 0.0
+        if self._lag is not None:
+            handed, now = self._lag.admitted(handed)
         with self._post:
             first = not self._posted
-            self._posted += handed
+            self._posted.append((now, handed))
         if first:
             self._call(self._take_posted)
 
     def _take_posted(self) -> None:
         with self._post:
-            handed, self._posted = self._posted, []
+            posted, self._posted = self._posted, []
         self._flushing = True
         context = self._dispatcher.context
-        for route, request in handed:
-            self._begin(self._run(route, request), context.copy(), request)
+        for since, handed in posted:
+            for route, request in handed:
+                self._begin(self._run(route, request, since=since), context.copy(), request)
         self._flush()
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
@@ -193,8 +205,15 @@ class LoopSide:
 
         return call
 
-    async def _run(self, route: Route, request: Request, pending: Pending | None = None) -> None:
-        """Runs the handler, or awaits what it has returned, and answers with the result."""
+    async def _run(
+        self, route: Route, request: Request, pending: Pending | None = None, since: float = 0.0
+    ) -> None:
+        """Runs the handler, or awaits what it has returned, and answers with the result.
+
+        `since` is when the request was posted, if the time is limited that it waits.
+        """
+        if since and self._lag is not None and not self._lag.lets_start(route, request, since):
+            return
         dispatcher = self._dispatcher
         value: Any
         request.events = self.events

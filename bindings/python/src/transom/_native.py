@@ -55,6 +55,11 @@ BAD_BODY = -28
 TOO_SLOW = -29
 BAD_TLS = -30
 
+#: Reasons of a refusal.
+REJECT_POOL_FULL = 31
+REJECT_NO_MEMORY = 33
+REJECT_OVERLOADED = 39
+
 #: Flags of a request record: the target has a `?`; the body comes piece by piece.
 HAS_QUERY = 1
 STREAMS = 2
@@ -112,6 +117,13 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_set_proxy_protocol": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_trust_forwarded": (c_int32, (c_void_p, c_char_p, c_char_p, c_bool, c_void_p)),
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64, c_void_p)),
+    "transom_server_set_overload": (c_int32, (c_void_p, c_int64, c_int64, c_void_p)),
+    "transom_congestion_new": (c_void_p, (c_int64, c_int64)),
+    "transom_congestion_free": (None, (c_void_p,)),
+    "transom_congestion_note_idle": (None, (c_void_p,)),
+    "transom_congestion_note_start": (None, (c_void_p, c_uint64, c_uint32)),
+    "transom_congestion_admits": (c_bool, (c_void_p, c_char_p, c_size_t, c_uint64)),
+    "transom_congestion_may_start": (c_bool, (c_void_p, c_char_p, c_uint64)),
     "transom_limit_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_timeout_range": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_server_set_timeout": (c_int32, (c_void_p, c_char_p, c_int64, c_void_p)),
@@ -149,6 +161,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_route_set_streaming": (c_int32, (c_void_p, c_bool)),
     "transom_route_set_body_limit": (c_int32, (c_void_p, c_uint64)),
     "transom_route_set_timeout": (c_int32, (c_void_p, c_int64)),
+    "transom_route_set_priority": (c_int32, (c_void_p, c_char_p)),
     "transom_server_add": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_server_add_readiness": (c_int32, (c_void_p, c_char_p, c_void_p)),
     "transom_server_add_liveness": (c_int32, (c_void_p, c_char_p, c_void_p)),
@@ -194,6 +207,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (c_void_p, c_uint16, c_void_p, c_size_t, c_int, c_uint64, c_uint64, c_void_p),
     ),
+    "transom_responder_refuse": (c_int32, (c_void_p, c_int32)),
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
     "transom_writer_finish": (c_int32, (c_void_p,)),

@@ -34,5 +34,3 @@ def plain_text(status: int) -> str:
 
 #: The response to a request whose handler failed.
 SERVER_ERROR: Parts = (500, content_type_line(TEXT), plain_text(500).encode())
-#: The response to a request that the thread pool has no room for.
-OVERLOADED: Parts = (503, content_type_line(TEXT) + b"retry-after: 1\r\n", plain_text(503).encode())

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from transom import _native as native
 from transom._errors import SystemCallError
-from transom._thread import SimpleQueue, join_thread, start_thread
-
-Job = Callable[[], None]
+from transom._overload import Overload
+from transom._thread import Empty, SimpleQueue, join_thread, start_thread
+from transom._timed_jobs import Job, TimedJob, TimedJobs
 
 
 class Seat:
@@ -36,15 +37,23 @@ class Pool:
     For each thread whose job no client waits for any more (`Seat.lend`), the pool may have a
     replacement thread, up to `size` of them.
 
+    With `overload`, the time is limited that jobs wait, as the library limits it.
+
     The threads are daemons, so a handler that never returns delays neither `stop` nor the
     exit of the interpreter.
     """
 
-    def __init__(self, size: int, backlog: int, on_thread: Callable[[], None]) -> None:
+    def __init__(
+        self, size: int, backlog: int, on_thread: Callable[[], None], overload: Overload | None = None
+    ) -> None:
         self._size = size
         self._limit = size + backlog
         self._on_thread = on_thread
+        #: The jobs. If their time is limited, `_wake` instead for each job in `_timed`. `None` ends a thread.
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._timed = None if overload is None else TimedJobs(overload)
+        #: `True` if the time is limited that jobs wait: they are then submitted by `submit_timed`.
+        self.is_timed = overload is not None
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
@@ -66,21 +75,58 @@ class Pool:
     def submit(self, job: Job) -> bool:
         """Runs `job` on a thread as soon as one is free. Returns `False` if the queue is full."""
         with self._lock:
-            if self._closed or self._unfinished >= self._limit + self._lent:
+            if not self._has_room(0):
                 return False
-            if self._unfinished >= len(self._threads) < self._most():
-                try:
-                    self._grow()
-                except SystemCallError:
-                    if not self._threads:
-                        return False
-            self._unfinished += 1
             self._jobs.put(job)
+        return True
+
+    def submit_timed(self, job: TimedJob) -> int:
+        """Runs a job on a thread as soon as one is free, if it need not wait too long.
+
+        Returns 0, or the reason for which the job is refused.
+        """
+        timed = self._timed
+        assert timed is not None
+        with self._lock:
+            if not timed.admits(job.priority, self._unfinished - self._most()):
+                refused = native.REJECT_OVERLOADED
+            elif not self._has_room(timed.room_taken_by_others(job.priority)):
+                refused = native.REJECT_POOL_FULL
+            else:
+                refused = 0
+                timed.put(job)
+                self._jobs.put(_wake)
+            # Their clients learn it now: perhaps no thread becomes free.
+            late = timed.take_late()
+            for _ in late:
+                self._drop_wake()
+        _refuse(late)
+        return refused
+
+    def _drop_wake(self) -> None:
+        """Takes back the wake of a job that was refused while it waited."""
+        self._unfinished -= 1
+        try:
+            self._jobs.get_nowait()
+        except Empty:
+            pass  # A thread has it, and finds the job gone.
+
+    def _has_room(self, others: int) -> bool:
+        """Counts a job in, and starts a thread for it if one may be. `others` jobs do not count."""
+        if self._closed or self._unfinished - others >= self._limit + self._lent:
+            return False
+        if self._unfinished >= len(self._threads) < self._most():
+            try:
+                self._grow()
+            except SystemCallError:
+                if not self._threads:
+                    return False
+        self._unfinished += 1
         return True
 
     def load(self) -> tuple[int, int]:
         """Returns how many jobs wait for a thread, and how many have ended so far."""
-        return self._jobs.qsize(), self._ended
+        return self._jobs.qsize() if self._timed is None else len(self._timed), self._ended
 
     def _most(self) -> int:
         """Returns how many threads the pool may have now."""
@@ -129,6 +175,10 @@ class Pool:
             job = self._jobs.get()
             if job is None:
                 return
+            if job is _wake:
+                job = self._next_timed()
+                if job is None:
+                    continue
             try:
                 job()
             except Exception:
@@ -137,14 +187,37 @@ class Pool:
             if self._leave():
                 return
 
+    def _next_timed(self) -> Job | None:
+        """Returns the next job whose time is limited, or `None` if none is left. Refuses late ones."""
+        assert self._timed is not None
+        with self._lock:
+            taken, late = self._timed.take()
+            self._unfinished -= len(late)
+        _refuse(late)
+        return None if taken is None else taken.job
+
     def close(self, timeout: float) -> bool:
         """Ends the threads. Returns `False` if one still runs a job after `timeout` seconds."""
         with self._lock:
             self._closed = True
             threads = list(self._threads)
+            if self._timed is not None:
+                self._timed.clear()
         while not self._jobs.empty():
             self._jobs.get()
         for _ in threads:
             self._jobs.put(None)
         end = time.monotonic() + timeout
         return all(join_thread(thread, max(0.0, end - time.monotonic())) for thread in threads)
+
+
+def _wake() -> None:
+    """Stands for a job whose time is limited."""
+
+
+def _refuse(late: list[TimedJob]) -> None:
+    for job in late:
+        try:
+            job.refuse()
+        except Exception:
+            logging.getLogger("transom").exception("a job that waited too long could not be refused")

@@ -166,7 +166,11 @@ class Pullers:
     def _lead_on(self, lead: Lead) -> None:
         """Pulls and answers requests until the server stops or another thread takes over."""
         inbox = Inbox(self._dispatcher.handle, self._dispatcher.events, waiting)
+        limits_waits = self._dispatcher.handle.overload is not None
+        count, began = 0, 0.0
         while self._work_safely(lead):
+            if limits_waits:
+                inbox.note_duration(count, perf_counter() - began)
             with self._turn:
                 if self._lead is not lead:
                     return
@@ -184,8 +188,9 @@ class Pullers:
                 self._bell.put(None)
                 return
             lead.rest = iter(requests)
+            count = len(requests)
             del requests
-            lead.since = perf_counter()
+            lead.since = began = perf_counter()
             if self._asleep:
                 self._asleep = False
                 self._bell.put(None)

@@ -56,6 +56,7 @@ class Route:
         "is_async",
         "needs_loop",
         "place",
+        "priority",
         "runs",
         "settings",
     )
@@ -69,6 +70,8 @@ class Route:
         self.errors: ErrorAnswers | None = None
         #: The settings of the route for the library.
         self.settings = settings
+        #: The priority of its requests, as the library takes it.
+        self.priority = settings.priority.encode()
         #: The name of the route in log messages.
         self.place = "the fallback" if pattern is None else f"route {pattern}"
         self.is_async = is_async(handler)

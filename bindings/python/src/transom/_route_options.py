@@ -10,6 +10,7 @@ from typing import TypeAlias, TypedDict
 from transom._check import flag, seconds, whole
 from transom._errors import InvalidArgumentError
 from transom._native import quick
+from transom._overload import Priority, check_priority
 
 #: A timeout of a route, in seconds. `None` stands for none, and `...` for the one of the server.
 RouteTimeout: TypeAlias = float | EllipsisType | None
@@ -23,6 +24,7 @@ class RouteOptions(TypedDict, total=False):
     stream: bool
     max_body: int | None
     timeout: RouteTimeout
+    priority: Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,17 @@ class RouteSettings:
     max_body: int | None = None
     #: The time from the call of the handler to its response, in seconds.
     timeout: RouteTimeout = ...
+    #: How long requests may wait, compared with those of other routes.
+    priority: Priority = "normal"
 
     @classmethod
     def checked(
-        cls, blocking: bool | None, stream: bool, max_body: int | None, timeout: RouteTimeout
+        cls,
+        blocking: bool | None,
+        stream: bool,
+        max_body: int | None,
+        timeout: RouteTimeout,
+        priority: Priority,
     ) -> RouteSettings:
         """Returns the settings. Raises `InvalidArgumentError` or `TypeError` if one is out of range."""
         if flag("stream", stream) and blocking is False:
@@ -51,4 +60,4 @@ class RouteSettings:
             whole("max_body", max_body, least.value, most.value)
         if not isinstance(timeout, EllipsisType):
             seconds("timeout of a route", timeout, zero=False, none=True, least=0.001)
-        return cls(stream, max_body, timeout)
+        return cls(stream, max_body, timeout, check_priority(priority))

@@ -15,6 +15,7 @@ from transom._errors import BadRouteError, InvalidArgumentError
 from transom._handle import Handle
 from transom._http_error import HTTPError
 from transom._layers import Bridge, Layer, convert, surround
+from transom._overload import Priority
 from transom._request import Request
 from transom._route import Handler, Route, is_async
 from transom._route_options import RouteSettings, RouteTimeout
@@ -68,7 +69,7 @@ class Binding:
         if self.converters:
             handler = convert(handler, self.converters)
         if layers:
-            handler = surround(handler, layers, answers, bridge, self.route.in_place)
+            handler = surround(handler, layers, answers, bridge, self.route.in_place, self.route.priority)
         if handler is self.route.handler:
             self.route.errors = answers
             return self.route
@@ -119,6 +120,7 @@ class Router:
         stream: bool = False,
         max_body: int | None = None,
         timeout: RouteTimeout = ...,
+        priority: Priority = "normal",
     ) -> Callable[[H], H]:
         """Decorates a handler for a pattern and for methods; `None` stands for any method.
 
@@ -149,14 +151,17 @@ class Router:
         `max_body` is the most bytes of a body, in place of the limit `body` of the server; a larger body
         gets a 413. `timeout` is the time from the call of the handler to its response, in seconds, in
         place of the timeout `handler` of the server; `None` stands for no timeout. While a
-        body is read, the timeout starts again with each part that comes.
+        body is read, the timeout starts again with each part that comes. `priority` says how long
+        requests may wait with `Server(overload=)`: `"low"` half as long as the others, so that they are
+        refused first; `"high"` twice as long; `"vital"` requests are never refused because of overload,
+        and go first.
 
         Raises `BadRouteError` if the pattern or a method is refused, `InvalidArgumentError` if an
         option is out of range, `AlreadyStartedError` while the server runs, and `TypeError` if the function
         cannot be called with one request.
         """
         flag("replace", replace)
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout)
+        settings = RouteSettings.checked(blocking, stream, max_body, timeout, priority)
         text("a pattern", pattern)
         if isinstance(methods, str):
             raise TypeError(f"methods are several str, such as [{methods!r}], got one str")

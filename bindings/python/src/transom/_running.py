@@ -103,7 +103,7 @@ class Running(Operated):
         self._has_started = False
         #: The part that runs in the host's event loop, if the server runs in one.
         self._side: LoopSide | None = None
-        self._pool = Pool(threads, backlog, self._add_thread)
+        self._pool = Pool(threads, backlog, self._add_thread, handle.overload)
         #: The way of requests to the threads and the loop.
         self.dispatcher = Dispatcher(
             handle, routes, self._pool, self._make_loop, self._fail, wording, threads == 1

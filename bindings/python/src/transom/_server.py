@@ -14,6 +14,7 @@ from transom._handle import Report
 from transom._layers import Bridge
 from transom._lifespan import Lifespan
 from transom._metrics import Metrics
+from transom._overload import Overload
 from transom._running import STOP_TIMEOUT, Running
 from transom._settings import POOL_QUEUE, ForwardedFields, Model, Settings
 from transom._signals import say_what_is_finished, signals_taken, wait_for_sign
@@ -78,6 +79,11 @@ class Server(Application):
 
     `metrics` counts the responses; see `Metrics` and `metrics_route`.
 
+    `overload` limits how long requests wait when more comes than the server can do: for Python, for the
+    thread pool and for the event loop. What would wait longer gets a 503 with `Retry-After` at once, in
+    the words of the server, and counts in `Stats.refusals` as `"overloaded"`; the rest is answered soon.
+    See `Overload` for the times, and `priority` in `Server.route` for what is refused first.
+
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
     place (see `Server.route`), and one more for each handler that has blocked in place. With
@@ -129,6 +135,7 @@ class Server(Application):
         forwarded_host: bool = False,
         access_log: AccessLog | str | os.PathLike[str] | None = None,
         error_format: ErrorFormat = "text",
+        overload: Overload | None = None,
     ) -> None:
         super().__init__(
             Settings(
@@ -147,6 +154,7 @@ class Server(Application):
                 forwarded_host=forwarded_host,
                 access_log=access_log,
                 error_format=error_format,
+                overload=overload,
             )
         )
 

@@ -12,6 +12,7 @@ from transom._check import flag, got, shown, whole
 from transom._errors import BadAddressError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle
 from transom._metrics import Metrics
+from transom._overload import Overload
 from transom._wording import ErrorFormat
 
 ForwardedFields = Literal["x-forwarded", "forwarded"]
@@ -47,6 +48,7 @@ class Settings:
         forwarded_host: bool,
         access_log: AccessLog | str | os.PathLike[str] | None,
         error_format: ErrorFormat,
+        overload: Overload | None,
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -78,6 +80,9 @@ class Settings:
         if error_format not in ("text", "json"):
             raise InvalidArgumentError(f"error_format is 'text' or 'json', got {shown(error_format)}")
         self.error_format = error_format
+        if overload is not None and not isinstance(overload, Overload):
+            raise WrongTypeError(f"overload is an Overload, got {got(overload)}")
+        self.overload = overload
 
     def configured(self) -> Handle:
         """Returns a native server with these settings. Raises what `Handle` raises if it refuses one."""
@@ -94,6 +99,8 @@ class Settings:
             handle.set_proxy_protocol(self.proxy_protocol)
         if self.forwarded is not None and self.trusted_proxies is not None:
             handle.trust_forwarded(self.forwarded, self.trusted_proxies, self.forwarded_host)
+        if self.overload is not None:
+            handle.set_overload(self.overload)
         if self.access_log is not None:
             handle.add_access_log(self.access_log)
         for name, value in self.limits.items():

@@ -32,8 +32,6 @@ class Wording:
         self._pages = pages
         #: The response to a request whose handler failed.
         self.server_error: Parts = self.http_error(HTTPError(500))
-        #: The response to a request that the thread pool has no room for.
-        self.overloaded: Parts = self.http_error(HTTPError(503, headers={"retry-after": "1"}))
 
     def http_error(self, error: HTTPError) -> Parts:
         """Converts an `HTTPError`. Raises an error if its header fields or its JSON cannot be sent."""

@@ -1,0 +1,84 @@
+"""The jobs that wait for a thread of the pool, if the time that they wait is limited."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+
+from transom._overload import Congestion, Overload
+
+Job = Callable[[], None]
+
+#: The priority that is never refused, and goes first.
+VITAL = b"vital"
+
+
+class TimedJob:
+    """A job that waits, and what to do if it waits too long."""
+
+    __slots__ = ("job", "priority", "refuse", "since")
+
+    def __init__(self, job: Job, priority: bytes, refuse: Job) -> None:
+        self.job = job
+        self.priority = priority
+        #: Called in place of the job, on any thread.
+        self.refuse = refuse
+        self.since = perf_counter()
+
+
+class TimedJobs:
+    """The jobs that wait: the vital ones, and then the others in the order in which they came.
+
+    The caller holds a lock.
+    """
+
+    def __init__(self, overload: Overload) -> None:
+        self._congestion = Congestion(overload)
+        self._vital: deque[TimedJob] = deque()
+        self._others: deque[TimedJob] = deque()
+
+    def __len__(self) -> int:
+        return len(self._vital) + len(self._others)
+
+    def room_taken_by_others(self, priority: bytes) -> int:
+        """Returns how many of the waiting jobs do not count for the limit on jobs of this priority."""
+        return len(self._others) if priority == VITAL else 0
+
+    def admits(self, priority: bytes, waiting: int) -> bool:
+        """Returns `True` if a job may join `waiting` others; -1 if a thread takes the job at once."""
+        if waiting < 0:
+            self._congestion.note_idle()
+            return True
+        oldest = perf_counter() - self._others[0].since if self._others else 0.0
+        return self._congestion.admits(priority, waiting, oldest)
+
+    def put(self, job: TimedJob) -> None:
+        """Adds a job."""
+        (self._vital if job.priority == VITAL else self._others).append(job)
+
+    def take_late(self) -> list[TimedJob]:
+        """Takes the jobs out that have waited too long, although no thread is free for them."""
+        late = []
+        while self._others and not self._may_wait(self._others[0]):
+            late.append(self._others.popleft())
+        return late
+
+    def take(self) -> tuple[TimedJob | None, list[TimedJob]]:
+        """Takes the next job that may begin, and those before it that have waited too long."""
+        if self._vital:
+            return self._vital.popleft(), []
+        late = self.take_late()
+        if not self._others:
+            return None, late
+        job = self._others.popleft()
+        self._congestion.note_start(perf_counter() - job.since)
+        return job, late
+
+    def clear(self) -> None:
+        """Drops all jobs."""
+        self._vital.clear()
+        self._others.clear()
+
+    def _may_wait(self, job: TimedJob) -> bool:
+        return self._congestion.may_start(job.priority, perf_counter() - job.since)
