@@ -15,6 +15,7 @@ from transom._batch import answer
 from transom._conditional import outcome
 from transom._events import Events
 from transom._file import FilePart
+from transom._functions import name_of
 from transom._handle import Handle
 from transom._headers import block_without
 from transom._http_error import ClientGoneError, HTTPError
@@ -23,7 +24,7 @@ from transom._pool import Pool
 from transom._request import Request
 from transom._response import Pending, Response
 from transom._result import from_value
-from transom._route import Route, name_of
+from transom._route import Route
 from transom._timed_jobs import VITAL, Job, TimedJob
 from transom._turn import InTurn
 from transom._wording import Wording

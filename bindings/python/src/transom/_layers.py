@@ -14,11 +14,12 @@ from transom._converters import Converter
 from transom._dispatch import Dispatcher
 from transom._error_handlers import ErrorAnswers
 from transom._errors import InvalidArgumentError
+from transom._functions import is_async, name_of
 from transom._http_error import HTTPError
 from transom._request import Request
 from transom._response import Pending, Response
 from transom._result import from_value
-from transom._route import Handler, is_async, name_of
+from transom._route import Handler
 
 #: The function that a plain middleware calls: the rest of the way to the handler.
 Next: TypeAlias = Callable[[Request], Response]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Any, TypeAlias
 
 from transom._error_handlers import ErrorAnswers
+from transom._functions import is_async, name_of
 from transom._headers import HeadersInput
 from transom._request import Request
 from transom._response import Body, Response
@@ -131,12 +132,6 @@ class Route:
         self._late = 0.0
 
 
-def name_of(handler: Handler) -> str:
-    """Returns the name of a handler in messages."""
-    name = getattr(handler, "__qualname__", None) or repr(handler)
-    return f"{getattr(handler, '__module__', None) or '?'}.{name}"
-
-
 def _check(handler: Handler) -> None:
     """Raises `TypeError` unless the handler can be called with one request."""
     if not callable(handler):
@@ -148,10 +143,3 @@ def _check(handler: Handler) -> None:
         raise TypeError(f"handler {name_of(handler)} cannot be called with one request: {error}") from None
     except ValueError:
         pass  # some builtins have no signature
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Returns `True` if calling a function gives something to await, or an asynchronous generator."""
-    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-    called = getattr(function, "__call__", None)  # noqa: B004 - an object whose method is asynchronous
-    return any(is_kind(function) or is_kind(called) for is_kind in kinds)

@@ -12,12 +12,13 @@ from transom._check import flag, got, shown, text
 from transom._converters import Converter, parse_pattern, shape_of
 from transom._error_handlers import ErrorAnswers, ErrorHandlers
 from transom._errors import BadRouteError, InvalidArgumentError
+from transom._functions import is_async
 from transom._handle import Handle
 from transom._http_error import HTTPError
 from transom._layers import Bridge, Layer, convert, surround
 from transom._overload import Priority
 from transom._request import Request
-from transom._route import Handler, Route, is_async
+from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._wording import Wording
 
