@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from transom import _native as native
+from transom._background import Work, report
 from transom._batch import answer
 from transom._conditional import outcome
 from transom._events import Events
@@ -48,6 +49,9 @@ class Loop(Protocol):
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
         """Sends a response whose chunks come from an asynchronous iterator."""
 
+    def work(self, job: Work, then: Callable[[], None], pending: Pending | None = None) -> bool:
+        """Runs work after a response, and calls `then` at its end. Returns `False` if the loop is closed."""
+
     def wait_for(self, route: Route, request: Request, pending: Pending, context: Context) -> None:
         """Awaits what a plain handler has returned, and answers with the result."""
 
@@ -70,6 +74,9 @@ class Dispatcher:
         self.events = Events()
         #: Tells when the server begins to stop.
         self.stopping = self.events.stopping
+        #: The work after responses.
+        self.background = self.events.background
+        self.background.begin = self._begin_job
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
@@ -143,9 +150,12 @@ class Dispatcher:
         try:
             value = self._call(route, request, context)
             response = from_value(value)
+            if response.jobs is not None:
+                self.background.add(request.token, response.jobs)
             if response.chunks is None:
                 request.end()
                 answer(self.handle, request.token, response.parts)
+                self.background.release(request.token)
             elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending)):
                 self.stream(route, request, response, context)
             else:
@@ -154,6 +164,7 @@ class Dispatcher:
             request.end()
             # A log handler may read the request's context.
             answer(self.handle, request.token, context.run(self.failure, route, request, error))
+            self.background.release(request.token)
 
     def _call(self, route: Route, request: Request, context: Context) -> Any:
         with self.turn or nullcontext():
@@ -186,30 +197,35 @@ class Dispatcher:
         # The handler has run: so the response goes before requests that wait, and is not refused.
         elif not self.to_pool(request, VITAL, lambda: context.run(self._send, route, request, response)):
             context.run(_close, response.chunks)
+            self.background.release(request.token)
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:
-            fields = response.fields
-            if file.tag is None or file.modified is None:
-                file.send(request.token, response.status, fields)
-                return
-            size = file.length
-            status, part = outcome(request.method, request.headers, file.tag, file.modified, size)
-            if status == 304:
-                parts = 304, block_without(fields, "content-type"), b""
-                answer(self.handle, request.token, parts)
-            elif status == 412:
-                raise HTTPError(412)
-            elif status == 416:
-                raise HTTPError(416, headers={"content-range": f"bytes */{size}"})
-            elif part is not None:
-                offset, length = part
-                line = ("content-range", f"bytes {offset}-{offset + length - 1}/{size}")
-                file.send(request.token, 206, [*fields, line], part)
-            else:
-                file.send(request.token, 200, fields)
+            self._send_part(request, file, response)
         except Exception as error:
             self.stream_failed(route, request, error, None)
+        self.background.release(request.token)
+
+    def _send_part(self, request: Request, file: FilePart, response: Response) -> None:
+        fields = response.fields
+        if file.tag is None or file.modified is None:
+            file.send(request.token, response.status, fields)
+            return
+        size = file.length
+        status, part = outcome(request.method, request.headers, file.tag, file.modified, size)
+        if status == 304:
+            parts = 304, block_without(fields, "content-type"), b""
+            answer(self.handle, request.token, parts)
+        elif status == 412:
+            raise HTTPError(412)
+        elif status == 416:
+            raise HTTPError(416, headers={"content-range": f"bytes */{size}"})
+        elif part is not None:
+            offset, length = part
+            line = ("content-range", f"bytes {offset}-{offset + length - 1}/{size}")
+            file.send(request.token, 206, [*fields, line], part)
+        else:
+            file.send(request.token, 200, fields)
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends the chunks of a plain iterator, on a thread of the pool."""
@@ -240,6 +256,7 @@ class Dispatcher:
             request.end()
             writer.abort()
             _close(chunks)
+            self.background.release(request.token)
 
     def stream_failed(
         self, route: Route, request: Request, error: BaseException, writer: Writer | None
@@ -260,6 +277,8 @@ class Dispatcher:
                 error = raised
             else:
                 if response is not None:
+                    if response.jobs is not None:
+                        self.background.add(request.token, response.jobs)
                     if errors.is_unexpected(error):
                         self._report(route, request, error)
                     return response.parts
@@ -270,6 +289,28 @@ class Dispatcher:
                 error = unsendable
         self._report(route, request, error)
         return self.wording.server_error
+
+    def _begin_job(self, job: Work, then: Callable[[], None]) -> bool:
+        """Runs work after a response in the loop or on the pool, and calls `then` at its end."""
+        if job.is_async:
+            return self.loop.work(job, then)
+        return self.pool.submit(lambda: self._work(job, then), True)
+
+    def _work(self, job: Work, then: Callable[[], None]) -> None:
+        try:
+            value = self.in_turn(job.context.run, job.call)
+            # A decorator may return a coroutine that it has not awaited.
+            if hasattr(value, "__await__") and self.loop.work(job, then, Pending(value)):
+                return
+        except BaseException as error:
+            self.job_failed(job, error)
+        then()
+
+    def job_failed(self, job: Work, error: BaseException) -> None:
+        """Logs that work after a response failed."""
+        report(job, error)
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.on_fatal(error)
 
     def _report(self, route: Route, request: Request, error: BaseException) -> None:
         try:

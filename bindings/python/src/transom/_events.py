@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from transom import _native as native
+from transom._background import Background
 from transom._errors import make
 from transom._logs import LEVEL, log_all
 from transom._native import quick
@@ -32,7 +33,7 @@ _log = logging.getLogger("transom")
 class Events:
     """A queue of events. One thread delivers the events; any thread may watch a request."""
 
-    def __init__(self, stopping: Stopping | None = None) -> None:
+    def __init__(self, stopping: Stopping | None = None, background: Background | None = None) -> None:
         pointer = quick.events_new()
         if not pointer:
             raise make(native.IO, "the queue of events could not be made")
@@ -53,6 +54,8 @@ class Events:
         self._rooms: dict[int, Any] = {}
         #: Tells when the server begins to stop.
         self.stopping = Stopping() if stopping is None else stopping
+        #: The work after responses.
+        self.background = Background() if background is None else background
         #: The event loop that delivers the events, if one does.
         self.loop: Any = None
         #: The functions that wake tasks which wait for a part of a body, by the tokens of its requests.

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from transom import _native as native
+from transom._background import Work
 from transom._batch import Inbox, Outbox, record
 from transom._dispatch import Dispatcher
 from transom._events import Events
@@ -52,11 +53,13 @@ class LoopSide:
         self.ended = asyncio.Event()
         self._dispatcher = dispatcher
         #: The events of requests in this loop.
-        self.events = Events(dispatcher.stopping)
+        self.events = Events(dispatcher.stopping, dispatcher.background)
         self._readers: list[tuple[int, Events]] = []
         self._listen(self.events)
         self._inbox = Inbox(dispatcher.handle, self.events, quick)
         self._outbox = Outbox(dispatcher.handle)
+        #: The jobs of requests that are not over.
+        self._waiting = dispatcher.background.waiting
         self._tasks: set[asyncio.Task[None]] = set()
         #: The tasks that have just begun, with their requests.
         self._begun: list[tuple[asyncio.Task[None], Request]] = []
@@ -158,6 +161,29 @@ class LoopSide:
         """Awaits what a plain handler has returned, and answers with the result. Called on other threads."""
         if not self._call(lambda: self._begin(self._run(route, request, pending), context, request)):
             pending.close()
+            self._dispatcher.background.release(request.token)
+
+    def work(self, job: Work, then: Callable[[], None], pending: Pending | None = None) -> bool:
+        """Runs work after a response, or awaits what it has returned, and calls `then` at its end.
+
+        Called on any thread. Returns `False` if the loop is closed.
+        """
+        if self._call(lambda: self._begin(self._work(job, then, pending), job.context)):
+            return True
+        if pending is not None:
+            pending.close()
+        return False
+
+    async def _work(self, job: Work, then: Callable[[], None], pending: Pending | None) -> None:
+        try:
+            value = job.call() if pending is None else pending.awaitable
+            while hasattr(value, "__await__"):
+                value = await value
+        except BaseException as error:
+            if self._closing:
+                raise
+            self._dispatcher.job_failed(job, error)
+        then()
 
     def _call(self, function: Callable[[], object]) -> bool:
         """Calls a function in the loop. Returns `False` if the loop is closed, and with it all clients."""
@@ -238,6 +264,8 @@ class LoopSide:
                 parts = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
             else:
                 response = from_value(value)
+                if response.jobs is not None:
+                    dispatcher.background.add(request.token, response.jobs)
                 if isinstance(response.chunks, AsyncIterator):
                     await self._send(route, request, response)
                     return
@@ -252,11 +280,15 @@ class LoopSide:
                 _log.debug(
                     "a handler was cancelled: no client waits for the response to %r any more", request
                 )
+                dispatcher.background.release(request.token)
                 return
             parts = dispatcher.failure(route, request, error)
         request.end()
         self._outbox.pieces.extend(record(request.token, parts))
-        if not self._flushing:
+        if self._waiting and request.token in self._waiting:
+            self._outbox.flush()
+            dispatcher.background.release(request.token)
+        elif not self._flushing:
             self._flushing = True
             self.loop.call_soon(self._flush)
 
@@ -309,6 +341,7 @@ class LoopSide:
             request.end()
             writer.abort()
             await _close(chunks, task if left else None)
+            self._dispatcher.background.release(request.token)
 
     def _flush(self) -> None:
         self._flushing = False

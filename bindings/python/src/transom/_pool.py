@@ -72,10 +72,13 @@ class Pool:
         with self._lock:
             self._grow()
 
-    def submit(self, job: Job) -> bool:
-        """Runs `job` on a thread as soon as one is free. Returns `False` if the queue is full."""
+    def submit(self, job: Job, later: bool = False) -> bool:
+        """Runs `job` on a thread as soon as one is free. Returns `False` if the queue is full.
+
+        For jobs that no client waits for (`later`), the queue is twice as long: requests do not fill it.
+        """
         with self._lock:
-            if not self._has_room(0):
+            if not self._has_room(self._limit if later else 0):
                 return False
             self._jobs.put(job)
         return True

@@ -211,6 +211,7 @@ class Pullers:
             what = "requests"
         else:
             answer(self._dispatcher.handle, request.token, self._dispatcher.wording.server_error)
+            self._dispatcher.background.release(request.token)
             what = f"{request.method} {request.target}"
         why = "the answer is too large: stream it" if isinstance(error, struct.error) else error
         try:
@@ -228,6 +229,7 @@ class Pullers:
         pack = RESPONSE.pack
         new_context = dispatcher.context.copy
         turn = dispatcher.turn
+        waiting = dispatcher.background.waiting
         flushed = now = perf_counter()
         handed: list[tuple[Route, Request]] = []
         for request in lead.rest:
@@ -255,6 +257,8 @@ class Pullers:
                     status, block, body = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
                 else:
                     response = from_value(value)
+                    if response.jobs is not None:
+                        dispatcher.background.add(request.token, response.jobs)
                     if response.chunks is not None:
                         dispatcher.stream(route, request, response, context)
                         now = perf_counter()
@@ -274,6 +278,9 @@ class Pullers:
                 padding,
             )
             route.runs += 1
+            if waiting and request.token in waiting:
+                outbox.flush()
+                dispatcher.background.release(request.token)
             now = perf_counter()
             if now - flushed > SHORT:
                 outbox.flush()

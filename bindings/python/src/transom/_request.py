@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from transom._background import Work
 from transom._body import BodyStream
 from transom._events import Events, Presence
 from transom._form import Form, FormLimits, FormReader
@@ -349,6 +350,21 @@ class Request:
             await future
         finally:
             forget()
+
+    def background(self, function: Callable[..., object], /, *arguments: Any, **named: Any) -> None:
+        """Calls `function` with these arguments once this request is over, whatever the response is.
+
+        Otherwise as `Response.background`. Call it before the response is handed over: in the handler, in
+        middleware, in the iterator of a stream, or in work that this has begun.
+
+        >>> from transom import Server
+        >>> app = Server()
+        >>> @app.post("/orders")
+        ... def order(request):
+        ...     request.background(print, "a letter to", request.json()["email"])
+        ...     return {"placed": True}, 202
+        """
+        self.events.background.add(self.token, [Work(function, arguments, named)])
 
     @property
     def state(self) -> SimpleNamespace:

@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from transom._background import Work
 from transom._check import check_status, flag, got, kind_of, shown, text, whole
 from transom._conditional import disposition, http_date
 from transom._errors import BadHeaderError, BadStatusError
@@ -99,7 +100,7 @@ class Response:
     <Response 404 text/plain; charset=utf-8, 12 bytes>
     """
 
-    __slots__ = ("chunks", "parts", "prompt")
+    __slots__ = ("chunks", "jobs", "parts", "prompt")
 
     #: Status, header block and body, as the library sends them.
     parts: Parts
@@ -107,6 +108,8 @@ class Response:
     chunks: Chunks | FilePart | Pending | None
     #: `True` if the header section is sent before the first chunk is known.
     prompt: bool
+    #: The work to do once the response was handed over.
+    jobs: list[Work] | None
 
     def __init__(
         self,
@@ -118,6 +121,7 @@ class Response:
     ) -> None:
         encoded, usual_type = _encode_body(body)
         self.chunks = None
+        self.jobs = None
         self.prompt = True
         status = check_status(status)
         self.parts = (status, block_of(status, headers, content_type, usual_type), encoded)
@@ -201,6 +205,7 @@ class Response:
         ):
             raise TypeError(f"a stream is an iterator of str or bytes, got {kind_of(chunks)}")
         response = cls.__new__(cls)
+        response.jobs = None
         response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
         response.prompt = True
         status = check_status(status)
@@ -255,6 +260,7 @@ class Response:
         if usual is None or encoding is not None:
             usual = BYTES
         response = cls.__new__(cls)
+        response.jobs = None
         response.prompt = True
         status = check_status(status)
         response.parts = (status, block_of(status, headers, content_type, usual), b"")
@@ -278,7 +284,27 @@ class Response:
         """Returns another response with the same parts. A stream or a file is shared."""
         copied = type(self).__new__(type(self))
         copied.parts, copied.chunks, copied.prompt = self.parts, self.chunks, self.prompt
+        copied.jobs = None if self.jobs is None else list(self.jobs)
         return copied
+
+    def background(self, function: Callable[..., object], /, *arguments: Any, **named: Any) -> None:
+        """Calls `function` with these arguments once the response was handed over for its last byte.
+
+        It may be `async def`. A plain function runs on the thread pool, an asynchronous one in the event loop
+        of the handlers; those of one response run one after another. An exception is logged. The work is
+        also done if the client has left. A stop waits for it, at most until its deadline; what the pool has
+        no room for is dropped with a line in the log. `Request.background` does the same for any response.
+
+        Raises `TypeError` if `function` cannot be called, such as a coroutine.
+
+        >>> response = Response("your order is placed", status=202)
+        >>> response.background(print, "a letter to", "ada@example.org", sep=" ")
+        """
+        job = Work(function, arguments, named)
+        if self.jobs is None:
+            self.jobs = [job]
+        else:
+            self.jobs.append(job)
 
     @property
     def status(self) -> int:

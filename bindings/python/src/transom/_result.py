@@ -64,4 +64,5 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
     changed = Response(status=status)
     changed.parts = status, block + lines, body
     changed.chunks, changed.prompt = response.chunks, response.prompt
+    changed.jobs = response.jobs
     return changed

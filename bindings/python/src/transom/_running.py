@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import weakref
@@ -87,6 +88,8 @@ class Running(Operated):
         self.on_slow_stop: Callable[[int, float], None] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        #: When the stop ends at the latest, as `monotonic` has it.
+        self._deadline = math.inf
         #: `True` if a handler has stopped the server and no thread could be started to wait for its end.
         self._deserted = False
         #: The timeout of that stop, in seconds.
@@ -261,6 +264,7 @@ class Running(Operated):
             if self._report is not None:
                 return None
             self._handle.stop(timeout)
+            self._deadline = min(self._deadline, monotonic() + timeout)
             report = self._handle.report()
         self.dispatcher.stopping.begin()
         return report
@@ -331,6 +335,10 @@ class Running(Operated):
                 if pending:
                     tell(pending, max(0.0, begun + timeout - monotonic()))
         report = self._handle.report()
+        grace = monotonic() + _JOIN
+        while self._works(grace):
+            self.dispatcher.background.wait(_SLICE)
+        self._tell_dropped()
         end = min(end, monotonic() + _JOIN)
 
         def left() -> float:
@@ -344,6 +352,22 @@ class Running(Operated):
             clean = self._loop_thread.close(left()) and clean
         self._conclude(report, clean)
         return report
+
+    def _works(self, grace: float) -> bool:
+        """Returns `True` while the stop waits for work after responses.
+
+        Work of a request whose handler still runs, though no client waits for it, has until `grace`.
+        """
+        background, now = self.dispatcher.background, monotonic()
+        if now >= self._deadline:
+            return False
+        return background.is_running or (bool(background.waiting) and now < grace)
+
+    def _tell_dropped(self) -> None:
+        """Logs that work after responses has not ended by the deadline of the stop."""
+        count = self.dispatcher.background.count
+        if count:
+            _log.warning("the server stops with background work of %d requests unfinished", count)
 
     def _conclude(self, report: Report, clean: bool) -> None:
         with self._using:
@@ -371,9 +395,11 @@ class Running(Operated):
             failed = error
             self._begin_stop(0)
         cancelled = False
-        while not ended.is_set() or not self._handle.wait(0):
+        grace = math.inf
+        while not ended.is_set() or not self._handle.wait(0) or self._works(grace):
             try:
                 if ended.is_set():
+                    grace = min(grace, monotonic() + _JOIN)
                     await asyncio.sleep(0.005)
                 else:
                     await ended.wait()
@@ -387,6 +413,7 @@ class Running(Operated):
                         timeout,
                     )
                 cancelled = True
+        self._tell_dropped()
         clean = False
         try:
             await self._lifespan.stop_here()
