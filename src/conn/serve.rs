@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::activity::Activity;
 use super::connection::Connection;
@@ -113,7 +114,7 @@ fn records(
     socket: Option<Weak<dyn ConnectionFacts>>,
 ) -> Option<Box<Records>> {
     let mut records = Records::new(app.on_exchange.as_ref()?, peer, socket);
-    records.begin(None, None, 0, 0);
+    records.begin(None, None, Instant::now(), 0, 0);
     records.note_reject(reject);
     Some(Box::new(records))
 }

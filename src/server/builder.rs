@@ -23,7 +23,9 @@ use crate::base::pool::Pool;
 use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{App, Exchange, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, Trust, WordAnswer};
+use crate::conn::{
+    App, Exchange, FieldNames, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, Trust, WordAnswer,
+};
 use crate::error::{Error, Result};
 use crate::handler::Router;
 use crate::message::{IntoResponse, Network};
@@ -491,7 +493,7 @@ impl Server {
         }
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
-        app.field_names = (!self.field_names.is_empty()).then(|| self.field_names.into());
+        app.field_names = FieldNames::new(self.field_names).map(Arc::new);
         app.trust = trust;
         let shared =
             Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd, keeper };
