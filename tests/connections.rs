@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_lite::AsyncReadExt as _;
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use transom::{
     ConnectionInfo, ConnectionState as State, Deadline, Handle, Method, Model, Request, Response, Route,
     Router, StatusCode, Upgraded, blocking,
 };
 
-use common::{Client, SHORT, Signal, configured, eventually, own_address};
+use common::{Client, PATIENCE, SHORT, Signal, configured, eventually, own_address};
 
 const MODELS: [Model; 2] = [Model::ThreadPerConnection, Model::EventDriven];
 
@@ -54,6 +54,11 @@ fn app(release: &Signal) -> Router {
         .get("/endless", async |_: Request| {
             let zeros = futures_lite::stream::repeat_with(|| Ok(vec![0; 64 * 1024].into()));
             Response::stream("application/octet-stream", zeros)
+        })
+        .get("/flood", async |_: Request| {
+            Response::upgrade("flood", |mut upgraded: Upgraded| async move {
+                while upgraded.write_all(&vec![0; 64 * 1024]).await.is_ok() {}
+            })
         })
         .route(Route::new(Method::GET, "/chat", async |_: Request| {
             Response::upgrade("chat", |mut upgraded: Upgraded| async move {
@@ -171,6 +176,28 @@ fn deadlines_that_pass_are_counted_by_kind() {
         let mut client = Client::narrow(&server);
         client.request("/endless");
         eventually("the client took nothing", || counts(&[Deadline::Write]) == [1]);
+
+        let mut client = Client::narrow(&server);
+        client.send("GET /flood HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: flood\r\n\r\n");
+        eventually("it took nothing of the other protocol", || counts(&[Deadline::Write]) == [2]);
+    }
+}
+
+#[test]
+fn a_linger_that_a_stop_shortens_is_no_deadline() {
+    for model in MODELS {
+        let release = Signal::new();
+        let server = serve(model, app(&release), |timeouts| {
+            (timeouts.linger, timeouts.linger_idle) = (Some(2 * PATIENCE), Some(2 * PATIENCE));
+            timeouts.drain = Some(SHORT);
+        });
+        let mut client = Client::connect(&server);
+        client.send("bad\r\n\r\n");
+        assert_eq!(client.answer().status, 400);
+        only(&server, State::Lingering);
+        server.stop(PATIENCE);
+        assert!(server.connections().is_empty(), "{model}");
+        assert_eq!(server.stats().expired(Deadline::Linger), 0, "{model}");
     }
 }
 

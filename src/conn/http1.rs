@@ -275,7 +275,7 @@ fn hand_over<T: Transport>(
     connection.wire.tell_records(Ended::Upgraded);
     session.begin_exchange();
     connection.show(ConnectionState::Upgraded);
-    let (stream, early) = PacedStream::of(connection.wire);
+    let (stream, early) = PacedStream::of(connection.wire, &connection.app.expired);
     let other = (upgrade.run)(Upgraded::new(Box::new(stream), early, &session.client));
     async move {
         other.await;

@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::wire::{CLOSE, Wire};
 use super::{Session, Stage, Transport};
@@ -34,7 +34,7 @@ impl<T: Transport> Wire<'_, T> {
     /// Closes so that the client can read the last answer: writes the output buffer, closes the
     /// sending side, then reads and drops what the client still sends until the client closes
     /// or its time is over. A server that stops or needs room shortens that time. Returns `false` if
-    /// the time was over.
+    /// the client used up its whole time.
     pub async fn linger(&mut self, timeouts: &Timeouts, session: Option<&Session>) -> bool {
         if self.flush_dropping().await.is_err() || !self.close(timeouts.drain).await {
             return true;
@@ -54,7 +54,7 @@ struct Linger {
 }
 
 impl Linger {
-    /// Ready when the linger is over: with `false` if its time is.
+    /// Ready when the linger is over: with `false` if the client used up its whole time.
     fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
@@ -65,24 +65,24 @@ impl Linger {
         if self.ending.is_none() && session.is_some_and(|session| session.has_reached(Stage::Leaving)) {
             self.ending = wire.deadline(timeouts.drain.or(Some(CLOSE)));
         }
-        let end = self.whole.into_iter().chain(self.ending).min();
         for _ in 0..READS_PER_TURN {
             match wire.poll_drop(cx) {
                 Poll::Ready(Ok(length)) if length > 0 => self.quiet = None,
                 Poll::Ready(_) => return Poll::Ready(true),
                 Poll::Pending => {
-                    // Others wait for this connection: a silent client gets less time.
-                    let waited_for = timeouts.drain.filter(|_| wire.is_waited_for());
-                    let patience = waited_for.or(timeouts.linger_idle);
                     let quiet = *self.quiet.get_or_insert_with(|| wire.now());
-                    let quiet = patience.and_then(|patience| quiet.checked_add(patience));
-                    let end = end.into_iter().chain(quiet).min();
-                    return wire.poll_deadline(cx, end).map(|()| false);
+                    let after = |patience: Option<Duration>| quiet.checked_add(patience?);
+                    let usual = self.whole.into_iter().chain(after(timeouts.linger_idle)).min();
+                    // Others wait for this connection: a silent client gets less time.
+                    let waited_for = after(timeouts.drain.filter(|_| wire.is_waited_for()));
+                    let end = usual.into_iter().chain(self.ending).chain(waited_for).min();
+                    return wire.poll_deadline(cx, end).map(|()| usual != end);
                 }
             }
         }
-        if end.is_some_and(|end| end <= wire.now()) {
-            return Poll::Ready(false);
+        let now = wire.now();
+        if self.whole.into_iter().chain(self.ending).any(|end| end <= now) {
+            return Poll::Ready(self.whole.is_none_or(|whole| whole > now));
         }
         cx.waker().wake_by_ref();
         Poll::Pending

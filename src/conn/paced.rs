@@ -2,11 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::Transport;
+use super::expired::{Deadline, Expired};
 use super::wire::Wire;
 use super::write_pace::WritePace;
 
@@ -18,13 +20,15 @@ pub(super) struct PacedStream<T> {
     pace: WritePace,
     /// Bytes written since the last flush.
     unflushed: usize,
+    /// Where the deadline is counted, once.
+    expired: Option<Arc<Expired>>,
 }
 
 impl<T: Transport> PacedStream<T> {
     /// Returns the stream of a connection, and the bytes that were read and not used.
-    pub fn of(wire: Wire<'_, T>) -> (Self, Vec<u8>) {
+    pub fn of(wire: Wire<'_, T>, expired: &Arc<Expired>) -> (Self, Vec<u8>) {
         let (transport, pace, early) = wire.into_parts();
-        (Self { transport, pace, unflushed: 0 }, early)
+        (Self { transport, pace, unflushed: 0, expired: Some(Arc::clone(expired)) }, early)
     }
 
     /// Notes the result of a write.
@@ -45,6 +49,9 @@ impl<T: Transport> PacedStream<T> {
         match self.pace.wait(&self.transport, self.unflushed) {
             Some(deadline) => {
                 ready!(self.transport.poll_deadline(cx, deadline));
+                if let Some(expired) = self.expired.take() {
+                    expired.add(Deadline::Write);
+                }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             None => Poll::Pending,
@@ -80,7 +87,7 @@ impl<T: Transport> AsyncWrite for PacedStream<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.transport).poll_flush(cx);
         if polled.is_ready() {
-            let Self { transport, pace, unflushed } = &mut *self;
+            let Self { transport, pace, unflushed, .. } = &mut *self;
             pace.flushed(transport, *unflushed);
             self.unflushed = 0;
         }
