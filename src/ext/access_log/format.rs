@@ -13,6 +13,19 @@ use crate::Reject;
 use crate::Target;
 use crate::Version;
 
+/// The fields of requests in the formats that have some.
+const FIELDS: [&str; 2] = ["referer", "user-agent"];
+
+/// The most bytes of a line in the common or combined format, without texts: an address, the time, three
+/// numbers, punctuation.
+const LONGEST_REST: usize = 256;
+/// The most bytes of a line of JSON without texts: all keys, and the values of the server.
+const LONGEST_JSON_REST: usize = 1024;
+/// The most bytes for one byte of a text.
+const ESCAPED: usize = r"\xhh".len();
+/// The same in JSON.
+const ESCAPED_IN_JSON: usize = r"\uhhhh".len();
+
 /// The function that writes the lines of an own format.
 type OwnFormat = Arc<dyn Fn(&Exchange<'_>, &mut Vec<u8>) + Send + Sync>;
 
@@ -78,37 +91,21 @@ impl LogFormat {
     /// The header fields of requests that the format has.
     pub(super) fn fields(&self) -> &'static [&'static str] {
         match self {
-            Self::Combined | Self::Json => &["referer", "user-agent"],
+            Self::Combined | Self::Json => &FIELDS,
             Self::Common | Self::Own(_) => &[],
         }
     }
 
-    /// Writes a line with its end, or nothing.
-    pub(super) fn write(&self, exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
-        line.clear();
-        match self {
-            Self::Common => push_common(exchange, time, line),
-            Self::Combined => {
-                push_common(exchange, time, line);
-                for name in self.fields() {
-                    line.extend_from_slice(b" \"");
-                    push_escaped(line, exchange.field(name).unwrap_or(b"-"));
-                    line.push(b'"');
-                }
-            }
-            Self::Json => push_object(exchange, time, line),
-            Self::Own(format) => {
-                format(exchange, line);
-                if line.is_empty() {
-                    return;
-                }
-                if line.iter().any(u8::is_ascii_control) {
-                    let text = std::mem::take(line);
-                    push_in_one_line(line, text.strip_suffix(b"\n").unwrap_or(&text));
-                }
-            }
-        }
-        line.push(b'\n');
+    /// Returns the line of an exchange, to be written. `None` if an own format has none for it.
+    #[inline]
+    pub(super) fn line<'a>(&self, exchange: &'a Exchange<'a>) -> Option<Line<'a>> {
+        let fields = || FIELDS.map(|name| exchange.field(name));
+        Some(match self {
+            Self::Common => Line::Common(exchange),
+            Self::Combined => Line::Combined(exchange, fields()),
+            Self::Json => Line::Json(exchange, fields()),
+            Self::Own(format) => Line::Own(own_line(format, exchange)?),
+        })
     }
 
     /// Returns the form of a line that tells of lost lines.
@@ -119,6 +116,69 @@ impl LogFormat {
             Self::Own(_) => LossLine::None,
         }
     }
+}
+
+/// A line that is to be written.
+pub(super) enum Line<'a> {
+    Common(&'a Exchange<'a>),
+    Combined(&'a Exchange<'a>, Fields<'a>),
+    Json(&'a Exchange<'a>, Fields<'a>),
+    /// A line that the program wrote.
+    Own(Vec<u8>),
+}
+
+/// The values of [`FIELDS`].
+type Fields<'a> = [Option<&'a [u8]>; FIELDS.len()];
+
+impl Line<'_> {
+    /// Returns how many bytes the line has at most.
+    #[inline]
+    pub fn longest(&self) -> usize {
+        let texts = |exchange: &Exchange<'_>, fields: &Fields<'_>| {
+            let method = exchange.method().map_or(0, |method| method.as_str().len());
+            let target = exchange.target().map_or(0, str::len);
+            method + target + fields.iter().flatten().map(|value| value.len()).sum::<usize>()
+        };
+        match self {
+            Self::Common(exchange) => LONGEST_REST + ESCAPED * texts(exchange, &[None; 2]),
+            Self::Combined(exchange, fields) => LONGEST_REST + ESCAPED * texts(exchange, fields),
+            Self::Json(exchange, fields) => {
+                let route = exchange.route().map_or(0, str::len);
+                LONGEST_JSON_REST + ESCAPED_IN_JSON * (texts(exchange, fields) + route)
+            }
+            Self::Own(line) => line.len() + 1,
+        }
+    }
+
+    /// Adds the line with its end.
+    #[inline]
+    pub fn write(&self, time: &mut TimeText, line: &mut Vec<u8>) {
+        match self {
+            Self::Common(exchange) => push_common(exchange, time, line),
+            Self::Combined(exchange, fields) => {
+                push_common(exchange, time, line);
+                for value in fields {
+                    line.extend_from_slice(b" \"");
+                    push_escaped(line, value.unwrap_or(b"-"));
+                    line.push(b'"');
+                }
+            }
+            Self::Json(exchange, fields) => push_object(exchange, fields, time, line),
+            Self::Own(own) => line.extend_from_slice(own),
+        }
+        line.push(b'\n');
+    }
+}
+
+/// Returns the line of an own format without its end. `None` if it is empty.
+fn own_line(format: &OwnFormat, exchange: &Exchange<'_>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    format(exchange, &mut line);
+    if line.iter().any(u8::is_ascii_control) {
+        let text = std::mem::take(&mut line);
+        push_in_one_line(&mut line, text.strip_suffix(b"\n").unwrap_or(&text));
+    }
+    Some(line).filter(|line| !line.is_empty())
 }
 
 impl fmt::Debug for LogFormat {
@@ -141,12 +201,12 @@ fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>)
         },
     }
     line.extend_from_slice(b" - - [");
-    let began = time.of(exchange.began());
-    time.push_common(line, began);
+    time.push_common(line, exchange.began());
     line.extend_from_slice(b"] \"");
     match (exchange.method(), exchange.version()) {
         (Some(method), Some(version)) => {
-            push_escaped(line, method.as_str().as_bytes());
+            // A token has nothing to escape (RFC 9110 9.1).
+            line.extend_from_slice(method.as_str().as_bytes());
             line.push(b' ');
             push_escaped(line, exchange.target().unwrap_or("-").as_bytes());
             line.extend_from_slice(b" HTTP/");
@@ -163,11 +223,10 @@ fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>)
     push_number(line, exchange.bytes_out());
 }
 
-fn push_object(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
+fn push_object(exchange: &Exchange<'_>, fields: &Fields<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
     let took = exchange.took();
     line.extend_from_slice(b"{\"timestamp\":\"");
-    let began = time.of(exchange.began());
-    time.push_rfc3339(line, began);
+    time.push_rfc3339(line, exchange.began());
     line.push(b'"');
     match exchange.peer() {
         Peer::Unix => push_text(line, b",\"client.address\":", b"unix"),
@@ -210,11 +269,12 @@ fn push_object(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>)
     if let Some(error) = error_of(exchange) {
         push_text(line, b",\"error.type\":", error.as_bytes());
     }
-    if let Some(referer) = exchange.field("referer") {
+    let [referer, agent] = fields;
+    if let Some(referer) = referer {
         push_text(line, b",\"http.request.header.referer\":[", referer);
         line.push(b']');
     }
-    if let Some(agent) = exchange.field("user-agent") {
+    if let Some(agent) = agent {
         push_text(line, b",\"user_agent.original\":", agent);
     }
     line.push(b'}');

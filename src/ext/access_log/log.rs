@@ -1,6 +1,5 @@
 //! The access log, as a program holds it.
 
-use std::cell::Cell;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::format::LogFormat;
-use super::time::TimeText;
 use super::writer::Shared;
 use crate::Error;
 use crate::Exchange;
@@ -18,18 +16,6 @@ use crate::Server;
 
 /// The longest wait for a writer when a server or a log ends, and when a file is opened again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The most bytes of a line's memory that a thread keeps to use again.
-const LARGEST_SPARE: usize = 64 << 10;
-
-thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
-}
-
-/// The memory in which a thread formats lines.
-struct Scratch {
-    time: TimeText,
-    line: Vec<u8>,
-}
 
 /// A log with a line for each answer of a server: see [`Server::access_log`].
 ///
@@ -157,19 +143,11 @@ impl Server {
 
 impl ServerLog {
     /// Adds the line of an answer.
+    #[inline]
     fn add(&self, exchange: &Exchange<'_>) {
-        // The memory is taken, so that nothing of it is in use if an own format panics. At the end of
-        // a thread there is none.
-        let scratch = SCRATCH.try_with(Cell::take).ok().flatten();
-        let mut scratch =
-            scratch.unwrap_or_else(|| Box::new(Scratch { time: TimeText::new(), line: Vec::new() }));
-        let Scratch { time, line } = &mut *scratch;
-        self.0.format.write(exchange, time, line);
-        if !line.is_empty() {
-            self.0.owner.shared.push(line);
-        }
-        if line.capacity() <= LARGEST_SPARE {
-            let _ = SCRATCH.try_with(|spare| spare.set(Some(scratch)));
+        let Self(AccessLog { format, owner }) = self;
+        if let Some(ready) = format.line(exchange) {
+            owner.shared.push(ready.longest(), |time, line| ready.write(time, line));
         }
     }
 }

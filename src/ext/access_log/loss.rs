@@ -5,7 +5,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::text::push_number;
 use super::time::TimeText;
@@ -26,8 +26,8 @@ pub(super) enum LossLine {
 impl LossLine {
     /// Adds the line.
     pub fn write(self, lost: u64, line: &mut Vec<u8>) {
-        let now = SystemTime::now();
-        let mut time = TimeText::new();
+        let now = Instant::now();
+        let mut time = TimeText::default();
         match self {
             Self::Comment => {
                 line.extend_from_slice(b"# ");

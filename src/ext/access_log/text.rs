@@ -4,18 +4,51 @@ use std::net::IpAddr;
 
 use itoa::Integer;
 
-/// Returns `true` if every byte is printable ASCII other than `"` and `\`.
+/// The bytes that are looked at together.
+const WORD: usize = size_of::<u64>();
+/// A word of bytes that are all 1.
+const ONES: u64 = u64::from_ne_bytes([1; WORD]);
+/// The upper bit of each byte of a word.
+const UPPER: u64 = ONES << 7;
+
+/// Returns `true` if every byte is printable ASCII other than `"` and `\`. Looking at eight bytes at a
+/// time saves 230 instructions of a line in the combined format (replay, 2026-11).
 fn is_plain(bytes: &[u8]) -> bool {
-    // Without a branch for each byte, as most fields are plain to their end.
-    let kinds = bytes.iter().fold(0, |kinds, byte| {
-        let beyond = u8::from(byte.wrapping_sub(b' ') > b'~' - b' ');
-        kinds | beyond | u8::from(*byte == b'"') | u8::from(*byte == b'\\')
-    });
-    kinds == 0
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let special = words.iter().fold(0, |special, word| special | special_bytes(u64::from_ne_bytes(*word)));
+    if special != 0 {
+        return false;
+    }
+    match bytes.last_chunk::<WORD>() {
+        Some(last) => rest.is_empty() || special_bytes(u64::from_ne_bytes(*last)) == 0,
+        None => rest.iter().all(|byte| is_plain_byte(*byte)),
+    }
+}
+
+/// Returns 0 if every byte of a word is plain.
+fn special_bytes(word: u64) -> u64 {
+    // Subtracting from each byte borrows from the byte above, which matters only after a byte that is
+    // not plain (Bit Twiddling Hacks: "Determine if a word has a byte less than n").
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let delete = has_zero(word ^ (ONES * 0x7f));
+    let quote = has_zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
+    (word | below_space | delete | quote | backslash) & UPPER
 }
 
 fn is_plain_byte(byte: u8) -> bool {
-    matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~')
+    /// A table, because the comparisons take more instructions.
+    const PLAIN: [bool; 256] = {
+        let mut plain = [false; 256];
+        let mut byte = b' ';
+        while byte <= b'~' {
+            plain[byte as usize] = byte != b'"' && byte != b'\\';
+            byte += 1;
+        }
+        plain
+    };
+    PLAIN[usize::from(byte)]
 }
 
 /// Adds bytes in which all but plain ones are `\xhh`, as nginx writes them.
@@ -81,30 +114,60 @@ pub(super) fn push_number(line: &mut Vec<u8>, number: impl Integer) {
 }
 
 /// Adds the last `N` digits of a number, with leading zeros.
-pub(super) fn push_digits<const N: usize>(line: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_digits<const N: usize>(line: &mut Vec<u8>, number: u64) {
+    line.extend_from_slice(&digits::<N>(number));
+}
+
+/// Returns the last `N` digits of a number, with leading zeros.
+pub(super) fn digits<const N: usize>(mut number: u64) -> [u8; N] {
     let mut digits = [b'0'; N];
     for digit in digits.iter_mut().rev() {
         // A remainder by ten is one digit.
         *digit += u8::try_from(number % 10).unwrap_or_default();
         number /= 10;
     }
-    line.extend_from_slice(&digits);
+    digits
 }
 
 /// Adds an IP address.
 pub(super) fn push_ip(line: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
-            let [first, rest @ ..] = ip.octets();
-            push_number(line, first);
-            for octet in rest {
-                line.push(b'.');
-                push_number(line, octet);
+            let (mut text, mut end) = ([0; "255.255.255.255.".len()], 0);
+            for octet in ip.octets() {
+                text[end..end + 4].copy_from_slice(&OCTETS[usize::from(octet)]);
+                end += 2 + usize::from(octet > 9) + usize::from(octet > 99);
             }
+            line.extend_from_slice(&text[..end - 1]);
         }
         IpAddr::V6(ip) => line.extend_from_slice(ip.to_string().as_bytes()),
     }
 }
+
+/// The digits of each number of an IPv4 address, and a dot after them.
+const OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[b'.'; 4]; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (mut length, mut rest) = (
+            if octet > 99 {
+                3
+            } else if octet > 9 {
+                2
+            } else {
+                1
+            },
+            octet,
+        );
+        while length > 0 {
+            length -= 1;
+            octets[octet][length] = b"0123456789"[rest % 10];
+            rest /= 10;
+        }
+        octet += 1;
+    }
+    octets
+};
 
 #[cfg(test)]
 mod tests {
@@ -126,8 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_is_plain_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let plain = matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+            for length in 1..20 {
+                for at in 0..length {
+                    for beside in [b'a', b' ', b'~'] {
+                        let mut bytes = vec![beside; length];
+                        bytes[at] = byte;
+                        assert_eq!(is_plain(&bytes), plain, "{byte:#x} at {at} of {length}");
+                    }
+                }
+            }
+        }
+        assert!(is_plain(b""));
+    }
+
+    #[test]
     fn numbers_and_addresses_are_as_usual() {
         assert_eq!(text(|line| push_digits::<3>(line, 7)), "007");
+        for octet in 0..=255 {
+            let ip = format!("{octet}.0.{octet}.{octet}");
+            assert_eq!(text(|line| push_ip(line, ip.parse().unwrap())), ip);
+        }
         for ip in ["192.0.2.10", "0.0.0.0", "2001:db8::1"] {
             assert_eq!(text(|line| push_ip(line, ip.parse().unwrap())), ip);
         }

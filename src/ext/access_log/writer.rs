@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::buffer::{Buffer, Pushed};
 use super::loss::{Loss, LossLine};
+use super::time::TimeText;
 
 /// The longest that a line waits for others before they are written together.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -74,9 +75,18 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Adds a line.
-    pub fn push(&self, line: &[u8]) {
-        match self.buffer.push(line) {
+    /// Adds a line that `write` writes, of at most `longest` bytes. `write` must not panic.
+    #[inline]
+    pub fn push(&self, longest: usize, write: impl FnOnce(&mut TimeText, &mut Vec<u8>)) {
+        let pushed = self.buffer.push(longest, write);
+        if pushed != Pushed::Kept {
+            self.note(pushed);
+        }
+    }
+
+    #[cold]
+    fn note(&self, pushed: Pushed) {
+        match pushed {
             Pushed::Kept => {}
             Pushed::First => self.order(|orders| orders.lines = orders.lines.max(Lines::Some)),
             Pushed::BlockFull => self.order(|orders| orders.lines = Lines::Many),
