@@ -14,8 +14,11 @@ import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-#: The longest wait in a test, in seconds.
-LIMIT = 30.0
+#: The longest wait in a test, in seconds. A test waits for an event, and never for a time: on a busy
+#: machine each step may take seconds.
+LIMIT = 60.0
+#: What takes less than this has not waited for something that lasts `LIMIT` seconds.
+SOON = LIMIT / 2
 
 
 class Answer:
@@ -28,14 +31,23 @@ class Answer:
         self.text = self.body.decode("latin-1")
 
 
-def fetch(running, path, method="GET", body=None, headers=None):
+def fetch(running, path, method="GET", body=None, headers=None, host="127.0.0.1"):
     """Sends a request on a new connection and returns the response."""
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+    connection = http.client.HTTPConnection(host, running.port, timeout=LIMIT)
     try:
         connection.request(method, path, body=body, headers=headers or {})
         return Answer(connection.getresponse())
     finally:
         connection.close()
+
+
+def own_host():
+    """Returns an address on which only this process listens: there, no other takes a port that was freed."""
+    if sys.platform != "linux":
+        return "127.0.0.1"
+    # On Linux all of 127.0.0.0/8 is this machine.
+    number = os.getpid()
+    return f"127.{128 | number >> 16 & 63}.{number >> 8 & 255}.{number & 255}"
 
 
 def connect(running):
@@ -68,6 +80,17 @@ def read_all(connection):
     return received
 
 
+def receive(connection, text):
+    """Reads until `text` has come, and returns what has come."""
+    received = b""
+    while text not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            raise AssertionError(f"the end came after {received!r}")
+        received += chunk
+    return received
+
+
 def until(condition, limit=LIMIT):
     """Waits until `condition()` is true. Returns `False` if it is not true in time."""
     end = time.monotonic() + limit
@@ -76,6 +99,20 @@ def until(condition, limit=LIMIT):
             return False
         time.sleep(0.005)
     return True
+
+
+def is_quick(function, limit):
+    """Calls `function()` until one call takes less than `limit` seconds. Returns `False` if none does.
+
+    One call says little: on a busy machine it may take longer than it should.
+    """
+
+    def once():
+        begun = time.monotonic()
+        function()
+        return time.monotonic() - begun < limit
+
+    return until(once)
 
 
 def is_refused(port):
@@ -122,11 +159,13 @@ def served(app):
 
     thread = threading.Thread(target=lambda: asyncio.run(app.serve("127.0.0.1:0", ready=ready)))
     thread.start()
-    there.wait(LIMIT)
     try:
+        if not there.wait(LIMIT):
+            raise AssertionError("the server does not start")
         yield running[0]
     finally:
-        running[0].stop(0)
+        for it in running:
+            it.stop(0)
         thread.join(LIMIT)
 
 

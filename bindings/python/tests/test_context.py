@@ -202,4 +202,5 @@ class TestContext(Quiet, unittest.TestCase):
         with self.start(app) as running:
             for path in paths:
                 exchange(running, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                self.assertTrue(until(lambda path=path: path in seen), path)
         self.assertEqual(seen, paths)

@@ -1,12 +1,13 @@
 """The package's own copies of rules, texts and defaults of the native library agree with the library."""
 
 import inspect
+import queue
 import re
 import unittest
 from ctypes import byref, c_int32, c_uint32
 from pathlib import Path
 
-from support import Quiet, exchange, fetch, until
+from support import LIMIT, Quiet, exchange, fetch, until
 
 import transom
 from transom import BadHeaderError, Response, Server, _native, _server, _settings
@@ -55,6 +56,7 @@ class Responses:
 
     def __enter__(self):
         self._app = Server()
+        self._outcomes = queue.SimpleQueue()
         self._app.get("/", blocking=True)(self._answer)
         self._running = self._app.start("127.0.0.1:0")
         return self
@@ -68,7 +70,7 @@ class Responses:
         status = quick.server_respond_batch(
             self._running._handle.pointer, record, len(record), result, 1, byref(done)
         )
-        self._outcome = status or result[0]
+        self._outcomes.put(status or result[0])
 
     def outcome(self, status, block):
         """Sends a response with a header block. Returns the library's status and the response head."""
@@ -76,7 +78,8 @@ class Responses:
         received = exchange(
             self._running, b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", end=False
         )
-        return self._outcome, received.partition(b"\r\n\r\n")[0].decode("latin-1")
+        # The client may have the response before this thread has the outcome.
+        return self._outcomes.get(timeout=LIMIT), received.partition(b"\r\n\r\n")[0].decode("latin-1")
 
 
 class TestReserved(Quiet, unittest.TestCase):

@@ -11,7 +11,7 @@ import unittest
 import urllib.request
 from pathlib import Path
 
-from support import fetch, until
+from support import LIMIT, fetch, until
 
 import transom
 
@@ -79,6 +79,6 @@ class TestDocs(unittest.TestCase):
             thread = threading.Thread(target=app.run, args=("127.0.0.1:0",))
             thread.start()
             self.assertTrue(until(lambda: "\n" in out.getvalue()))
-            urllib.request.urlopen(out.getvalue().split()[-1]).read()
-            thread.join(10)
+            urllib.request.urlopen(out.getvalue().split()[-1], timeout=LIMIT).read()
+            thread.join(LIMIT)
         self.assertRegex(out.getvalue(), r"^listening on http://127\.0\.0\.1:\d+\n$")

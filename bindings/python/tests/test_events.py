@@ -6,7 +6,7 @@ import threading
 import unittest
 from datetime import timezone
 
-from support import LIMIT, Quiet, connect, fetch, read_all, until, ways
+from support import LIMIT, Quiet, connect, fetch, read_all, receive, until, ways
 
 from transom import HTTPError, Response, Server, ServerSentEvent, ServerSentEvents
 
@@ -84,9 +84,8 @@ class TestServerSentEvents(Quiet, unittest.TestCase):
 
         with app.start("127.0.0.1:0") as running:
             with begin(running, "/") as connection:
-                received = b""
-                while received.count(b": keep-alive\n\n") < 3:
-                    received += connection.recv(65536)
+                for _ in range(3):
+                    receive(connection, b": keep-alive\n\n")
             self.assertTrue(until(lambda: ended))
         self.assertEqual(self.log, [])
 
@@ -129,6 +128,7 @@ class TestStopping(Quiet, unittest.TestCase):
         with app.start("127.0.0.1:0") as running:
             self.assertEqual(fetch(running, "/").status, 204)
             self.assertEqual(called, [])
+        self.assertTrue(until(lambda: called and self.log))
         self.assertEqual(called, ["kept"])
         self.assertIn("ZeroDivisionError", self.log[0])
 

@@ -76,7 +76,7 @@ with app.start("127.0.0.1:0") as running:
     # The connection is open, and nothing else comes.
     least = anonymous()
     import time
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while least - before > 40_000_000 and time.monotonic() < end:
         time.sleep(0.05)
         least = min(least, anonymous())
@@ -140,7 +140,7 @@ class TestCycles(Quiet, unittest.TestCase):
             for path in ("/plain", "/stream", "/async", "/async-stream"):
                 with self.subTest(path=path):
                     self.assertEqual(fetch(running, path).status, 200)
-                    self.assertTrue(until(lambda: kept[-1]() is None, 5))
+                    self.assertTrue(until(lambda: kept[-1]() is None))
 
 
 class TestNoMemory(Quiet, unittest.TestCase):
@@ -190,7 +190,7 @@ class TestNoMemory(Quiet, unittest.TestCase):
                     answer = fetch(running, "/", "POST", b"x" * 10_000_000)
                     self.assertEqual(answer.status, 503)
                     self.assertEqual(fetch(running, "/", "POST", b"x" * 100).text, "100")
-        self.assertEqual(len(self.log), 9)
+        self.assertTrue(until(lambda: len(self.log) == 9), self.log)
 
     def test_a_handler_without_memory_is_a_500(self):
         app = Server()

@@ -16,7 +16,8 @@ SERVER = """
 import resource, sys
 import transom
 
-app = transom.Server(model=sys.argv[1], workers=2)
+# A client may wait for the others for as long as it takes.
+app = transom.Server(model=sys.argv[1], workers=2, timeouts={"body": None})
 
 @app.get("/")
 def hello(request):

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import SOURCE
+from support import LIMIT, SOURCE
 
 import transom
 from transom import _native as native
@@ -64,7 +64,7 @@ class TestLoading(unittest.TestCase):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=LIMIT,
         ).stderr
 
     def test_a_library_that_is_not_there(self):

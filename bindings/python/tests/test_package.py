@@ -27,7 +27,7 @@ class TestBuild(unittest.TestCase):
                 env={"PATH": folder, "HOME": os.environ.get("HOME", "/")},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
             self.assertEqual((result.returncode, os.listdir(place)), (1, []))
         return result.stdout + result.stderr
@@ -54,7 +54,7 @@ class TestBuild(unittest.TestCase):
     def test_the_source_archive_has_all_that_its_manifest_names(self):
         with tempfile.TemporaryDirectory() as place:
             build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", place]
-            subprocess.run(build, cwd=PACKAGE, check=True, capture_output=True, timeout=60)
+            subprocess.run(build, cwd=PACKAGE, check=True, capture_output=True, timeout=300)
             shutil.unpack_archive(next(Path(place).glob("*.tar.gz")), place)
             rust = next(Path(place).glob("*/rust"))
             told = subprocess.run(
@@ -62,7 +62,7 @@ class TestBuild(unittest.TestCase):
                 cwd=rust,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
         # Cargo's cache may lack crates for other systems.
         self.assertNotIn("failed to parse manifest", told.stderr)

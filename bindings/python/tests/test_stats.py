@@ -23,7 +23,7 @@ class TestStats(Quiet, unittest.TestCase):
             with socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT) as client:
                 client.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 self.assertIn(b" 400 ", client.recv(100))
-            until(lambda: running.stats().connections == 0)
+            self.assertTrue(until(lambda: running.stats().connections == 0))
             stats = running.stats()
             self.assertEqual((stats.accepted, stats.requests, stats.pending), (2, 1, 0))
             self.assertEqual((stats.refused, stats.refusals), (1, {"missing-host": 1}))
@@ -58,12 +58,12 @@ class TestStats(Quiet, unittest.TestCase):
             client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
             client.request("GET", "/")
             client.getresponse().read()
-            until(lambda: [one.state for one in running.connections()] == ["idle"])
+            self.assertTrue(until(lambda: [one.state for one in running.connections()] == ["idle"]))
             (idle,) = running.connections()
             self.assertEqual((idle.route, idle.requests), (None, 1))
             self.assertTrue(idle.peer.startswith("127.0.0.1:"), idle.peer)
             client.request("GET", "/waits/7")
-            until(lambda: [one.state for one in running.connections()] == ["handling"])
+            self.assertTrue(until(lambda: [one.state for one in running.connections()] == ["handling"]))
             (busy,) = running.connections()
             self.assertEqual(busy.route, "/waits/{id}")
             self.assertLessEqual(0, busy.lasted)
@@ -72,7 +72,7 @@ class TestStats(Quiet, unittest.TestCase):
             go_on.set()
             self.assertEqual(client.getresponse().read(), b"True")
             client.close()
-            until(lambda: running.connections() == [])
+            self.assertTrue(until(lambda: running.connections() == []))
 
     def test_more_connections_than_there_was_room_for(self):
         app = Server()
@@ -81,7 +81,7 @@ class TestStats(Quiet, unittest.TestCase):
             clients = [
                 socket.create_connection(("127.0.0.1", running.port), timeout=LIMIT) for _ in range(150)
             ]
-            until(lambda: len(running.connections()) == 150)
+            self.assertTrue(until(lambda: len(running.connections()) == 150))
             for client in clients:
                 client.close()
 
