@@ -3,6 +3,7 @@
 import gc
 import http.client
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import time
 import unittest
 import warnings
 
-from support import LIMIT, Quiet, fetch, is_refused, until
+from support import LIMIT, SOON, Quiet, fetch, is_quick, is_refused, until
 
 import transom
 from transom import Server
@@ -89,8 +90,18 @@ class TestLifecycle(Quiet, unittest.TestCase):
 
         def block():
             begun.release()
-            release.wait(LIMIT)
+            release.wait(2 * LIMIT)
             return "late"
+
+        def stop(app, path):
+            running = app.start("127.0.0.1:0")
+            with socket.create_connection(("127.0.0.1", running.port), LIMIT) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                self.assertTrue(begun.acquire(timeout=LIMIT))
+                start = time.monotonic()
+                report = running.stop(0.2)
+                self.assertGreater(time.monotonic() - start, 0.15)
+            self.assertEqual(report.cut, 1)
 
         for model in ("event", "threads", "sequential"):
             app = Server(model=model)
@@ -103,16 +114,8 @@ class TestLifecycle(Quiet, unittest.TestCase):
 
             for path in ("/pool", "/place", "/loop"):
                 with self.subTest(model=model, path=path):
-                    running = app.start("127.0.0.1:0")
-                    with socket.create_connection(("127.0.0.1", running.port), LIMIT) as connection:
-                        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-                        self.assertTrue(begun.acquire(timeout=LIMIT))
-                        start = time.monotonic()
-                        report = running.stop(0.4)
-                        took = time.monotonic() - start
-                    self.assertGreater(took, 0.3)
-                    self.assertLess(took, 0.95)
-                    self.assertEqual(report.cut, 1)
+                    # The start and the request take a part of this time, too.
+                    self.assertTrue(is_quick(lambda app=app, path=path: stop(app, path), 0.8))
 
     def test_it_can_be_started_again(self):
         app = hello()
@@ -171,7 +174,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
             @app.get("/", blocking=blocking)
             def handler(request, entered=entered):
                 entered.set()
-                release.wait(LIMIT)
+                release.wait(2 * LIMIT)
                 return "late"
 
             running = app.start("127.0.0.1:0")
@@ -180,7 +183,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
                 self.assertTrue(entered.wait(LIMIT))
                 begun = time.monotonic()
                 report = running.stop(0.2)
-                self.assertLess(time.monotonic() - begun, 3.0)
+                self.assertLess(time.monotonic() - begun, SOON)
             self.assertEqual((report.cut, report.pending), (1, 0))
             # The app can start again, although a handler of the last run has not returned.
             app.start("127.0.0.1:0").stop()
@@ -193,7 +196,7 @@ class TestLifecycle(Quiet, unittest.TestCase):
         connection.getresponse().read()
         begun = time.monotonic()
         running.stop(LIMIT)
-        self.assertLess(time.monotonic() - begun, 3.0)
+        self.assertLess(time.monotonic() - begun, SOON)
         connection.close()
 
     def check_stop_in_a_handler(self, app):
@@ -252,13 +255,13 @@ class TestLifecycle(Quiet, unittest.TestCase):
                     self.assertEqual(fetch(running, path).status, 200)
 
         once()
-        self.assertTrue(until(lambda: threading.active_count() == 1, 2.0))
+        self.assertTrue(until(lambda: threading.active_count() == 1), threading.enumerate())
         before = threads(), descriptors()
         for _ in range(100):
             once()
         # Not equal: threads of earlier tests may end meanwhile.
         # The next collection frees the objects of a thread that ended late.
-        back = until(lambda: gc.collect() >= 0 and threads() <= before[0] and descriptors() <= before[1], 5.0)
+        back = until(lambda: gc.collect() >= 0 and threads() <= before[0] and descriptors() <= before[1])
         self.assertTrue(back, (before, threads(), descriptors()))
 
     @unittest.skipUnless(os.path.isdir("/proc/self/task"), "counts by /proc")
@@ -266,9 +269,8 @@ class TestLifecycle(Quiet, unittest.TestCase):
         before = threads(), descriptors()
         for _ in range(20):
             Server()
-        gc.collect()
-        self.assertLessEqual(threads(), before[0])
-        self.assertLessEqual(descriptors(), before[1])
+        self.assertTrue(until(lambda: gc.collect() >= 0 and threads() <= before[0]))
+        self.assertTrue(until(lambda: gc.collect() >= 0 and descriptors() <= before[1]))
 
     @unittest.skipUnless(hasattr(os, "fork"), "forks")
     def test_fork(self):
@@ -281,6 +283,8 @@ class TestLifecycle(Quiet, unittest.TestCase):
                 warnings.simplefilter("ignore")  # this test forks with threads on purpose
                 child = os.fork()
             if child == 0:
+                # Ends a child that hangs.
+                signal.alarm(int(LIMIT))
                 seen = []
                 for use in (
                     running.stop,

@@ -9,12 +9,14 @@ import unittest
 from contextlib import closing
 from pathlib import Path
 
-from support import LIMIT, Quiet, at_once, connect, fetch, is_refused, read_all, until
+from support import LIMIT, SOON, Quiet, at_once, connect, fetch, is_refused, read_all, until
 
 import transom
 from transom import Server
 
 MODELS = ("sequential", "threads", "event")
+#: In the model `sequential`, a client that pauses must not lose its connection to one that waits.
+PATIENT = {"drain": LIMIT}
 HEADER = Path(__file__).resolve().parents[3] / "include" / "transom.h"
 
 
@@ -69,7 +71,7 @@ class TestModels(Quiet, unittest.TestCase):
             self.assertEqual(fetch(running, "/").text, "hello")
 
     def test_it_runs_in_a_loop_of_the_hosts(self):
-        for _, app in self.each():
+        for _, app in self.each(timeouts=PATIENT):
             meter = Meter()
 
             @app.get("/")
@@ -91,7 +93,7 @@ class TestModels(Quiet, unittest.TestCase):
 
     def overlap(self, model):
         """Returns the most handlers that ran at once, of each kind and in each place, with many clients."""
-        app = Server(model=model, threads=8)
+        app = Server(model=model, threads=8, timeouts=PATIENT)
         meter = Meter()
         places = set()
         pause = 0.0
@@ -154,15 +156,15 @@ class TestModels(Quiet, unittest.TestCase):
         self.assertGreater(self.overlap("event"), 1)
 
     def test_in_sequential_only_one_that_outlives_its_request_meets_the_next(self):
-        app = Server(model="sequential", timeouts={"handler": 2})
+        app = Server(model="sequential")
         meter = Meter()
         release = threading.Event()
         self.addCleanup(release.set)
 
-        @app.get("/late")
+        @app.get("/late", timeout=0.5)
         def late(request):
             with meter:
-                release.wait(LIMIT)
+                release.wait(2 * LIMIT)
             return "late"
 
         @app.get("/")
@@ -171,14 +173,16 @@ class TestModels(Quiet, unittest.TestCase):
                 return "done"
 
         with app.start("127.0.0.1:0") as running:
-            begun = time.monotonic()
-            # Its client has disconnected, and the next one still waits.
-            with connect(running) as connection:
-                connection.sendall(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
-                self.assertTrue(until(lambda: meter.inside == 1))
+            # The deadline may pass before the handler begins.
+            while not meter.inside:
+                begun = time.monotonic()
+                # Its client has disconnected, and the next one still waits.
+                with connect(running) as connection:
+                    connection.sendall(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+                    until(lambda: meter.inside == 1, 1.0)
             self.assertEqual(fetch(running, "/").text, "done")
-            self.assertGreater(time.monotonic() - begun, 1.99)
-            self.assertEqual(meter.most, 2)
+            self.assertGreater(time.monotonic() - begun, 0.49)
+            self.assertGreaterEqual(meter.most, 2)
             release.set()
 
     def test_a_client_that_waits_gets_its_turn(self):
@@ -210,7 +214,7 @@ class TestModels(Quiet, unittest.TestCase):
             @app.get("/")
             def handler(request, entered=entered, release=release):
                 entered.set()
-                release.wait(LIMIT)
+                release.wait(2 * LIMIT)
                 return "done"
 
             for timeout, answer, report in ((LIMIT, b"done", (1, 0)), (0.2, b"", (0, 1))):
@@ -224,7 +228,7 @@ class TestModels(Quiet, unittest.TestCase):
                         threading.Thread(target=self.set_when_refused, args=(release, running.port)).start()
                     begun = time.monotonic()
                     ended = running.stop(timeout)
-                    self.assertLess(time.monotonic() - begun, 3.0)
+                    self.assertLess(time.monotonic() - begun, SOON)
                     self.assertEqual((ended.finished, ended.cut, ended.pending), (*report, 0))
                     self.assertTrue(read_all(connection).endswith(answer))
                 release.set()

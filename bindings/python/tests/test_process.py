@@ -3,10 +3,10 @@
 import os
 import unittest
 
-from support import Program, at_once, send_get
+from support import Program, at_once, own_host, send_get
 
 HOLDING = """
-import http.client, os, signal, socket
+import os, signal, socket, sys
 from transom import Server
 app = Server(model="MODEL")
 @app.get("/hello")
@@ -15,9 +15,11 @@ def hello(request):
 @app.get("/async")
 async def wait(request):
     return "async"
-running = app.start("127.0.0.1:0")
+# On this address no other process takes the port.
+host = sys.argv[1]
+running = app.start(f"{host}:0")
 for path in ("/hello", "/async"):
-    connection = socket.create_connection(("127.0.0.1", running.port), 20)
+    connection = socket.create_connection((host, running.port), 60)
     connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n" % path.encode())
     assert connection.recv(1000)
     child = os.fork()
@@ -25,26 +27,26 @@ for path in ("/hello", "/async"):
         # What was open stays so, in here.
         for output in (1, 2):
             os.close(output)
-        signal.alarm(60)
+        signal.alarm(120)
         signal.pause()
         os._exit(0)
     connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\nConnection: close\\r\\n\\r\\n" % path.encode())
     while connection.recv(1000):
         pass
-    idle = socket.create_connection(("127.0.0.1", running.port), 20)
+    idle = socket.create_connection((host, running.port), 60)
     running.stop()
     try:
         assert idle.recv(1000) == b""
     except ConnectionResetError:
         pass  # it was still in the backlog
     try:
-        socket.create_connection(("127.0.0.1", running.port), 20)
+        socket.create_connection((host, running.port), 60)
     except ConnectionRefusedError:
         pass
     else:
         raise AssertionError("somebody listens")
     # The child keeps the port from nobody.
-    running = app.start(f"127.0.0.1:{running.port}")
+    running = app.start(f"{host}:{running.port}")
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 running.stop()
@@ -68,7 +70,7 @@ async def wait(request):
     return "async"
 with app.start("127.0.0.1:0") as running:
     taken = [number for number in range(3) if os.path.exists(f"/proc/self/fd/{number}")]
-    connection = socket.create_connection(("127.0.0.1", running.port), 20)
+    connection = socket.create_connection(("127.0.0.1", running.port), 60)
     for path in (b"/hello", b"/async"):
         connection.sendall(b"GET %b HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n" % path)
         assert b"200" in connection.recv(1000)
@@ -105,7 +107,7 @@ sys.stdin.readline() if len(sys.argv) > 1 else time.sleep(0.3)
 class TestDescriptors(unittest.TestCase):
     def test_a_forked_child_keeps_neither_clients_nor_the_port(self):
         for model in ("event", "threads", "sequential"):
-            with self.subTest(model=model), Program(HOLDING.replace("MODEL", model)) as program:
+            with self.subTest(model=model), Program(HOLDING.replace("MODEL", model), own_host()) as program:
                 code, out, err = program.end()
                 self.assertEqual((code, out), (0, "well\n"), err)
 
@@ -127,9 +129,9 @@ class TestExit(unittest.TestCase):
             return result
 
         results = []
-        for _ in range(5):
-            results += at_once(once, 10)
-        self.assertEqual(results, [(0, "", "")] * 50)
+        for _ in range(3):
+            results += at_once(once, 4)
+        self.assertEqual(results, [(0, "", "")] * 12)
 
     def test_the_interpreter_ends_under_load(self):
         def once(number):
@@ -168,7 +170,7 @@ app = Server()
 app.get("/")(lambda request: "hello")
 child = os.fork()
 with app.start("127.0.0.1:0") as running:
-    assert urlopen(running.url, timeout=10).read() == b"hello"
+    assert urlopen(running.url, timeout=60).read() == b"hello"
 if child:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from support import LIMIT, Quiet, at_once, fetch
+from support import LIMIT, SOON, Quiet, at_once, fetch, is_quick
 
 from transom import Response, Server
 
@@ -26,7 +26,7 @@ class TestServe(Quiet, unittest.TestCase):
                 with self.assertRaises(asyncio.CancelledError):
                     await task
 
-        return asyncio.run(asyncio.wait_for(main(), LIMIT))
+        return asyncio.run(asyncio.wait_for(main(), 2 * LIMIT))
 
     def test_handlers_run_in_the_hosts_loop(self):
         app = Server()
@@ -70,30 +70,32 @@ class TestServe(Quiet, unittest.TestCase):
         @app.get("/")
         async def block(request):
             begun.set()
-            release.wait(LIMIT)
+            release.wait(2 * LIMIT)
             return "late"
 
         async def main():
             listening = asyncio.get_running_loop().create_future()
             task = asyncio.create_task(app.serve("127.0.0.1:0", ready=listening.set_result))
-            stopping = asyncio.to_thread(self.measure_stop, await listening, begun, release)
-            report, took = await stopping
+            await asyncio.to_thread(self.stop, await listening, begun, release)
             await task
-            return report, took
 
-        _, took = asyncio.run(asyncio.wait_for(main(), LIMIT))
-        self.assertGreater(took, 0.3)
-        self.assertLess(took, 0.95)
+        def once():
+            release.clear()
+            begun.clear()
+            asyncio.run(main())
 
-    def measure_stop(self, running, begun, release):
+        # The start and the request take a part of this time, too.
+        self.assertTrue(is_quick(once, 0.8))
+
+    def stop(self, running, begun, release):
         with socket.create_connection(("127.0.0.1", running.port), LIMIT) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             begun.wait(LIMIT)
             start = time.monotonic()
-            report = running.stop(0.4)
+            running.stop(0.2)
             took = time.monotonic() - start
             release.set()
-        return report, took
+        self.assertGreater(took, 0.15)
 
     def test_no_threads_for_asynchronous_handlers(self):
         app = Server()
@@ -106,23 +108,24 @@ class TestServe(Quiet, unittest.TestCase):
 
     def test_many_at_once(self):
         app = Server()
+        tasks = []
 
         @app.get("/{n}")
         async def handler(request):
-            await asyncio.sleep(0.2)
+            tasks.append(request)
+            while len(tasks) < 50:
+                await asyncio.sleep(0.01)
             return request.params["n"]
 
-        begun = time.monotonic()
         answers = self.serve(app, lambda running: at_once(lambda n: fetch(running, f"/{n}").text, 50))
         self.assertEqual(answers, [str(n) for n in range(50)])
-        self.assertLess(time.monotonic() - begun, 3.0)
 
     def test_tasks_know_their_task(self):
         app = Server()
 
         @app.get("/")
         async def handler(request):
-            await asyncio.wait_for(asyncio.sleep(0), 1)
+            await asyncio.wait_for(asyncio.sleep(0), LIMIT)
             return str(asyncio.current_task() is not None)
 
         self.assertEqual(self.serve(app, lambda running: fetch(running, "/").text), "True")
@@ -136,7 +139,7 @@ class TestServe(Quiet, unittest.TestCase):
         @app.get("/")
         async def handler(request):
             entered.set()
-            await asyncio.sleep(1)
+            await request.stopping()
             return "done"
 
         async def main():
@@ -162,7 +165,7 @@ class TestServe(Quiet, unittest.TestCase):
         async def handler(request):
             entered.set()
             try:
-                await asyncio.sleep(LIMIT)
+                await asyncio.sleep(2 * LIMIT)
             except asyncio.CancelledError:
                 cancelled.append(True)
                 raise
@@ -183,7 +186,7 @@ class TestServe(Quiet, unittest.TestCase):
             writer.close()
             return time.monotonic() - begun
 
-        self.assertLess(asyncio.run(main()), 3.0)
+        self.assertLess(asyncio.run(main()), SOON)
         self.assertEqual(cancelled, [True])
         self.assertEqual(self.log, [])
 

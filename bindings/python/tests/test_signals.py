@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from support import LIMIT, Program, is_refused, read_all, send_get, until
+from support import LIMIT, SOON, Program, is_refused, read_all, send_get, until
 
 RUN = """
 import sys, time, threading
@@ -17,7 +17,17 @@ def index(request):
 @app.get("/slow")
 def slow(request):
     print("begun", flush=True)
-    time.sleep(float(request.query["s"]))
+    time.sleep(600)
+@app.get("/finishes")
+def finishes(request):
+    print("begun", flush=True)
+    while not request.is_stopping:
+        time.sleep(0.01)
+    return "slow"
+@app.get("/told")
+def told(request):
+    print("begun", flush=True)
+    sys.stdin.readline()
     return "slow"
 @app.get("/stream")
 def stream(request):
@@ -40,7 +50,7 @@ async def interrupt(request):
 def stop(request):
     app.running.stop()
     return "stopping"
-report = app.run("127.0.0.1:0")
+report = app.run("127.0.0.1:0", stop_timeout=600)
 print("finished", report.finished, "cut", report.cut, flush=True)
 """
 
@@ -50,12 +60,12 @@ from transom import Server
 app = Server()
 @app.get("/stop")
 def stop(request):
-    app.running.stop(60)
+    app.running.stop(600)
     return "stopping"
 @app.get("/slow")
 def slow(request):
     print("begun", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 def raise_signals():
     # The system delivers these signals to this thread, and not to the one that waits in `run`.
     for _ in range(int(sys.stdin.readline())):
@@ -75,21 +85,23 @@ class TestSignals(unittest.TestCase):
                 begun = time.monotonic()
                 program.process.send_signal(number)
                 code, out, err = program.end()
-                self.assertLess(time.monotonic() - begun, 5.0)
+                self.assertLess(time.monotonic() - begun, SOON)
                 # The library may still count a response that the client has just read.
                 self.assertRegex(out, r"^finished [01] cut 0\n$")
-                self.assertEqual((code, err), (0, ""))
+                self.assertEqual(code, 0)
+                # On a busy machine the stop may take a moment.
+                self.assertRegex(err, r"^(stopping: .* being finished, .*\n)?$")
 
     def test_requests_under_way_are_finished(self):
         for number in (signal.SIGINT, signal.SIGTERM):
-            with Program(RUN) as program, send_get(program.port(), "/slow?s=2") as connection:
+            with Program(RUN) as program, send_get(program.port(), "/finishes") as connection:
                 program.expect("begun")
                 program.process.send_signal(number)
                 self.assertIn(b"slow", read_all(connection))
                 self.assertEqual(program.end()[:2], (0, "finished 1 cut 0\n"))
 
     def test_a_second_signal_cuts(self):
-        with Program(RUN) as program, send_get(port := program.port(), "/slow?s=20") as connection:
+        with Program(RUN) as program, send_get(port := program.port(), "/slow") as connection:
             program.expect("begun")
             program.process.send_signal(signal.SIGINT)
             self.assertTrue(until(lambda: is_refused(port)))
@@ -97,21 +109,21 @@ class TestSignals(unittest.TestCase):
             program.process.send_signal(signal.SIGINT)
             self.assertEqual(read_all(connection), b"")
             self.assertEqual(program.end()[:2], (0, "finished 0 cut 1\n"))
-            self.assertLess(time.monotonic() - begun, 5.0)
+            self.assertLess(time.monotonic() - begun, SOON)
 
     def test_a_stop_that_takes_a_moment_says_what_is_being_finished(self):
         line = r"^stopping: %s being finished, for at most \d+(\.\d+)? s; Ctrl-C or SIGTERM again cuts\n$"
         for first, second in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)):
             for paths, number in (
                 (["/stream"], "1 request or stream is"),
-                (["/async-stream", "/stream", "/slow?s=60"], "3 requests or streams are"),
+                (["/async-stream", "/stream", "/slow"], "3 requests or streams are"),
             ):
                 with Program(RUN) as program:
                     port = program.port()
                     connections = [send_get(port, path) for path in paths]
                     for connection in connections[: 1 if len(paths) == 1 else 2]:
                         self.assertIn(b"200 OK", connection.recv(4096))
-                    if "/slow?s=60" in paths:
+                    if "/slow" in paths:
                         program.expect("begun")
                     program.process.send_signal(first)
                     said = program.process.stderr.readline()
@@ -119,7 +131,7 @@ class TestSignals(unittest.TestCase):
                     begun = time.monotonic()
                     program.process.send_signal(second)
                     code, out, err = program.end()
-                    self.assertLess(time.monotonic() - begun, 5.0)
+                    self.assertLess(time.monotonic() - begun, SOON)
                     self.assertEqual((code, out, err), (0, f"finished 0 cut {len(paths)}\n", ""))
                     for connection in connections:
                         connection.close()
@@ -130,7 +142,7 @@ class TestSignals(unittest.TestCase):
             begun = time.monotonic()
             program.write("1\n")
             self.assertEqual(program.end(), (0, "finished 0 cut 0\n", ""))
-            self.assertLess(time.monotonic() - begun, 5.0)
+            self.assertLess(time.monotonic() - begun, SOON)
 
     def test_signals_that_another_thread_gets_cut_what_a_handler_s_stop_waits_for(self):
         with Program(OTHER_THREAD) as program, send_get(port := program.port(), "/slow") as slow:
@@ -143,13 +155,14 @@ class TestSignals(unittest.TestCase):
             self.assertEqual(read_all(slow), b"")
             code, out, _ = program.end()
             self.assertEqual((code, out), (0, "finished 1 cut 1\n"))
-            self.assertLess(time.monotonic() - begun, 5.0)
+            self.assertLess(time.monotonic() - begun, SOON)
 
     def test_what_is_finished_in_the_meantime_is_not_cut(self):
-        with Program(RUN) as program, send_get(program.port(), "/slow?s=1") as connection:
+        with Program(RUN) as program, send_get(program.port(), "/told") as connection:
             program.expect("begun")
             program.process.send_signal(signal.SIGTERM)
             self.assertIn("stopping: 1 request or stream is", program.process.stderr.readline())
+            program.write("\n")
             self.assertIn(b"slow", read_all(connection))
             self.assertEqual(program.end(), (0, "finished 1 cut 0\n", ""))
 
@@ -157,25 +170,29 @@ class TestSignals(unittest.TestCase):
         with Program(RUN) as program:
             port = program.port()
             ended = threading.Event()
+            counts = [0] * 4
 
-            def load():
+            def load(number):
                 try:
                     while not ended.is_set():
                         with send_get(port, "/") as connection:
                             connection.recv(4096)
+                        counts[number] += 1
                 except OSError:
                     pass
 
-            threads = [threading.Thread(target=load) for _ in range(4)]
+            threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
             for thread in threads:
                 thread.start()
-            time.sleep(0.3)
+            self.assertTrue(until(lambda: min(counts) >= 10))
             program.process.send_signal(signal.SIGINT)
             code, out, err = program.end()
             ended.set()
             for thread in threads:
                 thread.join(LIMIT)
-            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(code, 0)
+            # On a busy machine the stop may take a moment.
+            self.assertRegex(err, r"^(stopping: .* being finished, .*\n)?$")
             self.assertIn("cut 0", out)
 
     def test_handlers_that_end_the_program(self):

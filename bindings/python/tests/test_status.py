@@ -3,9 +3,9 @@
 import base64
 import ctypes
 import json
+import os
 import subprocess
 import sys
-import time
 import unittest
 
 from support import LIMIT, Quiet, fetch
@@ -15,14 +15,18 @@ from transom import Metrics, Server
 
 PASSWORD = "Basic " + base64.b64encode(b"ada:sesame").decode()
 
-# Another process reads the events of a page, and tells when each came. The clock is that of the system.
+# Another process reads the events of a page. When two have shown the handler, it writes to a pipe.
 VIEWER = """
-import sys, time, urllib.request
-url, password = sys.argv[1:]
+import os, sys, urllib.request
+url, password, pipe = sys.argv[1:]
 request = urllib.request.Request(url, headers={"Authorization": password})
-for line in urllib.request.urlopen(request, timeout=30):
+shown = 0
+for line in urllib.request.urlopen(request, timeout=60):
     if line.startswith(b"data: {\\"state\\""):
-        print(time.monotonic(), line[6:].decode().strip(), flush=True)
+        print(line[6:].decode().strip(), flush=True)
+        shown += b"/hold" in line
+        if shown == 2:
+            os.write(int(pipe), b"x")
 """
 
 
@@ -44,29 +48,27 @@ class TestStatus(Quiet, unittest.TestCase):
     def test_events_come_while_a_handler_holds_the_interpreter_lock(self):
         app = Server(metrics=Metrics())
         app.status_page("/status", password=("ada", "sesame"))
-        held = []
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
 
         @app.get("/hold", blocking=False)
         def hold(request):
-            begun = time.monotonic()
-            # A function of a PyDLL keeps the lock.
-            ctypes.PyDLL(None).sleep(3)
-            held.extend((begun, time.monotonic()))
-            return "held"
+            # A function of a PyDLL keeps the lock. The viewer ends the wait, or its end does.
+            return str(ctypes.PyDLL(None).read(reading, ctypes.create_string_buffer(1), 1))
 
         with app.start("127.0.0.1:0") as running:
-            command = [sys.executable, "-c", VIEWER, f"{running.url}/status/events", PASSWORD]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as viewer:
+            command = [sys.executable, "-c", VIEWER, f"{running.url}/status/events", PASSWORD, str(writing)]
+            viewer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[writing])
+            os.close(writing)
+            with viewer:
                 first = viewer.stdout.readline()
                 self.assertIn('"state":"running"', first)
-                self.assertEqual(fetch(running, "/hold").text, "held")
+                self.assertEqual(fetch(running, "/hold").text, "1")
                 running.stop(LIMIT)
-                events = [line.split(" ", 1) for line in viewer.stdout]
-        meanwhile = [json.loads(event) for at, event in events if held[0] < float(at) < held[1]]
-        self.assertGreaterEqual(len(meanwhile), 2)
-        shown = [(each["route"], each["state"]) for event in meanwhile for each in event["slowest"]]
-        self.assertIn(("/hold", "handling"), shown)
-        self.assertEqual(json.loads(events[-1][1])["state"], "stopping")
+                events = [json.loads(line) for line in viewer.stdout]
+        shown = [(each["route"], each["state"]) for event in events for each in event["slowest"]]
+        self.assertGreaterEqual(shown.count(("/hold", "handling")), 2)
+        self.assertEqual(events[-1]["state"], "stopping")
 
     def test_mistakes_are_named(self):
         with self.assertRaisesRegex(transom.InvalidArgumentError, "needs Server\\(metrics=\\)"):

@@ -1,5 +1,6 @@
 """A server that is handed over to a successor, readiness, and what systemd is told."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -9,7 +10,7 @@ import time
 import unittest
 from unittest.mock import patch
 
-from support import LIMIT, Program, fetch, is_refused, until, ways
+from support import LIMIT, SOON, Program, fetch, is_refused, until, ways
 
 from transom import AlreadyStartedError, BadRouteError, InvalidArgumentError, Server, SystemCallError
 
@@ -25,7 +26,7 @@ print("listening on", running.url, flush=True)
 for line in sys.stdin:
     if line == "hand over\\n":
         successor = running.hand_over()
-        running.stop(20)
+        running.stop(60)
         _, status = os.waitpid(successor, 0)
         sys.exit(status)
     if line == "status\\n":
@@ -34,7 +35,7 @@ for line in sys.stdin:
         running.notify_ready()
     if line == "stop\\n":
         break
-running.stop(20)
+running.stop(60)
 """
 
 
@@ -89,7 +90,7 @@ class HandOver(unittest.TestCase):
                 program.write("stop\n")
                 code, _, err = program.end()
                 self.assertEqual(code, 0, err)
-                self.assertTrue(is_refused(port.port))
+                self.assertTrue(until(lambda port=port: is_refused(port.port)))
 
     def test_a_successor_that_fails_leaves_the_server_serving(self):
         for name, app, start in ways():
@@ -127,10 +128,15 @@ class HandOver(unittest.TestCase):
     def test_a_stop_does_not_wait_for_a_hand_over(self):
         running = Server().start("127.0.0.1:0")
         failed = []
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        pipe = os.path.join(folder.name, "pipe")
+        os.mkfifo(pipe)
 
         def hand_over():
             try:
-                running.hand_over(["sleep", "600"], timeout=1.0)
+                # It waits until somebody opens the pipe for writing.
+                running.hand_over(["cat", pipe], timeout=2 * LIMIT)
             except SystemCallError as error:
                 failed.append(error)
 
@@ -139,8 +145,15 @@ class HandOver(unittest.TestCase):
         self.assertTrue(until(lambda: running._hand_overs == 1))
         begun = time.monotonic()
         running.stop(0)
-        self.assertLess(time.monotonic() - begun, LIMIT / 2)
-        thread.join(LIMIT)
+        self.assertLess(time.monotonic() - begun, SOON)
+
+        def has_ended():
+            # The stop may have come before the command, which then never opens the pipe.
+            with contextlib.suppress(OSError):
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            return not thread.is_alive()
+
+        self.assertTrue(until(has_ended))
         self.assertEqual(len(failed), 1)
 
 
@@ -161,7 +174,7 @@ class Readiness(unittest.TestCase):
                 self.assertEqual(fetch(running, "/").text, "well")
                 running.hurry()
                 stopping.join(LIMIT)
-                self.assertTrue(is_refused(running.port))
+                self.assertTrue(until(lambda running=running: is_refused(running.port)))
 
     def test_a_bad_pattern_is_refused(self):
         app = Server()

@@ -1,6 +1,7 @@
 """The watchdog: what is stuck is named, also while no Python code can run."""
 
 import http.client
+import re
 import sys
 import threading
 import unittest
@@ -74,8 +75,11 @@ class TestStuck(Quiet, unittest.TestCase):
         return [stuck for stuck in running.stuck() if stuck.name == name]
 
     def expect_stuck(self, running, name, detail):
-        self.assertTrue(until(lambda: self.found(running, name)))
-        self.assertRegex(self.found(running, name)[0].detail, detail)
+        # On a busy machine the part may seem to be stuck earlier, for another reason.
+        self.assertTrue(
+            until(lambda: [it for it in self.found(running, name) if re.search(detail, it.detail)]),
+            running.stuck(),
+        )
         self.assertGreaterEqual(self.found(running, name)[0].lasted, 0.1)
         alive = fetch(running, "/alive")
         self.assertEqual(alive.status, 503)
