@@ -251,6 +251,9 @@ class Quiet:
         logger = logging.getLogger("transom")
         logger.addHandler(self._handler)
         self._propagate, logger.propagate = logger.propagate, False
+        # The level is the default, whatever another test has set.
+        self._level = logger.level
+        logger.setLevel(logging.WARNING)
         super().setUp()
 
     def tearDown(self):
@@ -258,3 +261,4 @@ class Quiet:
         logger = logging.getLogger("transom")
         logger.removeHandler(self._handler)
         logger.propagate = self._propagate
+        logger.setLevel(self._level)

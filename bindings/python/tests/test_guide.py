@@ -5,6 +5,7 @@ import dataclasses
 import doctest
 import inspect
 import io
+import logging
 import re
 import shutil
 import tempfile
@@ -97,6 +98,10 @@ class Reader:
 class TestGuide(Quiet, unittest.TestCase):
     def setUp(self):
         super().setUp()
+        # A program sets the log up for its whole process.
+        root = logging.getLogger()
+        self.addCleanup(root.setLevel, root.level)
+        self.addCleanup(setattr, root, "handlers", root.handlers[:])
         self.guide = ROOT / "docs" / "python.md"
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
