@@ -9,7 +9,7 @@ from transom._check import check_status, credentials, text
 from transom._errors import AlreadyStartedError, BadStatusError, InvalidArgumentError
 from transom._handle import Handle
 from transom._http_error import HTTPError
-from transom._lifespan import Hooks
+from transom._lifespan import Hooks, LifespanFunction
 from transom._overload import Priority
 from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
@@ -19,6 +19,7 @@ from transom._settings import Settings
 
 H = TypeVar("H", bound=Handler)
 F = TypeVar("F", bound=Callable[[], Any])
+L = TypeVar("L", bound=LifespanFunction)
 
 
 class Application(Router):
@@ -121,7 +122,7 @@ class Application(Router):
             self._hooks.on_stop(function)
         return function
 
-    def lifespan(self, function: F) -> F:
+    def lifespan(self, function: L) -> L:
         """Decorates a generator function whose `yield` separates the start from the stop.
 
         It has no parameters, and may be asynchronous; it runs as `on_start` and `on_stop` do.

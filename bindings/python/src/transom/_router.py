@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,8 @@ from transom._http_error import HTTPError
 from transom._layers import Bridge, Layer, convert, surround
 from transom._overload import Priority
 from transom._request import Request
-from transom._route import Handler, Route
+from transom._response import Response
+from transom._route import Handler, HandlerResult, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._wording import Wording
 
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
     from transom._route_options import RouteOptions
 
 H = TypeVar("H", bound=Handler)
-F = TypeVar("F", bound=Callable[..., Any])
+#: A function around handlers, before them, after them, and one that answers for an error.
+Around = TypeVar("Around", bound=Callable[[Request, Any], HandlerResult | Awaitable[HandlerResult]])
+Before = TypeVar("Before", bound=Callable[[Request], HandlerResult])
+After = TypeVar("After", bound=Callable[[Request, Response], HandlerResult])
+Answering = TypeVar("Answering", bound=Callable[[Request, Any], HandlerResult])
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,7 @@ class Router:
         """Returns `True` if this router is another one, or is mounted in it."""
         return self is router or any(parent._is_within(router) for parent, _, _ in self._parents)
 
-    def middleware(self, function: F) -> F:
+    def middleware(self, function: Around) -> Around:
         """Decorates a function that runs around the handlers: `(request, next)`.
 
         `next(request)` gives the `Response` of what is further inside; the function returns that, or
@@ -266,7 +271,7 @@ class Router:
         self._add_layer(Layer.checked("around", function))
         return function
 
-    def before(self, function: F) -> F:
+    def before(self, function: Before) -> Before:
         """Decorates a plain function that runs before the handlers: `(request)`.
 
         If it returns something other than `None`, that is the response, and the handler does not run.
@@ -275,7 +280,7 @@ class Router:
         self._add_layer(Layer.checked("before", function))
         return function
 
-    def after(self, function: F) -> F:
+    def after(self, function: After) -> After:
         """Decorates a plain function that runs after the handlers: `(request, response)`.
 
         It may change the response, or return another.
@@ -283,7 +288,7 @@ class Router:
         self._add_layer(Layer.checked("after", function))
         return function
 
-    def error(self, what: int | type[Exception]) -> Callable[[F], F]:
+    def error(self, what: int | type[Exception]) -> Callable[[Answering], Answering]:
         """Decorates a plain function that answers for a status or a class of exceptions: `(request, error)`.
 
         It returns what a handler may return, but no stream. If it says nothing about the status, the
@@ -302,7 +307,7 @@ class Router:
         ...     return {"error": str(error)}, 404
         """
 
-        def decorate(function: F) -> F:
+        def decorate(function: Answering) -> Answering:
             with self._lock:
                 self._expect_idle()
                 self.errors.add(what, function)

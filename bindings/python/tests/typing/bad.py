@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Iterator
 
-from transom import Request, Response, Server
+from transom import AsyncNext, FormLimits, HTTPError, Request, Response, Server, ServerSentEvents
 
 app = Server()
 
@@ -70,6 +70,51 @@ def none() -> str:
     return ""
 
 
+@app.middleware  # error
+async def around(request: Request) -> Response:
+    return Response("")
+
+
+@app.middleware  # error
+async def number_around(request: Request, next: AsyncNext) -> int:
+    return 5
+
+
+@app.before  # error
+async def async_before(request: Request) -> None: ...
+
+
+@app.after  # error
+def after(request: Request) -> None: ...
+
+
+@app.error(KeyError)  # error
+def answer(request: Request) -> str:
+    return ""
+
+
+@app.error("404")  # error
+def text_answer(request: Request, error: Exception) -> str:
+    return ""
+
+
+@app.on_start  # error
+def begin(server: Server) -> None: ...
+
+
+@app.lifespan  # error
+def whole() -> None: ...
+
+
+@app.get("/attributes")
+def attributes(request: Request) -> str:
+    request.query.get("page") + 1  # error
+    request.header["a"]  # error
+    request.client[0]  # error
+    request.body.encode()  # error
+    raise HTTPError("404")  # error
+
+
 app.get("/lambda")(lambda request: 5)  # error
 Server(model="evnet")  # error
 Server(limits={"body": "1"})  # error
@@ -78,3 +123,11 @@ Response("").set_cookie("a", 5)  # error
 Response("", headers={"a": 1})  # error
 app.post("/", stream=1)  # error
 app.post("/", max_bdy=1)  # error
+app.get("/", priority="urgent")  # error
+app.get("/", timeout="1")  # error
+app.start(8080)  # error
+app.mount("/api", "api")  # error
+Response.json({}, status="200")  # error
+Response.file(5)  # error
+ServerSentEvents("news", keep_alive="1")  # error
+FormLimits(file="1")  # error

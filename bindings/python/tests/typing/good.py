@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypedDict
 
 from transom import (
     AsyncNext,
+    FormLimits,
     HTTPError,
     Metrics,
     MetricSeries,
@@ -20,8 +21,11 @@ from transom import (
     Router,
     Running,
     Server,
+    ServerSentEvent,
+    ServerSentEvents,
     Tls,
     TlsInfo,
+    UploadFile,
 )
 from transom import Handler as Taken
 
@@ -119,7 +123,7 @@ async def asynchronous(request: Request) -> Response:
 
 @app.get("/unknown")
 def unknown(request):  # type: ignore[no-untyped-def]
-    return 5
+    return request.state.unknown
 
 
 @app.get("/any")
@@ -215,6 +219,51 @@ def plain_around(request: Request, next: Next) -> Response:
 @api.error(404)
 def missing(request: Request, error: HTTPError) -> tuple[dict[str, str], int]:
     return {"missing": request.path}, error.status
+
+
+@api.before
+def keyed(request: Request) -> tuple[str, int] | None:
+    return None if request.headers.get("x-key") else ("a key is needed", 401)
+
+
+@api.after
+def stamped(request: Request, response: Response) -> None:
+    response.headers["x-a"] = "b"
+
+
+@api.error(KeyError)
+def unknown_key(request: Request, error: KeyError) -> NoReturn:
+    raise HTTPError(404, json={"no": error.args[0]})
+
+
+@app.on_stop
+def end() -> None: ...
+
+
+@app.lifespan
+def both() -> Iterator[None]:
+    yield
+
+
+@app.get("/vital", priority="vital")
+@app.get("/events")
+async def events(request: Request) -> ServerSentEvents:
+    async def ticks() -> AsyncIterator[ServerSentEvent | dict[str, int] | None]:
+        yield ServerSentEvent({"tick": 1}, event="tick", id="1", retry=0.5)
+        yield {"tick": 2}
+        yield None
+        await request.stopping()
+
+    return ServerSentEvents(ticks(), keep_alive=None)
+
+
+@app.post("/form", stream=True)
+async def form(request: Request) -> str:
+    fields = await request.read_form(FormLimits(file=2**20))
+    title: str = fields["title"]
+    note: str | None = fields.get("note")
+    uploads: list[UploadFile] = fields.files.get_all("photo")
+    return f"{title} {note} {sum(upload.size for upload in uploads)}"
 
 
 @app.on_start
