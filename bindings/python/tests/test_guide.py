@@ -133,7 +133,14 @@ class TestGuide(Quiet, unittest.TestCase):
     def _run_cell(self, code):
         """Runs code of a table: a decorator, a statement of the program, or statements of a handler."""
         app = transom.Server(threads=4)
-        names = {**vars(transom), "app": app, "api": transom.Router(), "user": {"id": 7}, "page": "<p>"}
+        names = {
+            **vars(transom),
+            "app": app,
+            "api": transom.Router(),
+            "user": {"id": 7},
+            "page": "<p>",
+            "save": list,
+        }
         names["path"] = self.folder / "site.pem"
         in_handler = not code.startswith(("@", "app", "import ", "from "))
         if code == "@app.lifespan":
@@ -170,7 +177,7 @@ INTERNAL = {
     "Metrics": {"pointer"},
     "Overload": {"milliseconds"},
     "Request": {"end", "events", "presence", "route_id", "set_params", "token"},
-    "Response": {"chunks", "parts", "prompt"},
+    "Response": {"chunks", "jobs", "parts", "prompt"},
     "Router": {"can_be_mounted", "errors", "layers"},
     "Running": {"begin", "dispatcher", "expect_unforked", "notify", "over", "serve_here"},
     "Tls": {"pointer"},
