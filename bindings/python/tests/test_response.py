@@ -258,7 +258,11 @@ class TestConstruction(unittest.TestCase):
     def test_wrong_types(self):
         for make, expected in (
             (lambda: Response(7), "a body is str, bytes, bytearray, memoryview or None, got int"),
-            (lambda: Response({"a": 1}), "a body is str, bytes, bytearray, memoryview or None, got dict"),
+            (
+                lambda: Response({"a": 1}),
+                "a body is str, bytes, bytearray, memoryview or None, got dict: Response.json sends it",
+            ),
+            (lambda: HTTPError(404, {}), "the message of an HTTPError is a str, got dict: json= sends it"),
             (lambda: Response("", status="200"), "a status is an int, got str"),
             (lambda: Response("", status=True), "a status is an int, got bool"),
             (lambda: Response("", headers={"a": 1}), "header names and values are str, got int in 'a': 1"),

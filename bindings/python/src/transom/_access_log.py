@@ -35,7 +35,8 @@ class AccessLog:
     (`fileno`): `sys.stdout`, a pipe, a socket. The log keeps a copy of the descriptor.
 
     - `format` is `"common"`, `"combined"` (with Referer and User-Agent) or `"json"` (an object in
-      each line, with the names of OpenTelemetry). The time is in UTC. What a client has sent is
+      each line, with the names of OpenTelemetry). The time is in UTC, and the number of bytes is that of
+      the whole response, with its head. What a client has sent is
       escaped, so that it forges neither a line nor a field.
     - `buffer` is how many bytes of lines may wait to be written; 4 MiB by default.
 

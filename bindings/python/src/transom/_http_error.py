@@ -24,7 +24,8 @@ class HTTPError(Exception):
         self, status: int, message: str = "", headers: HeadersInput = (), *, json: Any = None
     ) -> None:
         if not isinstance(message, str):
-            raise TypeError(f"the message of an HTTPError is a str, got {type(message).__name__}")
+            hint = ": json= sends it" if isinstance(message, (dict, list)) else ""
+            raise TypeError(f"the message of an HTTPError is a str, got {type(message).__name__}{hint}")
         self.status = check_status(status)
         super().__init__(f"{self.status} {message}".rstrip())
         self.message = message

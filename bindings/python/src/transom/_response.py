@@ -79,7 +79,8 @@ def _encode_body(body: Any) -> tuple[bytes, str | None]:
         return bytes(body), BYTES
     if body is None:
         return b"", None
-    raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {kind_of(body)}")
+    hint = ": Response.json sends it" if isinstance(body, (Mapping, list)) else ""
+    raise TypeError(f"a body is str, bytes, bytearray, memoryview or None, got {kind_of(body)}{hint}")
 
 
 class Response:
