@@ -54,6 +54,7 @@ pub struct Server {
     word_answer: Option<WordAnswer>,
     trust: Option<Trust>,
     unix_mode: Option<u32>,
+    reuse_port: bool,
     tells_systemd: bool,
     /// True if the server starts without a listener too.
     is_unbound: bool,
@@ -82,6 +83,7 @@ impl Server {
             word_answer: None,
             trust: None,
             unix_mode: None,
+            reuse_port: false,
             tells_systemd: false,
             is_unbound: false,
             listeners: Vec::new(),
@@ -308,6 +310,20 @@ impl Server {
         self
     }
 
+    /// Lets the TCP addresses that are bound after this call be shared (`SO_REUSEPORT`, socket(7)): other
+    /// sockets with this option, also of other processes of the same user, may listen on the same address, and
+    /// the kernel spreads new connections over them.
+    ///
+    /// When a server stops, the connections that wait in the backlog of its socket are reset, although
+    /// another process listens on the address; with the sysctl `net.ipv4.tcp_migrate_req`, Linux gives them
+    /// to another socket. Processes that share one socket lose none: see [`Handle::share_listener`]
+    /// and [`Handle::hand_over`].
+    #[must_use]
+    pub fn reuse_port(mut self) -> Self {
+        self.reuse_port = true;
+        self
+    }
+
     /// Tells systemd what the server does (`sd_notify(3)`), if systemd started the program with
     /// `Type=notify`: that it serves (`READY=1`), that a stop has begun (`STOPPING=1`), and that its
     /// workers turn (`WATCHDOG=1`, with `WatchdogSec=`). A successor of
@@ -336,7 +352,7 @@ impl Server {
     /// [`Error::BadSetting`] if [`unix_mode`](Self::unix_mode) is beyond `0o777`.
     pub fn bind(self, address: &str) -> Result<Self> {
         self.unix_mode.map_or(Ok(()), check_mode)?;
-        let listener = Listener::bind_as(address, self.unix_mode)?;
+        let listener = Listener::bind_as(address, self.unix_mode, self.reuse_port)?;
         Ok(self.listen(listener))
     }
 

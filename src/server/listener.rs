@@ -81,7 +81,7 @@ impl Listener {
     /// # Errors
     /// [`Error::BadAddress`], or [`Error::Bind`] with the error of the system.
     pub fn bind(address: &str) -> Result<Self> {
-        Self::bind_as(address, None)
+        Self::bind_as(address, None, false)
     }
 
     /// Listens on an address, as [`bind`](Self::bind) does. The file of a Unix socket has this
@@ -98,7 +98,26 @@ impl Listener {
     /// As [`bind`](Self::bind), and [`Error::BadSetting`] if the mode is beyond `0o777`.
     pub fn bind_with_mode(address: &str, mode: u32) -> Result<Self> {
         check_mode(mode)?;
-        Self::bind_as(address, Some(mode))
+        Self::bind_as(address, Some(mode), false)
+    }
+
+    /// Listens on an address, as [`bind`](Self::bind) does, with `SO_REUSEPORT` on a TCP socket: other
+    /// sockets with this option, also of other processes of the same user, may listen on the same address.
+    /// See [`Server::reuse_port`](crate::Server::reuse_port). A Unix socket has no such option.
+    ///
+    /// ```
+    /// use transom::Listener;
+    ///
+    /// let first = Listener::bind_reuse_port("127.0.0.1:0")?;
+    /// let second = Listener::bind_reuse_port(&first.local_addr().to_string())?;
+    /// assert_eq!(first.local_addr(), second.local_addr());
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_reuse_port(address: &str) -> Result<Self> {
+        Self::bind_as(address, None, true)
     }
 
     /// Expects a PROXY header, version 1 or 2, at the beginning of each connection, as HAProxy
@@ -130,7 +149,8 @@ impl Listener {
         self
     }
 
-    pub(super) fn bind_as(address: &str, mode: Option<u32>) -> Result<Self> {
+    /// Listens on an address. `mode` is for a Unix socket, `reuse_port` for a TCP socket.
+    pub(super) fn bind_as(address: &str, mode: Option<u32>, reuse_port: bool) -> Result<Self> {
         let failed = |source| Error::Bind { address: address.to_owned(), source };
         if let Some(name) = address.strip_prefix("unix:@") {
             if name.is_empty() || name.contains('\0') {
@@ -147,7 +167,7 @@ impl Listener {
         }
         let mut last = None;
         for address in resolve(address)? {
-            match bind_tcp(address) {
+            match bind_tcp(address, reuse_port) {
                 Ok(socket) => return Self::of_tcp(socket, |it| it.bound_here(None)),
                 Err(error) => last = Some((address, error)),
             }
@@ -345,10 +365,13 @@ pub(super) fn check_mode(mode: u32) -> Result<()> {
     Ok(())
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Lets a restarted server bind while old connections are in TIME_WAIT (socket(7)).
     socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

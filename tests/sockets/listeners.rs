@@ -102,6 +102,22 @@ fn server_error(server: Server) -> Error {
 }
 
 #[test]
+fn servers_share_a_port_if_each_asks_for_it() {
+    let first = server().reuse_port().bind("127.0.0.1:0").unwrap().start().unwrap();
+    let address = first.local_addr().to_string();
+    assert!(matches!(server().bind(&address), Err(Error::Bind { .. })), "this one does not ask");
+    let second = server().reuse_port().bind(&address).unwrap().start().unwrap();
+    let third = server().listen(Listener::bind_reuse_port(&address).unwrap()).start().unwrap();
+    for running in [first, second, third] {
+        // A socket without `SO_REUSEPORT` cannot listen while one of them is left.
+        assert!(matches!(server().bind(&address), Err(Error::Bind { .. })));
+        let answer = Client::connect(&running).get("/");
+        assert!(answer.text().starts_with("to 127.0.0.1:"), "{}", answer.text());
+        running.stop(PATIENCE);
+    }
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn an_abstract_name_is_an_address_without_a_file() {
     use std::os::linux::net::SocketAddrExt as _;
