@@ -1406,6 +1406,22 @@ transom_status transom_server_set_unix_mode(transom_server *server,
                                             transom_error **error);
 
 /*
+ * Lets the TCP addresses that the server binds after this call be shared (SO_REUSEPORT, socket(7)):
+ * other sockets with this option, also of other processes of the same user, may listen on the same
+ * address, and the kernel spreads new connections over them.
+ *
+ * When a server stops, the connections that wait in the backlog of its socket are reset, although
+ * another process listens on the address; with the sysctl net.ipv4.tcp_migrate_req, Linux gives
+ * them to another socket. Processes that share one socket lose none: see transom_server_listener
+ * and transom_server_hand_over.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_reuse_port(transom_server *server,
+                                             bool reuse_port,
+                                             transom_error **error);
+
+/*
  * Sets one limit on what clients can make the server do. The names, meanings and defaults:
  *
  *     "target"                   bytes of a request target                    8192

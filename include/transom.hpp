@@ -2529,6 +2529,14 @@ public:
         return *this;
     }
 
+    /* Lets the TCP addresses that are bound after this call be shared. See transom_server_set_reuse_port. */
+    Server &reuse_port(bool reuse_port = true)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_reuse_port(server_, reuse_port, error));
+        return *this;
+    }
+
     /* Limits how long requests wait; 0 is the default. See transom_server_set_overload. */
     Server &overload(Milliseconds target = Milliseconds(0), Milliseconds interval = Milliseconds(0))
     {

@@ -41,8 +41,8 @@ pub unsafe extern "C" fn transom_server_bind(
         // SAFETY: NULL or valid, by the contract.
         let (server, address) = unsafe { (transom_server::get(server)?, text(address)?) };
         // Binding may look a name up, which can take long, so no lock is held meanwhile.
-        let mode = server.set_up(|setup| setup.unix_mode)?;
-        let listener = bind(address, mode)?;
+        let options = server.set_up(|setup| setup.bind_options())?;
+        let listener = bind(address, options)?;
         Ok(server.set_up(|setup| setup.listeners.push(setup.with_steps(listener)))?)
     };
     // SAFETY: NULL or valid, by the contract.

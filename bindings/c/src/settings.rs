@@ -117,6 +117,31 @@ pub unsafe extern "C" fn transom_server_set_unix_mode(
     unsafe { report(error, body) }
 }
 
+/// Lets the TCP addresses that the server binds after this call be shared (SO_REUSEPORT, socket(7)):
+/// other sockets with this option, also of other processes of the same user, may listen on the same
+/// address, and the kernel spreads new connections over them.
+///
+/// When a server stops, the connections that wait in the backlog of its socket are reset, although
+/// another process listens on the address; with the sysctl net.ipv4.tcp_migrate_req, Linux gives
+/// them to another socket. Processes that share one socket lose none: see transom_server_listener
+/// and transom_server_hand_over.
+///
+/// Errors: TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_reuse_port(
+    server: *mut transom_server,
+    reuse_port: bool,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { transom_server::get(server) }?.set_up(|setup| setup.reuse_port = reuse_port)?;
+        Ok(())
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
 /// Sets one limit on what clients can make the server do. The names, meanings and defaults:
 ///
 ///     "target"                   bytes of a request target                    8192

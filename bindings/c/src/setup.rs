@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub own_bodies: OwnBodies,
     pub unix_mode: Option<u32>,
+    /// The next TCP sockets have `SO_REUSEPORT`.
+    pub reuse_port: bool,
     pub tells_systemd: bool,
     /// True if the server starts without a listener too.
     pub is_unbound: bool,
@@ -129,10 +131,15 @@ impl Setup {
     pub fn start(&mut self, address: Option<&str>) -> Result<Handle, Error> {
         // Errors are found before the listeners are moved, so that a start can be tried again.
         self.server()?.service()?;
-        let last = address.map(|address| bind(address, self.unix_mode)).transpose()?;
+        let last = address.map(|address| bind(address, self.bind_options())).transpose()?;
         let last = last.map(|listener| self.with_steps(listener));
         let server = self.server()?;
         self.listeners.drain(..).chain(last).fold(server, Server::listen).start()
+    }
+
+    /// Returns the settings that a socket needs before it listens.
+    pub fn bind_options(&self) -> BindOptions {
+        BindOptions { unix_mode: self.unix_mode, reuse_port: self.reuse_port }
     }
 
     /// Gives a listener its places, and what it does before HTTP.
@@ -204,9 +211,22 @@ fn share(wrap: &Arc<HostWrap>) -> SharedWrap {
     SharedWrap(Arc::clone(wrap))
 }
 
-/// Listens on an address. `unix_mode` is the file mode of a Unix socket.
-pub(crate) fn bind(address: &str, unix_mode: Option<u32>) -> Result<Listener, Error> {
-    unix_mode.map_or_else(|| Listener::bind(address), |mode| Listener::bind_with_mode(address, mode))
+/// The settings that a socket needs before it listens.
+#[derive(Clone, Copy)]
+pub(crate) struct BindOptions {
+    /// The file mode of a Unix socket.
+    unix_mode: Option<u32>,
+    /// `SO_REUSEPORT` for a TCP socket.
+    reuse_port: bool,
+}
+
+/// Listens on an address.
+pub(crate) fn bind(address: &str, options: BindOptions) -> Result<Listener, Error> {
+    match options.unix_mode {
+        Some(mode) if address.starts_with("unix:") => Listener::bind_with_mode(address, mode),
+        _ if options.reuse_port => Listener::bind_reuse_port(address),
+        _ => Listener::bind(address),
+    }
 }
 
 impl AddedRoute {

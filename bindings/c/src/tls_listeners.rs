@@ -30,8 +30,8 @@ pub unsafe extern "C" fn transom_server_bind_tls(
         // SAFETY: NULL or valid, by the contract.
         let (server, address) = unsafe { (transom_server::get(server)?, text(address)?) };
         let tls = made(tls)?;
-        let mode = server.set_up(|setup| setup.unix_mode)?;
-        let listener = bind(address, mode)?;
+        let options = server.set_up(|setup| setup.bind_options())?;
+        let listener = bind(address, options)?;
         server.set_up(|setup| {
             let listener = setup.with_steps(listener).tls(&tls);
             setup.https_port = setup.https_port.or(listener.local_addr().port());
@@ -61,8 +61,8 @@ pub unsafe extern "C" fn transom_server_bind_redirect(
     let body = || {
         // SAFETY: NULL or valid, by the contract.
         let (server, address) = unsafe { (transom_server::get(server)?, text(address)?) };
-        let (mode, port) = server.set_up(|setup| (setup.unix_mode, port(setup, https_port)))?;
-        let (listener, port) = (bind(address, mode), port?);
+        let (options, port) = server.set_up(|setup| (setup.bind_options(), port(setup, https_port)))?;
+        let (listener, port) = (bind(address, options), port?);
         let listener = listener?;
         server.set_up(|setup| {
             let listener = setup.with_steps(listener).redirect_to_https(port);

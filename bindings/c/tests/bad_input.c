@@ -81,6 +81,7 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_set_model(server, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_workers(NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_unix_mode(NULL, 0600, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_reuse_port(NULL, true, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_allow_host(NULL, "h", NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_trust_forwarded(NULL, "forwarded", "unix", false, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_trust_forwarded(server, NULL, "unix", false, NULL), TRANSOM_NULL_ARGUMENT);
@@ -576,6 +577,7 @@ static void addresses(transom_server *server)
     CHECK_STATUS(transom_server_set_model(server, "event", NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_workers(server, 1, NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_unix_mode(server, 0600, NULL), TRANSOM_ALREADY_STARTED);
+    CHECK_STATUS(transom_server_set_reuse_port(server, true, NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_limit(server, "body", 1, NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_timeout(server, "body", 1, NULL), TRANSOM_ALREADY_STARTED);
     CHECK_STATUS(transom_server_set_thread_hooks(server, NULL, NULL, NULL, NULL), TRANSOM_ALREADY_STARTED);

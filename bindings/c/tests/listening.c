@@ -25,6 +25,29 @@ static void who(void *user_data UNUSED, const transom_request *request, transom_
     OK(transom_responder_send(responder, 200, NULL, 0, peer.data, peer.len, NULL));
 }
 
+/* Two servers listen on one address if both ask for it. */
+static void share_a_port(void)
+{
+    transom_server *servers[] = {transom_server_new(), transom_server_new(), transom_server_new()};
+    static struct reply reply;
+    char address[64];
+    int i;
+
+    OK(transom_server_set_reuse_port(servers[0], true, NULL));
+    OK(transom_server_start(servers[0], "127.0.0.1:0", NULL));
+    CHECK(transom_server_address(servers[0], 0, address, sizeof address) < sizeof address);
+    CHECK_STATUS(transom_server_bind(servers[1], address, NULL), TRANSOM_ADDRESS_IN_USE);
+    OK(transom_server_set_reuse_port(servers[1], true, NULL));
+    OK(transom_server_set_unix_mode(servers[1], 0600, NULL));
+    OK(transom_server_start(servers[1], address, NULL));
+    OK(transom_server_set_reuse_port(servers[2], true, NULL));
+    OK(transom_server_set_reuse_port(servers[2], false, NULL));
+    CHECK_STATUS(transom_server_start(servers[2], address, NULL), TRANSOM_ADDRESS_IN_USE);
+    CHECK(get(transom_server_port(servers[1]), "/", &reply) == 404);
+    for (i = 0; i < 3; i++)
+        transom_server_free(servers[i]);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -76,5 +99,6 @@ int main(void)
 
     transom_server_free(server);
     CHECK(access(address.sun_path, F_OK) != 0);
+    share_a_port();
     return 0;
 }

@@ -452,6 +452,7 @@ static void set_up(transom_server *on)
     case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));
+        did(transom_server_set_reuse_port(on, below(2), why));
         did(transom_server_trust_forwarded(on, below(2) ? "forwarded" : text(), text(), below(2), NULL));
         did(transom_server_set_proxy_protocol(on, below(2) ? NULL : text(), NULL));
         did(transom_server_set_overload(on, below(20), below(200), NULL));

@@ -103,7 +103,7 @@ int main()
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [&] { server.trust_forwarded("via", "unix"); });
     server.trust_forwarded("forwarded", "10.0.0.0/8, unix", true);
     server.proxy_protocol("127.0.0.0/8, unix").no_proxy_protocol();
-    server.unix_mode(0600).bind("unix:./socket").bind("127.0.0.1:0");
+    server.unix_mode(0600).bind("unix:./socket").reuse_port().bind("127.0.0.1:0");
     CHECK(stat("socket", &status) == 0 && (status.st_mode & 0777) == 0600);
     server.get("/stop", [&] { server.stop(); });
     std::thread runner([&] { server.run("127.0.0.1:0"); });
