@@ -69,6 +69,31 @@ fn no_client_is_refused_or_forgotten_while_the_old_server_still_drains() {
 }
 
 #[test]
+fn a_noted_successor_gets_new_clients_while_open_connections_are_served() {
+    for model in [Model::ThreadPerConnection, Model::EventDriven] {
+        let app = Router::new().get("/", async |_: Request| "old");
+        let old = configured(app, |_, timeouts| timeouts.stop_delay = 2 * PATIENCE).model(model);
+        let old = old.bind(&own_address()).unwrap().start().unwrap();
+        let mut open = Client::connect(&old);
+        open.get("/").expect(200, "old");
+        let new = take_over(model, &old);
+        old.note_successor();
+        old.stopper().stop(3 * PATIENCE);
+        // The old server may have accepted some before it saw the stop.
+        let (mut in_a_row, mut asked) = (0, 0);
+        while in_a_row < 30 {
+            let answer = Client::connect(&new).get("/");
+            in_a_row = if answer.text() == "new" { in_a_row + 1 } else { 0 };
+            asked += 1;
+            assert!(asked < 1000, "{model}: the old server goes on to accept");
+        }
+        open.get("/").expect(200, "old");
+        open.expect_closed();
+        final_report(&old);
+    }
+}
+
+#[test]
 fn a_socket_that_is_not_handed_over_ends_with_its_server_in_each_process() {
     for model in MODELS {
         let old = server(model, "old", &Signal::new()).bind("127.0.0.1:0").unwrap().start().unwrap();

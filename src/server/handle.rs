@@ -171,7 +171,7 @@ impl Handle {
             };
             let listeners = self.sockets.iter().zip(&self.names).map(lend).collect::<io::Result<_>>()?;
             let (child, process) = hand_over(listeners, command, patience)?;
-            self.shared.stopper.signal().succeed();
+            self.note_successor();
             if let Some(systemd) = &self.shared.systemd {
                 systemd.retire(process);
             }
@@ -179,6 +179,31 @@ impl Handle {
         }
         #[cfg(not(target_os = "linux"))]
         Err(Error::HandOver { reason: "only Linux has it".to_owned() })
+    }
+
+    /// Notes that another process serves on the same sockets, such as one that has got a listener from
+    /// [`share_listener`](Self::share_listener), or shares those that were passed to both.
+    /// [`hand_over`](Self::hand_over) does it by itself.
+    ///
+    /// [`stop`](Self::stop) then leaves new clients to the other process from its beginning. For
+    /// [`Timeouts::stop_delay`](crate::Timeouts::stop_delay) after that, connections that wait for requests stay
+    /// open, and each closes after an answer, so that no request meets a close. Without this call, the server
+    /// accepts clients for that time, and closes a connection that has not sent its request by then.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use transom::{Listener, Router, Server};
+    ///
+    /// let old = Server::new(Router::new()).bind("127.0.0.1:0")?.start()?;
+    /// let socket = TcpListener::from(old.share_listener(0)?);
+    /// let new = Server::new(Router::new()).listen(Listener::try_from(socket)?).start()?;
+    /// old.note_successor();
+    /// old.stop(Duration::from_secs(10));
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    pub fn note_successor(&self) {
+        self.shared.stopper.signal().succeed();
     }
 
     /// Tells systemd that the program reloads; see [`Server::notify_systemd`](crate::Server::notify_systemd).
