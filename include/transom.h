@@ -2428,6 +2428,20 @@ transom_status transom_server_hand_over(transom_server *server,
                                         transom_error **error);
 
 /*
+ * Notes that another process serves on the same sockets, such as one that has got a socket from
+ * transom_server_listener, or shares those that were passed to both. transom_server_hand_over
+ * does it by itself.
+ *
+ * transom_server_stop then leaves new clients to the other process from its beginning. For the
+ * timeout "stop_delay" after that, connections that wait for requests stay open, and each closes
+ * after a response, so that no request meets a close. Without this call, the server accepts clients
+ * for that time, and closes a connection that has not sent its request by then.
+ *
+ * Errors: TRANSOM_NOT_STARTED.
+ */
+transom_status transom_server_note_successor(transom_server *server);
+
+/*
  * Adds a route for GET that tells a load balancer whether to send requests here: it answers
  * 200 "ready", and 503 "stopping" with Retry-After once a stop has begun. Set the timeout
  * "stop_delay" to a little more than the load balancer takes to notice: for that time the

@@ -2949,6 +2949,13 @@ public:
         return fd;
     }
 
+    /*
+     * Notes that another process serves on the same sockets: see transom_server_note_successor.
+     *
+     * Errors: TRANSOM_NOT_STARTED.
+     */
+    void note_successor() { detail::check(transom_server_note_successor(server_)); }
+
     /* Returns the name of a socket that was passed to this process; empty if it has none. */
     [[nodiscard]] std::string listener_name(std::size_t index = 0) const
     {

@@ -125,6 +125,24 @@ pub unsafe extern "C" fn transom_server_hand_over(
     unsafe { report(error, body) }
 }
 
+/// Notes that another process serves on the same sockets, such as one that has got a socket from
+/// transom_server_listener, or shares those that were passed to both. transom_server_hand_over
+/// does it by itself.
+///
+/// transom_server_stop then leaves new clients to the other process from its beginning. For the
+/// timeout "stop_delay" after that, connections that wait for requests stay open, and each closes
+/// after a response, so that no request meets a close. Without this call, the server accepts clients
+/// for that time, and closes a connection that has not sent its request by then.
+///
+/// Errors: TRANSOM_NOT_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_note_successor(server: *mut transom_server) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { transom_server::get(server) }?.running()?.handle.note_successor();
+    })
+}
+
 /// Returns the texts of an array.
 ///
 /// # Safety

@@ -170,6 +170,7 @@ static void nulls(transom_server *server)
     CHECK(transom_server_port(NULL) == 0);
     CHECK(transom_server_address(NULL, 0, NULL, 0) == 0);
     CHECK_STATUS(transom_server_stop(NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_note_successor(NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_wait(NULL, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_report(NULL, &report), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_report(server, NULL), TRANSOM_NULL_ARGUMENT);
@@ -563,6 +564,7 @@ static void addresses(transom_server *server)
 
     /* After these errors the server can be started, and after the start it cannot be changed. */
     CHECK_STATUS(transom_server_stop(server, 0), TRANSOM_NOT_STARTED);
+    CHECK_STATUS(transom_server_note_successor(server), TRANSOM_NOT_STARTED);
     CHECK_STATUS(transom_server_wait(server, 0), TRANSOM_NOT_STARTED);
     CHECK_STATUS(transom_server_report(server, &(transom_report){.size = sizeof(transom_report)}), TRANSOM_NOT_STARTED);
     CHECK(transom_server_port(server) == 0 && transom_server_address(server, 0, NULL, 0) == 0);

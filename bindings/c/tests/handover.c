@@ -64,6 +64,7 @@ int main(void)
     CHECK(fd >= 0);
     successor = take_over(fd, new_name);
     CHECK(transom_server_port(successor) == port);
+    OK(transom_server_note_successor(server));
     transom_server_free(server);
     CHECK(get(port, "/", &reply) == 200 && strcmp(reply.body, "new") == 0);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
