@@ -86,6 +86,11 @@ class Handle:
         slot.check(code)
         self.overload = overload
 
+    def set_reuse_port(self) -> None:
+        """Lets other sockets listen on the TCP addresses of this server."""
+        slot = ErrorSlot()
+        slot.check(quick.server_set_reuse_port(self._use(), True, slot.reference))
+
     def set_proxy_protocol(self, networks: list[str]) -> None:
         """Expects a PROXY header from these networks on the address that `start` binds."""
         slot = ErrorSlot()
@@ -209,6 +214,10 @@ class Handle:
         """Has a line written to a log for each response."""
         check(quick.server_add_access_log(self._use(), log.pointer))
 
+    def note_successor(self) -> None:
+        """Notes that other processes serve on the same sockets: a stop leaves new clients to them."""
+        check(quick.server_note_successor(self._use()))
+
     def notify_systemd(self) -> None:
         """Has systemd told what the server does."""
         check(quick.server_notify_systemd(self._use()))
@@ -240,6 +249,16 @@ class Handle:
         slot.check(code)
         return pid.value
 
+    def bind(self, address: str) -> None:
+        """Listens on an address."""
+        slot, encoded = ErrorSlot(), _address(address)
+        slot.check(waiting.server_bind(self._use(), encoded, slot.reference))
+
+    def listen_fd(self, descriptor: int) -> None:
+        """Adds a listening socket. It belongs to the server if this succeeds."""
+        slot = ErrorSlot()
+        slot.check(quick.server_listen_fd(self._use(), descriptor, slot.reference))
+
     def bind_tls(self, address: str, tls: Tls) -> None:
         """Listens on an address, and speaks TLS there."""
         slot, encoded = ErrorSlot(), _address(address)
@@ -261,13 +280,10 @@ class Handle:
         code = quick.server_set_listener_redirect(self._use(), index, https_port, slot.reference)
         slot.check(code)
 
-    def start(self, address: str | None) -> None:
-        """Listens on the address, if there is one, and serves. Raises an error with the reason."""
-        encoded = None if address is None else _address(address)
-        if _state.forked:
-            raise ForkedError("this process was forked from one that has run a server: it cannot run one")
+    def start(self) -> None:
+        """Serves on the sockets that were added. Raises an error with the reason."""
         slot = ErrorSlot()
-        slot.check(waiting.server_start(self._use(), encoded, slot.reference))
+        slot.check(waiting.server_start(self._use(), None, slot.reference))
         self.started = _state.started = True
 
     @property
@@ -335,6 +351,12 @@ class Handle:
         self._forgotten = True
         self.pointer = 0
         self._finalizer.detach()
+
+
+def expect_no_fork() -> None:
+    """Raises `ForkedError` if this process was forked from one that has run a server."""
+    if _state.forked:
+        raise ForkedError("this process was forked from one that has run a server: it cannot run one")
 
 
 def _set_up(route: int, settings: RouteSettings) -> None:

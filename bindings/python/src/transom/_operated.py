@@ -67,6 +67,14 @@ class Operated:
             with self._using:
                 self._hand_overs -= 1
 
+    def note_successor(self) -> None:
+        """Notes that other processes serve on the same sockets. A stop leaves new clients to them.
+
+        For the timeout `stop_delay`, connections that wait for requests stay open then, and each closes after
+        an answer. `hand_over` notes it by itself, and so do `Processes`.
+        """
+        self._use_handle(Handle.note_successor)
+
     def notify_reloading(self) -> None:
         """Tells systemd that the program reloads, if the server has `notify_systemd=True`."""
         self._use_handle(Handle.notify_reloading)

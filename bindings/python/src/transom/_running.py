@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from transom._addresses import Address, listen
 from transom._check import seconds
 from transom._dispatch import Dispatcher
 from transom._errors import Error, SystemCallError
@@ -113,12 +114,13 @@ class Running(Operated):
         )
         self._pullers = Pullers(self.dispatcher, threads + 2, self._add_thread)
 
-    def begin(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
+    def begin(self, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
             if self._host_loop is None:
                 self._lifespan.start(self._await)
-            self._listen(address, inherit, tls, redirect)
+            self._scheme = "http" if tls is None else "https"
+            listen(self._handle, addresses, inherit, tls, redirect)
             self._listens = True
             self.port, self.addresses = self._handle.port, self._handle.addresses
             self._names = [self._handle.listener_name(index) for index in range(len(self.addresses))]
@@ -156,25 +158,6 @@ class Running(Operated):
     def _tell_load(self) -> None:
         """Tells the watchdog the load of the pool."""
         self._use_handle(lambda handle: handle.set_load("the thread pool", *self._pool.load()))
-
-    def _listen(self, address: str, inherit: bool, tls: Tls | None, redirect: str | None) -> None:
-        """Listens on the address, or on the sockets that were inherited, and starts the library."""
-        handle = self._handle
-        count = handle.listen_inherited() if inherit else 0
-        if tls is None:
-            handle.start(None if count else address)
-            return
-        self._scheme = "https"
-        if not count:
-            handle.bind_tls(address, tls)
-            if redirect is not None:
-                handle.bind_redirect(redirect, 0)
-        # A predecessor passes its sockets in their order: the redirect is the last.
-        for index in range(count - (redirect is not None)):
-            handle.set_listener_tls(index, tls)
-        if count and redirect is not None:
-            handle.set_listener_redirect(count - 1, 0)
-        handle.start(None)
 
     def _undo(self) -> None:
         """Ends what a failed start has started."""

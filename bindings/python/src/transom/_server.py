@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from transom._access_log import AccessLog
+from transom._addresses import Addresses, checked
 from transom._application import Application
 from transom._check import flag, got, seconds
 from transom._errors import InvalidArgumentError
@@ -50,6 +51,11 @@ class Server(Application):
 
     `unix_mode` is the file mode of a Unix socket, such as `0o660` for the owner and the group.
     The mode is set before any client can connect. By default the umask decides.
+
+    With `reuse_port=True`, other sockets with this option (`SO_REUSEPORT`), also of other processes of the
+    same user, may listen on the TCP addresses of the server, and the kernel spreads new connections over
+    them. When such a server stops, connections that wait in its backlog are reset. To serve on more than
+    one core, see `Processes`, which loses none.
 
     `proxy_protocol` is for a server behind HAProxy, nginx or a load balancer that sends a PROXY
     header (version 1 or 2) at the beginning of each connection. It names the proxies by their
@@ -126,6 +132,7 @@ class Server(Application):
         limits: Mapping[str, int] | None = None,
         timeouts: Mapping[str, float | None] | None = None,
         unix_mode: int | None = None,
+        reuse_port: bool = False,
         inherit: bool = False,
         notify_systemd: bool = False,
         metrics: Metrics | None = None,
@@ -145,6 +152,7 @@ class Server(Application):
                 limits=limits,
                 timeouts=timeouts,
                 unix_mode=unix_mode,
+                reuse_port=reuse_port,
                 inherit=inherit,
                 notify_systemd=notify_systemd,
                 metrics=metrics,
@@ -160,14 +168,13 @@ class Server(Application):
 
     def _start(
         self,
-        address: str,
+        address: Addresses,
         loop: asyncio.AbstractEventLoop | None,
         tls: Tls | None,
         redirect: str | None,
         lifespan: Lifespan,
     ) -> Running:
-        if not isinstance(address, str):
-            raise TypeError(f"an address is a str such as {_ADDRESS!r}, got {got(address)}")
+        addresses = checked(address)
         if tls is not None and not isinstance(tls, Tls):
             raise TypeError(f"tls is a Tls, got {got(tls)}")
         if redirect is not None and not isinstance(redirect, str):
@@ -199,7 +206,7 @@ class Server(Application):
             self._starting = True
             try:
                 with standard_held():
-                    running.begin(address, self._settings.inherit, tls, redirect)
+                    running.begin(addresses, self._settings.inherit, tls, redirect)
             finally:
                 self._starting = False
             self._running = running
@@ -209,14 +216,17 @@ class Server(Application):
         self._running = None
 
     def start(
-        self, address: str = _ADDRESS, *, tls: Tls | None = None, redirect: str | None = None
+        self, address: Addresses = _ADDRESS, *, tls: Tls | None = None, redirect: str | None = None
     ) -> Running:
         """Starts the server on threads of its own, and returns once it listens.
 
         An address is one of `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`,
         `[fe80::1%eth0]:8080`, `unix:/path`, or on Linux `unix:@name` for an abstract name.
-        Port 0 stands for any free port. With `tls`, the server speaks TLS there. `redirect` is a
-        second address: each request there gets a 308 to the same address by `https`, except for
+        Port 0 stands for any free port. An address may also be a socket that listens already, or
+        `fd:3` for a descriptor of this process: the server listens on a copy, which it makes
+        non-blocking, and the socket stays the program's, to close it. A list stands for several
+        addresses. With `tls`, the server speaks TLS on each. `redirect` is one
+        more address: each request there gets a 308 to the same address by `https`, except for
         those below `/.well-known/acme-challenge/`, which are served. `async def` handlers run on
         one event loop, on a thread of its own. `start` installs no signal handler. A server that
         has stopped may be started again.
@@ -230,7 +240,7 @@ class Server(Application):
 
     def run(
         self,
-        address: str = _ADDRESS,
+        address: Addresses = _ADDRESS,
         *,
         tls: Tls | None = None,
         redirect: str | None = None,
@@ -276,7 +286,7 @@ class Server(Application):
 
     async def serve(
         self,
-        address: str = _ADDRESS,
+        address: Addresses = _ADDRESS,
         *,
         tls: Tls | None = None,
         redirect: str | None = None,

@@ -39,6 +39,7 @@ class Settings:
         limits: Mapping[str, int] | None,
         timeouts: Mapping[str, float | None] | None,
         unix_mode: int | None,
+        reuse_port: bool,
         inherit: bool,
         notify_systemd: bool,
         metrics: Metrics | None,
@@ -61,6 +62,7 @@ class Settings:
         if unix_mode is not None:
             whole("unix_mode", unix_mode, 0, 0o777)
         self.unix_mode = unix_mode
+        self.reuse_port = flag("reuse_port", reuse_port)
         self.inherit = flag("inherit", inherit)
         self.notify_systemd = flag("notify_systemd", notify_systemd)
         if metrics is not None and not isinstance(metrics, Metrics):
@@ -91,6 +93,8 @@ class Settings:
         handle.set_workers(self.workers)
         if self.unix_mode is not None:
             handle.set_unix_mode(self.unix_mode)
+        if self.reuse_port:
+            handle.set_reuse_port()
         if self.notify_systemd:
             handle.notify_systemd()
         if self.metrics is not None:

@@ -1,0 +1,103 @@
+"""The addresses that a server listens on: texts, and sockets of the program's."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from transom._check import got, shown
+from transom._errors import BadAddressError, InvalidArgumentError
+from transom._handle import Handle, expect_no_fork
+from transom._tls import Tls
+
+#: A text such as `127.0.0.1:8080` or `unix:/path`, or a socket that listens.
+Address: TypeAlias = "str | socket.socket"
+#: One address, or several.
+Addresses: TypeAlias = "Address | Sequence[Address]"
+
+#: The beginning of the address that stands for a descriptor of this process.
+_DESCRIPTOR = "fd:"
+
+
+def checked(given: object) -> list[Address]:
+    """Returns the addresses in a list. Raises `TypeError`, or `InvalidArgumentError` if there is none."""
+    if _is_address(given):
+        return [given]  # type: ignore[list-item]
+    if not isinstance(given, Sequence) or isinstance(given, (bytes, bytearray)):
+        raise TypeError(
+            f"an address is a str such as '127.0.0.1:8080', or a socket, or a list of them, got {got(given)}"
+        )
+    for address in given:
+        if not _is_address(address):
+            raise TypeError(f"an address is a str such as '127.0.0.1:8080', or a socket, got {got(address)}")
+    if not given:
+        raise InvalidArgumentError("there is no address to listen on")
+    return list(given)
+
+
+def _is_address(given: object) -> bool:
+    return isinstance(given, (str, socket.socket))
+
+
+def listen(
+    handle: Handle, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None
+) -> None:
+    """Listens on the addresses, or on the sockets that were inherited, and starts the library."""
+    expect_no_fork()
+    count = handle.listen_inherited() if inherit else 0
+    if not count:
+        for index, address in enumerate(addresses):
+            _add(handle, index, address, tls)
+        if redirect is not None:
+            handle.bind_redirect(redirect, 0)
+    elif tls is not None:
+        # A predecessor passes its sockets in their order: the redirect is the last.
+        for index in range(count - (redirect is not None)):
+            handle.set_listener_tls(index, tls)
+        if redirect is not None:
+            handle.set_listener_redirect(count - 1, 0)
+    handle.start()
+
+
+def _add(handle: Handle, index: int, address: Address, tls: Tls | None) -> None:
+    """Listens on one address, which is the next."""
+    if isinstance(address, str) and not address.startswith(_DESCRIPTOR):
+        if tls is None:
+            handle.bind(address)
+        else:
+            handle.bind_tls(address, tls)
+        return
+    with _copy(address) as copy:
+        handle.listen_fd(copy.fileno())
+        # It is the server's now.
+        copy.detach()
+    if tls is not None:
+        handle.set_listener_tls(index, tls)
+
+
+def _copy(address: Address) -> socket.socket:
+    """Returns a copy of a socket that listens. The original stays the program's."""
+    try:
+        copy = socket.socket(fileno=os.dup(_number(address))) if isinstance(address, str) else address.dup()
+    except OSError as error:
+        raise BadAddressError(f"bad address {shown(address)}: {error.strerror}") from error
+    try:
+        if copy.type != socket.SOCK_STREAM or not _listens(copy):
+            raise BadAddressError(f"bad address {shown(address)}: it is no stream socket that listens")
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _listens(copy: socket.socket) -> bool:
+    return bool(copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _number(address: str) -> int:
+    number = address.removeprefix(_DESCRIPTOR)
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise BadAddressError(f"bad address {shown(address)}: a descriptor is a number, as in 'fd:3'")
+    return int(number)
