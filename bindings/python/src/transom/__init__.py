@@ -37,6 +37,7 @@ from transom._metrics import Metrics, MetricSeries, MetricsSnapshot, MetricValue
 from transom._multi import Headers, MultiDict
 from transom._overload import Overload
 from transom._overload import Priority as Priority
+from transom._processes import Processes
 from transom._request import Request
 from transom._response import Response, ResponseHeaders
 from transom._route import Handler as Handler
@@ -81,6 +82,7 @@ __all__ = [
     "MultiDict",
     "Overload",
     "PermissionDeniedError",
+    "Processes",
     "Report",
     "Request",
     "Response",
