@@ -1,17 +1,19 @@
 """The responses for the return values of handlers."""
 
+import json
 import unittest
 
 from support import Quiet, exchange, fetch
 
 from transom import BadHeaderError, BadStatusError, Error, HTTPError, Response, Server
+from transom._json import dumps
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
 
 
 class TestReturnValues(Quiet, unittest.TestCase):
-    def answer(self, value, asynchronous=False, **how):
+    def answer(self, value, asynchronous=False, blocking=None, **how):
         app = Server()
         if asynchronous:
 
@@ -20,7 +22,7 @@ class TestReturnValues(Quiet, unittest.TestCase):
                 return value() if callable(value) else value
         else:
 
-            @app.any("/")
+            @app.any("/", blocking=blocking)
             def handler(request):
                 return value() if callable(value) else value
 
@@ -49,9 +51,10 @@ class TestReturnValues(Quiet, unittest.TestCase):
             (Response(status=204), 204, None, b""),
         ]
         for value, status, kind, body in cases:
-            for asynchronous in (False, True):
-                with self.subTest(value=value, asynchronous=asynchronous):
-                    answer = self.answer(value, asynchronous)
+            # In the event loop, on the pool, and on the thread that pulls requests.
+            for asynchronous, blocking in ((True, None), (False, True), (False, False)):
+                with self.subTest(value=value, asynchronous=asynchronous, blocking=blocking):
+                    answer = self.answer(value, asynchronous, blocking)
                     self.assertEqual(
                         (answer.status, answer.headers["content-type"], answer.body), (status, kind, body)
                     )
@@ -297,3 +300,35 @@ class TestConstruction(unittest.TestCase):
     def test_repr(self):
         self.assertEqual(repr(Response("abc")), "<Response 200 text/plain; charset=utf-8, 3 bytes>")
         self.assertEqual(repr(Response.stream(iter(()))), f"<Response 200 {BYTES}, stream>")
+
+
+class TestJson(unittest.TestCase):
+    def test_json_is_that_of_the_module(self):
+        class Number(int):
+            def __repr__(self):
+                return "odd"
+
+        values = [
+            {},
+            [],
+            {"a": [1, -2.5, 1e300, True, False, None, 'é\n"\x00\ud800'], "b": {"c": ()}},
+            {1: 2, 1.5: 3, False: 4, None: 5},
+            [Number(3), {"k": Number(4)}],
+            "text",
+            7,
+        ]
+        for value in values:
+            with self.subTest(value=value):
+                expected = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+                self.assertEqual(dumps(value), expected)
+
+    def test_what_is_no_json_raises_the_errors_of_the_module(self):
+        circle = {"list": []}
+        circle["list"].append(circle)
+        for value in (circle, [float("nan")], {"a": object()}, {(1, 2): 3}):
+            with self.assertRaises(Exception) as expected:
+                json.dumps(value, allow_nan=False)
+            with self.subTest(error=expected.exception):
+                with self.assertRaises(type(expected.exception)) as raised:
+                    dumps(value)
+                self.assertEqual(str(raised.exception), str(expected.exception))

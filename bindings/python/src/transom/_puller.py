@@ -18,10 +18,13 @@ from transom import _native as native
 from transom._batch import Inbox, Outbox, answer
 from transom._dispatch import Dispatcher
 from transom._errors import SystemCallError, make
-from transom._headers import TEXT, content_type_line
+from transom._headers import JSON, TEXT, content_type_line
+from transom._json import dumps
+from transom._json import encode as encode_json
 from transom._native import waiting
 from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
 from transom._request import Request
+from transom._response import Response
 from transom._result import from_value
 from transom._route import SHORT, Route
 from transom._thread import Empty, SimpleQueue, join_thread, start_thread
@@ -36,6 +39,7 @@ _PATIENCE = 10
 _PULL = 60_000
 
 _TEXT_BLOCK = content_type_line(TEXT)
+_JSON_BLOCK = content_type_line(JSON)
 _log = logging.getLogger("transom")
 
 
@@ -255,8 +259,10 @@ class Pullers:
                         value = context.run(route.handler, request)
                 if type(value) is str:
                     status, block, body = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
+                elif type(value) is dict or type(value) is list:
+                    status, block, body = 200, _JSON_BLOCK, encode_json(dumps(value))
                 else:
-                    response = from_value(value)
+                    response = value if type(value) is Response else from_value(value)
                     if response.jobs is not None:
                         dispatcher.background.add(request.token, response.jobs)
                     if response.chunks is not None:
