@@ -1,9 +1,12 @@
 """The attributes of a request."""
 
+import asyncio
 import json
+import socket
+import tempfile
 import unittest
 
-from support import Quiet, exchange, fetch
+from support import LIMIT, Quiet, exchange, fetch
 
 from transom import Request, Server
 
@@ -234,6 +237,43 @@ class TestRequest(Quiet, unittest.TestCase):
         host, port = self.see(lambda r: r.client)
         self.assertEqual(host, "127.0.0.1")
         self.assertGreater(port, 0)
+
+    def test_the_address_that_the_client_came_to(self):
+        app = Server()
+        kept = []
+
+        @app.get("/")
+        def handler(request):
+            kept.append(request)
+            return {"local": request.local, "again": request.local}
+
+        @app.get("/async")
+        async def asynchronous(request):
+            await asyncio.sleep(0)
+            return handler(request)
+
+        @app.get("/late")
+        def late(request):
+            kept.append(request)
+            return "hello"
+
+        with app.start("127.0.0.1:0") as running:
+            for path in ("/", "/async"):
+                told = json.loads(fetch(running, path).text)
+                self.assertEqual(told["local"], ["127.0.0.1", running.port])
+                self.assertEqual(told["again"], told["local"])
+            self.assertEqual(kept[0].local, ("127.0.0.1", running.port))
+            fetch(running, "/late")
+            self.assertIsNone(kept[-1].local)
+        with tempfile.TemporaryDirectory() as folder, app.start(f"unix:{folder}/socket") as running:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(LIMIT)
+                client.connect(f"{folder}/socket")
+                client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                answer = b""
+                while piece := client.recv(4096):
+                    answer += piece
+            self.assertTrue(answer.endswith(b'{"local":null,"again":null}'), answer)
 
     def test_a_request_outlives_its_answer(self):
         request = self.see(lambda r: r, path="/x?q=1", method="POST", body=b"kept", headers={"X-A": "b"})

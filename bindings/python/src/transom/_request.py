@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from ctypes import create_string_buffer
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -14,9 +15,12 @@ from transom._events import Events, Presence
 from transom._form import Form, FormLimits, FormReader
 from transom._http_error import BodyError
 from transom._multi import Cookies, Headers, MultiDict, Query
-from transom._native import FORWARDED, HAS_QUERY, HTTPS, STREAMS, TLS
+from transom._native import FORWARDED, HAS_QUERY, HTTPS, STREAMS, TLS, quick
 from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
 from transom._tls import TlsInfo
+
+#: The room for the text of an IP address with a zone and a port.
+_LONGEST_ADDRESS = 128
 
 
 class Request:
@@ -34,6 +38,7 @@ class Request:
         "_form",
         "_head",
         "_headers",
+        "_local",
         "_params",
         "_presence",
         "_query",
@@ -48,6 +53,7 @@ class Request:
     _cookies: dict[str, str]
     _form: Form
     _headers: Headers
+    _local: tuple[str, int] | None
     _params: dict[str, Any]
     _presence: Presence
     _query: MultiDict
@@ -231,6 +237,22 @@ class Request:
     def connection_client(self) -> tuple[str, int] | None:
         """The IP address and port of the other end of the connection, which may be a proxy."""
         return _address(self._ends()[1])
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """The IP address and port at which the connection came in; `None` on a Unix socket.
+
+        The first use asks the system, which no longer knows it once the response was handed over: it is
+        `None` then too.
+        """
+        try:
+            return self._local
+        except AttributeError:
+            text = create_string_buffer(_LONGEST_ADDRESS)
+            responder = quick.token_responder(self.token)
+            quick.responder_local_address(responder, text, len(text))
+            self._local = _address(text.value.decode("utf-8", "replace"))
+            return self._local
 
     @property
     def scheme(self) -> str:
@@ -497,6 +519,8 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def _address(text: str) -> tuple[str, int] | None:
     """Parses an address with or without a port. `None` for a Unix socket."""
+    if text.startswith("unix:"):
+        return None
     if text.startswith("["):
         host, _, port = text[1:].partition("]:")
         return host, int(port)
