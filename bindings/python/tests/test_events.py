@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import queue
 import threading
 import unittest
 from datetime import timezone
@@ -87,6 +88,46 @@ class TestServerSentEvents(Quiet, unittest.TestCase):
                 for _ in range(3):
                     receive(connection, b": keep-alive\n\n")
             self.assertTrue(until(lambda: ended))
+        self.assertEqual(self.log, [])
+
+    def test_comments_while_a_plain_iterator_has_nothing(self):
+        for threads in (None, 1):
+            with self.subTest(threads=threads):
+                app = Server(threads=threads)
+                news, closed = queue.SimpleQueue(), []
+
+                @app.get("/")
+                def plain(request, news=news, closed=closed):
+                    request.on_gone(lambda: news.put(None))
+
+                    def events():
+                        try:
+                            while (item := news.get()) is not None:
+                                yield item
+                        finally:
+                            closed.append(True)
+
+                    return ServerSentEvents(events(), keep_alive=0.01)
+
+                @app.get("/none")
+                def none(request):
+                    return ServerSentEvents(iter("ab"), keep_alive=None)
+
+                with app.start("127.0.0.1:0") as running:
+                    self.assertEqual(fetch(running, "/none").text, "data: a\n\ndata: b\n\n")
+                    with begin(running, "/") as connection:
+                        received = b""
+                        while received.count(b": keep-alive\n\n") < 3:
+                            received += connection.recv(65536)
+                        news.put("x" * 100_000)
+                        while received.count(b"x") < 100_000:
+                            received += connection.recv(65536)
+                        count = received.count(b": keep-alive\n\n")
+                        while received.count(b": keep-alive\n\n") < count + 2:
+                            received += connection.recv(65536)
+                    # Each event is whole.
+                    self.assertIn(b"data: " + b"x" * 100_000 + b"\n\n", received)
+                    self.assertTrue(until(lambda closed=closed: closed))
         self.assertEqual(self.log, [])
 
 

@@ -20,12 +20,14 @@ from transom._functions import name_of
 from transom._handle import Handle
 from transom._headers import block_without
 from transom._http_error import ClientGoneError, HTTPError
+from transom._keep_alive import KeepAlive
 from transom._packed import Parts
 from transom._pool import Pool
 from transom._request import Request
 from transom._response import Pending, Response
 from transom._result import from_value
 from transom._route import Route
+from transom._sse import Lines
 from transom._timed_jobs import VITAL, Job, TimedJob
 from transom._turn import InTurn
 from transom._wording import Wording
@@ -77,6 +79,8 @@ class Dispatcher:
         #: The work after responses.
         self.background = self.events.background
         self.background.begin = self._begin_job
+        #: The comments in streams of events.
+        self.keep_alive = KeepAlive()
         self.routes = routes
         self.pool = pool
         self.on_fatal = on_fatal
@@ -235,9 +239,12 @@ class Dispatcher:
             chunks = InTurn(chunks, self.turn, _close)
             leave.append(chunks.leave)
         writer = Writer(request, response, self.events)
+        beat = None
         try:
             if response.prompt:
                 writer.begin()
+            if isinstance(response.chunks, Lines):
+                beat = self.keep_alive.add(response.chunks, writer)
             # An iterator that waits in its own code cannot be interrupted after the client has
             # disconnected. Until it returns, the pool may start a replacement thread.
             request.presence.set_hook(lambda: [left() for left in leave])
@@ -254,6 +261,8 @@ class Dispatcher:
             self.stream_failed(route, request, error, writer)
         finally:
             request.end()
+            if beat is not None:
+                beat.end()
             writer.abort()
             _close(chunks)
             self.background.release(request.token)

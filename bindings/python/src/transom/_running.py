@@ -328,6 +328,7 @@ class Running(Operated):
             return max(0.0, end - monotonic())
 
         # Each thread is told to end, even if no time is left to wait for it.
+        self.dispatcher.keep_alive.close()
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
         self._lifespan.stop(self._await_briefly)
@@ -397,6 +398,7 @@ class Running(Operated):
                     )
                 cancelled = True
         self._tell_dropped()
+        self.dispatcher.keep_alive.close()
         clean = False
         try:
             await self._lifespan.stop_here()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from transom._check import got, seconds, text, whole
@@ -12,7 +13,8 @@ from transom._json import dumps, escaped
 from transom._response import Response
 
 _LONGEST_RETRY = 2**53
-_COMMENT = b": keep-alive\n\n"
+#: A comment, which keeps the connection in use.
+COMMENT = b": keep-alive\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,10 @@ class ServerSentEvents(Response):
     """A response that sends events as they come: `text/event-stream`, which no cache may keep.
 
     An item of the iterator is a `ServerSentEvent`, or the data of one: a `str`, or a value that is
-    sent as JSON. `None` is a comment, which keeps the connection in use. An asynchronous iterator that
-    has had nothing for `keep_alive` seconds gets such comments by itself; `None` turns them off. With
-    comments, each step of the iterator runs in a task of its own: `asyncio.timeout` around a `yield`
-    does not work, and a context variable that is set before a `yield` is not set after it. A plain
-    iterator yields `None` when it likes.
+    sent as JSON. `None` is a comment, which keeps the connection in use. An iterator that has had nothing
+    for `keep_alive` seconds gets such comments by itself; `None` turns them off. With comments, each step of
+    an asynchronous iterator runs in a task of its own: `asyncio.timeout` around a `yield` does not work, and
+    a context variable that is set before a `yield` is not set after it.
 
     `request.headers.get("last-event-id")` is the id of the last event that a client has got before it
     lost the connection. Raises what `Response.stream` raises.
@@ -92,24 +93,29 @@ class ServerSentEvents(Response):
         if isinstance(events, AsyncIterable):
             chunks: Any = _AsyncLines(events, keep_alive)
         else:
-            chunks = _Lines(iter(events))
+            chunks = Lines(iter(events), keep_alive)
         super().__init__(headers=pairs, content_type="text/event-stream")
         self.chunks = chunks
 
 
 def _line(item: Any) -> bytes:
     if item is None:
-        return _COMMENT
+        return COMMENT
     return (item if isinstance(item, ServerSentEvent) else ServerSentEvent(item)).encoded()
 
 
-class _Lines(Iterator[bytes]):
-    """The lines of events from a plain iterator."""
+class Lines(Iterator[bytes]):
+    """The lines of events from a plain iterator. What sends them sends comments while there are none."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self, events: Iterator[Any], keep_alive: float | None) -> None:
         self._events = events
+        #: The seconds after which a comment is due; `None` for no comments.
+        self.keep_alive = keep_alive
+        #: When the iterator was last asked for an event, as `monotonic` has it.
+        self.since = 0.0
 
     def __next__(self) -> bytes:
+        self.since = monotonic()
         return _line(next(self._events))
 
     def close(self) -> None:
@@ -136,7 +142,7 @@ class _AsyncLines(AsyncIterator[bytes]):
             self._next = asyncio.ensure_future(_next(self._events))
         done, _ = await asyncio.wait((self._next,), timeout=self._keep_alive)
         if not done:
-            return _COMMENT
+            return COMMENT
         task, self._next = self._next, None
         found = task.result()
         if found is None:

@@ -56,6 +56,12 @@ class Writer:
             return False
         return _is_taken(waiting.writer_write(self._pointer, data, len(data), native.FOREVER))
 
+    def write_now(self, data: bytes) -> None:
+        """Writes a chunk if there is room for it now and the client is there. Any thread may call it."""
+        pointer = self._pointer
+        if pointer is not None:
+            quick.writer_write(pointer, data, len(data), 0)
+
     async def write_async(self, data: bytes) -> bool:
         """Writes a chunk; waits for room in the loop. Returns `False` if the client is gone."""
         while self._pointer is not None:
