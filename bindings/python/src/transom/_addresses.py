@@ -44,8 +44,15 @@ def _is_address(given: object) -> bool:
 def listen(
     handle: Handle, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None
 ) -> None:
-    """Listens on the addresses, or on the sockets that were inherited, and starts the library."""
+    """Listens on the addresses, or on the sockets that were inherited, and starts the library.
+
+    Without an address, the server has no sockets.
+    """
     expect_no_fork()
+    if not addresses:
+        handle.set_unbound()
+        handle.start()
+        return
     count = handle.listen_inherited() if inherit else 0
     if not count:
         for index, address in enumerate(addresses):

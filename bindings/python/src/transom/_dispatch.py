@@ -79,6 +79,8 @@ class Dispatcher:
         #: The work after responses.
         self.background = self.events.background
         self.background.begin = self._begin_job
+        #: Called with each exception of a handler that nothing answers, before its client learns of it.
+        self.on_failure: Callable[[BaseException], object] | None = None
         #: The comments in streams of events.
         self.keep_alive = KeepAlive()
         self.routes = routes
@@ -289,7 +291,7 @@ class Dispatcher:
                     if response.jobs is not None:
                         self.background.add(request.token, response.jobs)
                     if errors.is_unexpected(error):
-                        self._report(route, request, error)
+                        self._report(route, request, error, True)
                     return response.parts
         if isinstance(error, HTTPError):
             try:
@@ -321,7 +323,11 @@ class Dispatcher:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.on_fatal(error)
 
-    def _report(self, route: Route, request: Request, error: BaseException) -> None:
+    def _report(
+        self, route: Route, request: Request, error: BaseException, is_answered: bool = False
+    ) -> None:
+        if self.on_failure is not None and not is_answered:
+            self.on_failure(error)
         try:
             _log.error(
                 "handler %s failed on %s %s, %s: %s",

@@ -13,6 +13,7 @@ from transom._access_log import AccessLog
 from transom._check import seconds, text, whole
 from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
 from transom._events import Events
+from transom._memory import MemoryConnection
 from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
 from transom._overload import Overload
@@ -279,6 +280,14 @@ class Handle:
         slot = ErrorSlot()
         code = quick.server_set_listener_redirect(self._use(), index, https_port, slot.reference)
         slot.check(code)
+
+    def set_unbound(self) -> None:
+        """Lets the server start without an address."""
+        check(quick.server_set_unbound(self._use()))
+
+    def connect(self, peer: str | None) -> MemoryConnection:
+        """Connects to the server in memory. `peer` is the address that the server has for the client."""
+        return MemoryConnection(self._use(), peer)
 
     def start(self) -> None:
         """Serves on the sockets that were added. Raises an error with the reason."""

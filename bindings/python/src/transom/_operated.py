@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from transom._check import got, seconds, shown, text
 from transom._errors import Error, ForkedError, InvalidArgumentError
 from transom._handle import Handle, Report
+from transom._memory import MemoryConnection
 from transom._native import NOT_STARTED
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
@@ -74,6 +75,20 @@ class Operated:
         an answer. `hand_over` notes it by itself, and so do `Processes`.
         """
         self._use_handle(Handle.note_successor)
+
+    def connect(self, peer: str | None = None) -> MemoryConnection:
+        """Connects to the server in memory, without a socket, for tests: see `transom.testing`.
+
+        `peer` is the address that handlers see for the client, such as `127.0.0.1:50000`; without it they see
+        none. TLS and the PROXY protocol do not apply. Raises `BadAddressError` or `SystemCallError`, and
+        `Error` once the server has stopped.
+        """
+        self.expect_unforked()
+        if peer is not None:
+            text("peer", peer)
+        with self._using:
+            self._expect_served()
+            return self._handle.connect(peer)
 
     def notify_reloading(self) -> None:
         """Tells systemd that the program reloads, if the server has `notify_systemd=True`."""

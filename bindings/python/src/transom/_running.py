@@ -215,9 +215,19 @@ class Running(Operated):
 
     @property
     def url(self) -> str:
-        """The URL of the server, such as `http://127.0.0.1:8080`, or `unix:/path`; with TLS, `https://...`."""
+        """The URL of the server, such as `http://127.0.0.1:8080`, or `unix:/path`; with TLS, `https://...`.
+
+        Empty after `Server.start_unbound`.
+        """
+        if not self.addresses:
+            return ""
         address = self.addresses[0]
         return address if address.startswith("unix:") else f"{self._scheme}://{address}"
+
+    @property
+    def is_own_thread(self) -> bool:
+        """`True` on a thread that runs handlers."""
+        return threading.current_thread() in self._threads
 
     def _fail(self, error: BaseException) -> None:
         """Stops, because a handler raised `KeyboardInterrupt` or `SystemExit`."""
@@ -264,7 +274,7 @@ class Running(Operated):
         report = self._begin_stop(timeout)
         if report is None:
             return self._final()
-        if threading.current_thread() in self._threads:
+        if self.is_own_thread:
             if self._host_loop is None:
                 self._reap_elsewhere(timeout)
             return report
@@ -426,7 +436,7 @@ class Running(Operated):
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<Running {self.url}{' (stopped)' if self._report is not None else ''}>"
+        return f"<Running {self.url or 'unbound'}{' (stopped)' if self._report is not None else ''}>"
 
 
 _runnings: weakref.WeakSet[Running] = weakref.WeakSet()

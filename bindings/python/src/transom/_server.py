@@ -168,13 +168,14 @@ class Server(Application):
 
     def _start(
         self,
-        address: Addresses,
+        address: Addresses | None,
         loop: asyncio.AbstractEventLoop | None,
         tls: Tls | None,
         redirect: str | None,
         lifespan: Lifespan,
+        is_bound: bool = True,
     ) -> Running:
-        addresses = checked(address)
+        addresses = checked(address) if is_bound else []
         if tls is not None and not isinstance(tls, Tls):
             raise TypeError(f"tls is a Tls, got {got(tls)}")
         if redirect is not None and not isinstance(redirect, str):
@@ -237,6 +238,13 @@ class Server(Application):
         is left then.
         """
         return self._start(address, None, tls, redirect, self._hooks.run())
+
+    def start_unbound(self) -> Running:
+        """Starts the server as `start` does, without an address and a socket, for tests.
+
+        Clients connect with `Running.connect`; `transom.testing.TestClient` does it.
+        """
+        return self._start(None, None, None, None, self._hooks.run(), False)
 
     def run(
         self,
