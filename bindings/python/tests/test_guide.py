@@ -179,7 +179,7 @@ INTERNAL = {
     "Request": {"end", "events", "presence", "route_id", "set_params", "token"},
     "Response": {"chunks", "jobs", "parts", "prompt"},
     "Router": {"can_be_mounted", "errors", "layers"},
-    "Running": {"begin", "dispatcher", "expect_unforked", "notify", "over", "serve_here"},
+    "Running": {"begin", "dispatcher", "expect_unforked", "is_own_thread", "notify", "over", "serve_here"},
     "Tls": {"pointer"},
     "UploadFile": {"move_to_disk", "write"},
 }
