@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 
 #: A test that takes longer ends its process, with the stacks of its threads. In seconds.
-LONGEST = 300
+LONGEST = 900
 
 
 def names_of(suite):

@@ -190,7 +190,7 @@ class Program:
     waits for its output then gets the stacks of its threads.
     """
 
-    def __init__(self, code, *arguments, limit=2 * LIMIT):
+    def __init__(self, code, *arguments, limit=4 * LIMIT):
         environment = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-c", code, *arguments],

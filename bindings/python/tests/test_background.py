@@ -10,12 +10,12 @@ import threading
 import time
 import unittest
 
-from support import fetch, until
+from support import LIMIT, fetch, until
 
 from transom import HTTPError, Response, Router, Server
 
 WHO = contextvars.ContextVar("WHO", default="nobody")
-PATIENCE = 30
+PATIENCE = LIMIT
 #: What the work of `/response` notes.
 ALL = [(1, ("two", 2)), (3, ("loop", True)), (4, ("loop", True)), (5,)]
 
