@@ -115,10 +115,10 @@ def is_quick(function, limit):
     return until(once)
 
 
-def is_refused(port):
+def is_refused(port, host="127.0.0.1"):
     """Returns `True` if no socket listens on the port, as after a stop has begun."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=LIMIT).close()
+        socket.create_connection((host, port), timeout=LIMIT).close()
     except ConnectionRefusedError:
         return True
     except OSError:

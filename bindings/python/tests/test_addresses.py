@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from unittest.mock import patch
 
-from support import LIMIT, fetch, is_refused, served, ways
+from support import LIMIT, fetch, is_refused, own_host, served, until, ways
 
 from transom import AddressInUseError, BadAddressError, InvalidArgumentError, Server
 
@@ -58,14 +58,15 @@ class SeveralAddresses(unittest.TestCase):
                     self.assertEqual(fetch(At(address), "/").text, "well")
 
     def test_a_server_that_cannot_have_one_address_has_none(self):
-        taken = socket.create_server(("127.0.0.1", 0))
-        free = socket.create_server(("127.0.0.1", 0))
+        host = own_host()
+        taken = socket.create_server((host, 0))
+        free = socket.create_server((host, 0))
         port = free.getsockname()[1]
         free.close()
         server = app()
         with taken, self.assertRaises(AddressInUseError):
-            server.start([f"127.0.0.1:{port}", f"127.0.0.1:{taken.getsockname()[1]}"])
-        self.assertTrue(is_refused(port))
+            server.start([f"{host}:{port}", f"{host}:{taken.getsockname()[1]}"])
+        self.assertTrue(until(lambda: is_refused(port, host)))
         with server.start("127.0.0.1:0") as running:
             self.assertEqual(fetch(running, "/").text, "well")
 
@@ -88,7 +89,7 @@ class Sockets(unittest.TestCase):
                 # It stays the program's, who may give it to another server.
                 with app().start(own) as running:
                     self.assertEqual(fetch(running, "/").text, "well")
-            self.assertTrue(is_refused(port))
+            self.assertTrue(until(lambda port=port: is_refused(port)))
 
     def test_a_loop_of_the_hosts_takes_a_socket(self):
         with socket.create_server(("127.0.0.1", 0)) as own:

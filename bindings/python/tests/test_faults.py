@@ -402,7 +402,13 @@ class TestNeighbours(Quiet, unittest.TestCase):
             no_threads("transom-puller", after=2),
             app.start("127.0.0.1:0") as running,
         ):
-            self.assertEqual(self.batch(running, ["/quick/1", "/quick/2"]), [(200, "1"), (200, "2")])
+            # The watcher takes over, and answers while the first handler still waits.
+            with connect(running) as held:
+                held.sendall(b"GET /hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                for number in ("1", "2"):
+                    self.assertEqual(fetch(running, f"/quick/{number}").text, number)
+                self.release.set()
+                self.assertTrue(read_all(held).endswith(b"held"))
             self.assertEqual(fetch(running, "/quick/3").text, "3")
 
     def test_a_log_that_raises(self):

@@ -1,5 +1,6 @@
 """Several processes that serve on the same sockets."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -12,7 +13,7 @@ import unittest
 from pathlib import Path
 
 import processes_app
-from support import LIMIT, SOURCE, Quiet, fetch, is_refused, send_get, until
+from support import LIMIT, SOURCE, Quiet, fetch, is_refused, read_all, send_get, until
 
 from transom import (
     AddressInUseError,
@@ -26,11 +27,20 @@ from transom import (
 
 
 def is_gone(pid):
-    """Returns `True` if there is no such process."""
+    """Returns `True` if there is no such process, or if it has ended and nobody has waited for it."""
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except ProcessLookupError:
         return True
+    except FileNotFoundError:
+        return Path("/proc/self").exists()
+
+
+def serves(processes):
+    """Returns `True` if one of the processes answers. One that is being replaced may answer no more."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return int(fetch(processes, "/").text) in processes.pids
     return False
 
 
@@ -127,8 +137,9 @@ class TestProcesses(Quiet, unittest.TestCase):
             self.assertTrue(
                 until(lambda before=before: len(processes.pids) == 2 and processes.pids != before)
             )
-            self.assertTrue(any(f"({outcome}); another one starts in" in line for line in self.log), self.log)
-        self.assertIn(int(fetch(processes, "/").text), processes.pids)
+            said = f"({outcome}); another one starts in"
+            self.assertTrue(until(lambda said=said: any(said in line for line in self.log)), self.log)
+        self.assertTrue(until(lambda: serves(processes)))
 
     def test_a_process_gets_sigterm_and_finishes_its_requests(self):
         processes = self.start(count=1)
@@ -138,7 +149,7 @@ class TestProcesses(Quiet, unittest.TestCase):
             fetch(processes, "/")
             os.kill(pid, signal.SIGTERM)
             self.assertTrue(until(lambda: is_gone(pid)))
-            answer = connection.recv(4096)
+            answer = read_all(connection)
             self.assertTrue(answer.endswith(str(pid).encode()) or not answer, answer)
         self.assertTrue(until(lambda: processes.pids not in ([], [pid])))
 
@@ -148,8 +159,9 @@ class TestProcesses(Quiet, unittest.TestCase):
         connection = send_get(processes.port, "/hang")
         self.addCleanup(connection.close)
         self.assertTrue(until(lambda: self.has_replaced(processes, before), 2 * LIMIT))
-        self.assertTrue(any("is killed: it shows no sign of life" in line for line in self.log), self.log)
-        self.assertIn(int(fetch(processes, "/").text), processes.pids)
+        said = "is killed: it shows no sign of life"
+        self.assertTrue(until(lambda: any(said in line for line in self.log)), self.log)
+        self.assertTrue(until(lambda: serves(processes)))
 
     def test_a_stop_is_bounded(self):
         processes = self.start(count=1)
@@ -159,8 +171,8 @@ class TestProcesses(Quiet, unittest.TestCase):
         self.addCleanup(connection.close)
         fetch(processes, "/")
         processes.stop(0.2)
-        self.assertTrue(is_gone(pid))
-        self.assertTrue(is_refused(port))
+        self.assertTrue(until(lambda: is_gone(pid)))
+        self.assertTrue(until(lambda: is_refused(port)))
         self.assertEqual((processes.pids, processes.addresses, processes.port), ([], [], 0))
         processes.stop()
         with self.assertRaisesRegex(Error, "do not run"):
@@ -190,7 +202,10 @@ class TestProcesses(Quiet, unittest.TestCase):
         processes = Processes(processes_app.wait_long, "127.0.0.1:0", count=1, start_timeout=0.5)
         with self.assertRaisesRegex(SystemCallError, "does not serve: it did not serve in time"):
             processes.start()
-        self.assertFalse([one.name for one in threading.enumerate() if one.name.startswith("transom-proc")])
+        names = "transom-proc"
+        self.assertTrue(
+            until(lambda: not [one for one in threading.enumerate() if one.name.startswith(names)])
+        )
 
     def test_a_restart_that_fails_leaves_the_old_processes_serving(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -318,7 +333,7 @@ class TestProgram(unittest.TestCase):
             os.killpg(program.process.pid, number)
             self.assertEqual(program.end(), (0, "ended\n", ""))
             self.assertTrue(until(lambda before=before: all(map(is_gone, before))))
-            self.assertTrue(is_refused(program.port))
+            self.assertTrue(until(lambda program=program: is_refused(program.port)))
 
     def test_sighup_restarts_the_processes(self):
         program = self.program("run")
@@ -333,14 +348,14 @@ class TestProgram(unittest.TestCase):
         program = self.program("start")
         before = program.pids()
         self.assertEqual(program.end(), (0, "ended\n", ""))
-        self.assertTrue(all(map(is_gone, before)))
+        self.assertTrue(until(lambda: all(map(is_gone, before))))
 
     def test_processes_end_if_their_supervisor_is_killed(self):
         program = self.program("run")
         before = program.pids()
         program.process.kill()
         self.assertTrue(until(lambda: all(map(is_gone, before))))
-        self.assertTrue(is_refused(program.port))
+        self.assertTrue(until(lambda: is_refused(program.port)))
 
 
 if __name__ == "__main__":
