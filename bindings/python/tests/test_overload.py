@@ -1,6 +1,7 @@
 """Overload: what has waited too long is refused, in Python's queues as in those of the library."""
 
 import http.client
+import socket
 import threading
 import time
 import unittest
@@ -255,6 +256,28 @@ class TestServers(unittest.TestCase):
             self.assertEqual(inbox._most, 1)
             inbox.note_duration(1, 1e-6)
             self.assertEqual(inbox._most, MOST)
+
+    def test_an_address_with_places_of_its_own_answers_while_the_server_is_full(self):
+        for model in MODELS:
+            app = Server(model=model, limits={"connections": 1}, reserve=[0, 2])
+            app.readiness("/ready")
+            with (
+                self.subTest(model=model),
+                app.start(["127.0.0.1:0", "127.0.0.1:0"]) as running,
+                socket.create_connection(("127.0.0.1", running.port)),
+            ):
+                self.assertTrue(until(lambda running=running: running.stats().connections == 1))
+                port = int(running.addresses[1].rsplit(":", 1)[1])
+                with send_get(port, "/ready") as health:
+                    self.assertEqual(answer_of(health), (200, "ready\n"))
+
+    def test_places_for_more_addresses_than_there_are_is_a_mistake(self):
+        app = Server(reserve=[0, 8])
+        app.get("/")(lambda request: "hello")
+        with self.assertRaisesRegex(
+            transom.InvalidArgumentError, "reserve is for 2 addresses, and there are 1"
+        ):
+            app.start("127.0.0.1:0")
 
     def test_mistakes_are_named(self):
         app = Server()

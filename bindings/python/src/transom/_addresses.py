@@ -55,9 +55,15 @@ def listen(
         return
     count = handle.listen_inherited() if inherit else 0
     if not count:
+        if len(handle.reserved) > len(addresses):
+            raise InvalidArgumentError(
+                f"reserve is for {len(handle.reserved)} addresses, and there are {len(addresses)}"
+            )
         for index, address in enumerate(addresses):
+            handle.reserve(index)
             _add(handle, index, address, tls)
         if redirect is not None:
+            handle.reserve(len(addresses))
             handle.bind_redirect(redirect, 0)
     elif tls is not None:
         # A predecessor passes its sockets in their order: the redirect is the last.

@@ -42,7 +42,7 @@ class Handle:
     outlives each call.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_forgotten", "overload", "pointer", "started")
+    __slots__ = ("__weakref__", "_finalizer", "_forgotten", "overload", "pointer", "reserved", "started")
 
     def __init__(self) -> None:
         pointer = quick.server_new()
@@ -52,6 +52,8 @@ class Handle:
         self.started = False
         #: How long requests may wait, if that is limited.
         self.overload: Overload | None = None
+        #: The places for the connections of each address.
+        self.reserved: list[int] = []
         self._forgotten = False
         self._finalizer = weakref.finalize(self, waiting.server_free, pointer)
         # `_running` stops the running servers at exit, in its own order.
@@ -249,6 +251,13 @@ class Handle:
         code = waiting.server_hand_over(self._use(), words, milliseconds(timeout), byref(pid), slot.reference)
         slot.check(code)
         return pid.value
+
+    def reserve(self, index: int) -> None:
+        """Reserves the places of the address with that index, which is bound or added next."""
+        if self.reserved:
+            places = self.reserved[index] if index < len(self.reserved) else 0
+            slot = ErrorSlot()
+            slot.check(quick.server_reserve(self._use(), places, slot.reference))
 
     def bind(self, address: str) -> None:
         """Listens on an address."""

@@ -119,6 +119,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_trust_forwarded": (c_int32, (c_void_p, c_char_p, c_char_p, c_bool, c_void_p)),
     "transom_server_set_limit": (c_int32, (c_void_p, c_char_p, c_uint64, c_void_p)),
     "transom_server_set_overload": (c_int32, (c_void_p, c_int64, c_int64, c_void_p)),
+    "transom_server_reserve": (c_int32, (c_void_p, c_size_t, c_void_p)),
     "transom_congestion_new": (c_void_p, (c_int64, c_int64)),
     "transom_congestion_free": (None, (c_void_p,)),
     "transom_congestion_note_idle": (None, (c_void_p,)),

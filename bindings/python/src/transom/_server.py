@@ -90,6 +90,11 @@ class Server(Application):
     the words of the server, and counts in `Stats.refusals` as `"overloaded"`; the rest is answered soon.
     See `Overload` for the times, and `priority` in `Server.route` for what is refused first.
 
+    `reserve` has the number of places for the connections of each address, in their order, beside the limit
+    `connections`: with `reserve=[0, 8]`, up to 8 health checks can connect to the second address although
+    the server is full. Let only those connect there who watch the server. Sockets that another process
+    passed to this one have none.
+
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
     place (see `Server.route`), and one more for each handler that has blocked in place. With
@@ -143,6 +148,7 @@ class Server(Application):
         access_log: AccessLog | str | os.PathLike[str] | None = None,
         error_format: ErrorFormat = "text",
         overload: Overload | None = None,
+        reserve: Iterable[int] = (),
     ) -> None:
         super().__init__(
             Settings(
@@ -163,6 +169,7 @@ class Server(Application):
                 access_log=access_log,
                 error_format=error_format,
                 overload=overload,
+                reserve=reserve,
             )
         )
 

@@ -19,6 +19,7 @@ ForwardedFields = Literal["x-forwarded", "forwarded"]
 Model = Literal["sequential", "threads", "event"]
 
 _MOST_THREADS = 1024
+_MOST_PLACES = 1_000_000
 #: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
 POOL_QUEUE = 1024
 
@@ -50,6 +51,7 @@ class Settings:
         access_log: AccessLog | str | os.PathLike[str] | None,
         error_format: ErrorFormat,
         overload: Overload | None,
+        reserve: Iterable[int],
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -85,6 +87,9 @@ class Settings:
         if overload is not None and not isinstance(overload, Overload):
             raise WrongTypeError(f"overload is an Overload, got {got(overload)}")
         self.overload = overload
+        if isinstance(reserve, (str, bytes)) or not isinstance(reserve, Iterable):
+            raise WrongTypeError(f"reserve is several numbers, such as [0, 8], got {got(reserve)}")
+        self.reserve = [whole("reserve", places, 0, _MOST_PLACES) for places in reserve]
 
     def configured(self) -> Handle:
         """Returns a native server with these settings. Raises what `Handle` raises if it refuses one."""
@@ -105,6 +110,7 @@ class Settings:
             handle.trust_forwarded(self.forwarded, self.trusted_proxies, self.forwarded_host)
         if self.overload is not None:
             handle.set_overload(self.overload)
+        handle.reserved = self.reserve
         if self.access_log is not None:
             handle.add_access_log(self.access_log)
         for name, value in self.limits.items():
