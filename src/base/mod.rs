@@ -19,3 +19,4 @@ pub(crate) mod threads;
 pub(crate) mod turn;
 pub(crate) mod values;
 pub(crate) mod wait;
+pub(crate) mod wakes;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::reply::{HANDLER, Reply};
 use crate::base::driving;
@@ -9,6 +10,7 @@ use crate::base::guard::caught;
 use crate::base::jobs::{Job, Order, Start};
 use crate::base::pool::{Pool, PoolFull};
 use crate::base::priority::Priority;
+use crate::base::wakes;
 use crate::error::Reject;
 use crate::message::{IntoResponse, Peer, Request, Response};
 
@@ -143,6 +145,13 @@ impl<'a> Context<'a> {
 
     pub(super) fn pool(self) -> Arc<Pool> {
         Arc::clone(self.pool)
+    }
+
+    /// Wakes `waker` when this thread has served the connections that are ready now. A handler that
+    /// queues requests for another thread wakes it in this way once for several requests: a thread that
+    /// is woken at the first may take the core, and find no other.
+    pub fn wake_after_turn(self, waker: &Waker) {
+        wakes::after_turn(waker);
     }
 
     /// Runs `job` on the server's blocking pool, when a thread of the pool is free.

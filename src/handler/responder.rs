@@ -8,6 +8,7 @@ use http::Method;
 
 use crate::base::guard::guarded;
 use crate::base::stopping::Stopping;
+use crate::base::wakes;
 use crate::error::Gone;
 use crate::fields::Headers;
 use crate::http1::announce_early;
@@ -112,6 +113,26 @@ impl Responder {
         // It ends the exchange also where it cannot be sent.
         self.slot.take().map_or(Err(Gone), |slot| slot.put(|| response))?;
         if is_lost { Err(Gone) } else { Ok(()) }
+    }
+
+    /// Runs `answer`, which answers several requests, and wakes each thread of the server at most once,
+    /// at the end. Clients get their responses after that, so `answer` should be short, and it must not
+    /// wait for what a client does.
+    ///
+    /// ```
+    /// use transom::{Method, Reply, Request, Responder, Response};
+    /// # let requests = [Request::new(Method::GET, "/a")?, Request::new(Method::GET, "/b")?];
+    /// let (responders, replies): (Vec<_>, Vec<_>) = requests.iter().map(Reply::later).unzip();
+    /// let gone = Responder::batch(|| {
+    ///     let sent = responders.into_iter().map(|responder| responder.send(Response::text("news")));
+    ///     sent.filter(Result::is_err).count()
+    /// });
+    /// assert_eq!(gone, 0);
+    /// # drop(replies);
+    /// # Ok::<(), transom::Reject>(())
+    /// ```
+    pub fn batch<R>(answer: impl FnOnce() -> R) -> R {
+        wakes::batch(answer)
     }
 
     /// Returns `true` if the exchange is over, or if the client has closed its sending side. In the

@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::task::Wake;
+use std::task::{Wake, Waker};
 
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 use crate::base::descriptor::apart;
+use crate::base::wakes;
 
 /// The thread is running. It looks for work before it sleeps.
 const AWAKE: u8 = 0;
@@ -33,8 +34,14 @@ impl Bell {
     }
 
     /// Wakes the thread, if it sleeps or is about to. The caller must have stored the work before,
-    /// with `SeqCst`.
-    pub fn ring(&self) {
+    /// with `SeqCst`. In a batch of responses, the thread is woken at the end.
+    pub fn ring(self: &Arc<Self>) {
+        if !wakes::in_batch(|| Waker::from(Arc::clone(self))) {
+            self.ring_now();
+        }
+    }
+
+    fn ring_now(&self) {
         let called = self.state.compare_exchange(ASLEEP, CALLED, Ordering::SeqCst, Ordering::SeqCst);
         if called.is_ok() {
             // The write fails only if the counter is full, and then the eventfd is readable
@@ -62,6 +69,12 @@ impl Bell {
     /// Marks the thread as awake: it looks for work before it sleeps again.
     pub fn awake(&self) {
         self.state.store(AWAKE, Ordering::SeqCst);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring_now();
     }
 }
 
@@ -124,7 +137,7 @@ mod tests {
 
     #[test]
     fn it_rings_for_those_who_sleep_or_are_about_to() {
-        let bell = Bell::new().unwrap();
+        let bell = Arc::new(Bell::new().unwrap());
         bell.ring();
         assert!(!heard(&bell), "nobody sleeps");
         bell.sleep(|| false, || None);
@@ -149,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_free_until_it_is_awake() {
-        let bell = Bell::new().unwrap();
+        let bell = Arc::new(Bell::new().unwrap());
         assert!(bell.is_idle(), "it has not begun");
         bell.awake();
         assert!(!bell.is_idle());
@@ -163,7 +176,7 @@ mod tests {
 
     #[test]
     fn whoever_has_work_does_not_sleep() {
-        let bell = Bell::new().unwrap();
+        let bell = Arc::new(Bell::new().unwrap());
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let long = Timespec { tv_sec: 9, tv_nsec: 0 };
         assert_eq!(bell.sleep(|| true, || Some(long)), Some(zero));

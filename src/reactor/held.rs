@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::{Alarm, CLOCK, EVENTS_PER_WAIT, Entered, Reactor};
 use crate::base::driving::{Driver, hold, next_job, polling_for_job, take_jobs, taking_jobs};
 use crate::base::guard::guarded;
+use crate::base::wakes::Turns;
 
 /// The most turns that a wait makes after its deadline, for what can be done at once.
 const TURNS_PAST_DEADLINE: u32 = 16;
@@ -46,6 +47,8 @@ impl Reactor {
             self.0.tasks.run();
             match next_job() {
                 Some(job) => {
+                    // The job may take long.
+                    Turns::end_turn();
                     if hold(Rc::clone(&held) as Rc<dyn Driver>, job) {
                         held.waker.wake_by_ref();
                     }

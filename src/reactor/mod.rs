@@ -44,6 +44,7 @@ use crate::base::descriptor::apart;
 use crate::base::guard::{RateLimitedLog, log_event};
 use crate::base::overload::Overload;
 use crate::base::turn;
+use crate::base::wakes::Turns;
 
 /// The number of events that are taken from the kernel at once.
 const EVENTS_PER_WAIT: usize = 256;
@@ -216,6 +217,7 @@ impl Reactor {
         clock: &Clock<'_>,
         has_work: impl FnOnce() -> bool,
     ) {
+        Turns::end_turn();
         if self.0.overload.is_some() {
             turn::end(Instant::now());
         }
@@ -256,11 +258,12 @@ struct Entered<'a> {
     reactor: &'a Reactor,
     /// The thread's reactor before.
     before: Option<Reactor>,
+    _turns: Turns,
 }
 
 impl<'a> Entered<'a> {
     fn new(reactor: &'a Reactor) -> Self {
-        Self { reactor, before: CURRENT.replace(Some(reactor.clone())) }
+        Self { reactor, before: CURRENT.replace(Some(reactor.clone())), _turns: Turns::begin() }
     }
 }
 
