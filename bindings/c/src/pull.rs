@@ -4,13 +4,13 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use transom::{Headers, Reject, Response, StatusCode};
+use transom::{Headers, Reject, Responder, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
 use crate::fields::bad_header;
 use crate::packed::{Packer, ResponseRecord};
-use crate::pull_queue::PullQueue;
+use crate::pull_queue::{PullQueue, REQUESTS_PER_WAKE};
 use crate::request::transom_request;
 use crate::responder::{status_code, transom_responder};
 use crate::server::transom_server;
@@ -218,11 +218,19 @@ pub unsafe extern "C" fn transom_server_respond_batch(
         let mut buf = unsafe { input(buf, len) }?;
         let mut results = results.iter_mut();
         while !buf.is_empty() {
-            let outcome = answer(&ResponseRecord::read(&mut buf)?);
-            *done += 1;
-            if let Some(result) = results.next() {
-                *result = outcome as i32;
-            }
+            Responder::batch(|| {
+                for _ in 0..REQUESTS_PER_WAKE {
+                    if buf.is_empty() {
+                        break;
+                    }
+                    let outcome = answer(&ResponseRecord::read(&mut buf)?);
+                    *done += 1;
+                    if let Some(result) = results.next() {
+                        *result = outcome as i32;
+                    }
+                }
+                Ok(())
+            })?;
         }
     })
 }

@@ -2,16 +2,24 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use transom::{Congestion, Limits, Load, Overload, Priority, Reject, Reply, Request, Response, StatusCode};
+use transom::{
+    Congestion, Context, Limits, Load, Overload, Priority, Reject, Reply, Request, Response, StatusCode,
+};
 
 use crate::bell::Bell;
 use crate::exchange::{Exchange, Unclaimed};
 use crate::packed;
 use crate::status::transom_status;
+
+/// The number of waiting requests at which the host is woken at once. For fewer, the host is woken when
+/// the thread that queues them has served the connections that are ready. It also bounds the responses of
+/// a batch after which the threads of the server are woken.
+pub(crate) const REQUESTS_PER_WAKE: usize = 64;
 
 /// A request in the queue.
 pub(crate) struct Pending {
@@ -42,10 +50,20 @@ struct PullState {
     is_watched: bool,
     /// Decides which requests wait too long, if that is limited.
     congestion: Option<Congestion>,
-    /// The number of threads that wait for a request.
-    pullers: usize,
+    /// The number of threads that wait for a request and were not woken yet.
+    idle: usize,
+    /// The number of threads that were woken and do not run yet.
+    called: usize,
+    /// True while a thread of the server will wake the host at the end of its turn.
+    wake_is_due: bool,
     /// Made when the host first asks for the descriptor.
-    event: Option<Bell>,
+    event: Option<Signal>,
+}
+
+/// The descriptor that tells of requests.
+struct Signal {
+    bell: Bell,
+    is_readable: bool,
 }
 
 impl Default for PullState {
@@ -58,7 +76,9 @@ impl Default for PullState {
             taken: 0,
             is_watched: false,
             congestion: None,
-            pullers: 0,
+            idle: 0,
+            called: 0,
+            wake_is_due: false,
             event: None,
         }
     }
@@ -97,20 +117,27 @@ impl PullQueue {
     }
 
     /// Queues a request, as the handler of a pull route.
-    pub fn call(&self, route_id: u32, request: Request, streams: bool, priority: Priority) -> Reply {
+    pub fn call(
+        self: &Arc<Self>,
+        route_id: u32,
+        request: Request,
+        streams: bool,
+        context: Context<'_>,
+    ) -> Reply {
         if !packed::fits(&request) {
             return Reply::now(Response::plain(StatusCode::PAYLOAD_TOO_LARGE));
         }
         let (responder, reply) = Reply::later(&request);
         if let Some(exchange) = Unclaimed::new(Exchange::new(responder, None)) {
-            self.push(Pending { exchange, route_id, request, streams, priority, queued: None });
+            let priority = context.priority();
+            self.push(Pending { exchange, route_id, request, streams, priority, queued: None }, context);
         }
         reply
     }
 
     /// Queues a request. If the queue is full or closed, or the request would wait too long, the client
     /// gets a 503.
-    fn push(&self, mut pending: Pending) {
+    fn push(self: &Arc<Self>, mut pending: Pending, context: Context<'_>) {
         let mut state = self.lock();
         pending.queued = (state.is_watched || state.congestion.is_some()).then(Instant::now);
         if !state.admits(&pending) {
@@ -128,12 +155,29 @@ impl PullQueue {
             _ => state.waiting.len(),
         };
         state.waiting.insert(place, pending);
-        if state.waiting.len() == 1 {
+        let are_many = state.waiting.len() >= REQUESTS_PER_WAKE;
+        let wakes = state.is_awaited() && (are_many || !state.wake_is_due);
+        state.wake_is_due |= wakes;
+        drop(state);
+        if wakes && are_many {
+            self.wake_host();
+        } else if wakes {
+            context.wake_after_turn(&Waker::from(Arc::clone(self)));
+        }
+    }
+
+    /// Wakes threads of the host, as many as there are requests for, and makes the descriptor readable.
+    fn wake_host(&self) {
+        let mut state = self.lock();
+        state.wake_is_due = false;
+        let count = state.idle.min(state.waiting.len());
+        state.idle -= count;
+        state.called += count;
+        if !state.waiting.is_empty() {
             state.signal();
         }
-        let wake = state.pullers > 0;
         drop(state);
-        if wake {
+        for _ in 0..count {
             self.arrival.notify_one();
         }
     }
@@ -166,14 +210,19 @@ impl PullQueue {
             if left == Some(Duration::ZERO) {
                 return Err(transom_status::TRANSOM_TIMEOUT);
             }
-            state.pullers += 1;
+            state.idle += 1;
             state = match left {
                 Some(left) => {
                     self.arrival.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.pullers -= 1;
+            // A thread that was not the one called may run first: it does the work.
+            if state.called > 0 {
+                state.called -= 1;
+            } else {
+                state.idle -= 1;
+            }
         }
     }
 
@@ -211,12 +260,12 @@ impl PullQueue {
     pub fn event(&self) -> io::Result<RawFd> {
         let mut state = self.lock();
         if state.event.is_none() {
-            state.event = Some(Bell::new()?);
+            state.event = Some(Signal { bell: Bell::new()?, is_readable: false });
             if state.closed || !state.waiting.is_empty() {
                 state.signal();
             }
         }
-        Ok(state.event.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+        Ok(state.event.as_ref().map_or(-1, |event| event.bell.as_raw_fd()))
     }
 
     fn lock(&self) -> MutexGuard<'_, PullState> {
@@ -224,12 +273,23 @@ impl PullQueue {
     }
 }
 
+impl Wake for PullQueue {
+    fn wake(self: Arc<Self>) {
+        self.wake_host();
+    }
+}
+
 impl PullState {
+    /// Returns `true` if a thread of the host waits for a request, or watches the descriptor.
+    fn is_awaited(&self) -> bool {
+        self.idle > 0 || self.event.as_ref().is_some_and(|event| !event.is_readable)
+    }
+
     /// Returns `true` if a request may wait.
     fn admits(&mut self, pending: &Pending) -> bool {
         let (Some(congestion), Some(now)) = (&mut self.congestion, pending.queued) else { return true };
         // A host with an event loop of its own is told by the descriptor.
-        if self.pullers > 0 || (self.event.is_some() && self.waiting.is_empty()) {
+        if self.idle + self.called > 0 || (self.event.is_some() && self.waiting.is_empty()) {
             congestion.note_idle(now);
             return true;
         }
@@ -268,19 +328,24 @@ impl PullState {
     }
 
     /// Makes the descriptor readable.
-    fn signal(&self) {
-        if let Some(event) = &self.event {
-            event.ring();
+    fn signal(&mut self) {
+        if let Some(event) = &mut self.event
+            && !event.is_readable
+        {
+            event.bell.ring();
+            event.is_readable = true;
         }
     }
 
     /// Makes the descriptor unreadable, if no request is left.
-    fn quiet(&self) {
-        if let Some(event) = &self.event
+    fn quiet(&mut self) {
+        if let Some(event) = &mut self.event
+            && event.is_readable
             && self.waiting.is_empty()
             && !self.closed
         {
-            event.silence();
+            event.bell.silence();
+            event.is_readable = false;
         }
     }
 }

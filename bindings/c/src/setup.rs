@@ -280,9 +280,7 @@ impl Handler for Endpoint {
     fn call(&self, request: Request, context: &Context<'_>) -> Reply {
         match self {
             Self::Handler(handler) => handler.call(request, *context),
-            Self::Pull { queue, route_id, streams } => {
-                queue.call(*route_id, request, *streams, context.priority())
-            }
+            Self::Pull { queue, route_id, streams } => queue.call(*route_id, request, *streams, *context),
             Self::Readiness => Readiness.call(request, context),
             Self::Liveness => Liveness.call(request, context),
             Self::Native(handler) => handler.call(request, context),
