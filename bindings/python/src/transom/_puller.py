@@ -142,6 +142,9 @@ class Pullers:
             try:
                 idle = self._asleep and (old is None or not old.since)
                 self._bell.get(timeout=None if idle else _GLANCE)
+                # There are requests again. The leader holds the GIL while it works, so a look finds it
+                # mostly between two batches.
+                quiet = 0
             except Empty:
                 pass
         return None
