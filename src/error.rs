@@ -77,6 +77,13 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// The format of an access log has a directive that does not exist.
+    BadFormat {
+        /// The format as it was given.
+        format: String,
+        /// The reason.
+        reason: String,
+    },
     /// A file cannot be opened.
     File {
         /// The path as it was given.
@@ -108,6 +115,9 @@ impl fmt::Display for Error {
             }
             Self::HandOver { reason } => write!(f, "cannot hand over: {reason}"),
             Self::Tls { subject, reason } => write!(f, "TLS: {subject}: {reason}"),
+            Self::BadFormat { format, reason } => {
+                write!(f, "bad format {format:?} of the access log: {reason}")
+            }
             Self::File { path, source } => write!(f, "cannot open {path}: {source}"),
             Self::WouldDeadlock => f.write_str("a server's own thread cannot wait for the server to end"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),

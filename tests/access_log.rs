@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use transom::{AccessLog, Error, Handle, LogFormat, Model, Request, Response, Router, Server, blocking};
+use transom::{
+    AccessLog, Address, Error, Handle, LogFormat, Model, Request, Response, Router, Server, blocking,
+};
 
 use common::{Client, Logs, PATIENCE, Signal, configured, eventually, final_report, own_address};
 
@@ -202,6 +204,57 @@ fn a_line_of_json_has_the_names_of_opentelemetry() {
 }
 
 #[test]
+fn a_format_of_directives_is_that_of_apache() {
+    for model in MODELS {
+        let kept = Kept::default();
+        let format =
+            "%h %l %u %t \"%r\" %>s %m %U%q %H %A %R %E \"%{Referer}i\" \"%{x-none}i\" %{Content-Type}o %%";
+        let log = kept.log(LogFormat::pattern(format).unwrap());
+        let numbers = Kept::default();
+        let more = numbers.log(LogFormat::pattern("%p %O %b %B %I %D %{us}T %{ms}T %T %L").unwrap());
+        let server = start(model, logged(&log).access_log(&more));
+        let Address::Tcp(address) = *server.local_addr() else { panic!("no TCP address") };
+        let local = format!(" {} ", address.ip());
+        visit(&server, &kept);
+        let lines: Vec<_> = kept.wait_for(5).iter().map(|line| masked(line).replace(&local, " * ")).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"127.0.0.1 - - [*] "GET /users/7?x=\x221\x22 HTTP/1.1" 200 GET /users/7?x=\x221\x22 HTTP/1.1 * /users/{id} - "http://h/\x22" "-" text/plain; charset=utf-8 %"#,
+                r#"127.0.0.1 - - [*] "GET http://h/nowhere?a?b HTTP/1.0" 200 GET /nowhere?a?b HTTP/1.0 * - - "-" "-" text/plain; charset=utf-8 %"#,
+                r#"127.0.0.1 - - [*] "GET /panics HTTP/1.1" 500 GET /panics HTTP/1.1 * /panics - "-" "-" text/plain; charset=utf-8 %"#,
+                r#"127.0.0.1 - - [*] "POST /upload HTTP/1.1" 413 POST /upload HTTP/1.1 * /upload body-too-large "-" "-" text/plain; charset=utf-8 %"#,
+                r#"127.0.0.1 - - [*] "-" 400 - - - * - bare-line-end "-" "-" text/plain; charset=utf-8 %"#,
+            ],
+            "{model}"
+        );
+        for line in numbers.wait_for(5) {
+            let values: Vec<_> = line.split(' ').collect();
+            let [port, sent, or_dash, again, received, micros, same, millis, seconds, decimals] = values[..]
+            else {
+                panic!("{line}")
+            };
+            assert_eq!((port, sent, sent), (&*address.port().to_string(), or_dash, again), "{model}: {line}");
+            assert!(sent.parse::<u64>().unwrap() > 50 && received.parse::<u64>().unwrap() > 20, "{line}");
+            let [micros, same, millis, seconds] =
+                [micros, same, millis, seconds].map(|number| number.parse::<u64>().unwrap());
+            assert_eq!(
+                (micros, micros / 1000, micros / 1_000_000),
+                (same, millis, seconds),
+                "{model}: {line}"
+            );
+            assert_eq!(decimals, format!("{}.{:06}", seconds, micros % 1_000_000), "{model}");
+        }
+    }
+}
+
+#[test]
+fn a_format_of_directives_is_checked_when_it_is_made() {
+    let error = LogFormat::pattern("%h %Z").unwrap_err();
+    assert_eq!(error.to_string(), "bad format \"%h %Z\" of the access log: there is no directive %Z");
+}
+
+#[test]
 fn an_own_format_may_leave_lines_out_and_panic_and_never_makes_two() {
     let kept = Kept::default();
     let format = LogFormat::own(|exchange, line| match exchange.target() {
@@ -258,9 +311,10 @@ impl Random {
 
 #[test]
 fn whatever_clients_send_an_answer_is_one_line_and_no_field_is_forged() {
-    let (texts, objects) = (Kept::default(), Kept::default());
-    let logs = [texts.log(LogFormat::Combined), objects.log(LogFormat::Json)];
-    let server = start(MODEL, logged(&logs[0]).access_log(&logs[1]));
+    let (texts, objects, patterns) = (Kept::default(), Kept::default(), Kept::default());
+    let pattern = LogFormat::pattern("%h %l %u %t \"%r\" %s %O \"%{Referer}i\" \"%{User-Agent}i\"").unwrap();
+    let logs = [texts.log(LogFormat::Combined), objects.log(LogFormat::Json), patterns.log(pattern)];
+    let server = start(MODEL, logged(&logs[0]).access_log(&logs[1]).access_log(&logs[2]));
     let mut random = Random(1);
     let mut agents = Vec::new();
     for _ in 0..300 {
@@ -288,6 +342,8 @@ fn whatever_clients_send_an_answer_is_one_line_and_no_field_is_forged() {
     }
     server.stop(PATIENCE);
     assert!(logs.iter().all(|log| log.flush(PATIENCE)));
+    let without_times = |kept: &Kept| kept.lines().iter().map(|line| masked(line)).collect::<Vec<_>>();
+    assert_eq!(without_times(&texts), without_times(&patterns));
     let (texts, objects) = (texts.lines(), objects.lines());
     assert_eq!((texts.len(), objects.len()), (agents.len(), agents.len()));
     for ((text, object), (status, agent)) in texts.iter().zip(&objects).zip(&agents) {

@@ -26,7 +26,7 @@ pub(super) fn put_head<T: Transport>(
 ) -> io::Result<()> {
     let now = wire.now();
     write_head(wire.output.room(head_room(&response.headers))?, response, plan, now);
-    wire.note_status(response.status);
+    wire.note_answer(response.status, &response.headers);
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub(super) fn put_whole<T: Transport>(
             outgoing::put(wire, &mut response.body, payload)?;
         }
     }
-    wire.note_status(response.status);
+    wire.note_answer(response.status, &response.headers);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ pub(super) fn put_refusal<T: Transport>(
 
 /// Puts the answer on the wire that leaves HTTP for another protocol.
 pub(super) fn put_switch<T: Transport>(wire: &mut Wire<'_, T>, headers: &Headers, protocol: &str) {
-    wire.note_status(StatusCode::SWITCHING_PROTOCOLS);
+    wire.note_answer(StatusCode::SWITCHING_PROTOCOLS, headers);
     encode_switch(wire.output.buffer(), headers, protocol);
 }
 

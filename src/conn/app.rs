@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::expired::Expired;
 use super::own_answer::WordAnswer;
 use super::record::OnExchange;
-use super::recorded::FieldNames;
+use super::recorded::RecordedNames;
 use super::refusals::RefusalCounts;
 use super::trust::Trust;
 use crate::base::guard::RateLimitedLog;
@@ -35,7 +35,7 @@ pub(crate) struct App {
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
     /// The names of the fields that the hook may ask for.
-    pub field_names: Option<Arc<FieldNames>>,
+    pub recorded: Arc<RecordedNames>,
     /// The hook that words the server's own answers.
     pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
@@ -62,7 +62,7 @@ impl App {
             broken_handshakes: AtomicU64::new(0),
             trust: None,
             on_exchange: None,
-            field_names: None,
+            recorded: Arc::default(),
             word_answer: None,
             overload,
         }

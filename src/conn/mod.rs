@@ -45,7 +45,7 @@ pub use own_answer::OwnAnswer;
 pub(crate) use own_answer::WordAnswer;
 pub use record::{Ended, Exchange};
 pub(crate) use record::{HOOK_FOR_EXCHANGES, OnExchange};
-pub(crate) use recorded::FieldNames;
+pub(crate) use recorded::{FieldNames, RecordedNames};
 pub(crate) use refusals::REASONS;
 pub(crate) use serve::{close_busy, refuse_busy, serve};
 pub(crate) use session::{Session, Stage};

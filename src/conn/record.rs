@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
-use super::recorded::{FieldNames, RecordedFields};
+use super::recorded::{RecordedFields, RecordedNames};
 use crate::base::guard::guarded;
 use crate::error::Reject;
+use crate::fields::Headers;
 use crate::handler::Endpoint;
 use crate::message::{Address, Arrival, ConnectionFacts, HeadParts, Peer};
 
@@ -129,7 +130,16 @@ impl Exchange<'_> {
     /// ([`Server::record_fields`](crate::Server::record_fields)). A value of more than 1,024 bytes is
     /// cut off. `None` if the request has no such field, or the field is not recorded.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.record.fields.get(self.connection.field_names.as_deref()?, name)
+        self.record.fields.get(self.connection.names.request.as_ref()?, name)
+    }
+
+    /// Returns the first value of a header field of the response, if the server records it
+    /// ([`Server::record_response_fields`](crate::Server::record_response_fields)). A value of more than
+    /// 1,024 bytes is cut off. Fields that the server adds by itself, such as `date` and
+    /// `content-length`, are not recorded. `None` if the response has no such field, or the field is not
+    /// recorded.
+    pub fn response_field(&self, name: &str) -> Option<&[u8]> {
+        self.record.response_fields.get(self.connection.names.response.as_ref()?, name)
     }
 
     /// Returns the pattern of the route. It is empty for a fallback. `None` if the router
@@ -239,8 +249,8 @@ struct Facts {
     /// It is kept because asking the system costs 200 ns, and C asks for each exchange.
     local: OnceLock<Address>,
     scheme: &'static str,
-    /// The names of the fields that are recorded, if there are any.
-    field_names: Option<Arc<FieldNames>>,
+    /// The names of the fields that are recorded.
+    names: Arc<RecordedNames>,
 }
 
 /// An exchange in progress.
@@ -254,6 +264,7 @@ struct Record {
     method: Option<Method>,
     target: String,
     fields: RecordedFields,
+    response_fields: RecordedFields,
     /// True if a handler or a wrap was called, or will be.
     was_handled: bool,
     version: Version,
@@ -266,7 +277,12 @@ struct Record {
 }
 
 impl Records {
-    pub fn new(hook: &OnExchange, peer: Peer, socket: Option<Weak<dyn ConnectionFacts>>) -> Self {
+    pub fn new(
+        hook: &OnExchange,
+        names: &Arc<RecordedNames>,
+        peer: Peer,
+        socket: Option<Weak<dyn ConnectionFacts>>,
+    ) -> Self {
         Self {
             hook: Arc::clone(hook),
             connection: Facts {
@@ -275,7 +291,7 @@ impl Records {
                 socket,
                 local: OnceLock::new(),
                 scheme: "http",
-                field_names: None,
+                names: Arc::clone(names),
             },
             received: 0,
             written: 0,
@@ -292,11 +308,6 @@ impl Records {
             self.connection.local = local.clone().into();
         }
         self.connection.scheme = arrival.scheme();
-    }
-
-    /// Records the fields of these names from now on.
-    pub fn set_field_names(&mut self, names: Option<Arc<FieldNames>>) {
-        self.connection.field_names = names;
     }
 
     /// Returns `true` if the exchanges in progress must be settled before the next one begins.
@@ -331,6 +342,7 @@ impl Records {
             record.route = route.cloned();
         }
         record.target.clear();
+        record.response_fields.clear();
         let Some(head) = head else { return record.forget_head() };
         if record.method.as_ref() != Some(&head.method) {
             record.method = Some(head.method.clone());
@@ -344,16 +356,19 @@ impl Records {
             record.target.push_str(target);
             self.texts += target.len();
         }
-        if let Some(names) = &self.connection.field_names {
+        if let Some(names) = &self.connection.names.request {
             record.fields.assign(names, &head.headers);
             self.texts += record.fields.len();
         }
     }
 
-    /// Notes the status of the exchange that began last.
-    pub fn note_status(&mut self, status: StatusCode) {
-        if let Some(record) = self.last() {
-            record.status = Some(status);
+    /// Notes the head of the answer to the exchange that began last.
+    pub fn note_answer(&mut self, status: StatusCode, headers: &Headers) {
+        let Some(record) = self.all[..self.open].last_mut() else { return };
+        record.status = Some(status);
+        if let Some(names) = &self.connection.names.response {
+            record.response_fields.assign(names, headers);
+            self.texts += record.response_fields.len();
         }
     }
 
@@ -426,6 +441,7 @@ impl Records {
                 record.target = String::new();
             }
             record.fields.clear();
+            record.response_fields.clear();
         }
     }
 }
@@ -439,6 +455,7 @@ impl Record {
             method: None,
             target: String::new(),
             fields: RecordedFields::default(),
+            response_fields: RecordedFields::default(),
             was_handled: false,
             version: Version::HTTP_11,
             route: None,
@@ -479,7 +496,7 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
         let hook: OnExchange = Arc::new(move |exchange| heard.lock().unwrap().push(exchange.ended()));
-        (Records::new(&hook, Peer::Unknown, None), told)
+        (Records::new(&hook, &Arc::default(), Peer::Unknown, None), told)
     }
 
     fn head(target: &str) -> RequestHead {
@@ -498,7 +515,7 @@ mod tests {
                 assert!(!records.is_full(usize::MAX), "after {exchange}");
                 assert_eq!(records.is_full(64 * 1024), exchange > 8, "after {exchange} long targets");
                 records.begin(Some(&head(&long)), None, Instant::now(), 0, 0);
-                records.note_status(StatusCode::OK);
+                records.note_answer(StatusCode::OK, &Headers::new());
             }
             assert!(records.is_full(usize::MAX));
             records.tell(Ended::Answered, 0);
@@ -518,7 +535,7 @@ mod tests {
             heard.lock().unwrap().push((began, exchange.took(), began.elapsed(), exchange.took()));
         });
         let Some(start) = Instant::now().checked_sub(Duration::from_secs(60)) else { return };
-        let mut records = Records::new(&hook, Peer::Unknown, None);
+        let mut records = Records::new(&hook, &Arc::default(), Peer::Unknown, None);
         for second in [10, 20] {
             records.begin(Some(&head("/")), None, start + Duration::from_secs(second), 0, 0);
             records.begin(Some(&head("/")), None, start + Duration::from_secs(second + 1), 0, 0);
@@ -555,11 +572,11 @@ mod tests {
         let hook: OnExchange = Arc::new(move |exchange| heard.lock().unwrap().extend(exchange.local_addr()));
         let asked = Arc::new(Asked::default());
         let socket: Arc<dyn ConnectionFacts> = Arc::clone(&asked) as _;
-        let mut records = Records::new(&hook, Peer::Unknown, Some(Arc::downgrade(&socket)));
+        let mut records = Records::new(&hook, &Arc::default(), Peer::Unknown, Some(Arc::downgrade(&socket)));
         assert_eq!(asked.0.load(Ordering::Relaxed), 0);
         for _ in 0..3 {
             records.begin(Some(&head("/")), None, Instant::now(), 0, 0);
-            records.note_status(StatusCode::OK);
+            records.note_answer(StatusCode::OK, &Headers::new());
             records.tell(Ended::Answered, 0);
         }
         assert_eq!(asked.0.load(Ordering::Relaxed), 1);
@@ -570,7 +587,7 @@ mod tests {
     fn an_exchange_without_an_answer_is_not_answered_though_all_is_written() {
         let (mut records, told) = records();
         records.begin(Some(&head("/1")), None, Instant::now(), 0, 0);
-        records.note_status(StatusCode::OK);
+        records.note_answer(StatusCode::OK, &Headers::new());
         records.begin(Some(&head("/2")), None, Instant::now(), 10, 100);
         records.note_fate(Ended::Cut);
         records.written = 100;

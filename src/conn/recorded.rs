@@ -1,4 +1,4 @@
-//! The header fields of a request that its record keeps, for programs that ask for some.
+//! The header fields of an exchange that its record keeps, for programs that ask for some.
 
 use crate::fields::Headers;
 
@@ -17,11 +17,18 @@ pub(crate) struct FieldNames {
     lengths: u64,
 }
 
-/// The values of the recorded fields of one request.
+/// The names of the fields that a server records, of requests and of responses.
+#[derive(Debug, Default)]
+pub(crate) struct RecordedNames {
+    pub request: Option<FieldNames>,
+    pub response: Option<FieldNames>,
+}
+
+/// The values of the recorded fields of one request or response.
 #[derive(Default)]
 pub(super) struct RecordedFields {
     text: Vec<u8>,
-    /// The position of each value in the text, in the order of the names. Empty if the request has none
+    /// The position of each value in the text, in the order of the names. Empty if the message has none
     /// of the fields.
     spans: Vec<Option<Span>>,
 }

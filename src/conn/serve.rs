@@ -41,11 +41,10 @@ pub(crate) fn serve<'a, T: Transport>(
         forwarding: None,
     };
     if let Some(hook) = &app.on_exchange {
-        let mut records = Records::new(hook, session.client.peer, connection.wire.facts());
+        let mut records = Records::new(hook, &app.recorded, session.client.peer, connection.wire.facts());
         if let Some(arrival) = session.client.arrival() {
             records.set_arrival(arrival);
         }
-        records.set_field_names(app.field_names.clone());
         connection.wire.records = Some(Box::new(records));
     }
     Drive { stage_waker: session.stage_waker(), run: Some(Box::pin(http1::run(connection))) }
@@ -113,7 +112,7 @@ fn records(
     reject: Reject,
     socket: Option<Weak<dyn ConnectionFacts>>,
 ) -> Option<Box<Records>> {
-    let mut records = Records::new(app.on_exchange.as_ref()?, peer, socket);
+    let mut records = Records::new(app.on_exchange.as_ref()?, &app.recorded, peer, socket);
     records.begin(None, None, Instant::now(), 0, 0);
     records.note_reject(reject);
     Some(Box::new(records))

@@ -18,6 +18,7 @@ use super::write_pace::WritePace;
 use crate::base::buffer::Buffer;
 use crate::body::FilePart;
 use crate::config::Config;
+use crate::fields::Headers;
 use crate::handler::Endpoint;
 use crate::message::{ConnectionFacts, HeadParts};
 
@@ -269,11 +270,11 @@ impl<'a, T: Transport> Wire<'a, T> {
         }
     }
 
-    /// Notes the status of the exchange in progress.
+    /// Notes the head of the answer to the exchange in progress.
     #[inline]
-    pub fn note_status(&mut self, status: StatusCode) {
+    pub fn note_answer(&mut self, status: StatusCode, headers: &Headers) {
         if let Some(records) = &mut self.records {
-            records.note_status(status);
+            records.note_answer(status, headers);
         }
     }
 

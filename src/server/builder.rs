@@ -24,7 +24,8 @@ use crate::base::stopping::Stopping;
 use crate::base::threads::{ThreadHook, Threads};
 use crate::config::{Config, Limits, Timeouts};
 use crate::conn::{
-    App, Exchange, FieldNames, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, Trust, WordAnswer,
+    App, Exchange, FieldNames, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, RecordedNames, Trust,
+    WordAnswer,
 };
 use crate::error::{Error, Result};
 use crate::handler::Router;
@@ -50,6 +51,7 @@ pub struct Server {
     hook: ThreadHook,
     on_exchange: Option<OnExchange>,
     field_names: Vec<Box<str>>,
+    response_field_names: Vec<Box<str>>,
     on_start: Vec<OnStart>,
     word_answer: Option<WordAnswer>,
     trust: Option<Trust>,
@@ -79,6 +81,7 @@ impl Server {
             hook: Box::new(|| Box::new(())),
             on_exchange: None,
             field_names: Vec::new(),
+            response_field_names: Vec::new(),
             on_start: Vec::new(),
             word_answer: None,
             trust: None,
@@ -215,11 +218,16 @@ impl Server {
     /// ```
     #[must_use]
     pub fn record_fields(mut self, names: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
-        for name in names.into_iter().map(Into::into) {
-            if !self.field_names.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
-                self.field_names.push(name);
-            }
-        }
+        add_names(&mut self.field_names, names);
+        self
+    }
+
+    /// Records these header fields of each response, for the hooks of
+    /// [`on_exchange`](Self::on_exchange): see [`Exchange::response_field`]. Otherwise as
+    /// [`record_fields`](Self::record_fields).
+    #[must_use]
+    pub fn record_response_fields(mut self, names: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        add_names(&mut self.response_field_names, names);
         self
     }
 
@@ -509,7 +517,8 @@ impl Server {
         }
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
-        app.field_names = FieldNames::new(self.field_names).map(Arc::new);
+        let [request, response] = [self.field_names, self.response_field_names].map(FieldNames::new);
+        app.recorded = Arc::new(RecordedNames { request, response });
         app.trust = trust;
         let shared =
             Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd, keeper };
@@ -555,6 +564,15 @@ impl Predecessor {
         for (socket, announcement) in self.listeners {
             socket.take_file_over();
             announcement.serves();
+        }
+    }
+}
+
+/// Adds the names that are not there yet.
+fn add_names(known: &mut Vec<Box<str>>, names: impl IntoIterator<Item = impl Into<Box<str>>>) {
+    for name in names.into_iter().map(Into::into) {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            known.push(name);
         }
     }
 }

@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::loss::LossLine;
+use super::parts::{ESCAPED, error_of, number_of, push_client, push_request_line, with_parts};
+use super::pattern::LogPattern;
 use super::text::{push_digits, push_escaped, push_in_one_line, push_ip, push_json, push_number};
 use super::time::TimeText;
-use crate::Ended;
 use crate::Exchange;
 use crate::Peer;
-use crate::Reject;
-use crate::Target;
-use crate::Version;
+use crate::Result;
 
 /// The fields of requests in the formats that have some.
 const FIELDS: [&str; 2] = ["referer", "user-agent"];
@@ -21,8 +20,6 @@ const FIELDS: [&str; 2] = ["referer", "user-agent"];
 const LONGEST_REST: usize = 256;
 /// The most bytes of a line of JSON without texts: all keys, and the values of the server.
 const LONGEST_JSON_REST: usize = 1024;
-/// The most bytes for one byte of a text.
-const ESCAPED: usize = r"\xhh".len();
 /// The same in JSON.
 const ESCAPED_IN_JSON: usize = r"\uhhhh".len();
 
@@ -59,14 +56,54 @@ pub enum LogFormat {
     /// | `http.response.status_code` | the status, a number |
     /// | `http.request.size`, `http.response.size` | bytes, heads included |
     /// | `http.server.request.duration` | seconds from `timestamp` to the end of the exchange |
-    /// | `error.type` | the reason of a refusal ([`Reject::reason`]), or how an exchange that was not answered ended: `left`, `timed-out`, `failed`, `cut` |
+    /// | `error.type` | the reason of a refusal ([`Reject::reason`](crate::Reject::reason)), or how an exchange that was not answered ended: `left`, `timed-out`, `failed`, `cut` |
     /// | `http.request.header.referer`, `user_agent.original` | the fields of the request |
     Json,
+    /// A format of directives: see [`LogFormat::pattern`].
+    Pattern(Arc<LogPattern>),
     /// A format of the program's own: see [`LogFormat::own`].
     Own(OwnFormat),
 }
 
 impl LogFormat {
+    /// Returns a format of directives, which are those of Apache's `LogFormat`. It is read once, and a
+    /// thread that drives connections only puts the pieces of each line together.
+    ///
+    /// | directive | value |
+    /// |---|---|
+    /// | `%h`, `%a` | the client's address, `unix` on a Unix socket |
+    /// | `%A`, `%p` | the address and the port at which the connection came in |
+    /// | `%l`, `%u` | always `-` |
+    /// | `%t` | the time of the request in UTC, in brackets, as in the common format |
+    /// | `%r` | the request line |
+    /// | `%m`, `%U`, `%q`, `%H` | its method, its path, its query with `?`, and its protocol |
+    /// | `%s`, `%>s` | the status |
+    /// | `%O`, `%B`, `%b` | the bytes of the answer with its head; `%b` is `-` for none |
+    /// | `%I` | the bytes of the request with its head |
+    /// | `%D`, `%{us}T` | the duration in microseconds |
+    /// | `%{ms}T`, `%T`, `%L` | in milliseconds, in seconds, in seconds with six decimals |
+    /// | `%{Name}i`, `%{Name}o` | a header field of the request, of the response as the handler made it; a value of more than 1,024 bytes is cut off |
+    /// | `%R` | the pattern of the route |
+    /// | `%E` | the reason of a refusal, or how an exchange that was not answered ended: as `error.type` in [`Json`](Self::Json) |
+    /// | `%%` | a percent sign |
+    ///
+    /// A value that is not known is `-`. Bytes that are not printable ASCII, `"` and `\` are `\xhh`.
+    ///
+    /// ```
+    /// use transom::LogFormat;
+    ///
+    /// let format = LogFormat::pattern("%h %t \"%r\" %>s %O %D \"%{Referer}i\" \"%{X-Request-Id}o\"")?;
+    /// # drop(format);
+    /// # Ok::<(), transom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadFormat`](crate::Error::BadFormat) for an unknown directive, a control byte, or an empty
+    /// format.
+    pub fn pattern(format: &str) -> Result<Self> {
+        LogPattern::parse(format).map(|pattern| Self::Pattern(Arc::new(pattern)))
+    }
+
     /// Returns a format of the program's own. The function adds the text of a line, without a line
     /// end, and runs on a thread that drives connections: it must not block. If it adds nothing,
     /// the answer has no line. Control bytes in the text other than tabs are written as `\xhh`, so
@@ -89,21 +126,31 @@ impl LogFormat {
     }
 
     /// The header fields of requests that the format has.
-    pub(super) fn fields(&self) -> &'static [&'static str] {
+    pub(super) fn fields(&self) -> Vec<&str> {
         match self {
-            Self::Combined | Self::Json => &FIELDS,
-            Self::Common | Self::Own(_) => &[],
+            Self::Combined | Self::Json => FIELDS.to_vec(),
+            Self::Pattern(pattern) => pattern.fields().collect(),
+            Self::Common | Self::Own(_) => Vec::new(),
+        }
+    }
+
+    /// The header fields of responses that the format has.
+    pub(super) fn response_fields(&self) -> Vec<&str> {
+        match self {
+            Self::Pattern(pattern) => pattern.response_fields().collect(),
+            _ => Vec::new(),
         }
     }
 
     /// Returns the line of an exchange, to be written. `None` if an own format has none for it.
     #[inline]
-    pub(super) fn line<'a>(&self, exchange: &'a Exchange<'a>) -> Option<Line<'a>> {
+    pub(super) fn line<'a>(&'a self, exchange: &'a Exchange<'a>) -> Option<Line<'a>> {
         let fields = || FIELDS.map(|name| exchange.field(name));
         Some(match self {
             Self::Common => Line::Common(exchange),
             Self::Combined => Line::Combined(exchange, fields()),
             Self::Json => Line::Json(exchange, fields()),
+            Self::Pattern(pattern) => Line::Pattern(exchange, pattern),
             Self::Own(format) => Line::Own(own_line(format, exchange)?),
         })
     }
@@ -111,7 +158,7 @@ impl LogFormat {
     /// Returns the form of a line that tells of lost lines.
     pub(super) fn loss_line(&self) -> LossLine {
         match self {
-            Self::Common | Self::Combined => LossLine::Comment,
+            Self::Common | Self::Combined | Self::Pattern(_) => LossLine::Comment,
             Self::Json => LossLine::Json,
             Self::Own(_) => LossLine::None,
         }
@@ -123,6 +170,7 @@ pub(super) enum Line<'a> {
     Common(&'a Exchange<'a>),
     Combined(&'a Exchange<'a>, Fields<'a>),
     Json(&'a Exchange<'a>, Fields<'a>),
+    Pattern(&'a Exchange<'a>, &'a LogPattern),
     /// A line that the program wrote.
     Own(Vec<u8>),
 }
@@ -146,6 +194,8 @@ impl Line<'_> {
                 let route = exchange.route().map_or(0, str::len);
                 LONGEST_JSON_REST + ESCAPED_IN_JSON * (texts(exchange, fields) + route)
             }
+            // With the line end.
+            Self::Pattern(exchange, pattern) => pattern.longest(exchange) + 1,
             Self::Own(line) => line.len() + 1,
         }
     }
@@ -164,6 +214,7 @@ impl Line<'_> {
                 }
             }
             Self::Json(exchange, fields) => push_object(exchange, fields, time, line),
+            Self::Pattern(exchange, pattern) => pattern.write(exchange, time, line),
             Self::Own(own) => line.extend_from_slice(own),
         }
         line.push(b'\n');
@@ -187,33 +238,18 @@ impl fmt::Debug for LogFormat {
             Self::Common => "Common",
             Self::Combined => "Combined",
             Self::Json => "Json",
+            Self::Pattern(_) => "Pattern(..)",
             Self::Own(_) => "Own(..)",
         })
     }
 }
 
 fn push_common(exchange: &Exchange<'_>, time: &mut TimeText, line: &mut Vec<u8>) {
-    match exchange.peer() {
-        Peer::Unix => line.extend_from_slice(b"unix"),
-        peer => match peer.ip() {
-            Some(ip) => push_ip(line, ip),
-            None => line.push(b'-'),
-        },
-    }
+    push_client(line, exchange);
     line.extend_from_slice(b" - - [");
     time.push_common(line, exchange.began());
     line.extend_from_slice(b"] \"");
-    match (exchange.method(), exchange.version()) {
-        (Some(method), Some(version)) => {
-            // A token has nothing to escape (RFC 9110 9.1).
-            line.extend_from_slice(method.as_str().as_bytes());
-            line.push(b' ');
-            push_escaped(line, exchange.target().unwrap_or("-").as_bytes());
-            line.extend_from_slice(b" HTTP/");
-            line.extend_from_slice(number_of(version));
-        }
-        _ => line.push(b'-'),
-    }
+    push_request_line(line, exchange);
     line.extend_from_slice(b"\" ");
     match exchange.status() {
         Some(status) => line.extend_from_slice(status.as_str().as_bytes()),
@@ -288,33 +324,10 @@ fn push_text(line: &mut Vec<u8>, key: &[u8], text: &[u8]) {
 
 /// Adds the path and the query of a request target.
 fn push_target(line: &mut Vec<u8>, target: &str) {
-    let parsed;
-    let (path, query) = match target.split_once('?') {
-        // The absolute-form has a scheme and a host before the path (RFC 9112 3.2.2).
-        _ if !target.starts_with('/') => {
-            parsed = Target::parse(target).unwrap_or_default();
-            (parsed.path(), parsed.query())
+    with_parts(target, |path, query| {
+        push_text(line, b",\"url.path\":", path.as_bytes());
+        if let Some(query) = query {
+            push_text(line, b",\"url.query\":", query.as_bytes());
         }
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    };
-    push_text(line, b",\"url.path\":", path.as_bytes());
-    if let Some(query) = query {
-        push_text(line, b",\"url.query\":", query.as_bytes());
-    }
-}
-
-/// Returns the kind of failure of an exchange.
-fn error_of(exchange: &Exchange<'_>) -> Option<&'static str> {
-    exchange.reject().map(Reject::reason).or(match exchange.ended() {
-        Ended::Answered | Ended::Upgraded => None,
-        Ended::Left => Some("left"),
-        Ended::TimedOut => Some("timed-out"),
-        Ended::Failed => Some("failed"),
-        Ended::Cut => Some("cut"),
-    })
-}
-
-fn number_of(version: Version) -> &'static [u8] {
-    if version == Version::HTTP_10 { b"1.0" } else { b"1.1" }
+    });
 }

@@ -134,9 +134,9 @@ impl Server {
     #[must_use]
     pub fn access_log(self, log: &AccessLog) -> Self {
         log.owner.shared.set_loss_line(log.format.loss_line());
-        let fields = log.format.fields();
+        let server = self.record_fields(log.format.fields());
+        let server = server.record_response_fields(log.format.response_fields());
         let log = ServerLog(log.clone());
-        let server = if fields.is_empty() { self } else { self.record_fields(fields.iter().copied()) };
         server.on_exchange(move |exchange| log.add(exchange))
     }
 }

@@ -4,6 +4,8 @@ mod buffer;
 mod format;
 mod log;
 mod loss;
+mod parts;
+mod pattern;
 mod text;
 mod time;
 mod writer;
