@@ -136,6 +136,41 @@ fn the_sums_are_those_of_the_load_to_the_request() {
 }
 
 #[test]
+fn the_shards_are_parts_of_the_sums() {
+    for model in MODELS {
+        let metrics = Metrics::new();
+        let server = start(model, configured(app(), |_, _| ()).metrics(&metrics));
+        assert!(metrics.shards().iter().all(|shard| shard.series.is_empty()), "{model}");
+        let clients = common::at_once(if model == Model::Sequential { 1 } else { 4 });
+        thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    let mut client = Client::connect(&server);
+                    (0..5).for_each(|_| client.get("/any").expect(200, "any"));
+                });
+            }
+        });
+        eventually("all is counted", || total(&metrics) == 5 * clients as u64);
+        let shards = metrics.shards();
+        let with_series = shards.iter().filter(|shard| !shard.series.is_empty());
+        assert!(model != Model::Sequential || with_series.count() == 1, "one thread has one shard");
+        let (mut sum, [all]) =
+            (shards.iter().flat_map(|shard| &shard.series), &metrics.snapshot().series[..])
+        else {
+            panic!("one series")
+        };
+        let mut first = sum.next().unwrap().clone();
+        for series in sum {
+            first.durations.add(&series.durations);
+            first.bytes_in += series.bytes_in;
+            first.bytes_out += series.bytes_out;
+        }
+        assert_eq!(first, *all, "{model}");
+        assert!(shards.iter().all(|shard| shard.values.is_empty()));
+    }
+}
+
+#[test]
 fn bytes_and_durations_are_those_of_the_exchanges() {
     let metrics = Metrics::new();
     let server = start(Model::EventDriven, configured(app(), |_, _| ()).metrics(&metrics));

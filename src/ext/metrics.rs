@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -96,8 +97,27 @@ impl Metrics {
     /// Returns the counts of all servers since the metrics were made, those of servers that are gone
     /// included. No request waits for this.
     pub fn snapshot(&self) -> MetricsSnapshot {
+        let series = Self::series(&self.0.shards);
+        MetricsSnapshot { series, values: locked(&self.0.totals).values() }
+    }
+
+    /// Returns the counts of each shard alone, without the other metrics: `values` is empty. Their sums
+    /// are those of [`snapshot`](Self::snapshot).
+    ///
+    /// A thread counts in the same shard, except in a moment in which another thread, or a snapshot, is
+    /// there. There are at least as many shards as cores: if no more threads than that serve, each has a
+    /// shard of its own, and a worker with much less to do than the others shows. There are always as
+    /// many shards, in the same order; a shard without a thread has no series.
+    pub fn shards(&self) -> Vec<MetricsSnapshot> {
+        let alone =
+            |shard| MetricsSnapshot { series: Self::series(slice::from_ref(shard)), values: Vec::new() };
+        self.0.shards.iter().map(alone).collect()
+    }
+
+    /// Returns the sums of some shards.
+    fn series(shards: &[Line]) -> Vec<ExchangeSeries> {
         let mut all = HashMap::<Key, ExchangeSeries>::new();
-        for Line(shard) in &self.0.shards {
+        for Line(shard) in shards {
             let mut from = 0;
             loop {
                 // The lock is released between two parts, and held for a copy only.
@@ -116,7 +136,7 @@ impl Metrics {
         }
         let mut series: Vec<_> = all.into_values().collect();
         series.sort_by_cached_key(ExchangeSeries::order);
-        MetricsSnapshot { series, values: locked(&self.0.totals).values() }
+        series
     }
 
     /// Returns a view of each server that counts here and still exists.
