@@ -1901,13 +1901,23 @@ void transom_access_log_free(transom_access_log *log);
  * - "common": the common log format, `192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a HTTP/1.1"
  *   200 2326` in one line;
  * - "combined": the same, and then the fields Referer and User-Agent in quotes;
- * - "json": an object of JSON in each line, with the names of OpenTelemetry as keys.
+ * - "json": an object of JSON in each line, with the names of OpenTelemetry as keys;
+ * - a format of directives, which are those of Apache's LogFormat, such as
+ *   `%h %t "%r" %>s %O %D "%{Referer}i" "%{X-Request-Id}o"`.
+ *
+ * The directives are %h or %a (the client), %A and %p (the address and the port at which the
+ * connection came in), %l and %u (always "-"), %t (the time in brackets), %r (the request line), %m,
+ * %U, %q, %H (its method, path, query with "?", protocol), %s or %>s (the status), %O, %B or %b (bytes of
+ * the response), %I (bytes of the request), %D, %{ms}T, %T, %L (the duration in microseconds,
+ * milliseconds, seconds, seconds with six decimals), %{Name}i and %{Name}o (a header field of the
+ * request, and of the response as the handler made it), %R (the pattern of the route), %E (the reason of
+ * a refusal, or how an exchange that was not answered ended), and %% (a percent sign).
  *
  * The time is when the head of the request had been read, in UTC. The bytes are those of the
  * response with its head. What is not known is "-", or left out of JSON. What a client has sent is
  * escaped, so that it forges neither a line nor a field.
  *
- * Errors: TRANSOM_INVALID_ARGUMENT for another name.
+ * Errors: TRANSOM_INVALID_ARGUMENT for another name, and for an unknown directive.
  */
 transom_status transom_access_log_set_format(transom_access_log *log,
                                              const char *name,
@@ -2028,6 +2038,26 @@ transom_status transom_metrics_snapshot(const transom_metrics *metrics,
                                         void *buf,
                                         size_t cap,
                                         size_t *len);
+
+/*
+ * Returns the number of shards of the metrics, which does not change. Returns 0 for an object that was
+ * freed.
+ */
+size_t transom_metrics_shard_count(const transom_metrics *metrics);
+
+/*
+ * As transom_metrics_snapshot, but with the responses alone that shard `index` has counted, from 0 on.
+ * A thread counts in the same shard, except in a moment in which another thread, or a snapshot, is there.
+ * There are at least as many shards as cores: if no more threads than that serve, each has a shard of its
+ * own, and a worker with much less to do than the others shows.
+ *
+ * Errors: as transom_metrics_snapshot; TRANSOM_INVALID_ARGUMENT if there is no such shard.
+ */
+transom_status transom_metrics_shard_snapshot(const transom_metrics *metrics,
+                                              size_t index,
+                                              void *buf,
+                                              size_t cap,
+                                              size_t *len);
 
 /*
  * Returns the bounds between the buckets of the histograms in seconds, and stores their number in

@@ -2054,9 +2054,31 @@ public:
     /* Returns the metrics as values: see transom_metrics_snapshot. */
     [[nodiscard]] MetricsSnapshot snapshot() const
     {
-        const auto bytes = filled<std::vector<unsigned char>>([this](auto &buffer, std::size_t &len) {
+        return unpacked(filled<std::vector<unsigned char>>([this](auto &buffer, std::size_t &len) {
             return transom_metrics_snapshot(metrics_, buffer.data(), buffer.size(), &len);
-        });
+        }));
+    }
+
+    /* Returns the responses that each shard has counted: see transom_metrics_shard_snapshot. */
+    [[nodiscard]] std::vector<MetricsSnapshot> shards() const
+    {
+        std::vector<MetricsSnapshot> all;
+        for (std::size_t index = 0; index < transom_metrics_shard_count(metrics_); index++)
+            all.push_back(unpacked(filled<std::vector<unsigned char>>([&](auto &buffer, std::size_t &len) {
+                return transom_metrics_shard_snapshot(metrics_, index, buffer.data(), buffer.size(), &len);
+            })));
+        return all;
+    }
+
+    /* Returns the handle, for the functions of C. */
+    [[nodiscard]] const transom_metrics *handle() const noexcept { return metrics_; }
+
+private:
+    transom_metrics *metrics_;
+
+    /* Reads the records of a snapshot. */
+    static MetricsSnapshot unpacked(const std::vector<unsigned char> &bytes)
+    {
         MetricsSnapshot found;
         for (std::size_t at = 0; at < bytes.size();) {
             std::uint32_t head[2];
@@ -2070,12 +2092,6 @@ public:
         }
         return found;
     }
-
-    /* Returns the handle, for the functions of C. */
-    [[nodiscard]] const transom_metrics *handle() const noexcept { return metrics_; }
-
-private:
-    transom_metrics *metrics_;
 
     /* Reads a record from its beginning. */
     class Reader {
@@ -2316,7 +2332,8 @@ public:
     }
     ~AccessLog() { transom_access_log_free(log_); }
 
-    /* Sets the format, "common", "combined" or "json", for the servers that get the log later. */
+    /* Sets the format, "common", "combined", "json" or directives such as %h, for the servers that get the
+     * log later. */
     AccessLog &format(std::string_view name)
     {
         detail::ErrorSlot error;

@@ -163,13 +163,23 @@ pub extern "C" fn transom_access_log_free(log: *mut transom_access_log) {
 /// - "common": the common log format, `192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a HTTP/1.1"
 ///   200 2326` in one line;
 /// - "combined": the same, and then the fields Referer and User-Agent in quotes;
-/// - "json": an object of JSON in each line, with the names of OpenTelemetry as keys.
+/// - "json": an object of JSON in each line, with the names of OpenTelemetry as keys;
+/// - a format of directives, which are those of Apache's LogFormat, such as
+///   `%h %t "%r" %>s %O %D "%{Referer}i" "%{X-Request-Id}o"`.
+///
+/// The directives are %h or %a (the client), %A and %p (the address and the port at which the
+/// connection came in), %l and %u (always "-"), %t (the time in brackets), %r (the request line), %m,
+/// %U, %q, %H (its method, path, query with "?", protocol), %s or %>s (the status), %O, %B or %b (bytes of
+/// the response), %I (bytes of the request), %D, %{ms}T, %T, %L (the duration in microseconds,
+/// milliseconds, seconds, seconds with six decimals), %{Name}i and %{Name}o (a header field of the
+/// request, and of the response as the handler made it), %R (the pattern of the route), %E (the reason of
+/// a refusal, or how an exchange that was not answered ended), and %% (a percent sign).
 ///
 /// The time is when the head of the request had been read, in UTC. The bytes are those of the
 /// response with its head. What is not known is "-", or left out of JSON. What a client has sent is
 /// escaped, so that it forges neither a line nor a field.
 ///
-/// Errors: TRANSOM_INVALID_ARGUMENT for another name.
+/// Errors: TRANSOM_INVALID_ARGUMENT for another name, and for an unknown directive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_access_log_set_format(
     log: *mut transom_access_log,
@@ -182,9 +192,12 @@ pub unsafe extern "C" fn transom_access_log_set_format(
             "common" => LogFormat::Common,
             "combined" => LogFormat::Combined,
             "json" => LogFormat::Json,
+            format if format.contains('%') => LogFormat::pattern(format)?,
             other => {
-                let sentence =
-                    format!("the format is common, combined or json, got '{}'", other.escape_debug());
+                let sentence = format!(
+                    "the format is common, combined or json, or has directives such as %h, got '{}'",
+                    other.escape_debug()
+                );
                 return Err(transom_error::bad_setting(&sentence));
             }
         };

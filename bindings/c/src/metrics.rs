@@ -164,6 +164,36 @@ pub unsafe extern "C" fn transom_metrics_snapshot(
     })
 }
 
+/// Returns the number of shards of the metrics, which does not change. Returns 0 for an object that was
+/// freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn transom_metrics_shard_count(metrics: *const transom_metrics) -> usize {
+    guard!(0, { get(metrics).map_or(0, |metrics| metrics.shards().len()) })
+}
+
+/// As transom_metrics_snapshot, but with the responses alone that shard `index` has counted, from 0 on.
+/// A thread counts in the same shard, except in a moment in which another thread, or a snapshot, is there.
+/// There are at least as many shards as cores: if no more threads than that serve, each has a shard of its
+/// own, and a worker with much less to do than the others shows.
+///
+/// Errors: as transom_metrics_snapshot; TRANSOM_INVALID_ARGUMENT if there is no such shard.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_metrics_shard_snapshot(
+    metrics: *const transom_metrics,
+    index: usize,
+    buf: *mut c_void,
+    cap: usize,
+    len: *mut usize,
+) -> transom_status {
+    checked!({
+        let shards = get(metrics)?.shards();
+        let shard = shards.get(index).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        // SAFETY: valid for so many bytes and for writes, by the contract.
+        let (buf, len) = unsafe { (room(buf.cast(), cap)?, place(len)?) };
+        fill(buf, len, &pack(shard))?;
+    })
+}
+
 /// Returns the bounds between the buckets of the histograms in seconds, and stores their number in
 /// `*count`, which may be NULL. There is one bucket more than bounds. A bound belongs to the bucket
 /// below it. The numbers are static, do not free them; the result is never NULL.

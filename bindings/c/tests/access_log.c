@@ -135,17 +135,23 @@ static void of_functions(void)
     CHECK_STATUS(transom_access_log_set_format(log, "xml", &error), TRANSOM_INVALID_ARGUMENT);
     CHECK(strstr(transom_error_message(error), "common, combined or json") != NULL);
     transom_error_free(error);
+    CHECK_STATUS(transom_access_log_set_format(log, "%h %Z", &error), TRANSOM_INVALID_ARGUMENT);
+    CHECK(strstr(transom_error_message(error), "there is no directive %Z") != NULL);
+    transom_error_free(error);
     CHECK_STATUS(transom_access_log_reopen(log, NULL), TRANSOM_IO);
 
-    /* Three formats in one log, for three servers. */
+    /* Four formats in one log, for three servers. */
     OK(transom_access_log_set_format(log, "json", NULL));
     server = with_log(log);
     OK(transom_access_log_set_own_format(log, format_line, &formats_freed, count_up));
+    OK(transom_server_add_access_log(server, log));
+    OK(transom_access_log_set_format(log, "%h|%m %U %R|%>s|%{Host}i|%{content-type}o|%{x-none}i|%E|", NULL));
     OK(transom_server_add_access_log(server, log));
     port = start(server);
     CHECK(get(port, "/users/1", &reply) == 200);
     EVENTUALLY(has("\"url.path\":\"/users/1\",\"network.protocol.version\":\"1.1\",\"http.route\":\"/users/{id}\""));
     EVENTUALLY(has("[200 /users/1]\\x0aforged7\n"));
+    EVENTUALLY(has("127.0.0.1|GET /users/1 /users/{id}|200|") && has("|text/plain") && has("|-|-|\n"));
     CHECK(get(port, "/none", &reply) == 404);
     EVENTUALLY(has("[404 /none]\\x0aforged0000") && has("00000007\n"));
     transom_server_free(server);

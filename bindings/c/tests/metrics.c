@@ -15,8 +15,14 @@ static union {
 } records;
 static size_t length;
 
+static size_t shard = SIZE_MAX;
+
+/* Of one shard, or of all. */
 static void take(const transom_metrics *metrics)
 {
+    if (shard != SIZE_MAX)
+        OK(transom_metrics_shard_snapshot(metrics, shard, records.bytes, sizeof records.bytes, &length));
+    else
     OK(transom_metrics_snapshot(metrics, records.bytes, sizeof records.bytes, &length));
     CHECK(length % 8 == 0);
 }
@@ -106,7 +112,7 @@ static void sums(const char *model)
     transom_metrics *metrics = transom_metrics_new(0);
     transom_server *server = transom_server_new();
     int i, clients = strcmp(model, "sequential") == 0 ? 1 : CLIENTS;
-    uint64_t times = (uint64_t)(clients * TIMES);
+    uint64_t times = (uint64_t)(clients * TIMES), in_shards = 0;
     CHECK(metrics != NULL);
     OK(transom_server_set_model(server, model, NULL));
     OK(transom_server_add_metrics(server, metrics));
@@ -129,7 +135,16 @@ static void sums(const char *model)
     CHECK_STATUS(transom_server_add_metrics(server, metrics), TRANSOM_ALREADY_STARTED);
     transom_server_free(server);
     CHECK(counted(metrics, NULL) == 6 * times);
+    CHECK(transom_metrics_shard_count(metrics) > 1);
+    for (shard = 0; shard < transom_metrics_shard_count(metrics); shard++) {
+        in_shards += counted(metrics, NULL);
+        CHECK(value(metrics, "transom.connections.accepted", "") < 0);
+    }
+    CHECK_STATUS(transom_metrics_shard_snapshot(metrics, shard, NULL, 0, &length), TRANSOM_INVALID_ARGUMENT);
+    shard = SIZE_MAX;
+    CHECK(in_shards == 6 * times);
     transom_metrics_free(metrics);
+    CHECK(transom_metrics_shard_count(metrics) == 0);
     CHECK_STATUS(transom_metrics_snapshot(metrics, NULL, 0, &length), TRANSOM_ALREADY_ANSWERED);
 }
 

@@ -391,7 +391,7 @@ static void call_metrics(transom_server *on)
     size_t length = 0, size = below(8 * 1024);
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(16)) {
+    switch (below(18)) {
     case 0: keep(transom_metrics_new(below(5))); break;
     case 8: keep(transom_congestion_new(below(20) - 1, below(200))); break;
     case 9: transom_congestion_note_idle(CONGESTION); break;
@@ -404,6 +404,8 @@ static void call_metrics(transom_server *on)
     case 2: did(transom_server_add_metrics_route(on, text(), METRICS, why)); break;
     case 3: did(transom_metrics_text(METRICS, (char *)room, size, &length)); break;
     case 4: did(transom_metrics_snapshot(METRICS, room, size, below(8) ? &length : NULL)); break;
+    case 15: did(transom_metrics_shard_snapshot(METRICS, below(4), room, size, below(8) ? &length : NULL)); break;
+    case 16: (void)transom_metrics_shard_count(METRICS); break;
     case 5: did(transom_server_add_status_password(on, text(), METRICS, text(), text(), why)); break;
     case 6: did(transom_server_add_status(on, text(), METRICS, NULL, data(), give_back, why)); break;
     default: CHECK(transom_metrics_bounds(below(2) ? &length : NULL) != NULL);

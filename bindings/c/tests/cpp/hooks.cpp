@@ -99,6 +99,10 @@ static void count_responses()
     server.start("127.0.0.1:0");
     CHECK(get(server, "/hello/you").body == "you");
     EVENTUALLY(metrics.snapshot().series.size() == 1);
+    std::size_t in_shards = 0;
+    for (const transom::MetricsSnapshot &shard : metrics.shards())
+        in_shards += shard.series.size();
+    CHECK(in_shards == 1);
     const transom::MetricSeries series = metrics.snapshot().series[0];
     CHECK(series.method == "GET" && series.route == "/hello/{name}" && series.status_code == 200);
     CHECK(series.scheme == "http" && series.error.empty() && series.version == 11 && !series.is_overflow);
