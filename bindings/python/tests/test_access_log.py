@@ -59,6 +59,13 @@ class TestAccessLog(Quiet, unittest.TestCase):
         with served(log).start("127.0.0.1:0") as running:
             fetch(running, "/users/2", headers={"User-Agent": 'caf\xe9"', "Referer": "x"})
         self.assertRegex(self.lines()[1], r'"GET /users/2 HTTP/1\.1" 200 \d+ "x" "caf\\xe9\\x22"$')
+        log = AccessLog(self.path, format='%h "%r" %{us}T %{X-A}i %{Content-Type}o %R')
+        with served(log).start("127.0.0.1:0") as running:
+            fetch(running, "/users/3", headers={"X-A": "one"})
+        self.assertRegex(
+            self.lines()[2],
+            r'^127\.0\.0\.1 "GET /users/3 HTTP/1\.1" \d+ one text/plain; charset=utf-8 /users/\{id\}$',
+        )
         self.assertEqual(log.lost, 0)
 
     def test_a_rotation(self):
@@ -94,8 +101,10 @@ class TestAccessLog(Quiet, unittest.TestCase):
     def test_bad_arguments(self):
         with self.assertRaisesRegex(transom.SystemCallError, "cannot open /no/such/folder/access.log: "):
             AccessLog("/no/such/folder/access.log")
-        with self.assertRaisesRegex(transom.InvalidArgumentError, "is common, combined or json, got 'xml'"):
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "has directives such as %h, got 'xml'"):
             AccessLog(self.path, format="xml")
+        with self.assertRaisesRegex(transom.InvalidArgumentError, "there is no directive %Z"):
+            AccessLog(self.path, format="%h %Z")
         with self.assertRaisesRegex(TypeError, "format is a str"):
             AccessLog(self.path, format=print)
         with self.assertRaisesRegex(TypeError, "a path or a file, got int 7"):

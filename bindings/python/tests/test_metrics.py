@@ -86,6 +86,10 @@ class TestMetrics(Quiet, unittest.TestCase):
         )
         value = next(it for it in snapshot.values if it.label == ("state", "opening"))
         self.assertEqual((value.kind, value.value), ("gauge", 0))
+        shards = metrics.shards()
+        self.assertGreater(len(shards), 1)
+        self.assertEqual([series for shard in shards for series in shard.series], snapshot.series)
+        self.assertFalse(any(shard.values for shard in shards))
 
     def test_a_scrape_needs_no_python(self):
         metrics, stuck, go_on = Metrics(), threading.Event(), threading.Event()

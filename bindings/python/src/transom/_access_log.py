@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import weakref
 from ctypes import byref, c_void_p
-from typing import Literal, Protocol
+from typing import Protocol
 
 from transom import _native as native
 from transom._check import got, seconds, text, whole
 from transom._errors import ErrorSlot, InvalidArgumentError, WrongTypeError, check
 from transom._native import quick, waiting
-
-_Format = Literal["common", "combined", "json"]
 
 #: The longest wait for the lines of a log that ends, in milliseconds.
 _PATIENCE = 2000
@@ -34,14 +32,16 @@ class AccessLog:
     `target` is the path of a file, which is made if there is none, or anything with a descriptor
     (`fileno`): `sys.stdout`, a pipe, a socket. The log keeps a copy of the descriptor.
 
-    - `format` is `"common"`, `"combined"` (with Referer and User-Agent) or `"json"` (an object in
-      each line, with the names of OpenTelemetry). The time is in UTC, and the number of bytes is that of
-      the whole response, with its head. What a client has sent is
-      escaped, so that it forges neither a line nor a field.
+    - `format` is `"common"`, `"combined"` (with Referer and User-Agent), `"json"` (an object in
+      each line, with the names of OpenTelemetry) or a format of directives, which are those of
+      Apache's `LogFormat`: `'%h %t "%r" %>s %O %D "%{Referer}i" "%{X-Request-Id}o"'`. The time is in
+      UTC, and the number of bytes is that of the whole response, with its head. What a client has sent
+      is escaped, so that it forges neither a line nor a field.
     - `buffer` is how many bytes of lines may wait to be written; 4 MiB by default.
 
     Native code formats and writes the lines, on a thread of its own, at the latest after 100 ms. No
-    request waits for it, and no Python code runs: so a Python function cannot be the format. Lines
+    request waits for it, and no Python code runs: so a Python function cannot be the format. The
+    directives are listed at `transom_access_log_set_format` in `transom.h`. Lines
     that cannot be written, or that come faster than they can, are lost and counted (`lost`). The
     log `transom` then gets a warning, and the access log itself a line once it can be written.
 
@@ -73,7 +73,7 @@ class AccessLog:
         self,
         target: str | os.PathLike[str] | HasFileno,
         *,
-        format: _Format = "common",
+        format: str = "common",
         buffer: int | None = None,
     ) -> None:
         name = text("format", format).encode("utf-8", "replace").replace(b"\0", b"\\0")

@@ -122,17 +122,28 @@ class Metrics:
         """Returns the counts since the metrics were made, those of servers that are gone included."""
         return _unpacked(self._filled(waiting.metrics_snapshot))
 
+    def shards(self) -> list[MetricsSnapshot]:
+        """Returns the counts of each shard alone, without the other metrics: `values` is empty.
+
+        A thread of a server counts in the same shard, except in a moment in which another thread, or a
+        snapshot, is there. There are at least as many shards as cores, always as many, and in the same
+        order; a shard without a thread has no series. So a worker with much less to do than the others
+        shows.
+        """
+        count = quick.metrics_shard_count(self.pointer)
+        return [_unpacked(self._filled(waiting.metrics_shard_snapshot, index)) for index in range(count)]
+
     def text(self) -> str:
         """Returns the metrics as text for Prometheus, version 0.0.4."""
         return self._filled(waiting.metrics_text).decode()
 
-    def _filled(self, function: Any) -> bytes:
+    def _filled(self, function: Any, *of: int) -> bytes:
         """Calls a function until its result fits the buffer."""
         length = c_size_t(16 * 1024)
         while True:
             room = length.value + length.value // 8
             buffer = (c_char * room)()
-            code = function(self.pointer, buffer, room, byref(length))
+            code = function(self.pointer, *of, buffer, room, byref(length))
             if code != native.BUFFER_TOO_SMALL:
                 check(code)
                 return bytes(memoryview(buffer)[: length.value])

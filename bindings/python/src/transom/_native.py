@@ -147,6 +147,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_metrics_new": (c_void_p, (c_size_t,)),
     "transom_metrics_free": (None, (c_void_p,)),
     "transom_metrics_bounds": (c_void_p, (c_void_p,)),
+    "transom_metrics_shard_count": (c_size_t, (c_void_p,)),
     "transom_server_add_metrics": (c_int32, (c_void_p, c_void_p)),
     "transom_server_add_metrics_route": (c_int32, (c_void_p, c_char_p, c_void_p, c_void_p)),
     "transom_server_add_status": (
@@ -237,6 +238,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "transom_metrics_shard_snapshot": (c_int32, (c_void_p, c_size_t, c_void_p, c_size_t, c_void_p)),
     "transom_metrics_snapshot": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_metrics_text": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_server_start": (c_int32, (c_void_p, c_char_p, c_void_p)),
