@@ -20,6 +20,11 @@ LIMIT = 60.0
 #: What takes less than this has not waited for something that lasts `LIMIT` seconds.
 SOON = LIMIT / 2
 
+if os.environ.get("TRANSOM_TEST_LOOPS") == "uvloop":
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
 
 class Answer:
     """A response, as a client reads it."""
