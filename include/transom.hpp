@@ -2682,7 +2682,8 @@ public:
     /*
      * Sets the body of the answers that the server gives by itself with a status code; 0 stands
      * for all that have no body of their own. `{status}` and `{reason}` in the body become the
-     * status code and its reason phrase.
+     * status code and its reason phrase, and `{detail}` the sentence that says what was refused.
+     * Where there is none, the parts between `{?` and `?}` are left out.
      */
     Server &own_body(std::uint16_t status_code, std::string_view content_type, std::string_view body)
     {

@@ -34,11 +34,58 @@ impl OwnBodies {
                 // The text of an answer is its status code with the reason phrase, and the rule that
                 // the request broke after a colon.
                 let phrase = answer.text().strip_prefix(status.as_str()).unwrap_or("");
-                let reason = phrase.split([':', '\n']).next().unwrap_or("").trim();
-                let text = body.text.replace("{status}", status.as_str()).replace("{reason}", reason);
+                let (reason, detail) = phrase.split_once(": ").unwrap_or((phrase, ""));
+                let (reason, detail) = (reason.trim(), detail.trim_end());
+                let text = choose(&body.text, !detail.is_empty());
+                let text = text.replace("{status}", status.as_str()).replace("{reason}", reason);
+                let text = text.replace("{detail}", detail);
                 Response::bytes(body.content_type.clone(), text).status(status)
             }
             None => Response::text(answer.text()).status(status),
+        }
+    }
+}
+
+/// Keeps or removes the parts of a text between `{?` and `?}`.
+fn choose(text: &str, keeps: bool) -> String {
+    let mut chosen = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{?") {
+        let Some((part, after)) = after.split_once("?}") else { break };
+        chosen.push_str(before);
+        if keeps {
+            chosen.push_str(part);
+        }
+        rest = after;
+    }
+    chosen + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use transom::Reject;
+
+    use super::choose;
+
+    #[test]
+    fn parts_are_kept_or_removed() {
+        for (text, kept, removed) in [
+            ("a{?b?}c", "abc", "ac"),
+            ("{?a?}{?b?}", "ab", ""),
+            ("a{?b", "a{?b", "a{?b"),
+            ("a?}b{c}", "a?}b{c}", "a?}b{c}"),
+        ] {
+            assert_eq!((choose(text, true), choose(text, false)), (kept.to_owned(), removed.to_owned()));
+        }
+    }
+
+    /// So the detail of a body in JSON or HTML needs no escapes.
+    #[test]
+    fn no_detail_has_a_character_of_json_or_html() {
+        for reject in Reject::ALL {
+            let text = reject.to_string();
+            let is_plain = |c: char| !c.is_control() && !"\"\\<>&".contains(c);
+            assert!(text.chars().all(is_plain), "{text}");
         }
     }
 }

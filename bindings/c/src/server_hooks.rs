@@ -74,7 +74,9 @@ pub unsafe extern "C" fn transom_server_own_answers(
 /// Sets the body of the answers that the server gives by itself with a status code: refused
 /// requests, 404, 405, and the 500 of a responder that was freed. `status_code` 0 stands for all
 /// status codes that have no body of their own. `{status}` in the body becomes the status code, and
-/// `{reason}` its reason phrase. Other fields of the answer stay: Allow, Retry-After.
+/// `{reason}` its reason phrase. `{detail}` becomes the sentence that says what was refused, which has
+/// no character that JSON or HTML would need to escape. Where there is none, as for a 404, the body is
+/// sent without the parts between `{?` and `?}`. Other fields of the answer stay: Allow, Retry-After.
 ///
 /// This is for languages whose code cannot run on a thread of the library. Elsewhere,
 /// transom_server_own_answers also knows the request; its function gets the response with this body.

@@ -80,6 +80,7 @@ static int put(uint16_t port, const char *target, struct reply *reply)
 static void fixed_bodies(void)
 {
     static const char page[] = "<h1>{status}</h1>";
+    static const char detailed[] = "{\"status\":400,\"title\":\"Bad Request\",\"detail\":\"";
     static struct reply reply;
     transom_server *server = transom_server_new();
     transom_error *error = NULL;
@@ -87,7 +88,8 @@ static void fixed_bodies(void)
     int fd;
 
     OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
-    OK(transom_server_set_own_body(server, 0, "application/json", "{\"status\":{status},\"title\":\"{reason}\"}",
+    OK(transom_server_set_own_body(server, 0, "application/json",
+                                   "{\"status\":{status},\"title\":\"{reason}\"{?,\"detail\":\"{detail}\"?}}",
                                    TRANSOM_NUL_TERMINATED, NULL));
     OK(transom_server_set_own_body(server, 404, "text/plain", "none", TRANSOM_NUL_TERMINATED, NULL));
     OK(transom_server_set_own_body(server, 404, "text/html", page, sizeof page - 1, NULL)); /* replaces it */
@@ -106,7 +108,9 @@ static void fixed_bodies(void)
     fd = connect_to(port);
     say(fd, "GET / HTTP/1.1\r\n\r\n");
     hear(fd, &reply);
-    CHECK(reply.status == 400 && strcmp(reply.body, "{\"status\":400,\"title\":\"Bad Request\"}") == 0);
+    CHECK(reply.status == 400);
+    CHECK(strstr(reply.body, detailed) == reply.body && strstr(reply.body, "Host field") != NULL);
+    CHECK(strcmp(reply.text + reply.length - 2, "\"}") == 0);
     transom_server_free(server);
 }
 

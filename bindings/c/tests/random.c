@@ -420,7 +420,7 @@ static void set_up(transom_server *on)
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
     switch (below(23)) {
-    case 20: did(transom_server_set_own_body(on, code(), text(), "{status}", below(9), why)); break;
+    case 20: did(transom_server_set_own_body(on, code(), text(), "{status}{?{detail}?}", below(21), why)); break;
     case 19: call_tls(on); break;
     case 21: call_log(on); break;
     case 22: call_metrics(on); break;
@@ -450,7 +450,7 @@ static void set_up(transom_server *on)
         else
             did(transom_server_add_liveness(on, text(), why));
         break;
-    case 17: did(transom_server_notify_systemd(on)); did(transom_server_set_unbound(on)); break;
+    case 17: did(transom_server_notify_systemd(on)); did(transom_server_set_unbound(on)); did(transom_server_note_successor(on)); break;
     case 18: did(transom_server_listen_inherited(on, below(2) ? &count : NULL, why)); break;
     default:
         did(transom_server_set_unix_mode(on, below(1024), why));

@@ -73,7 +73,8 @@ class Application(Router):
 
         It is for the answers that the library gives by itself, for which no Python code runs, and for
         errors without a message in Python: an `HTTPError`, a handler that fails. `{status}` in the body
-        becomes the status, and `{reason}` its reason phrase.
+        becomes the status, and `{reason}` its reason phrase. `{detail}` becomes the sentence that says what
+        the library refused; where there is none, the parts between `{?` and `?}` are left out.
 
         Raises `BadStatusError`, `BadHeaderError` or `AlreadyStartedError`.
 

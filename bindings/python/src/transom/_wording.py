@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 from transom._headers import TEXT, pairs_of
@@ -17,7 +18,9 @@ ErrorFormat: TypeAlias = Literal["text", "json"]
 #: The media type of errors in JSON (RFC 9457 6.1).
 PROBLEM = "application/problem+json"
 #: The body of the server's own answers in JSON.
-PROBLEM_BODY = '{"status":{status},"title":"{reason}"}'
+PROBLEM_BODY = '{"status":{status},"title":"{reason}"{?,"detail":"{detail}"?}}'
+#: A part of a page that is sent only with a detail.
+_OPTIONAL = re.compile(r"\{\?.*?\?\}", re.DOTALL)
 
 
 class Wording:
@@ -42,7 +45,8 @@ class Wording:
         title = plain_text(status)[4:].rstrip("\n")
         if page is not None:
             content_type, body = page
-            body = body.replace("{status}", str(status)).replace("{reason}", title)
+            body = _OPTIONAL.sub("", body).replace("{status}", str(status)).replace("{reason}", title)
+            body = body.replace("{detail}", "")
         elif self._form == "json":
             problem: dict[str, object] = {"status": status, "title": title}
             if error.message:
