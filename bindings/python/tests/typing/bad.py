@@ -6,6 +6,7 @@ import datetime
 from collections.abc import AsyncIterator, Iterator
 
 from transom import AsyncNext, FormLimits, HTTPError, Request, Response, Server, ServerSentEvents
+from transom.testing import TestClient
 
 app = Server()
 
@@ -131,3 +132,8 @@ Response.json({}, status="200")  # error
 Response.file(5)  # error
 ServerSentEvents("news", keep_alive="1")  # error
 FormLimits(file="1")  # error
+Response("").background("text")  # error
+TestClient("app")  # error
+TestClient(app).get(7)  # error
+TestClient(app).post("/", jsn={})  # error
+TestClient(app).post("/", files={"a": 5})  # error

@@ -28,6 +28,8 @@ from transom import (
     UploadFile,
 )
 from transom import Handler as Taken
+from transom.testing import StreamedResponse, TestClient, TestResponse
+from transom.testing import serve as serve_for_tests
 
 app = Server(
     model="threads",
@@ -288,3 +290,30 @@ counted = Server(metrics=Metrics(max_series=100))
 counted.metrics_route("/metrics")
 counted.status_page("/here")
 counted.status_page("/status", password=("ada", "sesame"))
+
+
+async def send_letter(to: str, *, copies: int = 1) -> None: ...
+
+
+@app.post("/orders")
+def order(request: Request) -> Response:
+    local: tuple[str, int] | None = request.local
+    request.background(send_letter, "ada", copies=2)
+    response = Response.json({"local": local})
+    response.background(print, "done")
+    return response
+
+
+def ask(client: TestClient) -> tuple[int, str, list[str]]:
+    answer: TestResponse = client.post("/orders", json={"a": 1}, params={"b": [1, 2]}, cookies={"c": "d"})
+    client.put("/files", data=[("a", 1)], files={"photo": ("a.png", b"", "image/png")}, headers={"x": "y"})
+    with client.stream("GET", "/events") as streamed:
+        stream: StreamedResponse = streamed
+        lines = list(stream.lines())
+    client.cookies["session"] = "7"
+    return answer.status, answer.headers["content-type"], lines
+
+
+with TestClient(app, raise_errors=False) as in_memory, serve_for_tests(app) as over_a_port:
+    ask(in_memory)
+    ask(over_a_port)
