@@ -34,6 +34,10 @@ const SECONDS: f64 = 0.4;
 const WRAP: f64 = 600.0;
 /// The share of the instructions of a request that `on_exchange` with a counting hook may add.
 const HOOK: f64 = 0.1;
+/// Instructions that metrics may add to a request, with the hook in which they count.
+const METRICS: f64 = 650.0;
+/// Instructions that an access log in the combined format may add, with its hook.
+const LOG: f64 = 1200.0;
 /// How long the rounds of a scenario wait for others to be done, in all.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// With fewer rounds than these undisturbed, ratios are not judged.
@@ -120,9 +124,10 @@ fn line(verdict: &Verdict) -> String {
     }
 }
 
-/// Judges what a wrap and a hook add to a plain request.
+/// Judges what a wrap, a hook, metrics and a log add to a plain request.
 fn additions(plain: Cost, replay: impl Fn(&str) -> Result<Cost>) -> Result<Vec<Verdict>> {
     let (wrap, hook) = (replay("wrap")?, replay("hook")?);
+    let (metrics, log) = (replay("metrics")?, replay("log")?);
     let verdict = |what: &str, measured, most| Verdict {
         what: what.to_owned(),
         measured,
@@ -137,6 +142,9 @@ fn additions(plain: Cost, replay: impl Fn(&str) -> Result<Cost>) -> Result<Vec<V
             HOOK * plain.instructions,
         ),
         verdict("allocations of a counting hook", hook.allocations - plain.allocations, 0.0),
+        verdict("instructions of metrics", metrics.instructions - plain.instructions, METRICS),
+        verdict("allocations of metrics", metrics.allocations - plain.allocations, 0.0),
+        verdict("instructions of an access log", log.instructions - plain.instructions, LOG),
     ])
 }
 
@@ -267,16 +275,25 @@ impl Gate<'_> {
 mod tests {
     use super::*;
 
-    fn fails(wrap: Cost, hook: Cost) -> Vec<bool> {
+    /// Returns whether the verdicts fail if each addition has its limit, and so much more.
+    fn fails(more: f64) -> Vec<bool> {
         let plain = Cost { instructions: 3000.0, allocations: 2.0 };
-        let verdicts = additions(plain, |added| Ok(if added == "wrap" { wrap } else { hook })).unwrap();
-        verdicts.iter().map(Verdict::fails).collect()
+        let verdicts = additions(plain, |added| {
+            let (limit, allocations) = match added {
+                "wrap" => (WRAP, 4.0),
+                "hook" => (HOOK * plain.instructions, 2.0),
+                "metrics" => (METRICS, 2.0),
+                _ => (LOG, 2.1),
+            };
+            let instructions = plain.instructions + limit + more;
+            Ok(Cost { instructions, allocations: allocations + more / 2.0 })
+        });
+        verdicts.unwrap().iter().map(Verdict::fails).collect()
     }
 
     #[test]
     fn additions_within_their_limits() {
-        let cost = |instructions, allocations| Cost { instructions, allocations };
-        assert_eq!(fails(cost(3600.0, 4.0), cost(3300.0, 2.0)), [false, false, false]);
-        assert_eq!(fails(cost(3601.0, 4.0), cost(3301.0, 2.5)), [true, true, true]);
+        assert_eq!(fails(0.0), [false; 6]);
+        assert_eq!(fails(1.0), [true; 6]);
     }
 }
