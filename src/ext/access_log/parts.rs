@@ -13,6 +13,7 @@ use crate::Version;
 pub(super) const ESCAPED: usize = r"\xhh".len();
 
 /// Adds the address of the client.
+#[inline]
 pub(super) fn push_client(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
     match exchange.peer() {
         Peer::Unix => line.extend_from_slice(b"unix"),
@@ -24,6 +25,7 @@ pub(super) fn push_client(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
 }
 
 /// Adds the request line, or `-` if there was none.
+#[inline]
 pub(super) fn push_request_line(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
     let (Some(method), Some(version)) = (exchange.method(), exchange.version()) else {
         return line.push(b'-');
