@@ -8,6 +8,7 @@ mod load;
 mod machine;
 mod measure;
 mod options;
+mod overload;
 mod prepare;
 mod process;
 mod report;
@@ -57,6 +58,7 @@ fn bench(options: &Options) -> Result<()> {
     let done = match options.mode {
         Mode::Quick | Mode::Full | Mode::Report => compare(options, &places),
         Mode::Gate => described(options, &places).and_then(|servers| gate::run(options, &places, servers)),
+        Mode::Overload => overload::run(options, &places),
         Mode::Story => described(options, &places).and_then(|servers| story::run(options, &places, servers)),
     };
     drop(work);

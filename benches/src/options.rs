@@ -15,6 +15,7 @@ transom-bench: measures Transom beside other servers, from the root of the repos
   --gate           fails when Transom has become slower than benches/baseline.toml says
   --gate --bless   writes that file
   --story          the measurements of docs/three-models.md
+  --overload       servers to which more comes than they can do, about 5 minutes
   --only A,B       only these scenarios
   --servers A,B    only these servers
   --rounds N       rounds of each scenario
@@ -32,6 +33,7 @@ pub enum Mode {
     Full,
     Gate,
     Story,
+    Overload,
     Report,
 }
 
@@ -72,6 +74,7 @@ impl Options {
                 "--full" => mode = Some(Mode::Full),
                 "--gate" => mode = Some(Mode::Gate),
                 "--story" => mode = Some(Mode::Story),
+                "--overload" => mode = Some(Mode::Overload),
                 "--report" => mode = Some(Mode::Report),
                 "--only" => options.only = list(&value(&word, &mut words)?),
                 "--servers" => options.servers = list(&value(&word, &mut words)?),
