@@ -1,6 +1,7 @@
 """Server-sent events, and streams that end when the server stops."""
 
 import asyncio
+import contextvars
 import json
 import queue
 import threading
@@ -74,7 +75,11 @@ class TestServerSentEvents(Quiet, unittest.TestCase):
         @app.get("/")
         async def quiet(request):
             async def events():
+                word = contextvars.ContextVar("word", default="lost")
                 try:
+                    word.set("kept")
+                    yield "a"
+                    yield word.get()
                     await asyncio.sleep(LIMIT)
                     yield "never"
                 finally:
@@ -85,6 +90,7 @@ class TestServerSentEvents(Quiet, unittest.TestCase):
 
         with app.start("127.0.0.1:0") as running:
             with begin(running, "/") as connection:
+                receive(connection, b"data: kept\n\n")
                 for _ in range(3):
                     receive(connection, b": keep-alive\n\n")
             self.assertTrue(until(lambda: ended))

@@ -1,4 +1,4 @@
-"""Comments in streams of events whose plain iterators have had nothing for a while."""
+"""Comments in streams of events whose iterators have had nothing for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 from time import monotonic
 
 from transom._errors import SystemCallError
-from transom._sse import COMMENT, Lines
+from transom._sse import COMMENT, AsyncLines, Lines
 from transom._thread import start_thread
 from transom._writer import Writer
 
@@ -18,7 +18,7 @@ class Beat:
 
     __slots__ = ("_lines", "_writer", "has_ended", "interval")
 
-    def __init__(self, lines: Lines, writer: Writer, interval: float) -> None:
+    def __init__(self, lines: Lines | AsyncLines, writer: Writer, interval: float) -> None:
         self._lines = lines
         self._writer = writer
         self.interval = interval
@@ -48,7 +48,7 @@ class KeepAlive:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def add(self, lines: Lines, writer: Writer) -> Beat | None:
+    def add(self, lines: Lines | AsyncLines, writer: Writer) -> Beat | None:
         """Sends comments in a stream from now on. Returns `None` if the stream wants none."""
         if lines.keep_alive is None:
             return None

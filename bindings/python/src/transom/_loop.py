@@ -25,6 +25,7 @@ from transom._request import Request
 from transom._response import Pending, Response
 from transom._result import from_value
 from transom._route import Route
+from transom._sse import AsyncLines
 from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes
 
@@ -298,6 +299,7 @@ class LoopSide:
         task: Any = asyncio.current_task()
         writer = Writer(request, response, self.events)
         left = ended = False
+        beat = None
 
         def leave() -> None:
             nonlocal left
@@ -316,6 +318,8 @@ class LoopSide:
             else:
                 request.presence.probe = self._in_loop(probe)
             request.presence.set_hook(self._in_loop(leave))
+            if isinstance(chunks, AsyncLines):
+                beat = self._dispatcher.keep_alive.add(chunks, writer)
             first = b"" if response.prompt else as_bytes(await anext(chunks, b""))
             writer.begin()
             if not first or await writer.write_async(first):
@@ -339,6 +343,8 @@ class LoopSide:
             # The clean-up of the iterator is not cancelled.
             ended = True
             request.end()
+            if beat is not None:
+                beat.end()
             writer.abort()
             await _close(chunks, task if left else None)
             self._dispatcher.background.release(request.token)

@@ -61,9 +61,7 @@ class ServerSentEvents(Response):
 
     An item of the iterator is a `ServerSentEvent`, or the data of one: a `str`, or a value that is
     sent as JSON. `None` is a comment, which keeps the connection in use. An iterator that has had nothing
-    for `keep_alive` seconds gets such comments by itself; `None` turns them off. With comments, each step of
-    an asynchronous iterator runs in a task of its own: `asyncio.timeout` around a `yield` does not work, and
-    a context variable that is set before a `yield` is not set after it.
+    for `keep_alive` seconds gets such comments by itself; `None` turns them off.
 
     `request.headers.get("last-event-id")` is the id of the last event that a client has got before it
     lost the connection. Raises what `Response.stream` raises.
@@ -91,7 +89,7 @@ class ServerSentEvents(Response):
         if not any(name.lower() == "cache-control" for name, _ in pairs):
             pairs.append(("cache-control", "no-store"))
         if isinstance(events, AsyncIterable):
-            chunks: Any = _AsyncLines(events, keep_alive)
+            chunks: Any = AsyncLines(events, keep_alive)
         else:
             chunks = Lines(iter(events), keep_alive)
         super().__init__(headers=pairs, content_type="text/event-stream")
@@ -124,49 +122,21 @@ class Lines(Iterator[bytes]):
             close()
 
 
-class _AsyncLines(AsyncIterator[bytes]):
-    """The lines of events from an asynchronous iterator, and comments while there are none."""
+class AsyncLines(AsyncIterator[bytes]):
+    """The lines of events from an asynchronous iterator. What sends them sends the comments."""
 
     def __init__(self, events: AsyncIterable[Any], keep_alive: float | None) -> None:
         self._events = aiter(events)
-        self._keep_alive = keep_alive
-        #: The task that waits for the next event, while comments are sent.
-        self._next: Any = None
+        #: The seconds after which a comment is due; `None` for no comments.
+        self.keep_alive = keep_alive
+        #: When the iterator was last asked for an event, as `monotonic` has it.
+        self.since = 0.0
 
     async def __anext__(self) -> bytes:
-        if self._keep_alive is None:
-            return _line(await anext(self._events))
-        import asyncio
-
-        if self._next is None:
-            self._next = asyncio.ensure_future(_next(self._events))
-        done, _ = await asyncio.wait((self._next,), timeout=self._keep_alive)
-        if not done:
-            return COMMENT
-        task, self._next = self._next, None
-        found = task.result()
-        if found is None:
-            raise StopAsyncIteration
-        return _line(found[0])
+        self.since = monotonic()
+        return _line(await anext(self._events))
 
     async def aclose(self) -> None:
-        task, self._next = self._next, None
-        if task is not None:
-            import asyncio
-
-            task.cancel()
-            await asyncio.wait((task,))
-            if not task.cancelled():
-                # What the iterator raises while it is cancelled has no reader any more.
-                task.exception()
         close = getattr(self._events, "aclose", None)
         if close is not None:
             await close()
-
-
-async def _next(events: AsyncIterator[Any]) -> tuple[Any] | None:
-    """Returns the next event, or `None` at the end: a task does not end with `StopAsyncIteration`."""
-    try:
-        return (await anext(events),)
-    except StopAsyncIteration:
-        return None
