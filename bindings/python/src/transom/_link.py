@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import select
 import socket
 import ssl
@@ -149,23 +148,3 @@ class SocketLink:
     def close(self) -> None:
         """Breaks the connection off."""
         self._socket.close()
-
-
-class Incoming(io.RawIOBase):
-    """What the server sends over a link, as a file."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._rest = b""
-
-    def readable(self) -> bool:
-        """Returns `True`."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Reads what there is."""
-        if not self._rest:
-            self._rest = self._link.read()
-        piece, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(piece)] = piece
-        return len(piece)

@@ -17,8 +17,6 @@ pytest finds the fixture `transom_client` of this package by itself: see `docs/p
 
 from __future__ import annotations
 
-import http.client
-import io
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +25,8 @@ from urllib.parse import urljoin, urlsplit
 from transom._check import flag, got, seconds, text
 from transom._cookie_jar import CookieJar
 from transom._headers import HeadersInput
-from transom._link import Incoming, Link, MemoryLink, SocketLink
+from transom._incoming import read_head
+from transom._link import Link, MemoryLink, SocketLink
 from transom._memory import MemoryConnection
 from transom._outgoing import (
     DataInput,
@@ -258,7 +257,7 @@ class TestClient:
             for piece in request.pieces():
                 if not link.write(piece):
                     break  # The server has refused the rest of the body.
-            answer = _read_head(link, method)
+            answer = read_head(link, method)
         except BaseException:
             link.close()
             self._raise_failure()
@@ -390,38 +389,6 @@ def serve(
         timeout=timeout,
         follow_redirects=follow_redirects,
     )
-
-
-class _Source:
-    """A link as `HTTPResponse` wants its socket."""
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self._file = file
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return self._file
-
-
-class _Kept(io.BufferedReader):
-    """A file that an `HTTPResponse` closes, and that the next one reads on."""
-
-    def close(self) -> None:
-        pass
-
-
-def _read_head(link: Link, method: str) -> http.client.HTTPResponse:
-    """Reads the head of the final response. Those before it, such as early hints, are dropped."""
-    file = _Kept(Incoming(link))
-    while True:
-        answer = http.client.HTTPResponse(cast(Any, _Source(file)), method=method)
-        try:
-            answer.begin()
-        except http.client.RemoteDisconnected:
-            raise ConnectionError("the server has closed the connection without a response") from None
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"the server has sent no HTTP response: {error!r}") from error
-        if not 100 < answer.status < 200 or answer.status == 101:
-            return answer
 
 
 def _peer(client: tuple[str, int] | None) -> str | None:
