@@ -60,6 +60,7 @@ macro_rules! programs {
 
 programs! {
     allocations
+    clients
     deferred
     events
     exceptions
