@@ -19,6 +19,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 LIMIT = 60.0
 #: What takes less than this has not waited for something that lasts `LIMIT` seconds.
 SOON = LIMIT / 2
+#: `False` in a free-threaded build, which has no interpreter lock.
+HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 if os.environ.get("TRANSOM_TEST_LOOPS") == "uvloop":
     import uvloop

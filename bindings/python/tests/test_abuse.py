@@ -347,7 +347,7 @@ class TestRaising(Quiet, unittest.TestCase):
 
 @unittest.skipUnless(os.path.isdir("/proc/self/task"), "counts by /proc")
 class TestRestarts(unittest.TestCase):
-    def test_restarts_take_no_memory(self):
+    def test_restarts_take_no_memory_no_thread_and_no_descriptor(self):
         app = Server()
         app.get("/")(lambda request: "hello")
 
@@ -365,8 +365,17 @@ class TestRestarts(unittest.TestCase):
             return resident()
 
         warm = live(30)
+        before = entries("task"), entries("fd")
         grown = live(100 * SCALE) - warm
         self.assertLess(grown, 2000)
+        # The last threads may end a moment later, and those of earlier tests too.
+        back = until(lambda: entries("task") <= before[0] and entries("fd") <= before[1])
+        self.assertTrue(back, (before, entries("task"), entries("fd")))
+
+
+def entries(folder):
+    """Returns the number of threads ("task") or of descriptors ("fd") of this process."""
+    return len(os.listdir(f"/proc/self/{folder}"))
 
 
 def resident():

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 import processes_app
-from support import LIMIT, SOURCE, Quiet, fetch, is_refused, read_all, send_get, until
+from support import HAS_GIL, LIMIT, SOURCE, Quiet, fetch, is_refused, read_all, send_get, until
 
 from transom import (
     AddressInUseError,
@@ -153,6 +153,7 @@ class TestProcesses(Quiet, unittest.TestCase):
             self.assertTrue(answer.endswith(str(pid).encode()) or not answer, answer)
         self.assertTrue(until(lambda: processes.pids not in ([], [pid])))
 
+    @unittest.skipUnless(HAS_GIL, "no handler can hold up the others")
     def test_a_process_that_hangs_is_killed_and_replaced(self):
         processes = self.start(hang_timeout=3.0)
         before = processes.pids

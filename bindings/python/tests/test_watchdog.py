@@ -2,11 +2,10 @@
 
 import http.client
 import re
-import sys
 import threading
 import unittest
 
-from support import LIMIT, Program, Quiet, fetch, send_get, served, until
+from support import HAS_GIL, LIMIT, Program, Quiet, fetch, send_get, served, until
 
 import transom
 from transom import Server
@@ -39,7 +38,7 @@ def ask_alive(port):
         connection.close()
 
 
-@unittest.skipUnless(getattr(sys, "_is_gil_enabled", lambda: True)(), "there is no such lock")
+@unittest.skipUnless(HAS_GIL, "there is no such lock")
 class TestInterpreterLock(unittest.TestCase):
     def test_a_handler_that_holds_the_interpreter_lock_is_noticed(self):
         for model, place in (("event", "pool"), ("event", "in place"), ("threads", "pool")):
