@@ -11,6 +11,7 @@ use crate::load::answer::{Answer, Whole};
 use crate::load::events::{self, Stream};
 use crate::load::tls::{self, Version};
 use crate::process::Running;
+use crate::scenario::JSON;
 
 /// Bytes of the answers to /bytes/1m and of the file.
 pub const MIB: u64 = 1 << 20;
@@ -40,6 +41,15 @@ pub fn group(server: &Running, group: &str, file: &[u8]) -> Result<()> {
                 let body = exchange(server, Some(version), "GET", "/bytes/1m", &[])?;
                 ensure!(body.len() as u64 == MIB, "/bytes/1m: wrong bytes");
             }
+            Ok(())
+        }
+        "json" => {
+            let body = get(server, "/json/lamp")?;
+            ensure!(
+                body.len() as u64 == JSON && body.starts_with(br#"{"name":"lamp","items":[{"#),
+                "/json/lamp: answers {}",
+                shown(&body)
+            );
             Ok(())
         }
         "events" => stream(server, "/events"),

@@ -67,6 +67,9 @@ impl Scenario {
 pub const WAIT: f64 = 0.010;
 pub const WAITING: [usize; 4] = [10, 100, 1_000, 10_000];
 
+/// Bytes of the answer to /json/lamp.
+pub const JSON: u64 = 1_042;
+
 /// Events that a server sends on each stream of /events, in a second.
 pub const EVENT_RATE: f64 = 25.0;
 
@@ -160,6 +163,12 @@ pub fn all() -> Vec<Scenario> {
         Scenario::load("small-1", "small", "Small answer, 1 connection", small(1)),
         Scenario::load("small-64", "small", "Small answer, 64 connections", small(64)).rounds(5).quick(),
         Scenario::load("small-1000", "small", "Small answer, 1,000 connections", small(1_000)),
+        Scenario::load(
+            "json-64",
+            "json",
+            "1 KB of JSON with a parameter of the path, 64 connections",
+            Plan { head: get("/json/lamp"), expect: Some(JSON), ..small(64) },
+        ),
         Scenario::load(
             "browser-64",
             "browser",

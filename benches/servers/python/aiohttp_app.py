@@ -4,7 +4,7 @@ import asyncio
 
 import uvloop
 from aiohttp import web
-from common import BACKLOG, FILE, MEBIBYTE, MIB, WAIT, pieces, port
+from common import BACKLOG, FILE, MEBIBYTE, MIB, WAIT, json_record, pieces, port
 
 OCTETS = "application/octet-stream"
 
@@ -15,6 +15,10 @@ def text(body):
 
 async def plain(request):
     return text(b"hello")
+
+
+async def json(request):
+    return web.Response(body=json_record(request.match_info["name"]), content_type="application/json")
 
 
 async def wait(request):
@@ -52,6 +56,7 @@ if __name__ == "__main__":
     app.add_routes(
         [
             web.get("/plain", plain),
+            web.get("/json/{name}", json),
             web.get("/wait", wait),
             web.get("/bytes/1m", mebibyte),
             web.get("/bytes/100m", stream),

@@ -2,10 +2,11 @@
 
 import asyncio
 
-from common import FILE, MEBIBYTE, MIB, WAIT, file, pieces
+from common import FILE, MEBIBYTE, MIB, WAIT, file, json_record, pieces
 
 TEXT = (b"content-type", b"text/plain")
 OCTETS = (b"content-type", b"application/octet-stream")
+JSON = (b"content-type", b"application/json")
 
 
 async def answer(send, kind, body, status=200):
@@ -43,6 +44,8 @@ async def app(scope, receive, send):
     path = scope["path"]
     if path == "/plain":
         await answer(send, TEXT, b"hello")
+    elif path.startswith("/json/"):
+        await answer(send, JSON, json_record(path[6:]))
     elif path == "/wait":
         await asyncio.sleep(WAIT)
         await answer(send, TEXT, b"waited")

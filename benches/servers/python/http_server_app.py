@@ -5,7 +5,7 @@ import shutil
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from common import BACKLOG, FILE, MEBIBYTE, MIB, PIECE, WAIT, pieces, port
+from common import BACKLOG, FILE, MEBIBYTE, MIB, PIECE, WAIT, json_record, pieces, port
 
 TEXT = "text/plain"
 OCTETS = "application/octet-stream"
@@ -24,6 +24,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/plain":
             self.answer(TEXT, b"hello")
+        elif self.path.startswith("/json/"):
+            self.answer("application/json", json_record(self.path[6:]))
         elif self.path == "/wait":
             time.sleep(WAIT)
             self.answer(TEXT, b"waited")

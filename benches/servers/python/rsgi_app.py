@@ -2,16 +2,19 @@
 
 import asyncio
 
-from common import FILE, MEBIBYTE, MIB, WAIT, pieces
+from common import FILE, MEBIBYTE, MIB, WAIT, json_record, pieces
 
 TEXT = [("content-type", "text/plain")]
 OCTETS = [("content-type", "application/octet-stream")]
+JSON = [("content-type", "application/json")]
 
 
 async def app(scope, protocol):
     path = scope.path
     if path == "/plain":
         protocol.response_str(200, TEXT, "hello")
+    elif path.startswith("/json/"):
+        protocol.response_bytes(200, JSON, json_record(path[6:]))
     elif path == "/wait":
         await asyncio.sleep(WAIT)
         protocol.response_str(200, TEXT, "waited")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common import FILE, MEBIBYTE, MIB, WAIT, pieces, port
+from common import FILE, MEBIBYTE, MIB, WAIT, json_record, pieces, port
 from socketify import App, AppListenOptions, sendfile
 
 TEXT = "text/plain"
@@ -15,6 +15,10 @@ def send(response, kind, body):
 
 def plain(response, request):
     send(response, TEXT, "hello")
+
+
+def json(response, request):
+    send(response, "application/json", json_record(request.get_parameter(0)))
 
 
 async def wait(response, request):
@@ -57,6 +61,7 @@ def missing(response, request):
 if __name__ == "__main__":
     app = App()
     app.get("/plain", plain)
+    app.get("/json/:name", json)
     app.get("/wait", wait)
     app.get("/bytes/1m", mebibyte)
     app.get("/bytes/100m", stream)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common import BACKLOG, FILE, MEBIBYTE, WAIT, pieces, port
+from common import BACKLOG, FILE, MEBIBYTE, WAIT, pieces, port, record
 from transom import Response, Server
 
 TEXT = "text/plain"
@@ -13,6 +13,11 @@ app = Server(workers=1, limits=LIMITS)
 @app.get("/plain")
 def plain(request):
     return Response("hello", content_type=TEXT)
+
+
+@app.get("/json/{name}")
+def json(request):
+    return record(request.params["name"])
 
 
 @app.get("/wait")
@@ -31,9 +36,9 @@ def stream(request):
     return Response.stream(pieces(), content_type="application/octet-stream")
 
 
-@app.post("/upload")
+@app.post("/upload", stream=True)
 def upload(request):
-    return Response(str(len(request.body)), content_type=TEXT)
+    return Response(str(sum(len(piece) for piece in request.stream())), content_type=TEXT)
 
 
 @app.get("/file", blocking=True)

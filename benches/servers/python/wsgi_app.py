@@ -4,7 +4,7 @@ import os
 import time
 from wsgiref.util import FileWrapper
 
-from common import FILE, MEBIBYTE, MIB, PIECE, WAIT, pieces
+from common import FILE, MEBIBYTE, MIB, PIECE, WAIT, json_record, pieces
 
 TEXT = "text/plain"
 OCTETS = "application/octet-stream"
@@ -30,6 +30,10 @@ def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/plain":
         return text(start_response, b"hello")
+    if path.startswith("/json/"):
+        body = json_record(path[6:])
+        head(start_response, "application/json", len(body))
+        return [body]
     if path == "/wait":
         time.sleep(WAIT)
         return text(start_response, b"waited")
