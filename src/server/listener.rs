@@ -337,6 +337,9 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
     if let Ok(address) = address.parse() {
         return Ok(vec![address]);
     }
+    if address.contains("://") {
+        return Err(bad(address, "it is a URL: an address has no scheme, as in `127.0.0.1:8080`"));
+    }
     let Some((host, port)) = address.rsplit_once(':') else {
         return Err(bad(address, "the port is missing, as in `127.0.0.1:8080`"));
     };

@@ -241,6 +241,8 @@ fn bad_addresses_are_told_apart() {
         ("127.0.0.1:65536", "invalid port value"),
         ("127.0.0.1:-1", "invalid port value"),
         (":8080", "the host is missing"),
+        ("http://127.0.0.1:8080", "it is a URL: an address has no scheme, as in `127.0.0.1:8080`"),
+        ("http://localhost/", "it is a URL: an address has no scheme, as in `127.0.0.1:8080`"),
         ("unix:", "the path of a Unix socket is missing or holds NUL"),
         ("unix:/tmp/a\0b", "the path of a Unix socket is missing or holds NUL"),
         ("unix:@", "the name of an abstract Unix socket is missing or holds NUL"),
