@@ -17,6 +17,7 @@ from guide import ADDRESS, cells, commands, curl, folder_of_repository, is_shown
 from support import LIMIT, Quiet, fetch, until
 
 import transom
+from transom import testing
 
 ROOT = folder_of_repository()
 
@@ -141,7 +142,7 @@ class TestGuide(Quiet, unittest.TestCase):
             "page": "<p>",
             "save": list,
         }
-        names["path"] = self.folder / "site.pem"
+        names |= {"path": self.folder / "site.pem", "TestClient": testing.TestClient}
         in_handler = not code.startswith(("@", "app", "import ", "from "))
         if code == "@app.lifespan":
             code += "\ndef function():\n    yield"
@@ -187,6 +188,15 @@ INTERNAL = {
 ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority"}
 
 
+def classes():
+    """Yields the names of public classes, with the classes."""
+    for module in (transom, testing):
+        for name in module.__all__:
+            item = getattr(module, name)
+            if inspect.isclass(item):
+                yield name, item
+
+
 def own(item):
     """Returns the public members of a class that are the package's."""
     if issubclass(item, BaseException):
@@ -208,16 +218,15 @@ class TestReference(unittest.TestCase):
                     self.rows[name] = set(re.findall(r"`(\w+)`", " ".join(rest)))
 
     def test_it_has_each_public_name_with_its_members(self):
-        self.assertEqual(set(self.rows), set(transom.__all__) | ALIASES)
-        for name in transom.__all__:
+        self.assertEqual(set(self.rows), set(transom.__all__) | ALIASES | set(testing.__all__))
+        for name, item in classes():
             named = set(self.rows[name])
             for other in named & set(self.rows):
                 named |= self.rows[other]
-            self.assertEqual(own(getattr(transom, name)) - named, set(), f"not in the row of {name}")
+            self.assertEqual(own(item) - named, set(), f"not in the row of {name}")
 
     def test_members_are_documented(self):
-        for name in transom.__all__:
-            item = getattr(transom, name)
+        for name, item in classes():
             self.assertTrue(item.__doc__, name)
             for base in item.__mro__:
                 if not base.__module__.startswith("transom"):
@@ -233,8 +242,7 @@ class TestReference(unittest.TestCase):
             "second": {"timeout", "stop_timeout", "keep_alive", "max_age", "watch", "retry"},
             "byte": {"max_body", "buffer", "offset", "length"},
         }
-        for name in transom.__all__:
-            item = getattr(transom, name)
+        for name, item in classes():
             functions = [(name, item, item.__doc__ + (item.__init__.__doc__ or ""))]
             functions += [
                 (f"{name}.{key}", getattr(item, key), getattr(item, key).__doc__)

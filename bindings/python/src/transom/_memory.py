@@ -52,7 +52,7 @@ class MemoryConnection:
     def write(self, data: bytes, timeout: float | None = None) -> None:
         """Sends bytes, all or none. Waits until the server has room for them.
 
-        Raises what `read` raises.
+        Raises `TimeoutError` after `timeout` seconds, and otherwise what `read` raises.
         """
         end = _end(timeout)
         while True:
