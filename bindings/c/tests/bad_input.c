@@ -136,6 +136,8 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_server_add_status_password(server, "/s", NULL, "u", NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_metrics_text(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_metrics_snapshot(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(transom_metrics_shard_count(NULL) == 0);
+    CHECK_STATUS(transom_metrics_shard_snapshot(NULL, 0, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     transom_metrics_free(NULL);
     CHECK_STATUS(transom_server_wrap(server, NULL, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_route_wrap(NULL, go_on, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
