@@ -26,7 +26,7 @@
 #define UNUSED __attribute__((unused))
 
 /* The most milliseconds that anything may take. */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 #define CHECK(condition)                                                                                              \
     do {                                                                                                              \
@@ -102,6 +102,26 @@ static UNUSED int connect_to(uint16_t port)
     return fd;
 }
 
+/* Receives, and begins again if a signal, also one that stops and continues the process, ends the wait. */
+static UNUSED ssize_t receive(int fd, void *buf, size_t size, int flags)
+{
+    ssize_t n;
+    do
+        n = recv(fd, buf, size, flags);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Reads what has come, and discards it. Waits for a moment if there is nothing. */
+static UNUSED void discard(int fd)
+{
+    static char some[65536];
+    ssize_t n = receive(fd, some, sizeof some, MSG_DONTWAIT);
+    CHECK(n > 0 || (n < 0 && errno == EAGAIN));
+    if (n < 0)
+        pause_ms(1);
+}
+
 static UNUSED void say(int fd, const char *text)
 {
     size_t length = strlen(text);
@@ -129,7 +149,7 @@ static UNUSED void hear(int fd, struct reply *reply)
 {
     ssize_t n;
     reply->length = 0;
-    while ((n = recv(fd, reply->text + reply->length, sizeof reply->text - 1 - reply->length, 0)) > 0)
+    while ((n = receive(fd, reply->text + reply->length, sizeof reply->text - 1 - reply->length, 0)) > 0)
         reply->length += (size_t)n;
     CHECK(n == 0 || errno == ECONNRESET);
     reply->broken = n < 0;
@@ -148,6 +168,22 @@ static UNUSED int get(uint16_t port, const char *target, struct reply *reply)
     hear(fd, reply);
     return reply->status;
 }
+
+/* How often in a row there must be no room before a writer counts as full. One long wait would not be
+ * enough: on a busy machine the server's thread may only not have had its turn. */
+#define FULL_ROUNDS 30
+
+/* Writes until neither the server nor the kernel has room. */
+#define FILL(write, handle)                                                                                           \
+    do {                                                                                                              \
+        static const uint8_t filler_[65536];                                                                          \
+        int round_ = 0;                                                                                               \
+        while (round_ < FULL_ROUNDS) {                                                                                \
+            int full_ = write(handle, filler_, sizeof filler_, 10);                                                   \
+            CHECK(full_ == TRANSOM_OK || full_ == TRANSOM_TIMEOUT);                                                   \
+            round_ = full_ == TRANSOM_OK ? 0 : round_ + 1;                                                            \
+        }                                                                                                             \
+    } while (0)
 
 /* Closes a socket so that the other side sees a reset. */
 static UNUSED void slam(int fd)

@@ -34,20 +34,7 @@ static transom_writer *start_stream(transom_server *server)
 
 static void fill(transom_writer *writer)
 {
-    int status;
-    while ((status = transom_writer_write(writer, piece, sizeof piece, 300)) == TRANSOM_OK)
-        ;
-    CHECK_STATUS(status, TRANSOM_TIMEOUT);
-}
-
-static void drain(int fd, long bytes)
-{
-    static char some[65536];
-    while (bytes > 0) {
-        ssize_t n = recv(fd, some, sizeof some, 0);
-        CHECK(n > 0);
-        bytes -= n;
-    }
+    FILL(transom_writer_write, writer);
 }
 
 static uint64_t as_token(transom_writer *writer)
@@ -98,7 +85,7 @@ static void room_by_callback(transom_server *server, uint16_t port)
     CHECK_STATUS(transom_writer_on_writable(writer, NULL, &freed, count), TRANSOM_NULL_ARGUMENT);
     CHECK(told == 1 && freed == 1);
     while (told == 1)
-        drain(fd, 10000);
+        discard(fd);
     OK(transom_writer_write(writer, piece, 1, PATIENCE_MS));
     /* The callback may end the stream. */
     fill(writer);
@@ -108,8 +95,8 @@ static void room_by_callback(transom_server *server, uint16_t port)
         last = writer;
         OK(transom_writer_on_writable(writer, end_stream, &last, NULL));
         while (last != NULL)
-            drain(fd, 1000);
-        while (recv(fd, reply.text, sizeof reply.text, 0) > 0)
+            discard(fd);
+        while (receive(fd, reply.text, sizeof reply.text, 0) > 0)
             ;
     }
     CHECK(transom_writer_is_gone(writer));
@@ -151,7 +138,7 @@ static void leaving_by_callback(transom_server *server, uint16_t port)
         char some[1024];
         ask(fd, "GET", "/");
         writer = start_stream(server);
-        CHECK(recv(fd, some, sizeof some, 0) > 0);
+        CHECK(receive(fd, some, sizeof some, 0) > 0);
         OK(transom_writer_on_gone(writer, count, &told, count));
         CHECK(told == 2 * orderly && !transom_writer_is_gone(writer));
         if (orderly)
@@ -186,14 +173,23 @@ static void by_events(transom_server *server, uint16_t port)
     expect_none();
 
     /* The client closes its sending side, and then the timeout passes. */
-    fd = connect_to(port);
-    ask(fd, "GET", "/");
-    token = next_token(server);
-    OK(transom_events_watch_request(events, token));
-    shutdown(fd, SHUT_WR);
-    EVENTUALLY(is_readable(event));
-    expect(TRANSOM_EVENT_GONE, token);
-    CHECK(!is_readable(event));
+    for (i = 0;; i++) {
+        transom_event seen;
+        uint32_t number;
+        fd = connect_to(port);
+        ask(fd, "GET", "/short");
+        shutdown(fd, SHUT_WR);
+        token = next_token(server);
+        OK(transom_events_watch_request(events, token));
+        OK(transom_events_next(events, &seen, 1, PATIENCE_MS, &number));
+        CHECK(number == 1 && seen.token == token);
+        if (seen.kind == TRANSOM_EVENT_GONE)
+            break;
+        /* On a busy machine the timeout may have passed before the server saw the end. */
+        CHECK(seen.kind == TRANSOM_EVENT_OVER && i < 100);
+        hear(fd, &reply);
+        CHECK(reply.status == 503);
+    }
     expect(TRANSOM_EVENT_OVER, token);
     CHECK_STATUS(transom_responder_send_text(transom_token_responder(token), 200, ""), TRANSOM_GONE);
     hear(fd, &reply);
@@ -223,7 +219,7 @@ static void by_events(transom_server *server, uint16_t port)
         OK(transom_events_await_room(events, writer));
         expect_none();
         while (!is_readable(event))
-            drain(fd, 10000);
+            discard(fd);
         expect(TRANSOM_EVENT_WRITABLE, as_token(writer));
         expect_none();
     }
@@ -265,7 +261,7 @@ static void logging(transom_server *server, uint16_t port)
         OK(transom_log_next(&level, line, length, &length));
         CHECK(level == 1 && memmem(line, length, "never answered", 14));
         CHECK_STATUS(transom_log_next(&level, line, sizeof line, &length), TRANSOM_TIMEOUT);
-        CHECK(lines == round);
+        EVENTUALLY(lines == round);
         if (round == 0)
             OK(transom_set_logger(keep_line, &lines));
     }
@@ -303,10 +299,14 @@ int main(void)
     size_t i;
     for (i = 0; i < sizeof models / sizeof models[0]; i++) {
         transom_server *server = transom_server_new();
+        transom_route *short_route;
         uint16_t port;
         events = transom_events_new();
         OK(transom_server_set_model(server, models[i], NULL));
-        OK(transom_server_set_timeout(server, "handler", 4000, NULL));
+        OK(transom_server_set_timeout(server, "handler", TRANSOM_FOREVER, NULL));
+        short_route = transom_route_new_pull("GET", "/short", 2);
+        OK(transom_route_set_timeout(short_route, 1000));
+        OK(transom_server_add(server, short_route, NULL));
         OK(transom_server_set_timeout(server, "write", TRANSOM_FOREVER, NULL));
         OK(transom_server_set_timeout(server, "stop", 100, NULL));
         OK(transom_server_set_fallback(server, transom_route_new_pull(NULL, NULL, 1), NULL));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use support::{Scratch, include_dir, library_dir};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running example; killed by its process id if the test ends first.
 struct Example {

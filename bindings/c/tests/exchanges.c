@@ -135,6 +135,7 @@ static void serve(const char *model)
     ask(fd, "GET", "/stream");
     EVENTUALLY(atomic_load(&streaming) != NULL);
     OK(transom_writer_write(atomic_load(&streaming), "x", 1, 0));
+    CHECK(receive(fd, reply.text, sizeof reply.text, 0) > 0);
     slam(fd);
     EVENTUALLY(transom_writer_is_gone(atomic_load(&streaming)));
     transom_writer_free(atomic_exchange(&streaming, NULL));

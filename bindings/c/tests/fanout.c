@@ -171,7 +171,7 @@ struct client {
 /* Reads what has come. The event of each line is the next. */
 static void take(struct client *client)
 {
-    ssize_t got = recv(client->fd, client->line + client->held, sizeof client->line - client->held, 0);
+    ssize_t got = receive(client->fd, client->line + client->held, sizeof client->line - client->held, 0);
     char *line = client->line, *end;
     CHECK(got > 0 || (got == 0 && client->has_ended));
     if (got == 0) {

@@ -120,7 +120,7 @@ static void expect_part(uint16_t port, const char *target, size_t from, size_t l
     char *body;
     int fd = connect_to(port);
     ask(fd, "GET", target);
-    while ((n = recv(fd, text + total, sizeof text - 1 - total, 0)) > 0)
+    while ((n = receive(fd, text + total, sizeof text - 1 - total, 0)) > 0)
         total += (size_t)n;
     CHECK(n == 0);
     close(fd);
@@ -180,7 +180,7 @@ static void serve(const char *model)
         char some[1000];
         int fd = connect_to(port);
         ask(fd, "GET", "/whole");
-        CHECK(recv(fd, some, sizeof some, 0) > 0);
+        CHECK(receive(fd, some, sizeof some, 0) > 0);
         if (i % 2)
             slam(fd);
         else

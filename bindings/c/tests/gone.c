@@ -31,7 +31,7 @@ static void answer_in_callback(void *user_data UNUSED)
 }
 
 /* A request whose responder the handler keeps, and its connection. */
-static int kept_request(uint16_t port)
+static int keep_request(uint16_t port)
 {
     int fd = connect_to(port);
     pthread_mutex_lock(&lock);
@@ -40,6 +40,13 @@ static int kept_request(uint16_t port)
     atomic_store(&told, 0);
     ask(fd, "GET", "/keep");
     EVENTUALLY(current() != NULL);
+    return fd;
+}
+
+/* The same, if the request has no deadline. */
+static int kept_request(uint16_t port)
+{
+    int fd = keep_request(port);
     CHECK(!transom_responder_is_gone(current()) && atomic_load(&told) == 0);
     return fd;
 }
@@ -91,7 +98,7 @@ static void in_model(const char *model)
     fd = kept_request(port);
     OK(transom_responder_start(current(), 200, NULL, 0, &writer, NULL));
     OK(transom_writer_write(writer, piece, sizeof piece, 0));
-    CHECK(recv(fd, reply.text, 100, 0) > 0 && atomic_load(&told) == 0);
+    CHECK(receive(fd, reply.text, 100, 0) > 0 && atomic_load(&told) == 0);
     slam(fd);
     EVENTUALLY(atomic_load(&told) == 1);
     EVENTUALLY(transom_writer_is_gone(writer));
@@ -127,7 +134,7 @@ static void in_model(const char *model)
     /* A timeout "handler" that passes. */
     server = keeping(model);
     OK(transom_server_set_timeout(server, "handler", 500, NULL));
-    fd = kept_request(start(server));
+    fd = keep_request(start(server));
     hear(fd, &reply);
     CHECK(reply.status == 503 && transom_responder_is_gone(current()));
     CHECK_STATUS(transom_responder_send_text(current(), 200, "too late"), TRANSOM_GONE);

@@ -30,7 +30,7 @@ static pid_t fork_child(void)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(600);
         for (;;)
             pause();
     }
@@ -41,6 +41,9 @@ static void end_child(pid_t child)
 {
     CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
 }
+
+/* The abstract name that the server listens at, which no other process has. */
+static char name[64];
 
 static int try_unix(const char *path, socklen_t length)
 {
@@ -75,7 +78,8 @@ static void serve(const char *model, const char *target)
     OK(transom_server_set_timeout(server, "drain", 100, NULL));
     OK(add_inline(server, "GET", "/keep", keep, NULL, NULL));
     OK(add_inline(server, "GET", "/begin", begin, NULL, NULL));
-    OK(transom_server_bind(server, "unix:@transom-holding", NULL));
+    snprintf(name, sizeof name, "unix:@transom-holding-%ld", (long)getpid());
+    OK(transom_server_bind(server, name, NULL));
     port = start(server);
     kept = NULL;
     atomic_store(&kept_count, 0);
@@ -100,7 +104,9 @@ static void serve(const char *model, const char *target)
     OK(transom_server_wait(server, PATIENCE_MS));
     hear(fd, &reply);
     CHECK(try_port(port) < 0 && errno == ECONNREFUSED);
-    CHECK(try_unix("\0transom-holding", 16) < 0 && errno == ECONNREFUSED);
+    /* In the address of the system, a NUL takes the place of the @. */
+    name[strlen("unix:")] = '\0';
+    CHECK(try_unix(name + strlen("unix:"), 1 + (socklen_t)strlen(name + strlen("unix:@"))) < 0 && errno == ECONNREFUSED);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     OK(transom_server_route(next, "GET", "/hello", say_hello, NULL, NULL, NULL));
     OK(transom_server_start(next, address, NULL));

@@ -47,6 +47,7 @@ int main(void)
     static struct reply reply;
     transom_server *server = transom_server_new();
     transom_error *error = NULL;
+    transom_route *route;
     uint16_t port;
     int fd;
 
@@ -72,7 +73,11 @@ int main(void)
     transom_error_free(error);
     /* Inline, because a handler on the pool might start too late. */
     OK(add_inline(server, NULL, "/forget/{id}", forget, NULL, NULL));
-    OK(add_inline(server, NULL, "/free/{id}", give_up, NULL, NULL));
+    /* Without a deadline, which might pass between the end of the handler and the answer. */
+    route = transom_route_new(NULL, "/free/{id}", give_up, NULL, NULL);
+    OK(transom_route_set_inline(route, true));
+    OK(transom_route_set_timeout(route, TRANSOM_FOREVER));
+    OK(transom_server_add(server, route, NULL));
     OK(transom_server_add(server, transom_route_new_pull(NULL, "/pull/{id}", 1), NULL));
     OK(transom_server_set_fallback(server, transom_route_new(NULL, NULL, forget, NULL, NULL), NULL));
     OK(transom_server_set_timeout(server, "handler", 100, NULL));

@@ -264,7 +264,7 @@ static void waiting_for_room(uint16_t port)
         atomic_store(&outcome, 1);
         fd = connect_to(port);
         ask(fd, "GET", targets[i]);
-        while (recv(fd, bytes, sizeof bytes, 0) > 0)
+        while (receive(fd, bytes, sizeof bytes, 0) > 0)
             ;
         close(fd);
         EVENTUALLY(outcome != 1);

@@ -28,13 +28,14 @@ static int stay(uint16_t port)
     ssize_t n;
 
     say(fd, "GET /pull HTTP/1.1\r\nHost: h\r\n\r\n");
-    while (length < sizeof text - 1 && (n = recv(fd, text + length, sizeof text - 1 - length, 0)) > 0) {
+    while (length < sizeof text - 1 && (n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0) {
         length += (size_t)n;
         text[length] = '\0';
         if (strstr(text, "Unavailable\n") != NULL)
             break;
     }
-    if (strstr(text, "connection: close") == NULL)
+    /* A connection that is refused may end before its answer is read. */
+    if (strstr(text, "Unavailable\n") != NULL && strstr(text, "connection: close") == NULL)
         return fd;
     close(fd);
     return -1;

@@ -45,7 +45,7 @@ static atomic_int used;
 
 static void use_server(void *user_data UNUSED)
 {
-    transom_server_set_timeout(used_in_free, "idle", 1000, NULL);
+    transom_server_set_timeout(used_in_free, "idle", PATIENCE_MS, NULL);
     transom_server_route(used_in_free, "GET", "bad", say_hello, NULL, NULL, NULL);
     atomic_fetch_add(&used, 1);
 }

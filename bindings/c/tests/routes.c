@@ -44,8 +44,9 @@ static void sizes(transom_server *server)
     transom_report small = {.size = sizeof small - 1};
     CHECK_STATUS(transom_server_report(server, &small), TRANSOM_INVALID_ARGUMENT);
     larger.report.pending = 99;
-    OK(transom_server_report(server, &larger.report));
-    CHECK(larger.report.size == sizeof larger && larger.report.pending == 0 && larger.after == 7);
+    /* The last client may have its answer before the request counts as ended. */
+    EVENTUALLY(transom_server_report(server, &larger.report) == TRANSOM_OK && larger.report.pending == 0);
+    CHECK(larger.report.size == sizeof larger && larger.after == 7);
 }
 
 int main(void)

@@ -111,7 +111,7 @@ int main(void)
         char some[1000];
         fd = connect_to(port);
         ask(fd, "GET", targets[i % 3]);
-        CHECK(recv(fd, some, sizeof some, 0) > 0);
+        CHECK(receive(fd, some, sizeof some, 0) > 0);
         if (i % 2)
             slam(fd);
         else

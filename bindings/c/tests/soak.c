@@ -336,7 +336,7 @@ static void hear_all(int fd, unsigned long id)
     size_t length = 0;
     int status = 0, chunked;
     ssize_t n;
-    while ((n = recv(fd, text + length, sizeof text - 1 - length, 0)) > 0)
+    while ((n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0)
         length += (size_t)n;
     CHECK(n == 0 || errno == ECONNRESET || errno == EPIPE);
     text[length] = '\0';
@@ -392,7 +392,7 @@ static void *client(void *given_port)
             break;
         case 2: case 3: /* leaves in the middle of the answer */
             send(fd, request, size, MSG_NOSIGNAL);
-            recv(fd, piece, 1 + below(sizeof piece), 0);
+            receive(fd, piece, 1 + below(sizeof piece), 0);
             break;
         case 4: /* sends its body late, and stays */
             send(fd, request, size - 15, MSG_NOSIGNAL);
@@ -440,6 +440,9 @@ static void set_up(int i)
     servers[i] = transom_server_new();
     hook->server = i;
     OK(transom_server_set_model(servers[i], models[i], NULL));
+    /* A client that is slow to send the rest of its body gets its answer all the same. */
+    OK(transom_server_set_timeout(servers[i], "linger", PATIENCE_MS, NULL));
+    OK(transom_server_set_timeout(servers[i], "linger_idle", PATIENCE_MS, NULL));
     OK(transom_server_wrap(servers[i], before, NULL, item(WRAP, NULL), free_item));
     OK(transom_server_on_exchange(servers[i], on_exchange, hook, free_item));
     OK(transom_server_route(servers[i], "POST", "/whole", defer, item(ROUTE, NULL), free_item, NULL));
@@ -453,11 +456,12 @@ static void end(int i)
 {
     transom_stats stats = {.size = sizeof stats};
     OK(transom_server_wait(servers[i], PATIENCE_MS));
-    OK(transom_server_stats(servers[i], &stats));
+    /* A job may still keep the body of its request. */
+    EVENTUALLY(transom_server_stats(servers[i], &stats) == TRANSOM_OK && stats.body_bytes == 0);
     fprintf(stderr, "%s: %llu exchanges told, %llu without a head; %llu requests, %llu cut, %llu refused, %llu connections\n",
             models[i], told[i], without_head[i], (unsigned long long)stats.requests, (unsigned long long)stats.cut,
             (unsigned long long)stats.refused, (unsigned long long)stats.accepted);
-    CHECK(stats.connections == 0 && stats.pending == 0 && stats.body_bytes == 0);
+    CHECK(stats.connections == 0 && stats.pending == 0);
     CHECK(told[i] == stats.requests + stats.cut);
 }
 
@@ -475,6 +479,8 @@ int main(int argc, char **argv)
     for (i = 0; i < SERVERS * CLIENTS; i++)
         CHECK(pthread_create(&clients[i], NULL, client, &ports[i % SERVERS]) == 0);
     pause_ms((seconds ? atol(seconds) : 3) * 1000);
+    /* A busy machine may need more time until each has happened. */
+    EVENTUALLY(whole > 0 && left > 0 && called[GONE] > 0 && called[WRITABLE] > 0 && called[READABLE] > 0);
 
     /* The clients and the answers go on while the servers stop. */
     atomic_store(&ending, 1);
@@ -509,6 +515,6 @@ int main(int argc, char **argv)
     CHECK(news[TRANSOM_EVENT_WRITER_GONE] <= writers && news[TRANSOM_EVENT_WRITER_STOPPING] <= writers);
     CHECK(handed > 0 && whole > 0 && left > 0 && called[GONE] > 0 && called[WRITABLE] > 0 && called[READABLE] > 0);
     /* The reactor keeps its descriptors for as long as the process lives. */
-    CHECK(descriptors() <= open + 8);
+    EVENTUALLY(descriptors() <= open + 8);
     return 0;
 }

@@ -26,6 +26,7 @@ static void serve(const char *model)
 {
     static struct reply reply;
     transom_server *server = transom_server_new();
+    char name[64];
     uint16_t port;
     int fd;
 
@@ -35,7 +36,8 @@ static void serve(const char *model)
     OK(transom_server_route(server, "GET", "/file", send_file, NULL, NULL, NULL));
     OK(transom_server_add(server, transom_route_new_pull("GET", "/pull", 1), NULL));
     OK(transom_server_bind(server, "unix:standard.sock", NULL));
-    OK(transom_server_bind(server, "unix:@transom-standard", NULL));
+    snprintf(name, sizeof name, "unix:@transom-standard-%ld", (long)getpid());
+    OK(transom_server_bind(server, name, NULL));
     port = start(server);
     CHECK(transom_server_event_fd(server) > 2);
     CHECK(!is_open(0) && !is_open(1) && !is_open(2));

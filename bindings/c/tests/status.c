@@ -37,7 +37,7 @@ static void hear_text(int fd, const char *text)
     while (strstr(all, text) == NULL) {
         ssize_t got;
         CHECK(length < sizeof all - 1);
-        got = recv(fd, all + length, sizeof all - 1 - length, 0);
+        got = receive(fd, all + length, sizeof all - 1 - length, 0);
         CHECK(got > 0);
         length += (size_t)got;
         all[length] = '\0';

@@ -64,11 +64,12 @@ static void begin(void *by_event, const transom_request *request UNUSED, transom
     transom_writer *writer;
     OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
     OK(transom_writer_write(writer, "data: hello\n\n", 13, 0));
-    atomic_store(&stream, writer);
     if (by_event)
         OK(transom_events_watch_writer_stopping(events, writer));
     else
         OK(transom_writer_on_stopping(writer, end_stream, NULL, count_free));
+    /* Last, because the server is stopped once it is there. */
+    atomic_store(&stream, writer);
 }
 
 static transom_event next_event(void)

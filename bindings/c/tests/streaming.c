@@ -52,7 +52,7 @@ static int flooded(uint16_t port, const char *target)
     char some[100];
     atomic_store(&outcome, 1);
     ask(fd, "GET", target);
-    CHECK(recv(fd, some, sizeof some, 0) > 0);
+    CHECK(receive(fd, some, sizeof some, 0) > 0);
     if (strchr(target, '?') != NULL)
         EVENTUALLY(atomic_load(&outcome) != 1);
     slam(fd);

@@ -40,7 +40,7 @@ static int succeed(const char *model)
 static void expect(int fd, const char *message)
 {
     char text[256];
-    ssize_t length = recv(fd, text, sizeof text - 1, 0);
+    ssize_t length = receive(fd, text, sizeof text - 1, 0);
     CHECK(length >= 0);
     text[length] = '\0';
     if (strncmp(text, message, strlen(message)) != 0)

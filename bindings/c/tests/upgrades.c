@@ -165,7 +165,7 @@ static void hear_head(int fd)
     char head[512] = "";
     size_t length = 0;
     while (strstr(head, "\r\n\r\n") == NULL) {
-        CHECK(length < sizeof head - 1 && recv(fd, head + length, 1, 0) == 1);
+        CHECK(length < sizeof head - 1 && receive(fd, head + length, 1, 0) == 1);
         head[++length] = '\0';
     }
     CHECK(strncmp(head, "HTTP/1.1 101 ", 13) == 0);
@@ -180,7 +180,7 @@ static void by_events(uint16_t port)
     uint32_t number;
     size_t written = 0, len;
     ssize_t got;
-    int fd = ask_upgrade(port, "/keep", ""), status;
+    int fd = ask_upgrade(port, "/keep", ""), status, rounds;
 
     hear_head(fd);
     upgraded = next_kept();
@@ -201,9 +201,12 @@ static void by_events(uint16_t port)
     CHECK(len == 2 && memcmp(bytes, "ws", 2) == 0);
 
     /* The client does not read. */
-    while ((status = transom_upgraded_write(upgraded, piece, sizeof piece, 100)) == TRANSOM_OK)
-        written += sizeof piece;
-    CHECK_STATUS(status, TRANSOM_TIMEOUT);
+    for (rounds = 0; rounds < FULL_ROUNDS;) {
+        status = transom_upgraded_write(upgraded, piece, sizeof piece, 10);
+        CHECK(status == TRANSOM_OK || status == TRANSOM_TIMEOUT);
+        rounds = status == TRANSOM_OK ? 0 : rounds + 1;
+        written += status == TRANSOM_OK ? sizeof piece : 0;
+    }
     CHECK_STATUS(transom_upgraded_write(upgraded, piece, sizeof piece, 0), TRANSOM_WOULD_BLOCK);
     OK(transom_events_await_upgraded_writable(events, upgraded));
     atomic_store(&told, 0);
@@ -211,13 +214,13 @@ static void by_events(uint16_t port)
     CHECK_STATUS(transom_events_next(events, &event, 1, 0, &number), TRANSOM_TIMEOUT);
     CHECK(told == 0);
     for (; written > 0; written -= (size_t)got) {
-        got = recv(fd, bytes, written < sizeof bytes ? written : sizeof bytes, 0);
+        got = receive(fd, bytes, written < sizeof bytes ? written : sizeof bytes, 0);
         CHECK(got > 0);
     }
     expect(events, TRANSOM_EVENT_UPGRADED_WRITABLE, upgraded);
     EVENTUALLY(told == 1);
     OK(transom_upgraded_write(upgraded, "ok", 2, 0));
-    CHECK(recv(fd, bytes, 2, MSG_WAITALL) == 2);
+    CHECK(receive(fd, bytes, 2, MSG_WAITALL) == 2);
 
     /* The client breaks the connection. */
     OK(transom_events_await_upgraded_readable(events, upgraded));
@@ -261,11 +264,11 @@ static void freed_at_once(uint16_t port)
     memset(text, 'x', sizeof text);
     OK(transom_upgraded_write(upgraded, text, sizeof text, TRANSOM_FOREVER));
     transom_upgraded_free(upgraded);
-    while ((n = recv(fd, text, sizeof text, 0)) > 0)
+    while ((n = receive(fd, text, sizeof text, 0)) > 0)
         got += (size_t)n;
     CHECK(n == 0 && got == sizeof text);
     close(fd);
-    EVENTUALLY(freed == freed_before + 1);
+    EVENTUALLY(freed > freed_before);
 }
 
 static void serve(const char *model)
@@ -327,7 +330,7 @@ static void serve(const char *model)
     if (is_sequential) {
         OK(transom_upgraded_write(upgraded, "bye", 3, 0));
         transom_upgraded_free(upgraded);
-        CHECK(recv(fd, &byte, 1, 0) == 1 && byte == 'b');
+        CHECK(receive(fd, &byte, 1, 0) == 1 && byte == 'b');
     } else {
         CHECK_STATUS(transom_upgraded_read(upgraded, &byte, 1, PATIENCE_MS, &len), TRANSOM_GONE);
         transom_upgraded_free(upgraded);

@@ -39,12 +39,14 @@ template <class F> static int counted(F call)
 /* Sends a request and waits for the whole response, without an allocation. */
 static void exchange(int fd, const char *request, const char *expected)
 {
-    char bytes[4096];
+    char bytes[4096] = "";
     std::size_t length = 0;
     const std::size_t size = std::strlen(request);
     CHECK(send(fd, request, size, MSG_NOSIGNAL) == ssize_t(size));
     do {
         const ssize_t count = recv(fd, bytes + length, sizeof bytes - 1 - length, 0);
+        if (count < 0 && errno == EINTR)
+            continue;
         CHECK(count > 0);
         length += std::size_t(count);
         bytes[length] = '\0';

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +25,7 @@
 #include <vector>
 
 /* The longest that anything may take. */
-constexpr std::chrono::seconds patience{20};
+constexpr std::chrono::seconds patience{60};
 
 #define CHECK(...)                                                                                                     \
     do {                                                                                                               \
@@ -127,7 +128,10 @@ public:
     std::string some()
     {
         char bytes[65536];
-        const ssize_t count = recv(fd_, bytes, sizeof bytes, 0);
+        ssize_t count;
+        do
+            count = recv(fd_, bytes, sizeof bytes, 0);
+        while (count < 0 && errno == EINTR);
         return std::string(bytes, count > 0 ? std::size_t(count) : 0);
     }
 

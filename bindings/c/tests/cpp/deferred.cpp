@@ -41,7 +41,10 @@ int main()
     });
     server->add(transom::Route("GET", "/late", [&](const Request &, Responder responder) {
                     waiting.push(std::move(responder));
-                }).timeout(std::chrono::milliseconds(50)));
+                })
+                    .timeout(std::chrono::milliseconds(50))
+                    /* On the pool, it might begin only after its deadline, and then never. */
+                    .run_inline());
     server->start("127.0.0.1:0");
 
     std::thread worker([&] {

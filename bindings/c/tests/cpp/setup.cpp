@@ -63,7 +63,7 @@ static void refused()
 static transom::Server make(transom::Model model)
 {
     transom::Server server;
-    server.model(model).workers(2).limit("body", 4).timeout("idle", seconds(5)).timeout("write", transom::forever);
+    server.model(model).workers(2).limit("body", 4).timeout("idle", patience).timeout("write", transom::forever);
     server.post("/", [](const Request &request) { return request.body(); });
     server.add(Route("POST", "/more", [](const Request &request) { return request.body(); })
                    .body_limit(6)

@@ -1,7 +1,7 @@
 //! Compiles programs in C and C++, and runs each with a time limit.
 //!
 //! `TRANSOM_TEST_WRAPPER` is a command that runs each program, for example
-//! `valgrind --leak-check=full --error-exitcode=1`; the limit is then ten times as long.
+//! `valgrind --leak-check=full --error-exitcode=1`; the limit is then four times as long.
 //! `TRANSOM_TEST_CFLAGS` are more options for the compiler, for example
 //! `-fsanitize=address,undefined`. `TRANSOM_TEST_SECONDS` is how long `random.c` runs, and
 //! `TRANSOM_TEST_SOAK_SECONDS` how long `soak.c` runs; both are added to the limit.
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Scratch, include_dir, library_dir};
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// Long enough for any program on a machine with other work to do.
+const LIMIT: Duration = Duration::from_secs(300);
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
 /// The folder of the crate.
@@ -95,7 +96,7 @@ pub fn wrapped(program: &Path) -> (Command, Duration) {
         Some(word) => {
             let mut command = Command::new(word);
             command.args(words).arg(program);
-            (command, LIMIT * 10)
+            (command, LIMIT * 4)
         }
         None => (Command::new(program), LIMIT),
     };
