@@ -417,6 +417,8 @@ fn an_exchange_that_a_stop_cuts_is_a_line_without_a_status() {
         assert_eq!(final_report(&server).cut, 1, "{model}");
         // Nobody else has the logs, so they end with the server, and write what they have.
         drop(server);
+        text.wait_for(1);
+        object.wait_for(1);
         assert!(text.lines()[0].ends_with(r#""GET /forever HTTP/1.1" - 0"#), "{model}: {}", text.text());
         assert!(object.text().contains(r#""error.type":"cut""#), "{model}: {}", object.text());
         assert!(!object.text().contains("status_code"), "{model}: {}", object.text());

@@ -150,36 +150,44 @@ fn a_handler_that_holds_its_thread_is_seen_from_outside() {
 fn deadlines_that_pass_are_counted_by_kind() {
     for model in MODELS {
         let release = Signal::new();
-        let server = serve(model, app(&release), |timeouts| {
-            (timeouts.idle, timeouts.linger_idle) = (Some(SHORT), Some(SHORT));
-            (timeouts.write, timeouts.handler, timeouts.head) = (Some(SHORT), Some(SHORT), Some(SHORT));
-        });
-        let counts = |kinds: &[Deadline]| {
+        // A server for each: a busy machine must not let another deadline pass before.
+        let with = |set: fn(&mut transom::Timeouts)| serve(model, app(&release), set);
+        let counts = |server: &Handle| {
             let stats = server.stats();
-            kinds.iter().map(|&kind| stats.expired(kind)).collect::<Vec<_>>()
+            let all = Deadline::ALL.iter().map(|&kind| (kind, stats.expired(kind)));
+            all.filter(|(_, count)| *count > 0).collect::<Vec<_>>()
         };
-        assert_eq!(counts(Deadline::ALL), [0; 7], "{model}");
+        let server = with(|timeouts| timeouts.idle = Some(SHORT));
+        assert_eq!(counts(&server), [], "{model}");
         Client::connect(&server).expect_closed();
-        eventually("an idle connection was closed", || counts(&[Deadline::Idle]) == [1]);
+        eventually("an idle connection was closed", || counts(&server) == [(Deadline::Idle, 1)]);
 
+        let server = with(|timeouts| (timeouts.head, timeouts.linger_idle) = (Some(SHORT), Some(SHORT)));
         let mut client = Client::connect(&server);
         client.send("GET / HT");
         assert_eq!(client.answer().status, 408);
         // The client does not close.
-        eventually("the linger ended", || counts(&[Deadline::Head, Deadline::Linger]) == [1, 1]);
+        eventually("the linger ended", || {
+            let counts = counts(&server);
+            counts.len() == 2
+                && counts.contains(&(Deadline::Head, 1))
+                && counts.contains(&(Deadline::Linger, 1))
+        });
 
+        let server = with(|timeouts| timeouts.handler = Some(SHORT));
         let mut client = Client::connect(&server);
         assert_eq!(client.get("/forever").status, StatusCode::SERVICE_UNAVAILABLE);
         drop(client);
-        assert_eq!(counts(&[Deadline::Handler]), [1], "{model}");
+        eventually("the handler was late", || counts(&server) == [(Deadline::Handler, 1)]);
 
+        let server = with(|timeouts| timeouts.write = Some(SHORT));
         let mut client = Client::narrow(&server);
         client.request("/endless");
-        eventually("the client took nothing", || counts(&[Deadline::Write]) == [1]);
+        eventually("the client took nothing", || counts(&server) == [(Deadline::Write, 1)]);
 
         let mut client = Client::narrow(&server);
         client.send("GET /flood HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: flood\r\n\r\n");
-        eventually("it took nothing of the other protocol", || counts(&[Deadline::Write]) == [2]);
+        eventually("it took nothing of the other protocol", || counts(&server) == [(Deadline::Write, 2)]);
     }
 }
 
@@ -228,7 +236,8 @@ fn asking_while_connections_come_and_go_disturbs_nobody() {
             let results: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
             done.store(true, Ordering::Relaxed);
             results.into_iter().for_each(Result::unwrap);
-            assert!(asked.join().unwrap() <= 8, "{model}");
+            // Of those that have left, the server may not know yet.
+            assert!(asked.join().unwrap() <= 80, "{model}");
         });
         eventually("all have ended", || server.connections().is_empty());
         assert_eq!(server.stats().exchanges, 400, "{model}");

@@ -182,13 +182,14 @@ fn an_answer_that_the_client_never_takes_is_not_told_of_as_answered() {
 fn a_client_that_leaves_and_one_that_is_too_slow_are_told_apart() {
     for model in MODELS {
         let log = Log::default();
-        let app = Router::new().get("/big", async |_: Request| vec![b'x'; 50_000_000]);
-        let server = start(model, logged(&log, app, |_, timeouts| timeouts.write = Some(SHORT)));
+        let app = || Router::new().get("/big", async |_: Request| vec![b'x'; 50_000_000]);
+        let server = start(model, logged(&log, app(), |_, _| ()));
         let mut client = Client::narrow(&server);
         client.request("/big");
         client.take(100).unwrap();
         client.reset();
         assert_eq!(log.wait_for(1), ["GET /big /big 200 - Left"], "{model}");
+        let server = start(model, logged(&log, app(), |_, timeouts| timeouts.write = Some(SHORT)));
         let mut client = Client::narrow(&server);
         client.request("/big");
         assert_eq!(log.wait_for(2)[1], "GET /big /big 200 - TimedOut", "{model}");

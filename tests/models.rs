@@ -17,7 +17,7 @@ use support::socket::{cuts, play};
 use transom::{Handle, Model};
 
 /// What must come has come by then, on a machine with other work to do.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A tester and its servers, by configuration.
 struct Tester {

@@ -90,7 +90,16 @@ fn lives_leave_nothing_behind(model: Model, first: usize, count: usize) {
     eventually("no more threads and descriptors than before", || {
         threads() <= before.0 && descriptors() <= before.1
     });
-    let grown = memory().saturating_sub(memory_before);
+    let mut grown = memory().saturating_sub(memory_before);
+    // On a busy machine more threads may be there at once than before, and the allocator has an arena
+    // for each. What is lost in each life is lost again.
+    for _ in 0..3 {
+        if grown >= 1536 {
+            let memory_before = memory();
+            (0..count).for_each(|round| live(model, round));
+            grown = memory().saturating_sub(memory_before);
+        }
+    }
     assert!(grown < 1536, "{model}: {grown} KiB more than before");
 }
 

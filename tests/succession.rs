@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use transom::{Error, Handle, Listener, Model, Readiness, Request, Router, Server};
 
-use common::{Client, PATIENCE, SHORT, configured, own_address, socket_path};
+use common::{Client, PATIENCE, SHORT, configured, eventually, own_address, socket_path};
 
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
 /// The variable that names the role of a process.
@@ -167,6 +167,32 @@ impl Old {
         }
     }
 
+    /// Hands over to a process that never serves, and calls `meanwhile` while that process has the
+    /// listeners. On a busy machine it may not get them in time: then it is given more.
+    fn never_served(&self, meanwhile: impl Fn()) {
+        let path = socket_path();
+        let told = UnixListener::bind(&path).unwrap();
+        told.set_nonblocking(true).unwrap();
+        let is_told = [20 * SHORT, PATIENCE].into_iter().any(|patience| {
+            std::thread::scope(|scope| {
+                let first = scope.spawn(|| self.fails(role("never").env(TOLD, &path), patience));
+                let mut is_told = false;
+                eventually("a word of the process, or its end", || {
+                    is_told = told.accept().is_ok();
+                    is_told || first.is_finished()
+                });
+                if is_told {
+                    meanwhile();
+                }
+                let error = first.join().unwrap();
+                assert!(error.contains("did not serve in time") || is_told, "{error}");
+                is_told
+            })
+        });
+        assert!(is_told, "the process never had the listeners");
+        std::fs::remove_file(path).unwrap();
+    }
+
     /// Every listener serves, and is this server's alone: all ends with it.
     fn goes_on_and_ends(self) {
         answers(&self, "old");
@@ -286,32 +312,20 @@ fn a_process_with_a_wrong_secret_does_not_keep_the_successor_out() {
 #[test]
 fn a_second_hand_over_at_the_same_time_is_refused() {
     let old = Old::start(MODEL);
-    let path = socket_path();
-    let told = UnixListener::bind(&path).unwrap();
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| old.fails(role("never").env(TOLD, &path), 20 * SHORT));
-        told.accept().unwrap();
+    old.never_served(|| {
         let second = old.fails(&mut role("serve"), PATIENCE);
         assert!(second.contains("another hand-over is in progress"), "{second}");
-        assert!(first.join().unwrap().contains("did not serve in time"));
     });
-    std::fs::remove_file(path).unwrap();
     old.goes_on_and_ends();
 }
 
 #[test]
 fn a_stop_in_the_middle_ends_the_listeners_if_the_successor_fails() {
     let old = Old::start(MODEL);
-    let path = socket_path();
-    let told = UnixListener::bind(&path).unwrap();
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| old.fails(role("never").env(TOLD, &path), 20 * SHORT));
-        told.accept().unwrap();
+    old.never_served(|| {
         old.handle.stop(Duration::ZERO);
         assert!(old.path.exists(), "the successor may still need the file");
-        first.join().unwrap();
     });
-    std::fs::remove_file(path).unwrap();
     assert!(!old.path.exists());
     assert!(std::net::TcpStream::connect(old.handle.local_addr().to_string()).is_err());
 }

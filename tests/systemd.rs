@@ -2,22 +2,25 @@
 //! is systemd.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use transom::{Handle, Limits, Listener, Model, Request, Router, Server, Timeouts, blocking};
 
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
 /// How long anything that must happen may take on a machine with other work to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The interval of the watchdog.
 const INTERVAL: Duration = Duration::from_millis(400);
+/// What the service logs when its watchdog is no longer fed.
+const UNFED: &str = "systemd's watchdog is not fed";
 /// The variable that names the role of a process.
 const ROLE: &str = "TRANSOM_TEST_ROLE";
 /// The variable that names the socket to connect to when something has happened.
@@ -148,13 +151,30 @@ impl Systemd {
         assert_eq!(self.next(), message);
     }
 
-    /// Waits until no message comes for three intervals of the watchdog.
-    fn falls_silent(&self) {
-        let begun = Instant::now();
+    /// Waits until the service logs that its watchdog is not fed, and checks that no message comes then.
+    /// Kills the service, and returns what it has logged.
+    fn falls_silent(&mut self) -> String {
+        let mut lines = BufReader::new(self.service.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            for line in lines.by_ref() {
+                text = text + &line + "\n";
+                if line.contains(UNFED) {
+                    break;
+                }
+            }
+            let _ = sender.send(text);
+            lines.for_each(drop);
+        });
+        let log = log.recv_timeout(PATIENCE).expect("the watchdog is fed");
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 512]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
         self.socket.set_read_timeout(Some(3 * INTERVAL)).unwrap();
-        while self.socket.recv(&mut [0; 512]).is_ok() {
-            assert!(begun.elapsed() < PATIENCE, "the watchdog is fed");
-        }
+        assert!(self.socket.recv(&mut [0; 512]).is_err(), "the watchdog is fed: {log}");
+        let _ = self.service.kill();
+        log
     }
 
     /// Closes the input of the service, at which it stops.
@@ -164,14 +184,6 @@ impl Systemd {
 
     fn ends(&mut self) {
         assert!(self.service.wait().unwrap().success());
-    }
-
-    /// Kills the service, and returns what it has logged.
-    fn log(&mut self) -> String {
-        let _ = self.service.kill();
-        let mut text = String::new();
-        self.service.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        text
     }
 }
 
@@ -260,8 +272,7 @@ fn the_watchdog_is_not_fed_while_a_worker_is_stuck() {
         let mut systemd = Systemd::start(&format!("serve {model}"), false, "WATCHDOG_USEC=400000");
         let address = systemd.until("STATUS=").split(' ').next().unwrap().to_owned();
         let _client = ask(&address, "/hold");
-        systemd.falls_silent();
-        let log = systemd.log();
+        let log = systemd.falls_silent();
         assert!(log.contains(&format!("ERROR systemd's watchdog is not fed: stuck is {name}\n")), "{log}");
     }
 }
@@ -271,8 +282,7 @@ fn the_watchdog_is_not_fed_while_the_pool_is_stuck() {
     let mut systemd = Systemd::start("serve event", false, "WATCHDOG_USEC=400000");
     let address = systemd.until("STATUS=").split(' ').next().unwrap().to_owned();
     let _clients = [ask(&address, "/pool"), ask(&address, "/pool")];
-    systemd.falls_silent();
-    let log = systemd.log();
+    let log = systemd.falls_silent();
     assert!(log.contains("ERROR systemd's watchdog is not fed: stuck is the blocking pool\n"), "{log}");
 }
 
@@ -282,8 +292,7 @@ fn with_a_shorter_interval_of_its_own_the_server_reports_first_and_systemd_is_fe
     let address = systemd.until("STATUS=").split(' ').next().unwrap().to_owned();
     (0..3).for_each(|_| drop(systemd.until("WATCHDOG=1")));
     let _client = ask(&address, "/hold");
-    systemd.falls_silent();
-    let log = systemd.log();
+    let log = systemd.falls_silent();
     let stuck = log.find("ERROR worker 0 has been stuck for").unwrap_or_else(|| panic!("{log}"));
     let unfed = log.find("ERROR systemd's watchdog is not fed: stuck is worker 0\n");
     assert!(unfed.is_some_and(|unfed| unfed > stuck), "{log}");

@@ -20,7 +20,7 @@ use transom::{
 
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
 /// How long anything that must happen may take on a machine with other work to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(150);
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;

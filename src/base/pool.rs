@@ -371,7 +371,7 @@ mod tests {
                 })
                 .unwrap();
             }
-            let patience = std::time::Duration::from_secs(20);
+            let patience = std::time::Duration::from_secs(60);
             (0..COUNT)
                 .for_each(|_| receiver.recv_timeout(patience).expect("a job that nobody was called for"));
         }
@@ -396,7 +396,7 @@ mod tests {
                 });
             }
         });
-        let patience = std::time::Duration::from_secs(20);
+        let patience = std::time::Duration::from_secs(60);
         let done = (0..4 * JOBS).take_while(|_| receiver.recv_timeout(patience).is_ok()).count();
         assert_eq!(done, 4 * JOBS);
         pool.close();

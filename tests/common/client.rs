@@ -74,6 +74,14 @@ impl Client {
         Self { socket, pending: Vec::new() }
     }
 
+    /// Connects, and returns `true` if a request gets its answer. A server without room may end the
+    /// connection at any time.
+    pub fn is_served(server: &Handle) -> bool {
+        let mut client = Self::connect(server);
+        let asked = client.try_send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        asked.and_then(|()| client.try_answer()).is_ok_and(|answer| answer.status == 200)
+    }
+
     pub fn set_write_timeout(&self, timeout: Duration) {
         self.socket.set_write_timeout(Some(timeout)).unwrap();
     }

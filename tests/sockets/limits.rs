@@ -249,7 +249,7 @@ fn connections_have_a_limit_and_room_is_used_again() {
     }
     first.get("/").expect(200, "inside");
     drop(second);
-    eventually("room for another", || Client::connect(&server).get("/").status == 200);
+    eventually("room for another", || Client::is_served(&server));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_address_may_have_a_limit_of_its_own() {
     first.get("/").expect(200, "inside");
     assert_eq!(Client::connect(&server).answer().status, 503);
     drop(first);
-    eventually("room for another", || Client::connect(&server).get("/").status == 200);
+    eventually("room for another", || Client::is_served(&server));
 }
 
 /// A handler on the pool that says that it has started and waits for leave to end.
@@ -355,7 +355,7 @@ fn connections_beyond_a_limit_are_told_once_each_with_the_reason() {
             assert!(answer.closes());
         }
         assert_eq!(told.take(3), [reason; 3]);
-        assert!(Logs::count(&format!(": {reason}")) >= 3, "not in the log");
+        eventually("they are in the log", || Logs::count(&format!(": {reason}")) >= 3);
         // Of more than are answered at once the host is told too.
         let _crowd: Vec<_> = (0..100).map(|_| Client::connect(&server)).collect();
         let mut count = 0;
@@ -385,13 +385,15 @@ fn a_full_pool_and_a_late_handler_are_told_once_each_with_the_reason() {
     running.request("/");
     started.wait();
     let mut client = Client::connect(&server);
+    let begun = Instant::now();
     for _ in 0..3 {
         expect_overload(&client.get("/full/one"));
     }
     assert_eq!(told.take(3), ["pool-full"; 3]);
     let line = "WARN a handler had no thread: pool-full (GET /full/one, route /full/{which})";
     Logs::expect(line);
-    assert_eq!(Logs::count(line), 1, "once a second");
+    let most = 1 + begun.elapsed().as_secs();
+    assert!(Logs::count(line) as u64 <= most, "once a second");
     client.get("/own").expect(503, "in vain");
     assert!(told.take(0).is_empty(), "what a handler makes of it is its own affair");
     assert_eq!(client.get("/refused").status, 413);
@@ -650,9 +652,10 @@ fn an_answer_reaches_a_client_that_sends_all_of_its_body_first() {
     let app = [unread, large, streamed.streaming()]
         .into_iter()
         .fold(Router::new(), |app, route| app.route(route.body_limit(u64::MAX)));
+    // A busy machine may need long to send all that.
     let server = start_with(
         app.get("/get", async |_: Request| "got").post("/whole", async |_: Request| ""),
-        |_, _| (),
+        |_, timeouts| (timeouts.linger, timeouts.linger_idle) = (Some(PATIENCE), Some(PATIENCE)),
     );
     let answers = [
         ("/nowhere", 404, None),
@@ -748,16 +751,18 @@ fn a_client_that_sends_what_nobody_reads_is_cut_off() {
 fn what_waited_for_the_pool_for_too_long_is_not_begun() {
     not_in!(Sequential, ThreadPerConnection: "there is no pool");
     let (started, leave, late) = (Signal::new(), Signal::new(), Signal::new());
-    let (is_late, app) = (late.clone(), Router::new().get("/", gated(&started, &leave)));
-    let app = app.get("/late", blocking(move |_: Request| is_late.set()));
-    let server = start_with(app, |limits, timeouts| {
-        limits.pool_threads = 1;
-        timeouts.handler = Some(SHORT);
-    });
-    for path in ["/", "/late", "/late"] {
-        assert_eq!(Client::connect(&server).get(path).status, 503);
+    let is_late = late.clone();
+    let waits = Route::new(Method::GET, "/late", blocking(move |_: Request| is_late.set())).timeout(SHORT);
+    let app = Router::new().get("/", gated(&started, &leave)).route(waits);
+    let server = start_with(app, |limits, _| limits.pool_threads = 1);
+    let mut running = Client::connect(&server);
+    running.request("/");
+    started.wait();
+    for _ in 0..2 {
+        assert_eq!(Client::connect(&server).get("/late").status, 503);
     }
     leave.set();
-    eventually("a free thread", || Client::connect(&server).get("/").status == 200);
+    running.answer().expect(200, "done");
+    running.get("/").expect(200, "done");
     assert_eq!(late.count(), 0);
 }

@@ -112,11 +112,18 @@ fn a_body_that_breaks_a_rule_ends_the_wait_and_says_which() {
 #[test]
 fn the_deadline_of_a_handler_ends_its_wait_for_a_body() {
     for place in PLACES {
-        let (server, _, outcome) = start_reading(place, |_, timeouts| timeouts.handler = Some(SHORT));
-        let mut client = Client::connect(&server);
-        client.send(HALF);
-        assert_eq!(client.answer().status, 503, "{place:?}");
-        assert!(outcome.recv_timeout(PATIENCE).unwrap().is_err(), "{place:?}");
+        // A job that gets no thread in time never begins: on a busy machine it needs a later deadline.
+        let begins = (0..8).any(|round| {
+            let deadline = Some(SHORT * (1 << round));
+            let (server, begun, outcome) = start_reading(place, |_, timeouts| timeouts.handler = deadline);
+            let mut client = Client::connect(&server);
+            client.send(HALF);
+            assert_eq!(client.answer().status, 503, "{place:?}");
+            let has_begun = begun.count() > 0;
+            assert!(!has_begun || outcome.recv_timeout(PATIENCE).unwrap().is_err(), "{place:?}");
+            has_begun
+        });
+        assert!(begins, "{place:?}");
     }
 }
 

@@ -205,12 +205,12 @@ fn a_group_gives_its_settings_to_routes_without_their_own() {
     let size = async |req: Request| req.bytes().len().to_string();
     let small = Router::new()
         .body_limit(10)
-        .timeout(SHORT)
         .post("/small", size)
-        .route(transom::Route::new(transom::Method::POST, "/own", size).body_limit(1000))
-        .get("/slow", async |_: Request| std::future::pending::<&str>().await);
+        .route(transom::Route::new(transom::Method::POST, "/own", size).body_limit(1000));
+    let slow =
+        Router::new().timeout(SHORT).get("/slow", async |_: Request| std::future::pending::<&str>().await);
     let streams = Router::new().streaming().post("/stream", size);
-    let server = start(Router::new().group(small).group(streams).post("/usual", size));
+    let server = start(Router::new().group(small).group(slow).group(streams).post("/usual", size));
     for (path, status, text) in [
         ("/small", 413, None),
         ("/own", 200, Some("100")),

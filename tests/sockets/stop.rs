@@ -18,8 +18,9 @@ use crate::common::{
     own_address, start, start_single, start_unix, start_with,
 };
 
-/// What a stop may take beyond its deadline: 200 ms of its own and a busy machine.
-const GRACE: Duration = Duration::from_secs(3);
+/// What a stop may take beyond its deadline: 200 ms of its own and a busy machine. What holds a stop up
+/// does so for longer.
+const GRACE: Duration = Duration::from_secs(30);
 
 #[track_caller]
 fn assert_report(report: Report, finished: u64, cut: u64, pending: u64) {
@@ -166,21 +167,21 @@ fn an_upload_and_a_download_under_way_are_finished() {
 
 #[test]
 fn what_is_not_finished_at_the_deadline_is_cut_and_counted() {
-    // Time enough for what is finished.
-    const DEADLINE: Duration = Duration::from_secs(3);
     let (started, leave) = (Signal::new(), Signal::new());
     let server = Arc::new(start(holding(&started, &leave)));
     let mut finished = (at_once(2) == 2).then(|| begin(&server, "/async", &started));
     let mut stuck: Vec<_> = (0..at_once(3)).map(|_| begin(&server, "/never", &started)).collect();
-    let begun = Instant::now();
-    let stopping = stop_elsewhere(&server, DEADLINE);
+    let stopping = stop_elsewhere(&server, PATIENCE * 10);
     leave.set();
     if let Some(client) = &mut finished {
         client.answer().expect(200, "finished");
     }
+    // What is finished has had the time that it needs. The earlier deadline counts.
+    let begun = Instant::now();
+    server.stopper().stop(SHORT);
     let report = stopping.join().unwrap();
-    assert!(begun.elapsed() >= DEADLINE, "it did not wait for the deadline");
-    assert!(begun.elapsed() < DEADLINE + GRACE);
+    assert!(begun.elapsed() >= SHORT, "it did not wait for the deadline");
+    assert!(begun.elapsed() < SHORT + GRACE);
     let (finished, cut) = (u64::from(finished.is_some()), stuck.len() as u64);
     assert_report(report, finished, cut, 0);
     stuck.iter_mut().for_each(Client::expect_closed);
@@ -387,11 +388,11 @@ fn answers_that_the_client_has_not_taken_are_cut_and_counted() {
     let mut client = Client::connect(&server);
     // Each goes out as soon as it was asked for, until one does not fit any more.
     let is_stuck = || {
-        let begun = Instant::now();
-        while server.report().pending > 0 && begun.elapsed() < Duration::from_secs(2) {
+        // Many looks and not one long wait: the server has its turn between them.
+        (0..500).all(|_| {
             thread::sleep(Duration::from_millis(2));
-        }
-        server.report().pending > 0
+            server.report().pending > 0
+        })
     };
     let mut answered = 0;
     while !is_stuck() {
