@@ -10,6 +10,8 @@ from unittest.mock import patch
 from support import LIMIT, fetch, is_refused, own_host, served, until, ways
 
 from transom import AddressInUseError, BadAddressError, InvalidArgumentError, Server
+from transom._handle import Handle
+from transom._shared_sockets import SharedSockets
 
 
 def app(**settings):
@@ -90,6 +92,23 @@ class Sockets(unittest.TestCase):
                 with app().start(own) as running:
                     self.assertEqual(fetch(running, "/").text, "well")
             self.assertTrue(until(lambda port=port: is_refused(port)))
+
+    def test_a_socket_from_which_a_server_accepts_does_not_become_blocking(self):
+        with socket.create_server(("127.0.0.1", 0)) as own, app().start(own):
+            self.assertFalse(os.get_blocking(own.fileno()))
+            seen = []
+
+            def listen(handle, descriptor):
+                seen.append(os.get_blocking(descriptor))
+                return real(handle, descriptor)
+
+            real = Handle.listen_fd
+            for address in (own, f"fd:{own.fileno()}"):
+                with patch.object(Handle, "listen_fd", listen), app().start(address):
+                    pass
+                SharedSockets([address], None).close()
+                seen.append(os.get_blocking(own.fileno()))
+            self.assertEqual(seen, [False] * 4)
 
     def test_a_loop_of_the_hosts_takes_a_socket(self):
         with socket.create_server(("127.0.0.1", 0)) as own:

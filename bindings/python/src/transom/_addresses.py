@@ -93,7 +93,7 @@ def _add(handle: Handle, index: int, address: Address, tls: Tls | None) -> None:
 def _copy(address: Address) -> socket.socket:
     """Returns a copy of a socket that listens. The original stays the program's."""
     try:
-        copy = socket.socket(fileno=os.dup(_number(address))) if isinstance(address, str) else address.dup()
+        copy = copy_of(_number(address) if isinstance(address, str) else address.fileno())
     except OSError as error:
         raise BadAddressError(f"bad address {shown(address)}: {error.strerror}") from error
     try:
@@ -103,6 +103,15 @@ def _copy(address: Address) -> socket.socket:
         copy.close()
         raise
     return copy
+
+
+def copy_of(descriptor: int) -> socket.socket:
+    """Returns a socket with a copy of a descriptor.
+
+    `socket.dup` would also make the socket blocking. Copies share that with the original, so that a
+    server that already accepts from the socket, perhaps in another process, could hang there.
+    """
+    return socket.socket(fileno=os.dup(descriptor))
 
 
 def _listens(copy: socket.socket) -> bool:

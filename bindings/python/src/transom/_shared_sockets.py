@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 
 from transom import _native as native
-from transom._addresses import Address
+from transom._addresses import Address, copy_of
 from transom._check import shown
 from transom._errors import BadAddressError, make
 
@@ -34,10 +34,10 @@ class SharedSockets:
 
     def _socket(self, address: Address, unix_mode: int | None) -> socket.socket:
         if not isinstance(address, str):
-            return address.dup()
+            return copy_of(address.fileno())
         try:
             if address.startswith("fd:"):
-                return socket.socket(fileno=os.dup(int(address[3:])))
+                return copy_of(int(address[3:]))
             if address.startswith("unix:@"):
                 return _listening(socket.AF_UNIX, f"\0{address[6:]}")
             if address.startswith("unix:"):
