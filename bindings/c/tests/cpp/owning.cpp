@@ -111,6 +111,6 @@ int main()
     CHECK(get(server, "/stream").status == 200);
     EVENTUALLY(made == 6 && destroyed == 5);
     server = transom::Server();
-    CHECK(made == 6 && destroyed == 6);
+    EVENTUALLY(made == 6 && destroyed == 6);
     return 0;
 }
