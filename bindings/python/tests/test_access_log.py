@@ -74,7 +74,16 @@ class TestAccessLog(Quiet, unittest.TestCase):
             fetch(running, "/users/1")
             self.assertTrue(until(lambda: len(self.lines()) == 1))
             os.rename(self.path, self.path + ".1")
-            log.reopen()
+
+            def is_reopened():
+                # It fails if the old file takes its lines for more than two seconds.
+                try:
+                    log.reopen()
+                except transom.SystemCallError:
+                    return False
+                return True
+
+            self.assertTrue(until(is_reopened))
             fetch(running, "/users/2")
         self.assertEqual((len(self.lines()), len(self.lines(self.path + ".1"))), (1, 1))
 
