@@ -15,7 +15,7 @@ from transom import Server, _batch
 STATUS = Path("/proc/self/status")
 
 UPLOAD = """
-import asyncio, http.client, sys, threading
+import asyncio, http.client, logging, sys, threading
 from pathlib import Path
 from transom import Server
 
@@ -30,6 +30,8 @@ def note(request):
 
 
 if kind == "async":
+    # Its debug mode tells of the copy of a large body, which takes long.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
     @app.post("/")
     async def handler(request):
@@ -60,6 +62,7 @@ for size in (1000, int(sys.argv[2])):
     assert connection.getresponse().read() == b"ok"
     print("answered", flush=True)
     sys.stdin.readline()
+connection.close()
 '''
 import subprocess
 
