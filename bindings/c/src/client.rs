@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use transom::{Body, BodyWriter, Headers, Peer};
 
 use crate::brought::Brought;
-use crate::bytes::{input, place, room, text};
+use crate::bytes::{input, place, text};
 use crate::error::{report, transom_error};
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, read_into};
 use crate::server::transom_server;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
@@ -114,15 +114,9 @@ pub unsafe extern "C" fn transom_client_read(
     len: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
-        let (buf, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(len)?) };
-        *len = 0;
-        let client = find(client)?;
-        let timeout = duration(timeout_ms)?;
-        if buf.is_empty() {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        *len = client.received.read(buf, timeout)?;
+        let read = |buf: &mut [u8], timeout| find(client)?.received.read(buf, timeout);
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { read_into(buf, cap, timeout_ms, len, read) }?;
     })
 }
 

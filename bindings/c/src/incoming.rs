@@ -1,6 +1,7 @@
 //! The body of a request whose route streams: it is read piece by piece while it comes.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
@@ -12,8 +13,10 @@ use std::time::Duration;
 use futures_lite::Stream as _;
 use transom::{Body, Bytes, Headers, Reject, WaitError, wait};
 
+use crate::bytes::{place, room};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::status::transom_status;
+use crate::timeout::duration;
 
 /// A body on its way in. Several threads may read it; each byte goes to one of them.
 pub(crate) struct Incoming {
@@ -175,4 +178,27 @@ impl Wake for Waiters {
         let wakers = mem::take(&mut *self.lock());
         wakers.into_iter().for_each(Waker::wake);
     }
+}
+
+/// Reads into the memory of the host, as each function does that reads a stream: `read` gets the memory,
+/// and how long it may wait. Stores the number of bytes in `*len`, 0 after an error.
+///
+/// # Safety
+/// `buf` is NULL or valid for `cap` bytes, and `len` NULL or valid. Nobody else uses them meanwhile.
+pub(crate) unsafe fn read_into(
+    buf: *mut c_void,
+    cap: usize,
+    timeout_ms: i64,
+    len: *mut usize,
+    read: impl FnOnce(&mut [u8], Option<Duration>) -> Result<usize, transom_status>,
+) -> Result<(), transom_status> {
+    // SAFETY: each NULL or valid, as the caller promises; bytes may have any value.
+    let (buf, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(len)?) };
+    *len = 0;
+    let timeout = duration(timeout_ms)?;
+    if buf.is_empty() {
+        return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
+    }
+    *len = read(buf, timeout)?;
+    Ok(())
 }

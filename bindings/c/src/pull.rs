@@ -9,6 +9,7 @@ use transom::{Headers, Reject, Responder, Response, StatusCode};
 use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
 use crate::fields::bad_header;
+use crate::incoming::read_into;
 use crate::packed::{Packer, ResponseRecord};
 use crate::pull_queue::{PullQueue, REQUESTS_PER_WAKE};
 use crate::request::transom_request;
@@ -288,15 +289,12 @@ pub unsafe extern "C" fn transom_token_read(
     len: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
-        let (buf, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(len)?) };
-        *len = 0;
-        let timeout = duration(timeout_ms)?;
-        if buf.is_empty() {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
-        *len = exchange::incoming(handle)?.read(buf, timeout)?;
+        let read = |buf: &mut [u8], timeout| {
+            let handle = Handle::from_token(token).ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+            exchange::incoming(handle)?.read(buf, timeout)
+        };
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { read_into(buf, cap, timeout_ms, len, read) }?;
     })
 }
 

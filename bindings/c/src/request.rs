@@ -9,9 +9,8 @@ use transom::{Headers, Request, Version};
 
 use crate::bytes::{borrow, place, room, store_fields, transom_bytes, transom_field};
 use crate::decoded::Decoded;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, read_into};
 use crate::status::transom_status;
-use crate::timeout::duration;
 
 /// A request, to be read with the functions below. It belongs to the library. It is valid
 /// until the handler has returned and the request has been answered (by
@@ -199,17 +198,14 @@ pub unsafe extern "C" fn transom_request_read(
     len: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
-        let (request, buf, len) = unsafe { (borrow(request)?, room(buf.cast::<u8>(), cap)?, place(len)?) };
-        *len = 0;
-        let timeout = duration(timeout_ms)?;
-        if buf.is_empty() {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        *len = match &request.incoming {
-            Some(incoming) => incoming.read(buf, timeout)?,
-            None => request.read_whole(buf),
+        // SAFETY: NULL or valid, by the contract.
+        let request = unsafe { borrow(request) }?;
+        let read = |buf: &mut [u8], timeout| match &request.incoming {
+            Some(incoming) => incoming.read(buf, timeout),
+            None => Ok(request.read_whole(buf)),
         };
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { read_into(buf, cap, timeout_ms, len, read) }?;
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use transom::{Body, Response};
 
-use crate::bytes::{input, place, room, text, transom_field};
+use crate::bytes::{input, place, text, transom_field};
 use crate::carry::carry;
 use crate::error::{report, transom_error};
 use crate::events::transom_event_kind::{
@@ -15,7 +15,7 @@ use crate::events::transom_event_kind::{
 use crate::events::transom_events;
 use crate::exchange;
 use crate::fields::headers;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, read_into};
 use crate::responder::{checked, handle, transom_responder};
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
@@ -116,15 +116,9 @@ pub unsafe extern "C" fn transom_upgraded_read(
     len: *mut usize,
 ) -> transom_status {
     checked!({
-        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
-        let (buf, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(len)?) };
-        *len = 0;
-        let open = find(upgraded)?;
-        let timeout = duration(timeout_ms)?;
-        if buf.is_empty() {
-            return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-        }
-        *len = open.received.read(buf, timeout)?;
+        let read = |buf: &mut [u8], timeout| find(upgraded)?.received.read(buf, timeout);
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { read_into(buf, cap, timeout_ms, len, read) }?;
     })
 }
 
