@@ -19,7 +19,7 @@ const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The interval of the watchdog.
 const INTERVAL: Duration = Duration::from_millis(400);
-/// What the service logs when its watchdog is no longer fed.
+/// The log line of a service whose watchdog is no longer fed.
 const UNFED: &str = "systemd's watchdog is not fed";
 /// The variable that names the role of a process.
 const ROLE: &str = "TRANSOM_TEST_ROLE";

@@ -240,8 +240,9 @@ pub(super) struct Records {
 
 /// The parts of an [`Exchange`] that all exchanges of a connection share.
 struct Facts {
-    /// The nanoseconds from the first of the exchanges that the hook is told of to now, or [`NOT_READ`]. Reading the clock once for all hooks and
-    /// exchanges saves 100 instructions for each more (replay, 2026-11).
+    /// The nanoseconds from the begin of the first exchange that the hook is told of to now, or
+    /// [`NOT_READ`]. To read the clock once for all hooks and exchanges saves 100 instructions for each
+    /// more (replay, 2026-11).
     told: AtomicU64,
     peer: Peer,
     socket: Option<Weak<dyn ConnectionFacts>>,

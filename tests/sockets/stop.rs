@@ -18,8 +18,8 @@ use crate::common::{
     own_address, start, start_single, start_unix, start_with,
 };
 
-/// What a stop may take beyond its deadline: 200 ms of its own and a busy machine. What holds a stop up
-/// does so for longer.
+/// The time that a stop may take beyond its deadline: 200 ms of its own, and the rest for a busy machine.
+/// A connection that holds the stop up does so for longer.
 const GRACE: Duration = Duration::from_secs(30);
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! What became of the requests of one phase.
+//! The outcomes of the requests of one phase, and the verdict on them.
 
 use super::offer::{Outcome, PATIENCE};
 
