@@ -241,6 +241,9 @@ class TestProcesses(Quiet, unittest.TestCase):
         for wrong in (None, 7):
             with self.assertRaises(TypeError):
                 Processes(wrong)
+        for name, settings in (("make", {"make": lambda: None}), ("tls", {"tls": lambda: None})):
+            with self.assertRaisesRegex(TypeError, f"{name} is a function of a module"):
+                Processes(**{"make": processes_app.make, **settings})
         for settings in (
             {"count": 0},
             {"count": "2"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 from transom._errors import BadStatusError, InvalidArgumentError, WrongTypeError
@@ -100,3 +102,13 @@ def check_status(status: Any) -> int:
         number = int(status) if abs(status) < 2**64 else "a huge int"
         raise BadStatusError(f"{number} is not a status that a response can have: 200 to 599")
     return int(status)
+
+
+def importable(name: str, function: Callable[[], object]) -> None:
+    """Raises `TypeError` if another process cannot import the function."""
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        raise TypeError(
+            f"{name} is a function of a module, no lambda, so that another process can import it: {error}"
+        ) from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from transom import _native as native
 from transom._addresses import Addresses, checked
-from transom._check import flag, got, seconds, whole
+from transom._check import flag, got, importable, seconds, whole
 from transom._errors import AlreadyStartedError, Error, SystemCallError, make
 from transom._running import STOP_TIMEOUT
 from transom._shared_sockets import SharedSockets
@@ -110,8 +110,11 @@ class Processes:
     ) -> None:
         if not callable(make):
             raise TypeError(f"make is a function that returns a Server, got {got(make)}")
-        if tls is not None and not callable(tls):
-            raise TypeError(f"tls is a function that returns a Tls, got {got(tls)}")
+        importable("make", make)
+        if tls is not None:
+            if not callable(tls):
+                raise TypeError(f"tls is a function that returns a Tls, got {got(tls)}")
+            importable("tls", tls)
         self._make = make
         self._tls = tls
         self._addresses = checked(address)
