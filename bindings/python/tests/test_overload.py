@@ -304,7 +304,8 @@ class TestTimedJobs(unittest.TestCase):
         self.jobs.admits(b"normal", -1)
 
     def job(self, priority, waited):
-        job = TimedJob(nothing, priority, nothing)
+        # A function of its own, so that the jobs differ.
+        job = TimedJob(lambda: None, priority, nothing)
         job.since -= waited
         return job
 
@@ -316,14 +317,16 @@ class TestTimedJobs(unittest.TestCase):
 
     def test_vital_jobs_go_first_and_the_others_in_turn(self):
         first, second, third, fourth = self.put((b"normal", 0), (VITAL, 100), (b"low", 0), (VITAL, 0))
-        taken = [self.jobs.take() for _ in range(5)]
-        self.assertEqual(taken, [(second, []), (fourth, []), (first, []), (third, []), (None, [])])
+        self.jobs.put_unhurried(last := lambda: None)
+        taken = [self.jobs.take() for _ in range(6)]
+        wanted = [second.job, fourth.job, first.job, third.job, last, None]
+        self.assertEqual(taken, [(job, []) for job in wanted])
 
     def test_low_priority_is_refused_first_and_vital_never(self):
         # Half of the interval and its whole, each half as long again for a job in the queue.
         late, still = self.put((b"low", 8), (b"normal", 8))
         self.assertEqual(self.jobs.take_late(), [late])
-        self.assertEqual(self.jobs.take(), (still, []))
+        self.assertEqual(self.jobs.take(), (still.job, []))
         self.put((b"normal", 7))
         self.assertFalse(self.jobs.admits(b"low", 1))
         self.assertTrue(self.jobs.admits(b"normal", 1))
@@ -383,3 +386,32 @@ class TestTimedJobs(unittest.TestCase):
         congestion._finalizer()
         # One that is freed refuses nothing.
         self.assertTrue(congestion.may_start(b"low", 1000.0))
+
+    def test_a_refused_job_takes_no_work_after_a_response_with_it(self):
+        told = []
+        pool = Pool(1, 8, nothing, Overload(target=LIMIT, interval=LIMIT))
+        begun, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def hold():
+            begun.set()
+            release.wait(LIMIT)
+
+        self.assertEqual(pool.submit_timed(TimedJob(hold, b"normal", nothing)), 0)
+        self.assertTrue(begun.wait(LIMIT))
+        # It waits before the job that is refused, and has no limit on its time.
+        self.assertTrue(pool.submit(lambda: told.append("work"), True))
+        late = TimedJob(nothing, b"normal", lambda: told.append("late"))
+        self.assertEqual(pool.submit_timed(late), 0)
+        late.since -= 4 * LIMIT
+        refused = TimedJob(nothing, b"normal", nothing)
+        self.assertEqual(pool.submit_timed(refused), native.REJECT_OVERLOADED)
+        self.assertEqual(told, ["late"])
+        # Vital jobs go first, and take no wake of the work either.
+        for name in ("first", "second"):
+            vital = TimedJob(lambda name=name: told.append(name), VITAL, nothing)
+            self.assertEqual(pool.submit_timed(vital), 0)
+        release.set()
+        self.assertTrue(until(lambda: pool.load() == (0, 4)))
+        self.assertEqual(sorted(told), ["first", "late", "second", "work"])
+        self.assertTrue(pool.close(LIMIT))

@@ -49,7 +49,7 @@ class Pool:
         self._size = size
         self._limit = size + backlog
         self._on_thread = on_thread
-        #: The jobs. If their time is limited, `_wake` instead for each job in `_timed`. `None` ends a thread.
+        #: The jobs. If their time is limited, only `_wake`, once for each job in `_timed`. `None` ends a thread.
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._timed = None if overload is None else TimedJobs(overload)
         #: `True` if the time is limited that jobs wait: they are then submitted by `submit_timed`.
@@ -80,6 +80,9 @@ class Pool:
         with self._lock:
             if not self._has_room(self._limit if later else 0):
                 return False
+            if self._timed is not None:
+                self._timed.put_unhurried(job)
+                job = _wake
             self._jobs.put(job)
         return True
 
@@ -107,7 +110,7 @@ class Pool:
         return refused
 
     def _drop_wake(self) -> None:
-        """Takes back the wake of a job that was refused while it waited."""
+        """Takes back the wake of a job that was refused while it waited. One wake is as good as another."""
         self._unfinished -= 1
         try:
             self._jobs.get_nowait()
@@ -191,13 +194,13 @@ class Pool:
                 return
 
     def _next_timed(self) -> Job | None:
-        """Returns the next job whose time is limited, or `None` if none is left. Refuses late ones."""
+        """Returns the next job of `_timed`, or `None` if none is left. Refuses late ones."""
         assert self._timed is not None
         with self._lock:
-            taken, late = self._timed.take()
+            job, late = self._timed.take()
             self._unfinished -= len(late)
         _refuse(late)
-        return None if taken is None else taken.job
+        return job
 
     def close(self, timeout: float) -> bool:
         """Ends the threads. Returns `False` if one still runs a job after `timeout` seconds."""

@@ -30,16 +30,19 @@ class TimedJob:
 class TimedJobs:
     """The jobs that wait: the vital ones, and then the others in the order in which they came.
 
-    The caller holds a lock.
+    Work that no client waits for has its turn among the others, and no limit on its time. The caller holds
+    a lock.
     """
 
     def __init__(self, overload: Overload) -> None:
         self._congestion = Congestion(overload)
         self._vital: deque[TimedJob] = deque()
         self._others: deque[TimedJob] = deque()
+        #: The work that no client waits for, each with its time.
+        self._unhurried: deque[tuple[float, Job]] = deque()
 
     def __len__(self) -> int:
-        return len(self._vital) + len(self._others)
+        return len(self._vital) + len(self._others) + len(self._unhurried)
 
     def room_taken_by_others(self, priority: bytes) -> int:
         """Returns how many of the waiting jobs do not count for the limit on jobs of this priority."""
@@ -57,6 +60,10 @@ class TimedJobs:
         """Adds a job."""
         (self._vital if job.priority == VITAL else self._others).append(job)
 
+    def put_unhurried(self, job: Job) -> None:
+        """Adds work that no client waits for."""
+        self._unhurried.append((perf_counter(), job))
+
     def take_late(self) -> list[TimedJob]:
         """Takes the jobs out that have waited too long, although no thread is free for them."""
         late = []
@@ -64,21 +71,24 @@ class TimedJobs:
             late.append(self._others.popleft())
         return late
 
-    def take(self) -> tuple[TimedJob | None, list[TimedJob]]:
+    def take(self) -> tuple[Job | None, list[TimedJob]]:
         """Takes the next job that may begin, and those before it that have waited too long."""
         if self._vital:
-            return self._vital.popleft(), []
+            return self._vital.popleft().job, []
         late = self.take_late()
+        if self._unhurried and not (self._others and self._others[0].since < self._unhurried[0][0]):
+            return self._unhurried.popleft()[1], late
         if not self._others:
             return None, late
-        job = self._others.popleft()
-        self._congestion.note_start(perf_counter() - job.since)
-        return job, late
+        timed = self._others.popleft()
+        self._congestion.note_start(perf_counter() - timed.since)
+        return timed.job, late
 
     def clear(self) -> None:
         """Drops all jobs."""
         self._vital.clear()
         self._others.clear()
+        self._unhurried.clear()
 
     def _may_wait(self, job: TimedJob) -> bool:
         return self._congestion.may_start(job.priority, perf_counter() - job.since)
