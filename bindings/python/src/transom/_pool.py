@@ -49,7 +49,8 @@ class Pool:
         self._size = size
         self._limit = size + backlog
         self._on_thread = on_thread
-        #: The jobs. If their time is limited, only `_wake`, once for each job in `_timed`. `None` ends a thread.
+        #: The jobs. If their time is limited, only `_wake`, once for each job in `_timed`.
+        #: `None` ends a thread.
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._timed = None if overload is None else TimedJobs(overload)
         #: `True` if the time is limited that jobs wait: they are then submitted by `submit_timed`.
