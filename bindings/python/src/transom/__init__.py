@@ -50,6 +50,7 @@ from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 from transom._tls import Tls, TlsInfo
 from transom._upload_file import Files, UploadFile
+from transom._wsgi.serve import serve_wsgi
 
 __version__ = "0.1.0"
 
@@ -98,4 +99,5 @@ __all__ = [
     "Tls",
     "TlsInfo",
     "UploadFile",
+    "serve_wsgi",
 ]

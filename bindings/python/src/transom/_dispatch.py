@@ -24,7 +24,7 @@ from transom._keep_alive import KeepAlive
 from transom._packed import Parts
 from transom._pool import Pool
 from transom._request import Request
-from transom._response import Pending, Response
+from transom._response import Answered, Pending, Response
 from transom._result import from_value
 from transom._route import Route
 from transom._sse import Lines
@@ -162,7 +162,7 @@ class Dispatcher:
                 request.end()
                 answer(self.handle, request.token, response.parts)
                 self.background.release(request.token)
-            elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending)):
+            elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending, Answered)):
                 self.stream(route, request, response, context)
             else:
                 context.run(self._send, route, request, response)
@@ -190,7 +190,9 @@ class Dispatcher:
 
         Each step of the body runs in `context`. The caller must have left that context.
         """
-        if isinstance(response.chunks, Pending):
+        if isinstance(response.chunks, Answered):
+            self.background.release(request.token)
+        elif isinstance(response.chunks, Pending):
             try:
                 self.loop.wait_for(route, request, response.chunks, context)
             except BaseException:
@@ -275,7 +277,12 @@ class Dispatcher:
         """Sends an error response to a request whose stream failed. If the stream has begun, only logs it."""
         if writer is None or not writer.has_begun:
             answer(self.handle, request.token, self.failure(route, request, error))
-        elif not isinstance(error, ClientGoneError):
+        else:
+            self.report_begun(route, request, error)
+
+    def report_begun(self, route: Route, request: Request, error: BaseException) -> None:
+        """Logs an exception that ends a response which has begun, unless it says that the client has left."""
+        if not isinstance(error, ClientGoneError):
             self._report(route, request, error)
 
     def failure(self, route: Route, request: Request, error: BaseException) -> Parts:

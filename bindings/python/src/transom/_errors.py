@@ -143,3 +143,8 @@ class ErrorSlot:
         errno = quick.error_errno(pointer)
         quick.error_free(pointer)
         raise make(code, message, errno)
+
+    def check_present(self, code: int) -> None:
+        """Raises the exception for `code`, unless it only says that nobody waits for the response."""
+        if code not in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
+            self.check(code)

@@ -51,21 +51,30 @@ class FilePart:
     ) -> None:
         """Sends the file, or a part of it, as the response to a request, without waiting."""
         offset, length = part or (self._offset, native.TO_END if self._to_end else self.length)
-        slot = ErrorSlot()
-        array = native.field_array(fields)
-        # The library closes the descriptor, and this object may be sent again.
-        code = quick.responder_send_file(
-            quick.token_responder(token),
-            status,
-            array,
-            len(array),
-            os.dup(self._file.fileno()),
-            offset,
-            length,
-            slot.reference,
-        )
-        if code not in (native.OK, native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
-            slot.check(code)
+        send_descriptor(token, status, fields, self._file.fileno(), offset, length)
+
+
+def send_descriptor(
+    token: int, status: int, fields: list[tuple[str, str]], descriptor: int, offset: int, length: int
+) -> None:
+    """Sends a part of an open file as the response to a request, without waiting.
+
+    The descriptor remains the caller's. Raises `InvalidArgumentError` if the file has no such part.
+    """
+    slot = ErrorSlot()
+    array = native.field_array(fields)
+    code = quick.responder_send_file(
+        quick.token_responder(token),
+        status,
+        array,
+        len(array),
+        # The library closes the descriptor.
+        os.dup(descriptor),
+        offset,
+        length,
+        slot.reference,
+    )
+    slot.check_present(code)
 
 
 def _open(path: str, flags: int) -> int:

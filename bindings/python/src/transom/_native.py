@@ -216,6 +216,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (c_void_p, c_uint16, c_void_p, c_size_t, c_int, c_uint64, c_uint64, c_void_p),
     ),
+    "transom_responder_early_hints": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_responder_refuse": (c_int32, (c_void_p, c_int32)),
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_responder_local_address": (c_size_t, (c_void_p, c_void_p, c_size_t)),

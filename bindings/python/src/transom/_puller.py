@@ -271,6 +271,9 @@ class Pullers:
                     if response.chunks is not None:
                         dispatcher.stream(route, request, response, context)
                         now = perf_counter()
+                        route.runs += 1
+                        if now - begun > SHORT:
+                            route.ran_late(now - begun)
                         continue
                     status, block, body = response.parts
             except BaseException as error:

@@ -69,6 +69,11 @@ class Request:
         #: The queue of events about the client of this request.
         self.events = events
 
+    @property
+    def record(self) -> tuple[bytes, int, RequestHead]:
+        """The data of a batch, the offset of this request's record in it, and the head of the record."""
+        return self._data, self._at, self._head
+
     def _part(self, index: int) -> bytes:
         """Returns the part of the record whose length is field `index` of the record's head."""
         head = self._head

@@ -69,6 +69,12 @@ class Pending:
             close()
 
 
+class Answered:
+    """The body of a response that a handler has sent by itself."""
+
+    __slots__ = ()
+
+
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
     """Returns the bytes of a body, and its content type unless another is given."""
     if isinstance(body, str):
@@ -107,7 +113,7 @@ class Response:
     #: Status, header block and body, as the library sends them.
     parts: Parts
     #: The body if it is not in `parts`: chunks, or a file. Or an awaitable that gives the response.
-    chunks: Chunks | FilePart | Pending | None
+    chunks: Chunks | FilePart | Pending | Answered | None
     #: `True` if the header section is sent before the first chunk is known.
     prompt: bool
     #: The work to do once the response was handed over.
@@ -132,6 +138,15 @@ class Response:
             return
         status = check_status(status)
         self.parts = (status, block_of(status, headers, content_type, usual_type), encoded)
+
+    @classmethod
+    def of_parts(cls, parts: Parts) -> Response:
+        """Returns a response with these parts, which were checked before."""
+        response = cls.__new__(cls)
+        response.parts = parts
+        response.chunks = response.jobs = None
+        response.prompt = True
+        return response
 
     @classmethod
     def text(cls, text: str, *, status: int = 200, headers: HeadersInput = ()) -> Response:
@@ -441,6 +456,11 @@ class Response:
         else:
             length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
+
+
+#: What a handler returns that has sent its response by itself.
+ANSWERED = Response()
+ANSWERED.chunks = Answered()
 
 
 class ResponseHeaders(MutableMapping[str, str]):

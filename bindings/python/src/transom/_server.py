@@ -23,9 +23,12 @@ from transom._standard import standard_held
 from transom._thread import SimpleQueue
 from transom._tls import Tls
 from transom._wording import ErrorFormat, Wording
+from transom._wsgi.mount import Mount
 
 if TYPE_CHECKING:
     import asyncio
+
+    from _typeshed.wsgi import WSGIApplication
 
 _ADDRESS = "127.0.0.1:8080"
 
@@ -172,6 +175,33 @@ class Server(Application):
                 reserve=reserve,
             )
         )
+
+    def mount_wsgi(self, path: str, application: WSGIApplication) -> None:
+        """Adds a WSGI application (PEP 3333), which gets the requests below a path.
+
+        `"/"` stands for all requests that no route matches. Otherwise the path becomes `SCRIPT_NAME`, and
+        what follows it `PATH_INFO`. Routes of the server go before the application. It has no part in
+        middleware and error handlers of the server.
+
+        An application that is quick runs in place, and one that blocks runs on the thread pool: see `route`.
+        Requests other than GET and HEAD always run on the pool, where `wsgi.input` has the body while it
+        comes. What the application returns is iterated and closed on the thread that has called it.
+
+        >>> from transom import Server
+        >>> def old(environ, start_response):
+        ...     start_response("200 OK", [("Content-Type", "text/plain")])
+        ...     return [environ["PATH_INFO"].encode("latin-1")]
+        >>> app = Server()
+        >>> app.mount_wsgi("/old", old)
+        >>> from urllib.request import urlopen
+        >>> with app.start("127.0.0.1:0") as running:
+        ...     urlopen(running.url + "/old/page").read()
+        b'/page'
+
+        Raises `TypeError` if it is no WSGI application, and `BadRouteError` or `AlreadyStartedError`, as
+        `route` does.
+        """
+        self._add(Mount(path, application).bindings(self), False)
 
     def _start(
         self,

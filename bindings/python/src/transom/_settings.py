@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from transom._access_log import AccessLog
 from transom._access_log import access_log as make_access_log
@@ -22,6 +22,29 @@ _MOST_THREADS = 1024
 _MOST_PLACES = 1_000_000
 #: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
 POOL_QUEUE = 1024
+
+
+class ServerSettings(TypedDict, total=False):
+    """The keyword arguments of `Server`, which documents them."""
+
+    model: Model
+    workers: int
+    threads: int | None
+    limits: Mapping[str, int] | None
+    timeouts: Mapping[str, float | None] | None
+    unix_mode: int | None
+    reuse_port: bool
+    inherit: bool
+    notify_systemd: bool
+    metrics: Metrics | None
+    proxy_protocol: Iterable[str] | None
+    forwarded: ForwardedFields | None
+    trusted_proxies: Iterable[str] | None
+    forwarded_host: bool
+    access_log: AccessLog | str | os.PathLike[str] | None
+    error_format: ErrorFormat
+    overload: Overload | None
+    reserve: Iterable[int]
 
 
 class Settings:

@@ -1,0 +1,1 @@
+"""The host of WSGI applications (PEP 3333)."""

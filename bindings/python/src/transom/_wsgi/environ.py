@@ -1,0 +1,142 @@
+"""The environment of a WSGI application: a dict for each request, made from its packed record."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+from transom._native import FORWARDED, HTTPS, STREAMS
+from transom._packed import REQUEST_LEN
+from transom._request import Request
+from transom._wsgi.errors import ErrorLog
+from transom._wsgi.file_wrapper import FileWrapper
+from transom._wsgi.input import Input
+
+#: The keys of the fields whose variables do not begin with `HTTP_`.
+_PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+#: The most names of fields whose keys are kept: clients choose the names, and must not fill the memory.
+_MOST_KEYS = 512
+
+_keys: dict[str, str] = {"": ""}
+
+
+def _key_of(name: str) -> str:
+    """Returns the key of a header field, or an empty one if the field is dropped.
+
+    A name with `_` is dropped: it would have the key of a name with `-`, which a proxy may have checked.
+    """
+    lower = name.lower()
+    key = "" if "_" in name else _PLAIN.get(lower) or "HTTP_" + name.upper().replace("-", "_")
+    if len(_keys) < _MOST_KEYS:
+        _keys[name] = key
+    return key
+
+
+class Environs:
+    """The maker of the environments of one application, in one run of a server.
+
+    `path` is where the application is mounted, empty for the whole server. `name` is the host and the port
+    of the server, or `None` if they depend on the connection.
+    """
+
+    def __init__(self, path: str, name: tuple[str, str] | None, threads: bool, processes: bool) -> None:
+        script = path.encode().decode("latin-1")
+        self._skipped = len(script)
+        self._asks_for_name = name is None
+        host, port = name or ("localhost", "80")
+        self._base: dict[str, Any] = {
+            "SCRIPT_NAME": script,
+            "SERVER_NAME": host,
+            "SERVER_PORT": port,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_SOFTWARE": "transom",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": ErrorLog(),
+            "wsgi.multithread": threads,
+            "wsgi.multiprocess": processes,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": FileWrapper,
+        }
+
+    def make(self, request: Request) -> dict[str, Any]:
+        """Returns the environment of a request."""
+        data, at, head = request.record
+        path_at = head[3] + head[4]
+        query_at = path_at + head[5]
+        headers_at = query_at + head[6]
+        peer_at = headers_at + head[7]
+        at += REQUEST_LEN
+        # Decoding the parts at once, and cutting the text, takes less time than decoding each part.
+        text = data[at : at + peer_at + head[8]].decode("latin-1")
+        flags = head[11]
+        path = text[path_at:query_at]
+        if "%" in path:
+            path = unquote(path, "latin-1")
+        environ = self._base.copy()
+        environ["REQUEST_METHOD"] = text[: head[3]]
+        environ["PATH_INFO"] = path[self._skipped :]
+        environ["QUERY_STRING"] = text[query_at:headers_at]
+        environ["RAW_URI"] = environ["REQUEST_URI"] = text[head[3] : path_at]
+        for line in text[headers_at:peer_at].split("\r\n"):
+            name, _, value = line.partition(": ")
+            key = _keys.get(name)
+            if key is None:
+                key = _key_of(name)
+            if key:
+                if key in environ:
+                    environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
+                else:
+                    environ[key] = value
+        if head[10] == 10:
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        if flags & HTTPS:
+            environ["wsgi.url_scheme"] = "https"
+            environ["HTTPS"] = "on"
+        client = text[peer_at:]
+        if flags & FORWARDED:
+            client, _, host = client.split(" ")
+            if host:
+                environ["HTTP_HOST"] = host
+        self._add_client(environ, client)
+        if self._asks_for_name:
+            self._add_name(environ, request)
+        self._add_input(environ, request, flags)
+        return environ
+
+    @staticmethod
+    def _add_client(environ: dict[str, Any], client: str) -> None:
+        """Adds the address of the client; an empty one if it is on a Unix socket."""
+        host, colon, port = client.rpartition(":")
+        if host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host or not colon:
+            # There is no port: a proxy that named the client did not tell it.
+            host, port = client, ""
+        if client.startswith("unix:") or not ("." in host or ":" in host):
+            host, port = "", ""
+        environ["REMOTE_ADDR"] = host
+        if port:
+            environ["REMOTE_PORT"] = port
+
+    @staticmethod
+    def _add_name(environ: dict[str, Any], request: Request) -> None:
+        """Sets the name of the server to the address to which the client has connected."""
+        local = request.local
+        if local is not None:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = local[0], str(local[1])
+        elif environ["wsgi.url_scheme"] == "https":
+            environ["SERVER_PORT"] = "443"
+
+    @staticmethod
+    def _add_input(environ: dict[str, Any], request: Request, flags: int) -> None:
+        """Adds the body, and leaves out a length that does not frame it (RFC 9112 6.3)."""
+        environ["wsgi.input"] = Input(request.stream()) if flags & STREAMS else BytesIO(request.body)
+        if "CONTENT_LENGTH" in environ:
+            if "HTTP_TRANSFER_ENCODING" in environ:
+                del environ["CONTENT_LENGTH"]
+            else:
+                # Equal lengths that came more than once are one.
+                environ["CONTENT_LENGTH"] = environ["CONTENT_LENGTH"].partition(",")[0].strip()

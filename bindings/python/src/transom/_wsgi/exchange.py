@@ -1,0 +1,190 @@
+"""One request to an application: what the application does, and the response that comes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from transom._batch import answer
+from transom._check import got
+from transom._dispatch import Dispatcher
+from transom._errors import ErrorSlot, SystemCallError
+from transom._file import send_descriptor
+from transom._http_error import ClientGoneError
+from transom._native import field_array, quick
+from transom._request import Request
+from transom._response import Response
+from transom._writer import Writer
+from transom._wsgi.file_wrapper import FileWrapper
+from transom._wsgi.head import Head
+
+_log = logging.getLogger("transom")
+#: The statuses whose responses have no body.
+_BODILESS = (204, 205, 304)
+
+
+class Exchange:
+    """A request, and its response as far as the application has got with it.
+
+    The application is called, iterated and closed on one thread, which alone uses this.
+    """
+
+    __slots__ = ("_dispatcher", "_head", "_is_whole", "_left", "_request", "_writer")
+
+    def __init__(self, request: Request, dispatcher: Dispatcher) -> None:
+        self._request = request
+        self._dispatcher = dispatcher
+        self._head: Head | None = None
+        self._writer: Writer | None = None
+        #: `True` once the whole response was handed over.
+        self._is_whole = False
+        #: The bytes that are still to come of a body whose length the application has announced.
+        self._left: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """`True` once the response was handed over, or its beginning."""
+        return self._is_whole or self._writer is not None
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], None]:
+        """Takes the status and the header fields. They are sent with the first byte of the body."""
+        if exc_info is not None:
+            try:
+                if self.has_begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                # The traceback refers to this frame, which would refer to the traceback.
+                exc_info = None
+        elif self._head is not None:
+            raise RuntimeError("start_response was called before: a second call needs exc_info")
+        self._head = Head(status, headers)
+        return self.write
+
+    def early_hints(self, headers: list[tuple[str, str]], /) -> None:
+        """Sends `103 Early Hints` with these fields. Does nothing once the response has begun."""
+        if self.has_begun:
+            return
+        array = field_array(Head("200 OK", headers).fields)
+        responder = quick.token_responder(self._request.token)
+        slot = ErrorSlot()
+        slot.check_present(quick.responder_early_hints(responder, array, len(array), slot.reference))
+
+    def write(self, data: bytes, /) -> None:
+        """Sends a part of the body at once: the function that `start_response` returns."""
+        if self._is_whole and not self._is_bodiless():
+            raise RuntimeError("write was called after the end of the response")
+        self._add(data)
+        if self._writer is not None and self._writer.is_over:
+            raise ClientGoneError
+
+    def whole(self, chunks: list[bytes] | tuple[bytes, ...]) -> Response | None:
+        """Returns the response with these chunks as its body; `None` if a part was sent before."""
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if not isinstance(body, bytes):
+            raise _no_bytes(body)
+        if self.has_begun:
+            self._add(body)
+            self.finish()
+            return None
+        head = self._given()
+        return Response.of_parts((head.status, head.block, body))
+
+    def send(self, chunks: Any) -> None:
+        """Sends the body that an application has returned, chunk after chunk."""
+        if type(chunks) is FileWrapper and self._send_file(chunks):
+            return
+        for chunk in chunks:
+            if not self._add(chunk):
+                break
+        self.finish()
+
+    def finish(self) -> None:
+        """Ends the response. Raises an error if the body is shorter than announced."""
+        if self._is_whole:
+            return
+        if self._writer is None:
+            self._answer(self._given(), b"")
+        else:
+            self._is_whole = True
+            self._writer.finish()
+
+    def end(self) -> None:
+        """Cuts the response off unless it is whole, and drops what refers to the request."""
+        self._request.end()
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _given(self) -> Head:
+        if self._head is None:
+            raise RuntimeError("the application has not called start_response")
+        return self._head
+
+    def _is_bodiless(self) -> bool:
+        return self._given().status in _BODILESS or self._request.method == "HEAD"
+
+    def _add(self, data: bytes) -> bool:
+        """Sends a chunk. Returns `False` if nothing more can be sent."""
+        if not isinstance(data, bytes):
+            raise _no_bytes(data)
+        if not data:
+            return True
+        if not self.has_begun:
+            head = self._given()
+            if self._is_bodiless():
+                self._answer(head, b"")
+                return False
+            self._left = head.length
+            if head.length is not None and len(data) >= head.length:
+                # The body is whole: one call sends it.
+                self._left = 0
+                self._answer(head, data[: head.length])
+                return self._fits(len(data) - head.length)
+            response = Response.of_parts((head.status, head.block, b""))
+            self._writer = Writer(self._request, response, self._request.events)
+            self._writer.begin()
+        if self._left is None:
+            return self._write(data)
+        piece = data[: self._left]
+        self._left -= len(piece)
+        return (not piece or self._write(piece)) and self._fits(len(data) - len(piece))
+
+    def _write(self, data: bytes) -> bool:
+        return self._writer is not None and self._writer.write(data)
+
+    @staticmethod
+    def _fits(rest: int) -> bool:
+        """Returns `False` if bytes are left beyond the Content-Length. Logs it."""
+        if rest:
+            _log.warning("a response was cut at its Content-Length: the application has sent more")
+        return not rest
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        """Sends a whole response."""
+        self._is_whole = True
+        answer(self._dispatcher.handle, self._request.token, (head.status, head.block, body))
+
+    def _send_file(self, file: FileWrapper) -> bool:
+        """Has the system send a file. Returns `False` if its blocks must be read."""
+        head = self._given()
+        part = None if self.has_begun or head.status in _BODILESS else file.part()
+        if part is None:
+            return False
+        descriptor, offset, length = part
+        if head.length is not None:
+            if head.length > length:
+                return False
+            length = head.length
+        try:
+            send_descriptor(self._request.token, head.status, head.fields, descriptor, offset, length)
+        except (ValueError, SystemCallError):
+            # The file was truncated meanwhile. Nothing was sent.
+            return False
+        self._is_whole = True
+        return True
+
+
+def _no_bytes(chunk: object) -> TypeError:
+    return TypeError(f"the body of a WSGI response consists of bytes, got {got(chunk)}")

@@ -1,0 +1,78 @@
+"""The host of one WSGI application in one run of a server: the handler of its requests."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from transom._functions import name_of
+from transom._handle import Handle
+from transom._layers import Bridge
+from transom._request import Request
+from transom._response import ANSWERED, Response
+from transom._route import Route
+from transom._wsgi.environ import Environs
+from transom._wsgi.exchange import Exchange
+
+
+class Host:
+    """A handler that calls a WSGI application."""
+
+    def __init__(self, application: Any, path: str, bridge: Bridge) -> None:
+        self._application = application
+        self._path = path
+        self._bridge = bridge
+        self._environs: Environs | None = None
+        #: The route of the handler, for messages.
+        self.route: Route | None = None
+        # Messages about the handler name the application.
+        self.__module__, _, self.__qualname__ = name_of(application).rpartition(".")
+
+    def __call__(self, request: Request) -> Response:
+        dispatcher = self._bridge.dispatcher
+        assert dispatcher is not None
+        environs = self._environs
+        if environs is None:
+            environs = self._environs = Environs(
+                self._path, _name_of(dispatcher.handle), dispatcher.turn is None, _is_one_of_several()
+            )
+        exchange = Exchange(request, dispatcher)
+        try:
+            environ = environs.make(request)
+            environ["wsgi.early_hints"] = exchange.early_hints
+            chunks = self._application(environ, exchange.start_response)
+            if type(chunks) is list or type(chunks) is tuple:
+                response = exchange.whole(chunks)
+                if response is not None:
+                    return response
+            else:
+                try:
+                    exchange.send(chunks)
+                finally:
+                    close = getattr(chunks, "close", None)
+                    if close is not None:
+                        close()
+        except BaseException as error:
+            if not exchange.has_begun:
+                raise
+            assert self.route is not None
+            dispatcher.report_begun(self.route, request, error)
+        finally:
+            exchange.end()
+        return ANSWERED
+
+
+def _name_of(handle: Handle) -> tuple[str, str] | None:
+    """Returns the host and the port of a server, or `None` if they depend on the connection."""
+    addresses = handle.addresses
+    if len(addresses) != 1 or addresses[0].startswith("unix:"):
+        return None
+    host, _, port = addresses[0].rpartition(":")
+    host = host.strip("[]")
+    return None if host in ("0.0.0.0", "::") else (host, port)
+
+
+def _is_one_of_several() -> bool:
+    """Returns `True` if this process is one of several that `multiprocessing` has started."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing is not None and multiprocessing.parent_process() is not None
