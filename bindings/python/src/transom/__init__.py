@@ -27,7 +27,6 @@ from transom._errors import (
     SystemCallError,
 )
 from transom._form import Form, FormLimits
-from transom._handle import Report
 from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
 
 # For annotations: an alias has no docstring.
@@ -38,8 +37,10 @@ from transom._multi import Headers, MultiDict
 from transom._overload import Overload
 from transom._overload import Priority as Priority
 from transom._processes import Processes
+from transom._report import Report
 from transom._request import Request
-from transom._response import Response, ResponseHeaders
+from transom._response import Response
+from transom._response_headers import ResponseHeaders
 from transom._route import Handler as Handler
 from transom._route import HandlerResult as HandlerResult
 from transom._router import Router

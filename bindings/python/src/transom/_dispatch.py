@@ -22,9 +22,10 @@ from transom._headers import block_without
 from transom._http_error import ClientGoneError, HTTPError
 from transom._keep_alive import KeepAlive
 from transom._packed import Parts
+from transom._pending import Answered, Pending
 from transom._pool import Pool
 from transom._request import Request
-from transom._response import Answered, Pending, Response
+from transom._response import Response
 from transom._result import from_value
 from transom._route import Route
 from transom._sse import Lines

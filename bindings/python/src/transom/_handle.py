@@ -5,34 +5,23 @@ from __future__ import annotations
 import os
 import weakref
 from ctypes import byref, c_char_p, c_int64, c_size_t, c_uint64, create_string_buffer, sizeof
-from dataclasses import dataclass
 from types import EllipsisType
 
 from transom import _native as native
 from transom._access_log import AccessLog
+from transom._arguments import encode_address, encode_name, expect_pattern, milliseconds
 from transom._check import seconds, text, whole
-from transom._errors import BadAddressError, BadRouteError, ErrorSlot, ForkedError, check, make
+from transom._errors import ErrorSlot, ForkedError, check, make
 from transom._events import Events
 from transom._memory import MemoryConnection
 from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
 from transom._overload import Overload
+from transom._report import Report
 from transom._route_options import RouteSettings
 from transom._stats import Connection, Stats, connections_of, stats_of
 from transom._stuck import Stuck, stuck_of
 from transom._tls import Tls
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The numbers of requests that finished or were cut off when a server stopped."""
-
-    #: Requests whose response was sent in full after the stop began.
-    finished: int
-    #: Requests that were cut off at the timeout of the stop.
-    cut: int
-    #: Requests that are still being served; zero once the server has stopped.
-    pending: int
 
 
 class Handle:
@@ -70,7 +59,7 @@ class Handle:
     def set_model(self, name: str) -> None:
         """Sets the connection model, by its name."""
         slot = ErrorSlot()
-        slot.check(quick.server_set_model(self._use(), _known(name), slot.reference))
+        slot.check(quick.server_set_model(self._use(), encode_name(name), slot.reference))
 
     def set_workers(self, count: int) -> None:
         """Sets the number of native threads that serve connections."""
@@ -97,14 +86,16 @@ class Handle:
     def set_proxy_protocol(self, networks: list[str]) -> None:
         """Expects a PROXY header from these networks on the address that `start` binds."""
         slot = ErrorSlot()
-        slot.check(quick.server_set_proxy_protocol(self._use(), _known(",".join(networks)), slot.reference))
+        slot.check(
+            quick.server_set_proxy_protocol(self._use(), encode_name(",".join(networks)), slot.reference)
+        )
 
     def trust_forwarded(self, fields: str, networks: list[str], with_host: bool) -> None:
         """Believes proxies in these networks where requests came from, in a family of fields."""
         slot = ErrorSlot()
         slot.check(
             quick.server_trust_forwarded(
-                self._use(), _known(fields), _known(",".join(networks)), with_host, slot.reference
+                self._use(), encode_name(fields), encode_name(",".join(networks)), with_host, slot.reference
             )
         )
 
@@ -113,7 +104,7 @@ class Handle:
 
         Raises `InvalidArgumentError` with the range, or with the names of the limits.
         """
-        key = _known(text("the name of a limit", name))
+        key = encode_name(text("the name of a limit", name))
         least, most = c_uint64(), c_uint64()
         if quick.limit_range(key, byref(least), byref(most)) == native.OK:
             value = whole(f"limit {name!r}", value, least.value, most.value)
@@ -124,7 +115,7 @@ class Handle:
 
     def set_timeout(self, name: str, value: float | None) -> None:
         """Sets a timeout by its name, in seconds; `None` turns it off. Raises what `set_limit` raises."""
-        key = _known(text("the name of a timeout", name))
+        key = encode_name(text("the name of a timeout", name))
         least, most = c_int64(), c_int64()
         if quick.timeout_range(key, byref(least), byref(most)) == native.OK:
             # Any time above 0 is at least 1 ms for the library.
@@ -137,7 +128,7 @@ class Handle:
 
     def route(self, method: str | None, pattern: str, route_id: int, settings: RouteSettings) -> None:
         """Adds a route whose requests are pulled; `None` stands for any method."""
-        _expect_pattern(pattern, method)
+        expect_pattern(pattern, method)
         made = quick.route_new_pull(method and method.encode(), pattern.encode(), route_id)
         _set_up(made, settings)
         slot = ErrorSlot()
@@ -156,19 +147,19 @@ class Handle:
         slot = ErrorSlot()
         slot.check(
             quick.server_set_own_body(
-                self._use(), status, _known(content_type), data, len(data), slot.reference
+                self._use(), status, encode_name(content_type), data, len(data), slot.reference
             )
         )
 
     def readiness(self, pattern: str) -> None:
         """Adds the route that tells of readiness."""
-        _expect_pattern(pattern, "GET")
+        expect_pattern(pattern, "GET")
         slot = ErrorSlot()
         slot.check(quick.server_add_readiness(self._use(), pattern.encode(), slot.reference))
 
     def liveness(self, pattern: str) -> None:
         """Adds the route that tells of liveness."""
-        _expect_pattern(pattern, "GET")
+        expect_pattern(pattern, "GET")
         slot = ErrorSlot()
         slot.check(quick.server_add_liveness(self._use(), pattern.encode(), slot.reference))
 
@@ -178,14 +169,14 @@ class Handle:
 
     def metrics_route(self, pattern: str, metrics: Metrics) -> None:
         """Adds the route that answers with metrics."""
-        _expect_pattern(pattern, "GET")
+        expect_pattern(pattern, "GET")
         slot = ErrorSlot()
         code = quick.server_add_metrics_route(self._use(), pattern.encode(), metrics.pointer, slot.reference)
         slot.check(code)
 
     def status_page(self, path: str, metrics: Metrics, password: tuple[str, str] | None) -> None:
         """Adds the status page."""
-        _expect_pattern(path, "GET")
+        expect_pattern(path, "GET")
         slot = ErrorSlot()
         where = (self._use(), path.encode(), metrics.pointer)
         if password is None:
@@ -261,7 +252,7 @@ class Handle:
 
     def bind(self, address: str) -> None:
         """Listens on an address."""
-        slot, encoded = ErrorSlot(), _address(address)
+        slot, encoded = ErrorSlot(), encode_address(address)
         slot.check(waiting.server_bind(self._use(), encoded, slot.reference))
 
     def listen_fd(self, descriptor: int) -> None:
@@ -271,12 +262,12 @@ class Handle:
 
     def bind_tls(self, address: str, tls: Tls) -> None:
         """Listens on an address, and speaks TLS there."""
-        slot, encoded = ErrorSlot(), _address(address)
+        slot, encoded = ErrorSlot(), encode_address(address)
         slot.check(waiting.server_bind_tls(self._use(), encoded, tls.pointer, slot.reference))
 
     def bind_redirect(self, address: str, https_port: int) -> None:
         """Listens on an address, and redirects its requests to https. 0: the port of the first TLS socket."""
-        slot, encoded = ErrorSlot(), _address(address)
+        slot, encoded = ErrorSlot(), encode_address(address)
         slot.check(waiting.server_bind_redirect(self._use(), encoded, https_port, slot.reference))
 
     def set_listener_tls(self, index: int, tls: Tls) -> None:
@@ -387,41 +378,6 @@ def _set_up(route: int, settings: RouteSettings) -> None:
         quick.route_set_timeout(route, milliseconds(settings.timeout))
     if settings.priority != "normal":
         quick.route_set_priority(route, settings.priority.encode())
-
-
-def _address(address: str) -> bytes:
-    """Encodes an address. Raises `BadAddressError` for one that the library cannot take."""
-    if "\0" in address:
-        raise BadAddressError(f"bad address {address!r}: it contains a NUL")
-    if not _is_unicode(address):
-        raise BadAddressError(f"bad address {address!r}: it contains a lone surrogate")
-    return address.encode()
-
-
-def _expect_pattern(pattern: str, method: str | None) -> None:
-    """Raises `BadRouteError` for texts that the library cannot take."""
-    for part in (pattern, method or ""):
-        if "\0" in part:
-            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a NUL")
-        if not _is_unicode(part):
-            raise BadRouteError(f"bad route {method or '*'} {pattern!r}: it contains a lone surrogate")
-
-
-def milliseconds(timeout: float | None) -> int:
-    """Converts seconds to milliseconds. `None` means no timeout; a time above 0 is at least 1 ms."""
-    if timeout is None:
-        return native.FOREVER
-    return max(int(timeout * 1000), int(timeout > 0))
-
-
-def _is_unicode(value: str) -> bool:
-    """Returns `True` if a text can be encoded: a lone surrogate cannot."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def _known(name: str) -> bytes:
-    """Encodes the name of a setting for the library. One with other characters stays unknown."""
-    return name.encode("ascii", "backslashreplace").replace(b"\0", b"\\0")
 
 
 class _State:

@@ -16,8 +16,9 @@ from transom._error_handlers import ErrorAnswers
 from transom._errors import InvalidArgumentError
 from transom._functions import is_async, name_of
 from transom._http_error import HTTPError
+from transom._pending import Pending
 from transom._request import Request
-from transom._response import Pending, Response
+from transom._response import Response
 from transom._result import from_value
 from transom._route import Handler
 

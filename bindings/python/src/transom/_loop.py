@@ -1,4 +1,4 @@
-"""Asynchronous handlers on an event loop: on a thread of the package, or the host's loop."""
+"""Asynchronous handlers on an event loop: on that of `LoopThread`, or on the host's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
 from time import perf_counter
@@ -21,12 +21,12 @@ from transom._headers import TEXT, content_type_line
 from transom._http_error import ClientGoneError
 from transom._lag import Lag
 from transom._native import quick
+from transom._pending import Pending
 from transom._request import Request
-from transom._response import Pending, Response
+from transom._response import Response
 from transom._result import from_value
 from transom._route import Route
 from transom._sse import AsyncLines
-from transom._thread import join_thread, start_thread
 from transom._writer import Writer, as_bytes
 
 _TEXT_BLOCK = content_type_line(TEXT)
@@ -373,70 +373,3 @@ async def _close(chunks: Any, cancelled: asyncio.Task[None] | None) -> None:
             await close()
         except Exception:
             _log.exception("closing a stream failed")
-
-
-class LoopThread:
-    """An event loop on a thread of its own. With `pulls`, the loop also pulls requests.
-
-    If it cannot be started, raises `SystemCallError` or what asyncio raises, and closes the loop.
-    """
-
-    def __init__(self, dispatcher: Dispatcher, pulls: bool, on_thread: Callable[[], None]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._on_thread = on_thread
-        self._thread = threading.Thread(target=self._run, name="transom-loop", daemon=True)
-        side: LoopSide | None = None
-        try:
-            side = self.side = LoopSide(dispatcher, self._loop)
-            if pulls:
-                side.pull()
-            start_thread(self._thread)
-        except BaseException:
-            if self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._loop.stop)
-            else:
-                if side is not None:
-                    side.discard()
-                self._loop.close()
-            raise
-
-    def _run(self) -> None:
-        self._on_thread()
-        loop = self._loop
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-            loop.run_until_complete(self.side.close())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-
-    def pull(self) -> None:
-        """Pulls requests from now on. Raises what `LoopSide.pull` raises."""
-
-        async def pull() -> None:
-            self.side.pull()
-
-        self.run(pull(), None)
-
-    def run(self, awaitable: Awaitable[object], timeout: float | None) -> None:
-        """Awaits something in the loop, for at most `timeout` seconds. Raises what it raises."""
-
-        async def wait() -> None:
-            await awaitable
-
-        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
-        try:
-            future.result(timeout)
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self, timeout: float) -> bool:
-        """Ends the loop. Returns `False` if the loop is still busy after `timeout` seconds."""
-        try:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-        except RuntimeError:
-            pass  # closed already
-        return join_thread(self._thread, timeout)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 from transom._check import got, seconds, shown, text
 from transom._errors import Error, ForkedError, InvalidArgumentError
-from transom._handle import Handle, Report
+from transom._handle import Handle
 from transom._memory import MemoryConnection
 from transom._native import NOT_STARTED
+from transom._report import Report
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 

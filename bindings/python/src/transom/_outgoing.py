@@ -212,3 +212,16 @@ def fields_of(*given: HeadersInput) -> list[tuple[str, str]]:
         names = {name.lower() for name, _ in pairs}
         fields = [(name, value) for name, value in fields if name.lower() not in names] + pairs
     return fields
+
+
+def peer_of(client: tuple[str, int] | None) -> str | None:
+    """Returns the address of a client as the library takes it."""
+    match client:
+        case None:
+            return None
+        case (str() as address, int() as port):
+            return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        case _:
+            raise TypeError(
+                f"client is an IP address and a port, such as ('127.0.0.1', 50000), got {got(client)}"
+            )

@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,7 +18,8 @@ from transom._check import flag, got, importable, seconds, whole
 from transom._errors import AlreadyStartedError, Error, SystemCallError, make
 from transom._running import STOP_TIMEOUT
 from transom._shared_sockets import SharedSockets
-from transom._signals import signals_taken, wait_for_sign
+from transom._signals import hangup_taken, signals_taken, wait_for_sign
+from transom._slot import LONGEST_DELAY, Slot
 from transom._thread import SimpleQueue, start_thread
 
 if TYPE_CHECKING:
@@ -36,26 +35,12 @@ _ADDRESS = "127.0.0.1:8080"
 _MOST = 1024
 #: The longest time between two signs of life of a process, in seconds.
 _BEAT = 1.0
-#: A process that ends within so many seconds of serving, or before, is replaced later and later.
-_STEADY = 10.0
-_FIRST_DELAY = 0.1
-_LONGEST_DELAY = 30.0
 #: How long a process has to end beyond the time that its requests get, in seconds.
 _GRACE = 2.0
 #: How long processes have when the interpreter exits, in seconds.
 _AT_EXIT = 1.0
 
 _log = logging.getLogger("transom")
-
-
-class _Slot:
-    """The place of one process: who serves there, and when the next one starts if nobody does."""
-
-    def __init__(self) -> None:
-        self.worker: Worker | None = None
-        self.due: float | None = None
-        #: How many processes have ended early here, one after another.
-        self.failures = 0
 
 
 class Processes:
@@ -130,7 +115,7 @@ class Processes:
         self._stop_timeout = stop_timeout
         #: Held while the fields below are used.
         self._lock = threading.RLock()
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         #: The processes that have not ended, those of the slots and those that come and go.
         self._workers: set[Worker] = set()
         self._sockets: SharedSockets | None = None
@@ -162,7 +147,7 @@ class Processes:
             self._sockets = SharedSockets(self._addresses, self._unix_mode)
             self._is_stopping = False
             self._bell = os.pipe()
-            self._slots = [_Slot() for _ in range(self._count)]
+            self._slots = [Slot() for _ in range(self._count)]
         _all.add(self)
         try:
             first = [self._spawn(slot) for slot in self._slots]
@@ -183,7 +168,7 @@ class Processes:
         """
         flag("quiet", quiet)
         signs = self._signs = SimpleQueue()
-        with signals_taken(signs, self._kill_all), _hangup_taken(self._restart_aside):
+        with signals_taken(signs, self._kill_all), hangup_taken(self._restart_aside):
             self.start()
             try:
                 if not quiet:
@@ -301,7 +286,7 @@ class Processes:
         beat = _BEAT if limit is None else min(_BEAT, limit / 4)
         return Task(self._make, self._tls, self._sockets.sockets, self._stop_timeout, beat)
 
-    def _spawn(self, slot: _Slot | None) -> Worker:
+    def _spawn(self, slot: Slot | None) -> Worker:
         """Starts a process, in a slot if it has one."""
         from transom._worker import Worker
 
@@ -359,7 +344,9 @@ class Processes:
                     if not worker.listen():
                         self._workers.discard(worker)
                         worker.bury()
-                        self._note_end(worker)
+                        for slot in self._slots:
+                            if slot.worker is worker:
+                                slot.note_end(worker, self._is_stopping)
                 self._replace()
                 if self._is_stopping and not self._workers:
                     return
@@ -373,27 +360,6 @@ class Processes:
             if bell in ready:
                 os.read(bell, 1024)
 
-    def _note_end(self, worker: Worker) -> None:
-        """Decides when a process that has ended is replaced."""
-        for slot in self._slots:
-            if slot.worker is not worker:
-                continue
-            slot.worker = None
-            if self._is_stopping:
-                return
-            lived = monotonic() - worker.ready_at if worker.serves.is_set() else 0.0
-            slot.failures = 0 if lived >= _STEADY else slot.failures + 1
-            delay = (
-                min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(slot.failures - 1, 20)) if slot.failures else 0.0
-            )
-            slot.due = monotonic() + delay
-            _log.warning(
-                "process %d has ended (%s); another one starts in %.3g s",
-                worker.pid,
-                worker.failure or worker.outcome,
-                delay,
-            )
-
     def _replace(self) -> None:
         """Starts the processes that are due."""
         for slot in self._slots:
@@ -402,8 +368,8 @@ class Processes:
             try:
                 self._spawn(slot)
             except Error as error:
-                slot.due = monotonic() + _LONGEST_DELAY
-                _log.error("%s; another try follows in %.3g s", error, _LONGEST_DELAY)
+                slot.due = monotonic() + LONGEST_DELAY
+                _log.error("%s; another try follows in %.3g s", error, LONGEST_DELAY)
 
     def _kill_late(self) -> float | None:
         """Kills the processes whose time is over. Returns when the next time is over."""
@@ -440,24 +406,6 @@ class Processes:
         traceback: TracebackType | None,
     ) -> None:
         self.stop(self._stop_timeout)
-
-
-def _delay(failures: int) -> float:
-    """Returns how long a place stays empty after so many processes that ended early, in seconds."""
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(failures - 1, 20)) if failures else 0.0
-
-
-@contextmanager
-def _hangup_taken(restart: Callable[[], None]) -> Iterator[None]:
-    """Calls `restart` for each SIGHUP, in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, lambda *_: restart())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before if before is not None else signal.SIG_DFL)
 
 
 _all: weakref.WeakSet[Processes] = weakref.WeakSet()

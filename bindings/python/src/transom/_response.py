@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
-import re
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
     Mapping,
-    MutableMapping,
 )
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from transom._background import Work
-from transom._check import check_status, flag, got, kind_of, shown, text, whole
+from transom._check import check_status, flag, got, kind_of, text, whole
 from transom._conditional import disposition, http_date
-from transom._errors import BadHeaderError, BadStatusError
+from transom._errors import BadStatusError
 from transom._file import FilePart
 from transom._headers import (
     BYTES,
@@ -35,44 +32,21 @@ from transom._headers import (
     block_without,
     content_type_line,
     header_line,
-    is_token,
     pairs_of,
     usual_type,
 )
 from transom._json import dumps
 from transom._json import encode as encode_json
 from transom._packed import Parts
+from transom._pending import Answered, Pending
 from transom._reserved import check as check_fields
+from transom._response_headers import ResponseHeaders
+from transom._set_cookie import set_cookie
 
 #: A whole body. Text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
 #: A body in chunks. Empty chunks are skipped.
 Chunks: TypeAlias = Iterator[Any] | AsyncIterator[Any]
-
-_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
-#: The longest `max_age` of a cookie, in seconds.
-_LONGEST_AGE = 2**53
-
-
-class Pending:
-    """An awaitable that a plain function has returned, such as a coroutine."""
-
-    __slots__ = ("awaitable",)
-
-    def __init__(self, awaitable: Awaitable[Any]) -> None:
-        self.awaitable = awaitable
-
-    def close(self) -> None:
-        """Closes a coroutine that will not be awaited."""
-        close = getattr(self.awaitable, "close", None)
-        if close is not None:
-            close()
-
-
-class Answered:
-    """The body of a response that a handler has sent by itself."""
-
-    __slots__ = ()
 
 
 def _encode_body(body: Any) -> tuple[bytes, str | None]:
@@ -411,32 +385,10 @@ class Response:
         >>> response.headers["set-cookie"]
         'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
-        if not is_token(text("the name of a cookie", name)):
-            raise BadHeaderError(f"cookie name {shown(name)} is not a token")
-        if not _COOKIE_VALUE.fullmatch(text(f"the value of cookie {shown(name)}", value)):
-            raise BadHeaderError(
-                f"cookie value {shown(value)} contains a character that is not allowed there"
-            )
-        parts = [f"{name}={value}"]
-        if max_age is not None:
-            age = whole(f"max_age of cookie {shown(name)}", max_age, -_LONGEST_AGE, _LONGEST_AGE)
-            parts.append(f"Max-Age={age}")
-        if expires is not None:
-            if not isinstance(expires, datetime) or expires.tzinfo is None:
-                raise TypeError(f"expires is a datetime with a time zone, got {got(expires)}")
-            parts.append(f"Expires={http_date(expires.timestamp())}")
-        for key, given in (("path", path), ("domain", domain)):
-            if given is not None:
-                if ";" in text(f"{key} of cookie {shown(name)}", given):
-                    raise BadHeaderError(f"the {key} of cookie {shown(name)} holds a `;`: {shown(given)}")
-                parts.append(f"{key.title()}={given}")
-        parts += ["Secure"] * flag("secure", secure) + ["HttpOnly"] * flag("http_only", http_only)
-        if same_site is not None:
-            known = text("same_site", same_site).title()
-            if known not in ("Strict", "Lax", "None"):
-                raise ValueError(f"same_site is Strict, Lax, None or absent, got {shown(same_site)}")
-            parts.append(f"SameSite={known}")
-        self.add_header("set-cookie", "; ".join(parts))
+        self.add_header(
+            "set-cookie",
+            set_cookie(name, value, max_age, path, domain, secure, http_only, same_site, expires),
+        )
 
     def delete_cookie(self, name: str, *, path: str | None = "/", domain: str | None = None) -> None:
         """Has the client forget a cookie. `path` and `domain` must be those with which it was set.
@@ -461,48 +413,6 @@ class Response:
 #: What a handler returns that has sent its response by itself.
 ANSWERED = Response()
 ANSWERED.chunks = Answered()
-
-
-class ResponseHeaders(MutableMapping[str, str]):
-    """The header fields of a response. Names are compared without regard to case.
-
-    `[name]` is the first value of a name, and `get_all` has all. Setting a name removes its other
-    values, except for Set-Cookie: each cookie has a field of its own. Raises what `Response.set_header`
-    raises, and `KeyError` if there is no such field.
-    """
-
-    __slots__ = ("_response",)
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-
-    def get_all(self, name: str) -> list[str]:
-        """Returns the values of a name, in order."""
-        return [value for key, value in self._response.fields if key.lower() == name.lower()]
-
-    def __getitem__(self, name: str) -> str:
-        values = self.get_all(name) if isinstance(name, str) else []
-        if not values:
-            raise KeyError(name)
-        return values[0]
-
-    def __setitem__(self, name: str, value: str) -> None:
-        self._response.set_header(name, value)
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self:
-            raise KeyError(name)
-        status, _, body = self._response.parts
-        self._response.parts = status, block_without(self._response.fields, name.lower()), body
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({name.lower(): None for name, _ in self._response.fields})
-
-    def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._response.fields})
-
-    def __repr__(self) -> str:
-        return f"<ResponseHeaders {self._response.fields!r}>"
 
 
 def _expect_str(value: Any) -> str:

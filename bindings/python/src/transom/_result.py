@@ -7,9 +7,10 @@ from typing import Any
 
 from transom._check import check_status, kind_of
 from transom._headers import block_without, lines_of, pairs_of
+from transom._pending import Pending
 from transom._reserved import WITHOUT_CONTENT
 from transom._reserved import check as check_fields
-from transom._response import Pending, Response
+from transom._response import Response
 
 
 def from_value(value: Any) -> Response:

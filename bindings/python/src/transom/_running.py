@@ -17,11 +17,12 @@ from transom._addresses import Address, listen
 from transom._check import seconds
 from transom._dispatch import Dispatcher
 from transom._errors import Error, SystemCallError
-from transom._handle import Handle, Report
+from transom._handle import Handle
 from transom._lifespan import Lifespan
 from transom._operated import Operated
 from transom._pool import Pool
 from transom._puller import Pullers
+from transom._report import Report
 from transom._route import Route
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     # asyncio is loaded only when it is needed: it takes as much memory as everything else.
     import asyncio
 
-    from transom._loop import LoopSide, LoopThread
+    from transom._loop import LoopSide
+    from transom._loop_thread import LoopThread
 
 #: How long requests get to finish when the server stops, in seconds, by default.
 STOP_TIMEOUT = 10.0
@@ -177,7 +179,8 @@ class Running(Operated):
         self._threads.add(threading.current_thread())
 
     def _make_loop(self, dispatcher: Dispatcher) -> LoopSide:
-        from transom._loop import LoopSide, LoopThread
+        from transom._loop import LoopSide
+        from transom._loop_thread import LoopThread
 
         if self._host_loop is not None:
             self._side = LoopSide(dispatcher, self._host_loop)

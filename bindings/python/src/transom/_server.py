@@ -11,11 +11,11 @@ from transom._addresses import Addresses, checked
 from transom._application import Application
 from transom._check import flag, got, seconds
 from transom._errors import InvalidArgumentError
-from transom._handle import Report
 from transom._layers import Bridge
 from transom._lifespan import Lifespan
 from transom._metrics import Metrics
 from transom._overload import Overload
+from transom._report import Report
 from transom._running import STOP_TIMEOUT, Running
 from transom._settings import POOL_QUEUE, ForwardedFields, Model, Settings
 from transom._signals import say_what_is_finished, signals_taken, wait_for_sign

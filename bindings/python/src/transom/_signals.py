@@ -1,4 +1,4 @@
-"""The signals that end `Server.run`: taking them, waiting for them, and the words for a slow stop."""
+"""The signals that `Server.run` and `Processes.run` take, and the words for a slow stop."""
 
 from __future__ import annotations
 
@@ -61,3 +61,16 @@ def signals_taken(signs: SimpleQueue[object], hurry: Callable[[], None]) -> Iter
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def hangup_taken(restart: Callable[[], None]) -> Iterator[None]:
+    """Calls `restart` for each SIGHUP, in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: restart())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before if before is not None else signal.SIG_DFL)

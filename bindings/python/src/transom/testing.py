@@ -36,6 +36,7 @@ from transom._outgoing import (
     Pairs,
     body_of,
     fields_of,
+    peer_of,
     target_of,
 )
 from transom._running import Running
@@ -113,7 +114,7 @@ class TestClient:
             self.cookies.update(cookies)
         self._raise_errors = flag("raise_errors", raise_errors)
         self._follow = flag("follow_redirects", follow_redirects)
-        self._peer = _peer(client)
+        self._peer = peer_of(client)
         self._timeout = cast(float, seconds("timeout", timeout, zero=False))
         self._running: Running | None = None
         self._failures: list[BaseException] = []
@@ -389,15 +390,3 @@ def serve(
         timeout=timeout,
         follow_redirects=follow_redirects,
     )
-
-
-def _peer(client: tuple[str, int] | None) -> str | None:
-    match client:
-        case None:
-            return None
-        case (str() as address, int() as port):
-            return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-        case _:
-            raise TypeError(
-                f"client is an IP address and a port, such as ('127.0.0.1', 50000), got {got(client)}"
-            )
