@@ -144,6 +144,10 @@ class Pool:
         seat = self._own.seat = Seat(self)
         return seat
 
+    def own_seat(self) -> Seat | None:
+        """Returns the seat of the job on the current thread; `None` if it is no thread of the pool."""
+        return self.seat() if getattr(self._own, "works", False) else None
+
     def lend(self, seat: Seat) -> None:
         """Allows a replacement thread until the job on that seat ends."""
         with self._lock:
@@ -178,6 +182,7 @@ class Pool:
 
     def _work(self) -> None:
         self._on_thread()
+        self._own.works = True
         while True:
             job = self._jobs.get()
             if job is None:

@@ -81,11 +81,12 @@ class Environs:
         environ["QUERY_STRING"] = text[query_at:headers_at]
         environ["RAW_URI"] = environ["REQUEST_URI"] = text[head[3] : path_at]
         for line in text[headers_at:peer_at].split("\r\n"):
-            name, _, value = line.partition(": ")
+            name, _, value = line.partition(":")
             key = _keys.get(name)
             if key is None:
                 key = _key_of(name)
             if key:
+                value = value.strip(" \t")
                 if key in environ:
                     environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
                 else:

@@ -30,13 +30,14 @@ class Exchange:
     The application is called, iterated and closed on one thread, which alone uses this.
     """
 
-    __slots__ = ("_dispatcher", "_head", "_is_whole", "_left", "_request", "_writer")
+    __slots__ = ("_dispatcher", "_head", "_is_one", "_is_whole", "_left", "_request", "_writer")
 
     def __init__(self, request: Request, dispatcher: Dispatcher) -> None:
         self._request = request
         self._dispatcher = dispatcher
         self._head: Head | None = None
         self._writer: Writer | None = None
+        self._is_one = False
         #: `True` once the whole response was handed over.
         self._is_whole = False
         #: The bytes that are still to come of a body whose length the application has announced.
@@ -96,6 +97,8 @@ class Exchange:
         """Sends the body that an application has returned, chunk after chunk."""
         if type(chunks) is FileWrapper and self._send_file(chunks):
             return
+        # The only chunk is the whole body, which gets a Content-Length (PEP 3333).
+        self._is_one = hasattr(chunks, "__len__") and len(chunks) == 1
         for chunk in chunks:
             if not self._add(chunk):
                 break
@@ -137,19 +140,31 @@ class Exchange:
                 self._answer(head, b"")
                 return False
             self._left = head.length
-            if head.length is not None and len(data) >= head.length:
+            if self._is_one and head.length is None:
+                self._left = len(data)
+            if self._left is not None and len(data) >= self._left:
                 # The body is whole: one call sends it.
+                piece = data[: self._left]
                 self._left = 0
-                self._answer(head, data[: head.length])
-                return self._fits(len(data) - head.length)
-            response = Response.of_parts((head.status, head.block, b""))
-            self._writer = Writer(self._request, response, self._request.events)
-            self._writer.begin()
+                self._answer(head, piece)
+                return self._fits(len(data) - len(piece))
+            self._begin(head)
         if self._left is None:
             return self._write(data)
         piece = data[: self._left]
         self._left -= len(piece)
         return (not piece or self._write(piece)) and self._fits(len(data) - len(piece))
+
+    def _begin(self, head: Head) -> None:
+        """Sends the head of a response whose body comes in chunks."""
+        response = Response.of_parts((head.status, head.block, b""))
+        self._writer = Writer(self._request, response, self._request.events)
+        self._writer.begin()
+        seat = self._dispatcher.pool.own_seat()
+        if seat is not None:
+            # An application that waits in its own code cannot be interrupted after the client has
+            # disconnected. Until it returns, the pool may start a replacement thread.
+            self._request.presence.set_hook(seat.lend)
 
     def _write(self, data: bytes) -> bool:
         return self._writer is not None and self._writer.write(data)

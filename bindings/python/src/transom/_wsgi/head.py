@@ -53,7 +53,10 @@ class Head:
         #: The lines of the fields.
         self.block = block.encode("latin-1")
         is_ruled = False
-        for name, value in headers:
+        for pair in headers:
+            if not isinstance(pair, (tuple, list)):
+                raise TypeError(f"a header of start_response is a pair of str, got {got(pair)}")
+            name, value = pair
             if type(name) is not str or type(value) is not str or ": " in name:
                 header_line(name, value)
             if name.lower() in _RULED:
