@@ -253,10 +253,12 @@ class TestWhere(Quiet, unittest.TestCase):
             tls = Tls(*map(str, made))
             context = ssl.create_default_context(cafile=made[0])
             context.check_hostname = False
-            with serve_wsgi(telling, "127.0.0.1:0", tls=tls) as running, connect(running) as plain:
-                with context.wrap_socket(plain) as client:
-                    client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                    environ = json.loads(read_all(client).partition(b"\r\n\r\n")[2])
+            with (
+                serve_wsgi(telling, "127.0.0.1:0", tls=tls) as running,
+                context.wrap_socket(connect(running)) as client,
+            ):
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                environ = json.loads(read_all(client).partition(b"\r\n\r\n")[2])
         self.assertEqual((environ["wsgi.url_scheme"], environ["HTTPS"]), ("https", "on"))
 
     def test_one_of_several_processes_says_so(self):

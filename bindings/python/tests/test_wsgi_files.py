@@ -1,5 +1,8 @@
 """Files that a WSGI application sends with `wsgi.file_wrapper`."""
 
+# The wrapper closes the files.
+# ruff: noqa: SIM115
+
 import gzip
 import io
 import os
@@ -75,7 +78,7 @@ class TestFiles(Quiet, unittest.TestCase):
 
     def test_the_current_offset_is_honoured(self):
         def make():
-            file = open(self.path, "rb")  # noqa: SIM115 - the wrapper closes it
+            file = open(self.path, "rb")
             # The descriptor is ahead of what was read.
             self.assertEqual(file.read(10), CONTENT[:10])
             return file
@@ -125,7 +128,7 @@ class TestFiles(Quiet, unittest.TestCase):
 
     def test_objects_that_only_pass_calls_on_are_sent_by_the_system(self):
         def temporary():
-            file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - the wrapper closes it
+            file = tempfile.NamedTemporaryFile()
             file.write(b"temporary")
             file.seek(4)
             return file

@@ -143,7 +143,7 @@ class TestBody(Quiet, unittest.TestCase):
             answers = []
             with serve_wsgi(reading(lambda stream: stream.read(), answers), "127.0.0.1:0") as running:
                 exchange(running, data)
-                self.assertTrue(until(lambda: answers))
+                self.assertTrue(until(answers.copy))
             self.assertIsInstance(answers[0], ClientGoneError)
             self.assertIsInstance(answers[0], OSError)
 

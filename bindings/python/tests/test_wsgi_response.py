@@ -438,7 +438,7 @@ class TestFields(Quiet, unittest.TestCase):
     def test_line_breaks_are_refused(self):
         for mark in ("\r", "\n", "\0", "\r\n", "\r\nX-B: 2"):
             for fields_given in ([("X-A", f"1{mark}2")], [(f"X{mark}A", "1")], [("X-A", f"1{mark}")]):
-                head, rest = answered(returning([b"x"], fields_given))
+                head, _ = answered(returning([b"x"], fields_given))
                 self.assertTrue(head.startswith("HTTP/1.1 500 "), head)
                 self.assertNotIn("X-B", head)
             head, _ = answered(returning([b"x"], [], f"200 O{mark}K"))
