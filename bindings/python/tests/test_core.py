@@ -65,7 +65,7 @@ class Responses:
         self._running.stop()
 
     def _answer(self, request):
-        record = b"".join(encode(request.token, *self._parts))
+        record = b"".join(encode(request._token, *self._parts))
         result, done = (c_int32 * 1)(), c_uint32()
         status = quick.server_respond_batch(
             self._running._handle.pointer, record, len(record), result, 1, byref(done)

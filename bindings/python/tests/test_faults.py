@@ -156,7 +156,7 @@ class TestStart(Quiet, unittest.TestCase):
             # The loop has opened its own descriptors by now.
             loop.run_until_complete(asyncio.sleep(0))
             self.check(app, no_event_descriptor(), transom.SystemCallError, serve)
-            serving = app.serve(self.place(), ready=lambda running: running.hurry())
+            serving = app.serve(self.place(), ready=lambda running: running._hurry())
             self.assertEqual(loop.run_until_complete(serving).pending, 0)
 
     def test_whatever_is_raised_meanwhile(self):
@@ -440,7 +440,7 @@ class TestOutbox(Quiet, unittest.TestCase):
 
         outbox = _batch.Outbox(types.SimpleNamespace(pointer=0))
         for token in range(1, 41):
-            parts = Response(str(token)).parts
+            parts = Response(str(token))._parts
             outbox.pieces.extend(_batch.record(token, parts))
         whole = [b"".join(outbox.pieces[at : at + 4]) for at in range(0, 160, 4)]
         refusal = b"".join(_batch.encode(7, *_batch.SERVER_ERROR))

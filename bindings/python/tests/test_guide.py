@@ -171,19 +171,6 @@ class TestGuide(Quiet, unittest.TestCase):
             self.assertNotIn(answer.status, (400, 405, 415, 500), answer.text)
 
 
-#: What files of the package use of each other. It is not for applications, so the guide does not name it.
-INTERNAL = {
-    "AccessLog": {"pointer"},
-    "BodyStream": {"events"},
-    "Metrics": {"pointer"},
-    "Overload": {"milliseconds"},
-    "Request": {"end", "events", "presence", "route_id", "set_params", "token"},
-    "Response": {"chunks", "jobs", "parts", "prompt"},
-    "Router": {"can_be_mounted", "errors", "layers"},
-    "Running": {"begin", "dispatcher", "expect_unforked", "is_own_thread", "notify", "over", "serve_here"},
-    "Tls": {"pointer"},
-    "UploadFile": {"move_to_disk", "write"},
-}
 #: The types for annotations.
 ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority"}
 
@@ -202,8 +189,7 @@ def own(item):
     if issubclass(item, BaseException):
         return set()
     bases = [base for base in item.__mro__ if base.__module__.startswith("transom")]
-    found = {name for base in bases for name in vars(base) if not name.startswith("_")}
-    return found.difference(*(INTERNAL.get(base.__name__, ()) for base in bases))
+    return {name for base in bases for name in vars(base) if not name.startswith("_")}
 
 
 @unittest.skipIf(ROOT is None, "the source archive has no docs/python.md")

@@ -215,7 +215,7 @@ class TestLoop(Holding, unittest.TestCase):
             plain_route(app)
             with self.subTest(model=model), app.start("127.0.0.1:0") as running:
                 self.reset()
-                lag = running.dispatcher.loop._lag
+                lag = running._dispatcher.loop._lag
                 # A vital request does not count there.
                 self.check_queue(running, lambda lag=lag: len(lag._waiting))
                 self.assertEqual(fetch(running, "/plain").text, "plain")
@@ -249,7 +249,7 @@ class TestServers(unittest.TestCase):
         with app.start("127.0.0.1:0") as running:
             from transom._batch import MOST, Inbox
 
-            inbox = Inbox(running._handle, running.dispatcher.events, native.waiting)
+            inbox = Inbox(running._handle, running._dispatcher.events, native.waiting)
             inbox.note_duration(4, 0.004)
             self.assertEqual(inbox._most, 5)
             inbox.note_duration(5, 1.0)

@@ -172,7 +172,7 @@ class Readiness(unittest.TestCase):
                 stopping.start()
                 self.assertTrue(until(lambda running=running: fetch(running, "/ready").status == 503))
                 self.assertEqual(fetch(running, "/").text, "well")
-                running.hurry()
+                running._hurry()
                 stopping.join(LIMIT)
                 self.assertTrue(until(lambda running=running: is_refused(running.port)))
 

@@ -67,7 +67,7 @@ class AccessLog:
     format.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_shown", "pointer")
+    __slots__ = ("__weakref__", "_finalizer", "_pointer", "_shown")
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class AccessLog:
             slot.check(waiting.access_log_open_fd(_descriptor(target), byref(made), slot.reference))
         pointer = made.value or 0
         #: The native object.
-        self.pointer: int = pointer
+        self._pointer: int = pointer
         self._shown = repr(target)
         # Also at the end of the interpreter, so that the last lines are written.
         self._finalizer = weakref.finalize(self, _end, pointer)
@@ -106,7 +106,7 @@ class AccessLog:
         place of a path.
         """
         slot = ErrorSlot()
-        slot.check(waiting.access_log_reopen(self.pointer, slot.reference))
+        slot.check(waiting.access_log_reopen(self._pointer, slot.reference))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Waits until the lines of all responses so far are written, or lost.
@@ -114,7 +114,7 @@ class AccessLog:
         Returns `False` if that takes longer than `timeout`, in seconds.
         """
         wait = seconds("timeout", timeout) or 0.0
-        code = waiting.access_log_flush(self.pointer, int(wait * 1000))
+        code = waiting.access_log_flush(self._pointer, int(wait * 1000))
         if code == native.TIMEOUT:
             return False
         check(code)
@@ -123,7 +123,7 @@ class AccessLog:
     @property
     def lost(self) -> int:
         """The number of lines that were lost."""
-        return int(quick.access_log_lost(self.pointer))
+        return int(quick.access_log_lost(self._pointer))
 
     def __repr__(self) -> str:
         return f"<AccessLog {self._shown}>"

@@ -230,13 +230,13 @@ class Application(Router):
     def _expect_idle(self) -> None:
         running = self._running
         if running is not None:
-            running.expect_unforked()
-            if running.over:
+            running._expect_unforked()
+            if running._over:
                 running.stop(0)
         if self._running is not None or self._starting:
             raise AlreadyStartedError("the server runs already; stop it first")
 
-    can_be_mounted = False
+    _can_be_mounted = False
 
     def _check(self, added: list[Binding], replace: bool) -> None:
         self._expect_idle()
@@ -275,11 +275,11 @@ class Application(Router):
     def _all_bindings(self) -> list[Binding]:
         """Returns the routes, and those for requests without one if Python answers these too."""
         bindings = list(self._bindings)
-        if self.layers or self.errors.find(HTTPError(405)) is not None:
+        if self._layers or self._errors.find(HTTPError(405)) is not None:
             bindings += refusals(self, self._bindings)
         if self._fallback is not None:
             bindings.append(self._fallback)
-        elif self.layers or self.errors.find(HTTPError(404)) is not None:
+        elif self._layers or self._errors.find(HTTPError(404)) is not None:
             bindings.append(not_found(self))
         return bindings
 
@@ -287,4 +287,4 @@ class Application(Router):
     def running(self) -> Running | None:
         """The running server, or `None` when the server does not run."""
         running = self._running
-        return None if running is None or running.over else running
+        return None if running is None or running._over else running

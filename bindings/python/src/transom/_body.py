@@ -42,19 +42,19 @@ class BodyStream:
     __slots__ = (
         "_buffer",
         "_error",
+        "_events",
         "_is_over",
         "_length",
         "_reading",
         "_taken",
         "_token",
         "_whole",
-        "events",
     )
 
     def __init__(self, token: int, events: Events, whole: bytes | None) -> None:
         self._token = token
         #: The queue of events that tells when there is more to read.
-        self.events = events
+        self._events = events
         self._whole = whole
         self._is_over = whole is not None and not whole
         self._error: tuple[type[Exception], tuple[object, ...]] | None = None
@@ -92,7 +92,7 @@ class BodyStream:
             if piece is not None:
                 raise StopAsyncIteration
             self._taken = 0
-            if not await self.events.body(self._token):
+            if not await self._events.body(self._token):
                 raise RuntimeError(_NOT_TWICE)
 
     def _read(self, view: SimpleNamespace, timeout: int) -> bytes | None:

@@ -128,7 +128,7 @@ class Dispatcher:
         if self.pool.is_timed:
 
             def refuse() -> None:
-                self.handle.refuse(request.token, native.REJECT_OVERLOADED)
+                self.handle.refuse(request._token, native.REJECT_OVERLOADED)
                 if on_late is not None:
                     on_late()
 
@@ -136,7 +136,7 @@ class Dispatcher:
         else:
             refused = 0 if self.pool.submit(job) else native.REJECT_POOL_FULL
         if refused:
-            self.handle.refuse(request.token, refused)
+            self.handle.refuse(request._token, refused)
         return not refused
 
     def post(self, handed: list[tuple[Route, Request]]) -> None:
@@ -148,7 +148,7 @@ class Dispatcher:
 
     def _fail(self, handed: list[tuple[Route, Request]], error: Exception) -> None:
         for _, request in handed:
-            answer(self.handle, request.token, self.wording.server_error)
+            answer(self.handle, request._token, self.wording.server_error)
         for route, request in handed:
             self._report(route, request, error)
 
@@ -157,21 +157,21 @@ class Dispatcher:
         try:
             value = self._call(route, request, context)
             response = from_value(value)
-            if response.jobs is not None:
-                self.background.add(request.token, response.jobs)
-            if response.chunks is None:
-                request.end()
-                answer(self.handle, request.token, response.parts)
-                self.background.release(request.token)
-            elif isinstance(response.chunks, (FilePart, AsyncIterator, Pending, Answered)):
+            if response._jobs is not None:
+                self.background.add(request._token, response._jobs)
+            if response._chunks is None:
+                request._end()
+                answer(self.handle, request._token, response._parts)
+                self.background.release(request._token)
+            elif isinstance(response._chunks, (FilePart, AsyncIterator, Pending, Answered)):
                 self.stream(route, request, response, context)
             else:
                 context.run(self._send, route, request, response)
         except BaseException as error:
-            request.end()
+            request._end()
             # A log handler may read the request's context.
-            answer(self.handle, request.token, context.run(self.failure, route, request, error))
-            self.background.release(request.token)
+            answer(self.handle, request._token, context.run(self.failure, route, request, error))
+            self.background.release(request._token)
 
     def _call(self, route: Route, request: Request, context: Context) -> Any:
         with self.turn or nullcontext():
@@ -191,40 +191,40 @@ class Dispatcher:
 
         Each step of the body runs in `context`. The caller must have left that context.
         """
-        if isinstance(response.chunks, Answered):
-            self.background.release(request.token)
-        elif isinstance(response.chunks, Pending):
+        if isinstance(response._chunks, Answered):
+            self.background.release(request._token)
+        elif isinstance(response._chunks, Pending):
             try:
-                self.loop.wait_for(route, request, response.chunks, context)
+                self.loop.wait_for(route, request, response._chunks, context)
             except BaseException:
-                response.chunks.close()
+                response._chunks.close()
                 raise
-        elif isinstance(response.chunks, FilePart):
-            self._send_file(route, request, response.chunks, response)
-        elif isinstance(response.chunks, AsyncIterator):
+        elif isinstance(response._chunks, FilePart):
+            self._send_file(route, request, response._chunks, response)
+        elif isinstance(response._chunks, AsyncIterator):
             self.loop.stream(route, request, response, context)
         # The handler has run: so the response goes before requests that wait, and is not refused.
         elif not self.to_pool(request, VITAL, lambda: context.run(self._send, route, request, response)):
-            context.run(_close, response.chunks)
-            self.background.release(request.token)
+            context.run(_close, response._chunks)
+            self.background.release(request._token)
 
     def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
         try:
             self._send_part(request, file, response)
         except Exception as error:
             self.stream_failed(route, request, error, None)
-        self.background.release(request.token)
+        self.background.release(request._token)
 
     def _send_part(self, request: Request, file: FilePart, response: Response) -> None:
         fields = response.fields
         if file.tag is None or file.modified is None:
-            file.send(request.token, response.status, fields)
+            file.send(request._token, response.status, fields)
             return
         size = file.length
         status, part = outcome(request.method, request.headers, file.tag, file.modified, size)
         if status == 304:
             parts = 304, block_without(fields, "content-type"), b""
-            answer(self.handle, request.token, parts)
+            answer(self.handle, request._token, parts)
         elif status == 412:
             raise HTTPError(412)
         elif status == 416:
@@ -232,13 +232,13 @@ class Dispatcher:
         elif part is not None:
             offset, length = part
             line = ("content-range", f"bytes {offset}-{offset + length - 1}/{size}")
-            file.send(request.token, 206, [*fields, line], part)
+            file.send(request._token, 206, [*fields, line], part)
         else:
-            file.send(request.token, 200, fields)
+            file.send(request._token, 200, fields)
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends the chunks of a plain iterator, on a thread of the pool."""
-        chunks: Any = response.chunks
+        chunks: Any = response._chunks
         leave: list[Callable[[], object]] = [self.pool.seat().lend]
         if self.turn is not None:
             chunks = InTurn(chunks, self.turn, _close)
@@ -246,14 +246,14 @@ class Dispatcher:
         writer = Writer(request, response, self.events)
         beat = None
         try:
-            if response.prompt:
+            if response._prompt:
                 writer.begin()
-            if isinstance(response.chunks, Lines):
-                beat = self.keep_alive.add(response.chunks, writer)
+            if isinstance(response._chunks, Lines):
+                beat = self.keep_alive.add(response._chunks, writer)
             # An iterator that waits in its own code cannot be interrupted after the client has
             # disconnected. Until it returns, the pool may start a replacement thread.
-            request.presence.set_hook(lambda: [left() for left in leave])
-            first = b"" if response.prompt else as_bytes(next(chunks, b""))
+            request._presence.set_hook(lambda: [left() for left in leave])
+            first = b"" if response._prompt else as_bytes(next(chunks, b""))
             writer.begin()
             if not first or writer.write(first):
                 for chunk in chunks:
@@ -265,19 +265,19 @@ class Dispatcher:
         except BaseException as error:
             self.stream_failed(route, request, error, writer)
         finally:
-            request.end()
+            request._end()
             if beat is not None:
                 beat.end()
             writer.abort()
             _close(chunks)
-            self.background.release(request.token)
+            self.background.release(request._token)
 
     def stream_failed(
         self, route: Route, request: Request, error: BaseException, writer: Writer | None
     ) -> None:
         """Sends an error response to a request whose stream failed. If the stream has begun, only logs it."""
         if writer is None or not writer.has_begun:
-            answer(self.handle, request.token, self.failure(route, request, error))
+            answer(self.handle, request._token, self.failure(route, request, error))
         else:
             self.report_begun(route, request, error)
 
@@ -296,11 +296,11 @@ class Dispatcher:
                 error = raised
             else:
                 if response is not None:
-                    if response.jobs is not None:
-                        self.background.add(request.token, response.jobs)
+                    if response._jobs is not None:
+                        self.background.add(request._token, response._jobs)
                     if errors.is_unexpected(error):
                         self._report(route, request, error, True)
-                    return response.parts
+                    return response._parts
         if isinstance(error, HTTPError):
             try:
                 return self.wording.http_error(error)

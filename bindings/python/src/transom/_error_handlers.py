@@ -83,7 +83,7 @@ class ErrorAnswers:
             return response
         if isinstance(error, HTTPError):
             response = Response()
-            response.parts = self._wording.http_error(error)
+            response._parts = self._wording.http_error(error)
             return response
         raise error
 
@@ -98,7 +98,7 @@ class ErrorAnswers:
                 continue
             value = function(request, error)
             response = from_value(value)
-            if response.chunks is not None:
+            if response._chunks is not None:
                 raise TypeError("an error handler returns a whole body, not a stream, a file or an awaitable")
             if isinstance(value, (Response, tuple)):
                 return response
@@ -106,9 +106,9 @@ class ErrorAnswers:
             status, headers = 500, []
             if isinstance(error, HTTPError):
                 status, headers = error.status, pairs_of(error.headers)
-            block = response.parts[1] if value is not None else b""
+            block = response._parts[1] if value is not None else b""
             kept = [(name, text) for name, text in headers if name.lower() != "content-type"]
-            response.parts = status, block + lines_of(status, kept), response.parts[2]
+            response._parts = status, block + lines_of(status, kept), response._parts[2]
             return response
         return None
 

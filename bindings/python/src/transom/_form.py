@@ -198,10 +198,10 @@ class _Multipart:
             if self._memory + len(data) > self._limits.memory:
                 self._memory -= self._file.size
                 folder = self._limits.folder
-                self._file.move_to_disk(None if folder is None else os.fspath(folder))
+                self._file._move_to_disk(None if folder is None else os.fspath(folder))
             else:
                 self._memory += len(data)
-        self._file.write(data)
+        self._file._write(data)
 
     def end(self) -> None:
         file, self._file = self._file, None

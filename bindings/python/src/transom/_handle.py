@@ -74,7 +74,7 @@ class Handle:
     def set_overload(self, overload: Overload) -> None:
         """Limits how long requests wait."""
         slot = ErrorSlot()
-        code = quick.server_set_overload(self._use(), *overload.milliseconds, slot.reference)
+        code = quick.server_set_overload(self._use(), *overload._milliseconds, slot.reference)
         slot.check(code)
         self.overload = overload
 
@@ -165,20 +165,20 @@ class Handle:
 
     def count_in(self, metrics: Metrics) -> None:
         """Has the responses counted."""
-        check(quick.server_add_metrics(self._use(), metrics.pointer))
+        check(quick.server_add_metrics(self._use(), metrics._pointer))
 
     def metrics_route(self, pattern: str, metrics: Metrics) -> None:
         """Adds the route that answers with metrics."""
         expect_pattern(pattern, "GET")
         slot = ErrorSlot()
-        code = quick.server_add_metrics_route(self._use(), pattern.encode(), metrics.pointer, slot.reference)
+        code = quick.server_add_metrics_route(self._use(), pattern.encode(), metrics._pointer, slot.reference)
         slot.check(code)
 
     def status_page(self, path: str, metrics: Metrics, password: tuple[str, str] | None) -> None:
         """Adds the status page."""
         expect_pattern(path, "GET")
         slot = ErrorSlot()
-        where = (self._use(), path.encode(), metrics.pointer)
+        where = (self._use(), path.encode(), metrics._pointer)
         if password is None:
             code = quick.server_add_status(*where, None, None, None, slot.reference)
         else:
@@ -206,7 +206,7 @@ class Handle:
 
     def add_access_log(self, log: AccessLog) -> None:
         """Has a line written to a log for each response."""
-        check(quick.server_add_access_log(self._use(), log.pointer))
+        check(quick.server_add_access_log(self._use(), log._pointer))
 
     def note_successor(self) -> None:
         """Notes that other processes serve on the same sockets: a stop leaves new clients to them."""
@@ -263,7 +263,7 @@ class Handle:
     def bind_tls(self, address: str, tls: Tls) -> None:
         """Listens on an address, and speaks TLS there."""
         slot, encoded = ErrorSlot(), encode_address(address)
-        slot.check(waiting.server_bind_tls(self._use(), encoded, tls.pointer, slot.reference))
+        slot.check(waiting.server_bind_tls(self._use(), encoded, tls._pointer, slot.reference))
 
     def bind_redirect(self, address: str, https_port: int) -> None:
         """Listens on an address, and redirects its requests to https. 0: the port of the first TLS socket."""
@@ -273,7 +273,7 @@ class Handle:
     def set_listener_tls(self, index: int, tls: Tls) -> None:
         """Gives TLS to a socket that was added before."""
         slot = ErrorSlot()
-        slot.check(quick.server_set_listener_tls(self._use(), index, tls.pointer, slot.reference))
+        slot.check(quick.server_set_listener_tls(self._use(), index, tls._pointer, slot.reference))
 
     def set_listener_redirect(self, index: int, https_port: int) -> None:
         """Redirects the requests of a socket that was added before."""

@@ -58,4 +58,4 @@ class Lag:
         return True
 
     def _refuse(self, request: Request) -> None:
-        self._handle.refuse(request.token, native.REJECT_OVERLOADED)
+        self._handle.refuse(request._token, native.REJECT_OVERLOADED)

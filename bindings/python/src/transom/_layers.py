@@ -130,7 +130,7 @@ def convert(handler: Handler, converters: dict[str, Converter]) -> Handler:
                 params[name] = converter(params[name])
             except ValueError:
                 raise HTTPError(404) from None
-        request.set_params(params)
+        request._set_params(params)
 
     converting: Handler
     if is_async(handler):
@@ -194,8 +194,8 @@ def _guarded(call: Callable[[Request], Any], errors: ErrorAnswers) -> Next:
     def guarded(request: Request) -> Response:
         try:
             response = _own(call(request))
-            if isinstance(response.chunks, Pending):
-                response.chunks.close()
+            if isinstance(response._chunks, Pending):
+                response._chunks.close()
                 raise TypeError(
                     f"{name_of(call)} has returned an awaitable to plain middleware: make it `async def`"
                 )

@@ -125,7 +125,7 @@ class LoopSide:
         self._flushing = True
         began = perf_counter()
         for request in requests:
-            route = dispatcher.routes[request.route_id]
+            route = dispatcher.routes[request._route_id]
             if route.is_async or route.in_place:
                 self._begin(self._run(route, request), dispatcher.context.copy(), request)
             else:
@@ -162,7 +162,7 @@ class LoopSide:
         """Awaits what a plain handler has returned, and answers with the result. Called on other threads."""
         if not self._call(lambda: self._begin(self._run(route, request, pending), context, request)):
             pending.close()
-            self._dispatcher.background.release(request.token)
+            self._dispatcher.background.release(request._token)
 
     def work(self, job: Work, then: Callable[[], None], pending: Pending | None = None) -> bool:
         """Runs work after a response, or awaits what it has returned, and calls `then` at its end.
@@ -212,12 +212,12 @@ class LoopSide:
         """Lets waiting handlers be cancelled once their requests are over."""
         begun, self._begun = self._begun, []
         for task, request in begun:
-            if not task.done() and not request.presence.has_hook:
-                request.presence.set_hook(self._in_loop(partial(self._cancel, task, request)))
+            if not task.done() and not request._presence.has_hook:
+                request._presence.set_hook(self._in_loop(partial(self._cancel, task, request)))
 
     def _cancel(self, task: asyncio.Task[None], request: Request) -> None:
         """Cancels a task of a request that is over. One that waits for the body gets an exception from it."""
-        if not self.events.wake_reader(request.token):
+        if not self.events.wake_reader(request._token):
             task.cancel()
 
     def _in_loop(self, function: Callable[[], object]) -> Callable[[], None]:
@@ -243,7 +243,7 @@ class LoopSide:
             return
         dispatcher = self._dispatcher
         value: Any
-        request.events = self.events
+        request._events = self.events
         try:
             if pending is not None:
                 value = pending.awaitable
@@ -265,37 +265,37 @@ class LoopSide:
                 parts = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
             else:
                 response = from_value(value)
-                if response.jobs is not None:
-                    dispatcher.background.add(request.token, response.jobs)
-                if isinstance(response.chunks, AsyncIterator):
+                if response._jobs is not None:
+                    dispatcher.background.add(request._token, response._jobs)
+                if isinstance(response._chunks, AsyncIterator):
                     await self._send(route, request, response)
                     return
-                if response.chunks is not None:
+                if response._chunks is not None:
                     dispatcher.stream(route, request, response, copy_context())
                     return
-                parts = response.parts
+                parts = response._parts
         except BaseException as error:
             if self._closing:
                 raise
-            if isinstance(error, asyncio.CancelledError) and request.presence.is_over:
+            if isinstance(error, asyncio.CancelledError) and request._presence.is_over:
                 _log.debug(
                     "a handler was cancelled: no client waits for the response to %r any more", request
                 )
-                dispatcher.background.release(request.token)
+                dispatcher.background.release(request._token)
                 return
             parts = dispatcher.failure(route, request, error)
-        request.end()
-        self._outbox.pieces.extend(record(request.token, parts))
-        if self._waiting and request.token in self._waiting:
+        request._end()
+        self._outbox.pieces.extend(record(request._token, parts))
+        if self._waiting and request._token in self._waiting:
             self._outbox.flush()
-            dispatcher.background.release(request.token)
+            dispatcher.background.release(request._token)
         elif not self._flushing:
             self._flushing = True
             self.loop.call_soon(self._flush)
 
     async def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends the chunks of an asynchronous iterator, while the client reads them."""
-        chunks: Any = response.chunks
+        chunks: Any = response._chunks
         task: Any = asyncio.current_task()
         writer = Writer(request, response, self.events)
         left = ended = False
@@ -313,14 +313,14 @@ class LoopSide:
                 leave()
 
         try:
-            if response.prompt:
+            if response._prompt:
                 writer.begin()
             else:
-                request.presence.probe = self._in_loop(probe)
-            request.presence.set_hook(self._in_loop(leave))
+                request._presence.probe = self._in_loop(probe)
+            request._presence.set_hook(self._in_loop(leave))
             if isinstance(chunks, AsyncLines):
                 beat = self._dispatcher.keep_alive.add(chunks, writer)
-            first = b"" if response.prompt else as_bytes(await anext(chunks, b""))
+            first = b"" if response._prompt else as_bytes(await anext(chunks, b""))
             writer.begin()
             if not first or await writer.write_async(first):
                 count = 0
@@ -342,12 +342,12 @@ class LoopSide:
         finally:
             # The clean-up of the iterator is not cancelled.
             ended = True
-            request.end()
+            request._end()
             if beat is not None:
                 beat.end()
             writer.abort()
             await _close(chunks, task if left else None)
-            self._dispatcher.background.release(request.token)
+            self._dispatcher.background.release(request._token)
 
     def _flush(self) -> None:
         self._flushing = False

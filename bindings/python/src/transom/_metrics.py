@@ -104,7 +104,7 @@ class Metrics:
     []
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "pointer")
+    __slots__ = ("__weakref__", "_finalizer", "_pointer")
 
     #: The bounds between the buckets of the histograms, in seconds. A bound belongs to the bucket below.
     BOUNDS: tuple[float, ...] = ()
@@ -114,7 +114,7 @@ class Metrics:
         if not pointer:
             raise make(native.FORKED)
         #: The native object.
-        self.pointer: int = pointer
+        self._pointer: int = pointer
         self._finalizer = weakref.finalize(self, quick.metrics_free, pointer)
         self._finalizer.atexit = False
 
@@ -130,7 +130,7 @@ class Metrics:
         order; a shard without a thread has no series. So a worker with much less to do than the others
         shows.
         """
-        count = quick.metrics_shard_count(self.pointer)
+        count = quick.metrics_shard_count(self._pointer)
         return [_unpacked(self._filled(waiting.metrics_shard_snapshot, index)) for index in range(count)]
 
     def text(self) -> str:
@@ -143,7 +143,7 @@ class Metrics:
         while True:
             room = length.value + length.value // 8
             buffer = (c_char * room)()
-            code = function(self.pointer, *of, buffer, room, byref(length))
+            code = function(self._pointer, *of, buffer, room, byref(length))
             if code != native.BUFFER_TOO_SMALL:
                 check(code)
                 return bytes(memoryview(buffer)[: length.value])

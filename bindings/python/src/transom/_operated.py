@@ -32,7 +32,7 @@ class Operated:
         #: How many calls of `hand_over` use the handle. It is not freed meanwhile.
         self._hand_overs = 0
 
-    def expect_unforked(self) -> None:
+    def _expect_unforked(self) -> None:
         """Raises `ForkedError` in a child process of the one that started the server."""
         if self._forked:
             raise ForkedError("this server was started before a fork: in the child it cannot be used")
@@ -52,7 +52,7 @@ class Operated:
         not serve in time, or if another hand-over is in progress. The successor was killed then,
         and this server goes on.
         """
-        self.expect_unforked()
+        self._expect_unforked()
         seconds("the timeout of a hand-over", timeout)
         command = [sys.executable, *sys.orig_argv[1:]] if argv is None else argv
         if isinstance(command, (str, bytes)) or not isinstance(command, Sequence):
@@ -84,7 +84,7 @@ class Operated:
         none. TLS and the PROXY protocol do not apply. Raises `BadAddressError` or `SystemCallError`, and
         `Error` once the server has stopped.
         """
-        self.expect_unforked()
+        self._expect_unforked()
         if peer is not None:
             text("peer", peer)
         with self._using:
@@ -109,7 +109,7 @@ class Operated:
 
         Goes through all connections: ask once a second rather than for each request.
         """
-        self.expect_unforked()
+        self._expect_unforked()
         with self._using:
             self._expect_served()
             return self._handle.stats()
@@ -119,7 +119,7 @@ class Operated:
 
         Connections that have not begun with HTTP, such as those in a TLS handshake, are left out.
         """
-        self.expect_unforked()
+        self._expect_unforked()
         with self._using:
             self._expect_served()
             return self._handle.connections()
@@ -131,7 +131,7 @@ class Operated:
         blocks; the thread pool or the pull queue, if requests wait there and none is begun; and native
         threads. Without that timeout the list is empty. Raises `Error` once the server has stopped.
         """
-        self.expect_unforked()
+        self._expect_unforked()
         with self._using:
             self._expect_served()
             return self._handle.stuck()
@@ -142,7 +142,7 @@ class Operated:
 
     def _use_handle(self, use: Callable[[Handle], object]) -> None:
         """Uses the handle unless the server has stopped."""
-        self.expect_unforked()
+        self._expect_unforked()
         with self._using:
             if self._report is None:
                 use(self._handle)

@@ -44,7 +44,7 @@ class Overload:
             )
 
     @property
-    def milliseconds(self) -> tuple[int, int]:
+    def _milliseconds(self) -> tuple[int, int]:
         """The target and the interval, as the library takes them."""
         return round(self.target * 1000), round(self.interval * 1000)
 
@@ -58,7 +58,7 @@ class Congestion:
     __slots__ = ("__weakref__", "_finalizer", "_pointer")
 
     def __init__(self, overload: Overload) -> None:
-        pointer = quick.congestion_new(*overload.milliseconds)
+        pointer = quick.congestion_new(*overload._milliseconds)
         if not pointer:
             raise make(native.NO_MEMORY)
         self._pointer: int = pointer

@@ -53,7 +53,7 @@ def serve(task: Task, supervisor: Connection) -> None:
     _tell(supervisor, (READY, ""))
     timeout, others_serve = task.stop_timeout, True
     # The server may also end by itself: a handler stops it, or raises `SystemExit`.
-    while app.running is not None and running.fatal is None:
+    while app.running is not None and running._fatal is None:
         ready = wait([supervisor, reader], task.beat)
         if supervisor in ready:
             try:
@@ -69,8 +69,8 @@ def serve(task: Task, supervisor: Connection) -> None:
     if others_serve or not has_own_delay:
         running.note_successor()
     running.stop(timeout)
-    if running.fatal is not None:
-        raise running.fatal
+    if running._fatal is not None:
+        raise running._fatal
 
 
 def _start(task: Task) -> tuple[Server, Running, bool]:

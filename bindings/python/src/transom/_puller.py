@@ -161,7 +161,7 @@ class Pullers:
                 stuck = old.request
             self._lead = lead
         if old is not None and stuck is not None:
-            self._dispatcher.routes[stuck.route_id].demote()
+            self._dispatcher.routes[stuck._route_id].demote()
             old.outbox.copy_out()
             try:
                 self._add_thread()
@@ -217,8 +217,8 @@ class Pullers:
         if request is None:
             what = "requests"
         else:
-            answer(self._dispatcher.handle, request.token, self._dispatcher.wording.server_error)
-            self._dispatcher.background.release(request.token)
+            answer(self._dispatcher.handle, request._token, self._dispatcher.wording.server_error)
+            self._dispatcher.background.release(request._token)
             what = f"{request.method} {request.target}"
         why = "the answer is too large: stream it" if isinstance(error, struct.error) else error
         try:
@@ -240,7 +240,7 @@ class Pullers:
         flushed = now = perf_counter()
         handed: list[tuple[Route, Request]] = []
         for request in lead.rest:
-            route = routes[request.route_id]
+            route = routes[request._route_id]
             if not route.inline or (turn is not None and turn.locked()):
                 if route.is_async:
                     handed.append((route, request))
@@ -266,16 +266,16 @@ class Pullers:
                     status, block, body = 200, _JSON_BLOCK, encode_json(dumps(value))
                 else:
                     response = value if type(value) is Response else from_value(value)
-                    if response.jobs is not None:
-                        dispatcher.background.add(request.token, response.jobs)
-                    if response.chunks is not None:
+                    if response._jobs is not None:
+                        dispatcher.background.add(request._token, response._jobs)
+                    if response._chunks is not None:
                         dispatcher.stream(route, request, response, context)
                         now = perf_counter()
                         route.runs += 1
                         if now - begun > SHORT:
                             route.ran_late(now - begun)
                         continue
-                    status, block, body = response.parts
+                    status, block, body = response._parts
             except BaseException as error:
                 # A log handler may read the request's context.
                 status, block, body = context.run(dispatcher.failure, route, request, error)
@@ -284,15 +284,15 @@ class Pullers:
             length = RESPONSE_LEN + block_len + body_len
             padding = PADDING[length & 7]
             pieces += (
-                pack(length + len(padding), status, 0, request.token, block_len, 0, body_len),
+                pack(length + len(padding), status, 0, request._token, block_len, 0, body_len),
                 block,
                 body,
                 padding,
             )
             route.runs += 1
-            if waiting and request.token in waiting:
+            if waiting and request._token in waiting:
                 outbox.flush()
-                dispatcher.background.release(request.token)
+                dispatcher.background.release(request._token)
             now = perf_counter()
             if now - flushed > SHORT:
                 outbox.flush()

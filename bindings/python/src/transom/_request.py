@@ -24,11 +24,11 @@ class Request(RequestView):
     read before that, by one thread or task at a time.
     """
 
-    __slots__ = ("_body", "_form", "_presence", "_state", "_stream", "events", "route_id")
+    __slots__ = ("_body", "_events", "_form", "_made_presence", "_route_id", "_state", "_stream")
 
     _body: bytes
     _form: Form
-    _presence: Presence
+    _made_presence: Presence
     _state: SimpleNamespace
     _stream: BodyStream
 
@@ -36,10 +36,10 @@ class Request(RequestView):
         self._data = data
         self._at = at
         self._head = head
-        self.route_id = head[1]
-        self.token = head[2]
+        self._route_id = head[1]
+        self._token = head[2]
         #: The queue of events about the client of this request.
-        self.events = events
+        self._events = events
 
     @property
     def body(self) -> bytes:
@@ -77,23 +77,23 @@ class Request(RequestView):
             stream = self._stream
         except AttributeError:
             whole = None if self._head[11] & STREAMS else self.body
-            stream = self._stream = BodyStream(self.token, self.events, whole)
-        stream.events = self.events
+            stream = self._stream = BodyStream(self._token, self._events, whole)
+        stream._events = self._events
         return stream
 
     @property
-    def presence(self) -> Presence:
+    def _presence(self) -> Presence:
         """The state of the client: whether it still waits for the response or reads it."""
         try:
-            return self._presence
+            return self._made_presence
         except AttributeError:
-            self._presence = Presence(self.events, self.token)
-            return self._presence
+            self._made_presence = Presence(self._events, self._token)
+            return self._made_presence
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Forgets the functions to call when the client disconnects: they may refer to the request."""
         try:
-            presence = self._presence
+            presence = self._made_presence
         except AttributeError:
             return
         presence.end()
@@ -107,7 +107,7 @@ class Request(RequestView):
         disconnected; it still gets its response. In a stream, `is_gone` says whether the
         client still reads.
         """
-        return self.presence.is_gone
+        return self._presence.is_gone
 
     def on_gone(self, function: Callable[[], object]) -> None:
         """Calls `function` once, when `is_gone` becomes true, or at once if it is true.
@@ -118,7 +118,7 @@ class Request(RequestView):
         """
         if not callable(function):
             raise TypeError(f"on_gone takes a function, got {type(function).__name__}")
-        self.presence.on_gone(function)
+        self._presence.on_gone(function)
 
     async def gone(self) -> None:
         """Waits until `is_gone` is true. For `async def` handlers that end when their client disconnects."""
@@ -129,7 +129,7 @@ class Request(RequestView):
     @property
     def is_stopping(self) -> bool:
         """`True` once the server has begun to stop: the request has the timeout of the stop to finish."""
-        return self.events.stopping.has_begun
+        return self._events.stopping.has_begun
 
     def on_stopping(self, function: Callable[[], object]) -> Callable[[], None]:
         """Calls `function` once, when the server begins to stop, or at once if it has begun.
@@ -139,7 +139,7 @@ class Request(RequestView):
         """
         if not callable(function):
             raise TypeError(f"on_stopping takes a function, got {type(function).__name__}")
-        return self.events.stopping.add(function)
+        return self._events.stopping.add(function)
 
     async def stopping(self) -> None:
         """Waits until the server begins to stop. For streams that end then, instead of being cut off.
@@ -171,7 +171,7 @@ class Request(RequestView):
         ...     request.background(print, "a letter to", request.json()["email"])
         ...     return {"placed": True}, 202
         """
-        self.events.background.add(self.token, [Work(function, arguments, named)])
+        self._events.background.add(self._token, [Work(function, arguments, named)])
 
     @property
     def state(self) -> SimpleNamespace:

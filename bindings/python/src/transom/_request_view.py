@@ -27,13 +27,13 @@ class RequestView:
         "_local",
         "_params",
         "_query",
-        "token",
+        "_token",
     )
 
     _data: bytes
     _at: int
     _head: RequestHead
-    token: int
+    _token: int
     _cookies: dict[str, str]
     _headers: Headers
     _local: tuple[str, int] | None
@@ -41,7 +41,7 @@ class RequestView:
     _query: MultiDict
 
     @property
-    def record(self) -> tuple[bytes, int, RequestHead]:
+    def _record(self) -> tuple[bytes, int, RequestHead]:
         """The data of a batch, the offset of this request's record in it, and the head of the record."""
         return self._data, self._at, self._head
 
@@ -130,7 +130,7 @@ class RequestView:
             self._params = decode_params(self._data, self._params_at(), self._head[9])[0]
             return self._params
 
-    def set_params(self, params: dict[str, Any]) -> None:
+    def _set_params(self, params: dict[str, Any]) -> None:
         """Sets the values of the path, which converters have made."""
         self._params = params
 
@@ -185,7 +185,7 @@ class RequestView:
             return self._local
         except AttributeError:
             text = create_string_buffer(_LONGEST_ADDRESS)
-            responder = quick.token_responder(self.token)
+            responder = quick.token_responder(self._token)
             quick.responder_local_address(responder, text, len(text))
             self._local = _address(text.value.decode("utf-8", "replace"))
             return self._local

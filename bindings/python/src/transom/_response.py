@@ -82,16 +82,16 @@ class Response:
     <Response 404 text/plain; charset=utf-8, 12 bytes>
     """
 
-    __slots__ = ("chunks", "jobs", "parts", "prompt")
+    __slots__ = ("_chunks", "_jobs", "_parts", "_prompt")
 
     #: Status, header block and body, as the library sends them.
-    parts: Parts
+    _parts: Parts
     #: The body if it is not in `parts`: chunks, or a file. Or an awaitable that gives the response.
-    chunks: Chunks | FilePart | Pending | Answered | None
+    _chunks: Chunks | FilePart | Pending | Answered | None
     #: `True` if the header section is sent before the first chunk is known.
-    prompt: bool
+    _prompt: bool
     #: The work to do once the response was handed over.
-    jobs: list[Work] | None
+    _jobs: list[Work] | None
 
     def __init__(
         self,
@@ -101,25 +101,25 @@ class Response:
         headers: HeadersInput = (),
         content_type: str | None = None,
     ) -> None:
-        self.chunks = None
-        self.jobs = None
-        self.prompt = True
+        self._chunks = None
+        self._jobs = None
+        self._prompt = True
         encoded, usual_type = _encode_body(body)
         kind = usual_type if content_type is None else content_type
         if type(status) is int and status == 200 and headers == () and type(kind) is str:
             # The checks of the other arguments would take a third of the constructor's time.
-            self.parts = (200, content_type_line(kind), encoded)
+            self._parts = (200, content_type_line(kind), encoded)
             return
         status = check_status(status)
-        self.parts = (status, block_of(status, headers, content_type, usual_type), encoded)
+        self._parts = (status, block_of(status, headers, content_type, usual_type), encoded)
 
     @classmethod
-    def of_parts(cls, parts: Parts) -> Response:
+    def _of_parts(cls, parts: Parts) -> Response:
         """Returns a response with these parts, which were checked before."""
         response = cls.__new__(cls)
-        response.parts = parts
-        response.chunks = response.jobs = None
-        response.prompt = True
+        response._parts = parts
+        response._chunks = response._jobs = None
+        response._prompt = True
         return response
 
     @classmethod
@@ -201,11 +201,11 @@ class Response:
         ):
             raise TypeError(f"a stream is an iterator of str or bytes, got {kind_of(chunks)}")
         response = cls.__new__(cls)
-        response.jobs = None
-        response.chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
-        response.prompt = True
+        response._jobs = None
+        response._chunks = aiter(chunks) if isinstance(chunks, AsyncIterable) else iter(chunks)
+        response._prompt = True
         status = check_status(status)
-        response.parts = (status, block_of(status, headers, content_type, BYTES), b"")
+        response._parts = (status, block_of(status, headers, content_type, BYTES), b"")
         return response
 
     @classmethod
@@ -256,11 +256,11 @@ class Response:
         if usual is None or encoding is not None:
             usual = BYTES
         response = cls.__new__(cls)
-        response.jobs = None
-        response.prompt = True
+        response._jobs = None
+        response._prompt = True
         status = check_status(status)
-        response.parts = (status, block_of(status, headers, content_type, usual), b"")
-        part = response.chunks = FilePart(path, offset, length)
+        response._parts = (status, block_of(status, headers, content_type, usual), b"")
+        part = response._chunks = FilePart(path, offset, length)
         # A file that the system generates has a size of 0, and changes without a new time.
         if (
             flag("conditional", conditional)
@@ -279,8 +279,8 @@ class Response:
     def copy(self) -> Response:
         """Returns another response with the same parts. A stream or a file is shared."""
         copied = type(self).__new__(type(self))
-        copied.parts, copied.chunks, copied.prompt = self.parts, self.chunks, self.prompt
-        copied.jobs = None if self.jobs is None else list(self.jobs)
+        copied._parts, copied._chunks, copied._prompt = self._parts, self._chunks, self._prompt
+        copied._jobs = None if self._jobs is None else list(self._jobs)
         return copied
 
     def background(self, function: Callable[..., object], /, *arguments: Any, **named: Any) -> None:
@@ -297,26 +297,26 @@ class Response:
         >>> response.background(print, "a letter to", "ada@example.org", sep=" ")
         """
         job = Work(function, arguments, named)
-        if self.jobs is None:
-            self.jobs = [job]
+        if self._jobs is None:
+            self._jobs = [job]
         else:
-            self.jobs.append(job)
+            self._jobs.append(job)
 
     @property
     def status(self) -> int:
         """The status. It may be set; raises what the constructor raises."""
-        return self.parts[0]
+        return self._parts[0]
 
     @status.setter
     def status(self, status: int) -> None:
         status = check_status(status)
         check_fields(status, self.fields)
-        self.parts = status, *self.parts[1:]
+        self._parts = status, *self._parts[1:]
 
     @property
     def body(self) -> bytes:
         """The body; empty if it is sent in chunks or is a file."""
-        return self.parts[2]
+        return self._parts[2]
 
     @property
     def headers(self) -> ResponseHeaders:
@@ -332,17 +332,17 @@ class Response:
     @property
     def fields(self) -> list[tuple[str, str]]:
         """The header fields as pairs, in order, with repeated names."""
-        lines = self.parts[1].decode("latin-1").split("\r\n")[:-1]
+        lines = self._parts[1].decode("latin-1").split("\r\n")[:-1]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
     def add_header(self, name: str, value: str) -> None:
         """Adds a header field, and keeps those of the same name. Raises what the constructor raises."""
-        status, block, body = self.parts
+        status, block, body = self._parts
         line = header_line(name, value)
         # Only a Content-Length depends on the fields that are there.
         before = self.fields if name.lower() == "content-length" else []
         check_fields(status, [*before, (name, value)])
-        self.parts = status, block + line, body
+        self._parts = status, block + line, body
 
     def set_header(self, name: str, value: str) -> None:
         """Sets a header field, and removes others of the same name. Raises what the constructor raises.
@@ -356,10 +356,10 @@ class Response:
         """
         line = header_line(name, value)
         check_fields(self.status, [(name, value)])
-        status, block, body = self.parts
+        status, block, body = self._parts
         if name.lower() != "set-cookie":
             block = block_without(self.fields, name.lower())
-        self.parts = status, block + line, body
+        self._parts = status, block + line, body
 
     def set_cookie(
         self,
@@ -403,16 +403,16 @@ class Response:
 
     def __repr__(self) -> str:
         types = [value for name, value in self.fields if name.lower() == "content-type"]
-        if isinstance(self.chunks, FilePart):
-            length = f"{self.chunks.length} bytes of a file"
+        if isinstance(self._chunks, FilePart):
+            length = f"{self._chunks.length} bytes of a file"
         else:
-            length = "stream" if self.chunks is not None else f"{len(self.body)} bytes"
+            length = "stream" if self._chunks is not None else f"{len(self.body)} bytes"
         return f"<Response {self.status} {types[0] if types else 'no type'}, {length}>"
 
 
 #: What a handler returns that has sent its response by itself.
 ANSWERED = Response()
-ANSWERED.chunks = Answered()
+ANSWERED._chunks = Answered()
 
 
 def _expect_str(value: Any) -> str:

@@ -13,7 +13,7 @@ class HasFields(Protocol):
     """A response, as far as its header fields go."""
 
     #: Status, header block and body.
-    parts: Parts
+    _parts: Parts
 
     @property
     def fields(self) -> list[tuple[str, str]]:
@@ -52,8 +52,8 @@ class ResponseHeaders(MutableMapping[str, str]):
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
-        status, _, body = self._response.parts
-        self._response.parts = status, block_without(self._response.fields, name.lower()), body
+        status, _, body = self._response._parts
+        self._response._parts = status, block_without(self._response.fields, name.lower()), body
 
     def __iter__(self) -> Iterator[str]:
         return iter({name.lower(): None for name, _ in self._response.fields})

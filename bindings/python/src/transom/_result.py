@@ -28,13 +28,13 @@ def from_value(value: Any) -> Response:
     if isinstance(value, (Iterator, AsyncIterator)):
         response = Response.stream(value)
         # A generator may still raise an error before its first chunk, which then decides the status.
-        response.prompt = False
+        response._prompt = False
         return response
     if isinstance(value, Mapping):
         return Response.json(dict(value))
     if hasattr(value, "__await__"):
         response = Response()
-        response.chunks = Pending(value)
+        response._chunks = Pending(value)
         return response
     raise TypeError(
         "a handler returns str, bytes, dict, list, None, a tuple (value, status[, headers]), "
@@ -48,12 +48,12 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
             f"a tuple returned by a handler is (value, status[, headers]), got {len(value)} items"
         )
     response = from_value(value[0])
-    if isinstance(response.chunks, Pending):
-        response.chunks.close()
+    if isinstance(response._chunks, Pending):
+        response._chunks.close()
         raise TypeError(f"a {kind_of(value[0])} in a tuple is not awaited: await it before it is returned")
     status = check_status(value[1])
     is_own = response is value[0]
-    _, block, body = response.parts
+    _, block, body = response._parts
     if is_own:
         check_fields(status, response.fields)
     pairs = pairs_of(value[2]) if len(value) == 3 else []
@@ -63,7 +63,7 @@ def _from_tuple(value: tuple[Any, ...]) -> Response:
         block = block_without(response.fields, "content-type")
     # A `Response` of the application is not changed: it may be returned again.
     changed = Response(status=status)
-    changed.parts = status, block + lines, body
-    changed.chunks, changed.prompt = response.chunks, response.prompt
-    changed.jobs = response.jobs
+    changed._parts = status, block + lines, body
+    changed._chunks, changed._prompt = response._chunks, response._prompt
+    changed._jobs = response._jobs
     return changed

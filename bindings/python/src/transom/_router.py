@@ -69,8 +69,8 @@ class Binding:
 
     def compiled(self, wording: Wording, bridge: Bridge) -> Route:
         """Returns the route with everything that is around its handler."""
-        answers = ErrorAnswers([router.errors for router in reversed(self.routers)], wording)
-        layers = [layer for router in self.routers for layer in router.layers]
+        answers = ErrorAnswers([router._errors for router in reversed(self.routers)], wording)
+        layers = [layer for router in self.routers for layer in router._layers]
         handler = self.route.handler
         if self.converters:
             handler = convert(handler, self.converters)
@@ -112,9 +112,9 @@ class Router:
         self._parents: list[tuple[Router, str, dict[str, Converter]]] = []
         self._lock = threading.RLock()
         #: The middleware, the outermost first.
-        self.layers: list[Layer] = []
+        self._layers: list[Layer] = []
         #: The error handlers.
-        self.errors = ErrorHandlers()
+        self._errors = ErrorHandlers()
 
     def route(
         self,
@@ -228,7 +228,7 @@ class Router:
         raises.
         """
         text("a prefix", prefix)
-        if not isinstance(router, Router) or not router.can_be_mounted:
+        if not isinstance(router, Router) or not router._can_be_mounted:
             raise TypeError(f"mount takes a Router, got {got(router)}")
         if not prefix.startswith("/") or prefix.endswith("/"):
             raise BadRouteError(f"a prefix begins with `/` and does not end with one, got {shown(prefix)}")
@@ -239,7 +239,7 @@ class Router:
         router._parents.append((self, parsed, converters))
 
     #: `True` for routers that others can mount.
-    can_be_mounted = True
+    _can_be_mounted = True
 
     def _is_within(self, router: Router) -> bool:
         """Returns `True` if this router is another one, or is mounted in it."""
@@ -310,7 +310,7 @@ class Router:
         def decorate(function: Answering) -> Answering:
             with self._lock:
                 self._expect_idle()
-                self.errors.add(what, function)
+                self._errors.add(what, function)
             return function
 
         return decorate
@@ -318,7 +318,7 @@ class Router:
     def _add_layer(self, layer: Layer) -> None:
         with self._lock:
             self._expect_idle()
-            self.layers.append(layer)
+            self._layers.append(layer)
 
     def _expect_idle(self) -> None:
         """Raises `AlreadyStartedError` if a server with this router runs."""

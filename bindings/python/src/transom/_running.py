@@ -84,11 +84,11 @@ class Running(Operated):
         self._on_end = on_end
         self._threads: set[threading.Thread] = set()
         #: The `KeyboardInterrupt` or `SystemExit` that a handler raised.
-        self.fatal: BaseException | None = None
+        self._fatal: BaseException | None = None
         self._signs: SimpleQueue[object] | None = None
         #: Called once if a stop takes a moment, with the number of requests that are still
         #: being served and the seconds that they have left.
-        self.on_slow_stop: Callable[[int, float], None] | None = None
+        self._on_slow_stop: Callable[[int, float], None] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         #: When the stop ends at the latest, as `monotonic` has it.
@@ -96,7 +96,7 @@ class Running(Operated):
         #: `True` if a handler has stopped the server and no thread could be started to wait for its end.
         self._deserted = False
         #: The timeout of that stop, in seconds.
-        self.granted = 0.0
+        self._granted = 0.0
         self._host_loop = host_loop
         self._loop_pulls = bool(routes) and all(route.is_async for route in routes)
         self._lifespan = lifespan
@@ -111,12 +111,12 @@ class Running(Operated):
         self._side: LoopSide | None = None
         self._pool = Pool(threads, backlog, self._add_thread, handle.overload)
         #: The way of requests to the threads and the loop.
-        self.dispatcher = Dispatcher(
+        self._dispatcher = Dispatcher(
             handle, routes, self._pool, self._make_loop, self._fail, wording, threads == 1
         )
-        self._pullers = Pullers(self.dispatcher, threads + 2, self._add_thread)
+        self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
-    def begin(self, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None) -> None:
+    def _begin(self, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
             if self._host_loop is None:
@@ -134,7 +134,7 @@ class Running(Operated):
                 self._add_thread()
             begun_early = self._loop_thread
             if self._host_loop is not None or self._needs_loop:
-                _ = self.dispatcher.loop
+                _ = self._dispatcher.loop
             if begun_early is not None and self._loop_pulls:
                 begun_early.pull()
             if self._host_loop is None and not self._loop_pulls:
@@ -147,7 +147,7 @@ class Running(Operated):
 
     def _watch(self) -> None:
         """Has the watchdog watch Python: the threads or the loop that take requests, and the pool."""
-        events = self.dispatcher.events
+        events = self._dispatcher.events
         events.on_question = self._tell_load
         self._has_started = True
         if self._loop_thread is not None:
@@ -171,7 +171,7 @@ class Running(Operated):
             if self._loop_thread is not None:
                 self._loop_thread.close(_JOIN)
             self._handle.free()
-            self.dispatcher.free()
+            self._dispatcher.free()
         else:
             self._reap(0)
 
@@ -201,7 +201,7 @@ class Running(Operated):
 
     def _await(self, awaitable: Awaitable[object], timeout: float | None = None) -> None:
         """Waits for what a function of the application has returned, in the event loop of the handlers."""
-        _ = self.dispatcher.loop
+        _ = self._dispatcher.loop
         assert self._loop_thread is not None
         self._loop_thread.run(awaitable, timeout)
 
@@ -228,33 +228,33 @@ class Running(Operated):
         return address if address.startswith("unix:") else f"{self._scheme}://{address}"
 
     @property
-    def is_own_thread(self) -> bool:
+    def _is_own_thread(self) -> bool:
         """`True` on a thread that runs handlers."""
         return threading.current_thread() in self._threads
 
     def _fail(self, error: BaseException) -> None:
         """Stops, because a handler raised `KeyboardInterrupt` or `SystemExit`."""
-        self.fatal = self.fatal or error
+        self._fatal = self._fatal or error
         self._begin_stop(_AT_EXIT)
         self._sign()
 
-    def notify(self, signs: SimpleQueue[object]) -> None:
+    def _notify(self, signs: SimpleQueue[object]) -> None:
         """Puts `None` into `signs` when the server is about to end, or has ended."""
         self._signs = signs
-        if self.fatal is not None or self._report is not None or self._deserted:
+        if self._fatal is not None or self._report is not None or self._deserted:
             self._sign()
 
     def _sign(self) -> None:
         if self._signs is not None:
             self._signs.put(None)
 
-    def hurry(self) -> None:
+    def _hurry(self) -> None:
         """Cuts off the requests that are being served. Never waits; a signal handler may call it."""
         self._begin_stop(0)
 
     def _begin_stop(self, timeout: float) -> Report | None:
         """Begins to stop. Returns the numbers so far, or `None` if the server has already stopped."""
-        self.expect_unforked()
+        self._expect_unforked()
         seconds("the timeout of a stop", timeout)
         with self._using:
             if self._report is not None:
@@ -262,7 +262,7 @@ class Running(Operated):
             self._handle.stop(timeout)
             self._deadline = min(self._deadline, monotonic() + timeout)
             report = self._handle.report()
-        self.dispatcher.stopping.begin()
+        self._dispatcher.stopping.begin()
         return report
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> Report:
@@ -277,7 +277,7 @@ class Running(Operated):
         report = self._begin_stop(timeout)
         if report is None:
             return self._final()
-        if self.is_own_thread:
+        if self._is_own_thread:
             if self._host_loop is None:
                 self._reap_elsewhere(timeout)
             return report
@@ -298,7 +298,7 @@ class Running(Operated):
         try:
             start_thread(thread)
         except SystemCallError as error:
-            self.granted = timeout
+            self._granted = timeout
             self._deserted = True
             self._sign()
             _log.warning(
@@ -307,7 +307,7 @@ class Running(Operated):
             )
 
     @property
-    def over(self) -> bool:
+    def _over(self) -> bool:
         """`True` if a handler has stopped the server and no thread may have finished the stop."""
         if not self._deserted or self._forked:
             return False
@@ -325,15 +325,15 @@ class Running(Operated):
         begun = monotonic()
         end = begun + timeout + _JOIN
         while not self._handle.wait(_SLICE) and monotonic() < end:
-            if self.on_slow_stop is not None and monotonic() - begun > _WORDLESS:
-                tell, self.on_slow_stop = self.on_slow_stop, None
+            if self._on_slow_stop is not None and monotonic() - begun > _WORDLESS:
+                tell, self._on_slow_stop = self._on_slow_stop, None
                 pending = self._handle.report().pending
                 if pending:
                     tell(pending, max(0.0, begun + timeout - monotonic()))
         report = self._handle.report()
         grace = monotonic() + _JOIN
         while self._works(grace):
-            self.dispatcher.background.wait(_SLICE)
+            self._dispatcher.background.wait(_SLICE)
         self._tell_dropped()
         end = min(end, monotonic() + _JOIN)
 
@@ -341,7 +341,7 @@ class Running(Operated):
             return max(0.0, end - monotonic())
 
         # Each thread is told to end, even if no time is left to wait for it.
-        self.dispatcher.keep_alive.close()
+        self._dispatcher.keep_alive.close()
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
         self._lifespan.stop(self._await_briefly)
@@ -355,14 +355,14 @@ class Running(Operated):
 
         Work of a request whose handler still runs, though no client waits for it, has until `grace`.
         """
-        background, now = self.dispatcher.background, monotonic()
+        background, now = self._dispatcher.background, monotonic()
         if now >= self._deadline:
             return False
         return background.is_running or (bool(background.waiting) and now < grace)
 
     def _tell_dropped(self) -> None:
         """Logs that work after responses has not ended by the deadline of the stop."""
-        count = self.dispatcher.background.count
+        count = self._dispatcher.background.count
         if count:
             _log.warning("the server stops with background work of %d requests unfinished", count)
 
@@ -371,13 +371,13 @@ class Running(Operated):
             self._report = report
             if clean and not self._hand_overs:
                 self._handle.free()
-                self.dispatcher.free()
+                self._dispatcher.free()
         _runnings.discard(self)
         self._on_end()
         self._ended.set()
         self._sign()
 
-    async def serve_here(self, timeout: float, ready: Callable[[Running], object] | None) -> Report:
+    async def _serve_here(self, timeout: float, ready: Callable[[Running], object] | None) -> Report:
         """Serves in the host's event loop. Returns once the server has stopped."""
         import asyncio
 
@@ -411,7 +411,7 @@ class Running(Operated):
                     )
                 cancelled = True
         self._tell_dropped()
-        self.dispatcher.keep_alive.close()
+        self._dispatcher.keep_alive.close()
         clean = False
         try:
             await self._lifespan.stop_here()
@@ -420,7 +420,7 @@ class Running(Operated):
         finally:
             report = self._handle.report()
             self._conclude(report, self._pool.close(0) and clean)
-        failed = failed or self.fatal
+        failed = failed or self._fatal
         if failed is not None:
             raise failed
         if cancelled:

@@ -240,11 +240,11 @@ class Server(Application):
                 bridge.is_used,
                 loop,
             )
-            bridge.dispatcher = running.dispatcher
+            bridge.dispatcher = running._dispatcher
             self._starting = True
             try:
                 with standard_held():
-                    running.begin(addresses, self._settings.inherit, tls, redirect)
+                    running._begin(addresses, self._settings.inherit, tls, redirect)
             finally:
                 self._starting = False
             self._running = running
@@ -310,7 +310,7 @@ class Server(Application):
         with signals_taken(signs, self._hurry):
             running = self.start(address, tls=tls, redirect=redirect)
             try:
-                running.notify(signs)
+                running._notify(signs)
                 if not quiet:
                     print(f"listening on {running.url}", flush=True)
                 by_signal = wait_for_sign(signs) is not None
@@ -318,16 +318,16 @@ class Server(Application):
                 running.stop(0)
                 raise
             if by_signal and not quiet:
-                running.on_slow_stop = say_what_is_finished
-            report = running.stop(max(stop_timeout, running.granted))
-        if running.fatal is not None:
-            raise running.fatal
+                running._on_slow_stop = say_what_is_finished
+            report = running.stop(max(stop_timeout, running._granted))
+        if running._fatal is not None:
+            raise running._fatal
         return report
 
     def _hurry(self) -> None:
         """Cuts off the requests that are being served, if a server runs."""
         if self.running is not None:
-            self.running.hurry()
+            self.running._hurry()
 
     async def serve(
         self,
@@ -363,4 +363,4 @@ class Server(Application):
         except BaseException:
             await lifespan.stop_here()
             raise
-        return await running.serve_here(stop_timeout, ready)
+        return await running._serve_here(stop_timeout, ready)

@@ -69,7 +69,7 @@ class ServerSentEvents(Response):
     >>> def count():
     ...     yield ServerSentEvent("one", id="1")
     ...     yield {"two": 2}
-    >>> b"".join(ServerSentEvents(count()).chunks)
+    >>> b"".join(ServerSentEvents(count())._chunks)
     b'id: 1\\ndata: one\\n\\ndata: {"two":2}\\n\\n'
     """
 
@@ -93,7 +93,7 @@ class ServerSentEvents(Response):
         else:
             chunks = Lines(iter(events), keep_alive)
         super().__init__(headers=pairs, content_type="text/event-stream")
-        self.chunks = chunks
+        self._chunks = chunks
 
 
 def _line(item: Any) -> bytes:

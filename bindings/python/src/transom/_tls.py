@@ -63,7 +63,7 @@ class Tls:
     Raises `BadTlsError`, which names the file, if something cannot be used.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "pointer")
+    __slots__ = ("__weakref__", "_finalizer", "_pointer")
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Tls:
         if not pointer:
             raise make(native.FORKED)
         #: The native object.
-        self.pointer: int = pointer
+        self._pointer: int = pointer
         self._finalizer = weakref.finalize(self, quick.tls_free, pointer)
         self._finalizer.atexit = False
         for chain, private in pairs:
@@ -121,9 +121,9 @@ class Tls:
         if isinstance(certificate, bytes) != isinstance(key, bytes):
             raise WrongTypeError("a certificate and its key are both files, or both PEM as bytes")
         if isinstance(certificate, bytes):
-            check(quick.tls_add_pem(self.pointer, chain, len(chain), private, len(private)))
+            check(quick.tls_add_pem(self._pointer, chain, len(chain), private, len(private)))
         else:
-            check(quick.tls_add_files(self.pointer, chain, private))
+            check(quick.tls_add_files(self._pointer, chain, private))
 
     def reload(self) -> None:
         """Reads the files again. Handshakes that begin from now on use what was read.
@@ -132,7 +132,7 @@ class Tls:
         used; what was in use stays in use.
         """
         slot = ErrorSlot()
-        slot.check(waiting.tls_reload(self.pointer, slot.reference))
+        slot.check(waiting.tls_reload(self._pointer, slot.reference))
 
     def replace(self, certificate: bytes, key: bytes) -> None:
         """Puts a certificate and a key in PEM in place of all that there were.
@@ -143,7 +143,9 @@ class Tls:
             found = f"{got(certificate)} and {got(key)}"
             raise WrongTypeError(f"a certificate and a key in PEM are bytes, got {found}")
         slot = ErrorSlot()
-        code = waiting.tls_replace(self.pointer, certificate, len(certificate), key, len(key), slot.reference)
+        code = waiting.tls_replace(
+            self._pointer, certificate, len(certificate), key, len(key), slot.reference
+        )
         slot.check(code)
 
     def __repr__(self) -> str:

@@ -72,12 +72,12 @@ class UploadFile:
             self._file.seek(0)
             shutil.copyfileobj(self._file, copy, _COPY)
 
-    def write(self, data: memoryview) -> None:
+    def _write(self, data: memoryview) -> None:
         """Adds to the content, while the form is read."""
         self._file.write(data)
         self._size += len(data)
 
-    def move_to_disk(self, folder: str | None) -> None:
+    def _move_to_disk(self, folder: str | None) -> None:
         """Moves the content to a temporary file. Raises `OSError`."""
         memory = self._file
         if isinstance(memory, io.BytesIO):

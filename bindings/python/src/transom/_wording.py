@@ -40,7 +40,7 @@ class Wording:
         """Converts an `HTTPError`. Raises an error if its header fields or its JSON cannot be sent."""
         status, headers = error.status, error.headers
         if error.json is not None:
-            return Response.json(error.json, status=status, headers=headers).parts
+            return Response.json(error.json, status=status, headers=headers)._parts
         page = None if error.message else self._pages.get(status, self._pages.get(0))
         title = plain_text(status)[4:].rstrip("\n")
         if page is not None:
@@ -55,5 +55,5 @@ class Wording:
         else:
             content_type, body = TEXT, f"{error.message}\n" if error.message else plain_text(status)
         if any(name.lower() == "content-type" for name, _ in pairs_of(headers)):
-            return Response(body, status=status, headers=headers).parts
-        return Response(body, status=status, headers=headers, content_type=content_type).parts
+            return Response(body, status=status, headers=headers)._parts
+        return Response(body, status=status, headers=headers, content_type=content_type)._parts

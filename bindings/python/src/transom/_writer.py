@@ -33,14 +33,14 @@ class Writer:
         response = self._response
         fields = native.field_array(response.fields)
         pointer = c_void_p()
-        token = quick.token_responder(self._request.token)
+        token = quick.token_responder(self._request._token)
         slot = ErrorSlot()
         code = quick.responder_start(
             token, response.status, fields, len(fields), byref(pointer), slot.reference
         )
         if code == native.OK and pointer.value is not None:
             self._pointer = pointer.value
-            self._request.presence.begin(pointer.value, self._events)
+            self._request._presence.begin(pointer.value, self._events)
         elif code not in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
             slot.check(code)
         self.has_begun = True

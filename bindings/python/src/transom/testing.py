@@ -125,7 +125,7 @@ class TestClient:
         """The running application. It is started if it does not run."""
         if self._running is None:
             self._running = self._start()
-            self._running.dispatcher.on_failure = self._failures.append
+            self._running._dispatcher.on_failure = self._failures.append
         return self._running
 
     @property
@@ -276,8 +276,8 @@ class TestClient:
         is_quiet = (
             self._streams > 0
             or running is None
-            or running.is_own_thread
-            or running.dispatcher.background.wait(self._timeout)
+            or running._is_own_thread
+            or running._dispatcher.background.wait(self._timeout)
         )
         self._raise_failure()
         if not is_quiet:

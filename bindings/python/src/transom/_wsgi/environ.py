@@ -63,7 +63,7 @@ class Environs:
 
     def make(self, request: Request) -> dict[str, Any]:
         """Returns the environment of a request."""
-        data, at, head = request.record
+        data, at, head = request._record
         path_at = head[3] + head[4]
         query_at = path_at + head[5]
         headers_at = query_at + head[6]

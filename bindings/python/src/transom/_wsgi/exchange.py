@@ -69,7 +69,7 @@ class Exchange:
         if self.has_begun:
             return
         array = field_array(Head("200 OK", headers).fields)
-        responder = quick.token_responder(self._request.token)
+        responder = quick.token_responder(self._request._token)
         slot = ErrorSlot()
         slot.check_present(quick.responder_early_hints(responder, array, len(array), slot.reference))
 
@@ -91,7 +91,7 @@ class Exchange:
             self.finish()
             return None
         head = self._given()
-        return Response.of_parts((head.status, head.block, body))
+        return Response._of_parts((head.status, head.block, body))
 
     def send(self, chunks: Any) -> None:
         """Sends the body that an application has returned, chunk after chunk."""
@@ -116,7 +116,7 @@ class Exchange:
 
     def end(self) -> None:
         """Cuts the response off unless it is whole, and drops what refers to the request."""
-        self._request.end()
+        self._request._end()
         if self._writer is not None:
             self._writer.abort()
 
@@ -157,14 +157,14 @@ class Exchange:
 
     def _begin(self, head: Head) -> None:
         """Sends the head of a response whose body comes in chunks."""
-        response = Response.of_parts((head.status, head.block, b""))
-        self._writer = Writer(self._request, response, self._request.events)
+        response = Response._of_parts((head.status, head.block, b""))
+        self._writer = Writer(self._request, response, self._request._events)
         self._writer.begin()
         seat = self._dispatcher.pool.own_seat()
         if seat is not None:
             # An application that waits in its own code cannot be interrupted after the client has
             # disconnected. Until it returns, the pool may start a replacement thread.
-            self._request.presence.set_hook(seat.lend)
+            self._request._presence.set_hook(seat.lend)
 
     def _write(self, data: bytes) -> bool:
         return self._writer is not None and self._writer.write(data)
@@ -179,7 +179,7 @@ class Exchange:
     def _answer(self, head: Head, body: bytes) -> None:
         """Sends a whole response."""
         self._is_whole = True
-        answer(self._dispatcher.handle, self._request.token, (head.status, head.block, body))
+        answer(self._dispatcher.handle, self._request._token, (head.status, head.block, body))
 
     def _send_file(self, file: FileWrapper) -> bool:
         """Has the system send a file. Returns `False` if its blocks must be read."""
@@ -193,7 +193,7 @@ class Exchange:
                 return False
             length = head.length
         try:
-            send_descriptor(self._request.token, head.status, head.fields, descriptor, offset, length)
+            send_descriptor(self._request._token, head.status, head.fields, descriptor, offset, length)
         except (ValueError, SystemCallError):
             # The file was truncated meanwhile. Nothing was sent.
             return False
