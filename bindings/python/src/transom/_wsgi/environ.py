@@ -18,7 +18,12 @@ _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 #: The most names of fields whose keys are kept: clients choose the names, and must not fill the memory.
 _MOST_KEYS = 512
 
+#: The most addresses of clients that are kept.
+_MOST_ADDRESSES = 1024
+
 _keys: dict[str, str] = {"": ""}
+#: The hosts and ports of clients: one that keeps its connection has the same each time.
+_addresses: dict[str, tuple[str, str]] = {}
 
 
 def _key_of(name: str) -> str:
@@ -64,23 +69,24 @@ class Environs:
     def make(self, request: Request) -> dict[str, Any]:
         """Returns the environment of a request."""
         data, at, head = request._record
-        path_at = head[3] + head[4]
-        query_at = path_at + head[5]
-        headers_at = query_at + head[6]
-        peer_at = headers_at + head[7]
+        _, _, _, path_at, target_len, query_at, headers_at, peer_at, end, _, version, flags, size = head
+        method = path_at
+        path_at += target_len
+        query_at += path_at
+        headers_at += query_at
+        peer_at += headers_at
         at += REQUEST_LEN
         # Decoding the parts at once, and cutting the text, takes less time than decoding each part.
-        text = data[at : at + peer_at + head[8]].decode("latin-1")
-        flags = head[11]
+        text = str(data[at : at + peer_at + end], "latin-1")
         path = text[path_at:query_at]
         if "%" in path:
             path = unquote(path, "latin-1")
         environ = self._base.copy()
-        environ["REQUEST_METHOD"] = text[: head[3]]
+        environ["REQUEST_METHOD"] = text[:method]
         environ["PATH_INFO"] = path[self._skipped :]
         environ["QUERY_STRING"] = text[query_at:headers_at]
-        environ["RAW_URI"] = environ["REQUEST_URI"] = text[head[3] : path_at]
-        for line in text[headers_at:peer_at].split("\r\n"):
+        environ["RAW_URI"] = environ["REQUEST_URI"] = text[method:path_at]
+        for line in text[headers_at : peer_at - 2].split("\r\n"):
             name, _, value = line.partition(":")
             key = _keys.get(name)
             if key is None:
@@ -91,36 +97,32 @@ class Environs:
                     environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
                 else:
                     environ[key] = value
-        if head[10] == 10:
-            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        if flags & HTTPS:
-            environ["wsgi.url_scheme"] = "https"
-            environ["HTTPS"] = "on"
         client = text[peer_at:]
-        if flags & FORWARDED:
-            client, _, host = client.split(" ")
-            if host:
-                environ["HTTP_HOST"] = host
-        self._add_client(environ, client)
-        if self._asks_for_name:
-            self._add_name(environ, request)
-        self._add_input(environ, request, flags)
-        return environ
-
-    @staticmethod
-    def _add_client(environ: dict[str, Any], client: str) -> None:
-        """Adds the address of the client; an empty one if it is on a Unix socket."""
-        host, colon, port = client.rpartition(":")
-        if host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host or not colon:
-            # There is no port: a proxy that named the client did not tell it.
-            host, port = client, ""
-        if client.startswith("unix:") or not ("." in host or ":" in host):
-            host, port = "", ""
-        environ["REMOTE_ADDR"] = host
+        if version == 10:
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        if flags:
+            if flags & HTTPS:
+                environ["wsgi.url_scheme"] = "https"
+                environ["HTTPS"] = "on"
+            if flags & FORWARDED:
+                client, _, host = client.split(" ")
+                if host:
+                    environ["HTTP_HOST"] = host
+        address = _addresses.get(client)
+        if address is None:
+            address = _address_of(client)
+        environ["REMOTE_ADDR"], port = address
         if port:
             environ["REMOTE_PORT"] = port
+        if self._asks_for_name:
+            self._add_name(environ, request)
+        if "CONTENT_LENGTH" in environ:
+            _correct_length(environ)
+        if flags & STREAMS:
+            environ["wsgi.input"] = Input(request.stream())
+        else:
+            environ["wsgi.input"] = BytesIO(request.body) if size else BytesIO()
+        return environ
 
     @staticmethod
     def _add_name(environ: dict[str, Any], request: Request) -> None:
@@ -131,13 +133,27 @@ class Environs:
         elif environ["wsgi.url_scheme"] == "https":
             environ["SERVER_PORT"] = "443"
 
-    @staticmethod
-    def _add_input(environ: dict[str, Any], request: Request, flags: int) -> None:
-        """Adds the body, and leaves out a length that does not frame it (RFC 9112 6.3)."""
-        environ["wsgi.input"] = Input(request.stream()) if flags & STREAMS else BytesIO(request.body)
-        if "CONTENT_LENGTH" in environ:
-            if "HTTP_TRANSFER_ENCODING" in environ:
-                del environ["CONTENT_LENGTH"]
-            else:
-                # Equal lengths that came more than once are one.
-                environ["CONTENT_LENGTH"] = environ["CONTENT_LENGTH"].partition(",")[0].strip()
+
+def _correct_length(environ: dict[str, Any]) -> None:
+    """Leaves out a Content-Length that does not frame the body (RFC 9112 6.3)."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        del environ["CONTENT_LENGTH"]
+    elif "," in environ["CONTENT_LENGTH"]:
+        # Lengths that came more than once are equal.
+        environ["CONTENT_LENGTH"] = environ["CONTENT_LENGTH"].partition(",")[0].strip()
+
+
+def _address_of(client: str) -> tuple[str, str]:
+    """Returns the host and the port of a client. Both are empty for one on a Unix socket."""
+    host, colon, port = client.rpartition(":")
+    if host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host or not colon:
+        # A proxy that named the client did not tell its port.
+        host, port = client, ""
+    if client.startswith("unix:") or not ("." in host or ":" in host):
+        host, port = "", ""
+    if len(_addresses) >= _MOST_ADDRESSES:
+        _addresses.clear()
+    _addresses[client] = host, port
+    return host, port

@@ -13,18 +13,21 @@ from transom._errors import ErrorSlot, SystemCallError
 from transom._file import send_descriptor
 from transom._http_error import ClientGoneError
 from transom._native import field_array, quick
+from transom._packed import Parts
 from transom._request import Request
-from transom._response import Response
+from transom._response import ANSWERED, Response
 from transom._writer import Writer
 from transom._wsgi.file_wrapper import FileWrapper
-from transom._wsgi.head import Head
+from transom._wsgi.head import Head, head_of
 
 _log = logging.getLogger("transom")
+#: The parts of a response that the application has not given yet.
+_NOTHING: Parts = (500, b"", b"")
 #: The statuses whose responses have no body.
 _BODILESS = (204, 205, 304)
 
 
-class Exchange:
+class Exchange(Response):
     """A request, and its response as far as the application has got with it.
 
     The application is called, iterated and closed on one thread, which alone uses this.
@@ -32,7 +35,10 @@ class Exchange:
 
     __slots__ = ("_dispatcher", "_head", "_is_one", "_is_whole", "_left", "_request", "_writer")
 
+    # `Response` would check what the application has not given yet.
     def __init__(self, request: Request, dispatcher: Dispatcher) -> None:
+        self._chunks = self._jobs = None
+        self._parts = _NOTHING
         self._request = request
         self._dispatcher = dispatcher
         self._head: Head | None = None
@@ -61,14 +67,15 @@ class Exchange:
                 exc_info = None
         elif self._head is not None:
             raise RuntimeError("start_response was called before: a second call needs exc_info")
-        self._head = Head(status, headers)
+        self._head = head_of(status, headers)
         return self.write
 
     def early_hints(self, headers: list[tuple[str, str]], /) -> None:
         """Sends `103 Early Hints` with these fields. Does nothing once the response has begun."""
         if self.has_begun:
             return
-        array = field_array(Head("200 OK", headers).fields)
+        head_of("200 OK", headers)
+        array = field_array(headers)
         responder = quick.token_responder(self._request._token)
         slot = ErrorSlot()
         slot.check_present(quick.responder_early_hints(responder, array, len(array), slot.reference))
@@ -81,17 +88,19 @@ class Exchange:
         if self._writer is not None and self._writer.is_over:
             raise ClientGoneError
 
-    def whole(self, chunks: list[bytes] | tuple[bytes, ...]) -> Response | None:
-        """Returns the response with these chunks as its body; `None` if a part was sent before."""
+    def hold(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
+        """Makes these chunks the body. The response is sent by the caller, unless it has begun."""
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if not isinstance(body, bytes):
+        if type(body) is not bytes:
             raise _no_bytes(body)
-        if self.has_begun:
+        head = self._head
+        if head is None:
+            raise _not_started()
+        if self._writer is None and not self._is_whole:
+            self._parts = head[0], head[1], body
+        else:
             self._add(body)
-            self.finish()
-            return None
-        head = self._given()
-        return Response._of_parts((head.status, head.block, body))
+            self._finish()
 
     def send(self, chunks: Any) -> None:
         """Sends the body that an application has returned, chunk after chunk."""
@@ -102,9 +111,24 @@ class Exchange:
         for chunk in chunks:
             if not self._add(chunk):
                 break
-        self.finish()
+        self._finish()
 
-    def finish(self) -> None:
+    def end(self) -> None:
+        """Ends a response that was sent here. It is cut off unless it is whole."""
+        self._chunks = ANSWERED._chunks
+        if self._writer is not None:
+            self._request._end()
+            self._writer.abort()
+
+    def _given(self) -> Head:
+        if self._head is None:
+            raise _not_started()
+        return self._head
+
+    def _is_bodiless(self) -> bool:
+        return self._given()[0] in _BODILESS or self._request.method == "HEAD"
+
+    def _finish(self) -> None:
         """Ends the response. Raises an error if the body is shorter than announced."""
         if self._is_whole:
             return
@@ -113,20 +137,6 @@ class Exchange:
         else:
             self._is_whole = True
             self._writer.finish()
-
-    def end(self) -> None:
-        """Cuts the response off unless it is whole, and drops what refers to the request."""
-        self._request._end()
-        if self._writer is not None:
-            self._writer.abort()
-
-    def _given(self) -> Head:
-        if self._head is None:
-            raise RuntimeError("the application has not called start_response")
-        return self._head
-
-    def _is_bodiless(self) -> bool:
-        return self._given().status in _BODILESS or self._request.method == "HEAD"
 
     def _add(self, data: bytes) -> bool:
         """Sends a chunk. Returns `False` if nothing more can be sent."""
@@ -139,8 +149,8 @@ class Exchange:
             if self._is_bodiless():
                 self._answer(head, b"")
                 return False
-            self._left = head.length
-            if self._is_one and head.length is None:
+            self._left = head[2]
+            if self._is_one and head[2] is None:
                 self._left = len(data)
             if self._left is not None and len(data) >= self._left:
                 # The body is whole: one call sends it.
@@ -157,7 +167,7 @@ class Exchange:
 
     def _begin(self, head: Head) -> None:
         """Sends the head of a response whose body comes in chunks."""
-        response = Response._of_parts((head.status, head.block, b""))
+        response = Response._of_parts((head[0], head[1], b""))
         self._writer = Writer(self._request, response, self._request._events)
         self._writer.begin()
         seat = self._dispatcher.pool.own_seat()
@@ -179,21 +189,22 @@ class Exchange:
     def _answer(self, head: Head, body: bytes) -> None:
         """Sends a whole response."""
         self._is_whole = True
-        answer(self._dispatcher.handle, self._request._token, (head.status, head.block, body))
+        answer(self._dispatcher.handle, self._request._token, (head[0], head[1], body))
 
     def _send_file(self, file: FileWrapper) -> bool:
         """Has the system send a file. Returns `False` if its blocks must be read."""
-        head = self._given()
-        part = None if self.has_begun or head.status in _BODILESS else file.part()
+        status, block, announced = self._given()
+        part = None if self.has_begun or status in _BODILESS else file.part()
         if part is None:
             return False
         descriptor, offset, length = part
-        if head.length is not None:
-            if head.length > length:
+        if announced is not None:
+            if announced > length:
                 return False
-            length = head.length
+            length = announced
+        fields = Response._of_parts((status, block, b"")).fields
         try:
-            send_descriptor(self._request._token, head.status, head.fields, descriptor, offset, length)
+            send_descriptor(self._request._token, status, fields, descriptor, offset, length)
         except (ValueError, SystemCallError):
             # The file was truncated meanwhile. Nothing was sent.
             return False
@@ -203,3 +214,7 @@ class Exchange:
 
 def _no_bytes(chunk: object) -> TypeError:
     return TypeError(f"the body of a WSGI response consists of bytes, got {got(chunk)}")
+
+
+def _not_started() -> RuntimeError:
+    return RuntimeError("the application has not called start_response")

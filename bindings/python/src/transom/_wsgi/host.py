@@ -9,7 +9,7 @@ from transom._functions import name_of
 from transom._handle import Handle
 from transom._layers import Bridge
 from transom._request import Request
-from transom._response import ANSWERED, Response
+from transom._response import Response
 from transom._route import Route
 from transom._wsgi.environ import Environs
 from transom._wsgi.exchange import Exchange
@@ -37,14 +37,14 @@ class Host:
                 self._path, _name_of(dispatcher.handle), dispatcher.turn is None, _is_one_of_several()
             )
         exchange = Exchange(request, dispatcher)
+        environ = environs.make(request)
+        environ["wsgi.early_hints"] = exchange.early_hints
         try:
-            environ = environs.make(request)
-            environ["wsgi.early_hints"] = exchange.early_hints
             chunks = self._application(environ, exchange.start_response)
             if type(chunks) is list or type(chunks) is tuple:
-                response = exchange.whole(chunks)
-                if response is not None:
-                    return response
+                exchange.hold(chunks)
+                if not exchange.has_begun:
+                    return exchange
             else:
                 try:
                     exchange.send(chunks)
@@ -57,9 +57,8 @@ class Host:
                 raise
             assert self.route is not None
             dispatcher.report_begun(self.route, request, error)
-        finally:
-            exchange.end()
-        return ANSWERED
+        exchange.end()
+        return exchange
 
 
 def _name_of(handle: Handle) -> tuple[str, str] | None:
