@@ -88,8 +88,8 @@ class Exchange(Response):
         if self._writer is not None and self._writer.is_over:
             raise ClientGoneError
 
-    def hold(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
-        """Makes these chunks the body. The response is sent by the caller, unless it has begun."""
+    def hold(self, chunks: list[bytes] | tuple[bytes, ...]) -> bool:
+        """Makes these chunks the body, which the caller sends. Returns `False` if it was sent here."""
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if type(body) is not bytes:
             raise _no_bytes(body)
@@ -98,9 +98,10 @@ class Exchange(Response):
             raise _not_started()
         if self._writer is None and not self._is_whole:
             self._parts = head[0], head[1], body
-        else:
-            self._add(body)
-            self._finish()
+            return True
+        self._add(body)
+        self._finish()
+        return False
 
     def send(self, chunks: Any) -> None:
         """Sends the body that an application has returned, chunk after chunk."""

@@ -42,8 +42,7 @@ class Host:
         try:
             chunks = self._application(environ, exchange.start_response)
             if type(chunks) is list or type(chunks) is tuple:
-                exchange.hold(chunks)
-                if not exchange.has_begun:
+                if exchange.hold(chunks):
                     return exchange
             else:
                 try:
