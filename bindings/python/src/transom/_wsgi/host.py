@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from transom._dispatch import Dispatcher
 from transom._functions import name_of
 from transom._handle import Handle
 from transom._layers import Bridge
@@ -16,48 +18,58 @@ from transom._wsgi.exchange import Exchange
 
 
 class Host:
-    """A handler that calls a WSGI application."""
+    """A WSGI application, and what it needs in a run of a server."""
 
     def __init__(self, application: Any, path: str, bridge: Bridge) -> None:
         self._application = application
         self._path = path
         self._bridge = bridge
-        self._environs: Environs | None = None
         #: The route of the handler, for messages.
         self.route: Route | None = None
-        # Messages about the handler name the application.
-        self.__module__, _, self.__qualname__ = name_of(application).rpartition(".")
 
-    def __call__(self, request: Request) -> Response:
+    def handler(self) -> Callable[[Request], Response]:
+        """Returns a handler that calls the application. Messages about it name the application."""
+        application = self._application
+        dispatcher: Dispatcher | None = None
+        make_environ: Callable[[Request], dict[str, Any]]
+
+        def handle(request: Request) -> Response:
+            nonlocal dispatcher, make_environ
+            if dispatcher is None:
+                make_environ = self._environs().make
+                dispatcher = self._bridge.dispatcher
+                assert dispatcher is not None
+            exchange = Exchange(request, dispatcher)
+            environ = make_environ(request)
+            environ["wsgi.early_hints"] = exchange.early_hints
+            try:
+                chunks = application(environ, exchange.start_response)
+                if type(chunks) is list or type(chunks) is tuple:
+                    if exchange.hold(chunks):
+                        return exchange
+                else:
+                    try:
+                        exchange.send(chunks)
+                    finally:
+                        close = getattr(chunks, "close", None)
+                        if close is not None:
+                            close()
+            except BaseException as error:
+                if not exchange.has_begun:
+                    raise
+                assert self.route is not None
+                dispatcher.report_begun(self.route, request, error)
+            exchange.end()
+            return exchange
+
+        handle.__module__, _, handle.__qualname__ = name_of(application).rpartition(".")
+        return handle
+
+    def _environs(self) -> Environs:
         dispatcher = self._bridge.dispatcher
         assert dispatcher is not None
-        environs = self._environs
-        if environs is None:
-            environs = self._environs = Environs(
-                self._path, _name_of(dispatcher.handle), dispatcher.turn is None, _is_one_of_several()
-            )
-        exchange = Exchange(request, dispatcher)
-        environ = environs.make(request)
-        environ["wsgi.early_hints"] = exchange.early_hints
-        try:
-            chunks = self._application(environ, exchange.start_response)
-            if type(chunks) is list or type(chunks) is tuple:
-                if exchange.hold(chunks):
-                    return exchange
-            else:
-                try:
-                    exchange.send(chunks)
-                finally:
-                    close = getattr(chunks, "close", None)
-                    if close is not None:
-                        close()
-        except BaseException as error:
-            if not exchange.has_begun:
-                raise
-            assert self.route is not None
-            dispatcher.report_begun(self.route, request, error)
-        exchange.end()
-        return exchange
+        name = _name_of(dispatcher.handle)
+        return Environs(self._path, name, dispatcher.turn is None, _is_one_of_several())
 
 
 def _name_of(handle: Handle) -> tuple[str, str] | None:

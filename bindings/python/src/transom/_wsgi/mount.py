@@ -59,7 +59,7 @@ class Mount:
         return self._new_route(Host(self._application, self._path, Bridge()), streams)
 
     def _new_route(self, host: Host, streams: bool) -> Route:
-        return Route(host, None, f"{self._path}/{{*path}}", RouteSettings(stream=streams))
+        return Route(host.handler(), None, f"{self._path}/{{*path}}", RouteSettings(stream=streams))
 
 
 @dataclass(frozen=True, slots=True)
