@@ -345,6 +345,19 @@ class TestFraming(Quiet, unittest.TestCase):
                 self.assertEqual(fields(head, "transfer-encoding"), [])
                 self.assertEqual(fields(head, "content-length"), [])
 
+    def test_a_length_is_left_out_where_there_can_be_none(self):
+        # Django adds `Content-Length: 0`.
+        for _ in range(2):
+            for status in ("204 No Content", "205 Reset Content"):
+                for body in ([b""], Body()):
+                    head, rest = answered(returning(body, [("Content-Length", "0"), *PLAIN], status))
+                    self.assertTrue(head.startswith(f"HTTP/1.1 {status[:3]} "), head)
+                    self.assertIn(fields(head, "content-length"), ([], ["0"]))
+                    self.assertEqual(rest, b"")
+        self.assertEqual(
+            fields(answered(returning([], [("Content-Length", "0")], "204 None"))[0], "content-length"), []
+        )
+
     def test_a_304_may_tell_the_length_of_the_200(self):
         head, rest = answered(returning([], [("Content-Length", "30")], "304 Not Modified"))
         self.assertEqual((fields(head, "content-length"), rest), (["30"], b""))

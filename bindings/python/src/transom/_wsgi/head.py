@@ -27,8 +27,8 @@ _RULED = frozenset(
         "upgrade",
     )
 )
-#: The statuses for which a Content-Length may be refused.
-_WITH_RULES = (204, 205)
+#: The statuses whose responses have no Content-Length (RFC 9110 8.6 and 15.3.6).
+_WITHOUT_LENGTH = (204, 205)
 #: The fields that are not kept: their values are for one client.
 _SECRET = ("set-cookie", "authorization", "www-authenticate")
 #: The most fields, and the most statuses, that are kept.
@@ -57,7 +57,7 @@ def head_of(status: Any, headers: Any) -> Head:
             line, announced = _lines[pair]
             block += line
             if announced is not None:
-                if length is not None or code in _WITH_RULES:
+                if length is not None or code in _WITHOUT_LENGTH:
                     return _checked(status, headers)
                 length = announced
     except (KeyError, TypeError):
@@ -68,6 +68,9 @@ def head_of(status: Any, headers: Any) -> Head:
 def _checked(status: Any, headers: list[Any]) -> Head:
     """Does the same without what was checked before."""
     code = _code_of(status)
+    if code in _WITHOUT_LENGTH:
+        # Frameworks add the length of the body, which is 0, to each response.
+        headers = [pair for pair in headers if not _is_length(pair)]
     lines = []
     length = None
     is_ruled = False
@@ -90,6 +93,11 @@ def _checked(status: Any, headers: list[Any]) -> Head:
                 if value.isdecimal():
                     _keep(name, value, header_line(name, value), length)
     return code, b"".join(lines), length
+
+
+def _is_length(pair: Any) -> bool:
+    """Returns `True` for the pair of a Content-Length."""
+    return isinstance(pair, tuple) and len(pair) == 2 and str(pair[0]).lower() == "content-length"
 
 
 def _keep(name: str, value: str, line: bytes, announced: int | None) -> None:
