@@ -23,7 +23,7 @@ from transom._standard import standard_held
 from transom._thread import SimpleQueue
 from transom._tls import Tls
 from transom._wording import ErrorFormat, Wording
-from transom._wsgi.mount import Mount
+from transom._wsgi.mount import WsgiMount
 
 if TYPE_CHECKING:
     import asyncio
@@ -201,7 +201,7 @@ class Server(Application):
         Raises `TypeError` if it is no WSGI application, and `BadRouteError` or `AlreadyStartedError`, as
         `route` does.
         """
-        self._add(Mount(path, application).bindings(self), False)
+        self._add(WsgiMount(path, application).bindings(self), False)
 
     def _start(
         self,
