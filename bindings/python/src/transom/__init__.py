@@ -11,6 +11,8 @@
 """
 
 from transom._access_log import AccessLog
+from transom._asgi.errors import StartupError
+from transom._asgi.serve import serve_asgi
 from transom._body import BodyStream
 from transom._errors import (
     AddressInUseError,
@@ -94,11 +96,13 @@ __all__ = [
     "Server",
     "ServerSentEvent",
     "ServerSentEvents",
+    "StartupError",
     "Stats",
     "Stuck",
     "SystemCallError",
     "Tls",
     "TlsInfo",
     "UploadFile",
+    "serve_asgi",
     "serve_wsgi",
 ]

@@ -132,6 +132,12 @@ _ERRORS: dict[int, tuple[type[Exception], tuple[object, ...]]] = {
 }
 
 
+def error_of(code: int) -> Exception:
+    """Returns the exception for the status that ends a body."""
+    kind, arguments = _ERRORS.get(code, _ANSWERED)
+    return kind(*arguments)
+
+
 def _in_loop() -> bool:
     """Returns `True` if an event loop runs in this thread."""
     asyncio = sys.modules.get("asyncio")

@@ -55,6 +55,9 @@ class Loop(Protocol):
     def work(self, job: Work, then: Callable[[], None], pending: Pending | None = None) -> bool:
         """Runs work after a response, and calls `then` at its end. Returns `False` if the loop is closed."""
 
+    async def drain(self, grace: float) -> None:
+        """Waits up to `grace` seconds for the tasks that are left, then cancels them. Runs in the loop."""
+
     def wait_for(self, route: Route, request: Request, pending: Pending, context: Context) -> None:
         """Awaits what a plain handler has returned, and answers with the result."""
 

@@ -64,6 +64,11 @@ class Hooks:
         else:
             raise TypeError("lifespan takes a generator function with one `yield`, plain or asynchronous")
 
+    def add_manager(self, make: Callable[[], Any]) -> None:
+        """Adds an asynchronous context manager for both, which is made anew for each run."""
+        self._makers.append(make)
+        self.need_loop = True
+
     def _expect_function(self, what: str, function: object) -> None:
         if not callable(function):
             raise TypeError(f"{what} takes a function without parameters, got {got(function)}")

@@ -21,6 +21,7 @@ from transom._headers import TEXT, content_type_line
 from transom._http_error import ClientGoneError
 from transom._lag import Lag
 from transom._native import quick
+from transom._packed import Parts
 from transom._pending import Pending
 from transom._request import Request
 from transom._response import Response
@@ -126,7 +127,9 @@ class LoopSide:
         began = perf_counter()
         for request in requests:
             route = dispatcher.routes[request._route_id]
-            if route.is_async or route.in_place:
+            if route.is_host:
+                self._begin(route.handler(request), dispatcher.context.copy())  # type: ignore[arg-type]
+            elif route.is_async or route.in_place:
                 self._begin(self._run(route, request), dispatcher.context.copy(), request)
             else:
                 dispatcher.submit(route, request)
@@ -151,7 +154,10 @@ class LoopSide:
         context = self._dispatcher.context
         for since, handed in posted:
             for route, request in handed:
-                self._begin(self._run(route, request, since=since), context.copy(), request)
+                if route.is_host:
+                    self._begin(self._host(route, request, since), context.copy())
+                else:
+                    self._begin(self._run(route, request, since=since), context.copy(), request)
         self._flush()
 
     def stream(self, route: Route, request: Request, response: Response, context: Context) -> None:
@@ -293,6 +299,18 @@ class LoopSide:
             self._flushing = True
             self.loop.call_soon(self._flush)
 
+    async def _host(self, route: Route, request: Request, since: float) -> None:
+        """Calls a handler that sends its response by itself, for a request that another thread has pulled."""
+        if not since or self._lag is None or self._lag.lets_start(route, request, since):
+            await route.handler(request)  # type: ignore[misc]
+
+    def answer(self, token: int, parts: Parts) -> None:
+        """Sends a response with those of the other requests in this turn of the loop. Call it in the loop."""
+        self._outbox.pieces.extend(record(token, parts))
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush)
+
     async def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends the chunks of an asynchronous iterator, while the client reads them."""
         chunks: Any = response._chunks
@@ -352,6 +370,23 @@ class LoopSide:
     def _flush(self) -> None:
         self._flushing = False
         self._outbox.flush()
+
+    @property
+    def is_closing(self) -> bool:
+        """`True` once the tasks that are left are being cancelled."""
+        return self._closing
+
+    async def drain(self, grace: float) -> None:
+        """Waits up to `grace` seconds for the tasks that are left, then cancels them. Runs in the loop."""
+        for is_last in (False, True):
+            tasks = self._tasks - {asyncio.current_task()}
+            if not tasks:
+                return
+            if is_last:
+                self._closing = True
+                for task in tasks:
+                    task.cancel()
+            await asyncio.wait(tasks, timeout=grace)
 
     async def close(self) -> None:
         """Cancels the tasks that still run after the server has stopped. Runs in the loop."""

@@ -31,7 +31,7 @@ class Mount(ABC):
 
     @abstractmethod
     def _new_host(self, bridge: Bridge) -> Any:
-        """Returns a host of the application: `handler()` gives the handler, and `route` is set to its route."""
+        """Returns a host of the application: it has a `handler()`, and is told the `route` of that."""
 
     def bindings(self, router: Router) -> list[Binding]:
         """Returns the routes to the application.
@@ -40,7 +40,9 @@ class Mount(ABC):
         """
         patterns = [f"{self._path}/{{*path}}"] + [self._path] * bool(self._path)
         return [
-            MountedBinding(method, pattern, self._new_route(Bridge(), method is None), None, {}, (router,), self)
+            MountedBinding(
+                method, pattern, self._new_route(Bridge(), method is None), None, {}, (router,), self
+            )
             for pattern in patterns
             for method in ("GET", None)
         ]

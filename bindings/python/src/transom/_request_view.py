@@ -167,12 +167,12 @@ class RequestView:
         It is the client that a trusted proxy named, if there is one: see `forwarded` and
         `proxy_protocol` of `Server`. The port is then 0 if the proxy did not tell it.
         """
-        return _address(self._ends()[0])
+        return address_of(self._ends()[0])
 
     @property
     def connection_client(self) -> tuple[str, int] | None:
         """The IP address and port of the other end of the connection, which may be a proxy."""
-        return _address(self._ends()[1])
+        return address_of(self._ends()[1])
 
     @property
     def local(self) -> tuple[str, int] | None:
@@ -187,7 +187,7 @@ class RequestView:
             text = create_string_buffer(_LONGEST_ADDRESS)
             responder = quick.token_responder(self._token)
             quick.responder_local_address(responder, text, len(text))
-            self._local = _address(text.value.decode("utf-8", "replace"))
+            self._local = address_of(text.value.decode("utf-8", "replace"))
             return self._local
 
     @property
@@ -253,7 +253,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
 
 
-def _address(text: str) -> tuple[str, int] | None:
+def address_of(text: str) -> tuple[str, int] | None:
     """Parses an address with or without a port. `None` for a Unix socket."""
     if text.startswith("unix:"):
         return None

@@ -55,6 +55,7 @@ class Route:
         "in_place",
         "inline",
         "is_async",
+        "is_host",
         "needs_loop",
         "place",
         "priority",
@@ -87,6 +88,8 @@ class Route:
         self.in_place = blocking is False
         #: `True` if the next run is in place.
         self.inline = self.in_place
+        #: `True` if the handler sends its responses by itself, in the event loop: a host of applications.
+        self.is_host = False
         # A handler that reads a body in pieces waits for its client.
         self._adaptive = blocking is None and not self.is_async and not settings.stream
         #: The number of runs in place since the record was cleared.

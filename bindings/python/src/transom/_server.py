@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from transom._access_log import AccessLog
 from transom._addresses import Addresses, checked
 from transom._application import Application
+from transom._asgi.application import ASGIApplication, LifespanMode
+from transom._asgi.mount import AsgiMount
 from transom._check import flag, got, seconds
 from transom._errors import InvalidArgumentError
 from transom._layers import Bridge
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _ADDRESS = "127.0.0.1:8080"
+#: How long an ASGI application may take to start up, in seconds, by default.
+STARTUP_TIMEOUT = 60.0
 
 
 class Server(Application):
@@ -202,6 +206,54 @@ class Server(Application):
         `route` does.
         """
         self._add(WsgiMount(path, application).bindings(self), False)
+
+    def mount_asgi(
+        self,
+        path: str,
+        application: ASGIApplication,
+        *,
+        lifespan: LifespanMode = "auto",
+        startup_timeout: float | None = STARTUP_TIMEOUT,
+    ) -> None:
+        """Adds an ASGI 3 application, which gets the requests below a path.
+
+        `"/"` stands for all requests that no route matches. Otherwise the path becomes `root_path`, and
+        `path` begins with it. Routes of the server go before the application. It has no part in middleware
+        and error handlers of the server.
+
+        The application runs in the event loop of the handlers, as a task for each request. Such a task is
+        not cancelled when its client disconnects: `receive` then returns `http.disconnect`, and `send`
+        raises an `OSError`. At the deadline of a stop, `receive` returns `http.disconnect` too; 1 second
+        later, the tasks that still run are cancelled, and the log names their requests.
+
+        The application starts up before the server listens, and shuts down after its last request.
+        `lifespan="auto"` also serves applications without that protocol, `"on"` does not, and `"off"` does
+        not use it. `startup_timeout` bounds the start-up, in seconds; `None` stands for no bound. The
+        shutdown has 3 seconds.
+
+        Extensions are `http.response.trailers`, `http.response.early_hint`, `http.response.pathsend` and
+        `tls`. There is no scope `websocket`: a request that asks for an upgrade is one of type `http`.
+
+        >>> from transom import Server
+        >>> async def api(scope, receive, send):
+        ...     if scope["type"] == "http":
+        ...         await send({"type": "http.response.start", "status": 200})
+        ...         await send({"type": "http.response.body", "body": scope["path"].encode()})
+        >>> app = Server()
+        >>> app.mount_asgi("/api", api)
+        >>> from urllib.request import urlopen
+        >>> with app.start("127.0.0.1:0") as running:
+        ...     urlopen(running.url + "/api/page").read()
+        b'/api/page'
+
+        Raises `TypeError` if it is no ASGI application, `InvalidArgumentError` for another argument, and
+        `BadRouteError` or `AlreadyStartedError`, as `route` does. The start of the server raises
+        `StartupError` if the application fails to start, or takes too long.
+        """
+        mount = AsgiMount(path, application, lifespan, startup_timeout)
+        with self._lock:
+            self._add(mount.bindings(self), False)
+            self._hooks.add_manager(mount.lifespan)
 
     def _start(
         self,

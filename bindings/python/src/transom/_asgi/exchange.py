@@ -1,0 +1,133 @@
+"""One request to an application: its events, and the response that comes of it."""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop, sleep
+from ctypes import string_at
+
+from transom import _native as native
+from transom._asgi.application import Message
+from transom._asgi.sender import EXPECTED, OVER, STARTED, TRAILERS, Sender
+from transom._asgi.shared import Shared
+from transom._body import PIECE, error_of
+from transom._http_error import ClientGoneError
+from transom._native import STREAMS, quick
+from transom._request import Request
+
+#: The number of parts of a body after which `receive` lets other tasks run.
+_TURN = 16
+
+
+class Exchange(Sender):
+    """A request and its response, as the functions `receive` and `send` of ASGI."""
+
+    __slots__ = ("_has_body", "_is_watched", "_left", "_parts", "_waiting")
+
+    def __init__(self, shared: Shared, request: Request) -> None:
+        super().__init__(shared, request)
+        #: `True` once the application has got the last part of the body.
+        self._has_body = False
+        #: The bytes of the body that are still to come, if the client has announced how many.
+        self._left: int | None = None
+        self._parts = 0
+        self._is_watched = False
+        #: The tasks that wait for the end of the exchange.
+        self._waiting: list[Future[None]] = []
+
+    def expect_length(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Takes the length of the body from the fields of the request: it tells which part is the last."""
+        for name, value in headers:
+            if name == b"transfer-encoding":
+                self._left = None
+                break
+            if name == b"content-length":
+                # Equal lengths that came more than once are one.
+                self._left = int(value.partition(b",")[0])
+
+    @property
+    def has_begun(self) -> bool:
+        """`True` once the response was handed over, or its beginning."""
+        return self.state not in (EXPECTED, STARTED)
+
+    async def receive(self) -> Message:
+        """Returns the next event: a part of the body, or that the client or the exchange is gone."""
+        while self.state != OVER and not self._has_body and not self.is_gone:
+            if not self._request._head[11] & STREAMS:
+                self._has_body = True
+                return {"type": "http.request", "body": self._request.body, "more_body": False}
+            part = self._read()
+            if part is not None:
+                self._parts += 1
+                if self._parts % _TURN == 0:
+                    # A client that sends fast must not keep other tasks from running.
+                    await sleep(0)
+                return {"type": "http.request", "body": part, "more_body": not self._has_body}
+            if not self.is_gone and not await self._request._events.body(self._token):
+                raise RuntimeError("two tasks wait in receive for the body of a request at the same time")
+        if self.state != OVER and not self.is_gone:
+            await self._until_gone()
+        return {"type": "http.disconnect"}
+
+    def _read(self) -> bytes | None:
+        """Returns the next part of the body, or `None` if none has come yet, or none will come."""
+        shared = self._shared
+        code = quick.token_read(self._token, shared.buffer, PIECE, 0, shared.length_at)
+        if code == native.OK:
+            size = shared.length.value
+            if self._left is not None:
+                self._left -= size
+            self._has_body = not size or self._left == 0
+            return string_at(shared.buffer, size)
+        if code not in (native.WOULD_BLOCK, native.TIMEOUT):
+            self._end_of_body(code)
+        return None
+
+    def _end_of_body(self, code: int) -> None:
+        """Answers for a body that cannot be read to its end: it is too large, too slow or malformed.
+
+        ASGI has no event for that. So the client gets its response from the server, and the application
+        is told that the exchange is gone.
+        """
+        self.is_gone = True
+        error = error_of(code)
+        if not isinstance(error, ClientGoneError) and not self.has_begun:
+            self._shared.refuse(self._request, error)
+        self.abort()
+
+    async def _until_gone(self) -> None:
+        """Waits until the client has left, or the exchange is over."""
+        future = get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            if not self._is_watched:
+                self._is_watched = True
+                self._request._presence.on_gone(self._left_client)
+            await future
+        finally:
+            self._waiting.remove(future)
+
+    def _left_client(self) -> None:
+        self.is_gone = True
+        self._settle()
+
+    def _settle(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        if not self._has_body:
+            self._request._events.wake_reader(self._token)
+
+    def end(self) -> None:
+        """Ends what the application has left: the response is cut off, and no event comes any more."""
+        if self.state != OVER:
+            self.abort()
+        self._request._end()
+
+    @property
+    def fault(self) -> str:
+        """The words for an application that has returned before the response was complete."""
+        if self.state == EXPECTED:
+            return "the application has returned without a response"
+        if self.state == TRAILERS:
+            return "the application has returned without the trailers that it announced"
+        return "the application has returned before the end of the response"

@@ -1,0 +1,116 @@
+"""The host of one ASGI application in one run of a server: the handler of its requests."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from transom._asgi.exchange import Exchange
+from transom._asgi.scope import Place, Scopes
+from transom._asgi.sender import OVER, DisconnectedError
+from transom._asgi.shared import Shared
+from transom._functions import name_of
+from transom._handle import Handle
+from transom._layers import Bridge
+from transom._native import STREAMS
+from transom._request import Request
+from transom._route import Route
+
+if TYPE_CHECKING:
+    from transom._loop import LoopSide
+
+_log = logging.getLogger("transom")
+
+
+class Host:
+    """A handler that calls an ASGI application and sends its responses by itself.
+
+    It belongs to one event loop: only that loop calls it.
+    """
+
+    def __init__(self, application: Any, path: str, bridge: Bridge, state: dict[str, Any]) -> None:
+        self._application = application
+        self._path = path
+        self._bridge = bridge
+        self._state = state
+        self._scopes: Scopes | None = None
+        self._side: LoopSide
+        self._shared: Shared
+        #: The route of the handler, for messages.
+        self.route: Route
+        # Messages about the handler name the application.
+        self.__module__, _, self.__qualname__ = name_of(application).rpartition(".")
+
+    def handler(self) -> Host:
+        """Returns the handler: the host itself."""
+        return self
+
+    def _prepare(self) -> Scopes:
+        """Makes what is needed for the first request. The server runs then, and knows its address."""
+        dispatcher = self._bridge.dispatcher
+        assert dispatcher is not None
+        self._side = dispatcher.loop  # type: ignore[assignment]
+        self._shared = Shared(self._side.answer, self._refuse)
+        self._scopes = Scopes(self._path, _place_of(dispatcher.handle), self._state)
+        return self._scopes
+
+    async def __call__(self, request: Request) -> None:
+        scopes = self._scopes or self._prepare()
+        request._events = self._side.events
+        exchange = Exchange(self._shared, request)
+        try:
+            scope = scopes.make(request)
+            if request._head[11] & STREAMS:
+                exchange.expect_length(scope["headers"])
+            await self._application(scope, exchange.receive, exchange.send)
+            if exchange.state != OVER:
+                raise RuntimeError(exchange.fault)
+        except BaseException as error:
+            self._failed(request, exchange, error)
+        finally:
+            exchange.end()
+
+    def _failed(self, request: Request, exchange: Exchange, error: BaseException) -> None:
+        """Answers for an application that has raised an exception, and logs it."""
+        dispatcher = self._bridge.dispatcher
+        assert dispatcher is not None
+        if exchange.is_gone and _is_caused_by_disconnect(error):
+            _log.debug("the application ended, because the client of %r has disconnected", request)
+            return
+        if isinstance(error, CancelledError) and self._side.is_closing:
+            _log.warning("the server stops, and cancelled the application at %r", request)
+            return
+        begun = exchange.has_begun
+        exchange.abort()
+        if begun:
+            dispatcher.report_begun(self.route, request, error)
+        else:
+            self._side.answer(request._token, dispatcher.failure(self.route, request, error))
+
+    def _refuse(self, request: Request, error: Exception) -> None:
+        """Answers a request whose body cannot be read to its end."""
+        dispatcher = self._bridge.dispatcher
+        assert dispatcher is not None
+        self._side.answer(request._token, dispatcher.failure(self.route, request, error))
+
+
+def _is_caused_by_disconnect(error: BaseException | None) -> bool:
+    """Returns `True` for the exception of `send`, and for those that an application has made of it."""
+    for _ in range(16):
+        if error is None or isinstance(error, DisconnectedError):
+            break
+        error = error.__cause__ or error.__context__
+    return isinstance(error, DisconnectedError)
+
+
+def _place_of(handle: Handle) -> Place | None:
+    """Returns the address of a server, or `None` if it depends on the connection."""
+    addresses = handle.addresses
+    if len(addresses) != 1:
+        return None
+    if addresses[0].startswith("unix:"):
+        return addresses[0].removeprefix("unix:"), None
+    host, _, port = addresses[0].rpartition(":")
+    host = host.strip("[]")
+    return None if host in ("0.0.0.0", "::") else (host, int(port))

@@ -1,0 +1,270 @@
+"""The sending half of an exchange: the messages of an application become a response."""
+
+from __future__ import annotations
+
+import os
+from asyncio import get_running_loop, sleep
+from ctypes import byref, c_void_p
+from stat import S_ISREG
+from typing import Any
+
+from transom import _native as native
+from transom._asgi.application import Message
+from transom._asgi.head import block_of, expect_status, fields_of
+from transom._asgi.shared import Shared
+from transom._check import got, shown
+from transom._errors import ErrorSlot
+from transom._file import send_descriptor
+from transom._native import field_array, quick
+from transom._request import Request
+
+#: The states of a response: no message has come, the start has, the body is being sent, trailers are
+#: awaited, and all was handed over, or can no longer be sent.
+EXPECTED, STARTED, SENDING, TRAILERS, OVER = range(5)
+
+#: The number of messages after which `send` lets other tasks run.
+_TURN = 64
+_NO_BYTES = "the body of http.response.body is bytes"
+
+
+class DisconnectedError(ConnectionResetError):
+    """What `send` raises when the client has disconnected, as ASGI says from version 2.4 of its HTTP on."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has disconnected")
+
+
+class Sender:
+    """A response, as far as the application has got with it. It is used in the event loop alone."""
+
+    __slots__ = (
+        "_block",
+        "_count",
+        "_has_trailers",
+        "_request",
+        "_shared",
+        "_status",
+        "_token",
+        "_trailers",
+        "_writer",
+        "is_gone",
+        "state",
+    )
+
+    _block: bytes
+    _has_trailers: bool
+    _status: int
+    _trailers: list[tuple[str, str]]
+
+    def __init__(self, shared: Shared, request: Request) -> None:
+        self._shared = shared
+        self._request = request
+        self._token = request._token
+        self._writer: int | None = None
+        self._count = 0
+        #: How far the response has got.
+        self.state = EXPECTED
+        #: `True` once the client is known to have left.
+        self.is_gone = False
+
+    async def send(self, message: Message) -> None:
+        """Takes a message of the application: the function `send` of ASGI."""
+        kind = message["type"]
+        state = self.state
+        if kind == "http.response.body":
+            if STARTED <= state <= SENDING:
+                body = message.get("body", b"")
+                if type(body) is not bytes:
+                    body = _as_bytes(body)
+                if message.get("more_body", False):
+                    await self._send_part(body)
+                elif state == STARTED and not self._has_trailers:
+                    self.state = OVER
+                    self._shared.answer(self._token, (self._status, self._block, body))
+                    self._settle()
+                else:
+                    await self._send_last(body)
+                return
+        elif kind == "http.response.start":
+            if state == EXPECTED:
+                status = message["status"]
+                if type(status) is not int or not 200 <= status <= 599:
+                    status = expect_status(status)
+                self._has_trailers = bool(message.get("trailers", False))
+                self._block = block_of(status, message.get("headers", ()), self._has_trailers)
+                self._status = status
+                self.state = STARTED
+                return
+        elif kind == "http.response.trailers" and state == TRAILERS:
+            self._add_trailers(message)
+            return
+        elif kind == "http.response.early_hint" and state in (EXPECTED, STARTED):
+            self._hint(message)
+            return
+        elif kind == "http.response.pathsend" and state == STARTED:
+            self._send_path(message)
+            return
+        self._refuse(kind)
+
+    def _refuse(self, kind: Any) -> None:
+        """Raises the error for a message that does not come next."""
+        if self.is_gone:
+            raise DisconnectedError
+        expected = {
+            EXPECTED: "http.response.start",
+            STARTED: "http.response.body",
+            SENDING: "http.response.body",
+            TRAILERS: "http.response.trailers",
+            OVER: "no message, because the response is complete",
+        }[self.state]
+        raise RuntimeError(
+            f"the application sent the message {shown(kind)}, and what comes next is {expected}"
+        )
+
+    async def _send_part(self, body: bytes) -> None:
+        """Sends a part of the body, and waits while the client has not read enough of those before."""
+        if self.state == STARTED:
+            self._begin()
+        if body:
+            await self._write(body)
+            self._count += 1
+            if self._count % _TURN == 0:
+                # A stream that never waits must not keep other tasks from running.
+                await sleep(0)
+
+    async def _send_last(self, body: bytes) -> None:
+        if self.state == STARTED:
+            self._begin()
+        if body:
+            await self._write(body)
+        if self._has_trailers:
+            self._trailers = []
+            self.state = TRAILERS
+        else:
+            self._finish()
+
+    def _begin(self) -> None:
+        """Sends the status and the header fields of a response whose body comes in parts."""
+        request = self._request
+        lines = self._block.decode("latin-1").split("\r\n")[:-1]
+        fields = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+        array = field_array(fields)
+        pointer = c_void_p()
+        slot = ErrorSlot()
+        code = quick.responder_start(
+            quick.token_responder(self._token),
+            self._status,
+            array,
+            len(array),
+            byref(pointer),
+            slot.reference,
+        )
+        slot.check_present(code)
+        self.state = SENDING
+        if pointer.value is None:
+            self._lose()
+        else:
+            self._writer = pointer.value
+            request._presence.begin(pointer.value, request._events)
+
+    async def _write(self, data: bytes) -> None:
+        while True:
+            writer = self._writer
+            if writer is None:
+                # The exchange has ended while this task waited.
+                raise DisconnectedError
+            code = quick.writer_write(writer, data, len(data), 0)
+            if code == native.OK:
+                return
+            if code == native.WOULD_BLOCK:
+                await self._request._events.room(writer, get_running_loop().create_future())
+            else:
+                self._check(code)
+
+    def _check(self, code: int) -> None:
+        """Raises the error for a status of the writer."""
+        if code == native.NO_MEMORY:
+            raise MemoryError("no memory for a part of the body")
+        if code in (native.BODY_TOO_LONG, native.BODY_TOO_SHORT):
+            which = "longer" if code == native.BODY_TOO_LONG else "shorter"
+            raise RuntimeError(f"the body is {which} than the Content-Length of http.response.start")
+        self._lose()
+
+    def _lose(self) -> None:
+        """Notes that nobody reads the response any more, and raises the error that says so."""
+        self.is_gone = True
+        self.abort()
+        raise DisconnectedError
+
+    def _finish(self) -> None:
+        writer, self._writer = self._writer, None
+        self.state = OVER
+        self._settle()
+        if writer is not None:
+            code = quick.writer_finish(writer)
+            if code in (native.BODY_TOO_LONG, native.BODY_TOO_SHORT):
+                self._check(code)
+
+    def _settle(self) -> None:
+        """Tells who waits for an event that the exchange is over."""
+
+    def _add_trailers(self, message: Message) -> None:
+        """Takes trailers, and sends all of them with the last."""
+        headers = message.get("headers", ())
+        block_of(0, headers)
+        self._trailers += fields_of(headers)
+        if message.get("more_trailers", False):
+            return
+        array = field_array(self._trailers)
+        slot = ErrorSlot()
+        assert self._writer is not None
+        code = quick.writer_finish_with(self._writer, array, len(array), slot.reference)
+        if code == native.BAD_HEADER:
+            slot.check(code)
+        self._writer = None
+        self.state = OVER
+        self._settle()
+        slot.check_present(code)
+
+    def _hint(self, message: Message) -> None:
+        """Sends `103 Early Hints` with links."""
+        links = message.get("links", ())
+        if isinstance(links, (str, bytes)) or not all(isinstance(link, bytes) for link in links):
+            raise TypeError(f"the links of http.response.early_hint are several bytes, got {got(links)}")
+        headers = [(b"link", link) for link in links]
+        block_of(0, headers)
+        array = field_array(fields_of(headers))
+        slot = ErrorSlot()
+        responder = quick.token_responder(self._token)
+        slot.check_present(quick.responder_early_hints(responder, array, len(array), slot.reference))
+
+    def _send_path(self, message: Message) -> None:
+        """Has the system send a file as the body."""
+        path = message["path"]
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"the path of http.response.pathsend is a str, got {got(path)}")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not S_ISREG(os.fstat(descriptor).st_mode):
+                raise ValueError(f"{os.fspath(path)!r} is no regular file")
+            lines = self._block.decode("latin-1").split("\r\n")[:-1]
+            fields = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+            send_descriptor(self._token, self._status, fields, descriptor, 0, native.TO_END)
+        finally:
+            os.close(descriptor)
+        self.state = OVER
+        self._settle()
+
+    def abort(self) -> None:
+        """Cuts the response off unless it is whole."""
+        self.state = OVER
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            quick.writer_free(writer)
+        self._settle()
+
+
+def _as_bytes(body: Any) -> bytes:
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"{_NO_BYTES}, got {got(body)}")
