@@ -126,6 +126,22 @@ class TestProcesses(Quiet, unittest.TestCase):
         self.assertEqual(len(processes.pids), 2)
         self.assertEqual(self.log, [])
 
+    def test_a_run_calls_a_function_once_each_process_serves(self):
+        processes = Processes(processes_app.make, "127.0.0.1:0", count=2)
+        seen = []
+
+        def ready(it):
+            seen.append(len(it.pids))
+            it.stop(0)
+
+        processes.run(quiet=True, ready=ready)
+        self.assertEqual(seen, [2])
+
+    def test_a_process_that_never_served_is_not_replaced_while_the_others_start(self):
+        with self.assertRaisesRegex(SystemCallError, "does not serve: ValueError: no settings"):
+            Processes(processes_app.fail, "127.0.0.1:0", count=2).start()
+        self.assertEqual([line for line in self.log if "another one starts" in line], [])
+
     def test_a_process_that_dies_is_replaced(self):
         processes = self.start()
         for path, outcome in (("/die", "exit status 7"), ("/stop", "exit status 0")):

@@ -22,6 +22,14 @@ _STOP_DELAY = 1.0
 READY, BEAT, FAILED = "ready", "beat", "failed"
 
 
+class StartFailure(SystemExit):
+    """The reason why a process does not serve, for its supervisor to say. No traceback follows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(1)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Task:
     """What a process gets from its supervisor."""
@@ -45,7 +53,8 @@ def serve(task: Task, supervisor: Connection) -> None:
     try:
         app, running, has_own_delay = _start(task)
     except BaseException as error:
-        _tell(supervisor, (FAILED, f"{type(error).__name__}: {error}"))
+        reason = error.reason if isinstance(error, StartFailure) else f"{type(error).__name__}: {error}"
+        _tell(supervisor, (FAILED, reason))
         raise
     finally:
         for each in task.sockets:

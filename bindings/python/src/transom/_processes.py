@@ -123,6 +123,8 @@ class Processes:
         #: A byte here wakes the thread.
         self._bell: tuple[int, int] | None = None
         self._is_stopping = False
+        #: `True` until each process has served. One that ends before ends the start, and is not replaced.
+        self._is_starting = False
         #: Held by a start and by a restart: they come one after another.
         self._restarting = threading.Lock()
         #: Held while what is shared is closed.
@@ -146,6 +148,7 @@ class Processes:
                 raise AlreadyStartedError("the processes run already; stop them first")
             self._sockets = SharedSockets(self._addresses, self._unix_mode)
             self._is_stopping = False
+            self._is_starting = True
             self._bell = os.pipe()
             self._slots = [Slot() for _ in range(self._count)]
         _all.add(self)
@@ -158,13 +161,16 @@ class Processes:
         except BaseException:
             self.stop(0)
             raise
+        finally:
+            self._is_starting = False
 
-    def run(self, *, quiet: bool = False) -> None:
+    def run(self, *, quiet: bool = False, ready: Callable[[Processes], object] | None = None) -> None:
         """Serves until Ctrl-C or SIGTERM. SIGHUP restarts the processes, one after another.
 
         Requests that are in progress get `stop_timeout` seconds to finish. A second signal cuts them off.
-        `run` prints the URL unless `quiet`. In another thread than the main thread, no signal is taken, and
-        `run` waits for a call of `stop`. Raises what `start` raises.
+        `run` prints the URL unless `quiet`. `ready` is called once each process serves. In
+        another thread than the main thread, no signal is taken, and `run` waits for a call of `stop`. Raises
+        what `start` raises.
         """
         flag("quiet", quiet)
         signs = self._signs = SimpleQueue()
@@ -173,6 +179,8 @@ class Processes:
             try:
                 if not quiet:
                     print(f"listening on {self.url} with {self._count} processes", flush=True)
+                if ready is not None:
+                    ready(self)
                 wait_for_sign(signs)
             finally:
                 self.stop(self._stop_timeout)
@@ -346,7 +354,8 @@ class Processes:
                         worker.bury()
                         for slot in self._slots:
                             if slot.worker is worker:
-                                slot.note_end(worker, self._is_stopping)
+                                is_early = self._is_starting and not worker.serves.is_set()
+                                slot.note_end(worker, self._is_stopping or is_early)
                 self._replace()
                 if self._is_stopping and not self._workers:
                     return
