@@ -1,0 +1,1 @@
+"""The command `transom`, also `python -m transom`: it serves an application in several processes."""

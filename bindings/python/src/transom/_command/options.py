@@ -1,0 +1,210 @@
+"""The options of the command, in the order of the help."""
+
+from __future__ import annotations
+
+from transom._command import values
+from transom._command.option import Option
+
+_APP, _LISTEN, _PROCESSES = "application", "where it listens", "processes and threads"
+_TLS, _PROXIES, _LOGS = "TLS", "behind a proxy", "logs"
+_LIMITS, _WATCH, _DEVELOP = "limits and timeouts", "to watch it", "development and set-up"
+
+#: All options but those that end the command at once.
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "interface",
+        _APP,
+        "what the application is; auto looks at it",
+        "auto|wsgi|asgi",
+        values.one_of("auto", "wsgi", "asgi"),
+        default="auto",
+    ),
+    Option("factory", _APP, "call module:app without arguments; it returns the application"),
+    Option(
+        "app-dir", _APP, "the folder in which modules are looked for first", "FOLDER", default=".", letter="d"
+    ),
+    Option(
+        "root-path",
+        _APP,
+        "the path below which the application is; it stays in requests, and is SCRIPT_NAME or root_path",
+        "/PATH",
+        values.prefix,
+        default="/",
+    ),
+    Option(
+        "lifespan",
+        _APP,
+        "lifespan events of ASGI; auto allows an application that has none",
+        "auto|on|off",
+        values.one_of("auto", "on", "off"),
+        default="auto",
+    ),
+    Option(
+        "bind",
+        _LISTEN,
+        "HOST:PORT, [::]:PORT, unix:PATH, fd://NUMBER, or systemd for all sockets that systemd passes; "
+        "may be repeated",
+        "ADDRESS",
+        values.address,
+        is_many=True,
+        default=("127.0.0.1:8080",),
+        letter="b",
+    ),
+    Option("unix-mode", _LISTEN, "the file mode of Unix sockets, such as 660", "MODE", values.octal),
+    Option(
+        "workers",
+        _PROCESSES,
+        "processes that share the sockets",
+        "NUMBER",
+        values.whole(1, 1024),
+        default=1,
+        letter="w",
+    ),
+    Option(
+        "threads",
+        _PROCESSES,
+        "threads of each process for calls that block; by default the processors + 4, at most 32",
+        "NUMBER",
+        values.whole(1, 1024),
+        letter="t",
+    ),
+    Option(
+        "native-threads",
+        _PROCESSES,
+        "native threads of each process that serve connections",
+        "NUMBER",
+        values.whole(1, 1024),
+        default=1,
+    ),
+    Option(
+        "loop",
+        _PROCESSES,
+        "the event loop; auto is uvloop if it is installed",
+        "auto|asyncio|uvloop",
+        values.one_of("auto", "asyncio", "uvloop"),
+        default="auto",
+    ),
+    Option(
+        "start-timeout",
+        _PROCESSES,
+        "how long a process may take until it serves",
+        "SECONDS",
+        values.seconds,
+        default=60.0,
+    ),
+    Option(
+        "hang-timeout",
+        _PROCESSES,
+        "a process that shows no sign of life for so long is killed and replaced; or none",
+        "SECONDS",
+        values.seconds_or_none,
+        default=60.0,
+    ),
+    Option(
+        "stop-timeout",
+        _PROCESSES,
+        "how long requests may take to finish when a process stops",
+        "SECONDS",
+        values.seconds,
+        default=10.0,
+    ),
+    Option("tls-cert", _TLS, "the certificate and its chain, in PEM; TLS is on then", "FILE"),
+    Option("tls-key", _TLS, "the key of the certificate, in PEM", "FILE"),
+    Option("tls-client-ca", _TLS, "ask clients for a certificate of these authorities", "FILE"),
+    Option("tls-client-optional", _TLS, "a client may have no certificate"),
+    Option("tls-revocations", _TLS, "the list of certificates of clients that are revoked", "FILE"),
+    Option(
+        "tls-least-version",
+        _TLS,
+        "the oldest version of TLS",
+        "1.2|1.3",
+        values.one_of("1.2", "1.3"),
+        default="1.2",
+    ),
+    Option(
+        "tls-watch",
+        _TLS,
+        "look for new certificates at most once in so many seconds; 0 for never",
+        "SECONDS",
+        values.seconds,
+        default=60.0,
+    ),
+    Option(
+        "forwarded-allow-ips",
+        _PROXIES,
+        "the networks of proxies whose word for the client's address and scheme counts, or *",
+        "NETWORKS",
+        values.networks,
+    ),
+    Option(
+        "forwarded",
+        _PROXIES,
+        "the fields in which these proxies tell it",
+        "x-forwarded|forwarded",
+        values.one_of("x-forwarded", "forwarded"),
+        default="x-forwarded",
+    ),
+    Option("forwarded-host", _PROXIES, "these proxies tell the host name, too"),
+    Option(
+        "proxy-protocol",
+        _PROXIES,
+        "the networks of proxies that begin each connection with a PROXY header",
+        "NETWORKS",
+        values.networks,
+    ),
+    Option("access-log", _LOGS, "a line for each response: a path, or - for standard output", "FILE"),
+    Option(
+        "access-log-format",
+        _LOGS,
+        "common, combined, json, or directives of Apache's LogFormat",
+        "FORMAT",
+        default="common",
+    ),
+    Option(
+        "log-level",
+        _LOGS,
+        "what the server says on standard error",
+        "debug|info|warning|error",
+        values.one_of("debug", "info", "warning", "error"),
+        default="info",
+    ),
+    Option(
+        "limit",
+        _LIMITS,
+        "a limit by its name, in bytes or a count, such as body=10m; may be repeated",
+        "NAME=NUMBER",
+        values.limit,
+        is_many=True,
+        is_table=True,
+    ),
+    Option(
+        "timeout",
+        _LIMITS,
+        "a timeout by its name, such as idle=30 or handler=none; may be repeated",
+        "NAME=SECONDS",
+        values.timeout,
+        is_many=True,
+        is_table=True,
+    ),
+    Option("metrics", _WATCH, "the path that answers Prometheus", "/PATH", values.path),
+    Option("readiness", _WATCH, "the path that tells whether to send requests here", "/PATH", values.path),
+    Option("liveness", _WATCH, "the path that tells whether the process turns", "/PATH", values.path),
+    Option("status-page", _WATCH, "the path of a live page for a browser", "/PATH", values.path),
+    Option(
+        "status-password",
+        _WATCH,
+        "who sees the status page from elsewhere; give it in the environment or the file",
+        "USER:PASSWORD",
+        values.credentials,
+    ),
+    Option("reload", _DEVELOP, "one process, which is replaced when a Python file changes"),
+    Option(
+        "reload-dir",
+        _DEVELOP,
+        "a folder whose files are watched, in place of that of --app-dir; may be repeated",
+        "FOLDER",
+        is_many=True,
+    ),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}
