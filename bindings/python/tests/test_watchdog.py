@@ -2,7 +2,9 @@
 
 import http.client
 import re
+import select
 import threading
+import time
 import unittest
 
 from support import HAS_GIL, LIMIT, Program, Quiet, fetch, send_get, served, until
@@ -22,6 +24,26 @@ library = ctypes.PyDLL(None)
 def hold(request):
     library.read(0, ctypes.create_string_buffer(1), 1)
     return "released"
+
+app.run("127.0.0.1:0")
+"""
+
+#: A handler that holds the interpreter lock for 5 seconds.
+SLEEPS = """
+import ctypes, os, sys
+from transom import Server
+app = Server(model=sys.argv[1])
+app.liveness("/alive")
+library = ctypes.PyDLL(None)
+
+@app.get("/sleep")
+def sleep(request):
+    os.write(1, b"holding\\n")
+    # A PyDLL keeps the lock, and a signal may wake a sleep.
+    left = 5
+    while left:
+        left = library.sleep(left)
+    return "well"
 
 app.run("127.0.0.1:0")
 """
@@ -57,6 +79,27 @@ class TestInterpreterLock(unittest.TestCase):
                 # The lines reach the logger once Python runs again.
                 self.assertIn("Python has been stuck for ", err)
                 self.assertIn("Python turns again; it was stuck for ", err)
+
+    def test_native_answers_come_at_once_while_a_handler_holds_the_lock_for_5_seconds(self):
+        for model in ("event", "threads"):
+            with self.subTest(model=model), Program(SLEEPS, model) as program:
+                port = program.port()
+                with send_get(port, "/sleep") as held:
+                    # The handler prints this, and calls C at once.
+                    program.expect("holding")
+                    times = []
+                    while not select.select([held], [], [], 0.05)[0]:
+                        begun = time.monotonic()
+                        self.assertIn("alive", ask_alive(port)[1])
+                        times.append((time.monotonic() - begun, begun))
+                    answer = held.recv(4096)
+                self.assertIn(b"\r\n\r\nwell", answer)
+                # A busy machine may keep some of them waiting, but not for Python: it cannot run then.
+                quick = [begun for took, begun in times if took < 1.0]
+                self.assertGreater(len(quick), 10, times)
+                self.assertGreater(max(quick) - min(quick), 2.0, times)
+                program.process.terminate()
+                self.assertEqual(program.end()[0], 0)
 
 
 class TestStuck(Quiet, unittest.TestCase):
