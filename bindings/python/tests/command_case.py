@@ -38,6 +38,32 @@ def app(environ, start_response):
     return [text.encode("latin-1")]
 """
 
+#: An application with a lifespan, which says what it gets.
+ASGI = """
+import asyncio
+import os
+
+FAILS = False
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            if FAILS:
+                await send({"type": f"{kind}.failed", "message": "no database"})
+                return
+            scope["state"]["started"] = "yes"
+            if kind == "lifespan.shutdown":
+                print("shut down", flush=True)
+            await send({"type": f"{kind}.complete"})
+    started = scope.get("state", {}).get("started")
+    loop = type(asyncio.get_running_loop()).__module__.split(".")[0]
+    text = f"{os.getpid()} {scope['root_path']} {scope['path']} {started} {loop}"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": text.encode()})
+"""
+
 
 class Command:
     """The command in a process of its own. What it says is read all the time."""
@@ -140,6 +166,7 @@ class CommandCase(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name).resolve()
         self.write("site_app.py", WSGI)
+        self.write("site_asgi.py", ASGI)
 
     def write(self, name, text):
         """Writes a file in the folder, at once for a reader."""

@@ -1,6 +1,7 @@
 """The command in processes of its own: it serves, replaces processes, and ends."""
 
 import http.client
+import importlib.util
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from command_case import WSGI, CommandCase
+from command_case import ASGI, WSGI, CommandCase
 from support import HAS_GIL, LIMIT, send_get, until
 from test_processes import Load, is_gone
 
@@ -181,6 +182,30 @@ class TestServing(CommandCase):
         command = self.start(app="site_app:app", bind=None, environment=environment)
         command.wait_for("with 2 processes")
         self.assertNotIn("has loaded", command.said)
+
+
+class TestAsgi(CommandCase):
+    def test_an_application_is_served_with_its_lifespan(self):
+        command = self.start("--root-path", "/api", "--loop", "asyncio", app="site_asgi:app")
+        self.assertEqual(command.get("/api/page").split()[1:], ["/api", "/api/page", "yes", "asyncio"])
+        command.wait_for(r"has loaded site_asgi:app \(ASGI\)")
+        status, said = command.end(signal.SIGTERM)
+        self.assertEqual((status, command.out), (0, "shut down\n"), said)
+
+    def test_a_lifespan_may_be_off(self):
+        command = self.start("--lifespan", "off", app="site_asgi:app")
+        self.assertEqual(command.get("/").split()[2], "None")
+
+    @unittest.skipUnless(importlib.util.find_spec("uvloop"), "needs uvloop: pip install uvloop")
+    def test_the_loop_may_be_that_of_uvloop(self):
+        command = self.start("--loop", "uvloop", app="site_asgi:app")
+        self.assertEqual(command.get("/").split()[-1], "uvloop")
+
+    def test_a_start_up_that_fails_ends_the_command_with_its_message(self):
+        self.write("site_asgi.py", ASGI.replace("FAILS = False", "FAILS = True"))
+        said = self.ended("--workers", "2", app="site_asgi:app", status=1)
+        self.assertRegex(said, r"process \d+ does not serve: .*no database\n$")
+        self.assertNotIn("Traceback", said)
 
 
 class TestMistakes(CommandCase):

@@ -55,6 +55,9 @@ def serve(task: Task, supervisor: Connection) -> None:
     except BaseException as error:
         reason = error.reason if isinstance(error, StartFailure) else f"{type(error).__name__}: {error}"
         _tell(supervisor, (FAILED, reason))
+        if isinstance(error, Error) and error.__cause__ is None:
+            # The reason says all that a traceback would.
+            raise SystemExit(1) from None
         raise
     finally:
         for each in task.sockets:

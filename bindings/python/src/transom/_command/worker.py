@@ -60,7 +60,8 @@ def _mount(server: Server, plan: Plan, interface: str, application: Any) -> None
     if interface == WSGI:
         server.mount_wsgi(plan["root-path"], application)
     else:
-        raise Mistake("ASGI applications are not served yet")
+        # The time until the process serves bounds this start-up, too.
+        server.mount_asgi(plan["root-path"], application, lifespan=plan["lifespan"], startup_timeout=None)
 
 
 def _add_routes(server: Server, plan: Plan) -> None:
