@@ -5,13 +5,16 @@ mod common;
 
 const MODEL: Model = Model::EventDriven;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
-use transom::{Model, Request, Response, Router, Upgraded};
+use futures_lite::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, future};
+use transom::{Model, Peer, Request, Response, Router, Upgraded};
 
 use common::{Client, PATIENCE, configured, own_address};
 
@@ -65,4 +68,22 @@ fn with_a_thread_for_each_connection_it_ends_with_its_handler() {
     let _client = upgrade(&server);
     let mut stream = streams.recv_timeout(PATIENCE).unwrap();
     assert_eq!(echo(&mut stream).unwrap_err().kind(), io::ErrorKind::NotConnected);
+}
+
+#[test]
+fn it_tells_if_there_is_something_to_read_and_whose_it_is() {
+    let (server, streams) = handing_over(MODEL);
+    let mut client = upgrade(&server);
+    let mut stream = streams.recv_timeout(PATIENCE).unwrap();
+    assert_ne!(stream.peer(), Peer::Unknown);
+    let cx = &mut Context::from_waker(Waker::noop());
+    if !cfg!(transom_portable) {
+        // Asked once, it finds out with a read that there is nothing.
+        assert!(Pin::new(&mut stream).poll_read(cx, &mut [0]).is_pending());
+        assert!(stream.poll_readable(cx).is_pending());
+    }
+    client.send("a");
+    future::block_on(poll_fn(|cx| stream.poll_readable(cx)));
+    echo(&mut stream).unwrap();
+    assert_eq!(client.take(1).unwrap(), b"a");
 }

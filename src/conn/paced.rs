@@ -11,6 +11,7 @@ use super::Transport;
 use super::expired::{Deadline, Expired};
 use super::wire::Wire;
 use super::write_pace::WritePace;
+use crate::message::ByteStream;
 
 /// A transport whose peer must take what is written at the least pace. Without that, a peer
 /// that neither reads nor leaves would hold the connection for ever. The peer may be silent for
@@ -56,6 +57,12 @@ impl<T: Transport> PacedStream<T> {
             }
             None => Poll::Pending,
         }
+    }
+}
+
+impl<T: Transport> ByteStream for PacedStream<T> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.poll_readable(cx)
     }
 }
 

@@ -36,4 +36,4 @@ pub(crate) use failure::{BoxError, Failure};
 pub(crate) use head::{HeadParts, LONGEST_METHOD, RequestHead};
 pub(crate) use origin::Origin;
 pub(crate) use reason::reason;
-pub(crate) use upgrade::Upgrade;
+pub(crate) use upgrade::{ByteStream, Upgrade};

@@ -1,13 +1,14 @@
 //! A connection that has left HTTP after a 101 response (RFC 9110 7.8).
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use super::Peer;
 use super::client::Client;
 use crate::base::stopping::Stopping;
 
@@ -27,9 +28,10 @@ pub struct Upgraded {
 }
 
 /// A stream of bytes in both directions.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Pending if the stream knows, without a system call, that there is nothing to read.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -49,6 +51,35 @@ impl Upgraded {
     /// begun. The handler can then end its protocol in order before the deadline of the stop.
     pub fn stopping(&self) -> Stopping {
         self.client.stopping()
+    }
+
+    /// Returns the address of the other end of the connection.
+    pub fn peer(&self) -> Peer {
+        self.client.peer
+    }
+
+    /// Pending if it is known, without a system call, that there is nothing to read; the task is then
+    /// woken when bytes have come. Ready if there may be bytes. A protocol that asks before it reads
+    /// needs no buffer while its connection is idle.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    /// use transom::{Response, Upgraded};
+    ///
+    /// Response::upgrade("echo", async |mut stream: Upgraded| {
+    ///     loop {
+    ///         poll_fn(|cx| stream.poll_readable(cx)).await;
+    ///         let mut buffer = vec![0; 16 * 1024]; // not while nothing comes
+    ///         match stream.read(&mut buffer).await {
+    ///             Ok(length @ 1..) if stream.write_all(&buffer[..length]).await.is_ok() => {}
+    ///             _ => return,
+    ///         }
+    ///     }
+    /// });
+    /// ```
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.early.is_empty() { self.stream.poll_readable(cx) } else { Poll::Ready(()) }
     }
 }
 
@@ -75,6 +106,14 @@ impl AsyncRead for Upgraded {
 impl AsyncWrite for Upgraded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
