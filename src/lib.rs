@@ -35,6 +35,7 @@
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
+//! | WebSocket (feature `websocket`) | `WebSocket`, `WebSocketUpgrade` |
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
 //! | a live status page (feature `status`) | `StatusPage` |
@@ -73,7 +74,8 @@
 //! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
 //! spans of requests (`Tracing`, `TraceContext`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for the same
-//! with the smaller cryptography of ring, without post-quantum key exchange.
+//! with the smaller cryptography of ring, without post-quantum key exchange; `websocket` for WebSocket
+//! with compression (`WebSocket`).
 //!
 //! # Logging
 //!
@@ -112,6 +114,11 @@ struct StatusDocument;
 #[doc = include_str!("../docs/metrics.md")]
 struct MetricsPage;
 
+/// Runs the code of the page about WebSocket as doctests.
+#[cfg(all(doctest, feature = "websocket"))]
+#[doc = include_str!("../docs/websocket.md")]
+struct WebSocketPage;
+
 mod base;
 mod body;
 mod bounds;
@@ -133,6 +140,8 @@ mod reactor;
 mod server;
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 mod tls;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
@@ -158,6 +167,11 @@ pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, Metri
 pub use ext::{RouterService, TowerHandler, tower_service};
 #[cfg(feature = "tracing")]
 pub use ext::{TraceContext, Tracing};
+#[cfg(feature = "websocket")]
+pub use ext::{
+    WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece, WebSocketSendError,
+    WebSocketSender, WebSocketUpgrade,
+};
 pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;
@@ -174,3 +188,5 @@ pub use server::{
 };
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 pub use tls::{Tls, TlsBuilder, TlsVersion};
+#[cfg(feature = "websocket")]
+pub use websocket::Close as WebSocketClose;

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of the crate.
-const FEATURES: [&str; 8] =
-    ["access-log", "serde", "tower", "metrics", "status", "tracing", "tls", "tls-ring"];
+const FEATURES: [&str; 9] =
+    ["access-log", "serde", "tower", "metrics", "status", "tracing", "tls", "tls-ring", "websocket"];
 /// The most crates without a feature, and with all of them at once.
 const BOUNDS: (usize, usize) = (40, 75);
 

@@ -26,6 +26,8 @@ mod trace_context;
 mod tracing;
 #[cfg(feature = "metrics")]
 mod value;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
@@ -45,3 +47,8 @@ pub use trace_context::TraceContext;
 pub use tracing::Tracing;
 #[cfg(feature = "metrics")]
 pub use value::{MetricKind, MetricValue};
+#[cfg(feature = "websocket")]
+pub use websocket::{
+    WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece, WebSocketSendError,
+    WebSocketSender, WebSocketUpgrade,
+};

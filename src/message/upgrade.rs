@@ -78,7 +78,7 @@ impl Upgraded {
     ///     }
     /// });
     /// ```
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.early.is_empty() { self.stream.poll_readable(cx) } else { Poll::Ready(()) }
     }
 }

@@ -22,6 +22,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = app.nest("/status", transom::StatusPage::new(&metrics).router());
     #[cfg(feature = "tracing")]
     let app = app.wrap(transom::Tracing::new());
+    #[cfg(feature = "websocket")]
+    let app = app.get("/echo", async |req: Request| {
+        transom::WebSocket::upgrade(&req, async |mut socket: transom::WebSocket| {
+            while let Some(message) = socket.recv().await {
+                socket.send(message).await?;
+            }
+            Ok(())
+        })
+    });
     let server = Server::new(app);
     #[cfg(feature = "tracing")]
     let server = server.trace_refusals();

@@ -1,0 +1,421 @@
+//! The task of a connection: it reads and writes, keeps the times, and runs the handler.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_lite::{AsyncRead as _, AsyncWrite as _};
+
+use super::message::WebSocketMessage;
+use super::outbox::Outbox;
+use super::scratch::with_scratch;
+use super::shared::Shared;
+use crate::Stopping;
+use crate::Upgraded;
+use crate::sleep;
+use crate::websocket::{Close, Data, Event, Opcode, Reader};
+
+/// Bytes that are read in a row before other connections of the thread have their turn.
+const BYTES_PER_TURN: usize = 256 * 1024;
+/// How long bytes are read and dropped after the last frame, so that no reset overtakes it.
+const LINGER: Duration = Duration::from_secs(1);
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long a connection waits for its peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The silence after which a Ping is sent, and what it may last after that.
+    pub ping: Option<(Duration, Duration)>,
+    /// From the server's Close to that of the peer.
+    pub close: Duration,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Frames come and go.
+    Open,
+    /// The last frame is to be written.
+    Ending,
+    /// The server's side is closed; what still comes is dropped.
+    Lingering,
+    Over,
+}
+
+/// The task of one connection. Ready when both the connection and its handler have ended.
+pub(super) struct Driver {
+    stream: Option<Upgraded>,
+    phase: Phase,
+    reader: Reader,
+    /// Bytes that were read while the receiver was behind.
+    rest: Vec<u8>,
+    /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
+    /// the messages before it first.
+    last: Option<(Close, Close)>,
+    shared: Arc<Shared>,
+    handler: Option<Task<()>>,
+    /// What the handler has panicked with.
+    panic: Option<Box<dyn Any + Send>>,
+    writing: Outbox,
+    is_unflushed: bool,
+    /// The payload of a Ping that came while the outbox was full.
+    pong: Option<Vec<u8>>,
+    stopping: Stopping,
+    /// The waker that the stop wakes.
+    watcher: Option<Waker>,
+    times: Times,
+    /// The end of the wait for the peer's next byte.
+    tick: Option<Task<()>>,
+    /// True if a byte has come since the last tick.
+    has_heard: bool,
+    has_pinged: bool,
+    /// The end of the wait for the peer's Close, or for its end.
+    until: Option<Task<()>>,
+}
+
+impl Driver {
+    pub fn new(
+        stream: Upgraded,
+        reader: Reader,
+        shared: Arc<Shared>,
+        times: Times,
+        handler: Task<()>,
+    ) -> Self {
+        let stopping = stream.stopping();
+        Self {
+            stream: Some(stream),
+            phase: Phase::Open,
+            reader,
+            rest: Vec::new(),
+            last: None,
+            shared,
+            handler: Some(handler),
+            panic: None,
+            writing: Outbox::default(),
+            is_unflushed: false,
+            pong: None,
+            stopping,
+            watcher: None,
+            times,
+            tick: times.ping.map(|(interval, _)| Box::pin(sleep(interval)) as _),
+            has_heard: false,
+            has_pinged: false,
+            until: None,
+        }
+    }
+
+    /// Runs the handler. When it has ended and nobody receives, the connection closes.
+    fn poll_handler(&mut self, cx: &mut Context<'_>) {
+        if let Some(handler) = &mut self.handler {
+            let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
+            if let Ok(Poll::Pending) = polled {
+                return;
+            }
+            // The drop may run code of the host too.
+            let handler = self.handler.take();
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(handler)));
+            if let Err(panic) = polled.map(drop).and(dropped) {
+                self.shared.close(&Close::new(1011, ""));
+                self.panic = Some(panic);
+            }
+        }
+        let mut state = self.shared.lock();
+        if !state.has_receiver && !state.has_sent_close && state.closed.is_none() {
+            state.put_close(&Close::new(1000, ""));
+        }
+    }
+
+    /// Closes when the server stops, pings when the peer is silent, and gives up when it has waited
+    /// long enough.
+    fn poll_times(&mut self, cx: &mut Context<'_>) {
+        if self.phase == Phase::Open {
+            self.poll_tick(cx);
+        }
+        let is_stopping = self.poll_stopping(cx);
+        let has_sent_close = {
+            let mut state = self.shared.lock();
+            if is_stopping && !state.has_sent_close && state.closed.is_none() {
+                state.put_close(&Close::new(1001, "the server stops"));
+            }
+            state.has_sent_close
+        };
+        if has_sent_close && self.until.is_none() && self.phase != Phase::Over {
+            self.until = Some(Box::pin(sleep(self.times.close)));
+        }
+        if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+            self.lose();
+        }
+    }
+
+    /// Returns `true` if the server stops. The future is polled once for each waker: all connections
+    /// of a server share its lock.
+    fn poll_stopping(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.watcher.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return self.stopping.has_begun();
+        }
+        self.watcher = Some(cx.waker().clone());
+        Pin::new(&mut self.stopping).poll(cx).is_ready()
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) {
+        let Some((interval, timeout)) = self.times.ping else { return };
+        while self.tick.as_mut().is_some_and(|tick| tick.as_mut().poll(cx).is_ready()) {
+            let mut state = self.shared.lock();
+            // A peer is not read while the receiver is behind.
+            let was_heard = std::mem::take(&mut self.has_heard) || state.is_inbox_full();
+            let next = if was_heard {
+                interval
+            } else if self.has_pinged {
+                drop(state);
+                return self.lose();
+            } else {
+                state.put_control(Opcode::Ping, b"");
+                timeout
+            };
+            self.has_pinged = !was_heard;
+            self.tick = Some(Box::pin(sleep(next)));
+        }
+    }
+
+    /// Reads what has come. Returns `true` if there may be more.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
+        while self.phase == Phase::Open && self.last.is_none() {
+            if self.shared.lock().is_inbox_full() {
+                return false;
+            }
+            if !self.rest.is_empty() {
+                let rest = std::mem::take(&mut self.rest);
+                self.take(cx, &rest);
+                continue;
+            }
+            let Some(length) = self.read(cx, true) else { return false };
+            *left = left.saturating_sub(length);
+            if *left == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads once. `None` if nothing is there, or the connection has ended.
+    fn read(&mut self, cx: &mut Context<'_>, is_used: bool) -> Option<usize> {
+        if self.stream.as_mut()?.poll_readable(cx).is_pending() {
+            return None;
+        }
+        with_scratch(|scratch| match Pin::new(self.stream.as_mut()?).poll_read(cx, scratch) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(length @ 1..)) => {
+                self.has_heard = !std::mem::take(&mut self.has_pinged);
+                if !self.has_heard {
+                    self.tick = self.times.ping.map(|(interval, _)| Box::pin(sleep(interval)) as _);
+                }
+                if is_used {
+                    self.take(cx, &scratch[..length]);
+                }
+                Some(length)
+            }
+            Poll::Ready(_) => {
+                self.lose();
+                None
+            }
+        })
+    }
+
+    /// Takes bytes of the peer apart.
+    fn take(&mut self, cx: &Context<'_>, mut bytes: &[u8]) {
+        while self.phase == Phase::Open && self.last.is_none() {
+            if self.shared.lock().is_inbox_full() {
+                self.rest = bytes.to_vec();
+                return;
+            }
+            match self.reader.read(&mut bytes) {
+                Ok(Some(event)) => self.handle(cx, event),
+                Ok(None) => return,
+                Err(failure) => {
+                    let close = Close::new(failure.code(), failure.reason());
+                    self.last = Some((close.clone(), close));
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, cx: &Context<'_>, event: Event) {
+        match event {
+            Event::Data(data, is_last) => {
+                let payload = match data {
+                    Data::Text(text) => WebSocketMessage::Text(text),
+                    Data::Binary(bytes) => bytes.into(),
+                };
+                let waker = self.shared.lock().deliver(payload, is_last);
+                // The handler runs next anyway.
+                waker.into_iter().filter(|waker| !waker.will_wake(cx.waker())).for_each(Waker::wake);
+            }
+            Event::Ping(payload) => {
+                let mut state = self.shared.lock();
+                // Of many Pings, the last needs an answer (RFC 6455 5.5.3).
+                if state.outbox.len() + state.in_flight < self.shared.queue {
+                    state.put_control(Opcode::Pong, &payload);
+                } else {
+                    self.pong = Some(payload);
+                }
+            }
+            Event::Pong(_) => {}
+            Event::Close(close) => self.last = Some((Close::new(close.code, ""), close)),
+        }
+    }
+
+    /// Sends the last frame, if the peer has sent its own or broke a rule.
+    fn end_reading(&mut self) {
+        let Some((own, told)) = self.last.take() else { return };
+        let waiting = {
+            let mut state = self.shared.lock();
+            if !state.has_sent_close {
+                state.put_close(&own);
+            }
+            state.end(told)
+        };
+        if self.phase == Phase::Open {
+            self.phase = Phase::Ending;
+        }
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the connection: it is over, or it was lost.
+    fn lose(&mut self) {
+        (self.phase, self.stream, self.until, self.tick) = (Phase::Over, None, None, None);
+        (self.rest, self.pong, self.is_unflushed) = (Vec::new(), None, false);
+        self.writing.clear();
+        let waiting = {
+            let mut state = self.shared.lock();
+            state.outbox.clear();
+            state.in_flight = 0;
+            state.end(Close::new(Close::LOST, ""))
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Writes what waits. Returns `true` if all of it is written.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.poll_write(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => {
+                self.lose();
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+            if self.writing.is_empty() {
+                let mut state = self.shared.lock();
+                std::mem::swap(&mut self.writing, &mut state.outbox);
+                state.in_flight = self.writing.len();
+            }
+            if self.writing.is_empty() {
+                if self.is_unflushed {
+                    std::task::ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                    self.is_unflushed = false;
+                }
+                let Some(pong) = self.pong.take() else { return Poll::Ready(Ok(())) };
+                self.shared.lock().put_control(Opcode::Pong, &pong);
+                continue;
+            }
+            let (slices, count) = self.writing.slices();
+            let written = match &slices[..count] {
+                [only] => Pin::new(&mut *stream).poll_write(cx, only),
+                slices => Pin::new(&mut *stream).poll_write_vectored(cx, slices),
+            };
+            let length = std::task::ready!(written)?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.writing.advance(length);
+            self.is_unflushed = true;
+            let waiting = {
+                let mut state = self.shared.lock();
+                state.in_flight = self.writing.len();
+                state.ready_senders(self.shared.queue)
+            };
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ends the connection in order, once the last frame is written.
+    fn poll_end(&mut self, cx: &mut Context<'_>, is_flushed: bool) {
+        if self.phase == Phase::Ending
+            && is_flushed
+            && let Some(stream) = &mut self.stream
+        {
+            match Pin::new(stream).poll_close(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Err(_)) => self.lose(),
+                Poll::Ready(Ok(())) => {
+                    let mut until: Task<()> = Box::pin(sleep(LINGER));
+                    let is_past = until.as_mut().poll(cx).is_ready();
+                    (self.phase, self.until) = (Phase::Lingering, Some(until));
+                    if is_past {
+                        self.lose();
+                    }
+                }
+            }
+        }
+        let mut left = BYTES_PER_TURN;
+        while self.phase == Phase::Lingering {
+            let Some(length) = self.read(cx, false) else { return };
+            left = left.saturating_sub(length);
+            if left == 0 {
+                return cx.waker().wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.shared.lock().begin_turn(cx);
+        let mut left = BYTES_PER_TURN;
+        loop {
+            let has_more = this.poll_receive(cx, &mut left);
+            this.poll_handler(cx);
+            this.end_reading();
+            this.poll_times(cx);
+            let is_flushed = this.poll_send(cx);
+            this.poll_end(cx, is_flushed);
+            if this.phase == Phase::Over && this.handler.is_none() {
+                break;
+            }
+            // What came while the receiver was behind is taken now, if it no longer is.
+            let is_held = !this.rest.is_empty() && !this.shared.lock().is_inbox_full();
+            let is_idle = this.shared.lock().end_turn() && !is_held;
+            if has_more && (is_idle || left == 0) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if is_idle {
+                return Poll::Pending;
+            }
+        }
+        match this.panic.take() {
+            Some(panic) => resume_unwind(panic),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// The server may cut the connection while others send and receive.
+    fn drop(&mut self) {
+        self.lose();
+    }
+}

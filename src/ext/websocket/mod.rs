@@ -1,0 +1,16 @@
+//! WebSocket connections in handlers (RFC 6455).
+
+mod driver;
+mod encoded;
+mod message;
+mod outbox;
+mod scratch;
+mod sender;
+mod shared;
+mod socket;
+mod upgrade;
+
+pub use message::{WebSocketMessage, WebSocketPiece};
+pub use sender::{WebSocketClosed, WebSocketSendError, WebSocketSender};
+pub use socket::WebSocket;
+pub use upgrade::{WebSocketOutcome, WebSocketUpgrade};

@@ -1,0 +1,121 @@
+//! Encoded frames on their way to the socket.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem;
+
+use bytes::Bytes;
+
+/// A payload of at least that many bytes is not copied.
+const SHARED: usize = 4 * 1024;
+/// What the buffer may keep while nothing waits. An echo of small messages then allocates nothing.
+const KEPT: usize = 256;
+/// Blocks in one write.
+const SLICES: usize = 16;
+
+/// Frames, the oldest first.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Large payloads, and what came before them.
+    blocks: VecDeque<Bytes>,
+    /// What came after the last block.
+    tail: Vec<u8>,
+    /// Bytes of the oldest block that are written.
+    written: usize,
+    /// Bytes that are not written.
+    length: usize,
+}
+
+impl Outbox {
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Puts bytes at the end, as `put` writes them.
+    pub fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.tail.len();
+        put(&mut self.tail);
+        self.length += self.tail.len() - before;
+    }
+
+    /// Puts bytes at the end, without copying them if they are many.
+    pub fn push(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARED {
+            return self.put(|tail| tail.extend_from_slice(&bytes));
+        }
+        if !self.tail.is_empty() {
+            self.blocks.push_back(mem::take(&mut self.tail).into());
+        }
+        self.length += bytes.len();
+        self.blocks.push_back(bytes);
+    }
+
+    /// Returns what is to be written next.
+    pub fn slices(&self) -> ([IoSlice<'_>; SLICES], usize) {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut skipped = self.written;
+        let mut count = 0;
+        let blocks = self.blocks.iter().map(|block| &block[..]).chain([&self.tail[..]]);
+        for (slice, block) in slices.iter_mut().zip(blocks) {
+            *slice = IoSlice::new(&block[mem::take(&mut skipped)..]);
+            count += 1;
+        }
+        (slices, count)
+    }
+
+    /// Notes that the first bytes are written.
+    pub fn advance(&mut self, length: usize) {
+        self.length -= length;
+        self.written += length;
+        while let Some(block) = self.blocks.front()
+            && self.written >= block.len()
+        {
+            self.written -= block.len();
+            self.blocks.pop_front();
+        }
+        if self.length == 0 {
+            self.clear();
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        (self.length, self.written) = (0, 0);
+        self.tail.clear();
+        self.tail.shrink_to(KEPT);
+        self.blocks = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_their_order_however_much_is_written_at_once() {
+        let large = Bytes::from((0..SHARED).map(|n| n.to_le_bytes()[0]).collect::<Vec<_>>());
+        let small = Bytes::from_static(b"small");
+        let order = [&small, &large, &large, &small, &small, &large, &small];
+        let expected = order.iter().flat_map(|bytes| bytes.iter().copied()).collect::<Vec<_>>();
+        for most in [1, 3, 5, 1000, SHARED, SHARED + 2, usize::MAX] {
+            let mut outbox = Outbox::default();
+            for bytes in order {
+                outbox.push(bytes.clone());
+            }
+            let mut written = Vec::new();
+            while !outbox.is_empty() {
+                let (slices, count) = outbox.slices();
+                let now: Vec<_> =
+                    slices[..count].iter().flat_map(|it| it.iter().copied()).take(most).collect();
+                outbox.advance(now.len());
+                written.extend(now);
+            }
+            assert!(written == expected, "{most} at once");
+            assert!(outbox.tail.capacity() <= KEPT);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The sending half of a connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::message::WebSocketMessage;
+use super::shared::{Refused, Shared};
+use crate::websocket::{Close, MAX_CONTROL, Opcode, is_sendable};
+
+/// Sends to a WebSocket connection, from any thread.
+///
+/// A clone sends to the same connection. Messages leave in the order in which they were taken. They
+/// wait in a queue that has a limit ([`WebSocketUpgrade::queue_limit`](super::WebSocketUpgrade::queue_limit)):
+/// while as many bytes wait, [`send`](Self::send) waits and [`try_send`](Self::try_send) refuses.
+///
+/// ```
+/// use std::time::Duration;
+/// use transom::{Request, Router, WebSocket};
+///
+/// Router::new().get("/clock", async |req: Request| {
+///     WebSocket::upgrade(&req, async |socket: WebSocket| {
+///         let sender = socket.sender();
+///         let _ = std::thread::spawn(move || {
+///             while transom::wait(sender.send("tick"), None).is_ok_and(|sent| sent.is_ok()) {
+///                 std::thread::sleep(Duration::from_secs(1));
+///             }
+///         });
+///         socket.closed().await;
+///     })
+/// });
+/// ```
+#[derive(Clone)]
+pub struct WebSocketSender {
+    shared: Arc<Shared>,
+}
+
+/// The connection closes or has closed: a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketClosed;
+
+/// The reasons for which [`WebSocketSender::try_send`] does not send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WebSocketSendError {
+    /// As many bytes wait to be sent as may. The message comes back.
+    Full(WebSocketMessage),
+    /// The connection closes or has closed.
+    Closed,
+}
+
+impl WebSocketSender {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Sends a message. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`WebSocketClosed`] if the connection closes.
+    pub async fn send(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketClosed> {
+        let mut message = Some(message.into());
+        loop {
+            match self.shared.send(&mut message) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Closed) => return Err(WebSocketClosed),
+                Err(Refused::Full) => poll_fn(|cx| self.poll_ready(cx)).await?,
+            }
+        }
+    }
+
+    /// Sends a message if the queue is not full.
+    ///
+    /// # Errors
+    /// [`WebSocketSendError::Full`] with the message; [`WebSocketSendError::Closed`] if the connection closes.
+    pub fn try_send(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketSendError> {
+        let mut message = Some(message.into());
+        match (self.shared.send(&mut message), message) {
+            (Ok(()), _) => Ok(()),
+            (Err(Refused::Full), Some(message)) => Err(WebSocketSendError::Full(message)),
+            (Err(_), _) => Err(WebSocketSendError::Closed),
+        }
+    }
+
+    /// Ready once a message would be taken. Another thread may send in between.
+    ///
+    /// # Errors
+    /// [`WebSocketClosed`] if the connection closes.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketClosed>> {
+        self.shared.poll_ready(cx).map_err(|_| WebSocketClosed)
+    }
+
+    /// Sends a Ping. The peer answers it with a Pong, which is not received as a message. The payload
+    /// is cut to 125 bytes. Not needed to find out that a peer is gone:
+    /// [`WebSocketUpgrade::ping_interval`](super::WebSocketUpgrade::ping_interval) does that.
+    pub fn ping(&self, payload: &[u8]) {
+        let payload = &payload[..payload.len().min(MAX_CONTROL)];
+        self.shared.change(|state| {
+            if state.closed.is_none() && state.outbox.len() < self.shared.queue {
+                state.put_control(Opcode::Ping, payload);
+            }
+        });
+    }
+
+    /// Begins to close the connection, after the messages that wait. The first close counts. Nothing
+    /// is sent after it, and messages of the peer still come until it closes too.
+    ///
+    /// A code that may not be sent (RFC 6455 7.4) is sent as 1000. The reason is cut to 123 bytes.
+    pub fn close(&self, code: u16, reason: &str) {
+        self.shared.close(&Close::new(if is_sendable(code) { code } else { 1000 }, reason));
+    }
+
+    /// Returns `true` once the connection closes: nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        let state = self.shared.lock();
+        state.has_sent_close || state.closed.is_some()
+    }
+
+    /// Returns how many bytes wait to be sent, those of heads of frames included.
+    pub fn queued(&self) -> usize {
+        self.shared.queued()
+    }
+}
+
+impl fmt::Debug for WebSocketSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketSender")
+            .field("queued", &self.queued())
+            .field("is_closed", &self.is_closed())
+            .finish()
+    }
+}
+
+impl fmt::Display for WebSocketClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket connection is closed")
+    }
+}
+
+impl std::error::Error for WebSocketClosed {}
+
+impl fmt::Display for WebSocketSendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("too much waits to be sent"),
+            Self::Closed => WebSocketClosed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WebSocketSendError {}

@@ -1,0 +1,281 @@
+//! What the task of a connection shares with those who send and receive.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::encoded::{compress, opcode};
+use super::message::WebSocketMessage;
+use super::outbox::Outbox;
+use crate::websocket::{Close, Deflater, Deflation, Opcode, encode, put_header};
+
+/// Bytes of messages that wait to be received before the connection is read no further.
+const INBOX: usize = 64 * 1024;
+/// What a message costs beside its bytes.
+const MESSAGE: usize = 64;
+
+/// The state of one connection. No lock is held while code of the host runs.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub deflate: Option<Deflation>,
+    /// Bytes that wait to be sent before a sender must wait.
+    pub queue: usize,
+    pub subprotocol: Option<String>,
+}
+
+/// The parts that change.
+#[expect(clippy::struct_excessive_bools, reason = "they change by themselves")]
+pub(super) struct State {
+    pub outbox: Outbox,
+    /// Bytes that the task has taken out of the outbox and not written.
+    pub in_flight: usize,
+    inbox: VecDeque<(WebSocketMessage, bool)>,
+    inbox_size: usize,
+    /// False once nobody receives any more.
+    pub has_receiver: bool,
+    receiver: Option<Waker>,
+    senders: Vec<Waker>,
+    /// Wakes the task of the connection. `None` if it is woken already.
+    driver: Option<Waker>,
+    /// True while the task runs: it then looks at `is_dirty` before it waits.
+    is_awake: bool,
+    is_dirty: bool,
+    /// True once the server's Close is in the outbox: nothing follows it.
+    pub has_sent_close: bool,
+    /// How the connection ended; nothing more is received.
+    pub closed: Option<Close>,
+    /// The server's window, if it keeps one and has sent something.
+    deflater: Option<Box<Deflater>>,
+}
+
+/// The reasons for which a message is not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// As many bytes wait as may.
+    Full,
+    /// The connection closes, or is closed.
+    Closed,
+}
+
+impl Shared {
+    pub fn new(deflate: Option<Deflation>, queue: usize, subprotocol: Option<String>) -> Self {
+        let state = State {
+            outbox: Outbox::default(),
+            in_flight: 0,
+            inbox: VecDeque::new(),
+            inbox_size: 0,
+            has_receiver: true,
+            receiver: None,
+            senders: Vec::new(),
+            driver: None,
+            is_awake: false,
+            is_dirty: false,
+            has_sent_close: false,
+            closed: None,
+            deflater: None,
+        };
+        Self { state: Mutex::new(state), deflate, queue, subprotocol }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many bytes wait to be sent.
+    pub fn queued(&self) -> usize {
+        self.lock().queued()
+    }
+
+    /// Changes the state, and wakes the task of the connection.
+    pub fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let waker = state.call_driver();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Queues a message. It is taken whole while less than the limit waits.
+    pub fn send(&self, message: &mut Option<WebSocketMessage>) -> Result<(), Refused> {
+        self.lock().check(self.queue)?;
+        let Some(message) = message.take() else { return Ok(()) };
+        match self.deflate {
+            Some(deflation) if deflation.keeps_own => {
+                self.change(|state| state.put_kept(&message, deflation));
+            }
+            // The lock is not held while a message is compressed.
+            deflation => {
+                let encoded = deflation.and_then(|deflation| compress(&message, deflation));
+                self.change(|state| match encoded {
+                    Some(frame) => state.put_encoded(frame.into()),
+                    None => state.put_plain(message),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a Close frame, unless there is one.
+    pub fn close(&self, close: &Close) {
+        self.change(|state| state.put_close(close));
+    }
+
+    /// Ready when a message would be taken, or none ever will be.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        let mut state = self.lock();
+        match state.check(self.queue) {
+            Err(Refused::Full) => {
+                if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    state.senders.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            checked => Poll::Ready(checked),
+        }
+    }
+
+    /// Takes the next piece that was received. `None` once nothing more comes.
+    pub fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<(WebSocketMessage, bool)>> {
+        let mut state = self.lock();
+        let Some(piece) = state.inbox.pop_front() else {
+            if state.closed.is_some() {
+                return Poll::Ready(None);
+            }
+            if !state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.receiver = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        };
+        let was_full = state.is_inbox_full();
+        state.inbox_size -= piece.0.len() + MESSAGE;
+        let waker = if was_full && !state.is_inbox_full() { state.call_driver() } else { None };
+        if state.inbox.is_empty() && state.inbox.capacity() > 4 {
+            state.inbox = VecDeque::new();
+        }
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Poll::Ready(Some(piece))
+    }
+}
+
+impl State {
+    fn queued(&self) -> usize {
+        self.outbox.len() + self.in_flight
+    }
+
+    fn check(&self, limit: usize) -> Result<(), Refused> {
+        if self.has_sent_close || self.closed.is_some() {
+            Err(Refused::Closed)
+        } else if self.queued() >= limit {
+            Err(Refused::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Begins a turn of the task.
+    pub fn begin_turn(&mut self, cx: &Context<'_>) {
+        self.is_awake = true;
+        if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+
+    /// Ends a turn of the task. Returns `false` if there is something to do.
+    pub fn end_turn(&mut self) -> bool {
+        self.is_awake = std::mem::take(&mut self.is_dirty);
+        !self.is_awake
+    }
+
+    /// Notes that there is something to do, and returns the waker of the task if it waits.
+    fn call_driver(&mut self) -> Option<Waker> {
+        self.is_dirty = true;
+        if self.is_awake { None } else { self.driver.take() }
+    }
+
+    /// Puts a message that is not compressed.
+    fn put_plain(&mut self, message: WebSocketMessage) {
+        if self.has_sent_close {
+            return;
+        }
+        let opcode = opcode(&message);
+        self.outbox.put(|tail| put_header(tail, opcode, true, false, message.len()));
+        self.outbox.push(message.into_bytes());
+    }
+
+    /// Puts a message that is compressed with the server's window.
+    fn put_kept(&mut self, message: &WebSocketMessage, deflation: Deflation) {
+        if self.has_sent_close {
+            return;
+        }
+        let deflater = self.deflater.get_or_insert_with(|| Box::new(Deflater::new(deflation)));
+        let mut payload = Vec::new();
+        deflater.deflate(message.as_bytes(), &mut payload);
+        let opcode = opcode(message);
+        self.outbox.put(|tail| put_header(tail, opcode, true, true, payload.len()));
+        self.outbox.push(payload.into());
+    }
+
+    fn put_encoded(&mut self, frame: Bytes) {
+        if !self.has_sent_close {
+            self.outbox.push(frame);
+        }
+    }
+
+    /// Puts a Ping or a Pong.
+    pub fn put_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        if !self.has_sent_close {
+            self.outbox.put(|tail| encode(tail, opcode, payload));
+        }
+    }
+
+    /// Puts a Close frame, unless there is one.
+    pub fn put_close(&mut self, close: &Close) {
+        self.put_control(Opcode::Close, &close.payload());
+        self.has_sent_close = true;
+    }
+
+    /// Returns `true` if the connection is to be read no further.
+    pub fn is_inbox_full(&self) -> bool {
+        self.inbox_size >= INBOX
+    }
+
+    /// Gives a piece to the receiver, and returns what is to be woken.
+    pub fn deliver(&mut self, piece: WebSocketMessage, is_last: bool) -> Option<Waker> {
+        if !self.has_receiver {
+            return None;
+        }
+        self.inbox_size += piece.len() + MESSAGE;
+        self.inbox.push_back((piece, is_last));
+        self.receiver.take()
+    }
+
+    /// Drops what nobody will receive.
+    pub fn drop_receiver(&mut self) {
+        self.has_receiver = false;
+        self.inbox_size = 0;
+        self.inbox = VecDeque::new();
+    }
+
+    /// Notes how the connection ended, and returns all that wait.
+    pub fn end(&mut self, close: Close) -> Vec<Waker> {
+        self.closed.get_or_insert(close);
+        self.waiting()
+    }
+
+    /// Returns all that wait for anything.
+    pub fn waiting(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.senders).into_iter().chain(self.receiver.take()).collect()
+    }
+
+    /// Returns the senders that wait for room, if there is some.
+    pub fn ready_senders(&mut self, limit: usize) -> Vec<Waker> {
+        if self.senders.is_empty() || self.queued() >= limit {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.senders)
+    }
+}

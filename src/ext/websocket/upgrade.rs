@@ -1,0 +1,239 @@
+//! The settings of WebSocket connections, and the handshake that begins one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::driver::{Driver, Times};
+use super::sender::WebSocketClosed;
+use super::shared::Shared;
+use super::socket::WebSocket;
+use crate::Request;
+use crate::Response;
+use crate::Upgraded;
+use crate::websocket::{Accepted, Asked, Origins, Reader, Refusal, Sizes, Wanted, check};
+
+/// The settings of WebSocket connections. Made once, used for each handshake.
+///
+/// ```
+/// use std::time::Duration;
+/// use transom::{Request, Router, WebSocket, WebSocketUpgrade};
+///
+/// let chat = WebSocketUpgrade::new()
+///     .subprotocols(["chat.v2", "chat.v1"])
+///     .origins(["https://app.example.com"])
+///     .message_limit(64 * 1024)
+///     .ping_interval(Some(Duration::from_secs(15)));
+/// Router::new().get("/chat", async move |req: Request| {
+///     chat.accept(&req, async |mut socket: WebSocket| {
+///         while let Some(message) = socket.recv().await {
+///             println!("{:?} by {:?}", message, socket.subprotocol());
+///         }
+///     })
+/// });
+/// ```
+#[derive(Clone, Debug)]
+pub struct WebSocketUpgrade {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    sizes: Sizes,
+    queue: usize,
+    in_pieces: bool,
+    subprotocols: Vec<String>,
+    origins: Origins,
+    /// As [`Wanted::deflate`].
+    deflate: Option<bool>,
+    ping_interval: Option<Duration>,
+    ping_timeout: Duration,
+    close_timeout: Duration,
+}
+
+/// What a handler of a WebSocket connection returns: nothing, or a `Result` so that `?` works.
+pub trait WebSocketOutcome: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for () {}
+impl WebSocketOutcome for () {}
+impl sealed::Sealed for Result<(), WebSocketClosed> {}
+impl WebSocketOutcome for Result<(), WebSocketClosed> {}
+
+impl Default for WebSocketUpgrade {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WebSocketUpgrade {
+    /// Returns the default settings.
+    pub fn new() -> Self {
+        let settings = Settings {
+            sizes: Sizes { frame: 16 << 20, message: 1 << 20 },
+            queue: 256 << 10,
+            in_pieces: false,
+            subprotocols: Vec::new(),
+            origins: Origins::OwnHost,
+            deflate: Some(false),
+            ping_interval: Some(Duration::from_secs(30)),
+            ping_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+        };
+        Self { settings: Arc::new(settings) }
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// Limits the bytes of a message, decompressed; default 1 MiB. A larger one ends the connection
+    /// with 1009.
+    #[must_use]
+    pub fn message_limit(self, bytes: usize) -> Self {
+        self.with(|settings| settings.sizes.message = bytes)
+    }
+
+    /// Limits the bytes of a frame as it is sent; default 16 MiB. A larger one ends the connection with
+    /// 1009, before its bytes come.
+    #[must_use]
+    pub fn frame_limit(self, bytes: u64) -> Self {
+        self.with(|settings| settings.sizes.frame = bytes)
+    }
+
+    /// Sets how many bytes may wait to be sent before a sender waits; default 256 KiB. A message is
+    /// taken whole while less than that waits.
+    #[must_use]
+    pub fn queue_limit(self, bytes: usize) -> Self {
+        self.with(|settings| settings.queue = bytes.max(1))
+    }
+
+    /// Hands messages out in pieces, as they arrive: see [`WebSocket::recv_piece`]. A message is then
+    /// not kept in memory whole, and may be as large as [`message_limit`](Self::message_limit) allows.
+    #[must_use]
+    pub fn in_pieces(self) -> Self {
+        self.with(|settings| settings.in_pieces = true)
+    }
+
+    /// Sets the subprotocols that the server speaks (RFC 6455 1.9). The first that the client lists is
+    /// chosen: [`WebSocket::subprotocol`].
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        self.with(|settings| settings.subprotocols = names.into_iter().map(Into::into).collect())
+    }
+
+    /// Sets origins whose pages may connect, such as `https://example.com`, beside pages of the host
+    /// that the request names. By default only those may: another page that a browser shows would
+    /// connect with the cookies of its user (RFC 6455 10.2). A page that may not gets a 403. Clients
+    /// that are no browsers send no Origin, and may connect.
+    #[must_use]
+    pub fn origins<S: Into<String>>(self, origins: impl IntoIterator<Item = S>) -> Self {
+        let listed = origins.into_iter().map(Into::into).collect();
+        self.with(|settings| settings.origins = Origins::Listed(listed))
+    }
+
+    /// Lets pages of all origins connect.
+    #[must_use]
+    pub fn any_origin(self) -> Self {
+        self.with(|settings| settings.origins = Origins::Any)
+    }
+
+    /// Sets whether messages are compressed if the client offers it (permessage-deflate, RFC 7692); by
+    /// default they are. Each message is compressed by itself, with a compressor of the thread, so that
+    /// an idle connection holds none.
+    #[must_use]
+    pub fn compression(self, is_on: bool) -> Self {
+        self.with(|settings| settings.deflate = is_on.then_some(false))
+    }
+
+    /// Compresses messages with what came before them, if the client does not mind. Similar messages
+    /// get shorter, and each connection that has sent and received holds about 350 KiB.
+    #[must_use]
+    pub fn context_takeover(self) -> Self {
+        self.with(|settings| settings.deflate = Some(true))
+    }
+
+    /// Sets the silence of a peer after which a Ping is sent; default 30 s. `None` sends no Pings, and
+    /// a peer that is gone may then not be noticed.
+    #[must_use]
+    pub fn ping_interval(self, interval: Option<Duration>) -> Self {
+        self.with(|settings| settings.ping_interval = interval)
+    }
+
+    /// Sets how long a peer may be silent after a Ping; default 30 s. Then the connection ends.
+    #[must_use]
+    pub fn ping_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.ping_timeout = timeout)
+    }
+
+    /// Sets how long a peer may take to answer a Close; default 5 s. Then the connection ends.
+    #[must_use]
+    pub fn close_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.close_timeout = timeout)
+    }
+
+    /// Checks the handshake of a request and returns the answer. If the handshake is right, `then` runs
+    /// with the connection once the answer is sent; see [`WebSocket`]. If it is not, the client gets
+    /// what RFC 6455 4.4 demands: 426 if it asks for no WebSocket or for another version than 13, 400,
+    /// or 403 for its origin.
+    pub fn accept<F, Fut>(&self, request: &Request, then: F) -> Response
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: WebSocketOutcome> + Send + 'static,
+    {
+        let Settings { origins, subprotocols, deflate, .. } = &*self.settings;
+        let asked = Asked { method: request.method(), headers: request.headers(), host: request.host() };
+        let accepted = match check(asked, Wanted { origins, subprotocols, deflate: *deflate }) {
+            Ok(accepted) => accepted,
+            Err(refusal) => return refuse(refusal),
+        };
+        let Accepted { key, subprotocol, deflate } = accepted;
+        let (deflate, extension) = deflate.unzip();
+        let (settings, peer) = (Arc::clone(&self.settings), request.peer());
+        let shared = Arc::new(Shared::new(deflate, settings.queue, subprotocol.clone()));
+        let response = Response::upgrade("websocket", move |stream: Upgraded| {
+            let socket = WebSocket::new(&shared, stream.stopping(), peer);
+            let reader = Reader::new(settings.sizes, deflate, settings.in_pieces);
+            let times = Times {
+                ping: settings.ping_interval.map(|interval| (interval, settings.ping_timeout)),
+                close: settings.close_timeout,
+            };
+            let handler = then(socket);
+            Driver::new(stream, reader, shared, times, Box::pin(async move { drop(handler.await) }))
+        });
+        let fields = [
+            ("sec-websocket-accept", Some(key)),
+            ("sec-websocket-protocol", subprotocol),
+            ("sec-websocket-extensions", extension),
+        ];
+        fields.into_iter().fold(response, |response, (name, value)| match value {
+            Some(value) => response.header(name, value),
+            None => response,
+        })
+    }
+}
+
+impl WebSocket {
+    /// Checks the handshake of a request and returns the answer, with the settings of
+    /// [`WebSocketUpgrade::new`]; see [`WebSocketUpgrade::accept`].
+    pub fn upgrade<F, Fut>(request: &Request, then: F) -> Response
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output: WebSocketOutcome> + Send + 'static,
+    {
+        WebSocketUpgrade::new().accept(request, then)
+    }
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let response = Response::text(format!("{}\n", refusal.text())).status(refusal.status());
+    match refusal {
+        Refusal::NotAsked | Refusal::Version => {
+            response.header("upgrade", "websocket").header("sec-websocket-version", "13")
+        }
+        Refusal::Key | Refusal::Origin => response,
+    }
+}

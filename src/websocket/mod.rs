@@ -1,0 +1,23 @@
+//! The WebSocket protocol (RFC 6455) with compression (RFC 7692): functions over bytes. No I/O, no
+//! clock, no threads.
+
+mod base64;
+mod close;
+mod deflate;
+mod failure;
+mod frame;
+mod handshake;
+mod list;
+mod mask;
+mod offer;
+mod reader;
+mod utf8;
+
+pub use close::Close;
+pub(crate) use close::is_sendable;
+pub(crate) use deflate::{Deflater, with_deflater};
+pub(crate) use failure::Failure;
+pub(crate) use frame::{MAX_CONTROL, Opcode, encode, put_header};
+pub(crate) use handshake::{Accepted, Asked, Origins, Refusal, Wanted, check};
+pub(crate) use offer::Deflation;
+pub(crate) use reader::{Data, Event, Reader, Sizes};
