@@ -1,11 +1,15 @@
 """Forms: multipart bodies however they are split, limits, files in memory and on disk, refusals."""
 
 import asyncio
+import contextlib
+import errno
 import gc
+import os
 import random
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from support import Quiet, fetch, ways
 
@@ -13,6 +17,7 @@ import transom
 from transom import BodyError, Form, FormLimits, Server
 from transom._form import FormReader
 from transom._parameters import decode_extended, parse_parameters
+from transom._unnamed_file import give_name, unnamed_file
 
 MIB = 1024 * 1024
 KIND = "multipart/form-data; boundary=XX"
@@ -329,6 +334,47 @@ class TestFiles(Quiet, unittest.TestCase):
                 self.assertTrue(opened.closed)
         with self.assertRaises(FileNotFoundError):
             read(body, limits=FormLimits(memory=0, folder="/no/such/folder"))
+
+    def test_a_temporary_file_gets_a_name_instead_of_a_copy(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            with unnamed_file(str(folder)) as unnamed:
+                if not give_name(unnamed.fileno(), folder / "it"):
+                    self.skipTest("the file system has no files without names")
+            body = file("f", "f.bin", b"x" * 3000) + END
+            upload = read(body, limits=FormLimits(memory=0, folder=folder)).files["f"]
+            upload.save_to(folder / "first")
+            self.assertTrue(os.path.samestat(os.stat(folder / "first"), os.fstat(upload.file.fileno())))
+            with open(folder / "usual", "wb") as usual:
+                self.assertEqual(os.stat(folder / "first").st_mode, os.fstat(usual.fileno()).st_mode)
+            # Each other file is a copy. The file itself is not emptied.
+            (folder / "old").write_bytes(b"y" * 5000)
+            for name in ("first", "second", "old", "first"):
+                upload.save_to(folder / name)
+                self.assertEqual((folder / name).read_bytes(), b"x" * 3000)
+                self.assertEqual((folder / name).samefile(folder / "first"), name == "first")
+            self.assertEqual(upload.read(), b"x" * 3000)
+            self.assertRaises(FileNotFoundError, upload.save_to, folder / "no" / "folder")
+            self.assertRaises(IsADirectoryError, upload.save_to, folder)
+
+    def test_a_file_is_copied_where_it_cannot_get_the_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            body = file("f", "f.bin", bytes(range(256)) * 1000) + END
+            for in_system in (True, False):
+                upload = read(body, limits=FormLimits(memory=0, folder=folder)).files["f"]
+                upload.file.read(5)
+                upload.file.write(b"more")
+                with contextlib.ExitStack() as stack:
+                    refuse = mock.Mock(side_effect=OSError(errno.EXDEV, "another file system"))
+                    stack.enter_context(mock.patch("os.link", refuse))
+                    if not in_system:
+                        stack.enter_context(mock.patch("os.copy_file_range", refuse, create=True))
+                    upload.save_to(folder / "copy")
+                content = (folder / "copy").read_bytes()
+                self.assertEqual(content, upload.read())
+                self.assertEqual((len(content), content[5:9]), (256_000, b"more"))
+                os.unlink(folder / "copy")
 
     def test_a_file_that_is_not_there_is_a_400(self):
         form = read(END)

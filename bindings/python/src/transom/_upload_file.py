@@ -6,11 +6,11 @@ import io
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import IO
 
 from transom._http_error import MissingValueError
+from transom._unnamed_file import copy_within_system, give_name, unnamed_file
 
 #: The bytes that are copied at once from one file to another.
 _COPY = 1024 * 1024
@@ -25,7 +25,7 @@ class UploadFile:
     the request refers to it. `save_to` keeps the content.
     """
 
-    __slots__ = ("_file", "_size", "content_type", "filename", "name")
+    __slots__ = ("_file", "_is_named", "_size", "content_type", "filename", "name")
 
     def __init__(self, name: str, filename: str, content_type: str) -> None:
         #: The name of the form field.
@@ -37,6 +37,8 @@ class UploadFile:
         self.content_type = content_type
         self._size = 0
         self._file: IO[bytes] = io.BytesIO()
+        #: `True` once the temporary file has a name.
+        self._is_named = False
 
     def __del__(self) -> None:
         file = getattr(self, "_file", None)
@@ -66,11 +68,28 @@ class UploadFile:
     def save_to(self, path: str | os.PathLike[str]) -> None:
         """Writes the whole content to a file, which is replaced if it exists. Raises what `open` raises.
 
+        Nothing is copied if the content is in a temporary file, the path is new and on the same file system:
+        the temporary file gets that name, the first time. `file` is then the saved file. `FormLimits` has
+        the folder of temporary files.
+
         It blocks: in an `async def` handler, call `await asyncio.to_thread(upload.save_to, path)`.
         """
+        if isinstance(self._file, io.BytesIO):
+            with open(path, "wb") as copy:
+                copy.write(self._file.getbuffer())
+            return
+        self._file.flush()
+        descriptor = self._file.fileno()
+        if self._is_named:
+            if _is_file(path, descriptor):
+                return
+        elif give_name(descriptor, path):
+            self._is_named = True
+            return
         with open(path, "wb") as copy:
-            self._file.seek(0)
-            shutil.copyfileobj(self._file, copy, _COPY)
+            if not copy_within_system(descriptor, copy.fileno()):
+                self._file.seek(0)
+                shutil.copyfileobj(self._file, copy, _COPY)
 
     def _write(self, data: memoryview) -> None:
         """Adds to the content, while the form is read."""
@@ -81,7 +100,7 @@ class UploadFile:
         """Moves the content to a temporary file. Raises `OSError`."""
         memory = self._file
         if isinstance(memory, io.BytesIO):
-            file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see __del__
+            file = unnamed_file(folder)
             try:
                 file.write(memory.getbuffer())
             except BaseException:
@@ -96,6 +115,14 @@ class UploadFile:
 def _base_name(filename: str) -> str:
     name = _CONTROL.sub("", _SEPARATOR.split(filename)[-1])
     return "" if name in (".", "..") else name
+
+
+def _is_file(path: str | os.PathLike[str], descriptor: int) -> bool:
+    """Returns `True` if a path is that of an open file."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 class Files(Mapping[str, UploadFile]):
