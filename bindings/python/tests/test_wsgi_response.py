@@ -162,6 +162,31 @@ class TestStart(Quiet, unittest.TestCase):
 
         self.assertEqual(answered(application)[1], b"onethree")
 
+    def test_what_is_written_beyond_the_content_length_is_cut(self):
+        def application(environ, start_response):
+            write = start_response("200 OK", [("Content-Length", "5")])
+            for _ in range(3):
+                write(b"one")
+            return [b"two"]
+
+        self.assertEqual(answered(application)[1], b"oneon")
+        self.assertTrue(until(lambda: self.log))
+        self.assertIn("cut at its Content-Length", self.log[0])
+
+    def test_write_after_the_end_is_an_error(self):
+        kept = []
+
+        def application(environ, start_response):
+            kept.append(start_response("200 OK", PLAIN))
+            return iter([b"a", b"b"])
+
+        answered(application)
+        self.assertTrue(until(lambda: kept))
+        with self.assertRaisesRegex(RuntimeError, "after the end"):
+            while True:
+                # The client may have the last chunk before the end was noted.
+                kept[0](b"")
+
     def test_a_list_after_write_ends_the_body(self):
         def application(environ, start_response):
             start_response("200 OK", [("Content-Length", "3")])(b"one")

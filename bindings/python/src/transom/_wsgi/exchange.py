@@ -82,7 +82,7 @@ class Exchange(Response):
 
     def write(self, data: bytes, /) -> None:
         """Sends a part of the body at once: the function that `start_response` returns."""
-        if self._is_whole and not self._is_bodiless():
+        if self._is_whole and self._left is None and not self._is_bodiless():
             raise RuntimeError("write was called after the end of the response")
         self._add(data)
         if self._writer is not None and self._writer.is_over:
