@@ -26,6 +26,7 @@ def build():
     app = Server(threads=4)
     app.get("/pool/{id}", blocking=True)(lambda request: swap(request.params["id"]))
     app.get("/in-place/{id}", blocking=False)(lambda request: swap(request.params["id"]))
+    app.get("/quiet/{id}", blocking=False)(lambda request: name.get(UNSET))
     app.get("/adaptive/{id}")(lambda request: swap(request.params["id"]))
 
     @app.get("/async/{id}")
@@ -109,6 +110,20 @@ class TestContext(Quiet, unittest.TestCase):
                 for number in range(40):
                     self.assertIn(f"\r\n\r\n{expected(kind, number)}", answers)
                 self.assertEqual(answers.count("\r\n\r\nstart"), 40, kind)
+
+    def test_nor_if_the_server_was_started_in_an_empty_context(self):
+        # Requests that set nothing then share one, so each that sets something must be the last in it.
+        with contextvars.Context().run(build().start, "127.0.0.1:0") as running:
+            for kind in KINDS:
+                with self.subTest(kind=kind):
+                    seen = at_once(lambda n, kind=kind: fetch(running, f"/{kind}/{n}").text, 8)
+                    self.assertEqual(seen, [expected(kind, n).replace("start", UNSET) for n in range(8)])
+            asked = "".join(
+                f"GET /{('in-place', 'quiet')[n % 2]}/{n} HTTP/1.1\r\nHost: a\r\n\r\n" for n in range(40)
+            )
+            answers = exchange(running, asked.encode()).decode()
+            self.assertEqual(answers.count(f"\r\n\r\n{UNSET}"), 40, answers)
+        self.assertEqual((name.get(UNSET), self.log), (UNSET, []))
 
     def test_nor_in_the_event_loop_of_the_host(self):
         async def host():

@@ -359,7 +359,7 @@ class TestNeighbours(Quiet, unittest.TestCase):
         packer = _puller.RESPONSE
 
         def pack(*fields):
-            if fields[6] == len("large"):
+            if fields[4] == len("large"):
                 raise struct.error("argument out of range")
             return packer.pack(*fields)
 

@@ -14,9 +14,9 @@ from transom._errors import make
 from transom._events import Events
 from transom._handle import Handle
 from transom._native import quick
-from transom._packed import REQUEST, RESPONSE, Parts, Pieces, encode
+from transom._packed import REQUEST_START, RESPONSE, Parts, Pieces, encode
 from transom._plain import SERVER_ERROR
-from transom._request import Request
+from transom._request import Request, unpack
 
 #: The most requests in a batch, and the most responses in one call.
 MOST = 32
@@ -80,7 +80,8 @@ class Inbox:
             )
             if status == native.OK:
                 try:
-                    requests = self._unpack(string_at(buffer, self._length.value))
+                    data = string_at(buffer, self._length.value)
+                    requests = unpack(data, self._count.value, self._events)
                 except MemoryError:
                     # There may still be memory for the small requests.
                     requests = self._copy_one_by_one(buffer)
@@ -103,29 +104,19 @@ class Inbox:
         if self._span and elapsed > 0:
             self._most = max(1, min(MOST, int(self._span * count / elapsed)))
 
-    def _unpack(self, data: bytes) -> list[Request]:
-        requests = []
-        events = self._events
-        at = 0
-        for _ in range(self._count.value):
-            head = REQUEST.unpack_from(data, at)
-            requests.append(Request(data, at, head, events))
-            at += head[0]
-        return requests
-
     def _copy_one_by_one(self, buffer: ctypes.Array[c_char]) -> list[Request]:
         """Returns the requests in the buffer. Refuses those that there is no memory to copy."""
-        requests = []
+        requests: list[Request] = []
         at = 0
         for _ in range(self._count.value):
-            head = REQUEST.unpack_from(buffer, at)
+            length, _, token = REQUEST_START.unpack_from(buffer, at)
             try:
-                data = string_at(ctypes.addressof(buffer) + at, head[0])
-                requests.append(Request(data, 0, head, self._events))
+                data = string_at(ctypes.addressof(buffer) + at, length)
+                requests += unpack(data, 1, self._events)
             except MemoryError:
-                _log.error("a request was refused: there is no memory for its %d bytes", head[0])
-                self._handle.refuse(head[2], native.REJECT_NO_MEMORY)
-            at += head[0]
+                _log.error("a request was refused: there is no memory for its %d bytes", length)
+                self._handle.refuse(token, native.REJECT_NO_MEMORY)
+            at += length
         return requests
 
     def _grow(self, size: int) -> None:
@@ -169,7 +160,7 @@ class Outbox:
                     most = 4
                     continue
                 size = len(pieces[2])
-                pieces[:4] = encode(RESPONSE.unpack(pieces[0])[3], *SERVER_ERROR)
+                pieces[:4] = encode(RESPONSE.unpack(pieces[0])[2], *SERVER_ERROR)
                 records = _join(pieces[:4])
                 _log.error("there is no memory to send a response of %d bytes: stream it", size)
             results = self._results

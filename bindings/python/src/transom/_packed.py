@@ -14,12 +14,15 @@ from typing import TypeAlias
 REQUEST = struct.Struct("=IIQIIIIIIIHHQ")
 REQUEST_LEN = REQUEST.size
 
+#: The first fields of that head: record_len, route_id, token.
+REQUEST_START = struct.Struct("=IIQ")
+
 #: The fields of a request record's head, in that order.
 RequestHead: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 
-#: The head of a response record: record_len, status, flags, token, headers_len,
-#: reserved, body_len.
-RESPONSE = struct.Struct("=IHHQIIQ")
+#: The head of a response record: record_len, status, token, headers_len, body_len. The flags and
+#: the reserved field between them are 0.
+RESPONSE = struct.Struct("=IHxxQIxxxxQ")
 RESPONSE_LEN = RESPONSE.size
 
 #: The bytes that pad a record to a multiple of 8, by its length modulo 8.
@@ -46,7 +49,7 @@ def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
     length = RESPONSE_LEN + len(block) + len(body)
     padding = PADDING[length & 7]
     return (
-        RESPONSE.pack(length + len(padding), status, 0, token, len(block), 0, len(body)),
+        RESPONSE.pack(length + len(padding), status, token, len(block), len(body)),
         block,
         body,
         padding,
@@ -61,7 +64,13 @@ def decode_params(data: bytes, at: int, count: int) -> tuple[dict[str, str], int
         name_at = at + 8
         value_at = name_at + name_len
         at = value_at + value_len
-        params[data[name_at:value_at].decode()] = data[value_at:at].decode("utf-8", "surrogateescape")
+        value = data[value_at:at]
+        try:
+            # Takes half the time of a call with arguments.
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("utf-8", "surrogateescape")
+        params[data[name_at:value_at].decode()] = text
     return params, at
 
 

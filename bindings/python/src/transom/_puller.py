@@ -12,7 +12,9 @@ import logging
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from time import perf_counter
+from typing import TypeAlias
 
 from transom import _native as native
 from transom._batch import Inbox, Outbox, answer
@@ -22,7 +24,7 @@ from transom._headers import JSON, TEXT, content_type_line
 from transom._json import dumps
 from transom._json import encode as encode_json
 from transom._native import waiting
-from transom._packed import PADDING, RESPONSE, RESPONSE_LEN
+from transom._packed import PADDING, RESPONSE, RESPONSE_LEN, encode
 from transom._request import Request
 from transom._response import Response
 from transom._result import from_value
@@ -38,6 +40,9 @@ _PATIENCE = 10
 #: The longest wait of a pull, in milliseconds. The library ends a pull when it stops.
 _PULL = 60_000
 
+#: A request whose response is to be streamed; empty if there is none.
+_Left: TypeAlias = tuple[()] | tuple[Route, Request, Response]
+
 _TEXT_BLOCK = content_type_line(TEXT)
 _JSON_BLOCK = content_type_line(JSON)
 _log = logging.getLogger("transom")
@@ -46,7 +51,7 @@ _log = logging.getLogger("transom")
 class Lead:
     """The state of a leader, which the watcher reads."""
 
-    __slots__ = ("outbox", "request", "rest", "since")
+    __slots__ = ("flushed", "outbox", "request", "rest", "since")
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
@@ -55,6 +60,8 @@ class Lead:
         #: The request whose handler runs, and the time when it began; 0 between batches.
         self.request: Request | None = None
         self.since = 0.0
+        #: The time when the responses were last sent.
+        self.flushed = 0.0
 
 
 class Pullers:
@@ -229,15 +236,34 @@ class Pullers:
 
     def _work(self, lead: Lead) -> bool:
         """Answers the rest of the batch. Returns `False` if another thread has taken over meanwhile."""
+        new_context = self._dispatcher.context.copy
+        lead.flushed = perf_counter()
+        left: _Left | None = ()
+        while left is not None:
+            context = new_context()
+            left = context.run(self._answer_in, context, lead)
+            if left:
+                self._stream(lead, *left, context)
+        lead.outbox.flush()
+        return self._lead is lead
+
+    def _answer_in(self, context: Context, lead: Lead) -> _Left | None:
+        """Answers requests in `context`, until one has set a variable in it.
+
+        A request must not see what another has set. While the context stays empty, the next request can
+        have it too, which saves 0.07 us of 1.0 (CPython 3.11, 2026-11).
+
+        Returns `None` when there is nothing left to do; `()` if the rest of the batch needs another
+        context; and a request whose response is streamed in this context, which must be left before.
+        """
         dispatcher = self._dispatcher
         routes = dispatcher.routes
         outbox = lead.outbox
         pieces = outbox.pieces
         pack = RESPONSE.pack
-        new_context = dispatcher.context.copy
         turn = dispatcher.turn
         waiting = dispatcher.background.waiting
-        flushed = now = perf_counter()
+        now = perf_counter()
         handed: list[tuple[Route, Request]] = []
         for request in lead.rest:
             route = routes[request._route_id]
@@ -253,15 +279,19 @@ class Pullers:
                 handed = []
             lead.request = request
             lead.since = begun = now
-            context = new_context()
             try:
                 if turn is None:
-                    value = context.run(route.handler, request)
+                    value = route.handler(request)
                 else:
                     with turn:
-                        value = context.run(route.handler, request)
+                        value = route.handler(request)
                 if type(value) is str:
-                    status, block, body = 200, _TEXT_BLOCK, value.encode("utf-8", "surrogateescape")
+                    status, block = 200, _TEXT_BLOCK
+                    try:
+                        # Takes half the time of a call with arguments.
+                        body = value.encode()
+                    except UnicodeEncodeError:
+                        body = value.encode("utf-8", "surrogateescape")
                 elif type(value) is dict or type(value) is list:
                     status, block, body = 200, _JSON_BLOCK, encode_json(dumps(value))
                 else:
@@ -269,22 +299,17 @@ class Pullers:
                     if response._jobs is not None:
                         dispatcher.background.add(request._token, response._jobs)
                     if response._chunks is not None:
-                        dispatcher.stream(route, request, response, context)
-                        now = perf_counter()
-                        route.runs += 1
-                        if now - begun > SHORT:
-                            route.ran_late(now - begun)
-                        continue
+                        return route, request, response
                     status, block, body = response._parts
             except BaseException as error:
                 # A log handler may read the request's context.
-                status, block, body = context.run(dispatcher.failure, route, request, error)
+                status, block, body = dispatcher.failure(route, request, error)
             block_len = len(block)
             body_len = len(body)
             length = RESPONSE_LEN + block_len + body_len
             padding = PADDING[length & 7]
             pieces += (
-                pack(length + len(padding), status, 0, request._token, block_len, 0, body_len),
+                pack(length + len(padding), status, request._token, block_len, body_len),
                 block,
                 body,
                 padding,
@@ -294,16 +319,34 @@ class Pullers:
                 outbox.flush()
                 dispatcher.background.release(request._token)
             now = perf_counter()
-            if now - flushed > SHORT:
+            if now - lead.flushed > SHORT:
                 outbox.flush()
-                flushed = now
+                lead.flushed = now
                 if now - begun > SHORT:
                     route.ran_late(now - begun)
             # The thread that has taken over has sent the earlier responses, but not this one.
             if self._lead is not lead:
-                outbox.flush()
-                return False
+                return None
+            if context:
+                return ()
         if handed:
             dispatcher.post(handed)
-        outbox.flush()
-        return self._lead is lead
+        return None
+
+    def _stream(
+        self, lead: Lead, route: Route, request: Request, response: Response, context: Context
+    ) -> None:
+        """Begins to stream a response. If this fails, the client gets an error response."""
+        dispatcher = self._dispatcher
+        try:
+            dispatcher.stream(route, request, response, context)
+        except BaseException as error:
+            parts = context.run(dispatcher.failure, route, request, error)
+            lead.outbox.pieces += encode(request._token, *parts)
+            if request._token in dispatcher.background.waiting:
+                lead.outbox.flush()
+                dispatcher.background.release(request._token)
+        route.runs += 1
+        elapsed = perf_counter() - lead.since
+        if elapsed > SHORT:
+            route.ran_late(elapsed)

@@ -13,7 +13,7 @@ from transom._events import Events, Presence
 from transom._form import Form, FormLimits, FormReader
 from transom._http_error import BodyError
 from transom._native import STREAMS
-from transom._packed import RequestHead, end_of_params
+from transom._packed import REQUEST_START, end_of_params
 from transom._request_view import RequestView
 
 
@@ -27,19 +27,13 @@ class Request(RequestView):
     __slots__ = ("_body", "_events", "_form", "_made_presence", "_route_id", "_state", "_stream")
 
     _body: bytes
+    #: The queue of events about the client of this request.
+    _events: Events
     _form: Form
     _made_presence: Presence
+    _route_id: int
     _state: SimpleNamespace
     _stream: BodyStream
-
-    def __init__(self, data: bytes, at: int, head: RequestHead, events: Events) -> None:
-        self._data = data
-        self._at = at
-        self._head = head
-        self._route_id = head[1]
-        self._token = head[2]
-        #: The queue of events about the client of this request.
-        self._events = events
 
     @property
     def body(self) -> bytes:
@@ -260,6 +254,24 @@ class Request(RequestView):
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+def unpack(data: bytes, count: int, events: Events) -> list[Request]:
+    """Returns the requests of a batch of `count` records. `events` is the queue of events about them."""
+    requests = []
+    new, start = Request.__new__, REQUEST_START.unpack_from
+    at = 0
+    for _ in range(count):
+        # With a constructor in Python, this would take a third more time.
+        request = new(Request)
+        request._data = data
+        request._at = at
+        request._decoded_head = None
+        request._events = events
+        length, request._route_id, request._token = start(data, at)
+        requests.append(request)
+        at += length
+    return requests
 
 
 def _news() -> tuple[Any, Callable[[], None]]:

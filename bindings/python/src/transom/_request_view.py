@@ -8,7 +8,14 @@ from urllib.parse import parse_qsl, unquote
 
 from transom._multi import Cookies, Headers, MultiDict, Query
 from transom._native import FORWARDED, HAS_QUERY, HTTPS, TLS, quick
-from transom._packed import REQUEST_LEN, RequestHead, decode_params, decode_tls, end_of_params
+from transom._packed import (
+    REQUEST,
+    REQUEST_LEN,
+    RequestHead,
+    decode_params,
+    decode_tls,
+    end_of_params,
+)
 from transom._tls import TlsInfo
 
 #: The room for the text of an IP address with a zone and a port.
@@ -22,7 +29,7 @@ class RequestView:
         "_at",
         "_cookies",
         "_data",
-        "_head",
+        "_decoded_head",
         "_headers",
         "_local",
         "_params",
@@ -32,7 +39,8 @@ class RequestView:
 
     _data: bytes
     _at: int
-    _head: RequestHead
+    #: `None` until a property needs it: many handlers need none of its numbers.
+    _decoded_head: RequestHead | None
     _token: int
     _cookies: dict[str, str]
     _headers: Headers
@@ -44,6 +52,14 @@ class RequestView:
     def _record(self) -> tuple[bytes, int, RequestHead]:
         """The data of a batch, the offset of this request's record in it, and the head of the record."""
         return self._data, self._at, self._head
+
+    @property
+    def _head(self) -> RequestHead:
+        """The head of the record."""
+        head = self._decoded_head
+        if head is None:
+            head = self._decoded_head = REQUEST.unpack_from(self._data, self._at)
+        return head
 
     def _part(self, index: int) -> bytes:
         """Returns the part of the record whose length is field `index` of the record's head."""
