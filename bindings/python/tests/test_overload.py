@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 import unittest
+from unittest import mock
 
 from support import LIMIT, Quiet, fetch, plain_route, send_get, served, until, ways
 
@@ -13,6 +14,7 @@ from transom import Metrics, Overload, Server
 from transom import _native as native
 from transom._overload import Congestion
 from transom._pool import Pool
+from transom._shares import Shares, share_of
 from transom._timed_jobs import VITAL, TimedJob, TimedJobs
 
 #: Requests may wait for so long, in seconds: long enough for a machine that is busy otherwise.
@@ -341,6 +343,48 @@ class TestTimedJobs(unittest.TestCase):
         jobs.admits(b"normal", -1)
         self.assertTrue(until(lambda: jobs.take_late() or not len(jobs)))
 
+    def test_an_overloaded_queue_refuses_the_address_with_more_than_its_share_first(self):
+        many = [TimedJob(lambda: None, b"normal", nothing, "192.0.2.1") for _ in range(3)]
+        few = TimedJob(nothing, b"normal", nothing, "192.0.2.2")
+        # Half of the interval is over: too long for the priority "low", and not for others.
+        many[0].since -= 7
+        for job in (*many, few):
+            self.jobs.put(job)
+        with mock.patch.object(Congestion, "is_overloaded", True):
+            for source in ("192.0.2.2", "192.0.2.3", None):
+                self.assertTrue(self.jobs.admits(b"normal", 1, source), source)
+            self.assertFalse(self.jobs.admits(b"normal", 1, "192.0.2.1"))
+            self.assertTrue(self.jobs.admits(VITAL, 1, "192.0.2.1"))
+        with mock.patch.object(Congestion, "is_overloaded", False):
+            self.assertTrue(self.jobs.admits(b"normal", 1, "192.0.2.1"))
+        for job in many:
+            self.assertEqual(self.jobs.take(), (job.job, []))
+        # None of its jobs waits any more.
+        few.since -= 7
+        with mock.patch.object(Congestion, "is_overloaded", True):
+            self.assertTrue(self.jobs.admits(b"normal", 1, "192.0.2.1"))
+        self.assertEqual(self.jobs.take(), (few.job, []))
+
+    def test_the_pool_knows_the_addresses_of_clients(self):
+        app = Server(threads=1, overload=Overload(target=LIMIT, interval=LIMIT))
+        begun, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        @app.get("/", blocking=True)
+        def hold(request):
+            begun.set()
+            return str(release.wait(LIMIT))
+
+        with app.start("127.0.0.1:0") as running, send_get(running.port, "/") as first:
+            self.assertTrue(begun.wait(LIMIT))
+            with send_get(running.port, "/") as second:
+                self.assertTrue(until(lambda: running._pool.load()[0] == 1))
+                self.assertEqual(running._pool._timed._shares._counts, {"127.0.0.1": 1})
+                release.set()
+                self.assertEqual(answer_of(second)[0], 200)
+            self.assertEqual(answer_of(first)[0], 200)
+            self.assertEqual(running._pool._timed._shares._counts, {})
+
     def test_the_wake_of_a_refused_job_wakes_nobody(self):
         told = []
         pool = Pool(1, 8, nothing, Overload(target=LIMIT, interval=LIMIT))
@@ -415,3 +459,26 @@ class TestTimedJobs(unittest.TestCase):
         self.assertTrue(until(lambda: pool.load() == (0, 4)))
         self.assertEqual(sorted(told), ["first", "late", "second", "work"])
         self.assertTrue(pool.close(LIMIT))
+
+
+class TestShares(unittest.TestCase):
+    def test_an_address_has_an_equal_part_of_the_work(self):
+        shares = Shares()
+        for _ in range(9):
+            shares.add("many")
+            self.assertFalse(shares.is_over("many"), "it is alone")
+        shares.add("few")
+        self.assertEqual([shares.is_over(name) for name in ("many", "few", "none")], [True, False, False])
+        for _ in range(9):
+            shares.remove("many")
+        self.assertFalse(shares.is_over("few"))
+
+    def test_a_client_has_one_share_however_many_addresses_of_its_network_it_uses(self):
+        for one, other, are_same in (
+            ("2001:db8:1:1::2", "2001:db8:1:1:ffff::3", True),
+            ("2001:db8:1:1::2", "2001:db8:1:2::2", False),
+            ("192.0.2.1", "::ffff:192.0.2.1", True),
+            ("192.0.2.1", "192.0.2.2", False),
+        ):
+            self.assertEqual(share_of((one, 1)) == share_of((other, 2)), are_same, (one, other))
+        self.assertIsNone(share_of(None))

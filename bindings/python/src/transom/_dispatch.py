@@ -28,6 +28,7 @@ from transom._request import Request
 from transom._response import Response
 from transom._result import from_value
 from transom._route import Route
+from transom._shares import share_of
 from transom._sse import Lines
 from transom._timed_jobs import VITAL, Job, TimedJob
 from transom._turn import InTurn
@@ -135,7 +136,7 @@ class Dispatcher:
                 if on_late is not None:
                     on_late()
 
-            refused = self.pool.submit_timed(TimedJob(job, priority, refuse))
+            refused = self.pool.submit_timed(TimedJob(job, priority, refuse, share_of(request.client)))
         else:
             refused = 0 if self.pool.submit(job) else native.REJECT_POOL_FULL
         if refused:

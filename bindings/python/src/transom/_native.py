@@ -122,6 +122,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_reserve": (c_int32, (c_void_p, c_size_t, c_void_p)),
     "transom_congestion_new": (c_void_p, (c_int64, c_int64)),
     "transom_congestion_free": (None, (c_void_p,)),
+    "transom_congestion_is_overloaded": (c_bool, (c_void_p,)),
     "transom_congestion_note_idle": (None, (c_void_p,)),
     "transom_congestion_note_start": (None, (c_void_p, c_uint64, c_uint32)),
     "transom_congestion_admits": (c_bool, (c_void_p, c_char_p, c_size_t, c_uint64)),

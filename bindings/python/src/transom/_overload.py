@@ -65,6 +65,11 @@ class Congestion:
         self._finalizer = weakref.finalize(self, quick.congestion_free, pointer)
         self._finalizer.atexit = False
 
+    @property
+    def is_overloaded(self) -> bool:
+        """`True` while the queue is overloaded: something has always waited for an interval."""
+        return bool(quick.congestion_is_overloaded(self._pointer))
+
     def note_idle(self) -> None:
         """Notes that nothing waits."""
         quick.congestion_note_idle(self._pointer)

@@ -95,7 +95,7 @@ class Pool:
         timed = self._timed
         assert timed is not None
         with self._lock:
-            if not timed.admits(job.priority, self._unfinished - self._most()):
+            if not timed.admits(job.priority, self._unfinished - self._most(), job.source):
                 refused = native.REJECT_OVERLOADED
             elif not self._has_room(timed.room_taken_by_others(job.priority)):
                 refused = native.REJECT_POOL_FULL
