@@ -360,6 +360,7 @@ fn the_settings_of_the_documentation_are_those_of_the_code() {
         ("message_limit", "1 MiB", "message: 1048576"),
         ("frame_limit", "16 MiB", "frame: 16777216"),
         ("queue_limit", "256 KiB", "queue: 262144"),
+        ("compress_from", "64 bytes", "compress_from: 64"),
         ("ping_interval", "30 s", "ping_interval: Some(30s)"),
         ("ping_timeout", "30 s", "ping_timeout: 30s"),
         ("close_timeout", "5 s", "close_timeout: 5s"),

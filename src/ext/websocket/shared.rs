@@ -20,6 +20,8 @@ const MESSAGE: usize = 64;
 pub(super) struct Shared {
     state: Mutex<State>,
     pub deflate: Option<Deflation>,
+    /// Bytes of the shortest message that is compressed.
+    compress_from: usize,
     /// Bytes that wait to be sent before a sender must wait.
     pub queue: usize,
     pub subprotocol: Option<String>,
@@ -60,7 +62,12 @@ pub(super) enum Refused {
 }
 
 impl Shared {
-    pub fn new(deflate: Option<Deflation>, queue: usize, subprotocol: Option<String>) -> Self {
+    pub fn new(
+        deflate: Option<Deflation>,
+        compress_from: usize,
+        queue: usize,
+        subprotocol: Option<String>,
+    ) -> Self {
         let state = State {
             outbox: Outbox::default(),
             in_flight: 0,
@@ -76,7 +83,7 @@ impl Shared {
             closed: None,
             deflater: None,
         };
-        Self { state: Mutex::new(state), deflate, queue, subprotocol }
+        Self { state: Mutex::new(state), deflate, compress_from, queue, subprotocol }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,18 +109,16 @@ impl Shared {
     pub fn send(&self, message: &mut Option<WebSocketMessage>) -> Result<(), Refused> {
         self.lock().check(self.queue)?;
         let Some(message) = message.take() else { return Ok(()) };
-        match self.deflate {
+        match self.deflate.filter(|_| message.len() >= self.compress_from) {
             Some(deflation) if deflation.keeps_own => {
                 self.change(|state| state.put_kept(&message, deflation));
             }
-            // The lock is not held while a message is compressed.
-            deflation => {
-                let encoded = deflation.and_then(|deflation| compress(&message, deflation));
-                self.change(|state| match encoded {
-                    Some(frame) => state.put_encoded(frame.into()),
-                    None => state.put_plain(message),
-                });
+            Some(deflation) => {
+                // The lock is not held while a message is compressed.
+                let frame = compress(&message, deflation).into();
+                self.change(|state| state.put_encoded(frame));
             }
+            None => self.change(|state| state.put_plain(message)),
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ struct Settings {
     origins: Origins,
     /// As [`Wanted::deflate`].
     deflate: Option<bool>,
+    compress_from: usize,
     ping_interval: Option<Duration>,
     ping_timeout: Duration,
     close_timeout: Duration,
@@ -78,6 +79,7 @@ impl WebSocketUpgrade {
             subprotocols: Vec::new(),
             origins: Origins::OwnHost,
             deflate: Some(false),
+            compress_from: 64,
             ping_interval: Some(Duration::from_secs(30)),
             ping_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
@@ -156,6 +158,13 @@ impl WebSocketUpgrade {
         self.with(|settings| settings.deflate = Some(true))
     }
 
+    /// Sets how long a message must be to be compressed; default 64 bytes. Shorter ones would become
+    /// longer.
+    #[must_use]
+    pub fn compress_from(self, bytes: usize) -> Self {
+        self.with(|settings| settings.compress_from = bytes)
+    }
+
     /// Sets the silence of a peer after which a Ping is sent; default 30 s. `None` sends no Pings, and
     /// a peer that is gone may then not be noticed.
     #[must_use]
@@ -193,7 +202,8 @@ impl WebSocketUpgrade {
         let Accepted { key, subprotocol, deflate } = accepted;
         let (deflate, extension) = deflate.unzip();
         let (settings, peer) = (Arc::clone(&self.settings), request.peer());
-        let shared = Arc::new(Shared::new(deflate, settings.queue, subprotocol.clone()));
+        let shared =
+            Arc::new(Shared::new(deflate, settings.compress_from, settings.queue, subprotocol.clone()));
         let response = Response::upgrade("websocket", move |stream: Upgraded| {
             let socket = WebSocket::new(&shared, stream.stopping(), peer);
             let reader = Reader::new(settings.sizes, deflate, settings.in_pieces);
