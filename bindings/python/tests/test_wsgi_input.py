@@ -11,14 +11,9 @@ from transom._wsgi.input import Input
 LINES = b"first\nsecond\n\nfourth without end"
 
 
-class Stream:
-    """Stands for the body of a request that comes in these pieces."""
-
-    def __init__(self, *pieces):
-        self._pieces = iter(pieces)
-
-    def __next__(self):
-        return next(self._pieces)
+def of_pieces(*pieces):
+    """Returns the input for a body that comes in these pieces."""
+    return Input(lambda: iter(pieces))
 
 
 def cuts(data):
@@ -58,23 +53,23 @@ class TestInput(unittest.TestCase):
     def test_read(self):
         for pieces in cuts(LINES):
             for size in (-1, None, 0, 1, 5, len(LINES), 1000):
-                stream, read = Input(Stream(*pieces)), b""
+                stream, read = of_pieces(*pieces), b""
                 self.assertEqual(stream.read(0), b"")
                 while data := stream.read(size):
                     read += data
                     expected = len(LINES) if size in (-1, None) else min(size, len(LINES))
                     self.assertTrue(len(data) == expected or read == LINES)
                 self.assertEqual(read, b"" if size == 0 else LINES)
-                self.assertEqual(Input(Stream(*pieces)).read(), LINES)
+                self.assertEqual(of_pieces(*pieces).read(), LINES)
 
     def test_lines(self):
         lines = LINES.splitlines(True)
         for pieces in cuts(LINES):
-            self.assertEqual(list(Input(Stream(*pieces))), lines)
-            self.assertEqual(Input(Stream(*pieces)).readlines(), lines)
-            self.assertEqual(Input(Stream(*pieces)).readlines(None), lines)
-            self.assertEqual(Input(Stream(*pieces)).readlines(7), lines[:2])
-            stream = Input(Stream(*pieces))
+            self.assertEqual(list(of_pieces(*pieces)), lines)
+            self.assertEqual(of_pieces(*pieces).readlines(), lines)
+            self.assertEqual(of_pieces(*pieces).readlines(None), lines)
+            self.assertEqual(of_pieces(*pieces).readlines(7), lines[:2])
+            stream = of_pieces(*pieces)
             self.assertEqual(stream.readline(0), b"")
             self.assertEqual(stream.readline(3), b"fir")
             self.assertEqual(stream.readline(100), b"st\n")
@@ -202,6 +197,31 @@ class TestBody(Quiet, unittest.TestCase):
             receive(client, b"3\r\ndef\r\n")
             client.sendall(b"0\r\n\r\n")
             self.assertEqual(read_all(client), b"0\r\n\r\n")
+
+    def test_an_application_that_reads_short_bodies_runs_in_place(self):
+        places = []
+
+        def application(environ, start_response):
+            body = environ["wsgi.input"].read()
+            places.append(threading.current_thread().name.rpartition("-")[0])
+            start_response("200 OK", [])
+            return [body]
+
+        with serve_wsgi(application, "127.0.0.1:0") as running:
+
+            def is_in_place():
+                self.assertEqual(fetch(running, "/", "POST", body=b"short").text, "short")
+                return places[-1] == "transom-puller"
+
+            self.assertTrue(until(is_in_place))
+            # One that waits for its body there holds nobody up.
+            with connect(running) as client:
+                client.sendall(post(b"first ", "Content-Length: 11"))
+                for method in ("GET", "POST", "GET"):
+                    body = b"other" if method == "POST" else None
+                    self.assertEqual(fetch(running, "/", method, body).text, "other" if body else "")
+                client.sendall(b"later")
+                self.assertTrue(read_all(client).endswith(b"first later"))
 
     def test_a_large_body_takes_little_memory(self):
         most = []

@@ -297,7 +297,7 @@ class TestClose(Quiet, unittest.TestCase):
                 receive(client, b"first")
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 client.close()
-            # A POST always runs on the pool.
+            # The first requests of a kind run on the pool.
             self.assertEqual(fetch(running, "/other", "POST").text, "other")
             never.set()
 

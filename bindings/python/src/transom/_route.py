@@ -99,6 +99,14 @@ class Route:
         self._streak = 0
         self._needed = _FIRST_STREAK
 
+    def adapt(self) -> None:
+        """Lets a handler run in place although it may wait for the body that it reads in pieces.
+
+        Most bodies are short and come with their heads. If one does not, another thread takes over from
+        the handler that waits, as from one that blocks.
+        """
+        self._adaptive = True
+
     def ran_late(self, elapsed: float) -> None:
         """Records a run in place that was not short, with its duration in seconds."""
         self._strikes += 1

@@ -188,8 +188,8 @@ class Server(Application):
         middleware and error handlers of the server.
 
         An application that is quick runs in place, and one that blocks runs on the thread pool: see `route`.
-        Requests other than GET and HEAD always run on the pool, where `wsgi.input` has the body while it
-        comes. What the application returns is iterated and closed on the thread that has called it.
+        `wsgi.input` has the body while it comes, except for GET and HEAD, whose body is read before. What
+        the application returns is iterated and closed on the thread that has called it.
 
         >>> from transom import Server
         >>> def old(environ, start_response):

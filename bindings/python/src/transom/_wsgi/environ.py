@@ -103,7 +103,7 @@ class Environs:
         if self._asks_for_name:
             self._add_name(environ, request)
         if flags & STREAMS:
-            environ["wsgi.input"] = Input(request.stream())
+            environ["wsgi.input"] = Input(request.stream)
         else:
             environ["wsgi.input"] = BytesIO(request.body) if size else BytesIO()
         return environ

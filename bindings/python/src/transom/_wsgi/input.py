@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from transom._body import BodyStream
 from transom._http_error import BodyError
@@ -18,14 +18,18 @@ class Input:
     A body that is cut off, malformed, too large or too slow raises an `OSError`, and never looks complete.
     """
 
-    def __init__(self, stream: BodyStream) -> None:
-        self._stream = stream
+    def __init__(self, open_stream: Callable[[], BodyStream]) -> None:
+        # A body that is not read needs no stream, which has a buffer of 64 KiB.
+        self._open_stream = open_stream
+        self._stream: BodyStream | None = None
         #: What was taken from the stream and not read yet, from `_at` on.
         self._rest = b""
         self._at = 0
 
     def _next(self) -> bytes:
         """Returns the next piece, empty at the end."""
+        if self._stream is None:
+            self._stream = self._open_stream()
         try:
             return next(self._stream, b"")
         except BodyError as error:

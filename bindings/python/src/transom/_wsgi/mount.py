@@ -9,6 +9,7 @@ from transom._check import got
 from transom._functions import is_async, name_of
 from transom._layers import Bridge
 from transom._mount import Mount
+from transom._route import Route
 from transom._wsgi.host import Host
 
 
@@ -23,6 +24,11 @@ class WsgiMount(Mount):
 
     def _new_host(self, bridge: Bridge) -> Host:
         return Host(self._application, self._path, bridge)
+
+    def _new_route(self, bridge: Bridge, streams: bool) -> Route:
+        route = super()._new_route(bridge, streams)
+        route.adapt()
+        return route
 
 
 def _expect_application(application: Any) -> None:
