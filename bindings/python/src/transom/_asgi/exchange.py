@@ -10,7 +10,6 @@ from transom._asgi.application import Message
 from transom._asgi.sender import EXPECTED, OVER, STARTED, TRAILERS, Sender
 from transom._asgi.shared import Shared
 from transom._body import PIECE, error_of
-from transom._http_error import ClientGoneError
 from transom._native import STREAMS, quick
 from transom._request import Request
 
@@ -89,9 +88,8 @@ class Exchange(Sender):
         is told that the exchange is gone.
         """
         self.is_gone = True
-        error = error_of(code)
-        if not isinstance(error, ClientGoneError) and not self.has_begun:
-            self._shared.refuse(self._request, error)
+        if not self.has_begun:
+            self._shared.refuse(self._request, error_of(code))
         self.abort()
 
     async def _until_gone(self) -> None:

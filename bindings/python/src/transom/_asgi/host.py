@@ -65,17 +65,28 @@ class Host:
                 exchange.expect_length(scope["headers"])
             await self._application(scope, exchange.receive, exchange.send)
             if exchange.state != OVER:
-                raise RuntimeError(exchange.fault)
+                self._unfinished(request, exchange)
         except BaseException as error:
             self._failed(request, exchange, error)
         finally:
             exchange.end()
+
+    def _unfinished(self, request: Request, exchange: Exchange) -> None:
+        """Ends a response that the application has left unfinished. It may do so if the client has left."""
+        if not exchange.is_gone:
+            raise RuntimeError(exchange.fault)
+        if not exchange.has_begun:
+            dispatcher = self._bridge.dispatcher
+            assert dispatcher is not None
+            # A client that has only closed its sending side waits for a response.
+            self._side.answer(request._token, dispatcher.wording.server_error)
 
     def _failed(self, request: Request, exchange: Exchange, error: BaseException) -> None:
         """Answers for an application that has raised an exception, and logs it."""
         dispatcher = self._bridge.dispatcher
         assert dispatcher is not None
         if exchange.is_gone and _is_caused_by_disconnect(error):
+            # `send` has raised the exception, so the response has begun, or was sent by the server.
             _log.debug("the application ended, because the client of %r has disconnected", request)
             return
         if isinstance(error, CancelledError) and self._side.is_closing:

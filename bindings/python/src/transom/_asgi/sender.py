@@ -79,8 +79,12 @@ class Sender:
                 if message.get("more_body", False):
                     await self._send_part(body)
                 elif state == STARTED and not self._has_trailers:
+                    block = self._block
+                    at = block.lower().find(b"content-length: ")
+                    if at >= 0 and not block.startswith(b"%d\r" % len(body), at + 16):
+                        self._expect_length(len(body))
                     self.state = OVER
-                    self._shared.answer(self._token, (self._status, self._block, body))
+                    self._shared.answer(self._token, (self._status, block, body))
                     self._settle()
                 else:
                     await self._send_last(body)
@@ -105,6 +109,18 @@ class Sender:
             self._send_path(message)
             return
         self._refuse(kind)
+
+    def _expect_length(self, length: int) -> None:
+        """Raises `RuntimeError` unless the Content-Length is that of the body, or of one that is not sent."""
+        for line in self._block.split(b"\r\n"):
+            name, _, value = line.partition(b": ")
+            if name.lower() == b"content-length" and int(value.partition(b",")[0]) != length:
+                if self._request.method == "HEAD" or self._status == 304:
+                    continue
+                raise RuntimeError(
+                    f"the body has {length} bytes, and the Content-Length of http.response.start is "
+                    f"{value.decode('latin-1')}"
+                )
 
     def _refuse(self, kind: Any) -> None:
         """Raises the error for a message that does not come next."""
