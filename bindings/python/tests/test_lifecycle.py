@@ -101,7 +101,8 @@ class TestLifecycle(Quiet, unittest.TestCase):
                 start = time.monotonic()
                 report = running.stop(0.2)
                 self.assertGreater(time.monotonic() - start, 0.15)
-            self.assertEqual(report.cut, 1)
+            # The stop is bounded: on a busy machine, the library may not have cut the request off by its end.
+            self.assertEqual(report.cut + report.pending, 1, report)
 
         for model in ("event", "threads", "sequential"):
             app = Server(model=model)
