@@ -16,6 +16,8 @@ from command_case import ASGI, WSGI, CommandCase
 from support import HAS_GIL, LIMIT, send_get, until
 from test_processes import Load, is_gone
 
+#: How often the processes are replaced under load.
+RELOADS = int(os.environ.get("TRANSOM_TEST_RELOADS", "3"))
 CERTIFICATES = Path(__file__).resolve().parents[3] / "tests" / "certificates"
 
 
@@ -248,7 +250,7 @@ class TestSupervision(CommandCase):
     def test_no_request_fails_in_rolling_reloads(self):
         command = self.start("--workers", "2", "--timeout", "stop_delay=5")
         with Load(command.port) as load:
-            for version in range(2, 5):
+            for version in range(2, RELOADS + 2):
                 answered = load.answered
                 self.assertTrue(until(lambda answered=answered: load.answered > answered + 20))
                 self.write("site_app.py", WSGI.replace('VERSION = "1"', f'VERSION = "v{version}"'))
@@ -279,6 +281,17 @@ class TestSupervision(CommandCase):
         self.assertTrue(until(lambda: command.said.count("has loaded") == 3))
         self.assertTrue(until(lambda: command.try_get() not in ("", str(victim))))
         self.assertEqual(command.end(signal.SIGTERM)[0], 0)
+
+    def test_only_requests_of_a_process_that_is_killed_fail(self):
+        command = self.start("--workers", "2")
+        with Load(command.port) as load:
+            for killed in range(1, 3):
+                answered = load.answered
+                self.assertTrue(until(lambda answered=answered: load.answered > answered + 20))
+                os.kill(int(command.get().split()[0]), signal.SIGKILL)
+                self.assertTrue(until(lambda n=killed: command.said.count("has loaded") == n + 2))
+        # Each of the three clients has one request at a time.
+        self.assertLessEqual(len(load.failures), 6, load.failures)
 
     @unittest.skipUnless(HAS_GIL, "no handler stops the others without an interpreter lock")
     def test_a_process_that_hangs_is_killed_and_replaced(self):
