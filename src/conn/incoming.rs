@@ -1,6 +1,5 @@
 //! A request body on its way in: read whole, handed to the handler in chunks, or drained.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
@@ -10,15 +9,15 @@ use bytes::Bytes;
 use futures_lite::future::yield_now;
 
 use super::Transport;
+use super::chunks::{BIG, Chunks, append};
 use super::pace::{Least, Pace};
 use super::wire::Wire;
-use crate::base::buffer::Buffer;
 use crate::base::memory::Share;
 use crate::body::{Body, PipeFeed, Space, pipe};
 use crate::config::{Config, Limits};
 use crate::error::Reject;
 use crate::fields::Headers;
-use crate::http1::{CONTINUE, Chunked, Facts, Framing};
+use crate::http1::{CONTINUE, Facts, Framing};
 
 /// The most of a streamed body that waits for its reader, in bytes.
 const PIPE: usize = 64 * 1024;
@@ -27,10 +26,6 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// The chunks that are read in a row before other connections of the thread have their turn.
 pub(super) const CHUNKS_PER_TURN: usize = 16;
-
-/// The least size of a chunk that is handed over without a copy, in bytes. Smaller chunks are
-/// copied together, which costs less than to hand over each.
-const BIG: usize = 8 * 1024;
 
 /// The body of the request that is being served.
 pub(super) struct Incoming<'a> {
@@ -60,13 +55,6 @@ enum Rest {
     Length(u64),
     /// On the heap, because few requests have a chunked body.
     Chunked(Box<Chunks>),
-}
-
-#[derive(Default)]
-struct Chunks {
-    decoder: Chunked,
-    /// Chunks that are decoded and not handed over, at most one buffer's bytes.
-    ready: VecDeque<Bytes>,
 }
 
 impl<'a> Incoming<'a> {
@@ -429,57 +417,4 @@ impl<'a> Incoming<'a> {
 /// Returns the least pace of a request body.
 fn least(config: &Config) -> Least {
     Least::new(config.timeouts.body, config.limits.body_rate)
-}
-
-impl Chunks {
-    /// Decodes the part of a chunked body that is in the input buffer, and returns the number
-    /// of bytes of data. More than `allowance` is an error.
-    fn decode(&mut self, input: &mut Buffer, allowance: u64, limits: &Limits) -> Result<u64, Reject> {
-        let Self { decoder, ready } = self;
-        let (mut small, mut length, mut consumed) = (Vec::new(), 0, 0);
-        let mut lent: Option<Bytes> = None;
-        loop {
-            let bytes = lent.as_deref().unwrap_or_else(|| input.as_slice());
-            if consumed == bytes.len() || decoder.is_done() {
-                break;
-            }
-            let step = decoder.decode(&bytes[consumed..], limits)?;
-            let data = consumed + step.data.start..consumed + step.data.end;
-            consumed += step.consumed;
-            length += data.len() as u64;
-            if length > allowance {
-                return Err(Reject::BodyTooLarge);
-            }
-            let is_big = data.len() >= BIG;
-            if is_big && lent.is_none() {
-                // Only for a big chunk, because the bytes after the body must be put back.
-                lent = input.take_all();
-            }
-            match &lent {
-                Some(lent) if is_big => {
-                    if !small.is_empty() {
-                        ready.push_back(std::mem::take(&mut small).into());
-                    }
-                    ready.push_back(lent.slice(data));
-                }
-                Some(lent) => append(&mut small, &lent[data])?,
-                None => append(&mut small, &input.as_slice()[data])?,
-            }
-        }
-        if !small.is_empty() {
-            ready.push_back(small.into());
-        }
-        match lent {
-            Some(lent) => input.put_back(&lent[consumed..]).ok_or(Reject::NoMemory)?,
-            None => input.consume(consumed),
-        }
-        Ok(length)
-    }
-}
-
-/// Appends bytes of a body, if there is memory for them.
-fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Reject> {
-    to.try_reserve(bytes.len()).map_err(|_| Reject::NoMemory)?;
-    to.extend_from_slice(bytes);
-    Ok(())
 }

@@ -8,6 +8,7 @@
 mod activity;
 mod answer;
 mod app;
+mod chunks;
 mod connection;
 mod date;
 mod exchange;
