@@ -1,5 +1,7 @@
 //! A buffer for bytes that have come and have not been used.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 
 use super::driving::is_driving;
@@ -10,6 +12,12 @@ thread_local! {
     /// Spare buffers keep their length, so that they are filled with zeros only once.
     static SPARES: Spares<Vec<u8>> = const { Spares::new() };
 }
+
+/// Large buffers that threads gave up which serve no connections: the readers of streamed bodies. Each is
+/// filled with zeros already, and asks the system for no memory.
+static RETURNED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// The most buffers in [`RETURNED`]: the chunks that wait for one reader, and the one that is read.
+const MOST_RETURNED: usize = 8;
 
 /// A buffer that is filled at its end and used up at its front.
 pub(crate) struct Buffer {
@@ -76,8 +84,11 @@ impl Buffer {
         if self.bytes.is_empty() {
             // The last buffer was filled up and handed over, so the next one is likely to be, too.
             let wanted = if self.filled_up { LARGE } else { FIRST };
-            let spare =
-                SPARES.with(|spares| spares.find(|spare| spare.len() >= wanted).or_else(|| spares.take()));
+            let fits = |spare: &mut Vec<u8>| spare.len() >= wanted;
+            let spare = SPARES.with(|spares| {
+                let large = || if wanted == LARGE { take_returned() } else { None };
+                spares.find(fits).or_else(large).or_else(|| spares.take())
+            });
             self.bytes = spare.unwrap_or_default();
             if self.bytes.len() < wanted {
                 // When memory is short, take a small buffer.
@@ -174,12 +185,21 @@ impl Drop for Lent {
 }
 
 fn give(buffer: Vec<u8>) {
-    // A thread that serves no connections, such as one that reads a body for its handler, has no use
-    // for buffers. It kept 2 MiB of them.
     if is_driving() && (1..=LARGEST_SPARE).contains(&buffer.capacity()) {
         // When a thread ends, its spares may be gone before its last connection.
         let _ = SPARES.try_with(|spares| spares.give(buffer));
+    } else if buffer.len() == LARGE {
+        // A thread that serves no connections, such as one that reads a body for its handler, has no use
+        // for buffers. It kept 2 MiB of them.
+        let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
+        if returned.len() < MOST_RETURNED {
+            returned.push(buffer);
+        }
     }
+}
+
+fn take_returned() -> Option<Vec<u8>> {
+    RETURNED.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 impl Drop for Buffer {

@@ -68,6 +68,11 @@ pub(crate) struct Share<'a> {
 }
 
 impl Share<'_> {
+    /// Returns `true` if a quarter of the budget is kept: each connection should then keep little.
+    pub fn is_scarce(&self) -> bool {
+        self.budget.used() > self.budget.limit / 4
+    }
+
     /// Sets the size of the share to `bytes`. On an error the share keeps its size.
     pub fn set(&mut self, bytes: u64) -> Result<(), NoMemory> {
         if bytes > self.bytes {

@@ -11,14 +11,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_lite::Stream;
 
-use crate::base::driving::is_held;
+use crate::base::driving::{is_driving, is_held};
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::fields::Headers;
 
 /// The time for which a writer may write a body that is not sent, without an error.
 const DISCARD_FOR: Duration = Duration::from_secs(30);
 
-/// Returns both ends of a pipe that takes chunks while it holds fewer than `capacity` bytes.
+/// The capacities that a pipe between a thread that serves connections and another thread takes in a
+/// row. Each change between the two threads then moves several chunks: an upload of 100 MiB, read from
+/// Python in pieces of 64 KiB, made 3,290 futex calls, and makes 830 (strace -c, 2026-11).
+const BURST: usize = 4;
+
+/// Returns both ends of a pipe that takes chunks while it holds fewer than `capacity` bytes. Between a
+/// thread that serves connections and another thread, it takes chunks up to four times that, and then
+/// none until fewer than `capacity` bytes are left.
 pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
     let pipe = Arc::new(Pipe {
         capacity,
@@ -28,6 +35,7 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             end: None,
             trailers: Headers::new(),
             demanded: false,
+            burst: None,
             abandoned: false,
             reader: None,
             feeders: Vec::new(),
@@ -58,6 +66,8 @@ struct PipeState {
     trailers: Headers,
     /// True once the reader has asked for a chunk.
     demanded: bool,
+    /// Set while the pipe takes a burst of chunks: whether the thread that reads serves connections.
+    burst: Option<bool>,
     /// True once the reader was dropped.
     abandoned: bool,
     reader: Option<Waker>,
@@ -131,11 +141,16 @@ impl PipeState {
         if self.abandoned {
             let dropped = self.unwanted.is_some_and(|until| Instant::now() < until);
             Some(if dropped { Space::Wanted } else { Space::Abandoned })
-        } else if self.demanded && self.queued < capacity {
+        } else if self.demanded && (self.queued < capacity || self.is_in_burst(capacity)) {
             Some(Space::Wanted)
         } else {
             None
         }
+    }
+
+    /// Returns `true` if the thread that calls this may put in more than the capacity.
+    fn is_in_burst(&self, capacity: usize) -> bool {
+        self.queued < capacity * BURST && self.burst.is_some_and(|reader| reader != is_driving())
     }
 
     /// Returns `true` if that many more bytes stay within the length of the body.
@@ -157,12 +172,15 @@ impl PipeState {
 
     /// Puts a chunk in and returns the reader's waker. Drops an empty chunk: it takes no room, so
     /// the pipe could fill with any number of them.
-    fn push(&mut self, chunk: Bytes) -> Option<Waker> {
+    fn push(&mut self, chunk: Bytes, capacity: usize) -> Option<Waker> {
         if chunk.is_empty() || self.abandoned {
             return None;
         }
         self.fed += chunk.len() as u64;
         self.queued += chunk.len();
+        if self.queued >= capacity * BURST {
+            self.burst = None;
+        }
         self.chunks.push_back(chunk);
         self.reader.take()
     }
@@ -179,6 +197,11 @@ impl PipeFeed {
             state.feeders.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Takes no more than the capacity from now on, until the reader has taken that.
+    pub fn end_burst(&self) {
+        self.0.lock().burst = None;
     }
 
     /// Returns the number of bytes that the reader has not taken.
@@ -210,10 +233,17 @@ impl PipeFeed {
         if !state.fits(chunk.len()) {
             return false;
         }
-        let reader = state.push(chunk);
+        let reader = state.push(chunk, self.0.capacity);
         drop(state);
         reader.into_iter().for_each(Waker::wake);
         true
+    }
+
+    /// Puts a chunk in, as [`push`](Self::push) does, and returns the waker of the reader that waits for
+    /// it: for callers that have more chunks, and wake the reader after the last.
+    #[must_use]
+    pub fn push_ahead(&self, chunk: Bytes) -> Option<Waker> {
+        self.0.lock().push(chunk, self.0.capacity)
     }
 
     /// Returns `false` if that many more bytes exceed the length of the body.
@@ -227,7 +257,7 @@ impl PipeFeed {
         let mut state = self.0.lock();
         match state.space(self.0.capacity) {
             Some(Space::Wanted) => {
-                let reader = state.push(chunk);
+                let reader = state.push(chunk, self.0.capacity);
                 drop(state);
                 reader.into_iter().for_each(Waker::wake);
                 Ok(())
@@ -365,6 +395,9 @@ impl Stream for PipeReader {
             }
         };
         let has_room = state.queued < self.0.capacity;
+        if has_room {
+            state.burst = Some(is_driving());
+        }
         let feeders = if has_room { std::mem::take(&mut state.feeders) } else { Vec::new() };
         let blocked = state.blocked_threads;
         drop(state);
@@ -389,6 +422,7 @@ impl Drop for PipeReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::driving::driving;
     use futures_lite::future::{block_on, poll_fn};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -431,6 +465,34 @@ mod tests {
         }
         block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
         assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
+    }
+
+    /// Takes a chunk on a thread that serves connections.
+    fn take(reader: &mut PipeReader) {
+        let chunk = driving(|| block_on(poll_fn(|cx| Pin::new(&mut *reader).poll_next(cx))));
+        assert_eq!(chunk.unwrap().unwrap(), "full");
+    }
+
+    /// Fills a pipe, and returns how many chunks it has taken.
+    fn fill(feed: &PipeFeed) -> usize {
+        (0..100).take_while(|_| feed.try_push("full".into()).is_ok()).count()
+    }
+
+    #[test]
+    fn a_reader_on_a_thread_of_another_kind_gets_several_chunks_in_a_row() {
+        let (feed, mut reader) = pipe(4);
+        feed.run_ahead();
+        assert_eq!(fill(&feed), 1, "the reader has taken nothing");
+        take(&mut reader);
+        assert_eq!(fill(&feed), BURST);
+        for _ in 1..BURST {
+            take(&mut reader);
+            assert!(!feed.has_space(), "the reader still has chunks");
+        }
+        take(&mut reader);
+        assert_eq!(driving(|| fill(&feed)), 1, "they take turns on one thread");
+        feed.end_burst();
+        assert!(!feed.has_space());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,7 +19,8 @@ use crate::error::Reject;
 use crate::fields::Headers;
 use crate::http1::{CONTINUE, Facts, Framing};
 
-/// The most of a streamed body that waits for its reader, in bytes.
+/// A streamed body is read while less than this waits for its reader, in bytes; for a reader on a thread
+/// that serves no connections, four times that in a row.
 const PIPE: usize = 64 * 1024;
 /// The most bytes that a connection reads ahead while a handler works.
 const READ_AHEAD: usize = 16 * 1024;
@@ -189,25 +190,9 @@ impl<'a> Incoming<'a> {
         wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> std::io::Result<bool> {
-        let mut has_fed = false;
-        while let Some(feed) = &self.feed {
-            match feed.poll_space(cx) {
-                Poll::Ready(Space::Wanted) => match self.poll_chunk(cx, wire, config) {
-                    Poll::Ready(result) => {
-                        self.hand_over(result);
-                        has_fed = true;
-                    }
-                    Poll::Pending => return Ok(has_fed),
-                },
-                Poll::Ready(Space::Abandoned) => self.feed = None,
-                Poll::Pending => {
-                    // The server now waits for the handler, not for the client.
-                    if let Some(pace) = &mut self.pace {
-                        pace.pause(wire.now());
-                    }
-                    break;
-                }
-            }
+        let (has_fed, waits_for_client) = self.feed_handler(cx, wire, config);
+        if waits_for_client {
+            return Ok(has_fed);
         }
         if self.droppable.is_some() && self.feed.is_none() {
             self.drop_some(cx, wire, config);
@@ -226,6 +211,44 @@ impl<'a> Incoming<'a> {
             }
         }
         Ok(has_fed)
+    }
+
+    /// Passes the handler the chunks that it asked for. Returns whether it got any, and whether it waits for
+    /// more from the client.
+    fn feed_handler<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<'_, T>,
+        config: &Config,
+    ) -> (bool, bool) {
+        let mut has_fed = false;
+        // Woken after the last chunk: a reader on another thread would take the core after the first.
+        let mut reader = None;
+        let waits_for_client = loop {
+            let Some(feed) = &self.feed else { break false };
+            match feed.poll_space(cx) {
+                Poll::Ready(Space::Wanted) if self.share.is_scarce() && feed.queued() >= PIPE as u64 => {
+                    feed.end_burst();
+                }
+                Poll::Ready(Space::Wanted) => match self.poll_chunk(cx, wire, config) {
+                    Poll::Ready(result) => {
+                        reader = self.hand_over(result).or(reader);
+                        has_fed = true;
+                    }
+                    Poll::Pending => break true,
+                },
+                Poll::Ready(Space::Abandoned) => self.feed = None,
+                Poll::Pending => {
+                    // The server now waits for the handler, not for the client.
+                    if let Some(pace) = &mut self.pace {
+                        pace.pause(wire.now());
+                    }
+                    break false;
+                }
+            }
+        };
+        reader.into_iter().for_each(Waker::wake);
+        (has_fed, waits_for_client)
     }
 
     /// Notes that the answer begins. From now on the unread rest of the body is dropped as it
@@ -272,24 +295,27 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    fn hand_over(&mut self, result: Result<Bytes, Reject>) {
-        let Some(feed) = &self.feed else { return };
+    /// Returns the waker of a reader that has waited for the chunk.
+    fn hand_over(&mut self, result: Result<Bytes, Reject>) -> Option<Waker> {
+        let feed = self.feed.as_ref()?;
         let kept = |chunk: &Bytes| feed.queued() + chunk.len() as u64;
         let result = result.and_then(|chunk| {
             let kept = self.share.set(kept(&chunk));
             kept.map(|()| chunk).map_err(|_| *self.fault.insert(Reject::NoMemory))
         });
+        let mut reader = None;
         match result {
             Ok(chunk) => {
-                feed.push(chunk);
+                reader = feed.push_ahead(chunk);
                 if !self.is_done() {
-                    return;
+                    return reader;
                 }
                 feed.finish_with(std::mem::take(&mut self.trailers));
             }
             Err(reject) => feed.finish(Err(reject.into())),
         }
         self.feed = None;
+        reader
     }
 
     /// Reads and drops the rest. Returns `true` if the connection can go on.

@@ -34,8 +34,8 @@ pub extern "C" fn transom_writer_is_gone(writer: *const transom_writer) -> bool 
 
 /// Calls `function` once, when the writer has room again after TRANSOM_WOULD_BLOCK, or when
 /// nobody reads the body any more. If that is so already, the call happens before this
-/// function returns. There is room while less than 64 KiB wait to be sent; a write of any
-/// size is then taken whole.
+/// function returns. There is room while less than 64 KiB wait to be sent, or up to 256 KiB in a
+/// row while the client reads as fast as you write; a write of any size is then taken whole.
 ///
 /// `function` runs on a thread that serves connections and must not block. It is not called
 /// if the writer ends first.
