@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from ctypes import byref, c_size_t, create_string_buffer, string_at
+from ctypes import byref, c_size_t
 from threading import Lock
 from types import SimpleNamespace
 
 from transom import _native as native
 from transom._events import Events
 from transom._http_error import BodyError, ClientGoneError, HTTPError
-from transom._native import quick, waiting
+from transom._native import quick, uninitialized, waiting
 
 #: The most bytes of a piece.
 PIECE = 64 * 1024
@@ -40,7 +40,6 @@ class BodyStream:
     """
 
     __slots__ = (
-        "_buffer",
         "_error",
         "_events",
         "_is_over",
@@ -61,7 +60,6 @@ class BodyStream:
         self._reading = Lock()
         self._taken = 0
         if whole is None:
-            self._buffer = create_string_buffer(PIECE)
             self._length = c_size_t()
 
     def __iter__(self) -> BodyStream:
@@ -108,10 +106,13 @@ class BodyStream:
             if self._whole is not None:
                 self._is_over = True
                 return self._whole
-            code = view.token_read(self._token, self._buffer, PIECE, timeout, byref(self._length))
+            piece: bytes = uninitialized(None, PIECE)
+            code = view.token_read(self._token, piece, PIECE, timeout, byref(self._length))
             if code == native.OK:
-                self._is_over = not self._length.value
-                return string_at(self._buffer, self._length.value)
+                length = self._length.value
+                self._is_over = not length
+                # A whole piece is handed on as it was filled, without a copy.
+                return piece if length == PIECE else piece[:length]
             if code in (native.WOULD_BLOCK, native.TIMEOUT):
                 return None
             self._error = kind, arguments = _ERRORS.get(code, _ANSWERED)

@@ -10,7 +10,20 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from ctypes import c_bool, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    c_bool,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_ssize_t,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    py_object,
+)
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -320,6 +333,12 @@ def _load() -> tuple[Path, SimpleNamespace, SimpleNamespace]:
     except (OSError, AttributeError) as error:
         raise ImportError(f"{path} is not a usable native library of transom: {error}") from error
 
+
+#: Makes `bytes` of which nothing else knows yet, so that the library may fill them: called with `None` and
+#: their length. It is the function of CPython's C interface that its own extensions read with.
+uninitialized: Any = ctypes.pythonapi.PyBytes_FromStringAndSize
+uninitialized.argtypes = (c_void_p, c_ssize_t)
+uninitialized.restype = py_object
 
 #: The file that was loaded, and its functions without the prefix `transom_`.
 path, quick, waiting = _load()
