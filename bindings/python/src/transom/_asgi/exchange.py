@@ -20,7 +20,7 @@ _TURN = 16
 class Exchange(Sender):
     """A request and its response, as the functions `receive` and `send` of ASGI."""
 
-    __slots__ = ("_has_body", "_is_watched", "_left", "_parts", "_waiting")
+    __slots__ = ("_awaits_part", "_has_body", "_is_watched", "_left", "_parts", "_waiting")
 
     def __init__(self, shared: Shared, request: Request) -> None:
         super().__init__(shared, request)
@@ -30,6 +30,8 @@ class Exchange(Sender):
         self._left: int | None = None
         self._parts = 0
         self._is_watched = False
+        #: `True` while a task waits for a part of the body.
+        self._awaits_part = False
         #: The tasks that wait for the end of the exchange.
         self._waiting: list[Future[None]] = []
 
@@ -61,11 +63,21 @@ class Exchange(Sender):
                     # A client that sends fast must not keep other tasks from running.
                     await sleep(0)
                 return {"type": "http.request", "body": part, "more_body": not self._has_body}
-            if not self.is_gone and not await self._request._events.body(self._token):
-                raise RuntimeError("two tasks wait in receive for the body of a request at the same time")
+            if not self.is_gone:
+                await self._until_part()
         if self.state != OVER and not self.is_gone:
             await self._until_gone()
         return {"type": "http.disconnect"}
+
+    async def _until_part(self) -> None:
+        """Waits for more of the body, or the end of the exchange."""
+        if self._awaits_part:
+            raise RuntimeError("two tasks wait in receive for the body of a request at the same time")
+        self._awaits_part = True
+        try:
+            await self._request._events.body(self._token)
+        finally:
+            self._awaits_part = False
 
     def _read(self) -> bytes | None:
         """Returns the next part of the body, or `None` if none has come yet, or none will come."""
@@ -112,7 +124,7 @@ class Exchange(Sender):
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
-        if not self._has_body:
+        if self._awaits_part:
             self._request._events.wake_reader(self._token)
 
     def end(self) -> None:
