@@ -8,10 +8,8 @@ from ctypes import string_at
 from transom import _native as native
 from transom._asgi.application import Message
 from transom._asgi.sender import EXPECTED, OVER, STARTED, TRAILERS, Sender
-from transom._asgi.shared import Shared
 from transom._body import PIECE, error_of
 from transom._native import STREAMS, quick
-from transom._request import Request
 
 #: The number of parts of a body after which `receive` lets other tasks run.
 _TURN = 16
@@ -20,20 +18,16 @@ _TURN = 16
 class Exchange(Sender):
     """A request and its response, as the functions `receive` and `send` of ASGI."""
 
-    __slots__ = ("_awaits_part", "_has_body", "_is_watched", "_left", "_parts", "_waiting")
-
-    def __init__(self, shared: Shared, request: Request) -> None:
-        super().__init__(shared, request)
-        #: `True` once the application has got the last part of the body.
-        self._has_body = False
-        #: The bytes of the body that are still to come, if the client has announced how many.
-        self._left: int | None = None
-        self._parts = 0
-        self._is_watched = False
-        #: `True` while a task waits for a part of the body.
-        self._awaits_part = False
-        #: The tasks that wait for the end of the exchange.
-        self._waiting: list[Future[None]] = []
+    #: `True` once the application has got the last part of the body.
+    _has_body = False
+    #: The bytes of the body that are still to come, if the client has announced how many.
+    _left: int | None = None
+    _parts = 0
+    #: `True` while a task waits for a part of the body.
+    _awaits_part = False
+    _is_watched = False
+    #: The tasks that wait for the end of the exchange.
+    _waiting: tuple[Future[None], ...] = ()
 
     def expect_length(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Takes the length of the body from the fields of the request: it tells which part is the last."""
@@ -107,14 +101,14 @@ class Exchange(Sender):
     async def _until_gone(self) -> None:
         """Waits until the client has left, or the exchange is over."""
         future = get_running_loop().create_future()
-        self._waiting.append(future)
+        self._waiting = (*self._waiting, future)
         try:
             if not self._is_watched:
-                self._is_watched = True
+                self._is_watched = self._has_presence = True
                 self._request._presence.on_gone(self._left_client)
             await future
         finally:
-            self._waiting.remove(future)
+            self._waiting = tuple(each for each in self._waiting if each is not future)
 
     def _left_client(self) -> None:
         self.is_gone = True
@@ -131,7 +125,8 @@ class Exchange(Sender):
         """Ends what the application has left: the response is cut off, and no event comes any more."""
         if self.state != OVER:
             self.abort()
-        self._request._end()
+        if self._has_presence:
+            self._request._end()
 
     @property
     def fault(self) -> str:

@@ -37,35 +37,24 @@ class DisconnectedError(ConnectionResetError):
 class Sender:
     """A response, as far as the application has got with it. It is used in the event loop alone."""
 
-    __slots__ = (
-        "_block",
-        "_count",
-        "_has_trailers",
-        "_request",
-        "_shared",
-        "_status",
-        "_token",
-        "_trailers",
-        "_writer",
-        "is_gone",
-        "state",
-    )
-
+    # Most requests change few of these, and values of the class need not be set for each of them.
     _block: bytes
     _has_trailers: bool
     _status: int
     _trailers: list[tuple[str, str]]
+    _writer: int | None = None
+    _count = 0
+    #: `True` once the request has a `Presence`, which may refer to this.
+    _has_presence = False
+    #: How far the response has got.
+    state = EXPECTED
+    #: `True` once the client is known to have left.
+    is_gone = False
 
     def __init__(self, shared: Shared, request: Request) -> None:
         self._shared = shared
         self._request = request
         self._token = request._token
-        self._writer: int | None = None
-        self._count = 0
-        #: How far the response has got.
-        self.state = EXPECTED
-        #: `True` once the client is known to have left.
-        self.is_gone = False
 
     async def send(self, message: Message) -> None:
         """Takes a message of the application: the function `send` of ASGI."""
@@ -181,6 +170,7 @@ class Sender:
             self._lose()
         else:
             self._writer = pointer.value
+            self._has_presence = True
             request._presence.begin(pointer.value, request._events)
 
     async def _write(self, data: bytes) -> None:
