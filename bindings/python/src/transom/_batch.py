@@ -18,8 +18,9 @@ from transom._packed import REQUEST_START, RESPONSE, Parts, Pieces, encode
 from transom._plain import SERVER_ERROR
 from transom._request import Request, unpack
 
-#: The most requests in a batch, and the most responses in one call.
-MOST = 32
+#: The most requests in a batch, and the most responses in one call. With 64 instead of 32, threads take over
+#: from each other less often: a small request takes 2 % less (64 connections on one core, 2026-11).
+MOST = 64
 
 _CAPACITY = 256 * 1024
 #: The buffer of an inbox that has none at the moment.
