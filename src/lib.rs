@@ -189,4 +189,4 @@ pub use server::{
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 pub use tls::{Tls, TlsBuilder, TlsVersion};
 #[cfg(feature = "websocket")]
-pub use websocket::Close as WebSocketClose;
+pub use websocket::WebSocketClose;

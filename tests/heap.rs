@@ -70,6 +70,8 @@ fn main() {
     measure(&telling);
     assert!(told.load(Ordering::Relaxed) > COUNTED);
     hold_idle(&start_single(app()));
+    #[cfg(feature = "websocket")]
+    websocket::hold_idle();
     #[cfg(feature = "tls")]
     tls::hold_idle();
     for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
@@ -306,5 +308,63 @@ mod tls {
             each <= MOST_IDLE,
             "{each} bytes for an idle connection with TLS: {bytes} in {blocks} blocks"
         );
+    }
+}
+
+/// Idle WebSocket connections.
+#[cfg(feature = "websocket")]
+mod websocket {
+    use super::{
+        ALLOCATOR, IDLE, PATIENCE, PER_BLOCK, Read as _, Region, Request, Router, TcpStream, Write as _,
+        start_single,
+    };
+    use transom::WebSocket;
+
+    /// What a connection may hold that has sent and received a message, compression negotiated.
+    const MOST: usize = 2400;
+
+    /// Connects, and sends and receives a message.
+    fn join(address: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(
+                b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+            )
+            .unwrap();
+        let (mut answer, mut length) = ([0; 1024], 0);
+        while !answer[..length].ends_with(b"\r\n\r\n") {
+            length += stream.read(&mut answer[length..]).unwrap();
+        }
+        stream.write_all(b"\x81\x85\0\0\0\0hello").unwrap();
+        stream.read_exact(&mut answer[..7]).unwrap();
+        assert_eq!(&answer[..7], b"\x81\x05hello");
+        stream
+    }
+
+    pub fn hold_idle() {
+        let server = start_single(Router::new().get("/", async |req: Request| {
+            WebSocket::upgrade(&req, async |mut socket: WebSocket| {
+                while let Some(message) = socket.recv().await {
+                    socket.send(message).await?;
+                }
+                Ok(())
+            })
+        }));
+        let address = server.local_addr().to_string();
+        let (_first, mut streams) = (join(&address), Vec::with_capacity(IDLE));
+        let counted = Region::new(ALLOCATOR);
+        for _ in 0..IDLE {
+            streams.push(join(&address));
+        }
+        // The one worker answers this when the other connections are idle.
+        let _last = join(&address);
+        let change = counted.change();
+        let blocks = change.allocations - change.deallocations;
+        let bytes = change.bytes_allocated - change.bytes_deallocated;
+        let each = (bytes + blocks * PER_BLOCK) / IDLE;
+        assert!(each <= MOST, "{each} bytes for an idle WebSocket connection: {bytes} in {blocks} blocks");
     }
 }

@@ -87,3 +87,19 @@ fn it_tells_if_there_is_something_to_read_and_whose_it_is() {
     echo(&mut stream).unwrap();
     assert_eq!(client.take(1).unwrap(), b"a");
 }
+
+#[test]
+fn its_timer_rings_when_it_is_set_to() {
+    for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
+        let app = Router::new().get("/", async |_: Request| {
+            Response::upgrade("echo", async |mut stream: Upgraded| {
+                assert!(stream.poll_timer(&mut Context::from_waker(Waker::noop())).is_pending());
+                stream.set_timer(Some(Duration::from_millis(10)));
+                poll_fn(|cx| stream.poll_timer(cx)).await;
+                stream.write_all(b"rung").await.ok();
+            })
+        });
+        let server = configured(app, |_, _| ()).model(model).bind(&own_address()).unwrap().start().unwrap();
+        assert_eq!(upgrade(&server).take(4).unwrap(), b"rung", "{model}");
+    }
+}

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -21,6 +22,7 @@ pub(super) struct PacedStream<T> {
     pace: WritePace,
     /// Bytes written since the last flush.
     unflushed: usize,
+    timer: Option<Instant>,
     /// Where the deadline is counted, once.
     expired: Option<Arc<Expired>>,
 }
@@ -29,7 +31,7 @@ impl<T: Transport> PacedStream<T> {
     /// Returns the stream of a connection, and the bytes that were read and not used.
     pub fn of(wire: Wire<'_, T>, expired: &Arc<Expired>) -> (Self, Vec<u8>) {
         let (transport, pace, early) = wire.into_parts();
-        (Self { transport, pace, unflushed: 0, expired: Some(Arc::clone(expired)) }, early)
+        (Self { transport, pace, unflushed: 0, timer: None, expired: Some(Arc::clone(expired)) }, early)
     }
 
     /// Notes the result of a write.
@@ -63,6 +65,17 @@ impl<T: Transport> PacedStream<T> {
 impl<T: Transport> ByteStream for PacedStream<T> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.transport.poll_readable(cx)
+    }
+
+    fn set_timer(&mut self, after: Option<Duration>) {
+        self.timer = after.and_then(|after| self.transport.now().checked_add(after));
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.timer {
+            Some(at) => self.transport.poll_deadline(cx, at),
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
@@ -31,6 +32,12 @@ pub struct Upgraded {
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Pending if the stream knows, without a system call, that there is nothing to read.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Sets the timer to ring so long from now, or not at all.
+    fn set_timer(&mut self, after: Option<Duration>);
+
+    /// Ready once the timer has rung.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -80,6 +87,17 @@ impl Upgraded {
     /// ```
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.early.is_empty() { self.stream.poll_readable(cx) } else { Poll::Ready(()) }
+    }
+
+    /// Sets the connection's timer to ring so long from now, or not at all. It has one timer, which
+    /// costs less than [`sleep`](crate::sleep) and is exact to some milliseconds.
+    pub fn set_timer(&mut self, after: Option<Duration>) {
+        self.stream.set_timer(after);
+    }
+
+    /// Ready once the timer has rung, until it is set again.
+    pub fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_timer(cx)
     }
 }
 

@@ -14,14 +14,14 @@ const MAX_REASON: usize = 123;
 /// connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Close {
+pub struct WebSocketClose {
     /// The code.
     pub code: u16,
     /// The reason, often empty.
     pub reason: String,
 }
 
-impl Close {
+impl WebSocketClose {
     pub(crate) const NO_CODE: u16 = 1005;
     pub(crate) const LOST: u16 = 1006;
 
@@ -52,7 +52,7 @@ impl Close {
     }
 }
 
-impl fmt::Display for Close {
+impl fmt::Display for WebSocketClose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason.escape_debug()) }
@@ -79,6 +79,7 @@ pub(crate) fn is_sendable(code: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::WebSocketClose as Close;
     use super::*;
 
     #[test]

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_message_comes_back_whole_or_in_pieces() {
         let long: Vec<u8> =
-            (0_u32..200_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+            (0_u32..20_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
         for keeps in [false, true] {
             for bits in 9..=15 {
                 let mut deflater = Deflater::new(deflation(keeps, bits));

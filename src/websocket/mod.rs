@@ -13,7 +13,8 @@ mod offer;
 mod reader;
 mod utf8;
 
-pub use close::Close;
+pub use close::WebSocketClose;
+pub(crate) use close::WebSocketClose as Close;
 pub(crate) use close::is_sendable;
 pub(crate) use deflate::{Deflater, with_deflater};
 pub(crate) use failure::Failure;

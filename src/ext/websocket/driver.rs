@@ -16,7 +16,6 @@ use super::scratch::with_scratch;
 use super::shared::Shared;
 use crate::Stopping;
 use crate::Upgraded;
-use crate::sleep;
 use crate::websocket::{Close, Data, Event, Opcode, Reader};
 
 /// Bytes that are read in a row before other connections of the thread have their turn.
@@ -24,15 +23,28 @@ const BYTES_PER_TURN: usize = 256 * 1024;
 /// How long bytes are read and dropped after the last frame, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
-type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// A handler, whatever it returns.
+pub(super) trait Handler: Send {
+    fn poll_handler(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<F: Future + Send> Handler for F {
+    fn poll_handler(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(cx).map(drop)
+    }
+}
+
+type Task = Pin<Box<dyn Handler>>;
 
 /// How long a connection waits for its peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Times {
-    /// The silence after which a Ping is sent, and what it may last after that.
-    pub ping: Option<(Duration, Duration)>,
+    /// The silence after which a Ping is sent.
+    pub ping_interval: Option<Duration>,
+    /// How long the silence may last after that.
+    pub ping_timeout: Duration,
     /// From the server's Close to that of the peer.
-    pub close: Duration,
+    pub close_timeout: Duration,
 }
 
 /// How far a connection has come.
@@ -48,6 +60,7 @@ enum Phase {
 }
 
 /// The task of one connection. Ready when both the connection and its handler have ended.
+#[expect(clippy::struct_excessive_bools, reason = "they change by themselves")]
 pub(super) struct Driver {
     stream: Option<Upgraded>,
     phase: Phase,
@@ -56,37 +69,36 @@ pub(super) struct Driver {
     rest: Vec<u8>,
     /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
     /// the messages before it first.
-    last: Option<(Close, Close)>,
+    last: Option<Box<(Close, Close)>>,
     shared: Arc<Shared>,
-    handler: Option<Task<()>>,
+    handler: Option<Task>,
     /// What the handler has panicked with.
     panic: Option<Box<dyn Any + Send>>,
     writing: Outbox,
     is_unflushed: bool,
     /// The payload of a Ping that came while the outbox was full.
-    pong: Option<Vec<u8>>,
+    pong: Option<Box<[u8]>>,
     stopping: Stopping,
     /// The waker that the stop wakes.
     watcher: Option<Waker>,
-    times: Times,
-    /// The end of the wait for the peer's next byte.
-    tick: Option<Task<()>>,
+    times: Arc<Times>,
     /// True if a byte has come since the last tick.
     has_heard: bool,
     has_pinged: bool,
-    /// The end of the wait for the peer's Close, or for its end.
-    until: Option<Task<()>>,
+    /// True once the timer limits the rest of the connection's time.
+    is_ending: bool,
 }
 
 impl Driver {
     pub fn new(
-        stream: Upgraded,
+        mut stream: Upgraded,
         reader: Reader,
         shared: Arc<Shared>,
-        times: Times,
-        handler: Task<()>,
+        times: Arc<Times>,
+        handler: Task,
     ) -> Self {
         let stopping = stream.stopping();
+        stream.set_timer(times.ping_interval);
         Self {
             stream: Some(stream),
             phase: Phase::Open,
@@ -102,17 +114,16 @@ impl Driver {
             stopping,
             watcher: None,
             times,
-            tick: times.ping.map(|(interval, _)| Box::pin(sleep(interval)) as _),
             has_heard: false,
             has_pinged: false,
-            until: None,
+            is_ending: false,
         }
     }
 
     /// Runs the handler. When it has ended and nobody receives, the connection closes.
     fn poll_handler(&mut self, cx: &mut Context<'_>) {
         if let Some(handler) = &mut self.handler {
-            let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)));
+            let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll_handler(cx)));
             if let Ok(Poll::Pending) = polled {
                 return;
             }
@@ -133,9 +144,6 @@ impl Driver {
     /// Closes when the server stops, pings when the peer is silent, and gives up when it has waited
     /// long enough.
     fn poll_times(&mut self, cx: &mut Context<'_>) {
-        if self.phase == Phase::Open {
-            self.poll_tick(cx);
-        }
         let is_stopping = self.poll_stopping(cx);
         let has_sent_close = {
             let mut state = self.shared.lock();
@@ -144,11 +152,28 @@ impl Driver {
             }
             state.has_sent_close
         };
-        if has_sent_close && self.until.is_none() && self.phase != Phase::Over {
-            self.until = Some(Box::pin(sleep(self.times.close)));
+        if has_sent_close && self.phase == Phase::Open {
+            self.wait_for_end(self.times.close_timeout);
         }
-        if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
-            self.lose();
+        while self.stream.as_mut().is_some_and(|stream| stream.poll_timer(cx).is_ready()) {
+            let after = if self.is_ending { None } else { self.next_tick() };
+            match after {
+                Some(after) => self.set_timer(after),
+                None => self.lose(),
+            }
+        }
+    }
+
+    /// Limits the rest of the connection's time, once.
+    fn wait_for_end(&mut self, most: Duration) {
+        if !std::mem::replace(&mut self.is_ending, true) {
+            self.set_timer(most);
+        }
+    }
+
+    fn set_timer(&mut self, after: Duration) {
+        if let Some(stream) = &mut self.stream {
+            stream.set_timer(Some(after));
         }
     }
 
@@ -162,24 +187,21 @@ impl Driver {
         Pin::new(&mut self.stopping).poll(cx).is_ready()
     }
 
-    fn poll_tick(&mut self, cx: &mut Context<'_>) {
-        let Some((interval, timeout)) = self.times.ping else { return };
-        while self.tick.as_mut().is_some_and(|tick| tick.as_mut().poll(cx).is_ready()) {
-            let mut state = self.shared.lock();
-            // A peer is not read while the receiver is behind.
-            let was_heard = std::mem::take(&mut self.has_heard) || state.is_inbox_full();
-            let next = if was_heard {
-                interval
-            } else if self.has_pinged {
-                drop(state);
-                return self.lose();
-            } else {
-                state.put_control(Opcode::Ping, b"");
-                timeout
-            };
-            self.has_pinged = !was_heard;
-            self.tick = Some(Box::pin(sleep(next)));
+    /// Pings if the peer was silent, and returns how long it may be silent now. `None` if it was silent
+    /// after a Ping.
+    fn next_tick(&mut self) -> Option<Duration> {
+        let interval = self.times.ping_interval?;
+        let mut state = self.shared.lock();
+        // A peer is not read while the receiver is behind.
+        if std::mem::take(&mut self.has_heard) || state.is_inbox_full() {
+            self.has_pinged = false;
+            return Some(interval);
         }
+        if std::mem::replace(&mut self.has_pinged, true) {
+            return None;
+        }
+        state.put_control(Opcode::Ping, b"");
+        Some(self.times.ping_timeout)
     }
 
     /// Reads what has come. Returns `true` if there may be more.
@@ -211,8 +233,10 @@ impl Driver {
             Poll::Pending => None,
             Poll::Ready(Ok(length @ 1..)) => {
                 self.has_heard = !std::mem::take(&mut self.has_pinged);
-                if !self.has_heard {
-                    self.tick = self.times.ping.map(|(interval, _)| Box::pin(sleep(interval)) as _);
+                if let (false, false, Some(interval)) =
+                    (self.has_heard, self.is_ending, self.times.ping_interval)
+                {
+                    self.set_timer(interval);
                 }
                 if is_used {
                     self.take(cx, &scratch[..length]);
@@ -238,7 +262,7 @@ impl Driver {
                 Ok(None) => return,
                 Err(failure) => {
                     let close = Close::new(failure.code(), failure.reason());
-                    self.last = Some((close.clone(), close));
+                    self.last = Some(Box::new((close.clone(), close)));
                 }
             }
         }
@@ -261,17 +285,17 @@ impl Driver {
                 if state.outbox.len() + state.in_flight < self.shared.queue {
                     state.put_control(Opcode::Pong, &payload);
                 } else {
-                    self.pong = Some(payload);
+                    self.pong = Some(payload.into());
                 }
             }
             Event::Pong(_) => {}
-            Event::Close(close) => self.last = Some((Close::new(close.code, ""), close)),
+            Event::Close(close) => self.last = Some(Box::new((Close::new(close.code, ""), close))),
         }
     }
 
     /// Sends the last frame, if the peer has sent its own or broke a rule.
     fn end_reading(&mut self) {
-        let Some((own, told)) = self.last.take() else { return };
+        let Some((own, told)) = self.last.take().map(|last| *last) else { return };
         let waiting = {
             let mut state = self.shared.lock();
             if !state.has_sent_close {
@@ -287,7 +311,7 @@ impl Driver {
 
     /// Ends the connection: it is over, or it was lost.
     fn lose(&mut self) {
-        (self.phase, self.stream, self.until, self.tick) = (Phase::Over, None, None, None);
+        (self.phase, self.stream) = (Phase::Over, None);
         (self.rest, self.pong, self.is_unflushed) = (Vec::new(), None, false);
         self.writing.clear();
         let waiting = {
@@ -358,12 +382,10 @@ impl Driver {
                 Poll::Pending => {}
                 Poll::Ready(Err(_)) => self.lose(),
                 Poll::Ready(Ok(())) => {
-                    let mut until: Task<()> = Box::pin(sleep(LINGER));
-                    let is_past = until.as_mut().poll(cx).is_ready();
-                    (self.phase, self.until) = (Phase::Lingering, Some(until));
-                    if is_past {
-                        self.lose();
-                    }
+                    self.phase = Phase::Lingering;
+                    self.set_timer(LINGER);
+                    // The timer wakes the task from now on.
+                    self.poll_times(cx);
                 }
             }
         }

@@ -8,8 +8,6 @@ use bytes::Bytes;
 
 /// A payload of at least that many bytes is not copied.
 const SHARED: usize = 4 * 1024;
-/// What the buffer may keep while nothing waits. An echo of small messages then allocates nothing.
-const KEPT: usize = 256;
 /// Blocks in one write.
 const SLICES: usize = 16;
 
@@ -85,8 +83,7 @@ impl Outbox {
     /// Drops everything.
     pub fn clear(&mut self) {
         (self.length, self.written) = (0, 0);
-        self.tail.clear();
-        self.tail.shrink_to(KEPT);
+        self.tail = Vec::new();
         self.blocks = VecDeque::new();
     }
 }
@@ -115,7 +112,7 @@ mod tests {
                 written.extend(now);
             }
             assert!(written == expected, "{most} at once");
-            assert!(outbox.tail.capacity() <= KEPT);
+            assert_eq!(outbox.tail.capacity(), 0);
         }
     }
 }

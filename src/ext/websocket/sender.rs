@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::message::WebSocketMessage;
 use super::shared::{Refused, Shared};
@@ -59,15 +59,11 @@ impl WebSocketSender {
     ///
     /// # Errors
     /// [`WebSocketClosed`] if the connection closes.
-    pub async fn send(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketClosed> {
-        let mut message = Some(message.into());
-        loop {
-            match self.shared.send(&mut message) {
-                Ok(()) => return Ok(()),
-                Err(Refused::Closed) => return Err(WebSocketClosed),
-                Err(Refused::Full) => poll_fn(|cx| self.poll_ready(cx)).await?,
-            }
-        }
+    pub fn send<M: Into<WebSocketMessage>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), WebSocketClosed>> + Send + Unpin + use<'_, M> {
+        send(&self.shared, message.into())
     }
 
     /// Sends a message if the queue is not full.
@@ -121,6 +117,23 @@ impl WebSocketSender {
     pub fn queued(&self) -> usize {
         self.shared.queued()
     }
+}
+
+/// Sends a message. An async function would keep it twice.
+pub(super) fn send(
+    shared: &Shared,
+    message: WebSocketMessage,
+) -> impl Future<Output = Result<(), WebSocketClosed>> + Send + Unpin + use<'_> {
+    let mut message = Some(message);
+    poll_fn(move |cx| {
+        loop {
+            match shared.send(&mut message) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(Refused::Closed) => return Poll::Ready(Err(WebSocketClosed)),
+                Err(Refused::Full) => ready!(shared.poll_ready(cx)).map_err(|_| WebSocketClosed)?,
+            }
+        }
+    })
 }
 
 impl fmt::Debug for WebSocketSender {

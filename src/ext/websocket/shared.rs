@@ -9,6 +9,8 @@ use bytes::Bytes;
 use super::encoded::{compress, opcode};
 use super::message::WebSocketMessage;
 use super::outbox::Outbox;
+use crate::Peer;
+use crate::Stopping;
 use crate::websocket::{Close, Deflater, Deflation, Opcode, encode, put_header};
 
 /// Bytes of messages that wait to be received before the connection is read no further.
@@ -23,6 +25,16 @@ pub(super) struct Shared {
     /// Bytes of the shortest message that is compressed.
     compress_from: usize,
     /// Bytes that wait to be sent before a sender must wait.
+    pub queue: usize,
+    pub subprotocol: Option<String>,
+    pub peer: Peer,
+    pub stopping: Stopping,
+}
+
+/// What the handshake has settled.
+pub(super) struct Shape {
+    pub deflate: Option<Deflation>,
+    pub compress_from: usize,
     pub queue: usize,
     pub subprotocol: Option<String>,
 }
@@ -47,7 +59,9 @@ pub(super) struct State {
     /// True once the server's Close is in the outbox: nothing follows it.
     pub has_sent_close: bool,
     /// How the connection ended; nothing more is received.
-    pub closed: Option<Close>,
+    pub closed: Option<Box<Close>>,
+    /// The first pieces of the message that is received: true for a text, and its bytes.
+    pub partial: Option<Box<(bool, Vec<u8>)>>,
     /// The server's window, if it keeps one and has sent something.
     deflater: Option<Box<Deflater>>,
 }
@@ -62,12 +76,9 @@ pub(super) enum Refused {
 }
 
 impl Shared {
-    pub fn new(
-        deflate: Option<Deflation>,
-        compress_from: usize,
-        queue: usize,
-        subprotocol: Option<String>,
-    ) -> Self {
+    /// Returns the state of a new connection.
+    pub fn new(shape: Shape, peer: Peer, stopping: Stopping) -> Self {
+        let Shape { deflate, compress_from, queue, subprotocol } = shape;
         let state = State {
             outbox: Outbox::default(),
             in_flight: 0,
@@ -81,9 +92,10 @@ impl Shared {
             is_dirty: false,
             has_sent_close: false,
             closed: None,
+            partial: None,
             deflater: None,
         };
-        Self { state: Mutex::new(state), deflate, compress_from, queue, subprotocol }
+        Self { state: Mutex::new(state), deflate, compress_from, queue, subprotocol, peer, stopping }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,7 +169,7 @@ impl Shared {
         let was_full = state.is_inbox_full();
         state.inbox_size -= piece.0.len() + MESSAGE;
         let waker = if was_full && !state.is_inbox_full() { state.call_driver() } else { None };
-        if state.inbox.is_empty() && state.inbox.capacity() > 4 {
+        if state.inbox.is_empty() {
             state.inbox = VecDeque::new();
         }
         drop(state);
@@ -267,7 +279,7 @@ impl State {
 
     /// Notes how the connection ended, and returns all that wait.
     pub fn end(&mut self, close: Close) -> Vec<Waker> {
-        self.closed.get_or_insert(close);
+        self.closed.get_or_insert_with(|| Box::new(close));
         self.waiting()
     }
 

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::message::{WebSocketMessage, WebSocketPiece};
-use super::sender::{WebSocketClosed, WebSocketSender};
+use super::sender::{WebSocketClosed, WebSocketSender, send};
 use super::shared::Shared;
 use crate::Peer;
 use crate::Stopping;
@@ -34,45 +34,57 @@ use crate::websocket::Close;
 /// });
 /// ```
 pub struct WebSocket {
+    /// One pointer: a future keeps its arguments twice.
     shared: Arc<Shared>,
-    sender: WebSocketSender,
-    stopping: Stopping,
-    peer: Peer,
 }
 
 impl WebSocket {
-    pub(super) fn new(shared: &Arc<Shared>, stopping: Stopping, peer: Peer) -> Self {
-        let sender = WebSocketSender::new(Arc::clone(shared));
-        Self { shared: Arc::clone(shared), sender, stopping, peer }
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared) }
     }
 
     /// Receives the next message. `None` once the connection closes: [`close_reason`](Self::close_reason)
     /// says why.
-    pub async fn recv(&mut self) -> Option<WebSocketMessage> {
-        let first = self.recv_piece().await?;
-        if first.is_last {
-            return Some(first.payload);
-        }
-        let (is_text, mut bytes) = (first.payload.as_text().is_some(), Vec::from(first.payload.into_bytes()));
+    pub fn recv(&mut self) -> impl Future<Output = Option<WebSocketMessage>> + Send + Unpin + use<'_> {
+        poll_fn(|cx| self.poll_recv(cx))
+    }
+
+    /// Receives the next message, if it is there.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WebSocketMessage>> {
         loop {
-            let next = self.recv_piece().await?;
-            bytes.extend_from_slice(next.payload.as_bytes());
-            if next.is_last {
-                break;
+            let Some(piece) = ready!(self.poll_recv_piece(cx)) else { return Poll::Ready(None) };
+            let Some((is_text, mut bytes)) = self.shared.lock().partial.take().map(|partial| *partial) else {
+                if piece.is_last {
+                    return Poll::Ready(Some(piece.payload));
+                }
+                let is_text = piece.payload.as_text().is_some();
+                self.keep(is_text, piece.payload.into_bytes().into());
+                continue;
+            };
+            bytes.extend_from_slice(piece.payload.as_bytes());
+            if !piece.is_last {
+                self.keep(is_text, bytes);
+                continue;
             }
+            // The pieces of a text are texts.
+            return Poll::Ready(Some(if is_text {
+                WebSocketMessage::Text(String::from_utf8(bytes).unwrap_or_default())
+            } else {
+                bytes.into()
+            }));
         }
-        Some(if is_text {
-            WebSocketMessage::Text(String::from_utf8(bytes).unwrap_or_default())
-        } else {
-            bytes.into()
-        })
+    }
+
+    /// Keeps the first pieces of a message.
+    fn keep(&self, is_text: bool, bytes: Vec<u8>) {
+        self.shared.lock().partial = Some(Box::new((is_text, bytes)));
     }
 
     /// Receives the next piece of a message. With
     /// [`WebSocketUpgrade::in_pieces`](super::WebSocketUpgrade::in_pieces), messages come in pieces as
     /// they arrive; otherwise each is one piece.
-    pub async fn recv_piece(&mut self) -> Option<WebSocketPiece> {
-        poll_fn(|cx| self.poll_recv_piece(cx)).await
+    pub fn recv_piece(&mut self) -> impl Future<Output = Option<WebSocketPiece>> + Send + Unpin + use<'_> {
+        poll_fn(|cx| self.poll_recv_piece(cx))
     }
 
     /// Receives the next piece of a message, if it is there.
@@ -85,18 +97,21 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`WebSocketClosed`] if the connection closes.
-    pub async fn send(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketClosed> {
-        self.sender.send(message).await
+    pub fn send<M: Into<WebSocketMessage>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), WebSocketClosed>> + Send + Unpin + use<'_, M> {
+        send(&self.shared, message.into())
     }
 
     /// Sends a Ping; see [`WebSocketSender::ping`].
     pub fn ping(&self, payload: &[u8]) {
-        self.sender.ping(payload);
+        self.sender().ping(payload);
     }
 
     /// Begins to close the connection; see [`WebSocketSender::close`].
     pub fn close(&self, code: u16, reason: &str) {
-        self.sender.close(code, reason);
+        self.sender().close(code, reason);
     }
 
     /// Waits until the connection closes. Messages that come meanwhile are dropped.
@@ -107,19 +122,19 @@ impl WebSocket {
 
     /// Returns a handle that sends from any thread.
     pub fn sender(&self) -> WebSocketSender {
-        self.sender.clone()
+        WebSocketSender::new(Arc::clone(&self.shared))
     }
 
     /// Returns a handle that sends, and this connection to receive from.
     pub fn split(self) -> (WebSocketSender, Self) {
-        (self.sender.clone(), self)
+        (self.sender(), self)
     }
 
     /// Returns how the connection ended: with the code and the reason of the peer's Close, with those
     /// of the server's if the peer broke a rule or a limit, or with 1006 if the connection was lost.
     /// `None` while messages may come.
     pub fn close_reason(&self) -> Option<Close> {
-        self.shared.lock().closed.clone()
+        self.shared.lock().closed.as_deref().cloned()
     }
 
     /// Returns the subprotocol that was chosen.
@@ -134,13 +149,13 @@ impl WebSocket {
 
     /// Returns the address of the client.
     pub fn peer(&self) -> Peer {
-        self.peer
+        self.shared.peer
     }
 
     /// Returns a future that is ready when the server begins to stop. The connection is then closed by
     /// itself; a handler needs this to leave a wait for something else.
     pub fn stopping(&self) -> Stopping {
-        self.stopping.clone()
+        self.shared.stopping.clone()
     }
 }
 
@@ -153,8 +168,8 @@ impl Drop for WebSocket {
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("peer", &self.peer)
-            .field("sender", &self.sender)
+            .field("peer", &self.shared.peer)
+            .field("sender", &self.sender())
             .finish_non_exhaustive()
     }
 }

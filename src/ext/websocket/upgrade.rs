@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::driver::{Driver, Times};
 use super::sender::WebSocketClosed;
-use super::shared::Shared;
+use super::shared::{Shape, Shared};
 use super::socket::WebSocket;
 use crate::Request;
 use crate::Response;
@@ -46,9 +46,7 @@ struct Settings {
     /// As [`Wanted::deflate`].
     deflate: Option<bool>,
     compress_from: usize,
-    ping_interval: Option<Duration>,
-    ping_timeout: Duration,
-    close_timeout: Duration,
+    times: Arc<Times>,
 }
 
 /// What a handler of a WebSocket connection returns: nothing, or a `Result` so that `?` works.
@@ -80,9 +78,11 @@ impl WebSocketUpgrade {
             origins: Origins::OwnHost,
             deflate: Some(false),
             compress_from: 64,
-            ping_interval: Some(Duration::from_secs(30)),
-            ping_timeout: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(5),
+            times: Arc::new(Times {
+                ping_interval: Some(Duration::from_secs(30)),
+                ping_timeout: Duration::from_secs(30),
+                close_timeout: Duration::from_secs(5),
+            }),
         };
         Self { settings: Arc::new(settings) }
     }
@@ -169,19 +169,19 @@ impl WebSocketUpgrade {
     /// a peer that is gone may then not be noticed.
     #[must_use]
     pub fn ping_interval(self, interval: Option<Duration>) -> Self {
-        self.with(|settings| settings.ping_interval = interval)
+        self.with(|settings| Arc::make_mut(&mut settings.times).ping_interval = interval)
     }
 
     /// Sets how long a peer may be silent after a Ping; default 30 s. Then the connection ends.
     #[must_use]
     pub fn ping_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.ping_timeout = timeout)
+        self.with(|settings| Arc::make_mut(&mut settings.times).ping_timeout = timeout)
     }
 
     /// Sets how long a peer may take to answer a Close; default 5 s. Then the connection ends.
     #[must_use]
     pub fn close_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.close_timeout = timeout)
+        self.with(|settings| Arc::make_mut(&mut settings.times).close_timeout = timeout)
     }
 
     /// Checks the handshake of a request and returns the answer. If the handshake is right, `then` runs
@@ -202,17 +202,18 @@ impl WebSocketUpgrade {
         let Accepted { key, subprotocol, deflate } = accepted;
         let (deflate, extension) = deflate.unzip();
         let (settings, peer) = (Arc::clone(&self.settings), request.peer());
-        let shared =
-            Arc::new(Shared::new(deflate, settings.compress_from, settings.queue, subprotocol.clone()));
+        let shape = Shape {
+            deflate,
+            compress_from: settings.compress_from,
+            queue: settings.queue,
+            subprotocol: subprotocol.clone(),
+        };
         let response = Response::upgrade("websocket", move |stream: Upgraded| {
-            let socket = WebSocket::new(&shared, stream.stopping(), peer);
+            let shared = Arc::new(Shared::new(shape, peer, stream.stopping()));
+            let handler = then(WebSocket::new(&shared));
             let reader = Reader::new(settings.sizes, deflate, settings.in_pieces);
-            let times = Times {
-                ping: settings.ping_interval.map(|interval| (interval, settings.ping_timeout)),
-                close: settings.close_timeout,
-            };
-            let handler = then(socket);
-            Driver::new(stream, reader, shared, times, Box::pin(async move { drop(handler.await) }))
+            let times = Arc::clone(&settings.times);
+            Driver::new(stream, reader, shared, times, Box::pin(handler))
         });
         let fields = [
             ("sec-websocket-accept", Some(key)),
