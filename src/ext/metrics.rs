@@ -1,15 +1,13 @@
 //! Metrics: counts the exchanges of servers (feature `metrics`).
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::slice;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
+use super::per_thread::{self, PerThread};
 use super::series::{ExchangeSeries, Key, Labels};
-use super::shard::Shard;
+use super::shard::{Shard, ShardWriter};
 use super::totals::Totals;
 use super::value::MetricValue;
 use crate::Exchange;
@@ -18,18 +16,13 @@ use crate::Server;
 
 /// The series that are kept if the program does not say how many; the advice of OpenTelemetry.
 const MAX_SERIES: usize = 2000;
-/// The series that are copied while the lock of a shard is held.
+/// The series that are read while the lock of a shard is held, for which a thread with a new series waits.
 const SERIES_AT_ONCE: usize = 32;
-
-thread_local! {
-    /// The number by which this thread chooses its shard.
-    static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-}
 
 /// Counts the exchanges of one or more servers, with their durations and bytes.
 ///
 /// A clone counts into the same metrics. Each thread counts into a shard of its own as far as there
-/// are enough of them, and [`snapshot`](Self::snapshot) sums the shards up.
+/// are enough of them, without a lock, and [`snapshot`](Self::snapshot) sums the shards up.
 ///
 /// ```
 /// use transom::{Metrics, Router, Server};
@@ -45,18 +38,13 @@ thread_local! {
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
-    shards: Box<[Line]>,
-    /// The number for the next thread.
-    next: AtomicUsize,
+    /// The last is for the threads for which there is no other.
+    shards: Box<[Arc<Shard>]>,
+    writers: PerThread<ShardWriter>,
     /// The series of all shards, to bound how many there are.
     keys: Mutex<Keys>,
     totals: Mutex<Totals>,
 }
-
-/// A shard in cache lines of its own.
-#[derive(Default)]
-#[repr(align(128))]
-struct Line(Mutex<Shard>);
 
 struct Keys {
     routes: HashMap<Labels, HashSet<Arc<str>>>,
@@ -84,10 +72,13 @@ impl Metrics {
     /// Returns metrics with at most so many series, at least 1. The exchanges with other labels count
     /// in one series, the [overflow](ExchangeSeries::overflow).
     pub fn with_max_series(series: usize) -> Self {
-        let shards = thread::available_parallelism().map_or(4, |cores| 2 * cores.get().next_power_of_two());
+        let (mut shards, shared) = (Vec::new(), Arc::<Shard>::default());
+        shards.resize_with(per_thread::threads(), Arc::<Shard>::default);
+        let writers = PerThread::new(shards.iter().map(ShardWriter::new), ShardWriter::new(&shared));
+        shards.push(shared);
         Self(Arc::new(Inner {
-            shards: (0..shards.min(128)).map(|_| Line::default()).collect(),
-            next: AtomicUsize::new(0),
+            shards: shards.into(),
+            writers,
             // One is the overflow.
             keys: Mutex::new(Keys { routes: HashMap::new(), left: series.saturating_sub(1) }),
             totals: Mutex::default(),
@@ -104,10 +95,10 @@ impl Metrics {
     /// Returns the counts of each shard alone, without the other metrics: `values` is empty. Their sums
     /// are those of [`snapshot`](Self::snapshot).
     ///
-    /// A thread counts in the same shard, except in a moment in which another thread, or a snapshot, is
-    /// there. There are at least as many shards as cores: if no more threads than that serve, each has a
-    /// shard of its own, and a worker with much less to do than the others shows. There are always as
-    /// many shards, in the same order; a shard without a thread has no series.
+    /// A thread counts in a shard of its own, which another thread goes on with when it has ended. There
+    /// are more shards than cores, and the threads for which there is none share the last one. If no more
+    /// threads than there are cores serve, a worker with much less to do than the others shows. There are
+    /// always as many shards, in the same order; a shard without a thread has no series.
     pub fn shards(&self) -> Vec<MetricsSnapshot> {
         let alone =
             |shard| MetricsSnapshot { series: Self::series(slice::from_ref(shard)), values: Vec::new() };
@@ -115,18 +106,15 @@ impl Metrics {
     }
 
     /// Returns the sums of some shards.
-    fn series(shards: &[Line]) -> Vec<ExchangeSeries> {
+    fn series(shards: &[Arc<Shard>]) -> Vec<ExchangeSeries> {
         let mut all = HashMap::<Key, ExchangeSeries>::new();
-        for Line(shard) in shards {
+        for shard in shards {
             let mut from = 0;
             loop {
-                // The lock is released between two parts, and held for a copy only.
-                let part: Vec<_> = locked(shard).part(from, SERIES_AT_ONCE).cloned().collect();
+                let part = shard.part(from, SERIES_AT_ONCE);
                 for (key, counts) in &part {
                     let series = all.entry(key.clone()).or_insert_with(|| key.clone().series());
-                    series.durations.add(&counts.durations);
-                    series.bytes_in += counts.bytes_in;
-                    series.bytes_out += counts.bytes_out;
+                    counts.add_to(series);
                 }
                 if part.len() < SERIES_AT_ONCE {
                     break;
@@ -149,28 +137,8 @@ impl Metrics {
         // A fallback has no pattern.
         let route = exchange.route().unwrap_or_default();
         let labels = Labels::of(exchange);
-        self.shard().counts(route, labels, || locked(&self.0.keys).admit(route, labels)).record(exchange);
-    }
-
-    /// Returns the shard of this thread, or another one that is free now.
-    fn shard(&self) -> MutexGuard<'_, Shard> {
-        let shards = &self.0.shards;
-        let mut number = NUMBER.get();
-        if number == usize::MAX {
-            number = self.0.next.fetch_add(1, Ordering::Relaxed);
-            NUMBER.set(number);
-        }
-        // There is a power of two of them.
-        let first = number & (shards.len() - 1);
-        shards[first].0.try_lock().unwrap_or_else(|_| self.free_shard(first))
-    }
-
-    /// Returns a shard that is free while `first` is taken, by another thread or by a snapshot.
-    #[cold]
-    fn free_shard(&self, first: usize) -> MutexGuard<'_, Shard> {
-        let (before, from) = self.0.shards.split_at(first);
-        let free = from.iter().chain(before).find_map(|shard| shard.0.try_lock().ok());
-        free.unwrap_or_else(|| locked(&self.0.shards[first].0))
+        let admit = || locked(&self.0.keys).admit(route, labels);
+        self.0.writers.with(|writer| writer.counts(route, labels, admit).record(exchange));
     }
 }
 

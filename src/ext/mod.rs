@@ -6,6 +6,8 @@ mod access_log;
 mod histogram;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(any(feature = "access-log", feature = "metrics"))]
+mod per_thread;
 #[cfg(feature = "metrics")]
 mod process;
 #[cfg(feature = "metrics")]

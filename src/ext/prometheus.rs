@@ -271,6 +271,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
+    use super::super::histogram::Recorder;
     use super::*;
     use crate::Method;
     use crate::Reject;
@@ -336,9 +337,9 @@ mod tests {
     }
 
     fn series(route: &str, durations: &[u64]) -> ExchangeSeries {
-        let mut histogram = Histogram::default();
+        let recorder = Recorder::default();
         for millis in durations {
-            histogram.record(Duration::from_millis(*millis));
+            recorder.record(Duration::from_millis(*millis));
         }
         ExchangeSeries {
             method: "GET",
@@ -348,7 +349,7 @@ mod tests {
             version: Some(Version::HTTP_11),
             error_type: None,
             overflow: false,
-            durations: histogram,
+            durations: recorder.histogram(),
             bytes_in: 7,
             bytes_out: 9,
         }

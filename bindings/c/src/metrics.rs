@@ -172,9 +172,9 @@ pub extern "C" fn transom_metrics_shard_count(metrics: *const transom_metrics) -
 }
 
 /// As transom_metrics_snapshot, but with the responses alone that shard `index` has counted, from 0 on.
-/// A thread counts in the same shard, except in a moment in which another thread, or a snapshot, is there.
-/// There are at least as many shards as cores: if no more threads than that serve, each has a shard of its
-/// own, and a worker with much less to do than the others shows.
+/// A thread counts in a shard of its own, which another thread goes on with when it has ended. There are
+/// more shards than cores, and the threads for which there is none share the last one. If no more threads
+/// than there are cores serve, a worker with much less to do than the others shows.
 ///
 /// Errors: as transom_metrics_snapshot; TRANSOM_INVALID_ARGUMENT if there is no such shard.
 #[unsafe(no_mangle)]

@@ -125,10 +125,10 @@ class Metrics:
     def shards(self) -> list[MetricsSnapshot]:
         """Returns the counts of each shard alone, without the other metrics: `values` is empty.
 
-        A thread of a server counts in the same shard, except in a moment in which another thread, or a
-        snapshot, is there. There are at least as many shards as cores, always as many, and in the same
-        order; a shard without a thread has no series. So a worker with much less to do than the others
-        shows.
+        A thread of a server counts in a shard of its own, which another thread goes on with when it has
+        ended. There are more shards than cores, and the threads for which there is none share the last
+        one. There are always as many, in the same order; a shard without a thread has no series. So a
+        worker with much less to do than the others shows.
         """
         count = quick.metrics_shard_count(self._pointer)
         return [_unpacked(self._filled(waiting.metrics_shard_snapshot, index)) for index in range(count)]
