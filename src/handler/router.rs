@@ -48,6 +48,8 @@ pub struct Router {
     settings: Settings,
     states: Values,
     nested: Vec<Nested>,
+    /// The patterns that were `/` in a nested router.
+    roots: Vec<String>,
     /// The error of the first route, setting or state that was refused.
     fault: Option<Error>,
 }
@@ -238,8 +240,9 @@ impl Router {
     }
 
     /// Adds the routes of another router under a prefix. The wraps, error hooks and settings of
-    /// that router apply to its routes as before. Its pattern `/` becomes the prefix itself. Handlers
-    /// see the whole path, and the parameters of the prefix too.
+    /// that router apply to its routes as before. Its pattern `/` becomes the prefix itself, and also
+    /// matches the prefix with a slash at its end, unless another route does. Handlers see the whole
+    /// path, and the parameters of the prefix too.
     ///
     /// The wraps of the inner router also run around the 404 under the prefix, which its fallback
     /// answers if it has one. Its state is shared with the whole server.
@@ -288,7 +291,10 @@ impl Router {
         }
         for (method, mut endpoint) in inner.table.into_routes() {
             let pattern = match endpoint.pattern.as_deref() {
-                Some("/") if !prefix.is_empty() => prefix.to_owned(),
+                Some("/") if !prefix.is_empty() => {
+                    self.roots.push(prefix.to_owned());
+                    prefix.to_owned()
+                }
                 pattern => format!("{prefix}{}", pattern.unwrap_or_default()),
             };
             endpoint.pattern = Some(pattern.as_str().into());
@@ -297,6 +303,7 @@ impl Router {
                 self.report(Error::BadRoute { method: name, pattern, reason });
             }
         }
+        self.roots.extend(inner.roots.iter().map(|root| format!("{prefix}{root}")));
         if let Err(type_name) = self.states.append(inner.states) {
             self.report(Error::DuplicateState { type_name });
         }
@@ -342,6 +349,8 @@ impl Router {
             return Err(fault);
         }
         let scopes = self.close();
+        // Last, because routes that the program adds itself go first.
+        self.roots.iter().for_each(|root| self.table.add_slash(root));
         self.table.seal(&scopes, self.fallback, self.nested);
         Ok((self.table, (!self.states.is_empty()).then(|| Arc::new(self.states))))
     }

@@ -52,8 +52,9 @@ struct Resource {
     /// The pattern that came first.
     pattern: Box<str>,
     methods: Vec<Entry>,
-    /// With no methods of its own: the resource whose `{*name}` is empty here.
-    rest_of: Option<usize>,
+    /// With no methods of its own: the resource that answers here. Its `{*name}` is empty here, or this is its
+    /// pattern with a slash at the end.
+    answered_by: Option<usize>,
     /// Answers the other methods with a 405, if a wrap covers it.
     refusal: Option<Endpoint>,
 }
@@ -177,7 +178,7 @@ impl Table {
     fn resource(&mut self, parsed: &Pattern, pattern: &str) -> Result<usize, String> {
         let index = self.insert(&parsed.tree, &parsed.shape)?;
         let resource = &mut self.resources[index];
-        resource.rest_of = None;
+        resource.answered_by = None;
         if resource.pattern.is_empty() {
             resource.pattern = pattern.into();
         }
@@ -186,9 +187,24 @@ impl Table {
             && let Ok(before) = self.insert(tree, shape)
             && self.resources[before].methods.is_empty()
         {
-            self.resources[before].rest_of = Some(index);
+            self.resources[before].answered_by = Some(index);
         }
         Ok(index)
+    }
+
+    /// Lets the routes of a pattern answer at the pattern with a slash at its end too, if no other route does.
+    pub fn add_slash(&mut self, pattern: &str) {
+        let (Ok(plain), Ok(slash)) = (Pattern::parse(pattern), Pattern::parse(&format!("{pattern}/"))) else {
+            return;
+        };
+        if let (Ok(index), Ok(with_slash)) =
+            (self.insert(&plain.tree, &plain.shape), self.insert(&slash.tree, &slash.shape))
+        {
+            let resource = &mut self.resources[with_slash];
+            if resource.methods.is_empty() && resource.answered_by.is_none() {
+                resource.answered_by = Some(index);
+            }
+        }
     }
 
     /// Returns the index of the resource of that shape. Adds the resource if there is none.
@@ -313,8 +329,8 @@ impl Table {
             return self.missing.find();
         };
         let mut resource = &self.resources[*matched.value];
-        let rest_of = resource.rest_of;
-        if let Some(index) = rest_of {
+        let answered_by = resource.answered_by;
+        if let Some(index) = answered_by {
             resource = &self.resources[index];
         }
         let entry = resource.entry(method);
@@ -323,7 +339,8 @@ impl Table {
             && !named.params.is_empty()
         {
             let values = matched.params.iter().map(|(_, value)| value);
-            params.assign(&named.params, values.chain(rest_of.map(|_| "")));
+            let values = values.chain(answered_by.map(|_| ""));
+            params.assign(&named.params, values.take(named.params.len()));
         }
         let Some(entry) = entry else {
             return found(resource.refusal.as_ref(), || {

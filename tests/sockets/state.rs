@@ -129,6 +129,50 @@ fn a_nested_router_keeps_its_wraps_and_whole_paths() {
 }
 
 #[test]
+fn the_root_of_a_nested_router_answers_with_and_without_a_slash_at_its_end() {
+    fn router(name: &'static str) -> Router {
+        Router::new().get("/", async move |req: Request| {
+            let tenant = req.params().get("tenant").unwrap_or("-");
+            format!("{name} {} {tenant}", req.path())
+        })
+    }
+    let app = Router::new()
+        .nest("/one", router("one"))
+        // Routes with the slash go first, whether they are added before or after.
+        .get("/two/", async |_: Request| "own")
+        .nest("/two", router("two"))
+        .nest("/three", router("three"))
+        .get("/three/", async |_: Request| "own")
+        .nest("/four", router("four").get("/{*rest}", async |req: Request| format!("rest {}", req.path())))
+        .nest("/outer", Router::new().nest("/{tenant}", router("inner")))
+        // A pattern that is no root is matched as it is.
+        .get("/plain", async |_: Request| "plain");
+    let server = start(app);
+    let mut client = Client::connect(&server);
+    for (path, text) in [
+        ("/one", "one /one -"),
+        ("/one/", "one /one/ -"),
+        ("/two", "two /two -"),
+        ("/two/", "own"),
+        ("/three", "three /three -"),
+        ("/three/", "own"),
+        ("/four", "four /four -"),
+        ("/four/", "rest /four/"),
+        ("/four/x", "rest /four/x"),
+        ("/outer/a", "inner /outer/a a"),
+        ("/outer/a/", "inner /outer/a/ a"),
+        ("/plain", "plain"),
+    ] {
+        client.get(path).expect(200, text);
+    }
+    for path in ["/one//", "/plain/", "/outer/", "/one/x"] {
+        assert_eq!(client.get(path).status, 404, "{path}");
+    }
+    let refused = client.post("/one/", "");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
 fn a_path_under_a_prefix_goes_to_the_nearest_fallback() {
     let inner = Router::new().get("/a", async |_: Request| "a").fallback(async |_: Request| "inner");
     let plain = Router::new()
