@@ -4,10 +4,12 @@ mod common;
 
 const MODEL: Model = Model::EventDriven;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::Value;
 use transom::{
@@ -326,6 +328,66 @@ fn all_pages_get_the_same_bytes_each_second() {
         state = viewer.state();
     }
     assert_eq!((&state["requests"], &state["errors"]), (&0.into(), &0.into()));
+}
+
+/// Set in the process that may have enough descriptors.
+const INSIDE: &str = "TRANSOM_TEST_MANY_PAGES";
+
+#[test]
+fn a_thousand_pages_cost_one_encoding_each_second_and_no_request() {
+    if std::env::var_os(INSIDE).is_some() {
+        return a_thousand_pages();
+    }
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 4096 && exec \"$0\" --nocapture --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg("a_thousand_pages_cost_one_encoding_each_second_and_no_request")
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+fn a_thousand_pages() {
+    const PAGES: usize = 1000;
+    let metrics = Metrics::new();
+    let server = serve(Model::EventDriven, &metrics, &Signal::new(), |_, _| ());
+    let mut viewers: Vec<_> = (0..PAGES).map(|_| Viewer::open(&server)).collect();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.next().unwrap().0, "start");
+    }
+    let (is_done, mut events) = (AtomicBool::new(false), BTreeMap::<String, usize>::new());
+    let asked = thread::scope(|scope| {
+        let ask = || {
+            let (mut client, mut asked) = (Client::connect(&server), 0);
+            while asked < 200 || !is_done.load(Ordering::Relaxed) {
+                client.get("/hello/you").expect(200, "hello");
+                asked += 1;
+            }
+            asked
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for viewer in &mut viewers {
+            for _ in 0..3 {
+                *events.entry(viewer.next().unwrap().1).or_default() += 1;
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<u64>()
+    });
+    let states: Vec<Value> = events.keys().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let times: BTreeSet<_> = states.iter().map(|state| state["time"].to_string()).collect();
+    assert_eq!(times.len(), events.len(), "one encoding of each second");
+    assert_eq!(events.values().sum::<usize>(), 3 * PAGES);
+    assert!(states.iter().any(|state| state["pages"] == PAGES));
+    eventually("all requests are counted", || {
+        let series = metrics.snapshot().series;
+        let of_requests = series.iter().filter(|series| series.route.as_deref() == Some("/hello/{name}"));
+        of_requests.map(transom::ExchangeSeries::count).sum::<u64>() == asked
+    });
+    drop(viewers);
+    eventually("all pages are closed", || server.stats().connections == 0);
 }
 
 #[test]
