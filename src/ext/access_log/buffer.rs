@@ -1,173 +1,283 @@
 //! The lines that wait to be written, in bounded memory.
 
-use std::mem;
-use std::ptr;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::LocalKey;
 
+use super::super::per_thread::{self, Claimed, Claims, PerThread};
+use super::block::{Block, WORD};
 use super::time::TimeText;
 
 /// The most bytes that wait by default.
 const DEFAULT_LIMIT: usize = 4 << 20;
 /// The most bytes of a block of lines, unless one line is longer.
-const BLOCK: usize = 64 << 10;
-/// The number of shards, as a power of two. Threads that use different shards never meet.
-const SHARD_BITS: u32 = 4;
+const LARGEST_BLOCK: usize = 64 << 10;
+const SMALLEST_BLOCK: usize = 1 << 10;
+/// The most bytes of full blocks that wait for more of them. To wake the writer takes both threads some
+/// microseconds.
+const MANY: usize = 256 << 10;
+/// The most blocks that are kept to be used again. New memory costs more than the lines that it holds.
+const MAX_SPARES: usize = 8;
+/// The most memory that a thread keeps for its next line.
+const MAX_KEPT_LINE: usize = 16 << 10;
 
 thread_local! {
-    /// The address of this tells threads apart.
-    static PLACE: u8 = const { 0 };
+    static PENS: Claims<Pen> = const { Claims::new() };
 }
 
-/// The lines that wait to be written. A thread adds its lines to one of several shards, in order.
+/// The lines that wait to be written. A thread adds its lines in order, and without a lock until a block is
+/// full.
 pub(super) struct Buffer {
-    shards: [Shard; 1 << SHARD_BITS],
-    /// The bytes of all blocks, also of those that are being written.
-    held: AtomicUsize,
-    limit: AtomicUsize,
+    pens: PerThread<Pen>,
+    lanes: Box<[Arc<Lane>]>,
+    memory: Memory,
 }
 
-/// The lines of some of the threads. On a cache line of its own.
+/// The lines of one thread after another, or of the threads that share a pen.
 #[derive(Default)]
-#[repr(align(128))]
-struct Shard(Mutex<Lines>);
+struct Lane(Mutex<Lines>);
 
 #[derive(Default)]
 struct Lines {
-    /// Blocks of lines; the last one is being filled.
-    blocks: Vec<Vec<u8>>,
+    /// The last one is being filled.
+    blocks: VecDeque<Arc<Block>>,
+    /// The bytes of the first one that were taken.
+    taken: usize,
+}
+
+/// The right to add lines to a lane.
+struct Pen {
+    lane: Arc<Lane>,
+    /// The last block of the lane.
+    block: Option<Arc<Block>>,
+    /// The bytes of the block that are lines.
+    length: usize,
+    /// The bytes of the last word of the block that is not full, and then the line that is being written.
+    line: Vec<u8>,
     time: TimeText,
+}
+
+/// The memory of all blocks.
+struct Memory {
+    /// The bytes of all blocks, also of the one that is being written.
+    held: AtomicUsize,
+    /// The bytes of the full blocks that were not taken.
+    full: AtomicUsize,
+    limit: AtomicUsize,
+    spares: Mutex<Vec<Arc<Block>>>,
 }
 
 /// The result of [`Buffer::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// The line is kept, in a block that had lines.
+    /// The line is kept.
     Kept,
-    /// The line is kept, the first of its shard.
-    First,
-    /// The line is kept, and a block is full.
-    BlockFull,
+    /// The line is kept, and many blocks are full.
+    Many,
     /// There is no room for the line.
     Lost,
 }
 
 impl Buffer {
     pub fn new() -> Self {
-        Self { shards: Default::default(), held: AtomicUsize::new(0), limit: AtomicUsize::new(DEFAULT_LIMIT) }
+        let lanes: Box<[Arc<Lane>]> = (0..=per_thread::threads()).map(|_| Arc::default()).collect();
+        let mut pens: Vec<_> = lanes.iter().map(Pen::new).collect();
+        let shared = pens.pop().unwrap_or_else(|| Pen::new(&Arc::default()));
+        let memory = Memory {
+            held: AtomicUsize::new(0),
+            full: AtomicUsize::new(0),
+            limit: AtomicUsize::new(DEFAULT_LIMIT),
+            spares: Mutex::default(),
+        };
+        Self { pens: PerThread::new(pens.into_iter(), shared), lanes, memory }
     }
 
     /// Sets the most bytes that may wait.
     pub fn set_limit(&self, bytes: usize) {
-        self.limit.store(bytes, Ordering::Relaxed);
+        self.memory.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Adds a line that `write` writes, of at most `longest` bytes. `write` must not panic.
-    ///
-    /// The line is written where it stays, under the lock of the shard: a copy of it would take 60
-    /// instructions (replay, 2026-11).
+    /// Adds a line that `write` writes. `write` must not panic.
     #[inline]
-    pub fn push(&self, longest: usize, write: impl FnOnce(&mut TimeText, &mut Vec<u8>)) -> Pushed {
-        let mut lines = self.shards[shard_of_thread()].lock();
-        let Lines { blocks, time } = &mut *lines;
-        if let Some(block) = blocks.last_mut()
-            && block.capacity() - block.len() >= longest
-        {
-            let capacity = block.capacity();
-            write(time, block);
-            debug_assert_eq!(block.capacity(), capacity, "a line is longer than it was said to be");
-            if block.capacity() != capacity {
-                self.held.fetch_add(block.capacity() - capacity, Ordering::Relaxed);
+    pub fn push(&self, write: impl FnOnce(&mut TimeText, &mut Vec<u8>)) -> Pushed {
+        self.pens.with(|pen| {
+            pen.write(write);
+            if pen.put() { Pushed::Kept } else { self.put_apart(pen) }
+        })
+    }
+
+    /// Adds the line of a pen to a new block.
+    #[cold]
+    fn put_apart(&self, pen: &mut Pen) -> Pushed {
+        let line = pen.line.len() - pen.length % WORD;
+        // Each thread may have a few blocks, whatever the limit.
+        let limit = self.memory.limit.load(Ordering::Relaxed);
+        let size = (limit / (4 * self.lanes.len())).clamp(SMALLEST_BLOCK, LARGEST_BLOCK).max(line + WORD);
+        let Some(block) = self.memory.take(size, limit) else {
+            pen.line.truncate(pen.length % WORD);
+            return Pushed::Lost;
+        };
+        // Before the writer can take the block that is full.
+        let full = pen.block.as_ref().map_or(0, |block| block.size());
+        let waiting = self.memory.full.fetch_add(full, Ordering::Relaxed) + full;
+        pen.begin(block);
+        pen.put();
+        if full > 0 && waiting >= MANY.min(limit / 4) { Pushed::Many } else { Pushed::Kept }
+    }
+
+    /// Calls `write` with the lines that wait, a part at a time. Returns `true` if there were any. Only
+    /// one thread may call this.
+    pub fn take(&self, mut write: impl FnMut(&[u8])) -> bool {
+        let (mut memory, mut any) = (Vec::new(), false);
+        for lane in &self.lanes {
+            loop {
+                let mut lines = lane.lock();
+                let Some(block) = lines.blocks.front().cloned() else { break };
+                // Before the length is read: it does not change once there is a block after this one.
+                let is_full = lines.blocks.len() > 1;
+                let (from, to) = (lines.taken, block.length());
+                lines.taken = to;
+                if is_full {
+                    lines.blocks.pop_front();
+                    lines.taken = 0;
+                    self.memory.full.fetch_sub(block.size(), Ordering::Relaxed);
+                }
+                drop(lines);
+                if to > from {
+                    write(block.read(from, to, &mut memory));
+                    any = true;
+                }
+                if !is_full {
+                    break;
+                }
+                self.memory.give(block);
             }
-            return Pushed::Kept;
         }
-        let mut line = Vec::new();
-        write(time, &mut line);
-        self.push_apart(blocks, &line)
-    }
-
-    /// Adds a line that may not fit into the last block.
-    #[cold]
-    fn push_apart(&self, blocks: &mut Vec<Vec<u8>>, line: &[u8]) -> Pushed {
-        if let Some(block) = blocks.last_mut()
-            && block.capacity() - block.len() >= line.len()
-        {
-            block.extend_from_slice(line);
-            return Pushed::Kept;
-        }
-        let Some(mut block) = self.block(line.len()) else { return Pushed::Lost };
-        block.extend_from_slice(line);
-        blocks.push(block);
-        if blocks.len() == 1 { Pushed::First } else { Pushed::BlockFull }
-    }
-
-    /// Returns a new block with room for a line, if the limit and the memory allow it.
-    #[cold]
-    fn block(&self, line: usize) -> Option<Vec<u8>> {
-        let limit = self.limit.load(Ordering::Relaxed);
-        // Each shard may have a few blocks, whatever the limit.
-        let size = (limit / 64).clamp(1024, BLOCK).max(line);
-        let fits = |held: usize| held.checked_add(size).filter(|held| *held <= limit);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        let mut block = Vec::new();
-        if block.try_reserve_exact(size).is_err() {
-            self.held.fetch_sub(size, Ordering::Relaxed);
-            return None;
-        }
-        // The allocator may give more than was asked for.
-        self.held.fetch_add(block.capacity() - size, Ordering::Relaxed);
-        Some(block)
-    }
-
-    /// Takes all blocks. The caller gives them back with [`release`](Self::release).
-    pub fn take(&self) -> Vec<Vec<u8>> {
-        self.shards.iter().flat_map(|shard| mem::take(&mut shard.lock().blocks)).collect()
-    }
-
-    /// Drops a block that has been taken.
-    pub fn release(&self, block: Vec<u8>) {
-        self.held.fetch_sub(block.capacity(), Ordering::Relaxed);
-        drop(block);
+        any
     }
 }
 
-impl Shard {
+impl Lane {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns the index of the shard of this thread.
-fn shard_of_thread() -> usize {
-    // At the end of a thread any shard will do.
-    let address = PLACE.try_with(|place| ptr::from_ref(place).addr()).unwrap_or_default() as u64;
-    // Fibonacci hashing: the upper bits depend on all bits of the address.
-    let hash = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SHARD_BITS);
-    usize::try_from(hash).unwrap_or_default()
+impl Claimed for Pen {
+    fn claims() -> &'static LocalKey<Claims<Self>> {
+        &PENS
+    }
+}
+
+impl Pen {
+    fn new(lane: &Arc<Lane>) -> Self {
+        Self { lane: Arc::clone(lane), block: None, length: 0, line: Vec::new(), time: TimeText::default() }
+    }
+
+    /// Writes a line, to be put into a block.
+    #[inline]
+    fn write(&mut self, write: impl FnOnce(&mut TimeText, &mut Vec<u8>)) {
+        write(&mut self.time, &mut self.line);
+    }
+
+    /// Puts the line into the block. Returns `false` if there is no room.
+    #[inline]
+    fn put(&mut self) -> bool {
+        let Some(block) = &self.block else { return false };
+        let begun = self.length % WORD;
+        let start = self.length - begun;
+        let end = start + self.line.len();
+        if end > block.size() {
+            return false;
+        }
+        // To the end of the last word.
+        self.line.extend_from_slice(&[0; WORD]);
+        let words = self.line.as_chunks::<WORD>().0;
+        block.write(start, words, end);
+        let last = words.get((end - start) / WORD).copied().unwrap_or_default();
+        self.length = end;
+        if let Some(first) = self.line.first_chunk_mut() {
+            *first = last;
+        }
+        self.line.truncate(end % WORD);
+        true
+    }
+
+    /// Begins a block.
+    #[cold]
+    fn begin(&mut self, block: Arc<Block>) {
+        self.line.drain(..self.length % WORD);
+        if self.line.capacity() > MAX_KEPT_LINE {
+            self.line.shrink_to_fit();
+        }
+        self.length = 0;
+        self.lane.lock().blocks.push_back(Arc::clone(&block));
+        self.block = Some(block);
+    }
+}
+
+impl Memory {
+    /// Returns an empty block of at least so many bytes, if the limit and the memory allow it.
+    fn take(&self, size: usize, limit: usize) -> Option<Arc<Block>> {
+        let size = size.next_multiple_of(WORD);
+        let fits = |held: usize| held.checked_add(size).filter(|held| *held <= limit);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        let mut spares = self.spares();
+        if let Some(index) = spares.iter().position(|block| block.size() == size) {
+            return Some(spares.swap_remove(index));
+        }
+        drop(spares);
+        let block = Block::new(size).map(Arc::new);
+        if block.is_none() {
+            self.held.fetch_sub(size, Ordering::Relaxed);
+        }
+        block
+    }
+
+    /// Gives a block back that has been written.
+    fn give(&self, block: Arc<Block>) {
+        self.held.fetch_sub(block.size(), Ordering::Relaxed);
+        let mut spares = self.spares();
+        // A thread may have it for a moment yet.
+        if spares.len() < MAX_SPARES && block.size() <= LARGEST_BLOCK && Arc::strong_count(&block) == 1 {
+            block.clear();
+            spares.push(block);
+        }
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Arc<Block>>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
-    fn push(buffer: &Buffer, longest: usize, line: &[u8]) -> Pushed {
-        buffer.push(longest, |_, block| block.extend_from_slice(line))
+    fn push(buffer: &Buffer, line: &[u8]) -> Pushed {
+        buffer.push(|_, block| block.extend_from_slice(line))
+    }
+
+    /// Takes the lines that wait.
+    fn taken(buffer: &Buffer) -> Vec<u8> {
+        let mut lines = Vec::new();
+        let any = buffer.take(|part| lines.extend_from_slice(part));
+        assert_eq!(any, !lines.is_empty());
+        lines
     }
 
     #[test]
-    fn a_line_that_may_be_too_long_for_a_block_is_kept_if_it_is_not() {
+    fn lines_are_taken_once_while_their_block_is_filled() {
         let buffer = Buffer::new();
-        assert_eq!(push(&buffer, 100, b"one\n"), Pushed::First);
-        assert_eq!(push(&buffer, 100, b"two\n"), Pushed::Kept);
-        assert_eq!(push(&buffer, BLOCK, b"three\n"), Pushed::Kept);
-        buffer.set_limit(1);
-        assert_eq!(push(&buffer, BLOCK, &vec![b'x'; BLOCK]), Pushed::Lost);
-        let blocks = buffer.take();
-        assert_eq!(blocks.concat(), b"one\ntwo\nthree\n");
-        for block in blocks {
-            buffer.release(block);
+        assert_eq!(taken(&buffer), b"");
+        for line in ["one\n", "two and three\n", "\n", "four four four four four four\n"] {
+            assert_eq!(push(&buffer, line.as_bytes()), Pushed::Kept);
+            assert_eq!(taken(&buffer), line.as_bytes());
+            assert_eq!(taken(&buffer), b"");
         }
-        assert_eq!(buffer.held.load(Ordering::Relaxed), 0);
     }
 
     #[test]
@@ -177,33 +287,81 @@ mod tests {
         let line = |number: usize| format!("{number:099}\n").into_bytes();
         let mut kept = 0;
         for round in 0..3 {
-            let first = kept;
-            let mut last = Pushed::Lost;
+            let (first, mut many) = (kept, false);
             loop {
-                let pushed = push(&buffer, 100, &line(kept));
-                match pushed {
+                match push(&buffer, &line(kept)) {
                     Pushed::Lost => break,
-                    Pushed::First => assert_eq!(kept, first),
-                    _ => last = pushed,
+                    pushed => many |= pushed == Pushed::Many,
                 }
                 kept += 1;
             }
-            assert_ne!(last, Pushed::Lost);
-            assert!(kept - first > 1000, "{kept}");
-            assert_eq!(push(&buffer, 10_000, &[b'x'; 10_000]), Pushed::Lost);
-            let blocks = buffer.take();
-            assert!(blocks.len() > 3);
-            assert_eq!(blocks.concat(), (first..kept).flat_map(line).collect::<Vec<_>>(), "round {round}");
-            assert_eq!(push(&buffer, 6, b"a line"), Pushed::Lost, "what is being written counts too");
-            for block in blocks {
-                buffer.release(block);
-            }
-            assert_eq!(buffer.held.load(Ordering::Relaxed), 0);
+            assert!(many && kept - first > 1000, "{kept}");
+            assert_eq!(push(&buffer, &[b'x'; 10_000]), Pushed::Lost);
+            let lines = taken(&buffer);
+            assert_eq!(lines, (first..kept).flat_map(line).collect::<Vec<_>>(), "round {round}");
+            assert_eq!(buffer.memory.full.load(Ordering::Relaxed), 0);
         }
-        assert_eq!(
-            push(&buffer, 10_000, &[b'x'; 10_000]),
-            Pushed::First,
-            "a long line gets a block of its size"
-        );
+        assert_eq!(push(&buffer, &vec![b'x'; 80_000]), Pushed::Kept, "a long line gets a block of its size");
+        assert_eq!(taken(&buffer).len(), 80_000);
+    }
+
+    #[test]
+    fn the_limit_holds_for_what_is_being_written_too() {
+        let buffer = Buffer::new();
+        buffer.set_limit(4 << 10);
+        let line = [b'x'; 1000];
+        while push(&buffer, &line) != Pushed::Lost {}
+        let mut parts = 0;
+        buffer.take(|_| {
+            if parts == 0 {
+                assert_eq!(push(&buffer, &line), Pushed::Lost);
+            }
+            parts += 1;
+        });
+        assert!(parts > 1);
+        assert_ne!(push(&buffer, &line), Pushed::Lost);
+    }
+
+    #[test]
+    fn lines_of_threads_that_come_and_go_are_taken_whole_while_they_are_written() {
+        const LINES: usize = 300;
+        let buffer = Buffer::new();
+        buffer.set_limit(64 << 20);
+        let mut lines = Vec::new();
+        let write = |thread: usize| {
+            for number in 0..LINES {
+                let line = format!("{thread} {number} {}\n", "x".repeat(number % 200));
+                assert_ne!(push(&buffer, line.as_bytes()), Pushed::Lost);
+            }
+        };
+        let run = || {
+            for round in 0..4 {
+                // More threads than may have a lane of their own.
+                let count = 2 * per_thread::threads();
+                thread::scope(|scope| {
+                    (0..count).for_each(|thread| drop(scope.spawn(move || write(round * count + thread))));
+                });
+            }
+        };
+        thread::scope(|scope| {
+            let writing = scope.spawn(run);
+            while !writing.is_finished() {
+                buffer.take(|part| {
+                    assert_eq!(part.last(), Some(&b'\n'), "a part ends with a line");
+                    lines.extend_from_slice(part);
+                });
+                thread::yield_now();
+            }
+        });
+        lines.extend(taken(&buffer));
+        let mut next = vec![0; 8 * per_thread::threads()];
+        for line in String::from_utf8(lines).unwrap().lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let (thread, number) = (words[0].parse::<usize>().unwrap(), words[1].parse::<usize>().unwrap());
+            assert_eq!(next[thread], number, "the lines of a thread are in order");
+            assert_eq!(words[2], "x".repeat(number % 200));
+            next[thread] += 1;
+        }
+        assert_eq!(next, vec![LINES; next.len()]);
     }
 }

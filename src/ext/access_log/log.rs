@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A log with a line for each answer of a server: see [`Server::access_log`].
 ///
 /// A line is formatted where the answer was given and kept in a buffer. A thread of the log writes
-/// the lines in batches: at the latest 100 ms after the first of them, or when there are 64 KiB. No
+/// the lines in batches: at the latest 100 ms after the first of them, or when there are 256 KiB. No
 /// request waits for the log. If the lines come faster than they can be written, or cannot be
 /// written because the disk is full, they are lost. [`lost`](Self::lost) counts them, the program's
 /// log gets a warning, and the log itself gets a line about them once it can be written. The lines of
@@ -147,7 +147,7 @@ impl ServerLog {
     fn add(&self, exchange: &Exchange<'_>) {
         let Self(AccessLog { format, owner }) = self;
         if let Some(ready) = format.line(exchange) {
-            owner.shared.push(ready.longest(), |time, line| ready.write(time, line));
+            owner.shared.push(|time, line| ready.write(time, line));
         }
     }
 }

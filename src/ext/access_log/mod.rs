@@ -1,5 +1,6 @@
 //! The access log (feature `access-log`): a line for each answer, written by a thread of its own.
 
+mod block;
 mod buffer;
 mod format;
 mod log;

@@ -9,9 +9,6 @@ use crate::Reject;
 use crate::Target;
 use crate::Version;
 
-/// The most bytes for one byte of a text.
-pub(super) const ESCAPED: usize = r"\xhh".len();
-
 /// Adds the address of the client.
 #[inline]
 pub(super) fn push_client(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
@@ -34,8 +31,7 @@ pub(super) fn push_request_line(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
     line.extend_from_slice(method.as_str().as_bytes());
     line.push(b' ');
     push_escaped(line, target_of(exchange).as_bytes());
-    line.extend_from_slice(b" HTTP/");
-    line.extend_from_slice(number_of(version));
+    line.extend_from_slice(if version == Version::HTTP_10 { b" HTTP/1.0" } else { b" HTTP/1.1" });
 }
 
 /// Calls `take` with the path and the query of a request target.

@@ -1,23 +1,16 @@
 //! A format of directives, as Apache's `LogFormat` has them.
 
-use super::parts::{
-    ESCAPED, error_of, method_of, number_of, push_client, push_request_line, target_of, with_parts,
-};
+use super::parts::{error_of, method_of, number_of, push_client, push_request_line, with_parts};
 use super::text::{push_digits, push_escaped, push_ip, push_number};
 use super::time::TimeText;
 use crate::Address;
 use crate::Error;
 use crate::Exchange;
 
-/// The most bytes of a number, an address, a time or a reason.
-const LONGEST_VALUE: usize = 64;
-
 /// A format of directives: see [`LogFormat::pattern`](crate::LogFormat::pattern).
 #[derive(Debug)]
 pub struct LogPattern {
     pieces: Vec<Piece>,
-    /// The most bytes of a line, without the texts of its exchange.
-    fixed: usize,
 }
 
 #[derive(Debug, PartialEq)]
@@ -70,11 +63,7 @@ impl LogPattern {
             rest = after;
         }
         push_text(&mut pieces, rest);
-        let fixed = pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => text.len(),
-            _ => LONGEST_VALUE,
-        });
-        Ok(Self { fixed: fixed.sum(), pieces })
+        Ok(Self { pieces })
     }
 
     /// Returns the names of the fields of requests that the format has.
@@ -91,20 +80,6 @@ impl LogPattern {
             Piece::ResponseField(name) => Some(&**name),
             _ => None,
         })
-    }
-
-    /// Returns how many bytes a line has at most.
-    pub(super) fn longest(&self, exchange: &Exchange<'_>) -> usize {
-        let texts = self.pieces.iter().map(|piece| match piece {
-            Piece::RequestLine => method_of(exchange).len() + target_of(exchange).len(),
-            Piece::Method => method_of(exchange).len(),
-            Piece::Path | Piece::Query => target_of(exchange).len(),
-            Piece::Route => exchange.route().map_or(0, str::len),
-            Piece::Field(name) => exchange.field(name).map_or(0, <[u8]>::len),
-            Piece::ResponseField(name) => exchange.response_field(name).map_or(0, <[u8]>::len),
-            _ => 0,
-        });
-        self.fixed + ESCAPED * texts.sum::<usize>()
     }
 
     /// Adds a line without its end.

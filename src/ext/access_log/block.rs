@@ -1,0 +1,81 @@
+//! A block of lines that one thread writes while another reads it, without a lock.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The bytes of a word.
+pub(super) const WORD: usize = size_of::<u64>();
+
+/// Memory for lines. One thread at a time adds to it, and others read what has been added.
+pub(super) struct Block {
+    /// Words rather than bytes, because each is written with an instruction of its own.
+    words: Box<[AtomicU64]>,
+    /// The bytes that may be read.
+    length: AtomicUsize,
+}
+
+impl Block {
+    /// Returns an empty block of at least so many bytes, or `None` if there is no memory.
+    pub fn new(size: usize) -> Option<Self> {
+        let (mut words, count) = (Vec::new(), size.div_ceil(WORD));
+        words.try_reserve_exact(count).ok()?;
+        words.resize_with(count, AtomicU64::default);
+        Some(Self { words: words.into(), length: AtomicUsize::new(0) })
+    }
+
+    /// Returns how many bytes there is room for in all.
+    pub fn size(&self) -> usize {
+        self.words.len() * WORD
+    }
+
+    /// Writes words from a position on, and lets others read the bytes before `length`.
+    #[inline]
+    pub fn write(&self, position: usize, words: &[[u8; WORD]], length: usize) {
+        let to = self.words.get(position / WORD..).unwrap_or_default();
+        for (to, word) in to.iter().zip(words) {
+            to.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+        self.length.store(length, Ordering::Release);
+    }
+
+    /// Returns how many bytes may be read.
+    pub fn length(&self) -> usize {
+        self.length.load(Ordering::Acquire)
+    }
+
+    /// Returns the bytes between two positions, in memory that is used again.
+    pub fn read<'a>(&self, from: usize, to: usize, memory: &'a mut Vec<u8>) -> &'a [u8] {
+        let words = self.words.get(from / WORD..to.div_ceil(WORD)).unwrap_or_default();
+        memory.resize(words.len() * WORD, 0);
+        for (bytes, word) in memory.as_chunks_mut().0.iter_mut().zip(words) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        let start = from % WORD;
+        memory.get(start..start + to.saturating_sub(from)).unwrap_or_default()
+    }
+
+    /// Forgets the bytes. Nobody else may use the block.
+    pub fn clear(&self) {
+        self.length.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_they_were_written() {
+        let text: Vec<u8> = (0..100).collect();
+        let block = Block::new(text.len()).unwrap();
+        assert!(block.size() >= text.len());
+        let ((words, _), mut memory) = (text.as_chunks(), Vec::new());
+        for from in 0..96 {
+            for to in from..=96 {
+                block.write(0, words, to);
+                assert_eq!(block.read(from, block.length(), &mut memory), &text[from..to], "{from} to {to}");
+            }
+        }
+        block.clear();
+        assert_eq!(block.length(), 0);
+    }
+}
