@@ -345,6 +345,8 @@ class Running(Operated):
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
         self._lifespan.stop(self._await_briefly)
+        # The functions for the stop have times of their own.
+        end = max(end, monotonic() + _JOIN)
         if self._loop_thread is not None:
             clean = self._loop_thread.close(left()) and clean
         self._conclude(report, clean)
