@@ -62,6 +62,19 @@ class TestFraming(Quiet, unittest.TestCase):
         self.assertEqual(fields(head, "transfer-encoding"), ["chunked"])
         self.assertEqual(rest, b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
 
+    def test_a_large_body_in_one_message(self):
+        body = bytes(range(256)) * 8000
+        length = (b"Content-Length", b"%d" % len(body))
+        for headers in (PLAIN, [*PLAIN, length]):
+            for data in (GET, OLD, HEAD):
+                head, rest = answered(sending(start(headers=headers), part(body)), data)
+                self.assertEqual(fields(head, "content-length"), [str(len(body))])
+                self.assertEqual(fields(head, "transfer-encoding"), [])
+                self.assertEqual(rest, b"" if data is HEAD else body)
+        for status in (204, 304):
+            head, rest = answered(sending(start(status), part(body)))
+            self.assertEqual((fields(head, "transfer-encoding"), rest), ([], b""))
+
     def test_an_old_client_gets_the_parts_until_the_end(self):
         head, rest = answered(sending(start(), part(b"a", True), part(b"b")), OLD)
         self.assertEqual((fields(head, "transfer-encoding"), rest), ([], b"ab"))

@@ -17,6 +17,7 @@ from transom._errors import ErrorSlot
 from transom._file import send_descriptor
 from transom._native import field_array, quick
 from transom._request import Request
+from transom._reserved import WITHOUT_CONTENT
 
 #: The states of a response: no message has come, the start has, the body is being sent, trailers are
 #: awaited, and all was handed over, or can no longer be sent.
@@ -24,6 +25,8 @@ EXPECTED, STARTED, SENDING, TRAILERS, OVER = range(5)
 
 #: The number of messages after which `send` lets other tasks run.
 _TURN = 64
+#: A larger body is not copied as a whole, and is written in pieces of this size.
+_LARGE = 256 * 1024
 _NO_BYTES = "the body of http.response.body is bytes"
 
 
@@ -72,6 +75,9 @@ class Sender:
                     at = block.lower().find(b"content-length: ")
                     if at >= 0 and not block.startswith(b"%d\r" % len(body), at + 16):
                         self._expect_length(len(body))
+                    if len(body) > _LARGE and self._status not in WITHOUT_CONTENT:
+                        await self._send_large(body, at >= 0)
+                        return
                     self.state = OVER
                     self._shared.answer(self._token, (self._status, block, body))
                     self._settle()
@@ -147,6 +153,15 @@ class Sender:
             self.state = TRAILERS
         else:
             self._finish()
+
+    async def _send_large(self, body: bytes, has_length: bool) -> None:
+        """Sends a large body, and waits while the client has not read enough of it."""
+        if not has_length:
+            self._block += b"content-length: %d\r\n" % len(body)
+        self._begin()
+        for at in range(0, len(body), _LARGE):
+            await self._write(body[at : at + _LARGE])
+        self._finish()
 
     def _begin(self) -> None:
         """Sends the status and the header fields of a response whose body comes in parts."""
