@@ -5,6 +5,7 @@ use std::io::Write;
 
 use transom::{Request, TlsInfo};
 
+use crate::exchange_hook::AddressText;
 use crate::request::version;
 use crate::status::transom_status;
 
@@ -149,12 +150,13 @@ impl<'a> Packer<'a> {
 
     /// Writes a record. If there is no room, returns the length that the record needs.
     pub fn push(&mut self, token: u64, route_id: u32, request: &Request, streams: bool) -> Result<(), usize> {
-        let mut peer = request.peer().to_string();
+        // On the stack, because an allocation would take longer than the text.
+        let peer = AddressText::of(request.peer());
         let is_forwarded = request.is_forwarded() || request.connection_peer() != request.peer();
-        if is_forwarded {
+        let forwarded = is_forwarded.then(|| {
             let (proxy, host) = (request.connection_peer(), request.host().unwrap_or_default());
-            peer = format!("{peer} {proxy} {host}");
-        }
+            format!("{} {proxy} {host}", request.peer())
+        });
         let method = request.method().as_str();
         let (target, path, query) = (request.target().as_str(), request.path(), request.query());
         let (headers, body) = (request.headers().as_wire(), request.bytes());
@@ -164,7 +166,7 @@ impl<'a> Packer<'a> {
             path.as_bytes(),
             query.unwrap_or_default().as_bytes(),
             headers,
-            peer.as_bytes(),
+            forwarded.as_ref().map_or(peer.as_bytes(), String::as_bytes),
         ];
         let (param_count, params_len) =
             request.params().iter_bytes().fold((0, 0), |(count, len), (name, value)| {
