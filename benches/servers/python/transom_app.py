@@ -12,7 +12,7 @@ app = Server(workers=1, limits=LIMITS)
 
 @app.get("/plain")
 def plain(request):
-    return Response("hello", content_type=TEXT)
+    return "hello"
 
 
 @app.get("/json/{name}")
