@@ -28,23 +28,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # Longer than anything takes on a machine with other work to do.
 PATIENCE = 120
-# The 301 cases without compression, and some of those with it.
-CHOICE = [
-    "1.*",
-    "2.*",
-    "3.*",
-    "4.*",
-    "5.*",
-    "6.*",
-    "7.*",
-    "10.*",
-    "9.1.1",
-    "9.2.1",
-    "9.3.1",
-    "9.5.1",
-    "9.7.1",
-]
-COMPRESSED = ["12.1.1", "12.1.9", "12.2.3", "12.5.1", "13.1.1", "13.2.1", "13.3.1", "13.5.1", "13.7.1"]
+# The 301 cases without compression, and some of those with it: not those that take long, since the smallest
+# have a minute for 1,000 messages.
+CHOICE = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"]
+COMPRESSED = ["12.1.1", "12.1.4", "12.2.3", "12.5.1", "13.1.1", "13.2.1", "13.3.1", "13.5.1", "13.7.1"]
 GOOD = {"OK", "INFORMATIONAL"}
 
 
@@ -155,7 +142,8 @@ def main() -> None:
     begun = time.monotonic()
     with server(options.binary) as url:
         if options.cases == "some":
-            autobahn(url + "/echo", CHOICE + COMPRESSED)
+            autobahn(url + "/echo", CHOICE)
+            autobahn(url + "/echo", COMPRESSED)
             autobahn(url + "/keeping", COMPRESSED)
         elif options.cases == "all":
             autobahn(url + "/echo", None)
