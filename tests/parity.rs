@@ -139,8 +139,12 @@ fn each_python_name_is_in_the_package() {
             assert!(foreign.contains(&name.as_str()), "{class} is not in __all__");
             continue;
         }
+        let is_function = code.iter().any(|file| file.contains(&format!("\ndef {class}(")));
+        if is_function {
+            continue;
+        }
         let file = with_bases(class, &code);
-        assert!(!file.is_empty(), "there is no class {class}");
+        assert!(!file.is_empty(), "there is no class and no function {class}");
         let (path, argument) =
             name.split_once('(').map_or((name.as_str(), None), |(path, rest)| (path, Some(rest)));
         if let Some((_, member)) = path.split_once('.') {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::certificates::take_name;
 use super::records::{Progress, Records};
@@ -96,6 +96,16 @@ fn is_http(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().take(3).all(u8::is_ascii_alphabetic)
 }
 
+/// Returns the name of a cipher suite in the registry of IANA. Those of TLS 1.3 have others in rustls.
+fn cipher_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or("unknown"),
+    }
+}
+
 /// Returns what the handshake settled.
 fn settled(records: &Records, server_name: Option<String>) -> TlsInfo {
     let connection = records.connection();
@@ -105,7 +115,7 @@ fn settled(records: &Records, server_name: Option<String>) -> TlsInfo {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
             _ => "TLSv1.2",
         },
-        cipher: suite.and_then(|suite| suite.as_str()).unwrap_or("unknown"),
+        cipher: suite.map_or("unknown", cipher_name),
         server_name,
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         certificates: connection

@@ -33,7 +33,7 @@ def tls_extension(request: Request) -> dict[str, Any]:
         "client_cert_name": None,
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(info.version),
-        "cipher_suite": _CIPHERS.get(info.cipher.replace("TLS13_", "TLS_")),
+        "cipher_suite": _CIPHERS.get(info.cipher),
     }
 
 
