@@ -166,7 +166,7 @@ class TestOptions(unittest.TestCase):
             (["--unix-mode", "999"], "--unix-mode: the value is a file mode in octal digits"),
             (["--metrics", "metrics"], "--metrics: the value is a path that begins with /, got 'metrics'"),
             (["--stop-timeout", "soon"], "--stop-timeout: the value is a time in seconds"),
-            (["--hang-timeout", "-3s"], "argument --hang-timeout: expected one argument"),
+            (["--hang-timeout=-3s"], "--hang-timeout: the value is a time in seconds"),
             (["--status-password", "ab"], "--status-password: the value is USER:PASSWORD"),
             (["--forwarded-allow-ips", "10.0.0.300"], "bad "),
             (["--app-dir", "/nowhere"], "--app-dir: there is no folder /nowhere"),

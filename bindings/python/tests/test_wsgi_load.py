@@ -60,8 +60,8 @@ class TestValidated(Quiet, unittest.TestCase):
 
     def test_the_validator_would_find_one(self):
         def wrong(environ, start_response):
-            start_response("200", [])
-            return [b"x"]
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return "x"
 
         with serve_wsgi(validator(wrong), "127.0.0.1:0") as running:
             connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
