@@ -213,6 +213,24 @@ fn a_peer_that_does_not_answer_a_close_does_not_keep_the_connection() {
 }
 
 #[test]
+fn a_peer_that_sends_after_its_close_does_not_keep_the_connection() {
+    let (app, sockets) = handing_over(WebSocketUpgrade::new());
+    let server = start(app);
+    for (last, code) in [(frame(CLOSE, b"\x03\xe8"), 1000), (b"\x83".to_vec(), 1002)] {
+        let mut peer = Peer::connect(&server, "");
+        let _socket = sockets.recv_timeout(PATIENCE).unwrap();
+        peer.send(&last);
+        assert_eq!(close_code(peer.next().as_ref()), Some(code));
+        assert_eq!(peer.next(), None);
+        // Bytes that come after the end are answered with a reset.
+        eventually("the connection is closed", || {
+            thread::sleep(Duration::from_millis(20));
+            !peer.can_send(b"x")
+        });
+    }
+}
+
+#[test]
 fn a_handler_that_returns_or_panics_closes() {
     let app = Router::new().get("/{how}", async |req: Request| {
         let how = req.param("how").to_owned();

@@ -77,6 +77,11 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Sends bytes. Returns `false` once the server has closed the connection.
+    pub fn can_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
     /// Reads a frame that is not masked: its first byte and its payload. `None` at the end.
     pub fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];

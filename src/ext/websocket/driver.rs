@@ -43,7 +43,7 @@ pub(super) struct Times {
     pub ping_interval: Option<Duration>,
     /// How long the silence may last after that.
     pub ping_timeout: Duration,
-    /// From the server's Close to that of the peer.
+    /// From the first Close frame to the second one, and for the last frames to be written.
     pub close_timeout: Duration,
 }
 
@@ -305,6 +305,7 @@ impl Driver {
         };
         if self.phase == Phase::Open {
             self.phase = Phase::Ending;
+            self.wait_for_end(self.times.close_timeout);
         }
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -383,6 +384,8 @@ impl Driver {
                 Poll::Ready(Err(_)) => self.lose(),
                 Poll::Ready(Ok(())) => {
                     self.phase = Phase::Lingering;
+                    // Nothing that the peer sends makes this longer.
+                    self.is_ending = true;
                     self.set_timer(LINGER);
                     // The timer wakes the task from now on.
                     self.poll_times(cx);

@@ -178,7 +178,8 @@ impl WebSocketUpgrade {
         self.with(|settings| Arc::make_mut(&mut settings.times).ping_timeout = timeout)
     }
 
-    /// Sets how long a peer may take to answer a Close; default 5 s. Then the connection ends.
+    /// Sets how long a peer may take to answer a Close, or to read what is left after its own; default 5 s.
+    /// Then the connection ends.
     #[must_use]
     pub fn close_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| Arc::make_mut(&mut settings.times).close_timeout = timeout)
