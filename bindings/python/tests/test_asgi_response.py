@@ -255,6 +255,7 @@ class TestOrder(Quiet, unittest.TestCase):
                 head, _ = answered(sending(message, part(b"x")))
                 self.assertTrue(head.startswith("HTTP/1.1 500 "), (message, head))
                 self.assertIn(words, self.log[0], message)
+                self.assertNotIn("During handling", self.log[0], message)
                 self.log.clear()
         head, _ = answered(sending(start(), part("text")))
         self.assertTrue(head.startswith("HTTP/1.1 500 "), head)

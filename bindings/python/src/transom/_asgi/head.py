@@ -62,10 +62,12 @@ def block_of(status: int, headers: Any, has_trailers: bool = False) -> bytes:
     """
     try:
         return b"".join([_lines[pair] for pair in headers])
-    except (TypeError, ValueError, _RuledError) as error:
-        if isinstance(error, BadHeaderError):
-            raise
-        return _slow_block(status, headers, has_trailers)
+    except BadHeaderError:
+        raise
+    except (TypeError, ValueError, _RuledError):
+        # Checked below, so that an error does not name this one as its context.
+        pass
+    return _slow_block(status, headers, has_trailers)
 
 
 def _slow_block(status: int, headers: Any, has_trailers: bool) -> bytes:

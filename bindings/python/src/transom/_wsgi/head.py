@@ -60,9 +60,11 @@ def head_of(status: Any, headers: Any) -> Head:
                 if length is not None or code in _WITHOUT_LENGTH:
                     return _checked(status, headers)
                 length = announced
+        return code, block, length
     except (KeyError, TypeError):
-        return _checked(status, headers)
-    return code, block, length
+        # Checked below, so that an error does not name this one as its context.
+        pass
+    return _checked(status, headers)
 
 
 def _checked(status: Any, headers: list[Any]) -> Head:
