@@ -21,6 +21,8 @@ _REASONS = {
     "transfer-encoding": "the server chooses how the body is framed",
     "trailer": "no trailer section follows",
 }
+#: The names of the fields that have rules: they frame messages, or are about the connection.
+RULED = frozenset(("connection", "content-length", "upgrade", *_REASONS))
 _DIGITS = re.compile(r"0*([0-9]{1,20})")
 
 

@@ -9,23 +9,14 @@ from typing import Any
 from transom._check import got, shown
 from transom._errors import BadHeaderError, BadStatusError
 from transom._headers import header_line
+from transom._reserved import RULED
 from transom._reserved import check as check_fields
 
 #: The most bytes of a line that is kept, and the most lines.
 _LONGEST = 96
 _MOST = 1024
-#: The fields that frame messages or are about the connection: there are rules for their values.
-_RULED = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
+#: The fields with rules. A Content-Length that is a number needs none but its own.
+_RULED = frozenset(name.encode() for name in RULED if name != "content-length")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 

@@ -15,6 +15,7 @@ from transom._http_error import ClientGoneError
 from transom._native import field_array, quick
 from transom._packed import Parts
 from transom._request import Request
+from transom._reserved import WITHOUT_CONTENT
 from transom._response import ANSWERED, Response
 from transom._writer import Writer
 from transom._wsgi.file_wrapper import FileWrapper
@@ -23,8 +24,6 @@ from transom._wsgi.head import Head, head_of
 _log = logging.getLogger("transom")
 #: The parts of a response that the application has not given yet.
 _NOTHING: Parts = (500, b"", b"")
-#: The statuses whose responses have no body.
-_BODILESS = (204, 205, 304)
 
 
 class Exchange(Response):
@@ -127,7 +126,7 @@ class Exchange(Response):
         return self._head
 
     def _is_bodiless(self) -> bool:
-        return self._given()[0] in _BODILESS or self._request.method == "HEAD"
+        return self._given()[0] in WITHOUT_CONTENT or self._request.method == "HEAD"
 
     def _finish(self) -> None:
         """Ends the response. Raises an error if the body is shorter than announced."""
@@ -195,7 +194,7 @@ class Exchange(Response):
     def _send_file(self, file: FileWrapper) -> bool:
         """Has the system send a file. Returns `False` if its blocks must be read."""
         status, block, announced = self._given()
-        part = None if self.has_begun or status in _BODILESS else file.part()
+        part = None if self.has_begun or status in WITHOUT_CONTENT else file.part()
         if part is None:
             return False
         descriptor, offset, length = part

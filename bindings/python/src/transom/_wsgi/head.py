@@ -8,25 +8,13 @@ from typing import Any, TypeAlias
 from transom._check import got, shown
 from transom._errors import BadStatusError
 from transom._headers import header_line
+from transom._reserved import RULED
 from transom._reserved import check as check_fields
 
 #: The code of a status, the lines of the header fields, and the length that the application has announced.
 Head: TypeAlias = tuple[int, bytes, int | None]
 
 _STATUS = re.compile(r"[2-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
-#: The fields that frame messages or are about the connection: there are rules for their values.
-_RULED = frozenset(
-    (
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 #: The statuses whose responses have no Content-Length (RFC 9110 8.6 and 15.3.6).
 _WITHOUT_LENGTH = (204, 205)
 #: The fields that are not kept: their values are for one client.
@@ -83,7 +71,7 @@ def _checked(status: Any, headers: list[Any]) -> Head:
         line = header_line(name, value)
         lines.append(line)
         lower = name.lower()
-        if lower in _RULED:
+        if lower in RULED:
             is_ruled = True
         elif lower not in _SECRET:
             _keep(name, value, line, None)
