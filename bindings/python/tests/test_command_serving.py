@@ -35,6 +35,19 @@ class TestServing(CommandCase):
             self.assertEqual(status, 0, said)
             self.assertNotIn("Traceback", said)
 
+    def test_a_signal_ends_a_command_whose_application_still_loads(self):
+        self.write(
+            "slow.py", "import time, os\nprint('loads', os.getpid(), flush=True)\ntime.sleep(600)\napp = 1\n"
+        )
+        for words in ((), ("--workers", "2"), ("--reload",)):
+            with self.subTest(words):
+                command = self.start(*words, "--stop-timeout", "500", app="slow:app")
+                self.assertTrue(until(lambda command=command: "loads" in command.out), command.said)
+                pids = [int(line.split()[1]) for line in command.out.splitlines()]
+                status, said = command.end(signal.SIGTERM)
+                self.assertEqual((status, said), (0, ""))
+                self.assertTrue(until(lambda pids=pids: all(map(is_gone, pids))))
+
     def test_a_request_in_progress_finishes_when_it_stops(self):
         command = self.start()
         with send_get(command.port, "/slow") as client:

@@ -47,11 +47,12 @@ def serve(task: Task, supervisor: Connection) -> None:
     """Serves until the supervisor says to stop or ends, or until SIGTERM."""
     # Ctrl-C reaches the whole group of processes. The supervisor stops this one in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.signal(signal.SIGTERM, lambda *_: os.write(writer, b"t"))
+    signal.signal(signal.SIGTERM, _end_start)
     try:
         app, running, has_own_delay = _start(task)
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.signal(signal.SIGTERM, lambda *_: os.write(writer, b"t"))
     except BaseException as error:
         reason = error.reason if isinstance(error, StartFailure) else f"{type(error).__name__}: {error}"
         _tell(supervisor, (FAILED, reason))
@@ -83,6 +84,11 @@ def serve(task: Task, supervisor: Connection) -> None:
     running.stop(timeout)
     if running._fatal is not None:
         raise running._fatal
+
+
+def _end_start(*_: object) -> None:
+    """Ends the process at SIGTERM before it serves: the application may take long to load."""
+    raise StartFailure("it was told to stop")
 
 
 def _start(task: Task) -> tuple[Server, Running, bool]:

@@ -18,7 +18,7 @@ from transom._check import flag, got, importable, seconds, whole
 from transom._errors import AlreadyStartedError, Error, SystemCallError, make
 from transom._running import STOP_TIMEOUT
 from transom._shared_sockets import SharedSockets
-from transom._signals import hangup_taken, signals_taken, wait_for_sign
+from transom._signals import SLICE, hangup_taken, signals_taken, wait_for_sign
 from transom._slot import LONGEST_DELAY, Slot
 from transom._thread import SimpleQueue, start_thread
 
@@ -125,6 +125,8 @@ class Processes:
         self._is_stopping = False
         #: `True` until each process has served. One that ends before ends the start, and is not replaced.
         self._is_starting = False
+        #: `True` once a signal has ended `run`: no process is waited for any more until it serves.
+        self._gives_up = False
         #: Held by a start and by a restart: they come one after another.
         self._restarting = threading.Lock()
         #: Held while what is shared is closed.
@@ -167,15 +169,22 @@ class Processes:
     def run(self, *, quiet: bool = False, ready: Callable[[Processes], object] | None = None) -> None:
         """Serves until Ctrl-C or SIGTERM. SIGHUP restarts the processes, one after another.
 
-        Requests that are in progress get `stop_timeout` seconds to finish. A second signal cuts them off.
+        Requests that are in progress get `stop_timeout` seconds to finish. A second signal cuts them off. A
+        signal that comes before the processes serve ends them and `run`.
         `run` prints the URL unless `quiet`. `ready` is called once each process serves. In
         another thread than the main thread, no signal is taken, and `run` waits for a call of `stop`. Raises
         what `start` raises.
         """
         flag("quiet", quiet)
         signs = self._signs = SimpleQueue()
-        with signals_taken(signs, self._kill_all), hangup_taken(self._restart_aside):
-            self.start()
+        self._gives_up = False
+        with signals_taken(signs, self._kill_all, self._give_up), hangup_taken(self._restart_aside):
+            try:
+                self.start()
+            except Error:
+                if self._gives_up:
+                    return
+                raise
             try:
                 if not quiet:
                     print(f"listening on {self.url} with {self._count} processes", flush=True)
@@ -247,6 +256,7 @@ class Processes:
         """Stops the processes. Requests in progress have `timeout` seconds to finish.
 
         Returns once all processes have ended. One that has not ended 2 seconds after the timeout is killed.
+        One that does not serve yet gets SIGTERM, which ends it at once, and is killed after 2 seconds.
         `stop` may be called again, also with a shorter timeout. If the processes do not run, nothing happens.
         """
         seconds("the timeout of a stop", timeout)
@@ -314,7 +324,9 @@ class Processes:
 
     def _await_service(self, worker: Worker) -> None:
         """Waits until a process serves. Raises `SystemCallError` if it ends before."""
-        worker.settled.wait()
+        while not worker.settled.wait(SLICE):
+            if self._gives_up:
+                self._leave(worker, 0)
         if worker.serves.is_set():
             return
         raise make(native.IO, f"process {worker.pid} does not serve: {worker.failure or worker.outcome}")
@@ -328,6 +340,10 @@ class Processes:
     def _tell_to_leave(worker: Worker, timeout: float, others_serve: bool) -> None:
         if not worker.ended.is_set():
             worker.leave(timeout, _GRACE, others_serve)
+
+    def _give_up(self) -> None:
+        """Ends the wait for processes that do not serve yet. Never waits; a signal handler may call it."""
+        self._gives_up = True
 
     def _kill_all(self) -> None:
         """Kills all processes, so that a stop ends at once. Never waits; a signal handler may call it."""

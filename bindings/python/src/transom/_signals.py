@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from transom._thread import Empty, SimpleQueue
 
 #: The longest that a wait lasts before Python's signal handlers may run, in seconds.
-_SLICE = 0.25
+SLICE = 0.25
 
 
 def say_what_is_finished(pending: int, left: float) -> None:
@@ -35,14 +35,19 @@ def wait_for_sign(signs: SimpleQueue[object]) -> object:
     """
     while True:
         try:
-            return signs.get(timeout=_SLICE)
+            return signs.get(timeout=SLICE)
         except Empty:
             pass
 
 
 @contextmanager
-def signals_taken(signs: SimpleQueue[object], hurry: Callable[[], None]) -> Iterator[None]:
-    """Puts each SIGINT and SIGTERM into `signs`, in the main thread only. The second calls `hurry`, too."""
+def signals_taken(
+    signs: SimpleQueue[object], hurry: Callable[[], None], begin: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Puts each SIGINT and SIGTERM into `signs`, in the main thread only.
+
+    The first calls `begin`, too, and each other one `hurry`.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,6 +57,8 @@ def signals_taken(signs: SimpleQueue[object], hurry: Callable[[], None]) -> Iter
         nonlocal came
         if came:
             hurry()
+        elif begin is not None:
+            begin()
         came = True
         signs.put(signum)
 

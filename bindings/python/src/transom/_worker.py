@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from multiprocessing import get_context
 from time import monotonic
 
@@ -72,8 +73,11 @@ class Worker:
     def leave(self, timeout: float, grace: float, others_serve: bool) -> None:
         """Tells the process to stop within `timeout` seconds, and has it killed `grace` seconds later.
 
-        `others_serve` says whether new clients have another process to go to. Never waits.
+        `others_serve` says whether new clients have another process to go to. Never waits. A process that
+        does not serve yet has no requests to finish.
         """
+        if not self.serves.is_set():
+            timeout = 0
         due = monotonic() + timeout + grace
         if self._is_leaving and self.deadline is not None:
             due = min(due, self.deadline)
@@ -85,6 +89,8 @@ class Worker:
             except OSError:
                 # The process has ended.
                 pass
+            if not self.serves.is_set():
+                self._signal(self.process.terminate)
 
     @property
     def lateness(self) -> str:
@@ -96,8 +102,12 @@ class Worker:
     def kill(self) -> None:
         """Kills the process. Never waits; a signal handler may call it."""
         self.deadline = None
+        self._signal(self.process.kill)
+
+    @staticmethod
+    def _signal(send: Callable[[], None]) -> None:
         try:
-            self.process.kill()
+            send()
         except ValueError:
             # The process has ended.
             pass

@@ -94,7 +94,7 @@ def _develop(plan: Plan, processes: Processes) -> None:
     watcher = Watcher(plan["reload-dir"] or [plan["app-dir"]], signs.put)
     serves = False
     try:
-        with signals_taken(signs, processes._kill_all), _reopens(processes):
+        with signals_taken(signs, processes._kill_all, processes._give_up), _reopens(processes):
             while True:
                 try:
                     if serves:
@@ -104,6 +104,8 @@ def _develop(plan: Plan, processes: Processes) -> None:
                         serves = True
                         _say_where(plan, processes)
                 except Error as error:
+                    if processes._gives_up:
+                        return
                     say(f"{error}\n" + ("the old code serves on" if serves else "waiting for a change"))
                 sign = wait_for_sign(signs)
                 if not isinstance(sign, list):
