@@ -8,7 +8,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use super::Failure;
 use super::offer::{Deflation, MAX_BITS};
 
-/// What a flush ends with, and a message leaves out.
+/// The last bytes of a flush. A message is sent without them (RFC 7692 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// An empty message (RFC 7692 7.2.3.6).
 const EMPTY: u8 = 0;

@@ -1,6 +1,6 @@
 //! The reasons for which a server fails a WebSocket connection (RFC 6455 7.1.7).
 
-/// What a peer did, or what there was not.
+/// The reason for which a connection fails: a rule that the peer broke, or a lack of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     ReservedBit,

@@ -8,7 +8,7 @@ use super::list::elements;
 use super::offer::{self, Deflation};
 use crate::fields::Headers;
 
-/// What a key is hashed with (RFC 6455 1.3).
+/// The text that follows the key in the hash (RFC 6455 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The version of RFC 6455.
 const VERSION: &[u8] = b"13";
@@ -24,7 +24,7 @@ pub(crate) enum Origins {
     Any,
 }
 
-/// What a server wants of a handshake.
+/// The settings of a server that a handshake is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub origins: &'a Origins,

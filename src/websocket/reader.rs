@@ -25,7 +25,7 @@ pub(crate) enum Data {
     Binary(Vec<u8>),
 }
 
-/// What a client has sent.
+/// A message, a piece of one, or a control frame that a client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A message; or a piece of one, and `true` if it is the last.

@@ -23,7 +23,7 @@ const BYTES_PER_TURN: usize = 256 * 1024;
 /// How long bytes are read and dropped after the last frame, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A handler, whatever it returns.
+/// The future of a handler. Its output is dropped.
 pub(super) trait Handler: Send {
     fn poll_handler(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
@@ -72,7 +72,7 @@ pub(super) struct Driver {
     last: Option<Box<(Close, Close)>>,
     shared: Arc<Shared>,
     handler: Option<Task>,
-    /// What the handler has panicked with.
+    /// The panic of the handler, passed on when the connection has ended.
     panic: Option<Box<dyn Any + Send>>,
     writing: Outbox,
     is_unflushed: bool,

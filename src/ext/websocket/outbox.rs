@@ -16,7 +16,7 @@ const SLICES: usize = 16;
 pub(super) struct Outbox {
     /// Large payloads, and what came before them.
     blocks: VecDeque<Bytes>,
-    /// What came after the last block.
+    /// The bytes that follow the last block.
     tail: Vec<u8>,
     /// Bytes of the oldest block that are written.
     written: usize,

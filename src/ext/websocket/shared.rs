@@ -1,4 +1,4 @@
-//! What the task of a connection shares with those who send and receive.
+//! The state of a connection, which its task shares with the senders and the receiver.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::websocket::{Close, Deflater, Deflation, Opcode, encode, put_header};
 
 /// Bytes of messages that wait to be received before the connection is read no further.
 const INBOX: usize = 64 * 1024;
-/// What a message costs beside its bytes.
+/// The bytes that a message counts for in the inbox, beside its payload: its place in the queue.
 const MESSAGE: usize = 64;
 
 /// The state of one connection. No lock is held while code of the host runs.
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub stopping: Stopping,
 }
 
-/// What the handshake has settled.
+/// The settings of a connection, after its handshake.
 pub(super) struct Shape {
     pub deflate: Option<Deflation>,
     pub compress_from: usize,

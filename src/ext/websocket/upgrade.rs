@@ -49,7 +49,7 @@ struct Settings {
     times: Arc<Times>,
 }
 
-/// What a handler of a WebSocket connection returns: nothing, or a `Result` so that `?` works.
+/// The output of a handler of a WebSocket connection: nothing, or a `Result`, so that `?` works.
 pub trait WebSocketOutcome: sealed::Sealed {}
 
 mod sealed {
