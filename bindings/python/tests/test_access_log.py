@@ -14,6 +14,39 @@ from support import LIMIT, Quiet, fetch, until
 import transom
 from transom import AccessLog, Server
 
+#: A program that ends while its server has requests in progress, one for each name that it gets.
+AT_EXIT = """
+import atexit, os, socket, sys, threading, time
+
+# What is registered first runs last: the process is gone then, and nothing more is written.
+atexit.register(os._exit, 0)
+from transom import AccessLog, Server
+
+app = Server(access_log=AccessLog(sys.argv[1]))
+begun = threading.Event()
+
+@app.get("/{name}", blocking=True)
+def wait(request):
+    begun.set()
+    if request.params["name"] == "stuck":
+        threading.Event().wait()
+    time.sleep(0.3)
+    return "hello"
+
+running = app.start("127.0.0.1:0")
+
+def ask(name):
+    with socket.create_connection(("127.0.0.1", running.port)) as client:
+        client.sendall(f"GET /{name} HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n".encode())
+        while client.recv(1000):
+            pass
+
+for name in sys.argv[2:]:
+    threading.Thread(target=ask, args=(name,), daemon=True).start()
+    assert begun.wait(60)
+    begun.clear()
+"""
+
 
 def served(log):
     app = Server(access_log=log)
@@ -138,3 +171,10 @@ urllib.request.urlopen(running.url).read()
 """
         subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)
         self.assertEqual(len(self.lines()), 1)
+
+    def test_the_lines_of_requests_that_the_end_of_the_interpreter_waits_for_are_written(self):
+        for names in ("slow",), ("stuck", "slow"):
+            with self.subTest(names):
+                path = f"{self.path}.{len(names)}"
+                subprocess.run([sys.executable, "-c", AT_EXIT, path, *names], check=True, timeout=LIMIT)
+                self.assertEqual(len(self.lines(path)), len(names))

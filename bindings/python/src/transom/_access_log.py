@@ -91,8 +91,10 @@ class AccessLog:
         #: The native object.
         self._pointer: int = pointer
         self._shown = repr(target)
-        # Also at the end of the interpreter, so that the last lines are written.
         self._finalizer = weakref.finalize(self, _end, pointer)
+        # `_running` flushes the logs at exit, when the servers have stopped.
+        self._finalizer.atexit = False
+        _logs.add(self)
         slot = ErrorSlot()
         slot.check(quick.access_log_set_format(pointer, name, slot.reference))
         if buffer is not None:
@@ -147,6 +149,15 @@ def _descriptor(target: object) -> int:
         # What Python holds back would come between the lines later.
         flush()
     return int(fileno())
+
+
+_logs: weakref.WeakSet[AccessLog] = weakref.WeakSet()
+
+
+def flush_all() -> None:
+    """Writes the lines of all logs. Each has a bounded time."""
+    for log in list(_logs):
+        waiting.access_log_flush(log._pointer, _PATIENCE)
 
 
 def _end(pointer: int) -> None:

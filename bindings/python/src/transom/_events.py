@@ -18,6 +18,7 @@ from typing import Any
 from transom import _native as native
 from transom._background import Background
 from transom._errors import make
+from transom._finalizing import finish
 from transom._logs import LEVEL, log_all
 from transom._native import quick
 from transom._stopping import Stopping
@@ -83,7 +84,7 @@ class Events:
         """Frees the queue and its descriptor. `deliver` must not be called afterwards."""
         with self._using:
             self.pointer = 0
-            self._finalizer()
+            finish(self._finalizer)
 
     def watch(self, presence: Presence) -> None:
         """Tells `presence` when its client disconnects or its request is over."""

@@ -13,6 +13,7 @@ from transom._arguments import encode_address, encode_name, expect_pattern, mill
 from transom._check import seconds, text, whole
 from transom._errors import ErrorSlot, ForkedError, check, make
 from transom._events import Events
+from transom._finalizing import finish
 from transom._memory import MemoryConnection
 from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
@@ -353,7 +354,7 @@ class Handle:
     def free(self) -> None:
         """Frees the native server. The handle cannot be used afterwards."""
         self.pointer = 0
-        self._finalizer()
+        finish(self._finalizer)
 
     def forget(self) -> None:
         """Drops the native server without freeing it: it belongs to the parent process."""

@@ -9,6 +9,7 @@ from time import monotonic
 from transom import _native as native
 from transom._check import seconds
 from transom._errors import ErrorSlot, make
+from transom._finalizing import finish
 from transom._native import quick, waiting
 
 #: The longest wait in the library, in milliseconds, before Python's signal handlers may run.
@@ -70,7 +71,7 @@ class MemoryConnection:
 
     def close(self) -> None:
         """Breaks the connection off, as a client does that leaves."""
-        self._finalizer()
+        finish(self._finalizer)
 
     def __enter__(self) -> MemoryConnection:
         return self

@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from transom._access_log import flush_all
 from transom._addresses import Address, listen
 from transom._check import seconds
 from transom._dispatch import Dispatcher
@@ -454,6 +455,8 @@ def _at_exit() -> None:
     for running in list(_runnings):
         if running._host_loop is None:
             running.stop(_AT_EXIT)
+    # Those of a server whose handlers still run are not flushed by its stop.
+    flush_all()
 
 
 def _after_fork_in_child() -> None:
