@@ -124,6 +124,15 @@ class Command:
         finally:
             connection.close()
 
+    def status_of(self, path):
+        """Returns the status of an answer, on a new connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     def try_get(self, path="/"):
         """Returns the text of an answer, or `""` if there is none."""
         with contextlib.suppress(OSError, http.client.HTTPException):

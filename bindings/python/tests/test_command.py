@@ -68,6 +68,7 @@ VALUES = {
 }
 #: Options that need another one, with that.
 PAIRS = {
+    "redirect": ("127.0.0.1:80", ["--tls-key", "k", "--tls-cert", "c"]),
     "tls-cert": ("a.pem", ["--tls-key", "k"]),
     "tls-key": ("a.key", ["--tls-cert", "c"]),
     "tls-client-ca": ("ca.pem", ["--tls-key", "k", "--tls-cert", "c"]),

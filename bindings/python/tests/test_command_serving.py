@@ -19,6 +19,7 @@ from test_processes import Load, is_gone
 #: How often the processes are replaced under load.
 RELOADS = int(os.environ.get("TRANSOM_TEST_RELOADS", "3"))
 CERTIFICATES = Path(__file__).resolve().parents[3] / "tests" / "certificates"
+TLS = ("--tls-cert", str(CERTIFICATES / "localhost.pem"), "--tls-key", str(CERTIFICATES / "localhost.key"))
 
 
 class TestServing(CommandCase):
@@ -137,13 +138,7 @@ class TestServing(CommandCase):
         self.assertRegex(self.ended("--bind", "systemd", bind=None, status=2), "systemd has passed no socket")
 
     def test_it_speaks_tls(self):
-        names = (
-            "--tls-cert",
-            str(CERTIFICATES / "localhost.pem"),
-            "--tls-key",
-            str(CERTIFICATES / "localhost.key"),
-        )
-        command = self.start(*names)
+        command = self.start(*TLS)
         command.wait_for("on https://127.0.0.1:")
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -151,8 +146,24 @@ class TestServing(CommandCase):
         connection.request("GET", "/environ")
         self.assertIn("'wsgi.url_scheme': 'https'", connection.getresponse().read().decode())
         connection.close()
-        said = self.ended(names[0], "/no/such.pem", *names[2:], status=1)
+        said = self.ended(TLS[0], "/no/such.pem", *TLS[2:], status=1)
         self.assertRegex(said, r"TLS: /no/such.pem: No such file")
+
+    def test_plain_requests_are_redirected_to_tls(self):
+        command = self.start(*TLS, "--redirect", "127.0.0.1:0", "--workers", "2")
+        at = command.wait_for(r"on https://127.0.0.1:(\d+), http://127.0.0.1:(\d+) \(a redirect\) with 2")
+        for _ in range(4):
+            connection = http.client.HTTPConnection("127.0.0.1", int(at[2]), timeout=LIMIT)
+            connection.request("GET", "/page?a=b", headers={"Host": "shop.example"})
+            answer = connection.getresponse()
+            where = answer.getheader("Location")
+            self.assertEqual((answer.status, where), (308, f"https://shop.example:{at[1]}/page?a=b"))
+            connection.close()
+        self.assertEqual(command.end(signal.SIGTERM)[0], 0)
+        said = self.ended("--redirect", "127.0.0.1:0", status=2)
+        self.assertEqual(said, "transom: --redirect needs --tls-cert\n")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.ended(*TLS, "--redirect", f"127.0.0.1:{taken.getsockname()[1]}", status=3)
 
     def test_a_proxy_is_believed_and_the_root_path_is_told(self):
         command = self.start("--forwarded-allow-ips", "127.0.0.1", "--root-path", "/api")
@@ -284,6 +295,69 @@ class TestSupervision(CommandCase):
         command.signal(signal.SIGHUP)
         command.wait_for(r"the restart has ended: process \d+ does not serve: the module site_app cannot be")
         self.assertTrue(command.get().endswith(" 1"))
+
+    def test_a_reload_reads_the_file_again(self):
+        config = self.write("shop.toml", "[limits]\ntarget = 100\n")
+        command = self.start("--config", str(config))
+        self.assertEqual(command.status_of("/" + "a" * 200), 414)
+        self.write("shop.toml", "workers = 2\nbind = '127.0.0.1:1'\nreadiness = '/ready'\n")
+        command.signal(signal.SIGHUP)
+        self.assertTrue(until(lambda: command.said.count("has loaded") == 3))
+        self.assertTrue(until(lambda: len({command.get().split()[0] for _ in range(8)}) == 2))
+        self.assertEqual(command.status_of("/" + "a" * 200), 200)
+        self.assertIn("ready", command.get("/ready"))
+        # The command line has said where it listens, and goes before the file.
+        self.assertNotIn("--bind", command.said)
+
+    def test_what_a_reload_cannot_change_is_named(self):
+        config = self.write("shop.toml", "bind = '127.0.0.1:0'\n")
+        command = self.start("--config", str(config), bind=None)
+        self.assertTrue(command.get().endswith(" 1"))
+        self.write("shop.toml", "bind = '127.0.0.1:1'\n")
+        command.signal(signal.SIGHUP)
+        command.wait_for("transom: --bind has changed: that holds when the command starts again")
+        self.assertTrue(until(lambda: command.said.count("has loaded") == 2))
+        self.assertTrue(command.get().endswith(" 1"))
+
+    def test_a_reload_with_a_mistake_in_the_file_changes_nothing(self):
+        config = self.write("shop.toml", "workers = 1\n")
+        command = self.start("--config", str(config))
+        pid = command.get().split()[0]
+        for text, message in (
+            ("wrokers = 2\n", "there is no option 'wrokers'; did you mean workers"),
+            ("app = 'no_such:app'\n[limits]\nbody = 'much'", "NAME=NUMBER, such as body=10m"),
+            ("redirect = '127.0.0.1:0'\n", "--redirect needs --tls-cert"),
+        ):
+            self.write("shop.toml", text)
+            command.signal(signal.SIGHUP)
+            command.wait_for("the restart has ended: .*" + re.escape(message))
+        self.assertEqual(command.get().split()[0], pid)
+        self.write("shop.toml", "interface = 'asgi'\n")
+        command.signal(signal.SIGHUP)
+        command.wait_for("the restart has ended: process .* is an application for WSGI, and not for ASGI")
+        # A process that is replaced has the options that worked.
+        os.kill(int(pid), signal.SIGKILL)
+        self.assertTrue(until(lambda: command.try_get() not in ("", f"{pid} 1")))
+
+    def test_signals_start_and_stop_processes(self):
+        command = self.start()
+        command.get()
+        command.signal(signal.SIGTTIN)
+        command.wait_for("transom: 2 processes serve")
+        self.assertTrue(until(lambda: len({command.get() for _ in range(8)}) == 2))
+        with Load(command.port) as load:
+            for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)):
+                answered = load.answered
+                self.assertTrue(until(lambda answered=answered: load.answered > answered + 20))
+                said = len(command.said)
+                command.signal(number)
+                words = "1 process serves" if count == 1 else f"{count} processes serve"
+                self.assertTrue(until(lambda said=said, words=words: words in command.said[said:]))
+        self.assertEqual(load.failures, [])
+        # One stays.
+        command.signal(signal.SIGTTOU)
+        self.assertNotEqual(command.get(), "")
+        self.assertEqual(command.end(signal.SIGTERM)[0], 0)
 
     def test_a_process_that_is_killed_is_replaced(self):
         command = self.start("--workers", "2")

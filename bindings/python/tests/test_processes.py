@@ -142,6 +142,41 @@ class TestProcesses(Quiet, unittest.TestCase):
             Processes(processes_app.fail, "127.0.0.1:0", count=2).start()
         self.assertEqual([line for line in self.log if "another one starts" in line], [])
 
+    def test_the_number_of_processes_changes_and_no_request_fails(self):
+        processes = self.start(count=1)
+        with Load(processes.port) as load:
+            for count in (3, 1, 2):
+                answered = load.answered
+                self.assertTrue(until(lambda answered=answered: load.answered > answered + 20))
+                before = processes.pids
+                processes.resize(count)
+                self.assertEqual(len(processes.pids), count)
+                # Those that stay are the same.
+                self.assertEqual(processes.pids[:1], before[:1])
+        self.assertEqual(load.failures, [])
+        # A process that was added is looked after like the others.
+        os.kill(processes.pids[1], signal.SIGKILL)
+        before = processes.pids
+        self.assertTrue(until(lambda: len(processes.pids) == 2 and processes.pids != before))
+
+    def test_processes_that_cannot_be_added_leave_the_others(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "full"
+            processes = self.start(processes_app.Once(str(path)), count=1)
+            before = processes.pids
+            path.touch()
+            with self.assertRaisesRegex(SystemCallError, "does not serve: ValueError: the file is there"):
+                processes.resize(3)
+            self.assertEqual(processes.pids, before)
+            self.assertTrue(serves(processes))
+        for wrong in (0, 1025, True, "2"):
+            with self.assertRaises((TypeError, InvalidArgumentError)):
+                processes.resize(wrong)
+        processes.stop(0)
+        for count in (1, 2):
+            with self.assertRaisesRegex(Error, "the processes have stopped"):
+                processes.resize(count)
+
     def test_a_process_that_dies_is_replaced(self):
         processes = self.start()
         for path, outcome in (("/die", "exit status 7"), ("/stop", "exit status 0")):

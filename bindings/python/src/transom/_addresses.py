@@ -41,8 +41,15 @@ def _is_address(given: object) -> bool:
     return isinstance(given, (str, socket.socket))
 
 
+def checked_redirect(given: object) -> Address | None:
+    """Returns the address of a redirect. Raises `TypeError` if it is none."""
+    if given is not None and not _is_address(given):
+        raise TypeError(f"redirect is an address such as '0.0.0.0:80', or a socket, got {got(given)}")
+    return given  # type: ignore[return-value]
+
+
 def listen(
-    handle: Handle, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None
+    handle: Handle, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: Address | None
 ) -> None:
     """Listens on the addresses, or on the sockets that were inherited, and starts the library.
 
@@ -64,7 +71,7 @@ def listen(
             _add(handle, index, address, tls)
         if redirect is not None:
             handle.reserve(len(addresses))
-            handle.bind_redirect(redirect, 0)
+            _add_redirect(handle, len(addresses), redirect)
     elif tls is not None:
         # A predecessor passes its sockets in their order: the redirect is the last.
         for index in range(count - (redirect is not None)):
@@ -82,12 +89,26 @@ def _add(handle: Handle, index: int, address: Address, tls: Tls | None) -> None:
         else:
             handle.bind_tls(address, tls)
         return
+    _add_copy(handle, address)
+    if tls is not None:
+        handle.set_listener_tls(index, tls)
+
+
+def _add_redirect(handle: Handle, index: int, address: Address) -> None:
+    """Listens on one address, which is the next, and redirects its requests to https."""
+    if isinstance(address, str) and not address.startswith(_DESCRIPTOR):
+        handle.bind_redirect(address, 0)
+    else:
+        _add_copy(handle, address)
+        handle.set_listener_redirect(index, 0)
+
+
+def _add_copy(handle: Handle, address: Address) -> None:
+    """Adds a copy of a socket that listens."""
     with _copy(address) as copy:
         handle.listen_fd(copy.fileno())
         # It is the server's now.
         copy.detach()
-    if tls is not None:
-        handle.set_listener_tls(index, tls)
 
 
 def _copy(address: Address) -> socket.socket:

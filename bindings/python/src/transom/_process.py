@@ -37,6 +37,8 @@ class Task:
     make: Callable[[], Server]
     tls: Callable[[], Tls] | None
     sockets: list[socket.socket]
+    #: The socket whose requests are redirected to https.
+    redirect: socket.socket | None
     #: How long requests may take to end if the process gets SIGTERM or loses its supervisor, in seconds.
     stop_timeout: float
     #: The time between two signs of life, in seconds.
@@ -61,7 +63,7 @@ def serve(task: Task, supervisor: Connection) -> None:
             raise SystemExit(1) from None
         raise
     finally:
-        for each in task.sockets:
+        for each in [*task.sockets, *([task.redirect] if task.redirect is not None else [])]:
             each.close()
     _tell(supervisor, (READY, ""))
     timeout, others_serve = task.stop_timeout, True
@@ -99,7 +101,8 @@ def _start(task: Task) -> tuple[Server, Running, bool]:
     timeouts = app._settings.timeouts
     has_own_delay = "stop_delay" in timeouts
     timeouts.setdefault("stop_delay", _STOP_DELAY)
-    return app, app.start(task.sockets, tls=None if task.tls is None else task.tls()), has_own_delay
+    tls = None if task.tls is None else task.tls()
+    return app, app.start(task.sockets, tls=tls, redirect=task.redirect), has_own_delay
 
 
 def _is_stuck(running: Running) -> bool:

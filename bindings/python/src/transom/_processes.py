@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from transom import _native as native
-from transom._addresses import Addresses, checked
+from transom._addresses import Address, Addresses, checked, checked_redirect
 from transom._check import flag, got, importable, seconds, whole
-from transom._errors import AlreadyStartedError, Error, SystemCallError, make
+from transom._errors import AlreadyStartedError, Error, InvalidArgumentError, SystemCallError, make
 from transom._running import STOP_TIMEOUT
 from transom._shared_sockets import SharedSockets
 from transom._signals import SLICE, hangup_taken, signals_taken, wait_for_sign
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from transom._worker import Worker
 
 _ADDRESS = "127.0.0.1:8080"
-_MOST = 1024
+#: The most processes.
+MOST_PROCESSES = 1024
 #: The longest time between two signs of life of a process, in seconds.
 _BEAT = 1.0
 #: How long a process has to end beyond the time that its requests get, in seconds.
@@ -62,6 +63,7 @@ class Processes:
 
     - `count` is the number of processes; the default is the number of processors.
     - `tls` is a function that returns the `Tls`. Each process calls it.
+    - `redirect` is an address whose requests are redirected to https, as for `Server.start`.
     - `unix_mode` is the file mode of Unix sockets, as for `Server`.
     - A process that ends is replaced: at once if it has served for 10 seconds, and else after a delay
       that grows from 0.1 to 30 seconds.
@@ -88,6 +90,7 @@ class Processes:
         *,
         count: int | None = None,
         tls: Callable[[], Tls] | None = None,
+        redirect: Address | None = None,
         unix_mode: int | None = None,
         start_timeout: float = 60.0,
         hang_timeout: float | None = 60.0,
@@ -103,7 +106,10 @@ class Processes:
         self._make = make
         self._tls = tls
         self._addresses = checked(address)
-        self._count = (os.cpu_count() or 1) if count is None else whole("count", count, 1, _MOST)
+        self._redirect = checked_redirect(redirect)
+        if redirect is not None and tls is None:
+            raise InvalidArgumentError("redirect needs tls: it leads to https")
+        self._count = (os.cpu_count() or 1) if count is None else whole("count", count, 1, MOST_PROCESSES)
         if unix_mode is not None:
             whole("unix_mode", unix_mode, 0, 0o777)
         self._unix_mode = unix_mode
@@ -148,7 +154,7 @@ class Processes:
         with self._lock:
             if self._sockets is not None:
                 raise AlreadyStartedError("the processes run already; stop them first")
-            self._sockets = SharedSockets(self._addresses, self._unix_mode)
+            self._sockets = SharedSockets(self._addresses, self._unix_mode, self._redirect)
             self._is_stopping = False
             self._is_starting = True
             self._bell = os.pipe()
@@ -243,14 +249,48 @@ class Processes:
                     self._leave(new, 0)
                     raise
                 with self._lock:
-                    old, slot.worker = slot.worker, new
-                    slot.due, slot.failures = None, 0
+                    old = slot.seat(new, self._is_stopping)
                     if self._is_stopping:
                         # `stop` has told all processes, this one too.
                         return
                 if old is not None:
                     self._leave(old, self._stop_timeout)
                     old.ended.wait()
+
+    def resize(self, count: int) -> None:
+        """Makes the processes `count`: starts more, or stops some of them.
+
+        Returns once each new process serves, and each one too many has ended: its requests in progress have
+        `stop_timeout` seconds to finish. Waits for a restart.
+
+        Raises `SystemCallError` with the reason if a new process does not serve; those that serve by then
+        stay. Raises `Error` if the processes do not run.
+        """
+        whole("count", count, 1, MOST_PROCESSES)
+        with self._restarting:
+            self._resize(count)
+
+    def _resize(self, count: int) -> None:
+        while len(self._slots) < count:
+            new = self._spawn(None)
+            try:
+                self._await_service(new)
+            except BaseException:
+                self._leave(new, 0)
+                raise
+            with self._lock:
+                slot = Slot()
+                slot.seat(new, self._is_stopping)
+                self._slots.append(slot)
+        if self._sockets is None:
+            raise make(native.NOT_STARTED, "the processes have stopped")
+        with self._lock:
+            leaving = [slot.worker for slot in self._slots[count:] if slot.worker is not None]
+            del self._slots[count:]
+        for worker in leaving:
+            self._leave(worker, self._stop_timeout)
+        for worker in leaving:
+            worker.ended.wait()
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stops the processes. Requests in progress have `timeout` seconds to finish.
@@ -302,7 +342,8 @@ class Processes:
         assert self._sockets is not None
         limit = self._hang_timeout
         beat = _BEAT if limit is None else min(_BEAT, limit / 4)
-        return Task(self._make, self._tls, self._sockets.sockets, self._stop_timeout, beat)
+        sockets, redirect = self._sockets.sockets, self._sockets.redirect
+        return Task(self._make, self._tls, sockets, redirect, self._stop_timeout, beat)
 
     def _spawn(self, slot: Slot | None) -> Worker:
         """Starts a process, in a slot if it has one."""
@@ -408,18 +449,22 @@ class Processes:
         return min((time for time in times if time is not None), default=None)
 
     def _restart_aside(self) -> None:
-        """Restarts on a thread of its own, because a signal handler may not wait."""
+        self._aside("restart", self.restart)
 
-        def restart() -> None:
+    @staticmethod
+    def _aside(name: str, change: Callable[[], None]) -> None:
+        """Calls `change` on a thread of its own, because a signal handler may not wait."""
+
+        def run() -> None:
             try:
-                self.restart()
+                change()
             except Error as error:
-                _log.error("the restart has ended: %s", error)
+                _log.error("the %s has ended: %s", name, error)
 
         try:
-            start_thread(threading.Thread(target=restart, name="transom-restart", daemon=True))
+            start_thread(threading.Thread(target=run, name=f"transom-{name}", daemon=True))
         except SystemCallError as error:
-            _log.error("no restart: %s", error)
+            _log.error("no %s: %s", name, error)
 
     def __enter__(self) -> Processes:
         return self

@@ -117,7 +117,9 @@ class Running(Operated):
         )
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
-    def _begin(self, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: str | None) -> None:
+    def _begin(
+        self, addresses: list[Address], inherit: bool, tls: Tls | None, redirect: Address | None
+    ) -> None:
         """Listens and pulls requests. If this fails, ends what it has started, and raises."""
         try:
             if self._host_loop is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from transom._access_log import AccessLog
-from transom._addresses import Addresses, checked
+from transom._addresses import Address, Addresses, checked, checked_redirect
 from transom._application import Application
 from transom._asgi.application import ASGIApplication, LifespanMode
 from transom._asgi.mount import AsgiMount
@@ -260,16 +260,14 @@ class Server(Application):
         address: Addresses | None,
         loop: asyncio.AbstractEventLoop | None,
         tls: Tls | None,
-        redirect: str | None,
+        redirect: Address | None,
         lifespan: Lifespan,
         is_bound: bool = True,
     ) -> Running:
         addresses = checked(address) if is_bound else []
         if tls is not None and not isinstance(tls, Tls):
             raise TypeError(f"tls is a Tls, got {got(tls)}")
-        if redirect is not None and not isinstance(redirect, str):
-            raise TypeError(f"redirect is an address such as {_ADDRESS!r}, got {got(redirect)}")
-        if redirect is not None and tls is None:
+        if checked_redirect(redirect) is not None and tls is None:
             raise InvalidArgumentError("redirect needs tls: it leads to https")
         with self._lock:
             self._expect_idle()
@@ -306,7 +304,7 @@ class Server(Application):
         self._running = None
 
     def start(
-        self, address: Addresses = _ADDRESS, *, tls: Tls | None = None, redirect: str | None = None
+        self, address: Addresses = _ADDRESS, *, tls: Tls | None = None, redirect: Address | None = None
     ) -> Running:
         """Starts the server on threads of its own, and returns once it listens.
 
@@ -316,7 +314,7 @@ class Server(Application):
         `fd:3` for a descriptor of this process: the server listens on a copy, which it makes
         non-blocking, and the socket stays the program's, to close it. A list stands for several
         addresses. With `tls`, the server speaks TLS on each. `redirect` is one
-        more address: each request there gets a 308 to the same address by `https`, except for
+        more address or socket: each request there gets a 308 to the same address by `https`, except for
         those below `/.well-known/acme-challenge/`, which are served. `async def` handlers run on
         one event loop, on a thread of its own. `start` installs no signal handler. A server that
         has stopped may be started again.
@@ -340,7 +338,7 @@ class Server(Application):
         address: Addresses = _ADDRESS,
         *,
         tls: Tls | None = None,
-        redirect: str | None = None,
+        redirect: Address | None = None,
         quiet: bool = False,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:
@@ -386,7 +384,7 @@ class Server(Application):
         address: Addresses = _ADDRESS,
         *,
         tls: Tls | None = None,
-        redirect: str | None = None,
+        redirect: Address | None = None,
         ready: Callable[[Running], object] | None = None,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> Report:

@@ -20,17 +20,27 @@ _CODES = {errno.EADDRINUSE: native.ADDRESS_IN_USE, errno.EACCES: native.PERMISSI
 class SharedSockets:
     """The listening sockets of a supervisor. A process that stops leaves them open for the others."""
 
-    def __init__(self, addresses: list[Address], unix_mode: int | None) -> None:
+    def __init__(
+        self, addresses: list[Address], unix_mode: int | None, redirect: Address | None = None
+    ) -> None:
         self.sockets: list[socket.socket] = []
+        #: The socket whose requests are redirected to https.
+        self.redirect: socket.socket | None = None
         #: The files of Unix sockets, each with its device and inode.
         self._files: list[tuple[str, tuple[int, int]]] = []
         with ExitStack() as undo:
             undo.callback(self.close)
             for address in addresses:
                 self.sockets.append(self._socket(address, unix_mode))
+            if redirect is not None:
+                self.redirect = self._socket(redirect, unix_mode)
             undo.pop_all()
         #: The addresses, as `Running.addresses` has them.
-        self.names = [_name(each) for each in self.sockets]
+        self.names = [_name(each) for each in self._all]
+
+    @property
+    def _all(self) -> list[socket.socket]:
+        return [*self.sockets, *([self.redirect] if self.redirect is not None else [])]
 
     def _socket(self, address: Address, unix_mode: int | None) -> socket.socket:
         if not isinstance(address, str):
@@ -68,7 +78,7 @@ class SharedSockets:
 
     def close(self) -> None:
         """Closes the sockets, and removes the files that were made for them."""
-        for each in self.sockets:
+        for each in self._all:
             each.close()
         for path, made in self._files:
             try:

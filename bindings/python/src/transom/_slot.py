@@ -28,6 +28,15 @@ class Slot:
         #: How many processes have ended early here, one after another.
         self.failures = 0
 
+    def seat(self, worker: Worker, is_stopping: bool) -> Worker | None:
+        """Takes a process that serves in place of the one that is here, and returns that."""
+        old, self.worker = self.worker, worker
+        self.due, self.failures = None, 0
+        if worker.ended.is_set():
+            # Nobody has noticed here, because the process had no place yet.
+            self.note_end(worker, is_stopping)
+        return old
+
     def note_end(self, worker: Worker, is_stopping: bool) -> None:
         """Decides when the process of this place, which has ended, is replaced."""
         self.worker = None

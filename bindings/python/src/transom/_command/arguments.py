@@ -24,8 +24,8 @@ _END = """Each option may also stand in the environment, as TRANSOM_BIND for --b
 Times are in seconds, or end with ms, s, m or h. Numbers of bytes may end with k, m or g.
 
 SIGTERM and Ctrl-C stop: requests that are in progress finish. A second signal cuts them off.
-SIGHUP replaces the processes one after another, and loads the code anew; no request fails.
-SIGUSR1 opens the access log again.
+SIGHUP reads the file again, and replaces the processes one after another, which load the code anew; no
+request fails. SIGTTIN starts one process more, and SIGTTOU stops one. SIGUSR1 opens the access log again.
 
 Exit status: 0 ended by a signal, 1 the application failed, 2 a mistake in the options, 3 an address cannot
 be used."""

@@ -24,7 +24,9 @@ def main(words: Sequence[str] | None = None) -> int:
         # The processes get the path, too.
         sys.path.insert(0, os.path.abspath(plan["app-dir"]))
         set_up_logs(plan["log-level"])
-        return _check(plan) if arguments.checks else serve(plan)
+        if arguments.checks:
+            return _check(plan)
+        return serve(plan, lambda: plan_of(arguments, os.environ))
     except Mistake as mistake:
         say(str(mistake))
         return mistake.status

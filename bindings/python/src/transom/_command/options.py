@@ -50,6 +50,13 @@ OPTIONS: tuple[Option, ...] = (
         default=("127.0.0.1:8080",),
         letter="b",
     ),
+    Option(
+        "redirect",
+        _LISTEN,
+        "an address such as 0.0.0.0:80 whose requests are redirected to https at the first --bind",
+        "ADDRESS",
+        values.one_address,
+    ),
     Option("unix-mode", _LISTEN, "the file mode of Unix sockets, such as 660", "MODE", values.octal),
     Option(
         "workers",

@@ -22,6 +22,14 @@ class Plan:
         option = BY_NAME[name]
         return self.given.get(option.key, option.default)
 
+    def with_value_of(self, other: Plan, name: str) -> Plan:
+        """Returns a plan with the value that another one has for an option."""
+        key = BY_NAME[name].key
+        given = {each: value for each, value in self.given.items() if each != key}
+        if key in other.given:
+            given[key] = other.given[key]
+        return Plan(self.app, given)
+
     def has(self, name: str) -> bool:
         """Returns `True` if somebody has given a value."""
         return BY_NAME[name].key in self.given

@@ -25,6 +25,7 @@ _NEEDS = (
     ("tls-client-ca", "tls-cert"),
     ("tls-client-optional", "tls-client-ca"),
     ("tls-revocations", "tls-client-ca"),
+    ("redirect", "tls-cert"),
     ("forwarded", "forwarded-allow-ips"),
     ("forwarded-host", "forwarded-allow-ips"),
     ("access-log-format", "access-log"),

@@ -5,81 +5,52 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from transom._command.mistake import ENDED, FAILED, REFUSED
 from transom._command.plan import Plan
+from transom._command.processes import CommandProcesses
 from transom._command.systemd import Notifier, passed_addresses
 from transom._command.watcher import Watcher
-from transom._command.worker import make_server, make_tls
 from transom._errors import Error
 from transom._processes import Processes
-from transom._running import STOP_TIMEOUT
 from transom._shared_sockets import SharedSockets
 from transom._signals import signals_taken, wait_for_sign
 from transom._thread import SimpleQueue
 
-#: The longest time that a request has when the code has changed, in development, in seconds.
-_SHORT = 2.0
 
+def serve(plan: Plan, replan: Callable[[], Plan]) -> int:
+    """Serves until a signal, and returns the exit status of the command.
 
-class _Told(Processes):
-    """Processes that tell systemd when they are replaced and when they stop."""
-
-    notifier: Notifier
-
-    def restart(self) -> None:
-        self.notifier.tell("RELOADING=1")
-        try:
-            super().restart()
-        finally:
-            self.notifier.tell("READY=1")
-
-    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        self.notifier.tell("STOPPING=1")
-        super().stop(timeout)
-
-
-def serve(plan: Plan) -> int:
-    """Serves until a signal, and returns the exit status of the command."""
+    `replan` reads the options again, and raises `Mistake`.
+    """
     notifier = Notifier()
     addresses: list[str] = []
     for address in plan["bind"]:
         addresses += passed_addresses() if address == "systemd" else [address]
     try:
         # They outlive processes that do not start: in development, clients wait for the next change.
-        shared = SharedSockets(list(addresses), plan["unix-mode"])
+        shared = SharedSockets(list(addresses), plan["unix-mode"], plan["redirect"])
     except Error as error:
         say(str(error))
         return REFUSED
     try:
-        stop_timeout = plan["stop-timeout"]
-        processes = _Told(
-            partial(make_server, plan),
-            shared.sockets,
-            count=plan["workers"],
-            tls=partial(make_tls, plan) if plan["tls-cert"] else None,
-            start_timeout=plan["start-timeout"],
-            hang_timeout=None if plan["reload"] else plan["hang-timeout"],
-            stop_timeout=min(stop_timeout, _SHORT) if plan["reload"] else stop_timeout,
-        )
-        processes.notifier = notifier
+        processes = CommandProcesses(plan, shared, notifier, replan, say)
         if plan["reload"]:
             _develop(plan, processes)
             return ENDED
-        return _operate(plan, processes)
+        return _operate(processes, notifier)
     finally:
         shared.close()
 
 
-def _operate(plan: Plan, processes: _Told) -> int:
+def _operate(processes: CommandProcesses, notifier: Notifier) -> int:
     def ready(_: Processes) -> None:
-        _say_where(plan, processes)
-        processes.notifier.tell("READY=1")
+        _say_where(processes.plan, processes)
+        notifier.tell("READY=1")
 
-    with _reopens(processes):
+    with _reopens(processes), processes.resized_by_signals():
         try:
             processes.run(quiet=True, ready=ready)
         except Error as error:
@@ -88,7 +59,7 @@ def _operate(plan: Plan, processes: _Told) -> int:
     return ENDED
 
 
-def _develop(plan: Plan, processes: Processes) -> None:
+def _develop(plan: Plan, processes: CommandProcesses) -> None:
     """Serves with one process, and replaces it when a file changes. Errors are shown."""
     signs: SimpleQueue[object] = SimpleQueue()
     watcher = Watcher(plan["reload-dir"] or [plan["app-dir"]], signs.put)
@@ -139,6 +110,8 @@ def _say_where(plan: Plan, processes: Processes) -> None:
 
     scheme = "https" if plan["tls-cert"] else "http"
     urls = [each if each.startswith("unix:") else f"{scheme}://{each}" for each in processes.addresses]
+    if plan["redirect"]:
+        urls[-1] = f"http://{processes.addresses[-1]} (a redirect)"
     count = plan["workers"]
     number = "1 process" if count == 1 else f"{count} processes"
     say(f"{__version__} serves {plan.app} on {', '.join(urls)} with {number}; pid {os.getpid()}")

@@ -116,6 +116,13 @@ def credentials(text: str) -> tuple[str, str]:
     return user, password
 
 
+def one_address(text: str) -> str:
+    """Reads an address to listen on that is one socket."""
+    if text == "systemd":
+        raise ValueError("the value is one address, such as 0.0.0.0:80 or fd://3")
+    return address(text)
+
+
 def address(text: str) -> str:
     """Reads an address to listen on, and returns it as `Server.start` takes it."""
     if text.startswith("fd://"):
