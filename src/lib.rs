@@ -35,7 +35,7 @@
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
-//! | WebSocket (feature `websocket`) | `WebSocket`, `WebSocketUpgrade` |
+//! | WebSocket (feature `websocket`) | `WebSocket`, `WebSocketUpgrade`, `Broadcast` |
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
 //! | a live status page (feature `status`) | `StatusPage` |
@@ -161,17 +161,17 @@ pub use error::{Error, Gone, Reject, Result};
 pub use ext::StatusPage;
 #[cfg(feature = "access-log")]
 pub use ext::{AccessLog, LogFormat};
+#[cfg(feature = "websocket")]
+pub use ext::{
+    Broadcast, SlowReader, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
+    WebSocketSendError, WebSocketSender, WebSocketUpgrade,
+};
 #[cfg(feature = "metrics")]
 pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
 #[cfg(feature = "tracing")]
 pub use ext::{TraceContext, Tracing};
-#[cfg(feature = "websocket")]
-pub use ext::{
-    WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece, WebSocketSendError,
-    WebSocketSender, WebSocketUpgrade,
-};
 pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;

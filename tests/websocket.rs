@@ -1,6 +1,8 @@
 //! WebSocket connections over sockets: what a client sees, what a handler sees, and what neither can do
 //! to the other.
 
+#[path = "websocket/broadcast.rs"]
+mod broadcast;
 mod common;
 #[path = "websocket/peer.rs"]
 mod peer;

@@ -51,6 +51,6 @@ pub use tracing::Tracing;
 pub use value::{MetricKind, MetricValue};
 #[cfg(feature = "websocket")]
 pub use websocket::{
-    WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece, WebSocketSendError,
-    WebSocketSender, WebSocketUpgrade,
+    Broadcast, SlowReader, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
+    WebSocketSendError, WebSocketSender, WebSocketUpgrade,
 };

@@ -317,8 +317,7 @@ impl Driver {
         self.writing.clear();
         let waiting = {
             let mut state = self.shared.lock();
-            state.outbox.clear();
-            state.in_flight = 0;
+            state.drop_unsent();
             state.end(Close::new(Close::LOST, ""))
         };
         waiting.into_iter().for_each(Waker::wake);
@@ -366,8 +365,7 @@ impl Driver {
             self.is_unflushed = true;
             let waiting = {
                 let mut state = self.shared.lock();
-                state.in_flight = self.writing.len();
-                state.ready_senders(self.shared.queue)
+                state.note_written(self.writing.len(), self.shared.queue)
             };
             waiting.into_iter().for_each(Waker::wake);
         }

@@ -1,5 +1,6 @@
 //! WebSocket connections in handlers (RFC 6455).
 
+mod broadcast;
 mod driver;
 mod encoded;
 mod message;
@@ -10,6 +11,7 @@ mod shared;
 mod socket;
 mod upgrade;
 
+pub use broadcast::{Broadcast, SlowReader};
 pub use message::{WebSocketMessage, WebSocketPiece};
 pub use sender::{WebSocketClosed, WebSocketSendError, WebSocketSender};
 pub use socket::WebSocket;

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 /// A payload of at least that many bytes is not copied.
 const SHARED: usize = 4 * 1024;
+/// The same for bytes that many connections send: a place in the queue is as small as this.
+const COMMON: usize = 128;
 /// Blocks in one write.
 const SLICES: usize = 16;
 
@@ -42,7 +44,16 @@ impl Outbox {
 
     /// Puts bytes at the end, without copying them if they are many.
     pub fn push(&mut self, bytes: Bytes) {
-        if bytes.len() < SHARED {
+        self.push_from(SHARED, bytes);
+    }
+
+    /// Puts bytes at the end that other connections send too.
+    pub fn push_common(&mut self, bytes: Bytes) {
+        self.push_from(COMMON, bytes);
+    }
+
+    fn push_from(&mut self, least: usize, bytes: Bytes) {
+        if bytes.len() < least {
             return self.put(|tail| tail.extend_from_slice(&bytes));
         }
         if !self.tail.is_empty() {

@@ -33,7 +33,7 @@ use crate::websocket::{Close, MAX_CONTROL, Opcode, is_sendable};
 /// ```
 #[derive(Clone)]
 pub struct WebSocketSender {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The connection closes or has closed: a message was not sent.
@@ -53,6 +53,11 @@ pub enum WebSocketSendError {
 impl WebSocketSender {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Returns a number that all handles of the connection have, and no other one meanwhile.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 
     /// Sends a message. Waits while the queue is full.

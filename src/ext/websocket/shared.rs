@@ -23,7 +23,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub deflate: Option<Deflation>,
     /// Bytes of the shortest message that is compressed.
-    compress_from: usize,
+    pub compress_from: usize,
     /// Bytes that wait to be sent before a sender must wait.
     pub queue: usize,
     pub subprotocol: Option<String>,
@@ -45,6 +45,9 @@ pub(super) struct State {
     pub outbox: Outbox,
     /// Bytes that the task has taken out of the outbox and not written.
     pub in_flight: usize,
+    /// The newest message of each broadcast that waits for room in the queue. There is none while there is
+    /// room.
+    latest: Vec<(u64, Bytes)>,
     inbox: VecDeque<(WebSocketMessage, bool)>,
     inbox_size: usize,
     /// False once nobody receives any more.
@@ -82,6 +85,7 @@ impl Shared {
         let state = State {
             outbox: Outbox::default(),
             in_flight: 0,
+            latest: Vec::new(),
             inbox: VecDeque::new(),
             inbox_size: 0,
             has_receiver: true,
@@ -183,7 +187,8 @@ impl State {
         self.outbox.len() + self.in_flight
     }
 
-    fn check(&self, limit: usize) -> Result<(), Refused> {
+    /// Returns `Ok` if a message would be taken.
+    pub fn check(&self, limit: usize) -> Result<(), Refused> {
         if self.has_sent_close || self.closed.is_some() {
             Err(Refused::Closed)
         } else if self.queued() >= limit {
@@ -208,7 +213,7 @@ impl State {
     }
 
     /// Notes that there is something to do, and returns the waker of the task if it waits.
-    fn call_driver(&mut self) -> Option<Waker> {
+    pub fn call_driver(&mut self) -> Option<Waker> {
         self.is_dirty = true;
         if self.is_awake { None } else { self.driver.take() }
     }
@@ -242,6 +247,28 @@ impl State {
         }
     }
 
+    /// Puts the frame of a message that other connections send too.
+    pub fn put_common(&mut self, frame: Bytes) {
+        if !self.has_sent_close {
+            self.outbox.push_common(frame);
+        }
+    }
+
+    /// Keeps the frame of a broadcast until there is room, instead of an older one.
+    pub fn keep_latest(&mut self, broadcast: u64, frame: Bytes) {
+        match self.latest.iter_mut().find(|(id, _)| *id == broadcast) {
+            Some((_, kept)) => *kept = frame,
+            None => self.latest.push((broadcast, frame)),
+        }
+    }
+
+    /// Puts the frames that were kept until there is room.
+    fn put_latest(&mut self) {
+        for (_, frame) in std::mem::take(&mut self.latest) {
+            self.put_common(frame);
+        }
+    }
+
     /// Puts a Ping or a Pong.
     pub fn put_control(&mut self, opcode: Opcode, payload: &[u8]) {
         if !self.has_sent_close {
@@ -251,6 +278,7 @@ impl State {
 
     /// Puts a Close frame, unless there is one.
     pub fn put_close(&mut self, close: &Close) {
+        self.put_latest();
         self.put_control(Opcode::Close, &close.payload());
         self.has_sent_close = true;
     }
@@ -288,11 +316,23 @@ impl State {
         std::mem::take(&mut self.senders).into_iter().chain(self.receiver.take()).collect()
     }
 
-    /// Returns the senders that wait for room, if there is some.
-    pub fn ready_senders(&mut self, limit: usize) -> Vec<Waker> {
+    /// Notes how many bytes the task has yet to write. Returns the senders that wait for room, if there is
+    /// some.
+    pub fn note_written(&mut self, in_flight: usize, limit: usize) -> Vec<Waker> {
+        self.in_flight = in_flight;
+        if self.queued() < limit {
+            self.put_latest();
+        }
         if self.senders.is_empty() || self.queued() >= limit {
             return Vec::new();
         }
         std::mem::take(&mut self.senders)
+    }
+
+    /// Drops what will not be sent.
+    pub fn drop_unsent(&mut self) {
+        self.outbox.clear();
+        self.in_flight = 0;
+        self.latest = Vec::new();
     }
 }
