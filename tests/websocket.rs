@@ -6,6 +6,8 @@ mod broadcast;
 mod common;
 #[path = "websocket/peer.rs"]
 mod peer;
+#[path = "websocket/pieces.rs"]
+mod pieces;
 
 const MODEL: Model = Model::EventDriven;
 

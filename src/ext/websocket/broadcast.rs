@@ -171,12 +171,12 @@ impl Broadcast {
                 Fate::Taken
             }
             (Err(Refused::Closed), _) => return Fate::Gone,
-            (Err(Refused::Full), SlowReader::Drop) => return Fate::Missed,
-            (Err(Refused::Full), SlowReader::Coalesce) => {
+            (Err(_), SlowReader::Drop) => return Fate::Missed,
+            (Err(_), SlowReader::Coalesce) => {
                 state.keep_latest(self.members.id, frame.clone());
                 return Fate::Taken;
             }
-            (Err(Refused::Full), SlowReader::Close) => {
+            (Err(_), SlowReader::Close) => {
                 state.put_close(&Close::new(1008, "messages are read too slowly"));
                 Fate::Gone
             }

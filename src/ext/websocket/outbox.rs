@@ -63,6 +63,14 @@ impl Outbox {
         self.blocks.push_back(bytes);
     }
 
+    /// Puts all bytes of another queue at the end, of which none is written.
+    pub fn append(&mut self, other: Self) {
+        for block in other.blocks {
+            self.push_from(0, block);
+        }
+        self.put(|tail| tail.extend_from_slice(&other.tail));
+    }
+
     /// Returns what is to be written next.
     pub fn slices(&self) -> ([IoSlice<'_>; SLICES], usize) {
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -111,9 +119,12 @@ mod tests {
         let expected = order.iter().flat_map(|bytes| bytes.iter().copied()).collect::<Vec<_>>();
         for most in [1, 3, 5, 1000, SHARED, SHARED + 2, usize::MAX] {
             let mut outbox = Outbox::default();
-            for bytes in order {
-                outbox.push(bytes.clone());
+            outbox.push(order[0].clone());
+            let mut other = Outbox::default();
+            for bytes in &order[1..] {
+                other.push((*bytes).clone());
             }
+            outbox.append(other);
             let mut written = Vec::new();
             while !outbox.is_empty() {
                 let (slices, count) = outbox.slices();

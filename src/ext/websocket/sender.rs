@@ -40,7 +40,7 @@ pub struct WebSocketSender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocketClosed;
 
-/// The reasons for which [`WebSocketSender::try_send`] does not send.
+/// The reasons for which [`WebSocketSender::try_send`] and [`WebSocketSender::send_piece`] do not send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebSocketSendError {
@@ -48,6 +48,8 @@ pub enum WebSocketSendError {
     Full(WebSocketMessage),
     /// The connection closes or has closed.
     Closed,
+    /// The pieces of a message have one kind: text or bytes.
+    OtherKind,
 }
 
 impl WebSocketSender {
@@ -89,7 +91,52 @@ impl WebSocketSender {
     /// # Errors
     /// [`WebSocketClosed`] if the connection closes.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketClosed>> {
-        self.shared.poll_ready(cx).map_err(|_| WebSocketClosed)
+        self.shared.poll_ready(cx, false).map_err(|_| WebSocketClosed)
+    }
+
+    /// Sends a piece of a message, so that a large one need not be in memory whole. Waits while the queue
+    /// is full. Pings and Pongs may leave between two pieces. Other messages are taken meanwhile, and
+    /// leave after the last piece. The pieces are not compressed.
+    ///
+    /// The pieces of a message come from one place, one after another. A message that is not ended with
+    /// its last piece keeps all others from leaving.
+    ///
+    /// # Errors
+    /// [`WebSocketSendError::OtherKind`] if the piece is no text and the first piece was one, or the other
+    /// way round; [`WebSocketSendError::Closed`] if the connection closes.
+    pub fn send_piece<M: Into<WebSocketMessage>>(
+        &self,
+        piece: M,
+        is_last: bool,
+    ) -> impl Future<Output = Result<(), WebSocketSendError>> + Send + Unpin + use<'_, M> {
+        send_piece(&self.shared, piece.into(), is_last)
+    }
+
+    /// Sends a piece of a message if the queue is not full; see [`send_piece`](Self::send_piece).
+    ///
+    /// # Errors
+    /// As `send_piece`; [`WebSocketSendError::Full`] with the piece.
+    pub fn try_send_piece(
+        &self,
+        piece: impl Into<WebSocketMessage>,
+        is_last: bool,
+    ) -> Result<(), WebSocketSendError> {
+        let mut piece = Some(piece.into());
+        match (self.shared.send_piece(&mut piece, is_last), piece) {
+            (Ok(()), _) => Ok(()),
+            (Err(Refused::Full), Some(piece)) => Err(WebSocketSendError::Full(piece)),
+            (Err(Refused::OtherKind), _) => Err(WebSocketSendError::OtherKind),
+            (Err(_), _) => Err(WebSocketSendError::Closed),
+        }
+    }
+
+    /// Ready once a piece of a message would be taken. While a message is sent in pieces, this may be
+    /// earlier or later than [`poll_ready`](Self::poll_ready) for a whole one.
+    ///
+    /// # Errors
+    /// [`WebSocketClosed`] if the connection closes.
+    pub fn poll_ready_piece(&self, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketClosed>> {
+        self.shared.poll_ready(cx, true).map_err(|_| WebSocketClosed)
     }
 
     /// Sends a Ping. The peer answers it with a Pong, which is not received as a message. The payload
@@ -134,8 +181,29 @@ pub(super) fn send(
         loop {
             match shared.send(&mut message) {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(Refused::Closed) => return Poll::Ready(Err(WebSocketClosed)),
-                Err(Refused::Full) => ready!(shared.poll_ready(cx)).map_err(|_| WebSocketClosed)?,
+                Err(Refused::Full) => ready!(shared.poll_ready(cx, false)).map_err(|_| WebSocketClosed)?,
+                Err(_) => return Poll::Ready(Err(WebSocketClosed)),
+            }
+        }
+    })
+}
+
+/// Sends a piece of a message.
+pub(super) fn send_piece(
+    shared: &Shared,
+    piece: WebSocketMessage,
+    is_last: bool,
+) -> impl Future<Output = Result<(), WebSocketSendError>> + Send + Unpin + use<'_> {
+    let mut piece = Some(piece);
+    poll_fn(move |cx| {
+        loop {
+            match shared.send_piece(&mut piece, is_last) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(Refused::Full) => {
+                    ready!(shared.poll_ready(cx, true)).map_err(|_| WebSocketSendError::Closed)?;
+                }
+                Err(Refused::OtherKind) => return Poll::Ready(Err(WebSocketSendError::OtherKind)),
+                Err(Refused::Closed) => return Poll::Ready(Err(WebSocketSendError::Closed)),
             }
         }
     })
@@ -163,6 +231,7 @@ impl fmt::Display for WebSocketSendError {
         match self {
             Self::Full(_) => f.write_str("too much waits to be sent"),
             Self::Closed => WebSocketClosed.fmt(f),
+            Self::OtherKind => f.write_str("the pieces of a message are all text, or all bytes"),
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct State {
     /// The newest message of each broadcast that waits for room in the queue. There is none while there is
     /// room.
     latest: Vec<(u64, Bytes)>,
+    /// The message that is sent in pieces.
+    pieces: Option<Box<Pieces>>,
     inbox: VecDeque<(WebSocketMessage, bool)>,
     inbox_size: usize,
     /// False once nobody receives any more.
@@ -69,11 +71,20 @@ pub(super) struct State {
     deflater: Option<Box<Deflater>>,
 }
 
+/// A message that is sent in pieces, of which the last one has not come.
+struct Pieces {
+    is_text: bool,
+    /// Other messages: frames of two messages are not mixed (RFC 6455 5.4).
+    held: Outbox,
+}
+
 /// The reasons for which a message is not taken.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// As many bytes wait as may.
     Full,
+    /// The message that is sent in pieces has the other kind.
+    OtherKind,
     /// The connection closes, or is closed.
     Closed,
 }
@@ -86,6 +97,7 @@ impl Shared {
             outbox: Outbox::default(),
             in_flight: 0,
             latest: Vec::new(),
+            pieces: None,
             inbox: VecDeque::new(),
             inbox_size: 0,
             has_receiver: true,
@@ -139,15 +151,23 @@ impl Shared {
         Ok(())
     }
 
+    /// Queues a piece of a message.
+    pub fn send_piece(&self, piece: &mut Option<WebSocketMessage>, is_last: bool) -> Result<(), Refused> {
+        self.lock().check_piece(self.queue)?;
+        let Some(piece) = piece.take() else { return Ok(()) };
+        self.change(|state| state.put_piece(piece, is_last))
+    }
+
     /// Queues a Close frame, unless there is one.
     pub fn close(&self, close: &Close) {
         self.change(|state| state.put_close(close));
     }
 
-    /// Ready when a message would be taken, or none ever will be.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    /// Ready when a message would be taken, or a piece of one, or none ever will be.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, is_piece: bool) -> Poll<Result<(), Refused>> {
         let mut state = self.lock();
-        match state.check(self.queue) {
+        let checked = if is_piece { state.check_piece(self.queue) } else { state.check(self.queue) };
+        match checked {
             Err(Refused::Full) => {
                 if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
                     state.senders.push(cx.waker().clone());
@@ -184,14 +204,31 @@ impl Shared {
 
 impl State {
     fn queued(&self) -> usize {
+        let held = self.pieces.as_ref().map_or(0, |pieces| pieces.held.len());
+        self.leaving() + held
+    }
+
+    /// Returns how many bytes are written as soon as the peer reads.
+    fn leaving(&self) -> usize {
         self.outbox.len() + self.in_flight
     }
 
     /// Returns `Ok` if a message would be taken.
     pub fn check(&self, limit: usize) -> Result<(), Refused> {
+        let waiting = self.pieces.as_ref().map_or_else(|| self.leaving(), |pieces| pieces.held.len());
+        self.check_room(waiting, limit)
+    }
+
+    /// Returns `Ok` if a piece of a message would be taken. Messages that are held for it do not count: it
+    /// would wait for itself.
+    fn check_piece(&self, limit: usize) -> Result<(), Refused> {
+        self.check_room(self.leaving(), limit)
+    }
+
+    fn check_room(&self, waiting: usize, limit: usize) -> Result<(), Refused> {
         if self.has_sent_close || self.closed.is_some() {
             Err(Refused::Closed)
-        } else if self.queued() >= limit {
+        } else if waiting >= limit {
             Err(Refused::Full)
         } else {
             Ok(())
@@ -218,40 +255,65 @@ impl State {
         if self.is_awake { None } else { self.driver.take() }
     }
 
+    /// Returns the queue for frames of messages. `None` once the server's Close is sent.
+    fn messages(&mut self) -> Option<&mut Outbox> {
+        if self.has_sent_close {
+            return None;
+        }
+        Some(self.pieces.as_mut().map_or(&mut self.outbox, |pieces| &mut pieces.held))
+    }
+
     /// Puts a message that is not compressed.
     fn put_plain(&mut self, message: WebSocketMessage) {
-        if self.has_sent_close {
-            return;
+        if let Some(queue) = self.messages() {
+            queue.put(|tail| put_header(tail, opcode(&message), true, false, message.len()));
+            queue.push(message.into_bytes());
         }
-        let opcode = opcode(&message);
-        self.outbox.put(|tail| put_header(tail, opcode, true, false, message.len()));
-        self.outbox.push(message.into_bytes());
     }
 
     /// Puts a message that is compressed with the server's window.
     fn put_kept(&mut self, message: &WebSocketMessage, deflation: Deflation) {
-        if self.has_sent_close {
-            return;
-        }
         let deflater = self.deflater.get_or_insert_with(|| Box::new(Deflater::new(deflation)));
         let mut payload = Vec::new();
         deflater.deflate(message.as_bytes(), &mut payload);
-        let opcode = opcode(message);
-        self.outbox.put(|tail| put_header(tail, opcode, true, true, payload.len()));
-        self.outbox.push(payload.into());
+        if let Some(queue) = self.messages() {
+            queue.put(|tail| put_header(tail, opcode(message), true, true, payload.len()));
+            queue.push(payload.into());
+        }
     }
 
     fn put_encoded(&mut self, frame: Bytes) {
-        if !self.has_sent_close {
-            self.outbox.push(frame);
+        if let Some(queue) = self.messages() {
+            queue.push(frame);
         }
     }
 
     /// Puts the frame of a message that other connections send too.
     pub fn put_common(&mut self, frame: Bytes) {
-        if !self.has_sent_close {
-            self.outbox.push_common(frame);
+        if let Some(queue) = self.messages() {
+            queue.push_common(frame);
         }
+    }
+
+    /// Puts a piece of a message.
+    fn put_piece(&mut self, piece: WebSocketMessage, is_last: bool) -> Result<(), Refused> {
+        if self.has_sent_close {
+            return Ok(());
+        }
+        let is_text = piece.as_text().is_some();
+        let opcode = match &self.pieces {
+            Some(pieces) if pieces.is_text != is_text => return Err(Refused::OtherKind),
+            Some(_) => Opcode::Continuation,
+            None => opcode(&piece),
+        };
+        self.outbox.put(|tail| put_header(tail, opcode, is_last, false, piece.len()));
+        self.outbox.push(piece.into_bytes());
+        if !is_last {
+            self.pieces.get_or_insert_with(|| Box::new(Pieces { is_text, held: Outbox::default() }));
+        } else if let Some(pieces) = self.pieces.take() {
+            self.outbox.append(pieces.held);
+        }
+        Ok(())
     }
 
     /// Keeps the frame of a broadcast until there is room, instead of an older one.
@@ -281,6 +343,7 @@ impl State {
         self.put_latest();
         self.put_control(Opcode::Close, &close.payload());
         self.has_sent_close = true;
+        self.pieces = None;
     }
 
     /// Returns `true` if the connection is to be read no further.
@@ -320,10 +383,10 @@ impl State {
     /// some.
     pub fn note_written(&mut self, in_flight: usize, limit: usize) -> Vec<Waker> {
         self.in_flight = in_flight;
-        if self.queued() < limit {
+        if self.check(limit).is_ok() {
             self.put_latest();
         }
-        if self.senders.is_empty() || self.queued() >= limit {
+        if self.senders.is_empty() || self.leaving() >= limit {
             return Vec::new();
         }
         std::mem::take(&mut self.senders)
@@ -334,5 +397,6 @@ impl State {
         self.outbox.clear();
         self.in_flight = 0;
         self.latest = Vec::new();
+        self.pieces = None;
     }
 }

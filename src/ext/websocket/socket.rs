@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::message::{WebSocketMessage, WebSocketPiece};
-use super::sender::{WebSocketClosed, WebSocketSender, send};
+use super::sender::{WebSocketClosed, WebSocketSendError, WebSocketSender, send, send_piece};
 use super::shared::Shared;
 use crate::Peer;
 use crate::Stopping;
@@ -102,6 +102,19 @@ impl WebSocket {
         message: M,
     ) -> impl Future<Output = Result<(), WebSocketClosed>> + Send + Unpin + use<'_, M> {
         send(&self.shared, message.into())
+    }
+
+    /// Sends a piece of a message; see [`WebSocketSender::send_piece`].
+    ///
+    /// # Errors
+    /// [`WebSocketSendError::OtherKind`] if the pieces differ in kind; [`WebSocketSendError::Closed`] if the
+    /// connection closes.
+    pub fn send_piece<M: Into<WebSocketMessage>>(
+        &self,
+        piece: M,
+        is_last: bool,
+    ) -> impl Future<Output = Result<(), WebSocketSendError>> + Send + Unpin + use<'_, M> {
+        send_piece(&self.shared, piece.into(), is_last)
     }
 
     /// Sends a Ping; see [`WebSocketSender::ping`].
