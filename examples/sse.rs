@@ -1,49 +1,52 @@
-//! Server-sent events. The stream ends in order when the server stops, and with its client.
+//! Server-sent events: one thread sends the news to everyone who listens. A browser that loses its
+//! connection gets what it missed, and a stop ends all streams in order.
 //!
-//! `cargo run --example sse`, then `curl -N http://127.0.0.1:8080/events`; Ctrl-C stops the
-//! server.
+//! `cargo run --features sse --example sse`, then open `http://127.0.0.1:8080/`, or
+//! `curl -N http://127.0.0.1:8080/events`; Ctrl-C stops the server.
 
+use std::thread;
 use std::time::Duration;
 
-use futures_lite::{future, stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use transom::{Request, Response, Router, Server, Stopping};
+use transom::{
+    EventBroadcast, Request, Response, Router, Server, ServerSentEvent, ServerSentEvents, SlowReader,
+};
 
-enum Events {
-    Next(u64, Stopping),
-    Over,
-}
+const PAGE: &str = r#"<!doctype html>
+<title>Ticks</title>
+<ol></ol>
+<script>
+  new EventSource("/events").addEventListener("tick", event => {
+    document.querySelector("ol").append(Object.assign(document.createElement("li"), {textContent: event.data}));
+  });
+</script>
+"#;
 
-/// Makes one event a moment, and a last one when a stop begins.
-async fn next(events: Events) -> Option<(std::io::Result<transom::Bytes>, Events)> {
-    let Events::Next(count, mut stopping) = events else { return None };
-    let tick = async {
-        transom::sleep(Duration::from_millis(200)).await;
-        false
-    };
-    let stop = async {
-        (&mut stopping).await;
-        true
-    };
-    if future::or(stop, tick).await {
-        return Some((Ok("event: bye\ndata:\n\n".into()), Events::Over));
+/// Sends an event five times a second, whoever listens.
+fn tick(news: &EventBroadcast) -> Result<(), transom::InvalidEvent> {
+    for number in 0_u64.. {
+        news.send(ServerSentEvent::new(format!("tick {number}")).event("tick").id(number.to_string()))?;
+        thread::sleep(Duration::from_millis(200));
     }
-    Some((Ok(format!("id: {count}\ndata: tick\n\n").into()), Events::Next(count + 1, stopping)))
-}
-
-async fn events(req: Request) -> Response {
-    // A browser that connects again says which event it has seen last.
-    let seen = req.header("last-event-id").and_then(|id| id.parse::<u64>().ok());
-    let events = Events::Next(seen.map_or(0, |id| id + 1), req.stopping());
-    Response::stream("text/event-stream", stream::unfold(events, next)).header("cache-control", "no-store")
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let server = Server::new(Router::new().get("/events", events)).bind(&address)?.start()?;
+    // A browser that is too slow is disconnected. It connects again, and gets the last 100 events.
+    let news = EventBroadcast::new().slow(SlowReader::Close).history(100);
+    let feed = news.clone();
+    let app = Router::new().get("/", async |_: Request| Response::html(PAGE)).get(
+        "/events",
+        async move |req: Request| {
+            ServerSentEvents::new(&req).at_stop(ServerSentEvent::new("").event("bye")).subscribe(&feed)
+        },
+    );
+    let server = Server::new(app).bind(&address)?.start()?;
     println!("listening on http://{}", server.local_addr());
+    thread::spawn(move || tick(&news));
     signals.forever().next();
     let report = server.stop(Duration::from_secs(10));
     println!("finished {}, cut {}", report.finished, report.cut);

@@ -35,6 +35,7 @@
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
+//! | server-sent events (feature `sse`) | `ServerSentEvents`, `EventBroadcast` |
 //! | WebSocket (feature `websocket`) | `WebSocket`, `WebSocketUpgrade`, `Broadcast` |
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
@@ -75,7 +76,7 @@
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
 //! spans of requests (`Tracing`, `TraceContext`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for the same
 //! with the smaller cryptography of ring, without post-quantum key exchange; `websocket` for WebSocket
-//! with compression (`WebSocket`).
+//! with compression (`WebSocket`); `sse` for server-sent events (`ServerSentEvents`, `EventBroadcast`).
 //!
 //! # Logging
 //!
@@ -113,6 +114,11 @@ struct StatusDocument;
 #[cfg(all(doctest, feature = "metrics"))]
 #[doc = include_str!("../docs/metrics.md")]
 struct MetricsPage;
+
+/// Runs the code of the page about server-sent events as doctests.
+#[cfg(all(doctest, feature = "sse"))]
+#[doc = include_str!("../docs/sse.md")]
+struct ServerSentEventsPage;
 
 /// Runs the code of the page about WebSocket as doctests.
 #[cfg(all(doctest, feature = "websocket"))]
@@ -157,15 +163,19 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(any(feature = "sse", feature = "websocket"))]
+pub use ext::SlowReader;
 #[cfg(feature = "status")]
 pub use ext::StatusPage;
 #[cfg(feature = "access-log")]
 pub use ext::{AccessLog, LogFormat};
 #[cfg(feature = "websocket")]
 pub use ext::{
-    Broadcast, SlowReader, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
+    Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
     WebSocketSendError, WebSocketSender, WebSocketUpgrade,
 };
+#[cfg(feature = "sse")]
+pub use ext::{EventBroadcast, EventSendError, EventSender, InvalidEvent, ServerSentEvent, ServerSentEvents};
 #[cfg(feature = "metrics")]
 pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, MetricsSnapshot};
 #[cfg(feature = "tower")]

@@ -16,6 +16,10 @@ mod prometheus;
 mod series;
 #[cfg(feature = "metrics")]
 mod shard;
+#[cfg(any(feature = "sse", feature = "websocket"))]
+mod slow_reader;
+#[cfg(feature = "sse")]
+mod sse;
 #[cfg(feature = "status")]
 mod status;
 #[cfg(feature = "metrics")]
@@ -39,6 +43,10 @@ pub use histogram::Histogram;
 pub use metrics::{Metrics, MetricsSnapshot};
 #[cfg(feature = "metrics")]
 pub use series::ExchangeSeries;
+#[cfg(any(feature = "sse", feature = "websocket"))]
+pub use slow_reader::SlowReader;
+#[cfg(feature = "sse")]
+pub use sse::{EventBroadcast, EventSendError, EventSender, InvalidEvent, ServerSentEvent, ServerSentEvents};
 #[cfg(feature = "status")]
 pub use status::StatusPage;
 #[cfg(feature = "tower")]
@@ -51,6 +59,6 @@ pub use tracing::Tracing;
 pub use value::{MetricKind, MetricValue};
 #[cfg(feature = "websocket")]
 pub use websocket::{
-    Broadcast, SlowReader, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
+    Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
     WebSocketSendError, WebSocketSender, WebSocketUpgrade,
 };

@@ -12,27 +12,11 @@ use super::encoded::{compress, plain};
 use super::message::WebSocketMessage;
 use super::sender::WebSocketSender;
 use super::shared::Refused;
+use crate::SlowReader;
 use crate::websocket::{Close, Deflation};
 
 /// The number of members from which closed ones are looked for when one is added.
 const FIRST_PURGE: usize = 64;
-
-/// What a [`Broadcast`] does with a member whose queue is full
-/// ([`WebSocketUpgrade::queue_limit`](super::WebSocketUpgrade::queue_limit)): a peer that reads more
-/// slowly than messages come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlowReader {
-    /// The member misses the message.
-    #[default]
-    Drop,
-    /// The member misses all but the newest: it gets that once its queue has room. For messages of which
-    /// only the latest counts, such as a price.
-    Coalesce,
-    /// The connection is closed with 1008, after what waits, and the member is removed. For messages of
-    /// which none may be missed: the client can connect again and ask for the whole state.
-    Close,
-}
 
 /// Sends messages to many WebSocket connections: each is encoded once for all of them, and compressed
 /// once for all whose compression has the same parameters.

@@ -11,7 +11,7 @@ mod shared;
 mod socket;
 mod upgrade;
 
-pub use broadcast::{Broadcast, SlowReader};
+pub use broadcast::Broadcast;
 pub use message::{WebSocketMessage, WebSocketPiece};
 pub use sender::{WebSocketClosed, WebSocketSendError, WebSocketSender};
 pub use socket::WebSocket;
