@@ -160,7 +160,8 @@ class Dispatcher:
         context = self.context.copy()
         try:
             value = self._call(route, request, context)
-            response = from_value(value)
+            is_parts = route.gives_parts and type(value) is tuple
+            response = Response._of_parts(value) if is_parts else from_value(value)
             if response._jobs is not None:
                 self.background.add(request._token, response._jobs)
             if response._chunks is None:

@@ -294,6 +294,8 @@ class Pullers:
                         body = value.encode("utf-8", "surrogateescape")
                 elif type(value) is dict or type(value) is list:
                     status, block, body = 200, _JSON_BLOCK, encode_json(dumps(value))
+                elif route.gives_parts and type(value) is tuple:
+                    status, block, body = value  # type: ignore[assignment, misc]
                 else:
                     response = value if type(value) is Response else from_value(value)
                     if response._jobs is not None:

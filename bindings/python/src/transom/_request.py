@@ -24,9 +24,11 @@ class Request(RequestView):
     read before that, by one thread or task at a time.
     """
 
-    __slots__ = ("_body", "_events", "_form", "_made_presence", "_route_id", "_state", "_stream")
+    __slots__ = ("_body", "_end_at", "_events", "_form", "_made_presence", "_route_id", "_state", "_stream")
 
     _body: bytes
+    #: Where the record ends in `_data`.
+    _end_at: int
     #: The queue of events about the client of this request.
     _events: Events
     _form: Form
@@ -269,8 +271,9 @@ def unpack(data: bytes, count: int, events: Events) -> list[Request]:
         request._decoded_head = None
         request._events = events
         length, request._route_id, request._token = start(data, at)
-        requests.append(request)
         at += length
+        request._end_at = at
+        requests.append(request)
     return requests
 
 

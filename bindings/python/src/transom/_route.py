@@ -51,6 +51,7 @@ class Route:
         "_streak",
         "_strikes",
         "errors",
+        "gives_parts",
         "handler",
         "in_place",
         "inline",
@@ -90,6 +91,8 @@ class Route:
         self.inline = self.in_place
         #: `True` if the handler sends its responses by itself, in the event loop: a host of applications.
         self.is_host = False
+        #: `True` if the handler returns the parts of a response, and a `Response` only if it was sent.
+        self.gives_parts = False
         # A handler that reads a body in pieces waits for its client.
         self._adaptive = blocking is None and not self.is_async and not settings.stream
         #: The number of runs in place since the record was cleared.

@@ -10,11 +10,12 @@ from transom._dispatch import Dispatcher
 from transom._functions import name_of
 from transom._handle import Handle
 from transom._layers import Bridge
+from transom._packed import Parts
 from transom._request import Request
-from transom._response import Response
+from transom._response import ANSWERED, Response
 from transom._route import Route
 from transom._wsgi.environ import Environs
-from transom._wsgi.exchange import Exchange
+from transom._wsgi.exchange import new_exchange
 
 
 class Host:
@@ -27,26 +28,27 @@ class Host:
         #: The route of the handler, for messages.
         self.route: Route | None = None
 
-    def handler(self) -> Callable[[Request], Response]:
+    def handler(self) -> Callable[[Request], Parts | Response]:
         """Returns a handler that calls the application. Messages about it name the application."""
         application = self._application
         dispatcher: Dispatcher | None = None
         make_environ: Callable[[Request], dict[str, Any]]
 
-        def handle(request: Request) -> Response:
+        def handle(request: Request) -> Parts | Response:
             nonlocal dispatcher, make_environ
             if dispatcher is None:
                 make_environ = self._environs().make
                 dispatcher = self._bridge.dispatcher
                 assert dispatcher is not None
-            exchange = Exchange(request, dispatcher)
+            exchange = new_exchange(request, dispatcher)
             environ = make_environ(request)
             environ["wsgi.early_hints"] = exchange.early_hints
             try:
                 chunks = application(environ, exchange.start_response)
                 if type(chunks) is list or type(chunks) is tuple:
-                    if exchange.hold(chunks):
-                        return exchange
+                    whole = exchange.whole(chunks)
+                    if whole is not None:
+                        return whole
                 else:
                     try:
                         exchange.send(chunks)
@@ -60,7 +62,7 @@ class Host:
                 assert self.route is not None
                 dispatcher.report_begun(self.route, request, error)
             exchange.end()
-            return exchange
+            return ANSWERED
 
         handle.__module__, _, handle.__qualname__ = name_of(application).rpartition(".")
         return handle

@@ -28,6 +28,7 @@ class WsgiMount(Mount):
     def _new_route(self, bridge: Bridge, streams: bool) -> Route:
         route = super()._new_route(bridge, streams)
         route.adapt()
+        route.gives_parts = True
         return route
 
 
