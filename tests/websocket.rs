@@ -4,6 +4,8 @@
 #[path = "websocket/broadcast.rs"]
 mod broadcast;
 mod common;
+#[path = "websocket/open.rs"]
+mod open;
 #[path = "websocket/peer.rs"]
 mod peer;
 #[path = "websocket/pieces.rs"]

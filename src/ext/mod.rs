@@ -2,8 +2,6 @@
 
 #[cfg(feature = "access-log")]
 mod access_log;
-#[cfg(feature = "files")]
-mod files;
 #[cfg(feature = "metrics")]
 mod histogram;
 #[cfg(feature = "metrics")]
@@ -39,8 +37,6 @@ mod websocket;
 
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
-#[cfg(feature = "files")]
-pub use files::Files;
 #[cfg(feature = "metrics")]
 pub use histogram::Histogram;
 #[cfg(feature = "metrics")]
@@ -64,5 +60,5 @@ pub use value::{MetricKind, MetricValue};
 #[cfg(feature = "websocket")]
 pub use websocket::{
     Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
-    WebSocketSendError, WebSocketSender, WebSocketUpgrade,
+    WebSocketRefusal, WebSocketSendError, WebSocketSender, WebSocketUpgrade,
 };

@@ -25,6 +25,11 @@ impl WebSocketClose {
     pub(crate) const NO_CODE: u16 = 1005;
     pub(crate) const LOST: u16 = 1006;
 
+    /// Returns `true` if a Close frame may have that code (RFC 6455 7.4).
+    pub fn is_sendable(code: u16) -> bool {
+        is_sendable(code)
+    }
+
     /// Returns a close with that code. The reason is cut to 123 bytes.
     pub(crate) fn new(code: u16, reason: &str) -> Self {
         Self { code, reason: reason[..reason.floor_char_boundary_of(MAX_REASON)].to_owned() }

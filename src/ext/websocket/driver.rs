@@ -34,7 +34,7 @@ impl<F: Future + Send> Handler for F {
     }
 }
 
-type Task = Pin<Box<dyn Handler>>;
+pub(super) type Task = Pin<Box<dyn Handler>>;
 
 /// How long a connection waits for its peer.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ enum Phase {
     Over,
 }
 
-/// The task of one connection. Ready when both the connection and its handler have ended.
+/// The task of one connection. Ready when both the connection and its handler, if it has one, have ended.
 #[expect(clippy::struct_excessive_bools, reason = "they change by themselves")]
 pub(super) struct Driver {
     stream: Option<Upgraded>,
@@ -95,7 +95,7 @@ impl Driver {
         reader: Reader,
         shared: Arc<Shared>,
         times: Arc<Times>,
-        handler: Task,
+        handler: Option<Task>,
     ) -> Self {
         let stopping = stream.stopping();
         stream.set_timer(times.ping_interval);
@@ -106,7 +106,7 @@ impl Driver {
             rest: Vec::new(),
             last: None,
             shared,
-            handler: Some(handler),
+            handler,
             panic: None,
             writing: Outbox::default(),
             is_unflushed: false,
@@ -315,12 +315,7 @@ impl Driver {
         (self.phase, self.stream) = (Phase::Over, None);
         (self.rest, self.pong, self.is_unflushed) = (Vec::new(), None, false);
         self.writing.clear();
-        let waiting = {
-            let mut state = self.shared.lock();
-            state.drop_unsent();
-            state.end(Close::new(Close::LOST, ""))
-        };
-        waiting.into_iter().for_each(Waker::wake);
+        self.shared.lose();
     }
 
     /// Writes what waits. Returns `true` if all of it is written.

@@ -5,6 +5,7 @@ mod driver;
 mod encoded;
 mod message;
 mod outbox;
+mod refusal;
 mod scratch;
 mod sender;
 mod shared;
@@ -13,6 +14,7 @@ mod upgrade;
 
 pub use broadcast::Broadcast;
 pub use message::{WebSocketMessage, WebSocketPiece};
+pub use refusal::WebSocketRefusal;
 pub use sender::{WebSocketClosed, WebSocketSendError, WebSocketSender};
 pub use socket::WebSocket;
 pub use upgrade::{WebSocketOutcome, WebSocketUpgrade};

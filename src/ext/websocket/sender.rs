@@ -165,6 +165,12 @@ impl WebSocketSender {
         state.has_sent_close || state.closed.is_some()
     }
 
+    /// Ready once the connection has ended, and its [`close_reason`](super::WebSocket::close_reason) is
+    /// known; the task is woken then. A server's own Close does not end it: the peer may still send.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.poll_closed(cx)
+    }
+
     /// Returns how many bytes wait to be sent, those of heads of frames included.
     pub fn queued(&self) -> usize {
         self.shared.queued()

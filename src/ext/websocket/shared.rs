@@ -56,6 +56,8 @@ pub(super) struct State {
     pub has_receiver: bool,
     receiver: Option<Waker>,
     senders: Vec<Waker>,
+    /// All that wait for the end.
+    watchers: Vec<Waker>,
     /// Wakes the task of the connection. `None` if it is woken already.
     driver: Option<Waker>,
     /// True while the task runs: it then looks at `is_dirty` before it waits.
@@ -103,6 +105,7 @@ impl Shared {
             has_receiver: true,
             receiver: None,
             senders: Vec::new(),
+            watchers: Vec::new(),
             driver: None,
             is_awake: false,
             is_dirty: false,
@@ -161,6 +164,28 @@ impl Shared {
     /// Queues a Close frame, unless there is one.
     pub fn close(&self, close: &Close) {
         self.change(|state| state.put_close(close));
+    }
+
+    /// Notes that the connection is lost.
+    pub fn lose(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.drop_unsent();
+            state.end(Close::new(Close::LOST, ""))
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready once nothing more is received.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Poll::Ready(());
+        }
+        if !state.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.watchers.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Ready when a message would be taken, or a piece of one, or none ever will be.
@@ -376,7 +401,8 @@ impl State {
 
     /// Returns all that wait for anything.
     pub fn waiting(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.senders).into_iter().chain(self.receiver.take()).collect()
+        let senders = std::mem::take(&mut self.senders).into_iter();
+        senders.chain(self.receiver.take()).chain(std::mem::take(&mut self.watchers)).collect()
     }
 
     /// Notes how many bytes the task has yet to write. Returns the senders that wait for room, if there is

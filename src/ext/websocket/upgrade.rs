@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::driver::{Driver, Times};
+use super::driver::{Driver, Task, Times};
+use super::refusal::WebSocketRefusal;
 use super::sender::WebSocketClosed;
 use super::shared::{Shape, Shared};
 use super::socket::WebSocket;
+use crate::IntoResponse as _;
 use crate::Request;
 use crate::Response;
 use crate::Upgraded;
-use crate::websocket::{Accepted, Asked, Origins, Reader, Refusal, Sizes, Wanted, check};
+use crate::websocket::{Accepted, Asked, Origins, Reader, Sizes, Wanted, check};
 
 /// The settings of WebSocket connections. Made once, used for each handshake.
 ///
@@ -194,37 +196,65 @@ impl WebSocketUpgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: WebSocketOutcome> + Send + 'static,
     {
-        let Settings { origins, subprotocols, deflate, .. } = &*self.settings;
-        let asked = Asked { method: request.method(), headers: request.headers(), host: request.host() };
-        let accepted = match check(asked, Wanted { origins, subprotocols, deflate: *deflate }) {
+        let accepted = match self.check(request) {
             Ok(accepted) => accepted,
-            Err(refusal) => return refuse(refusal),
+            Err(refusal) => return refusal.into_response(),
         };
-        let Accepted { key, subprotocol, deflate } = accepted;
-        let (deflate, extension) = deflate.unzip();
-        let (settings, peer) = (Arc::clone(&self.settings), request.peer());
-        let shape = Shape {
-            deflate,
-            compress_from: settings.compress_from,
-            queue: settings.queue,
-            subprotocol: subprotocol.clone(),
-        };
+        let (settings, shape, peer) = (Arc::clone(&self.settings), self.shape(&accepted), request.peer());
         let response = Response::upgrade("websocket", move |stream: Upgraded| {
             let shared = Arc::new(Shared::new(shape, peer, stream.stopping()));
             let handler = then(WebSocket::new(&shared));
-            let reader = Reader::new(settings.sizes, deflate, settings.in_pieces);
-            let times = Arc::clone(&settings.times);
-            Driver::new(stream, reader, shared, times, Box::pin(handler))
+            settings.drive(stream, shared, Some(Box::pin(handler)))
         });
-        let fields = [
-            ("sec-websocket-accept", Some(key)),
-            ("sec-websocket-protocol", subprotocol),
-            ("sec-websocket-extensions", extension),
-        ];
-        fields.into_iter().fold(response, |response, (name, value)| match value {
-            Some(value) => response.header(name, value),
-            None => response,
-        })
+        with_fields(response, accepted)
+    }
+
+    /// Checks the handshake of a request, and returns the answer and the connection apart, for code
+    /// that does not run in a handler: on a thread of its own, or in another executor. Messages that
+    /// are sent before the answer follow it. If the answer is not sent, the connection is lost (1006).
+    ///
+    /// ```
+    /// use transom::{HttpResult, Request, Response, Router, WebSocketUpgrade, wait};
+    ///
+    /// let chat = WebSocketUpgrade::new();
+    /// Router::new().get("/echo", async move |req: Request| -> HttpResult<Response> {
+    ///     let (response, mut socket) = chat.open(&req)?;
+    ///     std::thread::spawn(move || {
+    ///         while let Ok(Some(message)) = wait(socket.recv(), None) {
+    ///             let _ = wait(socket.send(message), None);
+    ///         }
+    ///     });
+    ///     Ok(response)
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// [`WebSocketRefusal`] if the handshake is wrong; it is an answer too, see [`accept`](Self::accept).
+    pub fn open(&self, request: &Request) -> Result<(Response, WebSocket), WebSocketRefusal> {
+        let accepted = self.check(request)?;
+        let (settings, shape) = (Arc::clone(&self.settings), self.shape(&accepted));
+        let shared = Arc::new(Shared::new(shape, request.peer(), request.stopping()));
+        let socket = WebSocket::new(&shared);
+        let unsent = Unsent { shared, is_sent: false };
+        let response = Response::upgrade("websocket", move |stream: Upgraded| {
+            settings.drive(stream, unsent.sent(), None)
+        });
+        Ok((with_fields(response, accepted), socket))
+    }
+
+    fn check(&self, request: &Request) -> Result<Accepted, WebSocketRefusal> {
+        let Settings { origins, subprotocols, deflate, .. } = &*self.settings;
+        let asked = Asked { method: request.method(), headers: request.headers(), host: request.host() };
+        Ok(check(asked, Wanted { origins, subprotocols, deflate: *deflate })?)
+    }
+
+    fn shape(&self, accepted: &Accepted) -> Shape {
+        Shape {
+            deflate: accepted.deflate.as_ref().map(|(deflation, _)| *deflation),
+            compress_from: self.settings.compress_from,
+            queue: self.settings.queue,
+            subprotocol: accepted.subprotocol.clone(),
+        }
     }
 }
 
@@ -240,12 +270,44 @@ impl WebSocket {
     }
 }
 
-fn refuse(refusal: Refusal) -> Response {
-    let response = Response::text(format!("{}\n", refusal.text())).status(refusal.status());
-    match refusal {
-        Refusal::NotAsked | Refusal::Version => {
-            response.header("upgrade", "websocket").header("sec-websocket-version", "13")
+/// Adds what the handshake settled to its answer.
+fn with_fields(response: Response, accepted: Accepted) -> Response {
+    let fields = [
+        ("sec-websocket-accept", Some(accepted.key)),
+        ("sec-websocket-protocol", accepted.subprotocol),
+        ("sec-websocket-extensions", accepted.deflate.map(|(_, extension)| extension)),
+    ];
+    fields.into_iter().fold(response, |response, (name, value)| match value {
+        Some(value) => response.header(name, value),
+        None => response,
+    })
+}
+
+impl Settings {
+    /// Returns the task of a connection.
+    fn drive(&self, stream: Upgraded, shared: Arc<Shared>, handler: Option<Task>) -> Driver {
+        let reader = Reader::new(self.sizes, shared.deflate, self.in_pieces);
+        Driver::new(stream, reader, shared, Arc::clone(&self.times), handler)
+    }
+}
+
+/// A connection whose answer is not sent yet. If it never is, the connection is lost.
+struct Unsent {
+    shared: Arc<Shared>,
+    is_sent: bool,
+}
+
+impl Unsent {
+    fn sent(mut self) -> Arc<Shared> {
+        self.is_sent = true;
+        Arc::clone(&self.shared)
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if !self.is_sent {
+            self.shared.lose();
         }
-        Refusal::Key | Refusal::Origin => response,
     }
 }
