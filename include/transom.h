@@ -137,6 +137,12 @@
  */
 #define TRANSOM_TLS 16
 
+/*
+ * In the flags of a transom_request_record: the request has an Upgrade field, so it may ask for a
+ * WebSocket connection (transom_responder_accept_websocket). The library keeps it until it is answered.
+ */
+#define TRANSOM_UPGRADE 32
+
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
@@ -233,6 +239,8 @@ typedef enum transom_status {
     TRANSOM_TOO_SLOW = -29,
     /* A certificate, a key or another setting of TLS cannot be used. */
     TRANSOM_BAD_TLS = -30,
+    /* The request asks for no WebSocket connection that the server accepts: the client was refused. */
+    TRANSOM_BAD_HANDSHAKE = -31,
 } transom_status;
 
 /* The kinds of events. New kinds may be added: ignore those that you do not know. */
@@ -273,6 +281,12 @@ typedef enum transom_event_kind {
      * transom_server_watch_events.
      */
     TRANSOM_EVENT_WATCHDOG = 12,
+    /* There is a message to receive on a watched WebSocket connection, or its end. */
+    TRANSOM_EVENT_WEBSOCKET_MESSAGE = 13,
+    /* A watched WebSocket connection has room again, or closes. */
+    TRANSOM_EVENT_WEBSOCKET_WRITABLE = 14,
+    /* A watched WebSocket connection has ended. */
+    TRANSOM_EVENT_WEBSOCKET_CLOSED = 15,
 } transom_event_kind;
 
 /* How an exchange ended, as the server saw it. New ways may be added. */
@@ -418,6 +432,64 @@ typedef enum transom_deadline {
     TRANSOM_DEADLINE_LINGER = 7,
 } transom_deadline;
 
+/* The kinds of messages. */
+typedef enum transom_websocket_kind {
+    /* A text, in UTF-8. */
+    TRANSOM_WEBSOCKET_TEXT = 1,
+    /* Bytes. */
+    TRANSOM_WEBSOCKET_BINARY = 2,
+} transom_websocket_kind;
+
+/* The settings for transom_websocket_upgrade_set. Sizes are in bytes, times in milliseconds. */
+typedef enum transom_websocket_setting {
+    /*
+     * The most bytes of a message, decompressed; default 1 MiB. A larger one ends the connection
+     * with 1009.
+     */
+    TRANSOM_WEBSOCKET_MESSAGE_LIMIT = 1,
+    /*
+     * The most bytes of a frame as it is sent; default 16 MiB. A larger one ends the connection with
+     * 1009, before its bytes come.
+     */
+    TRANSOM_WEBSOCKET_FRAME_LIMIT = 2,
+    /*
+     * The bytes that may wait to be sent before TRANSOM_WOULD_BLOCK; default 256 KiB. A message is
+     * taken whole while less than that waits.
+     */
+    TRANSOM_WEBSOCKET_QUEUE_LIMIT = 3,
+    /*
+     * 1 compresses messages if the client offers it (permessage-deflate, RFC 7692); 0 does not.
+     * Default 1.
+     */
+    TRANSOM_WEBSOCKET_COMPRESSION = 4,
+    /*
+     * 1 compresses messages with what came before them, if the client does not mind: similar messages
+     * get shorter, and each connection holds about 350 KiB. Default 0: each by itself.
+     */
+    TRANSOM_WEBSOCKET_CONTEXT_TAKEOVER = 5,
+    /* The least bytes of a message that is compressed; default 64. */
+    TRANSOM_WEBSOCKET_COMPRESS_FROM = 6,
+    /*
+     * The silence of a client after which a Ping is sent; default 30,000. TRANSOM_FOREVER sends none,
+     * and a client that is gone may then not be noticed.
+     */
+    TRANSOM_WEBSOCKET_PING_INTERVAL_MS = 7,
+    /* How long a client may be silent after a Ping; default 30,000. Then the connection ends (1006). */
+    TRANSOM_WEBSOCKET_PING_TIMEOUT_MS = 8,
+    /*
+     * How long a client may take to answer a Close, or to read what is left after its own; default
+     * 5,000. Then the connection ends (1006).
+     */
+    TRANSOM_WEBSOCKET_CLOSE_TIMEOUT_MS = 9,
+    /* 1 hands messages out in pieces, as they arrive; 0 whole. Default 0. */
+    TRANSOM_WEBSOCKET_IN_PIECES = 10,
+    /*
+     * 1 lets pages of all origins connect; 0 those of the host that the request names, and those of
+     * transom_websocket_upgrade_add_origin. Default 0.
+     */
+    TRANSOM_WEBSOCKET_ANY_ORIGIN = 11,
+} transom_websocket_setting;
+
 /* The kinds of records of transom_metrics_snapshot. New kinds may be added. */
 typedef enum transom_metric_record_kind {
     /* A transom_series_record. */
@@ -552,6 +624,24 @@ typedef struct transom_tls transom_tls;
  * danger, TRANSOM_ALREADY_ANSWERED.
  */
 typedef struct transom_upgraded transom_upgraded;
+
+/*
+ * A WebSocket connection (RFC 6455), from transom_responder_accept_websocket. It belongs to you: end it
+ * with transom_websocket_free. Any thread may use it, several at once. Like a responder, the pointer is a
+ * number that is looked up: one that was freed is no danger, TRANSOM_ALREADY_ANSWERED.
+ *
+ * The library answers Pings, sends some of its own, and answers the Close of the client. When the server
+ * stops, it sends a Close with 1001, and the stop waits for the answer until its deadline.
+ */
+typedef struct transom_websocket transom_websocket;
+
+/*
+ * The settings of WebSocket connections. Made once, and used for each handshake
+ * (transom_responder_accept_websocket). You may free them at any time: connections keep the
+ * settings that they began with. Any thread may call the functions. The pointer is a number that is
+ * looked up: a call with settings that were freed returns TRANSOM_ALREADY_ANSWERED and does no harm.
+ */
+typedef struct transom_websocket_upgrade transom_websocket_upgrade;
 
 /*
  * Writes the body of a response that transom_responder_start has begun. It belongs to you:
@@ -892,10 +982,27 @@ typedef struct transom_event {
     uint32_t reserved;
     /*
      * The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-     * writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
+     * writer, the transom_upgraded or the transom_websocket as a number (WRITABLE, WRITER_...,
+     * UPGRADED_..., WEBSOCKET_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
      */
     uint64_t token;
 } transom_event;
+
+/*
+ * A message, or a piece of one, to be read. It belongs to you: free it with
+ * transom_websocket_message_free. Later versions of the library may add members at the end.
+ */
+typedef struct transom_websocket_message {
+    /* The bytes, which are valid until the message is freed. Those of a text are UTF-8. */
+    transom_bytes data;
+    /* A transom_websocket_kind. */
+    int32_t kind;
+    /*
+     * True for the last piece of a message, and for a whole message. False can only be with
+     * TRANSOM_WEBSOCKET_IN_PIECES.
+     */
+    bool is_last;
+} transom_websocket_message;
 
 /* The start of a request in a batch: see transom_server_next_batch. */
 typedef struct transom_request_record {
@@ -921,7 +1028,10 @@ typedef struct transom_request_record {
     uint32_t param_count;
     /* 10 for HTTP/1.0, 11 for HTTP/1.1. */
     uint16_t version;
-    /* TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED and TRANSOM_TLS, or 0. */
+    /*
+     * TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED, TRANSOM_TLS and
+     * TRANSOM_UPGRADE, or 0.
+     */
     uint16_t flags;
     /* The bytes of the body; 0 with TRANSOM_STREAMS. */
     uint64_t body_len;
@@ -1073,7 +1183,8 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`: "access-log", "metrics", "pull", "tls" or "unix".
+ * Returns true if the library was built with the feature `name`: "access-log", "metrics", "pull", "tls", "unix" or
+ * "websocket".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -3742,6 +3853,286 @@ transom_status transom_events_await_upgraded_writable(transom_events *events,
  */
 transom_status transom_events_watch_upgraded_stopping(transom_events *events,
                                                       transom_upgraded *upgraded);
+
+
+/* ---- WebSocket: connections that send and receive messages --------------------------- */
+
+/*
+ * Creates the default settings. Free them with transom_websocket_upgrade_free. Returns NULL if there
+ * is no room for another object, and in a fork of a process that has used such settings.
+ */
+transom_websocket_upgrade *transom_websocket_upgrade_new(void);
+
+/* Frees settings. Connections keep theirs. Does nothing with NULL, nor when they were freed before. */
+void transom_websocket_upgrade_free(transom_websocket_upgrade *upgrade);
+
+/*
+ * Sets a transom_websocket_setting, for handshakes that come after this call.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such setting, or the value is out of its range: a
+ * limit or a time is at least 1, TRANSOM_WEBSOCKET_COMPRESS_FROM at least 0, a switch 0 or 1.
+ */
+transom_status transom_websocket_upgrade_set(transom_websocket_upgrade *upgrade,
+                                             int32_t setting,
+                                             int64_t value);
+
+/*
+ * Adds a subprotocol that the server speaks (RFC 6455 1.9), such as "chat.v2". The first that the
+ * client lists is chosen: transom_websocket_subprotocol.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the name is no token (RFC 9110 5.6.2).
+ */
+transom_status transom_websocket_upgrade_add_subprotocol(transom_websocket_upgrade *upgrade,
+                                                         const char *name);
+
+/*
+ * Adds an origin whose pages may connect, such as "https://example.com", beside pages of the host
+ * that the request names. By default only those may: another page that a browser shows would connect
+ * with the cookies of its user (RFC 6455 10.2). A page that may not gets a 403. Clients that are no
+ * browsers send no Origin, and may connect.
+ */
+transom_status transom_websocket_upgrade_add_origin(transom_websocket_upgrade *upgrade,
+                                                    const char *origin);
+
+/*
+ * Checks the handshake of a WebSocket connection (RFC 6455 4.2), and answers with "101 Switching
+ * Protocols" and these fields. Stores the connection in `*out`. What is sent before the 101 is out
+ * follows it. With NULL as `upgrade`, the settings are the default ones. The request is not valid any
+ * more.
+ *
+ * The request is the one of the responder. If it was taken with transom_server_next_batch, its record
+ * must have TRANSOM_UPGRADE or TRANSOM_STREAMS: otherwise the library has no more of it, and the
+ * client gets a 426.
+ *
+ * If the handshake is wrong, the client gets the answer that RFC 6455 4.4 demands, and this returns
+ * TRANSOM_BAD_HANDSHAKE, with the reason in `*error`: a 426 if the client asks for no WebSocket or for
+ * another version than 13, a 400 for a bad key, a 403 for an origin that may not connect. The
+ * responder is then used up.
+ *
+ * Errors: as transom_responder_send; TRANSOM_ALREADY_ANSWERED also if `upgrade` was freed. `*out` is
+ * then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_accept_websocket(transom_responder *responder,
+                                                  const transom_websocket_upgrade *upgrade,
+                                                  const transom_field *fields,
+                                                  size_t field_count,
+                                                  transom_websocket **out,
+                                                  transom_error **error);
+
+/*
+ * Sends a message of `len` bytes, which are copied, and which may be compressed. `kind` is
+ * TRANSOM_WEBSOCKET_TEXT, with bytes that are UTF-8, or TRANSOM_WEBSOCKET_BINARY. `len` may be
+ * TRANSOM_NUL_TERMINATED.
+ *
+ * A message is taken whole while less than TRANSOM_WEBSOCKET_QUEUE_LIMIT waits to be sent. Otherwise
+ * this waits for room for at most `timeout_ms` milliseconds. 0 does not wait. TRANSOM_FOREVER is no
+ * limit: a client that reads more slowly than the limit "write_rate" is cut after the timeout "write".
+ *
+ * Errors after which you may send again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and
+ * TRANSOM_TIMEOUT, when there is no room (transom_websocket_on_writable tells when there is);
+ * TRANSOM_NOT_UTF8; TRANSOM_NO_MEMORY; TRANSOM_INVALID_ARGUMENT for another kind or a negative time.
+ *
+ * Other errors: TRANSOM_GONE if the connection closes or has closed; TRANSOM_WOULD_DEADLOCK if this
+ * would have to wait on a thread that serves connections; TRANSOM_ALREADY_ANSWERED if the connection
+ * was freed.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_send(transom_websocket *websocket,
+                                      int32_t kind,
+                                      const void *data,
+                                      size_t len,
+                                      int64_t timeout_ms);
+
+/*
+ * Sends a piece of a message, so that a large one need not be in memory whole; `is_last` ends the
+ * message. The pieces of a message come from one thread, one after another, and have one kind; those of
+ * a text have whole characters. They are not compressed. Other messages are taken meanwhile, and leave
+ * after the last piece; Pings and Pongs may leave between two.
+ *
+ * Errors: as transom_websocket_send; TRANSOM_INVALID_ARGUMENT also if the first piece had another kind.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_send_piece(transom_websocket *websocket,
+                                            int32_t kind,
+                                            const void *data,
+                                            size_t len,
+                                            bool is_last,
+                                            int64_t timeout_ms);
+
+/*
+ * Sends a Ping with a payload of `len` bytes, at most 125; a longer one is cut. The client answers it
+ * with a Pong, which is not received as a message. This is not needed to find out that a client is gone:
+ * TRANSOM_WEBSOCKET_PING_INTERVAL_MS does that. Nothing is sent if too much waits, or the connection
+ * closes.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_websocket_ping(transom_websocket *websocket,
+                                      const void *data,
+                                      size_t len);
+
+/*
+ * Begins to close the connection, after the messages that wait, with a code (RFC 6455 7.4), such as
+ * 1000, and a reason, which may be NULL. The first close counts. Nothing can be sent after this, and
+ * messages of the client still come until it closes too: receive until TRANSOM_GONE to read them, or
+ * free the connection.
+ *
+ * The reason is cut to 123 bytes.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT for a code that no Close frame may have: 1000 to 1003, 1007 to 1014
+ * and 3000 to 4999 may be sent; TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_websocket_close(transom_websocket *websocket,
+                                       uint16_t code,
+                                       const char *reason);
+
+/*
+ * Returns the code with which the connection ended: that of the client's Close, or 1005 if it had
+ * none; that of the server's if the client broke a rule or a limit; or 1006 if the connection was lost.
+ * Returns 0 while messages may come, for NULL, and for a connection that was freed.
+ */
+uint16_t transom_websocket_close_code(const transom_websocket *websocket);
+
+/*
+ * Writes the reason that came with the code of transom_websocket_close_code to `buf`: UTF-8, at most
+ * 123 bytes, often none.
+ *
+ * Works as snprintf: at most `cap` bytes are written, the last of which is a NUL, and the length of
+ * the whole text without the NUL is returned.
+ */
+size_t transom_websocket_close_reason(const transom_websocket *websocket, char *buf, size_t cap);
+
+/*
+ * Returns true once the connection closes: nothing can be sent any more. Also returns true for NULL and
+ * for a connection that was freed.
+ */
+bool transom_websocket_is_closed(const transom_websocket *websocket);
+
+/* Returns how many bytes wait to be sent. Returns 0 for NULL and for a connection that was freed. */
+size_t transom_websocket_queued(const transom_websocket *websocket);
+
+/*
+ * Returns true if messages are compressed (RFC 7692). Returns false for NULL and for a connection that
+ * was freed.
+ */
+bool transom_websocket_is_compressed(const transom_websocket *websocket);
+
+/*
+ * Writes the subprotocol that was chosen to `buf`, as snprintf does: see
+ * transom_websocket_close_reason. Returns 0 if there is none, for NULL, and for a connection that was
+ * freed.
+ */
+size_t transom_websocket_subprotocol(const transom_websocket *websocket, char *buf, size_t cap);
+
+/*
+ * Frees a connection. If it is open, it is closed in order (1000), after the messages that wait. If
+ * another thread waits in transom_websocket_receive or transom_websocket_send, it goes on waiting, and
+ * the connection is closed after that. Does nothing with NULL.
+ */
+void transom_websocket_free(transom_websocket *websocket);
+
+/*
+ * Receives the next message, and stores it in `*message`. Waits until there is one, at most
+ * `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). With
+ * TRANSOM_WEBSOCKET_IN_PIECES, messages come in pieces as they arrive; the pieces of a text have whole
+ * characters. If several threads receive, each message goes to one of them.
+ *
+ * 64 KiB of messages may wait to be received; then the client has to wait.
+ *
+ * Errors: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and TRANSOM_TIMEOUT, after which you may receive
+ * again; TRANSOM_GONE if nothing more comes (transom_websocket_close_code says why; free the
+ * connection); TRANSOM_WOULD_DEADLOCK if this would have to wait on a thread that serves connections;
+ * TRANSOM_INVALID_ARGUMENT if the time is negative; TRANSOM_ALREADY_ANSWERED if the connection was
+ * freed. `*message` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_receive(transom_websocket *websocket,
+                                         int64_t timeout_ms,
+                                         transom_websocket_message **message);
+
+/*
+ * Receives the next message as transom_websocket_receive does, but copies its bytes to `buf`, which has
+ * room for `cap` of them. Stores their number in `*len`, the transom_websocket_kind in `*kind`, and in
+ * `*is_last`, which may be NULL, if this is the last piece.
+ *
+ * Errors: as transom_websocket_receive; TRANSOM_BUFFER_TOO_SMALL if the message does not fit: `*len` is
+ * then its length, and the message is the next one still. Otherwise `*len` is 0 after an error.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_receive_into(transom_websocket *websocket,
+                                              void *buf,
+                                              size_t cap,
+                                              int64_t timeout_ms,
+                                              int32_t *kind,
+                                              bool *is_last,
+                                              size_t *len);
+
+/* Frees a message. Does nothing with NULL. */
+void transom_websocket_message_free(transom_websocket_message *message);
+
+/*
+ * Calls `function` once, when there is a message to receive, or nothing more comes. If that is so
+ * already, the call happens before this function returns.
+ *
+ * `function` runs on a thread that serves connections and must not block; it may receive and send with
+ * a timeout of 0, and free the connection. It is not called if the connection is freed first. After a
+ * call, receive until TRANSOM_WOULD_BLOCK, and register again.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed; `function` is not called.
+ */
+transom_status transom_websocket_on_message(transom_websocket *websocket,
+                                            transom_callback_fn function,
+                                            void *user_data,
+                                            transom_free_fn free_fn);
+
+/*
+ * Calls `function` once, when there is room again after TRANSOM_WOULD_BLOCK, for a message or for a
+ * piece of one, whichever was refused last; or when the connection closes. Otherwise as
+ * transom_websocket_on_message.
+ */
+transom_status transom_websocket_on_writable(transom_websocket *websocket,
+                                             transom_callback_fn function,
+                                             void *user_data,
+                                             transom_free_fn free_fn);
+
+/*
+ * Calls `function` once, when the connection has ended: the Close of the client has come, the client
+ * broke a rule, or the connection was lost (transom_websocket_close_code). Messages that came before may
+ * still wait to be received. Otherwise as transom_websocket_on_message.
+ */
+transom_status transom_websocket_on_closed(transom_websocket *websocket,
+                                           transom_callback_fn function,
+                                           void *user_data,
+                                           transom_free_fn free_fn);
+
+/*
+ * Reports TRANSOM_EVENT_WEBSOCKET_MESSAGE to `events` once, when there is a message to receive, or
+ * nothing more comes; at once if that is so already. Call this again after the event to be told again.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_await_websocket_message(transom_events *events,
+                                                      transom_websocket *websocket);
+
+/*
+ * Reports TRANSOM_EVENT_WEBSOCKET_WRITABLE to `events` once, when there is room again after
+ * TRANSOM_WOULD_BLOCK or the connection closes, or at once if that is so already. Call this again after
+ * the event to be told again.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_await_websocket_writable(transom_events *events,
+                                                       transom_websocket *websocket);
+
+/*
+ * Reports TRANSOM_EVENT_WEBSOCKET_CLOSED to `events` once, when the connection has ended (see
+ * transom_websocket_on_closed), or at once if that is so already.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the connection was freed.
+ */
+transom_status transom_events_watch_websocket_closed(transom_events *events,
+                                                     transom_websocket *websocket);
 
 
 /* ---- Client: a connection in memory, for tests --------------------------------------- */

@@ -1077,6 +1077,315 @@ private:
     transom_upgraded *upgraded_ = nullptr;
 };
 
+/* ---- WebSocket: connections that send and receive messages ----------------------------- */
+
+/*
+ * The settings of WebSocket connections: see transom_websocket_upgrade. Made once, and used for each
+ * handshake. Connections keep the settings that they began with.
+ */
+class WebSocketUpgrade {
+public:
+    WebSocketUpgrade() : upgrade_(detail::check(transom_websocket_upgrade_new())) {}
+    WebSocketUpgrade(WebSocketUpgrade &&other) noexcept : upgrade_(std::exchange(other.upgrade_, nullptr)) {}
+    WebSocketUpgrade &operator=(WebSocketUpgrade &&other) noexcept
+    {
+        std::swap(upgrade_, other.upgrade_);
+        return *this;
+    }
+    ~WebSocketUpgrade() { transom_websocket_upgrade_free(upgrade_); }
+
+    /* Limits the bytes of a message, decompressed; default 1 MiB. */
+    WebSocketUpgrade &message_limit(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_MESSAGE_LIMIT, bytes); }
+
+    /* Limits the bytes of a frame as it is sent; default 16 MiB. */
+    WebSocketUpgrade &frame_limit(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_FRAME_LIMIT, bytes); }
+
+    /* Sets how many bytes may wait to be sent; default 256 KiB. */
+    WebSocketUpgrade &queue_limit(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_QUEUE_LIMIT, bytes); }
+
+    /* Sets whether messages are compressed if the client offers it; by default they are. */
+    WebSocketUpgrade &compression(bool is_on) { return set(TRANSOM_WEBSOCKET_COMPRESSION, is_on); }
+
+    /* Sets whether messages are compressed with what came before them; by default they are not. */
+    WebSocketUpgrade &context_takeover(bool is_on) { return set(TRANSOM_WEBSOCKET_CONTEXT_TAKEOVER, is_on); }
+
+    /* Sets the least bytes of a message that is compressed; default 64. */
+    WebSocketUpgrade &compress_from(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_COMPRESS_FROM, bytes); }
+
+    /* Sets the silence of a client after which a Ping is sent; default 30 s, `forever` sends none. */
+    WebSocketUpgrade &ping_interval(Milliseconds time) { return set(TRANSOM_WEBSOCKET_PING_INTERVAL_MS, time.count()); }
+
+    /* Sets how long a client may be silent after a Ping; default 30 s. */
+    WebSocketUpgrade &ping_timeout(Milliseconds time) { return set(TRANSOM_WEBSOCKET_PING_TIMEOUT_MS, time.count()); }
+
+    /* Sets how long a client may take to answer a Close; default 5 s. */
+    WebSocketUpgrade &close_timeout(Milliseconds time) { return set(TRANSOM_WEBSOCKET_CLOSE_TIMEOUT_MS, time.count()); }
+
+    /* Sets whether messages are handed out in pieces, as they arrive; by default they are not. */
+    WebSocketUpgrade &in_pieces(bool is_on) { return set(TRANSOM_WEBSOCKET_IN_PIECES, is_on); }
+
+    /* Sets whether pages of all origins may connect; by default those of the own host may. */
+    WebSocketUpgrade &any_origin(bool is_on) { return set(TRANSOM_WEBSOCKET_ANY_ORIGIN, is_on); }
+
+    /* Adds a subprotocol that the server speaks: see transom_websocket_upgrade_add_subprotocol. */
+    WebSocketUpgrade &subprotocol(std::string_view name)
+    {
+        detail::check(transom_websocket_upgrade_add_subprotocol(upgrade_, detail::CText(name)));
+        return *this;
+    }
+
+    /* Adds an origin whose pages may connect: see transom_websocket_upgrade_add_origin. */
+    WebSocketUpgrade &origin(std::string_view origin)
+    {
+        detail::check(transom_websocket_upgrade_add_origin(upgrade_, detail::CText(origin)));
+        return *this;
+    }
+
+    /* Returns the settings for functions of transom.h. They still belong to this object. */
+    [[nodiscard]] const transom_websocket_upgrade *handle() const noexcept { return upgrade_; }
+
+private:
+    WebSocketUpgrade &set(transom_websocket_setting setting, std::int64_t value)
+    {
+        detail::check(transom_websocket_upgrade_set(upgrade_, setting, value));
+        return *this;
+    }
+
+    transom_websocket_upgrade *upgrade_;
+};
+
+/* A message of a WebSocket connection, or a piece of one, that was received. */
+class WebSocketMessage {
+public:
+    /* Takes a message of C and owns it from now on. */
+    explicit WebSocketMessage(transom_websocket_message *message) noexcept : message_(message) {}
+
+    /* Returns the bytes, which are valid until this is destroyed. Those of a text are UTF-8. */
+    [[nodiscard]] std::string_view data() const noexcept { return detail::view(message_->data); }
+
+    /* Returns true for a text, false for bytes. */
+    [[nodiscard]] bool is_text() const noexcept { return message_->kind == TRANSOM_WEBSOCKET_TEXT; }
+
+    /* Returns true for the last piece of a message, and for a whole message. */
+    [[nodiscard]] bool is_last() const noexcept { return message_->is_last; }
+
+private:
+    struct Free {
+        void operator()(transom_websocket_message *message) const noexcept { transom_websocket_message_free(message); }
+    };
+
+    std::unique_ptr<transom_websocket_message, Free> message_;
+};
+
+/*
+ * A WebSocket connection that Responder::accept_websocket has made. It is closed in order (1000) when
+ * this is destroyed, after the messages that wait. One that is empty behaves as a connection that is
+ * closed. Any thread may use it, several at once.
+ */
+class WebSocket {
+public:
+    /* Makes an empty one. */
+    WebSocket() = default;
+
+    /* Takes a connection of C, which may be NULL, and owns it from now on. */
+    explicit WebSocket(transom_websocket *websocket) noexcept : websocket_(websocket) {}
+
+    WebSocket(WebSocket &&other) noexcept : websocket_(other.release()) {}
+    WebSocket &operator=(WebSocket &&other) noexcept
+    {
+        if (this != &other)
+            transom_websocket_free(std::exchange(websocket_, other.release()));
+        return *this;
+    }
+    WebSocket(const WebSocket &) = delete;
+    WebSocket &operator=(const WebSocket &) = delete;
+    ~WebSocket() { transom_websocket_free(websocket_); }
+
+    /* Returns false if it is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return websocket_ != nullptr; }
+
+    /*
+     * Receives the next message. Waits for one, for `timeout` at most. Returns nothing if the timeout
+     * passes first, or nothing more comes: close_code() is not 0 then.
+     *
+     * Errors: TRANSOM_WOULD_DEADLOCK on a thread that must not wait.
+     */
+    [[nodiscard]] std::optional<WebSocketMessage> receive(Milliseconds timeout = forever)
+    {
+        transom_websocket_message *message = nullptr;
+        if (websocket_ == nullptr)
+            return std::nullopt;
+        const transom_status status = checked(transom_websocket_receive(websocket_, timeout.count(), &message));
+        return status == TRANSOM_OK ? std::optional<WebSocketMessage>(message) : std::nullopt;
+    }
+
+    /*
+     * The same, but copies the bytes to `buffer`, which has room for `capacity` of them, and stores their
+     * number: see transom_websocket_receive_into. Returns TRANSOM_OK, TRANSOM_GONE if nothing more comes,
+     * TRANSOM_TIMEOUT (TRANSOM_WOULD_BLOCK if `timeout` is 0), or TRANSOM_BUFFER_TOO_SMALL.
+     */
+    [[nodiscard]] transom_status receive_into(void *buffer, std::size_t capacity, std::size_t &length, bool &is_text,
+                                              bool &is_last, Milliseconds timeout = forever)
+    {
+        std::int32_t kind = 0;
+        length = 0;
+        if (websocket_ == nullptr)
+            return TRANSOM_GONE;
+        const transom_status status = checked(transom_websocket_receive_into(
+            websocket_, buffer, capacity, timeout.count(), &kind, &is_last, &length));
+        is_text = kind == TRANSOM_WEBSOCKET_TEXT;
+        return status;
+    }
+
+    /*
+     * Sends a text, which must be UTF-8, and is copied. Waits for room for `timeout` at most. Returns
+     * TRANSOM_OK, TRANSOM_GONE if the connection closes, or, if there is no room, TRANSOM_TIMEOUT
+     * (TRANSOM_WOULD_BLOCK if `timeout` is 0).
+     *
+     * Errors: TRANSOM_NOT_UTF8; TRANSOM_WOULD_DEADLOCK; TRANSOM_NO_MEMORY.
+     */
+    [[nodiscard]] transom_status send_text(std::string_view text, Milliseconds timeout = forever)
+    {
+        return send(TRANSOM_WEBSOCKET_TEXT, text, timeout);
+    }
+
+    /* Sends bytes; otherwise as send_text. */
+    [[nodiscard]] transom_status send_binary(std::string_view bytes, Milliseconds timeout = forever)
+    {
+        return send(TRANSOM_WEBSOCKET_BINARY, bytes, timeout);
+    }
+
+    /*
+     * Sends a piece of a text; `is_last` ends the message: see transom_websocket_send_piece. Otherwise as
+     * send_text.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT also if the message is one of bytes.
+     */
+    [[nodiscard]] transom_status send_text_piece(std::string_view text, bool is_last, Milliseconds timeout = forever)
+    {
+        return send_piece(TRANSOM_WEBSOCKET_TEXT, text, is_last, timeout);
+    }
+
+    /* Sends a piece of a message of bytes; otherwise as send_text_piece. */
+    [[nodiscard]] transom_status send_binary_piece(std::string_view bytes, bool is_last, Milliseconds timeout = forever)
+    {
+        return send_piece(TRANSOM_WEBSOCKET_BINARY, bytes, is_last, timeout);
+    }
+
+    /* Sends what was received; otherwise as send_text. */
+    [[nodiscard]] transom_status send(const WebSocketMessage &message, Milliseconds timeout = forever)
+    {
+        return send(message.is_text() ? TRANSOM_WEBSOCKET_TEXT : TRANSOM_WEBSOCKET_BINARY, message.data(), timeout);
+    }
+
+    /* Sends a Ping: see transom_websocket_ping. */
+    void ping(std::string_view payload = {})
+    {
+        if (websocket_ != nullptr)
+            detail::check(transom_websocket_ping(websocket_, payload.data(), payload.size()));
+    }
+
+    /* Begins to close the connection: see transom_websocket_close. Errors: TRANSOM_INVALID_ARGUMENT. */
+    void close(std::uint16_t code = 1000, std::string_view reason = {})
+    {
+        if (websocket_ != nullptr)
+            detail::check(transom_websocket_close(websocket_, code, detail::CText(reason)));
+    }
+
+    /* Returns the code with which the connection ended, 0 while messages may come and if this is empty. */
+    [[nodiscard]] std::uint16_t close_code() const noexcept { return transom_websocket_close_code(websocket_); }
+
+    /* Returns the reason that came with the code. */
+    [[nodiscard]] std::string close_reason() const { return text(&transom_websocket_close_reason); }
+
+    /* Returns true once nothing can be sent any more, and if this is empty. */
+    [[nodiscard]] bool is_closed() const noexcept { return transom_websocket_is_closed(websocket_); }
+
+    /* Returns how many bytes wait to be sent. */
+    [[nodiscard]] std::size_t queued() const noexcept { return transom_websocket_queued(websocket_); }
+
+    /* Returns true if messages are compressed. */
+    [[nodiscard]] bool is_compressed() const noexcept { return transom_websocket_is_compressed(websocket_); }
+
+    /* Returns the subprotocol that was chosen, or "". */
+    [[nodiscard]] std::string subprotocol() const { return text(&transom_websocket_subprotocol); }
+
+    /*
+     * Calls `function()` once, when there is a message to receive, or nothing more comes, perhaps before
+     * this returns. It runs on a thread that serves connections and must not block. It is not called if
+     * the connection is destroyed first.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if this is empty.
+     */
+    template <class F> void on_message(F &&function)
+    {
+        once(std::forward<F>(function), &transom_websocket_on_message);
+    }
+
+    /* Calls `function()` once, when there is room again after TRANSOM_WOULD_BLOCK. Otherwise as on_message. */
+    template <class F> void on_writable(F &&function)
+    {
+        once(std::forward<F>(function), &transom_websocket_on_writable);
+    }
+
+    /* Calls `function()` once, when the connection has ended. Otherwise as on_message. */
+    template <class F> void on_closed(F &&function)
+    {
+        once(std::forward<F>(function), &transom_websocket_on_closed);
+    }
+
+    /* Returns the connection for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_websocket *handle() const noexcept { return websocket_; }
+
+    /* Gives the connection up: it belongs to the caller. */
+    [[nodiscard]] transom_websocket *release() noexcept { return std::exchange(websocket_, nullptr); }
+
+private:
+    static transom_status checked(transom_status status)
+    {
+        if (status != TRANSOM_GONE && status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK &&
+            status != TRANSOM_BUFFER_TOO_SMALL)
+            detail::check(status);
+        return status;
+    }
+
+    transom_status send(transom_websocket_kind kind, std::string_view bytes, Milliseconds timeout)
+    {
+        if (websocket_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_websocket_send(websocket_, kind, bytes.data(), bytes.size(), timeout.count()));
+    }
+
+    transom_status send_piece(transom_websocket_kind kind, std::string_view bytes, bool is_last, Milliseconds timeout)
+    {
+        if (websocket_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(
+            transom_websocket_send_piece(websocket_, kind, bytes.data(), bytes.size(), is_last, timeout.count()));
+    }
+
+    [[nodiscard]] std::string text(std::size_t (*print)(const transom_websocket *, char *, std::size_t)) const
+    {
+        char buffer[256];
+        const std::size_t length = print(websocket_, buffer, sizeof buffer);
+        if (length < sizeof buffer)
+            return {buffer, length};
+        std::string text(length, '\0');
+        print(websocket_, text.data(), text.size() + 1);
+        return text;
+    }
+
+    template <class F, class Register> void once(F &&function, Register registering)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [&](auto call, void *user_data, auto free) {
+            const transom_status status = registering(websocket_, call, user_data, free);
+            return websocket_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status;
+        }));
+    }
+
+    transom_websocket *websocket_ = nullptr;
+};
+
 /* ---- Client: a connection in memory, for tests ---------------------------------------- */
 
 /*
@@ -1421,6 +1730,19 @@ public:
     }
 
     /*
+     * Checks the handshake of a WebSocket connection, and answers it: see
+     * transom_responder_accept_websocket. The result is empty if the handshake is wrong, and the client
+     * has the answer for that, or if nobody waits for the response any more.
+     */
+    [[nodiscard]] WebSocket accept_websocket(const WebSocketUpgrade &upgrade, Fields fields = {})
+    {
+        return accept_websocket(upgrade.handle(), fields);
+    }
+
+    /* The same with the default settings. */
+    [[nodiscard]] WebSocket accept_websocket(Fields fields = {}) { return accept_websocket(nullptr, fields); }
+
+    /*
      * Sends "103 Early Hints" with these fields before the response, such as links to what the
      * client can fetch meanwhile. Returns false if nobody waits for the response any more. The
      * responder must still be used or destroyed.
@@ -1487,6 +1809,19 @@ private:
         if (responder_ == nullptr)
             throw Error(TRANSOM_ALREADY_ANSWERED);
         return responder_;
+    }
+
+    WebSocket accept_websocket(const transom_websocket_upgrade *upgrade, Fields fields)
+    {
+        detail::ErrorSlot error;
+        transom_websocket *websocket = nullptr;
+        const transom_status status = transom_responder_accept_websocket(
+            handle_(), upgrade, fields.data(), fields.size(), &websocket, error);
+        if (status == TRANSOM_BAD_HANDSHAKE)
+            static_cast<void>(release());
+        else
+            sent(status, error);
+        return WebSocket(websocket);
     }
 
     bool sent(transom_status status, const detail::ErrorSlot &error)
@@ -3192,6 +3527,24 @@ public:
     void await_writable(const Upgraded &upgraded)
     {
         detail::check(transom_events_await_upgraded_writable(events_, upgraded.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_WEBSOCKET_MESSAGE once, when there is a message to receive, or the end. */
+    void await_message(const WebSocket &websocket)
+    {
+        detail::check(transom_events_await_websocket_message(events_, websocket.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_WEBSOCKET_WRITABLE once, when there is room again. */
+    void await_writable(const WebSocket &websocket)
+    {
+        detail::check(transom_events_await_websocket_writable(events_, websocket.handle()));
+    }
+
+    /* Reports TRANSOM_EVENT_WEBSOCKET_CLOSED once, when the connection has ended. */
+    void watch_closed(const WebSocket &websocket)
+    {
+        detail::check(transom_events_watch_websocket_closed(events_, websocket.handle()));
     }
 
     /* Answers TRANSOM_EVENT_WATCHDOG: see Server::watch. */

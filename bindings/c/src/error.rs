@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 use std::io;
 use std::ptr;
 
-use transom::{Error, InvalidHeader};
+use transom::{Error, InvalidHeader, WebSocketRefusal};
 
 use crate::bytes::{borrow, store};
 use crate::status::{self, transom_status};
@@ -63,6 +63,12 @@ impl transom_error {
     pub fn second_length() -> Self {
         let message = "header \"content-length\" is not needed: the length of the body was given";
         Self::bare(transom_status::TRANSOM_BAD_HEADER, message)
+    }
+
+    /// The error of a WebSocket handshake that was refused.
+    pub fn bad_handshake(refusal: WebSocketRefusal) -> Self {
+        let message = format!("the client got a {}: {refusal}", refusal.status().as_u16());
+        Self::bare(transom_status::TRANSOM_BAD_HANDSHAKE, &message)
     }
 
     /// The error of a part of a file that cannot be sent.

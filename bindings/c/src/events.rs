@@ -47,6 +47,12 @@ pub enum transom_event_kind {
     /// A watchdog asks whether the thread that takes the events turns: see
     /// transom_server_watch_events.
     TRANSOM_EVENT_WATCHDOG = 12,
+    /// There is a message to receive on a watched WebSocket connection, or its end.
+    TRANSOM_EVENT_WEBSOCKET_MESSAGE = 13,
+    /// A watched WebSocket connection has room again, or closes.
+    TRANSOM_EVENT_WEBSOCKET_WRITABLE = 14,
+    /// A watched WebSocket connection has ended.
+    TRANSOM_EVENT_WEBSOCKET_CLOSED = 15,
 }
 
 /// An event. The structure does not grow.
@@ -58,7 +64,8 @@ pub struct transom_event {
     /// 0.
     pub reserved: u32,
     /// The subject of the event: the token of a request (GONE, OVER, READABLE, STOPPING), the
-    /// writer or the transom_upgraded as a number (WRITABLE, WRITER_..., UPGRADED_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
+    /// writer, the transom_upgraded or the transom_websocket as a number (WRITABLE, WRITER_...,
+    /// UPGRADED_..., WEBSOCKET_...), what transom_events_answer gets (WATCHDOG), or 0 (LOG).
     pub token: u64,
 }
 

@@ -76,6 +76,11 @@ pub(crate) fn stops(handle: Handle) -> Result<Arc<Stops>, transom_status> {
     found.ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)
 }
 
+/// Returns a request that is not answered, if the host has it as an object.
+pub(crate) fn request(handle: Handle) -> Result<Option<Arc<transom_request>>, transom_status> {
+    look(handle, |exchange, _| exchange.request.as_ref().map(Arc::clone))
+}
+
 /// Returns the body of a request, if its route streams and the host may read it.
 pub(crate) fn incoming(handle: Handle) -> Result<Arc<Incoming>, transom_status> {
     let found = EXCHANGES.look(handle, |exchange| {

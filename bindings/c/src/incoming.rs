@@ -1,27 +1,27 @@
 //! The body of a request whose route streams: it is read piece by piece while it comes.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_lite::Stream as _;
-use transom::{Body, Bytes, Headers, Reject, WaitError, wait};
+use transom::{Body, Bytes, Headers, Reject, wait};
 
 use crate::bytes::{place, room};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::status::transom_status;
 use crate::timeout::duration;
+use crate::waiters::Waiters;
 
 /// A body on its way in. Several threads may read it; each byte goes to one of them.
 pub(crate) struct Incoming {
     state: Mutex<State>,
     trailers: OnceLock<Headers>,
+    /// Everything that waits for more of the body: the body itself keeps one waker only.
     waiters: Arc<Waiters>,
     /// The event that the host asked for, for the queue that asked last.
     notice: Mutex<Option<Arc<Notice>>>,
@@ -34,10 +34,6 @@ struct State {
     /// How the body has ended.
     end: Option<Result<(), transom_status>>,
 }
-
-/// Everything that waits for more of the body: the body itself keeps one waker only.
-#[derive(Default)]
-struct Waiters(Mutex<Vec<Waker>>);
 
 impl Incoming {
     pub fn new(body: Body) -> Arc<Self> {
@@ -69,26 +65,7 @@ impl Incoming {
 
     /// Reads. Waits until there is something, `None` without a limit.
     pub fn read(&self, buf: &mut [u8], timeout: Option<Duration>) -> Result<usize, transom_status> {
-        let waker = Cell::new(None);
-        let read = wait(
-            poll_fn(|cx| {
-                waker.set(Some(cx.waker().clone()));
-                self.poll_read(cx, buf)
-            }),
-            timeout,
-        );
-        if let Ok(read) = read {
-            return read;
-        }
-        // Nobody waits with this waker any more.
-        if let Some(waker) = waker.take() {
-            self.waiters.remove(&waker);
-        }
-        Err(match read {
-            Err(WaitError::WouldDeadlock) => transom_status::TRANSOM_WOULD_DEADLOCK,
-            _ if timeout == Some(Duration::ZERO) => transom_status::TRANSOM_WOULD_BLOCK,
-            _ => transom_status::TRANSOM_TIMEOUT,
-        })
+        self.waiters.wait(timeout, |cx| self.poll_read(cx, buf))?
     }
 
     /// Returns `true` if a read would not wait; otherwise the waker is called then.
@@ -149,34 +126,6 @@ fn status_of(error: &io::Error) -> transom_status {
         Some(Reject::NoMemory) => transom_status::TRANSOM_NO_MEMORY,
         Some(Reject::BodyCutShort) | None => transom_status::TRANSOM_GONE,
         Some(_) => transom_status::TRANSOM_BAD_BODY,
-    }
-}
-
-impl Waiters {
-    fn add(&self, waker: &Waker) {
-        let mut wakers = self.lock();
-        if !wakers.iter().any(|other| other.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-
-    fn remove(&self, waker: &Waker) {
-        let mut wakers = self.lock();
-        let found = wakers.iter().position(|other| other.will_wake(waker));
-        let removed = found.map(|at| wakers.swap_remove(at));
-        drop(wakers);
-        drop(removed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Waiters {
-    fn wake(self: Arc<Self>) {
-        let wakers = mem::take(&mut *self.lock());
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -35,6 +35,9 @@ const FORWARDED: u16 = 8;
 /// A flag of a request record: the connection has TLS, and what it settled follows the body.
 const TLS: u16 = 16;
 
+/// A flag of a request record: the request has an Upgrade field.
+const UPGRADE: u16 = 32;
+
 /// The start of a request in a batch: see transom_server_next_batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +64,8 @@ pub struct transom_request_record {
     pub param_count: u32,
     /// 10 for HTTP/1.0, 11 for HTTP/1.1.
     pub version: u16,
-    /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED and TRANSOM_TLS, or 0.
+    /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED, TRANSOM_TLS and
+    /// TRANSOM_UPGRADE, or 0.
     pub flags: u16,
     /// The bytes of the body; 0 with TRANSOM_STREAMS.
     pub body_len: u64,
@@ -118,6 +122,11 @@ pub struct transom_response_record {
     pub reserved: u32,
     /// The bytes of the body.
     pub body_len: u64,
+}
+
+/// Returns `true` if the request names other protocols that its client speaks.
+pub(crate) fn asks_for_upgrade(request: &Request) -> bool {
+    request.headers().contains("upgrade")
 }
 
 /// Returns `true` if the request fits a record.
@@ -198,6 +207,7 @@ impl<'a> Packer<'a> {
             (request.scheme() == "https", HTTPS),
             (is_forwarded, FORWARDED),
             (tls.is_some(), TLS),
+            (asks_for_upgrade(request), UPGRADE),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag);
         put(&flags.to_ne_bytes());

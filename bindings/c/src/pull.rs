@@ -10,7 +10,7 @@ use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
 use crate::fields::bad_header;
 use crate::incoming::read_into;
-use crate::packed::{Packer, ResponseRecord};
+use crate::packed::{self, Packer, ResponseRecord};
 use crate::pull_queue::{PullQueue, REQUESTS_PER_WAKE};
 use crate::request::transom_request;
 use crate::responder::{status_code, transom_responder};
@@ -130,9 +130,9 @@ fn fetch(
         match packer.push(pending.exchange.token(), pending.route_id, &pending.request, pending.streams) {
             Ok(()) => {
                 count += 1;
-                if pending.streams {
-                    // The request stays in the table, because its body is still to be read.
-                    pending.exchange.claim_with(pending.request, true);
+                if pending.streams || packed::asks_for_upgrade(&pending.request) {
+                    // The request stays in the table, because its body or its handshake is still to be read.
+                    pending.exchange.claim_with(pending.request, pending.streams);
                 } else {
                     pending.exchange.claim();
                 }

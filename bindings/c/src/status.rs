@@ -69,10 +69,12 @@ pub enum transom_status {
     TRANSOM_TOO_SLOW = -29,
     /// A certificate, a key or another setting of TLS cannot be used.
     TRANSOM_BAD_TLS = -30,
+    /// The request asks for no WebSocket connection that the server accepts: the client was refused.
+    TRANSOM_BAD_HANDSHAKE = -31,
 }
 
 /// The texts, indexed by the number without its sign.
-const TEXTS: [&CStr; 31] = [
+const TEXTS: [&CStr; 32] = [
     c"success",
     c"an argument is NULL",
     c"invalid argument",
@@ -104,6 +106,7 @@ const TEXTS: [&CStr; 31] = [
     c"the request body is malformed",
     c"the client sends too slowly",
     c"bad certificate, key or setting of TLS",
+    c"bad WebSocket handshake",
 ];
 
 /// Returns the meaning of a status in a few English words, for messages and logs. `status`

@@ -1,7 +1,7 @@
 //! Writers: the bodies of responses that are sent piece by piece.
 
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::error::{report, transom_error};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::exchange::Started;
 use crate::fields::headers;
+use crate::notices::Notices;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
 use crate::stops::Stops;
@@ -37,8 +38,7 @@ pub(crate) struct OpenBody {
     started: Option<Started>,
     finished: OnceLock<Headers>,
     stops: Stops,
-    /// The events that the host asked for: at most one of each kind, for the queue that asked last.
-    notices: Mutex<Vec<(transom_event_kind, Arc<Notice>)>>,
+    notices: Notices,
 }
 
 impl OpenBody {
@@ -48,7 +48,7 @@ impl OpenBody {
             started,
             finished: OnceLock::new(),
             stops: Stops::new(stopping),
-            notices: Mutex::default(),
+            notices: Notices::default(),
         }
     }
 
@@ -84,17 +84,9 @@ impl OpenBody {
         &self.stops
     }
 
-    /// Returns the event of that kind. It is the same one each time, so that the body also keeps
-    /// its waker only once.
+    /// Returns the event of that kind.
     pub fn notice(&self, queue: &Arc<EventQueue>, kind: transom_event_kind, token: u64) -> Arc<Notice> {
-        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, notice)) = notices.iter().find(|(of, notice)| *of == kind && notice.is_for(queue)) {
-            return Arc::clone(notice);
-        }
-        let notice = Notice::new(queue, kind, token);
-        notices.retain(|(of, _)| *of != kind);
-        notices.push((kind, Arc::clone(&notice)));
-        notice
+        self.notices.get(queue, kind, token)
     }
 }
 

@@ -93,6 +93,7 @@ programs! {
     succession
     tls
     watchdog
+    websocket
     wraps
     upgrades
     uploads

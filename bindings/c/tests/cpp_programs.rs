@@ -71,6 +71,7 @@ programs! {
     setup
     streaming
     two_units
+    websocket
     wraps
 }
 

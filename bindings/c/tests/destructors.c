@@ -2,9 +2,9 @@
  * Every function that takes a free function has it called once: when what was registered has been
  * called or can no longer be, when the registration is refused, and when the server stops first.
  */
-#include "common.h"
+#include "websocket.h"
 
-enum subject { RESPONDER, REQUEST, WRITER, UPGRADED };
+enum subject { RESPONDER, REQUEST, WRITER, UPGRADED, WEBSOCKET };
 
 /* What a handler got, and what was made of it. */
 static struct {
@@ -12,6 +12,7 @@ static struct {
     const transom_request *_Atomic request;
     transom_writer *writer;
     transom_upgraded *upgraded;
+    transom_websocket *websocket;
 } held;
 
 typedef transom_status (*register_fn)(int is_null, transom_callback_fn function, void *user_data, transom_free_fn free_fn);
@@ -31,6 +32,9 @@ REGISTRATION(writer_on_stopping, writer)
 REGISTRATION(upgraded_on_readable, upgraded)
 REGISTRATION(upgraded_on_writable, upgraded)
 REGISTRATION(upgraded_on_stopping, upgraded)
+REGISTRATION(websocket_on_message, websocket)
+REGISTRATION(websocket_on_writable, websocket)
+REGISTRATION(websocket_on_closed, websocket)
 
 /* What makes the library call the function that was registered. */
 enum event { CLIENT_LEAVES, CLIENT_SENDS, CLIENT_READS, SERVER_STOPS };
@@ -50,6 +54,9 @@ static const struct registration {
     {"upgraded_on_readable", upgraded_on_readable, UPGRADED, CLIENT_SENDS},
     {"upgraded_on_writable", upgraded_on_writable, UPGRADED, CLIENT_READS},
     {"upgraded_on_stopping", upgraded_on_stopping, UPGRADED, SERVER_STOPS},
+    {"websocket_on_message", websocket_on_message, WEBSOCKET, CLIENT_SENDS},
+    {"websocket_on_writable", websocket_on_writable, WEBSOCKET, CLIENT_READS},
+    {"websocket_on_closed", websocket_on_closed, WEBSOCKET, CLIENT_LEAVES},
 };
 
 enum scenario { ENDS, HAPPENS, STOPS, SCENARIOS };
@@ -60,23 +67,33 @@ static void keep(void *user_data UNUSED, const transom_request *request, transom
     atomic_store(&held.responder, responder);
 }
 
+static transom_status send_binary(transom_websocket *websocket, const void *data, size_t len, int64_t timeout_ms)
+{
+    return transom_websocket_send(websocket, TRANSOM_WEBSOCKET_BINARY, data, len, timeout_ms);
+}
+
 /* Sends a request, and makes of its responder what the registration is about. */
 static int begin(const struct registration *it, uint16_t port)
 {
-    int fd = connect_to(port);
-    say(fd, it->subject == REQUEST
-                ? "POST /stream HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n"
-                : "GET /keep HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+    int fd = it->subject == WEBSOCKET ? ask_websocket(port, "/keep", "") : connect_to(port);
+    if (it->subject != WEBSOCKET)
+        say(fd, it->subject == REQUEST
+                    ? "POST /stream HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n"
+                    : "GET /keep HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
     EVENTUALLY(atomic_load(&held.responder) != NULL);
     if (it->subject == WRITER)
         OK(transom_responder_start(held.responder, 200, NULL, 0, &held.writer, NULL));
     if (it->subject == UPGRADED)
         OK(transom_responder_upgrade(held.responder, "chat", NULL, 0, &held.upgraded, NULL));
+    if (it->subject == WEBSOCKET)
+        OK(transom_responder_accept_websocket(held.responder, NULL, NULL, 0, &held.websocket, NULL));
     /* Without room, because the function is called at once otherwise. */
     if (it->event == CLIENT_READS && it->subject == WRITER)
         FILL(transom_writer_write, held.writer);
     if (it->event == CLIENT_READS && it->subject == UPGRADED)
         FILL(transom_upgraded_write, held.upgraded);
+    if (it->event == CLIENT_READS && it->subject == WEBSOCKET)
+        FILL(send_binary, held.websocket);
     return fd;
 }
 
@@ -87,6 +104,8 @@ static void end(const struct registration *it)
         transom_writer_free(held.writer);
     else if (it->subject == UPGRADED)
         transom_upgraded_free(held.upgraded);
+    else if (it->subject == WEBSOCKET)
+        transom_websocket_free(held.websocket);
     else
         transom_responder_free(held.responder);
 }
@@ -147,6 +166,8 @@ static void play(const struct registration *it, const char *model, enum scenario
     } else {
         if (it->event == CLIENT_LEAVES)
             slam(fd);
+        else if (it->event == CLIENT_SENDS && it->subject == WEBSOCKET)
+            say_text(fd, "message");
         else if (it->event == CLIENT_SENDS)
             say(fd, "body");
         else if (it->event == SERVER_STOPS)

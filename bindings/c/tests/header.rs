@@ -66,6 +66,11 @@ const FILES: &[(&str, &str)] = &[
     ("watch", ""),
     ("stopping", ""),
     ("upgraded", "Upgraded: a connection that has left HTTP"),
+    ("websocket_upgrade", "WebSocket: connections that send and receive messages"),
+    ("websocket", ""),
+    ("websocket_receive", ""),
+    ("websocket_message", ""),
+    ("websocket_watch", ""),
     ("client", "Client: a connection in memory, for tests"),
 ];
 

@@ -36,7 +36,7 @@ static unsigned below(unsigned limit)
 /* Every status is one of the documented ones, and none reports a defect. */
 static int did(int status)
 {
-    CHECK(status <= TRANSOM_OK && status >= TRANSOM_BAD_TLS && status != TRANSOM_PANIC);
+    CHECK(status <= TRANSOM_OK && status >= TRANSOM_BAD_HANDSHAKE && status != TRANSOM_PANIC);
     atomic_fetch_add(&calls, 1);
     return status;
 }
@@ -59,6 +59,8 @@ static void release(uintptr_t handle)
     transom_responder_free((transom_responder *)handle);
     transom_writer_free((transom_writer *)handle);
     transom_upgraded_free((transom_upgraded *)handle);
+    transom_websocket_free((transom_websocket *)handle);
+    transom_websocket_upgrade_free((transom_websocket_upgrade *)handle);
     transom_client_free((transom_client *)handle);
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
@@ -88,6 +90,8 @@ static uintptr_t any(void)
 #define RESPONDER ((transom_responder *)any())
 #define WRITER ((transom_writer *)any())
 #define UPGRADED ((transom_upgraded *)any())
+#define WEBSOCKET ((transom_websocket *)any())
+#define WEBSOCKET_UPGRADE ((transom_websocket_upgrade *)any())
 #define CLIENT ((transom_client *)any())
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
@@ -154,10 +158,11 @@ static void call_responder(void)
     const transom_field *list = fields(&count);
     transom_writer *writer = NULL;
     transom_upgraded *upgraded = NULL;
+    transom_websocket *websocket = NULL;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
     int status = 1;
-    switch (below(13)) {
+    switch (below(15)) {
     case 0: status = did(transom_responder_send_text(RESPONDER, code(), text())); break;
     case 1: status = did(transom_responder_send(RESPONDER, code(), list, count, below(8) ? body : NULL, length(), why)); break;
     case 2: status = did(transom_responder_send_bytes(RESPONDER, code(), text(), below(8) ? body : NULL, length(), why)); break;
@@ -169,6 +174,7 @@ static void call_responder(void)
     case 9: did(transom_responder_on_gone(RESPONDER, maybe(), data(), give_back)); break;
     case 10: did(transom_responder_on_stopping(RESPONDER, maybe(), data(), give_back)); break;
     case 11: status = did(transom_responder_send_file(RESPONDER, code(), list, count, below(4) ? dup(file) : -1, below(9), below(2) ? TRANSOM_TO_END : below(9), why)); break;
+    case 12: case 13: status = did(transom_responder_accept_websocket(RESPONDER, below(2) ? NULL : WEBSOCKET_UPGRADE, list, count, below(8) ? &websocket : NULL, why)); break;
     default: status = did(transom_responder_upgrade(RESPONDER, below(4) ? "chat" : text(), list, count, below(8) ? &upgraded : NULL, why)); break;
     }
     if (status == TRANSOM_OK)
@@ -178,6 +184,44 @@ static void call_responder(void)
         keep(writer);
     if (upgraded)
         keep(upgraded);
+    if (websocket)
+        keep(websocket);
+}
+
+static void call_websocket(void)
+{
+    transom_websocket_message *message = NULL;
+    char buf[64];
+    int32_t kind;
+    bool is_last;
+    size_t len;
+    switch (below(15)) {
+    case 13: did(transom_websocket_send_piece(WEBSOCKET, 1 + (int)below(2), below(8) ? body : NULL, length(), below(2), timeout())); break;
+    case 0: case 1: did(transom_websocket_send(WEBSOCKET, (int)below(4), below(8) ? body : NULL, length(), timeout())); break;
+    case 2: did(transom_websocket_receive(WEBSOCKET, timeout(), below(8) ? &message : NULL)); break;
+    case 3: did(transom_websocket_receive_into(WEBSOCKET, below(8) ? buf : NULL, below(65), timeout(), below(8) ? &kind : NULL, below(2) ? &is_last : NULL, below(8) ? &len : NULL)); break;
+    case 4: did(transom_websocket_ping(WEBSOCKET, below(8) ? body : NULL, length())); break;
+    case 5: did(transom_websocket_close(WEBSOCKET, below(2) ? 1000 : (uint16_t)below(UINT16_MAX), text())); break;
+    case 6:
+        transom_websocket_close_code(WEBSOCKET);
+        transom_websocket_close_reason(WEBSOCKET, below(8) ? buf : NULL, below(65));
+        transom_websocket_subprotocol(WEBSOCKET, below(8) ? buf : NULL, below(65));
+        break;
+    case 7: transom_websocket_is_closed(WEBSOCKET); transom_websocket_queued(WEBSOCKET); transom_websocket_is_compressed(WEBSOCKET); break;
+    case 8: did(transom_websocket_on_message(WEBSOCKET, maybe(), data(), give_back)); break;
+    case 9: did(transom_websocket_on_writable(WEBSOCKET, maybe(), data(), give_back)); break;
+    case 10: did(transom_websocket_on_closed(WEBSOCKET, maybe(), data(), give_back)); break;
+    case 11: keep(transom_websocket_upgrade_new()); break;
+    case 12:
+        did(transom_websocket_upgrade_set(WEBSOCKET_UPGRADE, (int)below(13), below(2) ? below(2) : timeout()));
+        did(transom_websocket_upgrade_add_subprotocol(WEBSOCKET_UPGRADE, text()));
+        did(transom_websocket_upgrade_add_origin(WEBSOCKET_UPGRADE, text()));
+        break;
+    default:
+        if (below(4) == 0)
+            transom_websocket_free(WEBSOCKET);
+    }
+    transom_websocket_message_free(message);
 }
 
 static void call_writer(void)
@@ -227,7 +271,12 @@ static void call_events(void)
     size_t len;
     int turn;
     for (turn = 0; turn < 3; turn++) {
-        switch (below(14)) {
+        switch (below(16)) {
+        case 12: did(transom_events_await_websocket_message(own, WEBSOCKET)); break;
+        case 13:
+            did(transom_events_await_websocket_writable(own, WEBSOCKET));
+            did(transom_events_watch_websocket_closed(own, WEBSOCKET));
+            break;
         case 0: did(transom_events_await_body(own, any())); break;
         case 1: did(transom_events_await_room(own, WRITER)); break;
         case 2: did(transom_events_await_upgraded_readable(own, UPGRADED)); break;
@@ -531,7 +580,8 @@ static void call_server(void)
 
 static void call(void)
 {
-    switch (below(10)) {
+    switch (below(12)) {
+    case 10: case 11: call_websocket(); break;
     case 0: case 1: case 2: call_responder(); break;
     case 3: case 4: case 5: call_writer(); break;
     case 6: call_events(); break;
@@ -627,6 +677,8 @@ static void *client(void *unused UNUSED)
     static const char *const requests[] = {
         "GET /plain?a=1&b=2 HTTP/1.1\r\nHost: test\r\nCookie: a=1\r\n\r\n",
         "GET /plain HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nbytes",
+        "GET /plain HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x85\1\1\1\1idmmn\x89\x80\1\1\1\1\x88\x82\1\1\1\1\2\xe9",
         "POST /stream/1 HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3\r\nabc\r\n0\r\na: b\r\n\r\n",
         "POST /stream/2 HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n01234567890123456789",
         "POST /plain HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\na=1&b=2",
@@ -637,7 +689,7 @@ static void *client(void *unused UNUSED)
     char buf[2048];
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     while (atomic_load(&phase) < 2) {
-        const char *say = requests[below(9)];
+        const char *say = requests[below(10)];
         size_t size = below(4) ? strlen(say) : below((unsigned)strlen(say));
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         CHECK(fd >= 0);
