@@ -33,6 +33,7 @@
 //! | handlers that block | [`blocking`] |
 //! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
+//! | the files of a folder, one file with ranges (feature `files`) | `Files`, `Response::file` |
 //! | streams, files, trailers | [`Response::stream`], [`Body::channel`], [`Body::file`] |
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
 //! | server-sent events (feature `sse`) | `ServerSentEvents`, `EventBroadcast` |
@@ -70,7 +71,8 @@
 //!
 //! # Features
 //!
-//! Off by default: `access-log` for an access log (`AccessLog`); `metrics` for counters and histograms of
+//! Off by default: `access-log` for an access log (`AccessLog`); `files` for
+//! static files (`Files`, `Response::file`); `metrics` for counters and histograms of
 //! exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
 //! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
@@ -109,6 +111,11 @@ struct ThreeModels;
 #[cfg(all(doctest, feature = "status"))]
 #[doc = include_str!("../docs/status.md")]
 struct StatusDocument;
+
+/// Runs the code of the page about static files as doctests.
+#[cfg(all(doctest, feature = "files"))]
+#[doc = include_str!("../docs/files.md")]
+struct FilesPage;
 
 /// Runs the code of the page about metrics as doctests.
 #[cfg(all(doctest, feature = "metrics"))]
@@ -163,6 +170,8 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
+#[cfg(feature = "files")]
+pub use ext::Files;
 #[cfg(any(feature = "sse", feature = "websocket"))]
 pub use ext::SlowReader;
 #[cfg(feature = "status")]

@@ -9,8 +9,19 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of the crate.
-const FEATURES: [&str; 10] =
-    ["access-log", "serde", "tower", "metrics", "sse", "status", "tracing", "tls", "tls-ring", "websocket"];
+const FEATURES: [&str; 11] = [
+    "access-log",
+    "files",
+    "serde",
+    "tower",
+    "metrics",
+    "sse",
+    "status",
+    "tracing",
+    "tls",
+    "tls-ring",
+    "websocket",
+];
 /// The most crates without a feature, those that build scripts need included.
 const MOST_ALONE: usize = 40;
 /// The most crates that a program contains with all features at once.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "access-log")]
 mod access_log;
+#[cfg(feature = "files")]
+mod files;
 #[cfg(feature = "metrics")]
 mod histogram;
 #[cfg(feature = "metrics")]
@@ -37,6 +39,8 @@ mod websocket;
 
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
+#[cfg(feature = "files")]
+pub use files::Files;
 #[cfg(feature = "metrics")]
 pub use histogram::Histogram;
 #[cfg(feature = "metrics")]

@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = app.get("/metrics", metrics.handler());
     #[cfg(feature = "status")]
     let app = app.nest("/status", transom::StatusPage::new(&metrics).router());
+    #[cfg(feature = "files")]
+    let app = app.nest("/static", transom::Files::new(".")?.precompressed().listing().router());
     #[cfg(feature = "tracing")]
     let app = app.wrap(transom::Tracing::new());
     #[cfg(feature = "websocket")]
