@@ -120,6 +120,16 @@ class TestFraming(Quiet, unittest.TestCase):
                 head, rest = answered(sending(start(status, headers), *messages), data)
                 self.assertEqual((fields(head, "content-length"), rest), (["5"], b""), (data, messages))
 
+    def test_a_length_is_left_out_where_there_can_be_none(self):
+        for status in (204, 205):
+            for messages in ((part(),), (part(b"", True), part())):
+                headers = [(b"Content-Length", b"0"), (b"x-a", b"1")]
+                head, rest = answered(sending(start(status, headers), *messages))
+                self.assertTrue(head.startswith(f"HTTP/1.1 {status} "), head)
+                self.assertEqual((fields(head, "x-a"), rest), (["1"], b""))
+                # What a client may see of a 205 is the server's own.
+                self.assertEqual(fields(head, "content-length"), [] if status == 204 else ["0"])
+
     def test_case_order_and_duplicates_of_fields_are_kept(self):
         headers = [
             (b"X-B", b"1"),

@@ -13,6 +13,8 @@ from transom._errors import BadHeaderError
 
 #: The statuses whose responses have no content.
 WITHOUT_CONTENT = (204, 205, 304)
+#: The statuses whose responses have no Content-Length either (RFC 9110 8.6 and 15.3.6).
+WITHOUT_LENGTH = (204, 205)
 
 _REASONS = {
     "te": "it is a field of requests",

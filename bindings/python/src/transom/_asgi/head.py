@@ -9,7 +9,7 @@ from typing import Any
 from transom._check import got, shown
 from transom._errors import BadHeaderError, BadStatusError
 from transom._headers import header_line
-from transom._reserved import RULED
+from transom._reserved import RULED, WITHOUT_LENGTH
 from transom._reserved import check as check_fields
 
 #: The most bytes of a line that is kept, and the most lines.
@@ -52,7 +52,8 @@ def block_of(status: int, headers: Any, has_trailers: bool = False) -> bytes:
     Raises `BadHeaderError` or `TypeError` for what cannot be sent.
     """
     try:
-        return b"".join([_lines[pair] for pair in headers])
+        if status not in WITHOUT_LENGTH:
+            return b"".join([_lines[pair] for pair in headers])
     except BadHeaderError:
         raise
     except (TypeError, ValueError, _RuledError):
@@ -64,6 +65,9 @@ def block_of(status: int, headers: Any, has_trailers: bool = False) -> bytes:
 def _slow_block(status: int, headers: Any, has_trailers: bool) -> bytes:
     """Does what `block_of` does, for pairs of any kind and fields with rules."""
     fields = fields_of(headers)
+    if status in WITHOUT_LENGTH:
+        # Frameworks add the length of the body, which is 0, to each response.
+        fields = [pair for pair in fields if pair[0].lower() != "content-length"]
     if status:
         check_fields(status, [pair for pair in fields if not has_trailers or pair[0].lower() != "trailer"])
     return b"".join([header_line(name, value) for name, value in fields])

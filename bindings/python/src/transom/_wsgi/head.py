@@ -8,15 +8,13 @@ from typing import Any, TypeAlias
 from transom._check import got, shown
 from transom._errors import BadStatusError
 from transom._headers import header_line
-from transom._reserved import RULED
+from transom._reserved import RULED, WITHOUT_LENGTH
 from transom._reserved import check as check_fields
 
 #: The code of a status, the lines of the header fields, and the length that the application has announced.
 Head: TypeAlias = tuple[int, bytes, int | None]
 
 _STATUS = re.compile(r"[2-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
-#: The statuses whose responses have no Content-Length (RFC 9110 8.6 and 15.3.6).
-_WITHOUT_LENGTH = (204, 205)
 #: The fields that are not kept: their values are for one client.
 _SECRET = ("set-cookie", "authorization", "www-authenticate")
 #: The most fields, and the most statuses, that are kept.
@@ -45,7 +43,7 @@ def head_of(status: Any, headers: Any) -> Head:
             line, announced = _lines[pair]
             block += line
             if announced is not None:
-                if length is not None or code in _WITHOUT_LENGTH:
+                if length is not None or code in WITHOUT_LENGTH:
                     return _checked(status, headers)
                 length = announced
         return code, block, length
@@ -58,7 +56,7 @@ def head_of(status: Any, headers: Any) -> Head:
 def _checked(status: Any, headers: list[Any]) -> Head:
     """Does the same without what was checked before."""
     code = _code_of(status)
-    if code in _WITHOUT_LENGTH:
+    if code in WITHOUT_LENGTH:
         # Frameworks add the length of the body, which is 0, to each response.
         headers = [pair for pair in headers if not _is_length(pair)]
     lines = []
