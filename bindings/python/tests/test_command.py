@@ -60,6 +60,7 @@ VALUES = {
     "log-level": ("Debug", "debug"),
     "limit": ("body=10m", {"body": 10 << 20}),
     "timeout": ("stop-delay=1.5", {"stop_delay": 1.5}),
+    "websocket": ("ping-interval=none", {"ping_interval": None}),
     "metrics": ("/metrics", "/metrics"),
     "readiness": ("/ready", "/ready"),
     "liveness": ("/live", "/live"),
@@ -209,6 +210,7 @@ class TestFile(unittest.TestCase):
             'app = "shop:app"\nbind = ["127.0.0.1:0", "unix:/tmp/x"]\nworkers = 4\nfactory = true\n'
             'stop-timeout = 2.5\nunix_mode = "660"\nforwarded-allow-ips = ["10.0.0.0/8", "unix"]\n'
             '[limits]\nbody = "1m"\nhead = 8192\n[timeouts]\nidle = 5\nhandler = "none"\n'
+            '[websocket]\nmessage_limit = "64k"\ncompression = false\nping_interval = "none"\n'
         )
         self.assertEqual((found.app, found["workers"], found["factory"]), ("shop:app", 4, True))
         self.assertEqual(found["bind"], ["127.0.0.1:0", "unix:/tmp/x"])
@@ -216,6 +218,8 @@ class TestFile(unittest.TestCase):
         self.assertEqual(found["forwarded-allow-ips"], ["10.0.0.0/8", "unix"])
         self.assertEqual(found["limit"], {"body": 1 << 20, "head": 8192})
         self.assertEqual(found["timeout"], {"idle": 5.0, "handler": None})
+        settings = {"message_limit": 1 << 16, "compression": False, "ping_interval": None}
+        self.assertEqual(found["websocket"], settings)
 
     def test_the_environment_and_the_command_line_go_before_the_file(self):
         text = 'app = "shop:app"\nworkers = 4\nthreads = 5\nnative-threads = 6\n'
@@ -235,6 +239,13 @@ class TestFile(unittest.TestCase):
             ('factory = "yes"', "t.toml: factory: the value is true or false, got 'yes'"),
             ("limits = 3", "t.toml: limits: it is a table, such as [limits], got 3"),
             ("[limits]\nbdy = 1", "--limit: there is no limit 'bdy'; did you mean body?"),
+            ("websocket = 3", "t.toml: websocket: it is a table, such as [websocket], got 3"),
+            (
+                "[websocket]\nmessage_limt = 1",
+                "--websocket: there is no setting 'message_limt'; did you mean",
+            ),
+            ("[websocket]\nmessage_limit = 0", "message_limit is 1 to 1099511627776, got 0"),
+            ('[websocket]\ncompression = "x"', "t.toml: websocket: the value is NAME=VALUE, such as message"),
             ("app = 3", "t.toml: app is a text such as 'shop:app', got 3"),
             ("a = ", "t.toml: Invalid value (at "),
         ):

@@ -172,7 +172,7 @@ class TestGuide(Quiet, unittest.TestCase):
 
 
 #: The types for annotations.
-ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority"}
+ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority", "WebSocketHandler"}
 
 
 def classes():

@@ -53,6 +53,9 @@ from transom._stats import Connection, Stats
 from transom._stuck import Stuck
 from transom._tls import Tls, TlsInfo
 from transom._upload_file import Files, UploadFile
+from transom._websocket import AsyncWebSocket, WebSocket
+from transom._websocket_closed import WebSocketClosed
+from transom._websocket_handshake import WebSocketHandler as WebSocketHandler
 from transom._wsgi.serve import serve_wsgi
 
 __version__ = "0.1.0"
@@ -61,6 +64,7 @@ __all__ = [
     "AccessLog",
     "AddressInUseError",
     "AlreadyStartedError",
+    "AsyncWebSocket",
     "BadAddressError",
     "BadHeaderError",
     "BadRouteError",
@@ -103,6 +107,8 @@ __all__ = [
     "Tls",
     "TlsInfo",
     "UploadFile",
+    "WebSocket",
+    "WebSocketClosed",
     "serve_asgi",
     "serve_wsgi",
 ]

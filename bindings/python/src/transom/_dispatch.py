@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import nullcontext
 from contextvars import Context, copy_context
 from time import perf_counter
@@ -32,6 +32,7 @@ from transom._shares import share_of
 from transom._sse import Lines
 from transom._timed_jobs import VITAL, Job, TimedJob
 from transom._turn import InTurn
+from transom._websocket_handshake import Handshake
 from transom._wording import Wording
 from transom._writer import Writer, as_bytes
 
@@ -55,6 +56,9 @@ class Loop(Protocol):
 
     def work(self, job: Work, then: Callable[[], None], pending: Pending | None = None) -> bool:
         """Runs work after a response, and calls `then` at its end. Returns `False` if the loop is closed."""
+
+    def begin(self, make: Callable[[], Coroutine[Any, Any, None]], context: Context) -> bool:
+        """Runs a coroutine in the loop, and returns `False` if the loop is closed."""
 
     async def drain(self, grace: float) -> None:
         """Waits up to `grace` seconds for the tasks that are left, then cancels them. Runs in the loop."""
@@ -86,6 +90,8 @@ class Dispatcher:
         self.background.begin = self._begin_job
         #: Called with each exception of a handler that nothing answers, before its client learns of it.
         self.on_failure: Callable[[BaseException], object] | None = None
+        #: Runs the handler of a WebSocket connection. It is set before the server starts.
+        self.connect: Callable[[Route, Request, Response, Context], None]
         #: The comments in streams of events.
         self.keep_alive = KeepAlive()
         self.routes = routes
@@ -196,7 +202,9 @@ class Dispatcher:
 
         Each step of the body runs in `context`. The caller must have left that context.
         """
-        if isinstance(response._chunks, Answered):
+        if isinstance(response._chunks, Handshake):
+            self.connect(route, request, response, context)
+        elif isinstance(response._chunks, Answered):
             self.background.release(request._token)
         elif isinstance(response._chunks, Pending):
             try:

@@ -135,14 +135,18 @@ class ErrorSlot:
 
     def check(self, code: int) -> None:
         """Raises the exception for `code` with the library's message, and frees the library's error."""
+        if code != native.OK or self._pointer.value is not None:
+            raise self.error_of(code)
+
+    def error_of(self, code: int) -> Error:
+        """Returns the exception for `code` with the library's message, and frees the library's error."""
         pointer, self._pointer.value = self._pointer.value, None
         if pointer is None:
-            check(code)
-            return
+            return make(code)
         message = (quick.error_message(pointer) or b"").decode("utf-8", "replace")
         errno = quick.error_errno(pointer)
         quick.error_free(pointer)
-        raise make(code, message, errno)
+        return make(code, message, errno)
 
     def check_present(self, code: int) -> None:
         """Raises the exception for `code`, unless it only says that nobody waits for the response."""

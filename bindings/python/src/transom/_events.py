@@ -22,6 +22,7 @@ from transom._finalizing import finish
 from transom._logs import LEVEL, log_all
 from transom._native import quick
 from transom._stopping import Stopping
+from transom._websocket_waits import WebSocketWaits
 
 #: The most events that one call takes.
 _MOST = 64
@@ -61,6 +62,8 @@ class Events:
         self.loop: Any = None
         #: The functions that wake tasks which wait for a part of a body, by the tokens of its requests.
         self._bodies: dict[int, Callable[[], object]] = {}
+        #: The tasks that wait for WebSocket connections.
+        self._websockets = WebSocketWaits()
 
     @property
     def fd(self) -> int:
@@ -129,6 +132,27 @@ class Events:
             del self._bodies[token]
         return True
 
+    async def websocket_message(self, socket: int, timeout: float | None = None) -> bool:
+        """Waits until a connection has a message or has closed. Returns `False` after `timeout` seconds.
+
+        Raises `RuntimeError` if another task waits for it.
+        """
+        kind = native.EVENT_WEBSOCKET_MESSAGE
+        if self._websockets.is_awaited(kind, socket):
+            raise RuntimeError("two tasks receive from one connection at the same time")
+        return await self._websockets.until(
+            kind, socket, lambda: quick.events_await_websocket_message(self.pointer, socket), timeout
+        )
+
+    async def websocket_room(self, socket: int, timeout: float | None = None) -> bool:
+        """Waits until a connection has room for a message or has closed. `False` after `timeout` seconds."""
+        return await self._websockets.until(
+            native.EVENT_WEBSOCKET_WRITABLE,
+            socket,
+            lambda: quick.events_await_websocket_writable(self.pointer, socket),
+            timeout,
+        )
+
     def wake_reader(self, token: int) -> bool:
         """Wakes the task that waits for more of a request's body. Returns `False` if none does."""
         wake = self._bodies.get(token)
@@ -159,6 +183,8 @@ class Events:
                 future.set_result(None)
         elif kind == native.EVENT_READABLE:
             self.wake_reader(token)
+        elif kind in (native.EVENT_WEBSOCKET_MESSAGE, native.EVENT_WEBSOCKET_WRITABLE):
+            self._websockets.tell(kind, token)
         elif kind == native.EVENT_LOG:
             log_all()
         elif kind == native.EVENT_WATCHDOG:

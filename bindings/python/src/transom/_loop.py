@@ -181,6 +181,10 @@ class LoopSide:
             pending.close()
         return False
 
+    def begin(self, make: Callable[[], Coroutine[Any, Any, None]], context: Context) -> bool:
+        """Runs a coroutine as a task. Called on any thread. Returns `False` if the loop is closed."""
+        return self._call(lambda: self._begin(make(), context))
+
     async def _work(self, job: Work, then: Callable[[], None], pending: Pending | None) -> None:
         try:
             value = job.call() if pending is None else pending.awaitable

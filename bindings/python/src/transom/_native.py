@@ -67,18 +67,20 @@ BODY_TOO_LARGE = -27
 BAD_BODY = -28
 TOO_SLOW = -29
 BAD_TLS = -30
+BAD_HANDSHAKE = -31
 
 #: Reasons of a refusal.
 REJECT_POOL_FULL = 31
 REJECT_NO_MEMORY = 33
 REJECT_OVERLOADED = 39
 
-#: Flags of a request record: the target has a `?`; the body comes piece by piece.
+#: Flags of a request record, such as: the target has a `?`; the body comes piece by piece.
 HAS_QUERY = 1
 STREAMS = 2
 HTTPS = 4
 FORWARDED = 8
 TLS = 16
+UPGRADE = 32
 
 EVENT_GONE = 1
 EVENT_OVER = 2
@@ -92,6 +94,24 @@ EVENT_UPGRADED_READABLE = 9
 EVENT_UPGRADED_WRITABLE = 10
 EVENT_UPGRADED_STOPPING = 11
 EVENT_WATCHDOG = 12
+EVENT_WEBSOCKET_MESSAGE = 13
+EVENT_WEBSOCKET_WRITABLE = 14
+EVENT_WEBSOCKET_CLOSED = 15
+
+WEBSOCKET_TEXT = 1
+WEBSOCKET_BINARY = 2
+
+#: Settings of WebSocket connections.
+WEBSOCKET_MESSAGE_LIMIT = 1
+WEBSOCKET_FRAME_LIMIT = 2
+WEBSOCKET_QUEUE_LIMIT = 3
+WEBSOCKET_COMPRESSION = 4
+WEBSOCKET_CONTEXT_TAKEOVER = 5
+WEBSOCKET_COMPRESS_FROM = 6
+WEBSOCKET_PING_INTERVAL_MS = 7
+WEBSOCKET_PING_TIMEOUT_MS = 8
+WEBSOCKET_CLOSE_TIMEOUT_MS = 9
+WEBSOCKET_ANY_ORIGIN = 11
 
 
 class ReportStruct(ctypes.Structure):
@@ -249,6 +269,30 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_await_room": (c_int32, (c_void_p, c_void_p)),
     "transom_events_answer": (c_int32, (c_void_p, c_uint64)),
     "transom_events_await_body": (c_int32, (c_void_p, c_uint64)),
+    "transom_events_await_websocket_message": (c_int32, (c_void_p, c_void_p)),
+    "transom_events_await_websocket_writable": (c_int32, (c_void_p, c_void_p)),
+    "transom_responder_accept_websocket": (
+        c_int32,
+        (c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p),
+    ),
+    "transom_websocket_upgrade_new": (c_void_p, ()),
+    "transom_websocket_upgrade_free": (None, (c_void_p,)),
+    "transom_websocket_upgrade_set": (c_int32, (c_void_p, c_int32, c_int64)),
+    "transom_websocket_upgrade_add_subprotocol": (c_int32, (c_void_p, c_char_p)),
+    "transom_websocket_upgrade_add_origin": (c_int32, (c_void_p, c_char_p)),
+    "transom_websocket_receive_into": (
+        c_int32,
+        (c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_void_p, c_void_p),
+    ),
+    "transom_websocket_send": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_int64)),
+    "transom_websocket_ping": (c_int32, (c_void_p, c_char_p, c_size_t)),
+    "transom_websocket_close": (c_int32, (c_void_p, c_uint16, c_char_p)),
+    "transom_websocket_close_code": (c_uint16, (c_void_p,)),
+    "transom_websocket_close_reason": (c_size_t, (c_void_p, c_void_p, c_size_t)),
+    "transom_websocket_is_closed": (c_bool, (c_void_p,)),
+    "transom_websocket_queued": (c_size_t, (c_void_p,)),
+    "transom_websocket_subprotocol": (c_size_t, (c_void_p, c_void_p, c_size_t)),
+    "transom_websocket_free": (None, (c_void_p,)),
     "transom_log_to_events": (c_int32, (c_void_p, c_int32)),
     "transom_log_next": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
 }
@@ -278,6 +322,8 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_next": QUICK["transom_events_next"],
     "transom_token_read": QUICK["transom_token_read"],
     "transom_writer_write": QUICK["transom_writer_write"],
+    "transom_websocket_receive_into": QUICK["transom_websocket_receive_into"],
+    "transom_websocket_send": QUICK["transom_websocket_send"],
 }
 
 

@@ -21,6 +21,8 @@ from transom._request import Request
 from transom._response import Response
 from transom._route import Handler, HandlerResult, Route
 from transom._route_options import RouteSettings, RouteTimeout
+from transom._websocket_handshake import Handshake, WebSocketHandler
+from transom._websocket_options import WebSocketSettings
 from transom._wording import Wording
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from transom._route_options import RouteOptions
+    from transom._websocket_options import WebSocketOptions
 
 H = TypeVar("H", bound=Handler)
+W = TypeVar("W", bound=WebSocketHandler)
 #: A function around handlers, before them, after them, and one that answers for an error.
 Around = TypeVar("Around", bound=Callable[[Request, Any], HandlerResult | Awaitable[HandlerResult]])
 Before = TypeVar("Before", bound=Callable[[Request], HandlerResult])
@@ -220,6 +224,59 @@ class Router:
     def any(self, pattern: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Decorates a handler for each method that has no handler of its own; see `route`."""
         return self.route(pattern, methods=None, **options)
+
+    def websocket(self, pattern: str, **options: Unpack[WebSocketOptions]) -> Callable[[W], W]:
+        """Decorates a handler of WebSocket connections (RFC 6455) for a pattern: a function that takes one.
+
+        An `async def` handler gets an `AsyncWebSocket`, and is a task of the event loop. A plain handler gets
+        a `WebSocket`, and holds a thread for as long as the connection lasts: see `websocket_threads` of
+        `Server`. The connection closes in order (1000) when the handler returns, with 1001 when the server
+        stops, and with 1011 if the handler raises an exception, which is logged.
+
+        Middleware runs around the handshake, and may answer it with any response. The handshake is answered
+        when the handler first uses the connection. Before that, it may look at `request`, and raise
+        `HTTPError` to refuse it. Requests that ask for no WebSocket get a 426.
+
+        `subprotocols` are those that the handler speaks, and the first that the client lists is chosen.
+        `origins` are origins whose pages may connect, such as `["https://example.com"]`, beside pages of the
+        host itself; with `any_origin=True`, all may. Others get a 403, because a browser sends the
+        cookies of its user with a handshake, whatever page asks.
+
+        `message_limit` bounds a message, decompressed (1 MiB by default), and `frame_limit` a frame (16
+        MiB): a larger one closes the connection with 1009. Senders wait while `queue_limit` bytes (256 KiB)
+        wait to be sent. `compression=False` turns permessage-deflate off, `context_takeover=True` compresses
+        with what came before, for about 350 KiB a connection, and messages of fewer than
+        `compress_from` bytes (64) are sent as they are. After `ping_interval` seconds (30) of silence a Ping
+        is sent, and the connection ends if the peer stays silent for `ping_timeout` seconds (30); with
+        `ping_interval=None` no Pings are sent. `close_timeout` bounds the wait for the peer's Close (5 s).
+
+        With `replace=True`, the handler takes the place of an earlier one. Raises what `route` raises.
+
+        >>> from transom import Server
+        >>> app = Server()
+        >>> @app.websocket("/echo")
+        ... async def echo(socket):
+        ...     async for message in socket:
+        ...         await socket.send(message)
+        >>> from transom.testing import TestClient
+        >>> with TestClient(app) as client, client.websocket("/echo") as socket:
+        ...     socket.send("hello")
+        ...     socket.receive()
+        'hello'
+        """
+        replace = flag("replace", options.pop("replace", False))
+        text("a pattern", pattern)
+        settings = WebSocketSettings.of(options)
+
+        def decorate(handler: W) -> W:
+            handshake = Handshake(handler, settings)
+            blocking = None if handshake.is_async else False
+            route = Route(handshake.responder(), blocking, pattern, RouteSettings())
+            parsed, converters = parse_pattern(pattern)
+            self._add([Binding("GET", parsed, route, blocking, converters, (self,))], replace)
+            return handler
+
+        return decorate
 
     def mount(self, prefix: str, router: Router) -> None:
         """Adds the routes of a router under a prefix, also those that it gets later.

@@ -27,6 +27,7 @@ from transom._report import Report
 from transom._route import Route
 from transom._thread import SimpleQueue, expect_real_loop, start_thread
 from transom._tls import Tls
+from transom._websocket_host import WebSocketHost
 from transom._wording import Wording
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Running(Operated):
         wording: Wording,
         lifespan: Lifespan,
         needs_pool: bool,
+        websocket_threads: int,
         host_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(handle)
@@ -115,6 +117,8 @@ class Running(Operated):
         self._dispatcher = Dispatcher(
             handle, routes, self._pool, self._make_loop, self._fail, wording, threads == 1
         )
+        self._websockets = WebSocketHost(self._dispatcher, websocket_threads, self._add_thread)
+        self._dispatcher.connect = self._websockets.begin
         self._pullers = Pullers(self._dispatcher, threads + 2, self._add_thread)
 
     def _begin(
@@ -334,6 +338,8 @@ class Running(Operated):
                 if pending:
                     tell(pending, max(0.0, begun + timeout - monotonic()))
         report = self._handle.report()
+        while monotonic() < self._deadline and not self._websockets.wait(_SLICE):
+            pass  # A handler ends once it has heard that its connection has closed.
         grace = monotonic() + _JOIN
         while self._works(grace):
             self._dispatcher.background.wait(_SLICE)
@@ -347,6 +353,7 @@ class Running(Operated):
         self._dispatcher.keep_alive.close()
         clean = self._pullers.join(left())
         clean = self._pool.close(left()) and clean
+        clean = self._websockets.close(left()) and clean
         self._lifespan.stop(self._await_briefly)
         # The functions for the stop have times of their own.
         end = max(end, monotonic() + _JOIN)
@@ -356,13 +363,15 @@ class Running(Operated):
         return report
 
     def _works(self, grace: float) -> bool:
-        """Returns `True` while the stop waits for work after responses.
+        """Returns `True` while the stop waits for handlers of connections, or for work after responses.
 
         Work of a request whose handler still runs, though no client waits for it, has until `grace`.
         """
         background, now = self._dispatcher.background, monotonic()
         if now >= self._deadline:
             return False
+        if self._websockets.is_open:
+            return True
         return background.is_running or (bool(background.waiting) and now < grace)
 
     def _tell_dropped(self) -> None:
@@ -424,7 +433,8 @@ class Running(Operated):
             clean = True
         finally:
             report = self._handle.report()
-            self._conclude(report, self._pool.close(0) and clean)
+            clean = self._pool.close(0) and clean
+            self._conclude(report, self._websockets.close(0) and clean)
         failed = failed or self._fatal
         if failed is not None:
             raise failed

@@ -19,11 +19,12 @@ from transom._metrics import Metrics
 from transom._overload import Overload
 from transom._report import Report
 from transom._running import STOP_TIMEOUT, Running
-from transom._settings import POOL_QUEUE, ForwardedFields, Model, Settings
+from transom._settings import POOL_QUEUE, WEBSOCKET_THREADS, ForwardedFields, Model, Settings
 from transom._signals import say_what_is_finished, signals_taken, wait_for_sign
 from transom._standard import standard_held
 from transom._thread import SimpleQueue
 from transom._tls import Tls
+from transom._websocket_options import WebSocketLimits
 from transom._wording import ErrorFormat, Wording
 from transom._wsgi.mount import WsgiMount
 
@@ -108,6 +109,9 @@ class Server(Application):
     `threads=1`, one plain handler or one step of a plain iterator runs at a time, so handlers
     need no locks against each other. `async def` handlers do not count.
 
+    A plain handler of a WebSocket connection holds a thread besides the pool for as long as the connection
+    lasts. There are at most `websocket_threads` of these; a handshake for which there is none gets a 503.
+
     `limits` (in bytes, or a count) and `timeouts` (in seconds, or `None` for no timeout) override
     the library's defaults by name. All timeouts but `watchdog` are on by default:
 
@@ -156,6 +160,7 @@ class Server(Application):
         error_format: ErrorFormat = "text",
         overload: Overload | None = None,
         reserve: Iterable[int] = (),
+        websocket_threads: int = WEBSOCKET_THREADS,
     ) -> None:
         super().__init__(
             Settings(
@@ -177,6 +182,7 @@ class Server(Application):
                 error_format=error_format,
                 overload=overload,
                 reserve=reserve,
+                websocket_threads=websocket_threads,
             )
         )
 
@@ -214,6 +220,7 @@ class Server(Application):
         *,
         lifespan: LifespanMode = "auto",
         startup_timeout: float | None = STARTUP_TIMEOUT,
+        websocket: WebSocketLimits | None = None,
     ) -> None:
         """Adds an ASGI 3 application, which gets the requests below a path.
 
@@ -231,8 +238,13 @@ class Server(Application):
         not use it. `startup_timeout` bounds the start-up, in seconds; `None` stands for no bound. The
         shutdown has 3 seconds.
 
-        Extensions are `http.response.trailers`, `http.response.early_hint`, `http.response.pathsend` and
-        `tls`. There is no scope `websocket`: a request that asks for an upgrade is one of type `http`.
+        `websocket` has limits of WebSocket connections by the names that the method `websocket` has, such as
+        `{"message_limit": 65536}`. All origins may connect: the application looks at them. The server pings,
+        and compresses messages if the client offers it. `send` waits while the client reads too slowly, and
+        when the server stops, `receive` returns `websocket.disconnect` with 1001.
+
+        Extensions are `http.response.trailers`, `http.response.early_hint`, `http.response.pathsend`,
+        `websocket.http.response` and `tls`.
 
         >>> from transom import Server
         >>> async def api(scope, receive, send):
@@ -250,7 +262,7 @@ class Server(Application):
         `BadRouteError` or `AlreadyStartedError`, as `route` does. The start of the server raises
         `StartupError` if the application fails to start, or takes too long.
         """
-        mount = AsgiMount(path, application, lifespan, startup_timeout)
+        mount = AsgiMount(path, application, lifespan, startup_timeout, websocket)
         with self._lock:
             self._add(mount.bindings(self), False)
             self._hooks.add_manager(mount.lifespan)
@@ -288,6 +300,7 @@ class Server(Application):
                 wording,
                 lifespan,
                 bridge.is_used,
+                self._settings.websocket_threads,
                 loop,
             )
             bridge.dispatcher = running._dispatcher

@@ -22,6 +22,8 @@ _MOST_THREADS = 1024
 _MOST_PLACES = 1_000_000
 #: The library's default for the limit `pool_queue`, which also bounds the jobs of the thread pool.
 POOL_QUEUE = 1024
+#: The most threads for plain handlers of WebSocket connections, by default.
+WEBSOCKET_THREADS = 100
 
 
 class ServerSettings(TypedDict, total=False):
@@ -45,6 +47,7 @@ class ServerSettings(TypedDict, total=False):
     error_format: ErrorFormat
     overload: Overload | None
     reserve: Iterable[int]
+    websocket_threads: int
 
 
 class Settings:
@@ -75,6 +78,7 @@ class Settings:
         error_format: ErrorFormat,
         overload: Overload | None,
         reserve: Iterable[int],
+        websocket_threads: int,
     ) -> None:
         if not isinstance(model, str):
             raise WrongTypeError(f"model is a str, got {got(model)}")
@@ -112,6 +116,7 @@ class Settings:
         self.overload = overload
         if isinstance(reserve, (str, bytes)) or not isinstance(reserve, Iterable):
             raise WrongTypeError(f"reserve is several numbers, such as [0, 8], got {got(reserve)}")
+        self.websocket_threads = whole("websocket_threads", websocket_threads, 1, _MOST_THREADS)
         self.reserve = [whole("reserve", places, 0, _MOST_PLACES) for places in reserve]
 
     def configured(self) -> Handle:

@@ -17,7 +17,7 @@ pytest finds the fixture `transom_client` of this package by itself: see `docs/p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -42,6 +42,7 @@ from transom._outgoing import (
 from transom._running import Running
 from transom._server import Server
 from transom._test_response import StreamedResponse, TestResponse
+from transom._test_websocket import Handshake, TestWebSocket, WebSocketRefused
 from transom._tls import Tls
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ __all__ = [
     "StreamedResponse",
     "TestClient",
     "TestResponse",
+    "TestWebSocket",
+    "WebSocketRefused",
     "serve",
 ]
 
@@ -226,6 +229,47 @@ class TestClient:
         (200, b'abc')
         """
         return self._send(method, path, params, headers, json, data, files, cookies)
+
+    def websocket(
+        self,
+        path: str,
+        *,
+        params: Pairs | None = None,
+        headers: HeadersInput = (),
+        subprotocols: Iterable[str] = (),
+        cookies: Mapping[str, str] | None = None,
+    ) -> TestWebSocket:
+        """Opens a WebSocket connection and returns it. `subprotocols` are those that the client lists.
+
+        Raises `WebSocketRefused`, with the response, if the server answers with another status than 101;
+        otherwise as `request`.
+
+        >>> from transom import Server
+        >>> app = Server()
+        >>> @app.websocket("/greetings")
+        ... def greet(socket):
+        ...     for name in socket:
+        ...         socket.send(f"hello {name}")
+        >>> with TestClient(app) as client, client.websocket("/greetings") as socket:
+        ...     socket.send("Ada")
+        ...     socket.receive()
+        'hello Ada'
+        """
+        handshake = Handshake()
+        fields = fields_of(headers, handshake.fields)
+        names = ", ".join(text("a subprotocol", name) for name in subprotocols)
+        if names:
+            fields.append(("sec-websocket-protocol", names))
+        response = self._send("GET", path, params, fields, ..., None, None, cookies)
+        link = response._link
+        if response.status != 101 or link is None:
+            raise WebSocketRefused(response.finish())
+        try:
+            handshake.check(response.headers)
+        except BaseException:
+            response._end(link.close)
+            raise
+        return TestWebSocket(response, link, self._raise_failure)
 
     def _send(
         self,

@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Iterator
 
-from transom import AsyncNext, FormLimits, HTTPError, Request, Response, Server, ServerSentEvents
+from transom import (
+    AsyncNext,
+    AsyncWebSocket,
+    FormLimits,
+    HTTPError,
+    Request,
+    Response,
+    Server,
+    ServerSentEvents,
+    WebSocket,
+)
 from transom.testing import TestClient
 
 app = Server()
@@ -137,3 +147,35 @@ TestClient("app")  # error
 TestClient(app).get(7)  # error
 TestClient(app).post("/", jsn={})  # error
 TestClient(app).post("/", files={"a": 5})  # error
+
+
+@app.websocket("/")  # error
+async def waits_with_the_plain_kind(socket: WebSocket) -> None:
+    socket.send("a")
+
+
+@app.websocket("/")  # error
+def plain_with_the_asynchronous_kind(socket: AsyncWebSocket) -> None:
+    socket.close()
+
+
+@app.websocket("/")  # error
+def takes_a_request(request: Request) -> None:
+    request.json()
+
+
+@app.websocket("/")  # error
+def returns_a_value(socket: WebSocket) -> str:
+    return "a"
+
+
+app.websocket("/", message_limt=5)  # error
+app.websocket("/", message_limit="5")  # error
+
+
+def uses(socket: WebSocket, other: AsyncWebSocket) -> None:
+    socket.send(5)  # error
+    socket.receive().upper().decode()  # error
+    socket.close("1000")  # error
+    for message in other:  # error
+        print(message)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypedDict
 
 from transom import (
     AsyncNext,
+    AsyncWebSocket,
     FormLimits,
     HTTPError,
     Metrics,
@@ -26,9 +27,11 @@ from transom import (
     Tls,
     TlsInfo,
     UploadFile,
+    WebSocket,
+    WebSocketClosed,
 )
 from transom import Handler as Taken
-from transom.testing import StreamedResponse, TestClient, TestResponse
+from transom.testing import StreamedResponse, TestClient, TestResponse, WebSocketRefused
 from transom.testing import serve as serve_for_tests
 
 app = Server(
@@ -317,3 +320,38 @@ def ask(client: TestClient) -> tuple[int, str, list[str]]:
 with TestClient(app, raise_errors=False) as in_memory, serve_for_tests(app) as over_a_port:
     ask(in_memory)
     ask(over_a_port)
+
+
+@app.websocket("/chat/{room}", subprotocols=["chat"], message_limit=65536, ping_interval=None)
+async def chat(socket: AsyncWebSocket) -> None:
+    socket.accept(headers={"x-room": socket.request.params["room"]})
+    async for message in socket:
+        kept: str | bytes = message
+        await socket.send(kept, timeout=5)
+    code: int | None = socket.close_code
+    if code is None and not socket.try_send(b""):
+        socket.close(4000, "too slow")
+    try:
+        received: str | bytes = await socket.receive(timeout=1.5)
+        await socket.send(received)
+    except (TimeoutError, WebSocketClosed):
+        await socket.wait_closed()
+
+
+@api.websocket("/plain")
+def plain_chat(socket: WebSocket) -> None:
+    for message in socket:
+        socket.send(message)
+    socket.send(socket.receive())
+
+
+app.websocket("/lambda")(lambda socket: None)
+
+
+def talk(client: TestClient) -> str | bytes:
+    try:
+        with client.websocket("/chat/7", subprotocols=["chat"], params={"a": 1}) as talking:
+            talking.send("a")
+            return talking.receive()
+    except WebSocketRefused as refused:
+        return refused.response.text

@@ -10,12 +10,17 @@ from transom._asgi.exchange import Exchange
 from transom._asgi.scope import Place, Scopes
 from transom._asgi.sender import OVER, DisconnectedError
 from transom._asgi.shared import Shared
+from transom._asgi.websocket import WebSocketExchange
 from transom._functions import name_of
 from transom._handle import Handle
 from transom._layers import Bridge
-from transom._native import STREAMS
+from transom._native import STREAMS, UPGRADE
 from transom._request import Request
 from transom._route import Route
+from transom._websocket_asked import asks_for_websocket, is_handshake
+from transom._websocket_closed import WebSocketClosed
+from transom._websocket_connection import WebSocketConnection
+from transom._websocket_options import WebSocketSettings
 
 if TYPE_CHECKING:
     from transom._loop import LoopSide
@@ -29,11 +34,19 @@ class Host:
     It belongs to one event loop: only that loop calls it.
     """
 
-    def __init__(self, application: Any, path: str, bridge: Bridge, state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        application: Any,
+        path: str,
+        bridge: Bridge,
+        state: dict[str, Any],
+        websocket: WebSocketSettings,
+    ) -> None:
         self._application = application
         self._path = path
         self._bridge = bridge
         self._state = state
+        self._websocket = websocket
         self._scopes: Scopes | None = None
         self._side: LoopSide
         self._shared: Shared
@@ -58,10 +71,14 @@ class Host:
     async def __call__(self, request: Request) -> None:
         scopes = self._scopes or self._prepare()
         request._events = self._side.events
+        flags = request._head[11]
+        if flags & UPGRADE and asks_for_websocket(request):
+            await self._connect(scopes, request)
+            return
         exchange = Exchange(self._shared, request)
         try:
             scope = scopes.make(request)
-            if request._head[11] & STREAMS:
+            if flags & STREAMS:
                 exchange.expect_length(scope["headers"])
             await self._application(scope, exchange.receive, exchange.send)
             if exchange.state != OVER:
@@ -71,7 +88,26 @@ class Host:
         finally:
             exchange.end()
 
-    def _unfinished(self, request: Request, exchange: Exchange) -> None:
+    async def _connect(self, scopes: Scopes, request: Request) -> None:
+        """Calls the application for a WebSocket connection."""
+        if not is_handshake(request):
+            try:
+                # The library refuses it, and says what is missing.
+                WebSocketConnection.accept(request._token, self._websocket.upgrade, []).free()
+            except WebSocketClosed:
+                pass
+            return
+        exchange = WebSocketExchange(self._shared, request, self._websocket)
+        try:
+            await self._application(scopes.make_websocket(request), exchange.receive, exchange.send)
+            if exchange.is_unfinished:
+                self._unfinished(request, exchange)
+        except BaseException as error:
+            self._failed(request, exchange, error)
+        finally:
+            exchange.end()
+
+    def _unfinished(self, request: Request, exchange: Exchange | WebSocketExchange) -> None:
         """Ends a response that the application has left unfinished. It may do so if the client has left."""
         if not exchange.is_gone:
             raise RuntimeError(exchange.fault)
@@ -81,7 +117,7 @@ class Host:
             # A client that has only closed its sending side waits for a response.
             self._side.answer(request._token, dispatcher.wording.server_error)
 
-    def _failed(self, request: Request, exchange: Exchange, error: BaseException) -> None:
+    def _failed(self, request: Request, exchange: Exchange | WebSocketExchange, error: BaseException) -> None:
         """Answers for an application that has raised an exception, and logs it."""
         dispatcher = self._bridge.dispatcher
         assert dispatcher is not None

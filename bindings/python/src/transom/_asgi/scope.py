@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from transom._asgi.tls import tls_extension
-from transom._native import FORWARDED, HTTPS, TLS
+from transom._native import FORWARDED, HTTPS, TLS, UPGRADE
 from transom._packed import REQUEST_LEN, RequestHead
 from transom._request import Request
 from transom._request_view import address_of
@@ -95,6 +95,21 @@ class Scopes:
             scope["extensions"]["tls"] = tls_extension(request)
         return scope
 
+    def make_websocket(self, request: Request) -> dict[str, Any]:
+        """Returns the scope of a handshake of WebSocket."""
+        scope = self.make(request)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+        extensions = scope["extensions"]
+        scope["extensions"] = {"websocket.http.response": {}}
+        if "tls" in extensions:
+            scope["extensions"]["tls"] = extensions["tls"]
+        lists = [value for name, value in scope["headers"] if name == b"sec-websocket-protocol"]
+        names = b",".join(lists).decode("latin-1").split(",")
+        scope["subprotocols"] = [name.strip(" \t") for name in names if name.strip(" \t")]
+        return scope
+
     def _template_of(self, key: bytes, head: RequestHead) -> Template:
         """Returns what the scopes of equal requests have in common, and their header fields."""
         _, _, _, method_len, target_len, path_len, query_len, _, _, _, version, flags, _ = head
@@ -122,7 +137,8 @@ class Scopes:
             "root_path": self._root_path,
             "server": self._server,
         }
-        if len(key) <= _LONGEST_KEPT:
+        # Each handshake of WebSocket has another key.
+        if len(key) <= _LONGEST_KEPT and not flags & UPGRADE:
             if len(self._templates) >= _MOST_KEPT:
                 self._templates.clear()
             self._templates[key] = same, headers

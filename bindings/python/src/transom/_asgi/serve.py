@@ -9,6 +9,7 @@ from transom._asgi.application import ASGIApplication, LifespanMode
 from transom._running import Running
 from transom._server import STARTUP_TIMEOUT, Server
 from transom._tls import Tls
+from transom._websocket_options import WebSocketLimits
 
 if TYPE_CHECKING:
     # The checkers have this module; the package does not need it to run.
@@ -24,12 +25,14 @@ def serve_asgi(
     tls: Tls | None = None,
     lifespan: LifespanMode = "auto",
     startup_timeout: float | None = STARTUP_TIMEOUT,
+    websocket: WebSocketLimits | None = None,
     **settings: Unpack[ServerSettings],
 ) -> Running:
     """Serves an ASGI 3 application on threads of its own, and returns once the server listens.
 
-    The settings are those of `Server`, `address` and `tls` those of `Server.start`, and `lifespan` and
-    `startup_timeout` those of `Server.mount_asgi`, which says how applications run. Raises what these raise.
+    The settings are those of `Server`, `address` and `tls` those of `Server.start`, and `lifespan`,
+    `startup_timeout` and `websocket` those of `Server.mount_asgi`, which says how applications run. Raises
+    what these raise.
 
     >>> from urllib.request import urlopen
     >>> async def application(scope, receive, send):
@@ -41,5 +44,7 @@ def serve_asgi(
     b'hello'
     """
     server = Server(**settings)
-    server.mount_asgi("/", application, lifespan=lifespan, startup_timeout=startup_timeout)
+    server.mount_asgi(
+        "/", application, lifespan=lifespan, startup_timeout=startup_timeout, websocket=websocket
+    )
     return server.start(address, tls=tls)

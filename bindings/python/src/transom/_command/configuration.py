@@ -8,6 +8,9 @@ from transom._command.mistake import Mistake, nearest
 from transom._command.option import Option
 from transom._command.options import BY_NAME
 
+#: The tables whose names are in the plural, by these names.
+_TABLES = {"limits": "limit", "timeouts": "timeout"}
+
 
 def from_file(path: str) -> tuple[str | None, dict[str, Any]]:
     """Returns the application that the file names, and the values of its options. Raises `Mistake`."""
@@ -17,8 +20,7 @@ def from_file(path: str) -> tuple[str | None, dict[str, Any]]:
         raise Mistake(f"{path}: app is a text such as 'shop:app', got {app!r}")
     given = {}
     for key, value in data.items():
-        # The tables have their names in the plural: [limits], [timeouts].
-        name = {"limits": "limit", "timeouts": "timeout"}.get(key, key).replace("_", "-")
+        name = _TABLES.get(key, key).replace("_", "-")
         option = BY_NAME.get(name)
         if option is None:
             raise Mistake(f"{path}: there is no option {key!r}{nearest(name, [*BY_NAME, 'app'])}")
@@ -60,8 +62,14 @@ def _value(option: Option, value: Any, source: str) -> Any:
         return value
     if option.is_table:
         if not isinstance(value, dict):
-            raise Mistake(f"{source}: it is a table, such as [{option.name}s], got {value!r}")
-        return option.joined([f"{name}={_text(each, source)}" for name, each in value.items()], source)
+            table = next((key for key, name in _TABLES.items() if name == option.name), option.name)
+            raise Mistake(f"{source}: it is a table, such as [{table}], got {value!r}")
+        if option.name not in _TABLES.values():
+            # These have switches among their settings.
+            words = {True: "on", False: "off"}
+            value = {name: words[each] if isinstance(each, bool) else each for name, each in value.items()}
+        texts = [f"{name}={_text(each, source)}" for name, each in value.items()]
+        return option.joined(texts, source)
     if option.is_many:
         return option.joined(
             [_text(each, source) for each in (value if isinstance(value, list) else [value])], source

@@ -193,6 +193,16 @@ OPTIONS: tuple[Option, ...] = (
         is_many=True,
         is_table=True,
     ),
+    Option(
+        "websocket",
+        _LIMITS,
+        "a setting of WebSocket connections of ASGI by its name, such as message_limit=64k, "
+        "ping_interval=none or compression=off; may be repeated",
+        "NAME=VALUE",
+        values.websocket,
+        is_many=True,
+        is_table=True,
+    ),
     Option("metrics", _WATCH, "the path that answers Prometheus", "/PATH", values.path),
     Option("readiness", _WATCH, "the path that tells whether to send requests here", "/PATH", values.path),
     Option("liveness", _WATCH, "the path that tells whether the process turns", "/PATH", values.path),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 from transom._command.arguments import Arguments
 from transom._command.configuration import from_file
@@ -17,6 +17,7 @@ from transom._command.plan import Plan
 from transom._command.server_settings import server_settings
 from transom._command.setting_names import setting_names
 from transom._errors import Error
+from transom._websocket_options import WebSocketLimits, WebSocketSettings
 
 #: Each option of these needs the other one.
 _NEEDS = (
@@ -79,14 +80,16 @@ def _check(plan: Plan) -> None:
         raise Mistake("--reload is for one process; it does not go with --workers")
     if plan["loop"] == "uvloop" and find_spec("uvloop") is None:
         raise Mistake("--loop uvloop: it is not installed; pip install uvloop")
-    for kind in ("limit", "timeout"):
+    for kind in ("limit", "timeout", "websocket"):
         for name in plan[kind] or {}:
             names = setting_names(kind)
             if name not in names:
                 close = nearest(name, names) or f"; there are: {', '.join(names)}"
-                raise Mistake(f"--{kind}: there is no {kind} {name!r}{close}")
+                what = "setting" if kind == "websocket" else kind
+                raise Mistake(f"--{kind}: there is no {what} {name!r}{close}")
     try:
         # The ranges of limits and timeouts, and the networks, are known to the library only.
         server_settings(plan, opens_log=False).configured().free()
+        WebSocketSettings(cast(WebSocketLimits, plan["websocket"] or {}))
     except (Error, TypeError) as error:
         raise Mistake(str(error)) from None

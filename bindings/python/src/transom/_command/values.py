@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from transom._websocket_options import FLAGS, TIMES
+
 _BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NONE = ("none", "off")
 _EVERYBODY = ["0.0.0.0/0", "::/0", "unix"]
@@ -106,6 +108,20 @@ def timeout(text: str) -> tuple[str, float | None]:
         return name.strip().replace("-", "_"), seconds_or_none(time)
     except ValueError:
         raise ValueError("the value is NAME=SECONDS, such as idle=30 or handler=none") from None
+
+
+def websocket(text: str) -> tuple[str, int | float | bool | None]:
+    """Reads `NAME=VALUE`, a setting of WebSocket connections: a size, a time, or `on` or `off`."""
+    name, _, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    try:
+        if name in FLAGS:
+            return name, {"on": True, "true": True, "off": False, "false": False}[value.strip().lower()]
+        if name in TIMES:
+            return name, seconds_or_none(value.strip())
+        return limit(f"{name}={value.strip()}")
+    except (ValueError, KeyError):
+        raise ValueError("the value is NAME=VALUE, such as message_limit=64k or compression=off") from None
 
 
 def credentials(text: str) -> tuple[str, str]:

@@ -61,7 +61,13 @@ def _mount(server: Server, plan: Plan, interface: str, application: Any) -> None
         server.mount_wsgi(plan["root-path"], application)
     else:
         # The time until the process serves bounds this start-up, too.
-        server.mount_asgi(plan["root-path"], application, lifespan=plan["lifespan"], startup_timeout=None)
+        server.mount_asgi(
+            plan["root-path"],
+            application,
+            lifespan=plan["lifespan"],
+            startup_timeout=None,
+            websocket=plan["websocket"],
+        )
 
 
 def _add_routes(server: Server, plan: Plan) -> None:
