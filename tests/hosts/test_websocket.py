@@ -1,4 +1,4 @@
-"""WebSocket in applications of Starlette, FastAPI and Channels, asked by the clients `websockets` and `aiohttp`."""
+"""WebSocket in applications of Starlette and FastAPI, asked by the clients `websockets` and `aiohttp`."""
 
 import asyncio
 import os
@@ -144,9 +144,7 @@ class TestStarletteAndFastapi(unittest.TestCase):
         async def ask(url, events):
             async with aiohttp.ClientSession() as session:
                 for compress in (0, 15):
-                    async with session.ws_connect(
-                        f"{url}/echo", compress=compress, max_msg_size=0
-                    ) as socket:
+                    async with session.ws_connect(f"{url}/echo", compress=compress, max_msg_size=0) as socket:
                         for message in ("hello", "hello", "ä" * 100_000):
                             await socket.send_str(message)
                             self.assertEqual(await socket.receive_str(), message)

@@ -515,6 +515,33 @@ class TestEnds(Quiet, unittest.TestCase):
             self.assertTrue(until(lambda: ends))
         self.assertEqual(ends[0][0], 4000)
 
+    def test_what_came_before_a_broken_frame_is_answered_first(self):
+        app = Server()
+        echo_routes(app)
+        broken = frame(3, b"")
+        with app.start("127.0.0.1:0") as running:
+            for path in ("/echo", "/plain-echo"):
+                for data in (frame(1, b"a") + broken, frame(1, b"a") + frame(1, b"b") + broken):
+                    with self.subTest(path), opened(running, path) as connection:
+                        connection.sendall(data)
+                        received = receive(connection, b"\x03\xea")
+                        self.assertTrue(received.startswith(b"\x81\x01a"), received)
+                        self.assertEqual(b"\x81\x01b" in received, b"b" in data)
+
+    def test_a_receiver_that_never_asks_again_delays_the_end_no_longer_than_a_close_may_take(self):
+        app = Server()
+        end = threading.Event()
+
+        @app.websocket("/echo", close_timeout=0.05)
+        def handler(socket):
+            socket.receive()
+            end.wait(LIMIT)
+
+        with app.start("127.0.0.1:0") as running, opened(running) as connection:
+            connection.sendall(frame(1, b"a") + frame(3, b""))
+            receive(connection, b"\x03\xea")
+            end.set()
+
     def test_a_client_that_leaves_ends_the_handler_without_a_line_in_the_log(self):
         for name, app, start in ways():
             ends = []

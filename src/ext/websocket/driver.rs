@@ -70,6 +70,8 @@ pub(super) struct Driver {
     /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
     /// the messages before it first.
     last: Option<Box<(Close, Close)>>,
+    /// True after a broken frame, while a receiver outside of this task may answer what came before.
+    is_patient: bool,
     shared: Arc<Shared>,
     handler: Option<Task>,
     /// The panic of the handler, passed on when the connection has ended.
@@ -105,6 +107,7 @@ impl Driver {
             reader,
             rest: Vec::new(),
             last: None,
+            is_patient: false,
             shared,
             handler,
             panic: None,
@@ -156,6 +159,10 @@ impl Driver {
             self.wait_for_end(self.times.close_timeout);
         }
         while self.stream.as_mut().is_some_and(|stream| stream.poll_timer(cx).is_ready()) {
+            if std::mem::take(&mut self.is_patient) {
+                self.end_reading();
+                continue;
+            }
             let after = if self.is_ending { None } else { self.next_tick() };
             match after {
                 Some(after) => self.set_timer(after),
@@ -263,6 +270,7 @@ impl Driver {
                 Err(failure) => {
                     let close = Close::new(failure.code(), failure.reason());
                     self.last = Some(Box::new((close.clone(), close)));
+                    self.wait_for_receiver();
                 }
             }
         }
@@ -293,8 +301,21 @@ impl Driver {
         }
     }
 
+    /// Gives a receiver outside of this task as long as a Close may take to answer what came before a broken
+    /// frame.
+    fn wait_for_receiver(&mut self) {
+        self.is_patient = self.handler.is_none() && self.shared.lock().wait_for_receiver();
+        if self.is_patient {
+            self.set_timer(self.times.close_timeout);
+        }
+    }
+
     /// Sends the last frame, if the peer has sent its own or broke a rule.
     fn end_reading(&mut self) {
+        self.is_patient &= self.shared.lock().wait_for_receiver();
+        if self.is_patient {
+            return;
+        }
         let Some((own, told)) = self.last.take().map(|last| *last) else { return };
         let waiting = {
             let mut state = self.shared.lock();

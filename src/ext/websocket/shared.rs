@@ -55,6 +55,8 @@ pub(super) struct State {
     /// False once nobody receives any more.
     pub has_receiver: bool,
     receiver: Option<Waker>,
+    /// True while the task waits for the receiver.
+    is_receiver_awaited: bool,
     senders: Vec<Waker>,
     /// All that wait for the end.
     watchers: Vec<Waker>,
@@ -104,6 +106,7 @@ impl Shared {
             inbox_size: 0,
             has_receiver: true,
             receiver: None,
+            is_receiver_awaited: false,
             senders: Vec::new(),
             watchers: Vec::new(),
             driver: None,
@@ -213,6 +216,9 @@ impl Shared {
             if !state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.receiver = Some(cx.waker().clone());
             }
+            let waker = if state.is_receiver_awaited { state.call_driver() } else { None };
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
             return Poll::Pending;
         };
         let was_full = state.is_inbox_full();
@@ -384,6 +390,14 @@ impl State {
         self.inbox_size += piece.len() + MESSAGE;
         self.inbox.push_back((piece, is_last));
         self.receiver.take()
+    }
+
+    /// Returns `true` while the receiver has not asked for more than there is. The task is then woken when
+    /// it has.
+    pub fn wait_for_receiver(&mut self) -> bool {
+        let is_open = self.has_receiver && !self.has_sent_close && self.closed.is_none();
+        self.is_receiver_awaited = is_open && self.receiver.is_none();
+        self.is_receiver_awaited
     }
 
     /// Drops what nobody will receive.
