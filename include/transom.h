@@ -568,6 +568,13 @@ typedef struct transom_events transom_events;
 typedef struct transom_metrics transom_metrics;
 
 /*
+ * A multipart form that is read part by part: the body of a request, in memory or while it comes.
+ * It belongs to you: free it. It reads the request, and is to be used no longer than that is valid.
+ * One thread at a time may use it.
+ */
+typedef struct transom_multipart transom_multipart;
+
+/*
  * A request, to be read with the functions below. It belongs to the library. It is valid
  * until the handler has returned and the request has been answered (by
  * transom_responder_send, _send_text, _send_owned, _send_file, _start or _free), whichever
@@ -603,6 +610,13 @@ typedef struct transom_route transom_route;
  * the last call.
  */
 typedef struct transom_server transom_server;
+
+/*
+ * The keys that sign the values of cookies with HMAC-SHA256. They belong to you; any thread may use
+ * them. Like a responder, the pointer is a number that is looked up: one that was freed is no danger,
+ * TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_signing_keys transom_signing_keys;
 
 /*
  * TLS for the connections of a socket: certificates, keys, and what else a handshake needs.
@@ -946,6 +960,23 @@ typedef struct transom_field {
 } transom_field;
 
 /*
+ * What transom_multipart_next tells of a part. The bytes are valid until the next call of
+ * transom_multipart_next or transom_multipart_free.
+ */
+typedef struct transom_part {
+    /* The name of the field, in UTF-8. Absent if there are no more parts. */
+    transom_bytes name;
+    /*
+     * The name of the file without its folders and control characters, in UTF-8. Absent for a field.
+     * It may be empty, and it may be a name that matters to your system: do not open it for writing
+     * unchecked.
+     */
+    transom_bytes filename;
+    /* The media type that the client names, with its parameters. Absent if it names none. */
+    transom_bytes content_type;
+} transom_part;
+
+/*
  * The result of the TLS handshake of a connection. The bytes are valid as long as the request.
  * Later versions of the library may add members at the end.
  */
@@ -1183,8 +1214,8 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`: "access-log", "metrics", "pull", "tls", "unix" or
- * "websocket".
+ * Returns true if the library was built with the feature `name`: "access-log", "cookies", "forms", "metrics",
+ * "pull", "tls", "unix" or "websocket".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -2962,6 +2993,139 @@ transom_status transom_request_form_fields(const transom_request *request,
  * no such cookie. What is not "name=value" in a Cookie field is passed over.
  */
 transom_bytes transom_request_cookie(const transom_request *request, const char *name);
+
+
+/* ---- Cookies: setting and signing ---------------------------------------------------- */
+
+/*
+ * Makes signing keys of one key: at least 32 random bytes, which are copied. Stores them in `*out`.
+ *
+ * A signed value is the value, a dot, and the signature of "name=value" in 64 hexadecimal digits: the
+ * same in each language. A client can read it, and send an old one again: put a time into the value if
+ * that matters.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the key is shorter; `*out` is then NULL.
+ */
+transom_status transom_signing_keys_new(const void *key,
+                                        size_t len,
+                                        transom_signing_keys **out);
+
+/*
+ * Adds an old key, whose signatures are still accepted: to change the key while clients have cookies.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the key has less than 32 bytes.
+ */
+transom_status transom_signing_keys_add_old(transom_signing_keys *keys,
+                                            const void *key,
+                                            size_t len);
+
+/* Frees signing keys. Does nothing with NULL, nor when they were freed before. */
+void transom_signing_keys_free(transom_signing_keys *keys);
+
+/*
+ * Returns the value of a cookie that one of the keys has signed, without its signature. Absent if there
+ * is no such cookie, or nobody who has a key has signed it.
+ */
+transom_bytes transom_request_signed_cookie(const transom_request *request,
+                                            const char *name,
+                                            const transom_signing_keys *keys);
+
+/*
+ * Writes the value of a field Set-Cookie to `buf` as snprintf does, and its length to `*len`: if that is
+ * not less than `cap`, the text was cut. `attributes` is NULL or a list such as
+ * "Max-Age=3600; Secure; SameSite=Strict": Max-Age in seconds, Path, Domain, Secure, HttpOnly, SameSite
+ * and Partitioned. Without them, a cookie has "Path=/; HttpOnly; SameSite=Lax"; "Path=", "SameSite=" and
+ * "HttpOnly=no" leave these out. "Delete" alone has the client forget the cookie. With `keys`, the value
+ * is signed. Send the text as a field: see transom_responder_send.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if a browser would refuse the cookie, with a sentence in `*error`:
+ * the name is no token, a character is not allowed, the name with the value is larger than 4,096 bytes,
+ * or Secure is missing where "__Secure-", "__Host-", SameSite=None or Partitioned needs it.
+ */
+transom_status transom_format_set_cookie(const char *name,
+                                         const char *value,
+                                         const char *attributes,
+                                         const transom_signing_keys *keys,
+                                         char *buf,
+                                         size_t cap,
+                                         size_t *len,
+                                         transom_error **error);
+
+
+/* ---- Multipart forms: reading the parts of a request body ---------------------------- */
+
+/*
+ * Begins to read the body of a request as a multipart form (multipart/form-data), and stores the form
+ * in `*out`. The form of a route that streams (transom_route_set_streaming) is read while it comes, in
+ * an amount of memory that does not grow with it.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if the Content-Type is another (answer with 415);
+ * TRANSOM_BAD_BODY if it has no boundary (answer with 400). `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_multipart_new(const transom_request *request,
+                                     transom_multipart **out);
+
+/*
+ * Sets a limit on the parts that are not read yet. A form that exceeds one is
+ * TRANSOM_BODY_TOO_LARGE. The limits and their defaults: "parts", the most fields and files (1,000);
+ * "files", the most files (100); "head", the most bytes of the header section of a part (8 KiB);
+ * "name", the most bytes of a name of a field or a file (1 KiB); "field", the most bytes of a field
+ * (1 MiB); "fields", the most bytes of all fields together with their names (8 MiB); "file", the most
+ * bytes of a file (off: the limit "body" holds).
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such limit.
+ */
+transom_status transom_multipart_set_limit(transom_multipart *form,
+                                           const char *name,
+                                           uint64_t value);
+
+/*
+ * Waits for the next part, and stores what is known of it in `*part`; the name is absent after the last
+ * part. What was not read of the part before is read and dropped. The time is that of
+ * transom_request_read.
+ *
+ * Errors: as transom_request_read; TRANSOM_BAD_BODY if the form is malformed and
+ * TRANSOM_BODY_TOO_LARGE if it exceeds a limit: transom_multipart_error says what is wrong.
+ */
+TRANSOM_MUST_USE
+transom_status transom_multipart_next(transom_multipart *form,
+                                      int64_t timeout_ms,
+                                      transom_part *part);
+
+/*
+ * Reads the content of the part piece by piece: stores up to `cap` bytes in `buf`, and their number
+ * in `*len`. 0 bytes are the end of the part. Times and errors are those of transom_multipart_next;
+ * TRANSOM_INVALID_ARGUMENT if `cap` is 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_multipart_read(transom_multipart *form,
+                                      void *buf,
+                                      size_t cap,
+                                      int64_t timeout_ms,
+                                      size_t *len);
+
+/*
+ * Writes the rest of the content of the part to a file, and stores its length in `*length`, unless
+ * that is NULL. A file of that name is replaced. The name is given at the end, to a whole file: of an
+ * upload that breaks off, nothing is left. Waits for the client as long as the limit "body_rate" lets
+ * it.
+ *
+ * Errors: those of transom_multipart_next, and TRANSOM_IO if the file cannot be written.
+ */
+TRANSOM_MUST_USE
+transom_status transom_multipart_save(transom_multipart *form,
+                                      const char *path,
+                                      uint64_t *length);
+
+/*
+ * Returns what was wrong with the form, as a sentence for the client or the log. Absent if nothing
+ * was. Valid until the next call with this form.
+ */
+transom_bytes transom_multipart_error(const transom_multipart *form);
+
+/* Frees a form. The rest of the body is not read. Does nothing with NULL. */
+void transom_multipart_free(transom_multipart *form);
 
 /*
  * Returns the address at which the connection came in, as text: the server's end of a TCP

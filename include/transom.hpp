@@ -439,6 +439,65 @@ private:
     std::size_t size_ = 0;
 };
 
+/* ---- Cookies ------------------------------------------------------------------------- */
+
+/* The keys that sign the values of cookies: see transom_signing_keys_new. */
+class SigningKeys {
+public:
+    /*
+     * Takes a key of at least 32 random bytes.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT if it is shorter.
+     */
+    explicit SigningKeys(std::string_view key)
+    {
+        detail::check(transom_signing_keys_new(key.data(), key.size(), &keys_));
+    }
+
+    SigningKeys(SigningKeys &&other) noexcept : keys_(std::exchange(other.keys_, nullptr)) {}
+    SigningKeys &operator=(SigningKeys &&other) noexcept
+    {
+        std::swap(keys_, other.keys_);
+        return *this;
+    }
+    ~SigningKeys() { transom_signing_keys_free(keys_); }
+
+    /* Adds an old key, whose signatures are still accepted. Errors as the constructor. */
+    SigningKeys &add_old(std::string_view key)
+    {
+        detail::check(transom_signing_keys_add_old(keys_, key.data(), key.size()));
+        return *this;
+    }
+
+    [[nodiscard]] transom_signing_keys *handle() const noexcept { return keys_; }
+
+private:
+    transom_signing_keys *keys_ = nullptr;
+};
+
+/*
+ * Returns the value of a field Set-Cookie, signed if there are keys: see transom_format_set_cookie for
+ * the attributes.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if a browser would refuse the cookie.
+ */
+[[nodiscard]] inline std::string set_cookie(std::string_view name, std::string_view value,
+                                            std::string_view attributes = "", const SigningKeys *keys = nullptr)
+{
+    const detail::CText c_name(name), c_value(value), c_attributes(attributes);
+    std::string field(256, '\0');
+    for (;;) {
+        std::size_t length = 0;
+        detail::ErrorSlot error;
+        error.check(transom_format_set_cookie(c_name, c_value, c_attributes, keys == nullptr ? nullptr : keys->handle(),
+                                              field.data(), field.size(), &length, error));
+        const bool fits = length < field.size();
+        field.resize(fits ? length : length + 1);
+        if (fits)
+            return field;
+    }
+}
+
 /* ---- Request: reading, until it is answered ------------------------------------------ */
 
 /* A name and a value. It owns neither: both are valid as long as what they were read from. */
@@ -671,6 +730,12 @@ public:
         return detail::maybe(transom_request_cookie(request_, detail::CText(name)));
     }
 
+    /* Returns the value of a cookie that one of the keys has signed: see SigningKeys. */
+    [[nodiscard]] std::optional<std::string_view> signed_cookie(std::string_view name, const SigningKeys &keys) const
+    {
+        return detail::maybe(transom_request_signed_cookie(request_, detail::CText(name), keys.handle()));
+    }
+
     /*
      * Returns a value of the query, decoded: "1" for "x" in "/path?x=1&y". `index` counts from 0
      * among the values with this name.
@@ -813,6 +878,98 @@ public:
 
 private:
     transom_request *incoming_;
+};
+
+/* ---- Multipart: a form, part by part ------------------------------------------------- */
+
+/*
+ * Reads the body of a request as a multipart form: in memory, or while it comes. To be used no longer
+ * than the request is valid.
+ *
+ *     transom::Multipart form(request);
+ *     while (const auto part = form.next())
+ *         if (part->filename)
+ *             form.save("/srv/uploads/new");
+ */
+class Multipart {
+public:
+    /* What is known of a part. The texts are valid until the next call of next. */
+    struct Part {
+        std::string_view name;
+        /* Without folders and control characters. Nothing for a field. */
+        std::optional<std::string_view> filename;
+        std::optional<std::string_view> content_type;
+    };
+
+    /*
+     * Begins to read.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT if the body is no multipart form; TRANSOM_BAD_BODY if its
+     * Content-Type has no boundary.
+     */
+    explicit Multipart(const Request &request) { detail::check(transom_multipart_new(request.handle(), &form_)); }
+
+    Multipart(Multipart &&other) noexcept : form_(std::exchange(other.form_, nullptr)) {}
+    Multipart &operator=(Multipart &&other) noexcept
+    {
+        std::swap(form_, other.form_);
+        return *this;
+    }
+    ~Multipart() { transom_multipart_free(form_); }
+
+    /* Sets a limit by its name: see transom_multipart_set_limit. */
+    Multipart &limit(std::string_view name, std::uint64_t value)
+    {
+        detail::check(transom_multipart_set_limit(form_, detail::CText(name), value));
+        return *this;
+    }
+
+    /*
+     * Returns the next part, or nothing after the last one. What was not read of the part before is
+     * dropped.
+     *
+     * Errors: BodyError, whose text says what is wrong with the form; Error with TRANSOM_TIMEOUT.
+     */
+    [[nodiscard]] std::optional<Part> next(Milliseconds timeout = forever)
+    {
+        transom_part part{};
+        check(transom_multipart_next(form_, timeout.count(), &part));
+        if (part.name.data == nullptr)
+            return std::nullopt;
+        return Part{detail::view(part.name), detail::maybe(part.filename), detail::maybe(part.content_type)};
+    }
+
+    /* Reads the content of the part: returns the number of bytes, 0 at its end. Errors as next. */
+    std::size_t read(void *buffer, std::size_t capacity, Milliseconds timeout = forever)
+    {
+        std::size_t length = 0;
+        check(transom_multipart_read(form_, buffer, capacity, timeout.count(), &length));
+        return length;
+    }
+
+    /* Writes the rest of the part to a file, and returns its length: see transom_multipart_save. */
+    std::uint64_t save(std::string_view path)
+    {
+        std::uint64_t length = 0;
+        check(transom_multipart_save(form_, detail::CText(path), &length));
+        return length;
+    }
+
+private:
+    /* Throws the error, with the sentence about the form. */
+    void check(transom_status status) const
+    {
+        if (status == TRANSOM_OK)
+            return;
+        const transom_bytes said = transom_multipart_error(form_);
+        const std::string text(said.data == nullptr ? transom_status_text(status) : std::string(detail::view(said)));
+        if (status == TRANSOM_BODY_TOO_LARGE || status == TRANSOM_BAD_BODY || status == TRANSOM_GONE ||
+            status == TRANSOM_TOO_SLOW || status == TRANSOM_NO_MEMORY)
+            throw BodyError(status, text);
+        throw Error(status, text);
+    }
+
+    transom_multipart *form_ = nullptr;
 };
 
 /* ---- Writer: a body that is written piece by piece ----------------------------------- */

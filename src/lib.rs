@@ -29,6 +29,8 @@
 //! | state that handlers share | [`Router::state`], [`Request::state`] |
 //! | errors, and `?` in handlers | [`HttpError`], [`HttpResult`], [`OrStatus`], [`Router::on_error`] |
 //! | JSON, forms and queries as types of yours (feature `serde`) | `Request::json`, `Request::form`, `Request::query_as`, `Json` |
+//! | forms with files, queries (feature `forms`) | `Request::read_form`, `Request::multipart`, `Request::query_value` |
+//! | cookies, signed ones (feature `cookies`) | `Request::cookies`, `SetCookie`, `SigningKeys` |
 //! | functions around handlers (middleware) | [`Router::wrap`], [`Wrap`], [`Next`] |
 //! | handlers that block | [`blocking`] |
 //! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |
@@ -71,9 +73,10 @@
 //!
 //! # Features
 //!
-//! Off by default: `access-log` for an access log (`AccessLog`); `files` for
-//! static files (`Files`, `Response::file`); `metrics` for counters and histograms of
-//! exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
+//! Off by default: `access-log` for an access log (`AccessLog`); `cookies` for cookies and signed ones
+//! (`Request::cookies`, `SetCookie`, `SigningKeys`); `files` for static files (`Files`, `Response::file`);
+//! `forms` for forms with files (`Request::read_form`, `Request::multipart`); `metrics` for counters and
+//! histograms of exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
 //! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
 //! spans of requests (`Tracing`, `TraceContext`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for the same
@@ -127,6 +130,11 @@ struct MetricsPage;
 #[doc = include_str!("../docs/sse.md")]
 struct ServerSentEventsPage;
 
+/// Runs the code of the page about content as doctests.
+#[cfg(all(doctest, feature = "forms"))]
+#[doc = include_str!("../docs/content.md")]
+struct ContentPage;
+
 /// Runs the code of the page about WebSocket as doctests.
 #[cfg(all(doctest, feature = "websocket"))]
 #[doc = include_str!("../docs/websocket.md")]
@@ -178,6 +186,8 @@ pub use ext::SlowReader;
 pub use ext::StatusPage;
 #[cfg(feature = "access-log")]
 pub use ext::{AccessLog, LogFormat};
+#[cfg(feature = "cookies")]
+pub use ext::{BadCookie, Cookies, SameSite, SetCookie, SigningKeys};
 #[cfg(feature = "websocket")]
 pub use ext::{
     Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
@@ -187,6 +197,8 @@ pub use ext::{
 pub use ext::{EventBroadcast, EventSendError, EventSender, InvalidEvent, ServerSentEvent, ServerSentEvents};
 #[cfg(feature = "metrics")]
 pub use ext::{ExchangeSeries, Histogram, MetricKind, MetricValue, Metrics, MetricsSnapshot};
+#[cfg(feature = "forms")]
+pub use ext::{Form, FormError, FormLimits, Multipart, Part, UploadFile};
 #[cfg(feature = "tower")]
 pub use ext::{RouterService, TowerHandler, tower_service};
 #[cfg(feature = "tracing")]

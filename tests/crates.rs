@@ -9,9 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of the crate.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 13] = [
     "access-log",
+    "cookies",
     "files",
+    "forms",
     "serde",
     "tower",
     "metrics",

@@ -2,8 +2,12 @@
 
 #[cfg(feature = "access-log")]
 mod access_log;
+#[cfg(feature = "cookies")]
+mod cookies;
 #[cfg(feature = "files")]
 mod files;
+#[cfg(feature = "forms")]
+mod forms;
 #[cfg(feature = "metrics")]
 mod histogram;
 #[cfg(feature = "metrics")]
@@ -39,8 +43,12 @@ mod websocket;
 
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
+#[cfg(feature = "cookies")]
+pub use cookies::{BadCookie, Cookies, SameSite, SetCookie, SigningKeys};
 #[cfg(feature = "files")]
 pub use files::Files;
+#[cfg(feature = "forms")]
+pub use forms::{Form, FormError, FormLimits, Multipart, Part, UploadFile};
 #[cfg(feature = "metrics")]
 pub use histogram::Histogram;
 #[cfg(feature = "metrics")]

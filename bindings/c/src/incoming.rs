@@ -51,6 +51,20 @@ impl Incoming {
         self.poll_state(cx).map(drop)
     }
 
+    /// Waits for the next chunk. `None` is the end.
+    pub fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, transom_status>>> {
+        self.poll_state(cx).map(|mut state| match (state.chunk.is_empty(), state.end) {
+            (false, _) => Some(Ok(std::mem::take(&mut state.chunk))),
+            (true, Some(Err(status))) => Some(Err(status)),
+            (true, _) => None,
+        })
+    }
+
+    /// Notes that nobody waits with this waker any more.
+    pub fn forget(&self, waker: &Waker) {
+        self.waiters.remove(waker);
+    }
+
     /// Reads without waiting for more than what `cx` is woken for. 0 bytes are the end.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, transom_status>> {
         self.poll_state(cx).map(|mut state| {

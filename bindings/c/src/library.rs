@@ -34,8 +34,8 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
     Err(_) => c"",
 };
 
-/// Returns true if the library was built with the feature `name`: "access-log", "metrics", "pull", "tls", "unix" or
-/// "websocket".
+/// Returns true if the library was built with the feature `name`: "access-log", "cookies", "forms", "metrics",
+/// "pull", "tls", "unix" or "websocket".
 /// Returns false for any other name and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
     !name.is_null()
         && matches!(
             unsafe { CStr::from_ptr(name) }.to_bytes(),
-            b"access-log" | b"metrics" | b"pull" | b"tls" | b"unix" | b"websocket"
+            b"access-log" | b"cookies" | b"forms" | b"metrics" | b"pull" | b"tls" | b"unix" | b"websocket"
         )
 }
 

@@ -71,6 +71,8 @@ programs! {
     metrics
     status
     models
+    cookies
+    multipart
     overload
     own_answers
     ownership

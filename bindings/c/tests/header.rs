@@ -53,6 +53,8 @@ const FILES: &[(&str, &str)] = &[
     ("connections", ""),
     ("request", "Request: reading, until it is answered"),
     ("values", ""),
+    ("cookies", "Cookies: setting and signing"),
+    ("multipart", "Multipart forms: reading the parts of a request body"),
     ("connection", ""),
     ("tls_info", ""),
     ("wrap", ""),

@@ -66,6 +66,7 @@ static void release(uintptr_t handle)
     transom_access_log_free((transom_access_log *)handle);
     transom_metrics_free((transom_metrics *)handle);
     transom_congestion_free((transom_congestion *)handle);
+    transom_signing_keys_free((transom_signing_keys *)handle);
 }
 
 /* Keeps a handle for the other threads, in place of another one, which is freed. */
@@ -97,6 +98,7 @@ static uintptr_t any(void)
 #define LOG ((transom_access_log *)any())
 #define METRICS ((transom_metrics *)any())
 #define CONGESTION ((transom_congestion *)any())
+#define KEYS ((transom_signing_keys *)any())
 
 static const char body[ROOM + 1] = "a=1&b=%41&c";
 
@@ -591,6 +593,42 @@ static void call(void)
 }
 
 /* Reads a request, which is valid until the function that got it has returned. */
+/* Makes cookies and keys. */
+static void call_cookies(const transom_request *request)
+{
+    static const char *const attributes[] = {NULL, "", "Secure", "Max-Age=5; Path=/x", "Delete", "nothing"};
+    transom_signing_keys *keys = NULL;
+    transom_error *error = NULL;
+    char field[64];
+    size_t len;
+    did(transom_signing_keys_new(body, length(), &keys));
+    keep(keys);
+    did(transom_signing_keys_add_old(KEYS, body, length()));
+    did(transom_format_set_cookie(text(), text(), attributes[below(6)], below(2) ? KEYS : NULL, field, below(sizeof field), &len,
+                                  below(2) ? &error : NULL));
+    told(error);
+    transom_request_signed_cookie(request, text(), KEYS);
+}
+
+/* Reads the body of a request as a form, which it seldom is. */
+static void call_form(const transom_request *request)
+{
+    transom_multipart *form = NULL;
+    transom_part part;
+    char buf[64];
+    size_t len;
+    did(transom_multipart_new(request, &form));
+    if (form != NULL) {
+        did(transom_multipart_set_limit(form, below(2) ? "parts" : text(), below(9)));
+        did(transom_multipart_next(form, timeout(), below(8) ? &part : NULL));
+        did(transom_multipart_read(form, below(8) ? buf : NULL, below(sizeof buf), timeout(), &len));
+        if (below(4) == 0)
+            did(transom_multipart_save(form, "/nowhere/at/all", NULL));
+        transom_multipart_error(form);
+    }
+    transom_multipart_free(form);
+}
+
 static void read_request(const transom_request *request)
 {
     transom_field list[4];
@@ -600,7 +638,9 @@ static void read_request(const transom_request *request)
     transom_tls_info tls = {.size = below(8) ? sizeof tls : below(200)};
     unsigned turn;
     for (turn = below(6); turn > 0; turn--) {
-        switch (below(13)) {
+        switch (below(15)) {
+        case 12: call_form(request); break;
+        case 13: call_cookies(request); break;
         case 0: did(transom_request_read(request, below(8) ? buf : NULL, below(sizeof buf), timeout(), &len)); break;
         case 1: did(transom_request_on_readable(request, maybe(), data(), give_back)); break;
         case 2: transom_request_header(request, text()); did(transom_request_header_at(request, below(9), list)); break;

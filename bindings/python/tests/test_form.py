@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import random
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -102,7 +103,42 @@ BODIES = {
 }
 
 
+CORPUS = Path(__file__).resolve().parents[3] / "tests/forms/multipart.txt"
+
+
+def unescaped(text):
+    """Returns the bytes that a text of the corpus stands for."""
+    text = re.sub(r"(?<!\\)\{(\w)\*(\d+)\}", lambda match: match[1] * int(match[2]), text)
+    text = text.replace(r"\{", "{").replace(r"\}", "}")
+    return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+
+
+def shown(text):
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class TestMultipart(unittest.TestCase):
+    @unittest.skipUnless(CORPUS.exists(), "the corpus is in the source tree")
+    def test_each_form_of_the_corpus_is_read_as_told(self):
+        cases = CORPUS.read_text().split("\ncase ")[1:]
+        self.assertGreater(len(cases), 250)
+        for case in cases:
+            lines = [line.partition(" ")[::2] for line in case.splitlines()[1:] if line]
+            body = b"".join(unescaped(rest) for word, rest in lines if word == ">")
+            expected = [
+                f"{word} {unescaped(rest).decode('utf-8', 'replace')}" for word, rest in lines if word != ">"
+            ]
+            for sizes in ((None,), (1,), (7,)):
+                found = seen(body, sizes=sizes)
+                if isinstance(found, str):
+                    told = [f"error {found}"]
+                else:
+                    told = ["field " + "|".join(map(shown, pair)) for pair in found[0]]
+                    for name, filename, kind, _, content in found[1]:
+                        texts = (shown(name), shown(filename), kind, content.decode("utf-8", "replace"))
+                        told.append("file " + "|".join(texts))
+                self.assertEqual(told, expected, case.splitlines()[0])
+
     def test_a_body_is_the_same_however_it_is_split(self):
         for name, body in BODIES.items():
             whole = seen(body)
@@ -282,6 +318,8 @@ class TestLimits(unittest.TestCase):
         kind = "application/x-www-form-urlencoded"
         self.assertEqual(read(b"a=1", kind=kind, limits=FormLimits(fields=3)).pairs, [("a", "1")])
         self.assertIn("413 the fields", seen(b"a=12", kind=kind, limits=FormLimits(fields=3)))
+        self.assertEqual(len(read(b"a=1&" * 999 + b"a=1", kind=kind).pairs), 1000)
+        self.assertEqual(seen(b"a=1&" * 9999, kind=kind), "413 the form has more than 1000 parts")
 
     def test_a_head_without_an_end_takes_no_more_than_its_limit(self):
         reader = FormReader(KIND, FormLimits())

@@ -8,7 +8,7 @@ import unittest
 
 from support import LIMIT, Quiet, exchange, fetch
 
-from transom import Request, Server
+from transom import HTTPError, Request, Server, SigningKeys
 
 
 class TestRequest(Quiet, unittest.TestCase):
@@ -136,6 +136,27 @@ class TestRequest(Quiet, unittest.TestCase):
         cookie = 'a=1; b="two"; a=3;c=; nonsense; d==e'
         cookies = self.see(lambda r: r.cookies, path="/x", headers={"Cookie": cookie})
         self.assertEqual(cookies, {"a": "1", "b": "two", "c": "", "d": "=e"})
+
+    def test_ten_thousand_cookies_are_a_431(self):
+        many = {"Cookie": "a=;" * 10_000}
+        self.assertEqual(self.see(lambda r: len(r.cookies), path="/x", headers={"Cookie": "a=;" * 1000}), 1)
+
+        def look(request):
+            try:
+                return request.cookies
+            except HTTPError as error:
+                return error.status, error.message
+
+        self.assertEqual(
+            self.see(look, path="/x", headers=many), (431, "the request has more than 1000 cookies")
+        )
+
+    def test_signed_cookies(self):
+        keys = SigningKeys(b"0123456789abcdef0123456789abcdef")
+        headers = {"Cookie": f"user={keys.sign('user', 'ada')}; other=x"}
+        names = ("user", "other", "none")
+        seen = self.see(lambda r: [r.signed_cookie(name, keys) for name in names], path="/x", headers=headers)
+        self.assertEqual(seen, ["ada", None, None])
 
     def test_body(self):
         blob = bytes(range(256)) * 3000

@@ -5,7 +5,16 @@ import unittest
 
 from support import Quiet, exchange, fetch
 
-from transom import BadHeaderError, BadStatusError, Error, HTTPError, Response, Server
+from transom import (
+    BadHeaderError,
+    BadStatusError,
+    Error,
+    HTTPError,
+    InvalidArgumentError,
+    Response,
+    Server,
+    SigningKeys,
+)
 from transom._json import dumps
 
 TEXT = "text/plain; charset=utf-8"
@@ -296,6 +305,52 @@ class TestConstruction(unittest.TestCase):
             Response("").set_cookie("a", "b", path="/;x")
         with self.assertRaises(ValueError):
             Response("").set_cookie("a", "b", same_site="Maybe")
+
+    def test_cookies_that_browsers_refuse(self):
+        for name, options, said in (
+            ("__Secure-a", {}, "needs Secure because of its name"),
+            ("__host-a", {}, "needs Secure because of its name"),
+            ("__Host-a", {"secure": True, "path": "/x"}, "needs the path / and no domain"),
+            ("__Host-a", {"secure": True, "domain": "x.org"}, "needs the path / and no domain"),
+            ("a", {"same_site": "none"}, "needs Secure because of SameSite=None"),
+            ("a", {"partitioned": True}, "needs Secure because of Partitioned"),
+            ("a" * 4096, {}, "is larger than 4096 bytes with its value"),
+            ("a", {"path": "/" * 1025}, "the path of cookie a is longer than 1024 bytes"),
+        ):
+            with self.assertRaises(BadHeaderError) as caught:
+                Response("").set_cookie(name, "b", **options)
+            self.assertIn(said, str(caught.exception).replace("'", "").replace('"', ""))
+        response = Response("")
+        response.set_cookie("__Host-a", "b", secure=True, partitioned=True)
+        self.assertEqual(
+            response.headers["set-cookie"], "__Host-a=b; Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned"
+        )
+
+    def test_signed_cookies(self):
+        key, old = b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210"
+        keys = SigningKeys(key)
+        # What Rust and C make of the same key, name and value.
+        signed = "ada.83b8b526c316d5b53998dffac13729b9d25378a51dbc8fb6b08e48eda1cb59a7"
+        self.assertEqual(keys.sign("user", "ada"), signed)
+        self.assertEqual(SigningKeys(old, key).verify("user", signed), "ada")
+        for name, given in (
+            ("role", signed),
+            ("user", signed.upper()),
+            ("user", signed[:-1]),
+            ("user", "ada"),
+            ("user", ""),
+            ("user", "bob" + signed[3:]),
+            ("user", "ada.\xe9"),
+        ):
+            self.assertIsNone(keys.verify(name, given), given)
+        self.assertIsNone(SigningKeys(old).verify("user", signed))
+        with self.assertRaisesRegex(InvalidArgumentError, "a key has at least 32 bytes, got 31"):
+            SigningKeys(key[1:])
+        with self.assertRaisesRegex(TypeError, "a key is bytes"):
+            SigningKeys("0" * 32)
+        response = Response("")
+        response.set_cookie("user", "ada", keys=keys)
+        self.assertTrue(response.headers["set-cookie"].startswith(f"user={signed}; "))
 
     def test_repr(self):
         self.assertEqual(repr(Response("abc")), "<Response 200 text/plain; charset=utf-8, 3 bytes>")

@@ -32,6 +32,22 @@ int main()
     transom::Server server;
     server.add(Route("POST", "/measure", measure).streaming().body_limit(1000000));
     server.post("/whole", measure);
+    const transom::SigningKeys keys("0123456789abcdef0123456789abcdef");
+    server.get("/cookie", [&](const Request &request) {
+        CHECK(!request.signed_cookie("none", keys));
+        return Response(std::string(request.signed_cookie("user", keys).value_or("nobody")));
+    });
+    server.post("/form", [](const Request &request) {
+        transom::Multipart form(request);
+        std::string text;
+        char buffer[64];
+        form.limit("parts", 2);
+        while (const auto part = form.next()) {
+            const std::size_t length = form.read(buffer, sizeof buffer);
+            text.append(part->name).append(part->filename.value_or("-")).append("=").append(buffer, length).append(";");
+        }
+        return Response(text);
+    });
     server.add(Route("POST", "/kept", [&](const Request &request, Responder responder) {
                    const std::lock_guard<std::mutex> lock(mutex);
                    asked = request.handle();
@@ -43,6 +59,16 @@ int main()
 
     const std::string body(500000, 'b');
     CHECK(ask(server, "POST", "/measure", body).body == "500000" && ask(server, "POST", "/whole", body).body == "500000");
+    const std::string kind = "Content-Type: multipart/form-data; boundary=x\r\n";
+    const std::string part = "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n\r\nc\r\n";
+    CHECK(ask(server, "POST", "/form", part + "--x--\r\n", kind).body == "ab=c;");
+    CHECK(ask(server, "POST", "/form", part + part + part + "--x--\r\n", kind).status == 413);
+    CHECK(ask(server, "POST", "/form", part, kind).status == 400 && ask(server, "POST", "/form", part).status == 500);
+    const std::string signature = transom::set_cookie("user", "ada", "Path=; SameSite=; HttpOnly=no", &keys);
+    CHECK(ask(server, "GET", "/cookie", "", "Cookie: " + signature + "\r\n").body == "ada");
+    CHECK(ask(server, "GET", "/cookie", "", "Cookie: user=ada\r\n").body == "nobody");
+    CHECK(transom::set_cookie("a", std::string(400, 'b'), "Secure").size() == 442);
+    check_throws(TRANSOM_INVALID_ARGUMENT, "needs Secure because of its name", [] { (void)transom::set_cookie("__Host-a", "b"); });
     Client chunked(server);
     chunked.say("POST /measure HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
     chunked.say("3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n");

@@ -48,6 +48,7 @@ from transom._route import HandlerResult as HandlerResult
 from transom._router import Router
 from transom._running import Running
 from transom._server import Server
+from transom._signing_keys import SigningKeys
 from transom._sse import ServerSentEvent, ServerSentEvents
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
@@ -100,6 +101,7 @@ __all__ = [
     "Server",
     "ServerSentEvent",
     "ServerSentEvents",
+    "SigningKeys",
     "StartupError",
     "Stats",
     "Stuck",

@@ -34,7 +34,7 @@ class FormLimits:
 memory=1048576, folder=None)
     """
 
-    #: The most fields and files of a multipart form.
+    #: The most fields and files of a form.
     parts: int = 1000
     #: The most files of a form. Each one that is not in memory has a descriptor.
     files: int = 100
@@ -125,6 +125,9 @@ class _Urlencoded:
             raise BodyError(413, f"the fields of the form are larger than {self._limits.fields} bytes")
 
     def finish(self) -> Form:
+        # Counted before anything is decoded.
+        if self._body and self._body.count(b"&") >= self._limits.parts:
+            raise BodyError(413, f"the form has more than {self._limits.parts} parts")
         try:
             body = self._body.decode("ascii")
             return Form(parse_qsl(body, keep_blank_values=True, errors="surrogateescape"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ctypes import create_string_buffer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+from transom._http_error import HTTPError
 from transom._multi import Cookies, Headers, MultiDict, Query
 from transom._native import FORWARDED, HAS_QUERY, HTTPS, TLS, quick
 from transom._packed import (
@@ -18,6 +19,11 @@ from transom._packed import (
 )
 from transom._tls import TlsInfo
 
+if TYPE_CHECKING:
+    from transom._signing_keys import SigningKeys
+
+#: The most cookies of a request.
+MOST_COOKIES = 1000
 #: The room for the text of an IP address with a zone and a port.
 _LONGEST_ADDRESS = 128
 
@@ -160,21 +166,36 @@ class RequestView:
     def cookies(self) -> dict[str, str]:
         """The cookies; of several with the same name, the first.
 
-        If `cookies[name]` is missing, the client gets a 400.
+        If `cookies[name]` is missing, the client gets a 400. A request with more than 1,000 cookies
+        gets a 431.
         """
         try:
             return self._cookies
         except AttributeError:
             cookies = Cookies()
+            count = 0
             for line in self.headers.get_all("cookie"):
                 for pair in line.split(";"):
                     name, equals, value = pair.strip().partition("=")
                     if equals and name:
+                        count += 1
+                        if count > MOST_COOKIES:
+                            raise HTTPError(
+                                431, f"the request has more than {MOST_COOKIES} cookies"
+                            ) from None
                         if len(value) > 1 and value[0] == value[-1] == '"':
                             value = value[1:-1]
                         cookies.setdefault(name, value)
             self._cookies = cookies
             return cookies
+
+    def signed_cookie(self, name: str, keys: SigningKeys) -> str | None:
+        """Returns the value of a cookie that one of the keys has signed; `None` if there is none.
+
+        `Response.set_cookie(keys=)` signs one.
+        """
+        signed = self.cookies.get(name)
+        return None if signed is None else keys.verify(name, signed)
 
     @property
     def client(self) -> tuple[str, int] | None:

@@ -42,6 +42,7 @@ from transom._pending import Answered, Pending
 from transom._reserved import check as check_fields
 from transom._response_headers import ResponseHeaders
 from transom._set_cookie import set_cookie
+from transom._signing_keys import SigningKeys
 
 #: A whole body. Text is sent as UTF-8.
 Body: TypeAlias = str | bytes | bytearray | memoryview
@@ -377,8 +378,13 @@ class Response:
         http_only: bool = True,
         same_site: str | None = "Lax",
         expires: datetime | None = None,
+        partitioned: bool = False,
+        keys: SigningKeys | None = None,
     ) -> None:
         """Adds a Set-Cookie field. `max_age` is in seconds, and `expires` a `datetime` with a time zone.
+
+        With `keys`, the value is signed; `Request.signed_cookie` reads it. A cookie that browsers refuse
+        is a `BadHeaderError`: `__Secure-`, `__Host-`, `SameSite=None` and `partitioned` need `secure`.
 
         `same_site` is one of the strings `Strict`, `Lax` and `None`, in any case; the value `None`
         leaves the attribute out. Raises `BadHeaderError`, `ValueError` or `TypeError`, with
@@ -389,9 +395,13 @@ class Response:
         >>> response.headers["set-cookie"]
         'session=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
+        if keys is not None:
+            value = keys.sign(name, value)
         self.add_header(
             "set-cookie",
-            set_cookie(name, value, max_age, path, domain, secure, http_only, same_site, expires),
+            set_cookie(
+                name, value, max_age, path, domain, secure, http_only, same_site, expires, partitioned
+            ),
         )
 
     def delete_cookie(self, name: str, *, path: str | None = "/", domain: str | None = None) -> None:
