@@ -16,6 +16,7 @@ pub(crate) enum Failure {
     BadUtf8,
     BadCompression,
     TooBig,
+    EmptyFrames,
     NoMemory,
 }
 
@@ -24,6 +25,7 @@ impl Failure {
     pub fn code(self) -> u16 {
         match self {
             Self::BadUtf8 | Self::BadCompression => 1007,
+            Self::EmptyFrames => 1008,
             Self::TooBig => 1009,
             Self::NoMemory => 1013,
             _ => 1002,
@@ -46,6 +48,7 @@ impl Failure {
             Self::BadUtf8 => "a text is not UTF-8",
             Self::BadCompression => "a message cannot be decompressed",
             Self::TooBig => "a message is larger than the limit",
+            Self::EmptyFrames => "a message has too many empty frames",
             Self::NoMemory => "there is no memory for the message",
         }
     }

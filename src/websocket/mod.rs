@@ -11,6 +11,8 @@ mod list;
 mod mask;
 mod offer;
 mod reader;
+#[cfg(test)]
+mod round_trip;
 mod utf8;
 
 pub use close::WebSocketClose;

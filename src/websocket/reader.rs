@@ -8,6 +8,8 @@ use super::{Close, Failure, mask};
 
 /// The payload of a frame that is taken into memory at once, though not all of it has come.
 const AT_ONCE: usize = 16 * 1024;
+/// Empty frames of a message. Each costs more than its six bytes are worth, and no other limit counts them.
+const EMPTY_FRAMES: u16 = 1000;
 /// Compressed bytes that are unmasked at once.
 const CHUNK: usize = 4 * 1024;
 
@@ -68,6 +70,7 @@ struct Partial {
     /// Bytes that were told in pieces.
     told: usize,
     utf8: Utf8,
+    empty_frames: u16,
     /// How many of the bytes were checked.
     checked: usize,
 }
@@ -132,11 +135,16 @@ impl Reader {
         match opcode {
             Opcode::Text | Opcode::Binary if self.message.is_some() => return Err(Failure::NotContinued),
             Opcode::Text | Opcode::Binary => {
-                let (is_text, utf8) = (opcode == Opcode::Text, Utf8::default());
-                self.message = Some(Partial { is_text, is_compressed, told: 0, utf8, checked: 0 });
+                self.message = Some(Partial::new(opcode == Opcode::Text, is_compressed));
             }
             Opcode::Continuation if self.message.is_none() => return Err(Failure::NothingToContinue),
             _ => {}
+        }
+        if let (Some(message), 0, false, false) = (&mut self.message, length, is_final, opcode.is_control()) {
+            message.empty_frames += 1;
+            if message.empty_frames > EMPTY_FRAMES {
+                return Err(Failure::EmptyFrames);
+            }
         }
         if !opcode.is_control() {
             self.check_size(length)?;
@@ -264,6 +272,12 @@ impl Reader {
             },
             true,
         ))
+    }
+}
+
+impl Partial {
+    fn new(is_text: bool, is_compressed: bool) -> Self {
+        Self { is_text, is_compressed, told: 0, utf8: Utf8::default(), empty_frames: 0, checked: 0 }
     }
 }
 
