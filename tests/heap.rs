@@ -72,6 +72,7 @@ fn main() {
     hold_idle(&start_single(app()));
     #[cfg(feature = "websocket")]
     websocket::hold_idle();
+    websocket::share_a_message();
     #[cfg(feature = "tls")]
     tls::hold_idle();
     for model in [Model::EventDriven, Model::ThreadPerConnection, Model::Sequential] {
@@ -318,10 +319,10 @@ mod websocket {
         ALLOCATOR, IDLE, PATIENCE, PER_BLOCK, Read as _, Region, Request, Router, TcpStream, Write as _,
         start_single,
     };
-    use transom::WebSocket;
+    use transom::{Broadcast, WebSocket, WebSocketUpgrade};
 
     /// What a connection may hold that has sent and received a message, compression negotiated.
-    const MOST: usize = 2400;
+    const MOST: usize = 2048;
 
     /// Connects, and sends and receives a message.
     fn join(address: &str) -> TcpStream {
@@ -366,5 +367,32 @@ mod websocket {
         let bytes = change.bytes_allocated - change.bytes_deallocated;
         let each = (bytes + blocks * PER_BLOCK) / IDLE;
         assert!(each <= MOST, "{each} bytes for an idle WebSocket connection: {bytes} in {blocks} blocks");
+    }
+
+    /// Many peers do not read a large message: it is in memory once, and not once for each.
+    pub fn share_a_message() {
+        const MEMBERS: usize = 50;
+        const LENGTH: usize = 8 << 20;
+        let (room, settings) = (Broadcast::new(), WebSocketUpgrade::new().compression(false));
+        let server = start_single(Router::new().get("/", {
+            let room = room.clone();
+            async move |req: Request| {
+                let room = room.clone();
+                settings.accept(&req, async move |mut socket: WebSocket| {
+                    room.add(&socket.sender());
+                    while let Some(message) = socket.recv().await {
+                        socket.send(message).await?;
+                    }
+                    Ok(())
+                })
+            }
+        }));
+        let address = server.local_addr().to_string();
+        let _streams: Vec<_> = (0..MEMBERS).map(|_| join(&address)).collect();
+        let counted = Region::new(ALLOCATOR);
+        assert_eq!(room.send(vec![7; LENGTH]), MEMBERS);
+        let change = counted.change();
+        let bytes = change.bytes_allocated - change.bytes_deallocated;
+        assert!((LENGTH..LENGTH + (1 << 20)).contains(&bytes), "{bytes} bytes for a message of {LENGTH}");
     }
 }

@@ -50,9 +50,14 @@ pub(crate) struct Reader {
     message: Option<Partial>,
     /// The payload of the message so far, without the pieces that were told.
     bytes: Vec<u8>,
-    /// The payload of the control frame so far.
-    control: Vec<u8>,
+    /// The payload of the control frame so far. Boxed, because an idle connection has none.
+    control: Option<Box<Control>>,
     inflater: Inflater,
+}
+
+#[derive(Default)]
+struct Control {
+    payload: Vec<u8>,
 }
 
 /// The frame whose payload comes.
@@ -86,7 +91,7 @@ impl Reader {
             frame: None,
             message: None,
             bytes: Vec::new(),
-            control: Vec::new(),
+            control: None,
             inflater: Inflater::default(),
         }
     }
@@ -181,9 +186,10 @@ impl Reader {
             self.frame = None;
         }
         if opcode.is_control() {
-            let begun = self.control.len();
-            self.control.extend_from_slice(bytes);
-            mask::apply(&mut self.control[begun..], key);
+            let control = &mut self.control.get_or_insert_default().payload;
+            let begun = control.len();
+            control.extend_from_slice(bytes);
+            mask::apply(&mut control[begun..], key);
             return if is_whole { self.end_control(opcode).map(Some) } else { Ok(None) };
         }
         let is_last = is_whole && is_final;
@@ -196,7 +202,7 @@ impl Reader {
     }
 
     fn end_control(&mut self, opcode: Opcode) -> Result<Event, Failure> {
-        let payload = std::mem::take(&mut self.control);
+        let payload = self.control.take().map(|control| control.payload).unwrap_or_default();
         Ok(match opcode {
             Opcode::Ping => Event::Ping(payload),
             Opcode::Pong => Event::Pong(payload),

@@ -9,7 +9,7 @@ use super::Failure;
 pub(super) struct Utf8 {
     /// The first bytes of a character whose other bytes have not come.
     pending: [u8; 4],
-    length: usize,
+    length: u8,
 }
 
 impl Utf8 {
@@ -17,10 +17,10 @@ impl Utf8 {
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         while self.length > 0 {
             let Some((&first, rest)) = bytes.split_first() else { return Ok(()) };
-            self.pending[self.length] = first;
+            self.pending[usize::from(self.length)] = first;
             self.length += 1;
             bytes = rest;
-            if is_whole(&self.pending[..self.length])? {
+            if is_whole(&self.pending[..usize::from(self.length)])? {
                 self.length = 0;
             }
         }
@@ -30,8 +30,11 @@ impl Utf8 {
             Err(error) => error.valid_up_to(),
         };
         let rest = &bytes[whole..];
-        self.pending[..rest.len()].copy_from_slice(rest);
-        self.length = rest.len();
+        self.length = 0;
+        for (place, byte) in self.pending.iter_mut().zip(rest) {
+            *place = *byte;
+            self.length += 1;
+        }
         Ok(())
     }
 }

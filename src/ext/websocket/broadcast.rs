@@ -112,7 +112,7 @@ impl Broadcast {
     pub fn add(&self, sender: &WebSocketSender) {
         let shared = &sender.shared;
         let deflate = shared.deflate.filter(|deflation| !deflation.keeps_own);
-        let deflate = deflate.map(|deflation| (deflation, shared.compress_from));
+        let deflate = deflate.map(|deflation| (deflation, shared.settings.compress_from));
         let mut list = self.members.lock();
         list.members.insert(sender.address(), Member { sender: sender.clone(), deflate });
         if list.members.len() >= list.purge_from {
@@ -149,7 +149,7 @@ impl Broadcast {
     fn give(&self, member: &Member, frame: &Bytes, wakers: &mut Vec<Waker>) -> Fate {
         let shared = &member.sender.shared;
         let mut state = shared.lock();
-        let fate = match (state.check(shared.queue), self.slow) {
+        let fate = match (state.check(shared.settings.queue), self.slow) {
             (Ok(()), _) => {
                 state.put_common(frame.clone());
                 Fate::Taken

@@ -36,17 +36,6 @@ impl<F: Future + Send> Handler for F {
 
 pub(super) type Task = Pin<Box<dyn Handler>>;
 
-/// How long a connection waits for its peer.
-#[derive(Clone, Debug)]
-pub(super) struct Times {
-    /// The silence after which a Ping is sent.
-    pub ping_interval: Option<Duration>,
-    /// How long the silence may last after that.
-    pub ping_timeout: Duration,
-    /// From the first Close frame to the second one, and for the last frames to be written.
-    pub close_timeout: Duration,
-}
-
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -65,25 +54,15 @@ pub(super) struct Driver {
     stream: Option<Upgraded>,
     phase: Phase,
     reader: Reader,
-    /// Bytes that were read while the receiver was behind.
-    rest: Vec<u8>,
-    /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
-    /// the messages before it first.
-    last: Option<Box<(Close, Close)>>,
     /// True after a broken frame, while a receiver outside of this task may answer what came before.
     is_patient: bool,
     shared: Arc<Shared>,
     handler: Option<Task>,
-    /// The panic of the handler, passed on when the connection has ended.
-    panic: Option<Box<dyn Any + Send>>,
     writing: Outbox,
     is_unflushed: bool,
-    /// The payload of a Ping that came while the outbox was full.
-    pong: Option<Box<[u8]>>,
+    /// Boxed, because most idle connections have none of it.
+    seldom: Option<Box<Seldom>>,
     stopping: Stopping,
-    /// The waker that the stop wakes.
-    watcher: Option<Waker>,
-    times: Arc<Times>,
     /// True if a byte has come since the last tick.
     has_heard: bool,
     has_pinged: bool,
@@ -91,32 +70,35 @@ pub(super) struct Driver {
     is_ending: bool,
 }
 
+/// The parts that few connections have.
+#[derive(Default)]
+struct Seldom {
+    /// Bytes that were read while the receiver was behind.
+    rest: Vec<u8>,
+    /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
+    /// the messages before it first.
+    last: Option<(Close, Close)>,
+    /// The panic of the handler, passed on when the connection has ended.
+    panic: Option<Box<dyn Any + Send>>,
+    /// The payload of a Ping that came while the outbox was full.
+    pong: Option<Vec<u8>>,
+}
+
 impl Driver {
-    pub fn new(
-        mut stream: Upgraded,
-        reader: Reader,
-        shared: Arc<Shared>,
-        times: Arc<Times>,
-        handler: Option<Task>,
-    ) -> Self {
+    pub fn new(mut stream: Upgraded, reader: Reader, shared: Arc<Shared>, handler: Option<Task>) -> Self {
         let stopping = stream.stopping();
-        stream.set_timer(times.ping_interval);
+        stream.set_timer(shared.settings.ping_interval);
         Self {
             stream: Some(stream),
             phase: Phase::Open,
             reader,
-            rest: Vec::new(),
-            last: None,
             is_patient: false,
             shared,
             handler,
-            panic: None,
             writing: Outbox::default(),
             is_unflushed: false,
-            pong: None,
+            seldom: None,
             stopping,
-            watcher: None,
-            times,
             has_heard: false,
             has_pinged: false,
             is_ending: false,
@@ -135,7 +117,7 @@ impl Driver {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(handler)));
             if let Err(panic) = polled.map(drop).and(dropped) {
                 self.shared.close(&Close::new(1011, ""));
-                self.panic = Some(panic);
+                self.seldom().panic = Some(panic);
             }
         }
         let mut state = self.shared.lock();
@@ -147,7 +129,7 @@ impl Driver {
     /// Closes when the server stops, pings when the peer is silent, and gives up when it has waited
     /// long enough.
     fn poll_times(&mut self, cx: &mut Context<'_>) {
-        let is_stopping = self.poll_stopping(cx);
+        let is_stopping = self.stopping.has_begun();
         let has_sent_close = {
             let mut state = self.shared.lock();
             if is_stopping && !state.has_sent_close && state.closed.is_none() {
@@ -156,7 +138,7 @@ impl Driver {
             state.has_sent_close
         };
         if has_sent_close && self.phase == Phase::Open {
-            self.wait_for_end(self.times.close_timeout);
+            self.wait_for_end(self.shared.settings.close_timeout);
         }
         while self.stream.as_mut().is_some_and(|stream| stream.poll_timer(cx).is_ready()) {
             if std::mem::take(&mut self.is_patient) {
@@ -184,20 +166,10 @@ impl Driver {
         }
     }
 
-    /// Returns `true` if the server stops. The future is polled once for each waker: all connections
-    /// of a server share its lock.
-    fn poll_stopping(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.watcher.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return self.stopping.has_begun();
-        }
-        self.watcher = Some(cx.waker().clone());
-        Pin::new(&mut self.stopping).poll(cx).is_ready()
-    }
-
     /// Pings if the peer was silent, and returns how long it may be silent now. `None` if it was silent
     /// after a Ping.
     fn next_tick(&mut self) -> Option<Duration> {
-        let interval = self.times.ping_interval?;
+        let interval = self.shared.settings.ping_interval?;
         let mut state = self.shared.lock();
         // A peer is not read while the receiver is behind.
         if std::mem::take(&mut self.has_heard) || state.is_inbox_full() {
@@ -208,17 +180,30 @@ impl Driver {
             return None;
         }
         state.put_control(Opcode::Ping, b"");
-        Some(self.times.ping_timeout)
+        Some(self.shared.settings.ping_timeout)
+    }
+
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    /// Returns `true` while frames of the peer are taken apart.
+    fn may_read(&self) -> bool {
+        self.phase == Phase::Open && self.seldom.as_ref().is_none_or(|seldom| seldom.last.is_none())
+    }
+
+    fn has_rest(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| !seldom.rest.is_empty())
     }
 
     /// Reads what has come. Returns `true` if there may be more.
     fn poll_receive(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
-        while self.phase == Phase::Open && self.last.is_none() {
+        while self.may_read() {
             if self.shared.lock().is_inbox_full() {
                 return false;
             }
-            if !self.rest.is_empty() {
-                let rest = std::mem::take(&mut self.rest);
+            if self.has_rest() {
+                let rest = std::mem::take(&mut self.seldom().rest);
                 self.take(cx, &rest);
                 continue;
             }
@@ -241,7 +226,7 @@ impl Driver {
             Poll::Ready(Ok(length @ 1..)) => {
                 self.has_heard = !std::mem::take(&mut self.has_pinged);
                 if let (false, false, Some(interval)) =
-                    (self.has_heard, self.is_ending, self.times.ping_interval)
+                    (self.has_heard, self.is_ending, self.shared.settings.ping_interval)
                 {
                     self.set_timer(interval);
                 }
@@ -259,9 +244,9 @@ impl Driver {
 
     /// Takes bytes of the peer apart.
     fn take(&mut self, cx: &Context<'_>, mut bytes: &[u8]) {
-        while self.phase == Phase::Open && self.last.is_none() {
+        while self.may_read() {
             if self.shared.lock().is_inbox_full() {
-                self.rest = bytes.to_vec();
+                self.seldom().rest = bytes.to_vec();
                 return;
             }
             match self.reader.read(&mut bytes) {
@@ -269,7 +254,7 @@ impl Driver {
                 Ok(None) => return,
                 Err(failure) => {
                     let close = Close::new(failure.code(), failure.reason());
-                    self.last = Some(Box::new((close.clone(), close)));
+                    self.seldom().last = Some((close.clone(), close));
                     self.wait_for_receiver();
                 }
             }
@@ -290,14 +275,15 @@ impl Driver {
             Event::Ping(payload) => {
                 let mut state = self.shared.lock();
                 // Of many Pings, the last needs an answer (RFC 6455 5.5.3).
-                if state.outbox.len() + state.in_flight < self.shared.queue {
+                if state.outbox.len() + state.in_flight < self.shared.settings.queue {
                     state.put_control(Opcode::Pong, &payload);
                 } else {
-                    self.pong = Some(payload.into());
+                    drop(state);
+                    self.seldom().pong = Some(payload);
                 }
             }
             Event::Pong(_) => {}
-            Event::Close(close) => self.last = Some(Box::new((Close::new(close.code, ""), close))),
+            Event::Close(close) => self.seldom().last = Some((Close::new(close.code, ""), close)),
         }
     }
 
@@ -306,17 +292,17 @@ impl Driver {
     fn wait_for_receiver(&mut self) {
         self.is_patient = self.handler.is_none() && self.shared.lock().wait_for_receiver();
         if self.is_patient {
-            self.set_timer(self.times.close_timeout);
+            self.set_timer(self.shared.settings.close_timeout);
         }
     }
 
     /// Sends the last frame, if the peer has sent its own or broke a rule.
     fn end_reading(&mut self) {
-        self.is_patient &= self.shared.lock().wait_for_receiver();
+        self.is_patient = self.is_patient && self.shared.lock().wait_for_receiver();
         if self.is_patient {
             return;
         }
-        let Some((own, told)) = self.last.take().map(|last| *last) else { return };
+        let Some((own, told)) = self.seldom.as_mut().and_then(|seldom| seldom.last.take()) else { return };
         let waiting = {
             let mut state = self.shared.lock();
             if !state.has_sent_close {
@@ -326,7 +312,7 @@ impl Driver {
         };
         if self.phase == Phase::Open {
             self.phase = Phase::Ending;
-            self.wait_for_end(self.times.close_timeout);
+            self.wait_for_end(self.shared.settings.close_timeout);
         }
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -334,7 +320,10 @@ impl Driver {
     /// Ends the connection: it is over, or it was lost.
     fn lose(&mut self) {
         (self.phase, self.stream) = (Phase::Over, None);
-        (self.rest, self.pong, self.is_unflushed) = (Vec::new(), None, false);
+        self.is_unflushed = false;
+        if let Some(seldom) = &mut self.seldom {
+            (seldom.rest, seldom.pong) = (Vec::new(), None);
+        }
         self.writing.clear();
         self.shared.lose();
     }
@@ -364,7 +353,8 @@ impl Driver {
                     std::task::ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                     self.is_unflushed = false;
                 }
-                let Some(pong) = self.pong.take() else { return Poll::Ready(Ok(())) };
+                let pong = self.seldom.as_mut().and_then(|seldom| seldom.pong.take());
+                let Some(pong) = pong else { return Poll::Ready(Ok(())) };
                 self.shared.lock().put_control(Opcode::Pong, &pong);
                 continue;
             }
@@ -381,7 +371,7 @@ impl Driver {
             self.is_unflushed = true;
             let waiting = {
                 let mut state = self.shared.lock();
-                state.note_written(self.writing.len(), self.shared.queue)
+                state.note_written(self.writing.len(), self.shared.settings.queue)
             };
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -422,7 +412,10 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.shared.lock().begin_turn(cx);
+        if this.shared.lock().begin_turn(cx) {
+            // Polled once for each waker: all connections of a server share its lock.
+            let _ = Pin::new(&mut this.stopping).poll(cx);
+        }
         let mut left = BYTES_PER_TURN;
         loop {
             let has_more = this.poll_receive(cx, &mut left);
@@ -435,7 +428,7 @@ impl Future for Driver {
                 break;
             }
             // What came while the receiver was behind is taken now, if it no longer is.
-            let is_held = !this.rest.is_empty() && !this.shared.lock().is_inbox_full();
+            let is_held = this.has_rest() && !this.shared.lock().is_inbox_full();
             let is_idle = this.shared.lock().end_turn() && !is_held;
             if has_more && (is_idle || left == 0) {
                 cx.waker().wake_by_ref();
@@ -445,7 +438,7 @@ impl Future for Driver {
                 return Poll::Pending;
             }
         }
-        match this.panic.take() {
+        match this.seldom.as_mut().and_then(|seldom| seldom.panic.take()) {
             Some(panic) => resume_unwind(panic),
             None => Poll::Ready(()),
         }

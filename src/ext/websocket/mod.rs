@@ -8,6 +8,7 @@ mod outbox;
 mod refusal;
 mod scratch;
 mod sender;
+mod settings;
 mod shared;
 mod socket;
 mod upgrade;

@@ -145,7 +145,7 @@ impl WebSocketSender {
     pub fn ping(&self, payload: &[u8]) {
         let payload = &payload[..payload.len().min(MAX_CONTROL)];
         self.shared.change(|state| {
-            if state.closed.is_none() && state.outbox.len() < self.shared.queue {
+            if state.closed.is_none() && state.outbox.len() < self.shared.settings.queue {
                 state.put_control(Opcode::Ping, payload);
             }
         });

@@ -1,7 +1,7 @@
 //! The state of a connection, which its task shares with the senders and the receiver.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::encoded::{compress, opcode};
 use super::message::WebSocketMessage;
 use super::outbox::Outbox;
+use super::settings::Settings;
 use crate::Peer;
 use crate::Stopping;
 use crate::websocket::{Close, Deflater, Deflation, Opcode, encode, put_header};
@@ -21,22 +22,11 @@ const MESSAGE: usize = 64;
 /// The state of one connection. No lock is held while code of the host runs.
 pub(super) struct Shared {
     state: Mutex<State>,
+    pub settings: Arc<Settings>,
     pub deflate: Option<Deflation>,
-    /// Bytes of the shortest message that is compressed.
-    pub compress_from: usize,
-    /// Bytes that wait to be sent before a sender must wait.
-    pub queue: usize,
-    pub subprotocol: Option<String>,
+    pub subprotocol: Option<Box<str>>,
     pub peer: Peer,
     pub stopping: Stopping,
-}
-
-/// The settings of a connection, after its handshake.
-pub(super) struct Shape {
-    pub deflate: Option<Deflation>,
-    pub compress_from: usize,
-    pub queue: usize,
-    pub subprotocol: Option<String>,
 }
 
 /// The parts that change.
@@ -45,11 +35,6 @@ pub(super) struct State {
     pub outbox: Outbox,
     /// Bytes that the task has taken out of the outbox and not written.
     pub in_flight: usize,
-    /// The newest message of each broadcast that waits for room in the queue. There is none while there is
-    /// room.
-    latest: Vec<(u64, Bytes)>,
-    /// The message that is sent in pieces.
-    pieces: Option<Box<Pieces>>,
     inbox: VecDeque<(WebSocketMessage, bool)>,
     inbox_size: usize,
     /// False once nobody receives any more.
@@ -57,22 +42,35 @@ pub(super) struct State {
     receiver: Option<Waker>,
     /// True while the task waits for the receiver.
     is_receiver_awaited: bool,
-    senders: Vec<Waker>,
-    /// All that wait for the end.
-    watchers: Vec<Waker>,
-    /// Wakes the task of the connection. `None` if it is woken already.
+    /// Wakes the task of the connection.
     driver: Option<Waker>,
-    /// True while the task runs: it then looks at `is_dirty` before it waits.
+    /// True while the task runs or is woken: it then looks at `is_dirty` before it waits.
     is_awake: bool,
     is_dirty: bool,
     /// True once the server's Close is in the outbox: nothing follows it.
     pub has_sent_close: bool,
     /// How the connection ended; nothing more is received.
     pub closed: Option<Box<Close>>,
+    /// Boxed, because most idle connections have none of it.
+    seldom: Option<Box<Seldom>>,
+}
+
+/// The parts that few connections have.
+#[derive(Default)]
+struct Seldom {
+    /// The senders that wait for room in the queue.
+    senders: Vec<Waker>,
+    /// All that wait for the end.
+    watchers: Vec<Waker>,
+    /// The newest message of each broadcast that waits for room in the queue. There is none while there is
+    /// room.
+    latest: Vec<(u64, Bytes)>,
+    /// The message that is sent in pieces.
+    pieces: Option<Pieces>,
     /// The first pieces of the message that is received: true for a text, and its bytes.
-    pub partial: Option<Box<(bool, Vec<u8>)>>,
+    partial: Option<(bool, Vec<u8>)>,
     /// The server's window, if it keeps one and has sent something.
-    deflater: Option<Box<Deflater>>,
+    deflater: Option<Deflater>,
 }
 
 /// A message that is sent in pieces, of which the last one has not come.
@@ -95,29 +93,29 @@ pub(super) enum Refused {
 
 impl Shared {
     /// Returns the state of a new connection.
-    pub fn new(shape: Shape, peer: Peer, stopping: Stopping) -> Self {
-        let Shape { deflate, compress_from, queue, subprotocol } = shape;
+    pub fn new(
+        settings: Arc<Settings>,
+        deflate: Option<Deflation>,
+        subprotocol: Option<Box<str>>,
+        peer: Peer,
+        stopping: Stopping,
+    ) -> Self {
         let state = State {
             outbox: Outbox::default(),
             in_flight: 0,
-            latest: Vec::new(),
-            pieces: None,
             inbox: VecDeque::new(),
             inbox_size: 0,
             has_receiver: true,
             receiver: None,
             is_receiver_awaited: false,
-            senders: Vec::new(),
-            watchers: Vec::new(),
             driver: None,
             is_awake: false,
             is_dirty: false,
             has_sent_close: false,
             closed: None,
-            partial: None,
-            deflater: None,
+            seldom: None,
         };
-        Self { state: Mutex::new(state), deflate, compress_from, queue, subprotocol, peer, stopping }
+        Self { state: Mutex::new(state), settings, deflate, subprotocol, peer, stopping }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -141,9 +139,9 @@ impl Shared {
 
     /// Queues a message. It is taken whole while less than the limit waits.
     pub fn send(&self, message: &mut Option<WebSocketMessage>) -> Result<(), Refused> {
-        self.lock().check(self.queue)?;
+        self.lock().check(self.settings.queue)?;
         let Some(message) = message.take() else { return Ok(()) };
-        match self.deflate.filter(|_| message.len() >= self.compress_from) {
+        match self.deflate.filter(|_| message.len() >= self.settings.compress_from) {
             Some(deflation) if deflation.keeps_own => {
                 self.change(|state| state.put_kept(&message, deflation));
             }
@@ -159,7 +157,7 @@ impl Shared {
 
     /// Queues a piece of a message.
     pub fn send_piece(&self, piece: &mut Option<WebSocketMessage>, is_last: bool) -> Result<(), Refused> {
-        self.lock().check_piece(self.queue)?;
+        self.lock().check_piece(self.settings.queue)?;
         let Some(piece) = piece.take() else { return Ok(()) };
         self.change(|state| state.put_piece(piece, is_last))
     }
@@ -185,8 +183,9 @@ impl Shared {
         if state.closed.is_some() {
             return Poll::Ready(());
         }
-        if !state.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.watchers.push(cx.waker().clone());
+        let watchers = &mut state.seldom.get_or_insert_default().watchers;
+        if !watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            watchers.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -194,11 +193,13 @@ impl Shared {
     /// Ready when a message would be taken, or a piece of one, or none ever will be.
     pub fn poll_ready(&self, cx: &mut Context<'_>, is_piece: bool) -> Poll<Result<(), Refused>> {
         let mut state = self.lock();
-        let checked = if is_piece { state.check_piece(self.queue) } else { state.check(self.queue) };
+        let checked =
+            if is_piece { state.check_piece(self.settings.queue) } else { state.check(self.settings.queue) };
         match checked {
             Err(Refused::Full) => {
-                if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    state.senders.push(cx.waker().clone());
+                let senders = &mut state.seldom.get_or_insert_default().senders;
+                if !senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    senders.push(cx.waker().clone());
                 }
                 Poll::Pending
             }
@@ -235,8 +236,7 @@ impl Shared {
 
 impl State {
     fn queued(&self) -> usize {
-        let held = self.pieces.as_ref().map_or(0, |pieces| pieces.held.len());
-        self.leaving() + held
+        self.leaving() + self.pieces().map_or(0, |pieces| pieces.held.len())
     }
 
     /// Returns how many bytes are written as soon as the peer reads.
@@ -246,7 +246,7 @@ impl State {
 
     /// Returns `Ok` if a message would be taken.
     pub fn check(&self, limit: usize) -> Result<(), Refused> {
-        let waiting = self.pieces.as_ref().map_or_else(|| self.leaving(), |pieces| pieces.held.len());
+        let waiting = self.pieces().map_or_else(|| self.leaving(), |pieces| pieces.held.len());
         self.check_room(waiting, limit)
     }
 
@@ -266,12 +266,18 @@ impl State {
         }
     }
 
-    /// Begins a turn of the task.
-    pub fn begin_turn(&mut self, cx: &Context<'_>) {
-        self.is_awake = true;
-        if !self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.driver = Some(cx.waker().clone());
+    fn pieces(&self) -> Option<&Pieces> {
+        self.seldom.as_ref().and_then(|seldom| seldom.pieces.as_ref())
+    }
+
+    /// Begins a turn of the task. Returns `true` if its waker is a new one.
+    pub fn begin_turn(&mut self, cx: &Context<'_>) -> bool {
+        (self.is_awake, self.is_dirty) = (true, false);
+        if self.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return false;
         }
+        self.driver = Some(cx.waker().clone());
+        true
     }
 
     /// Ends a turn of the task. Returns `false` if there is something to do.
@@ -283,7 +289,7 @@ impl State {
     /// Notes that there is something to do, and returns the waker of the task if it waits.
     pub fn call_driver(&mut self) -> Option<Waker> {
         self.is_dirty = true;
-        if self.is_awake { None } else { self.driver.take() }
+        if std::mem::replace(&mut self.is_awake, true) { None } else { self.driver.clone() }
     }
 
     /// Returns the queue for frames of messages. `None` once the server's Close is sent.
@@ -291,7 +297,8 @@ impl State {
         if self.has_sent_close {
             return None;
         }
-        Some(self.pieces.as_mut().map_or(&mut self.outbox, |pieces| &mut pieces.held))
+        let pieces = self.seldom.as_mut().and_then(|seldom| seldom.pieces.as_mut());
+        Some(pieces.map_or(&mut self.outbox, |pieces| &mut pieces.held))
     }
 
     /// Puts a message that is not compressed.
@@ -304,7 +311,8 @@ impl State {
 
     /// Puts a message that is compressed with the server's window.
     fn put_kept(&mut self, message: &WebSocketMessage, deflation: Deflation) {
-        let deflater = self.deflater.get_or_insert_with(|| Box::new(Deflater::new(deflation)));
+        let seldom = self.seldom.get_or_insert_default();
+        let deflater = seldom.deflater.get_or_insert_with(|| Deflater::new(deflation));
         let mut payload = Vec::new();
         deflater.deflate(message.as_bytes(), &mut payload);
         if let Some(queue) = self.messages() {
@@ -332,7 +340,7 @@ impl State {
             return Ok(());
         }
         let is_text = piece.as_text().is_some();
-        let opcode = match &self.pieces {
+        let opcode = match self.pieces() {
             Some(pieces) if pieces.is_text != is_text => return Err(Refused::OtherKind),
             Some(_) => Opcode::Continuation,
             None => opcode(&piece),
@@ -340,8 +348,9 @@ impl State {
         self.outbox.put(|tail| put_header(tail, opcode, is_last, false, piece.len()));
         self.outbox.push(piece.into_bytes());
         if !is_last {
-            self.pieces.get_or_insert_with(|| Box::new(Pieces { is_text, held: Outbox::default() }));
-        } else if let Some(pieces) = self.pieces.take() {
+            let pieces = &mut self.seldom.get_or_insert_default().pieces;
+            pieces.get_or_insert_with(|| Pieces { is_text, held: Outbox::default() });
+        } else if let Some(pieces) = self.seldom.as_mut().and_then(|seldom| seldom.pieces.take()) {
             self.outbox.append(pieces.held);
         }
         Ok(())
@@ -349,15 +358,17 @@ impl State {
 
     /// Keeps the frame of a broadcast until there is room, instead of an older one.
     pub fn keep_latest(&mut self, broadcast: u64, frame: Bytes) {
-        match self.latest.iter_mut().find(|(id, _)| *id == broadcast) {
+        let latest = &mut self.seldom.get_or_insert_default().latest;
+        match latest.iter_mut().find(|(id, _)| *id == broadcast) {
             Some((_, kept)) => *kept = frame,
-            None => self.latest.push((broadcast, frame)),
+            None => latest.push((broadcast, frame)),
         }
     }
 
     /// Puts the frames that were kept until there is room.
     fn put_latest(&mut self) {
-        for (_, frame) in std::mem::take(&mut self.latest) {
+        let latest = self.seldom.as_mut().map(|seldom| std::mem::take(&mut seldom.latest));
+        for (_, frame) in latest.into_iter().flatten() {
             self.put_common(frame);
         }
     }
@@ -374,7 +385,9 @@ impl State {
         self.put_latest();
         self.put_control(Opcode::Close, &close.payload());
         self.has_sent_close = true;
-        self.pieces = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.pieces = None;
+        }
     }
 
     /// Returns `true` if the connection is to be read no further.
@@ -415,8 +428,10 @@ impl State {
 
     /// Returns all that wait for anything.
     pub fn waiting(&mut self) -> Vec<Waker> {
-        let senders = std::mem::take(&mut self.senders).into_iter();
-        senders.chain(self.receiver.take()).chain(std::mem::take(&mut self.watchers)).collect()
+        let mut waiting = self.take_senders();
+        let watchers = self.seldom.as_mut().map(|seldom| std::mem::take(&mut seldom.watchers));
+        waiting.extend(self.receiver.take().into_iter().chain(watchers.into_iter().flatten()));
+        waiting
     }
 
     /// Notes how many bytes the task has yet to write. Returns the senders that wait for room, if there is
@@ -426,17 +441,29 @@ impl State {
         if self.check(limit).is_ok() {
             self.put_latest();
         }
-        if self.senders.is_empty() || self.leaving() >= limit {
-            return Vec::new();
-        }
-        std::mem::take(&mut self.senders)
+        if self.leaving() < limit { self.take_senders() } else { Vec::new() }
+    }
+
+    fn take_senders(&mut self) -> Vec<Waker> {
+        self.seldom.as_mut().map(|seldom| std::mem::take(&mut seldom.senders)).unwrap_or_default()
+    }
+
+    /// Keeps the first pieces of the message that is received.
+    pub fn keep_partial(&mut self, is_text: bool, bytes: Vec<u8>) {
+        self.seldom.get_or_insert_default().partial = Some((is_text, bytes));
+    }
+
+    /// Takes the first pieces of the message that is received: true for a text, and its bytes.
+    pub fn take_partial(&mut self) -> Option<(bool, Vec<u8>)> {
+        self.seldom.as_mut().and_then(|seldom| seldom.partial.take())
     }
 
     /// Drops what will not be sent.
     pub fn drop_unsent(&mut self) {
         self.outbox.clear();
         self.in_flight = 0;
-        self.latest = Vec::new();
-        self.pieces = None;
+        if let Some(seldom) = &mut self.seldom {
+            (seldom.latest, seldom.pieces) = (Vec::new(), None);
+        }
     }
 }

@@ -53,7 +53,7 @@ impl WebSocket {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WebSocketMessage>> {
         loop {
             let Some(piece) = ready!(self.poll_recv_piece(cx)) else { return Poll::Ready(None) };
-            let Some((is_text, mut bytes)) = self.shared.lock().partial.take().map(|partial| *partial) else {
+            let Some((is_text, mut bytes)) = self.shared.lock().take_partial() else {
                 if piece.is_last {
                     return Poll::Ready(Some(piece.payload));
                 }
@@ -77,7 +77,7 @@ impl WebSocket {
 
     /// Keeps the first pieces of a message.
     fn keep(&self, is_text: bool, bytes: Vec<u8>) {
-        self.shared.lock().partial = Some(Box::new((is_text, bytes)));
+        self.shared.lock().keep_partial(is_text, bytes);
     }
 
     /// Receives the next piece of a message. With

@@ -1,18 +1,21 @@
 //! The settings of WebSocket connections, and the handshake that begins one.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::driver::{Driver, Task, Times};
+use super::driver::{Driver, Task};
 use super::refusal::WebSocketRefusal;
 use super::sender::WebSocketClosed;
-use super::shared::{Shape, Shared};
+use super::settings::Settings;
+use super::shared::Shared;
 use super::socket::WebSocket;
 use crate::IntoResponse as _;
+use crate::Peer;
 use crate::Request;
 use crate::Response;
+use crate::Stopping;
 use crate::Upgraded;
-use crate::websocket::{Accepted, Asked, Origins, Reader, Sizes, Wanted, check};
+use crate::websocket::{Accepted, Asked, Origins, Reader, Wanted, check};
 
 /// The settings of WebSocket connections. Made once, used for each handshake.
 ///
@@ -38,19 +41,6 @@ pub struct WebSocketUpgrade {
     settings: Arc<Settings>,
 }
 
-#[derive(Clone, Debug)]
-struct Settings {
-    sizes: Sizes,
-    queue: usize,
-    in_pieces: bool,
-    subprotocols: Vec<String>,
-    origins: Origins,
-    /// As [`Wanted::deflate`].
-    deflate: Option<bool>,
-    compress_from: usize,
-    times: Arc<Times>,
-}
-
 /// The output of a handler of a WebSocket connection: nothing, or a `Result`, so that `?` works.
 pub trait WebSocketOutcome: sealed::Sealed {}
 
@@ -65,28 +55,18 @@ impl WebSocketOutcome for Result<(), WebSocketClosed> {}
 
 impl Default for WebSocketUpgrade {
     fn default() -> Self {
-        Self::new()
+        DEFAULT.clone()
     }
 }
+
+/// One for all: an idle connection has no settings of its own.
+static DEFAULT: LazyLock<WebSocketUpgrade> =
+    LazyLock::new(|| WebSocketUpgrade { settings: Arc::new(Settings::default()) });
 
 impl WebSocketUpgrade {
     /// Returns the default settings.
     pub fn new() -> Self {
-        let settings = Settings {
-            sizes: Sizes { frame: 16 << 20, message: 1 << 20 },
-            queue: 256 << 10,
-            in_pieces: false,
-            subprotocols: Vec::new(),
-            origins: Origins::OwnHost,
-            deflate: Some(false),
-            compress_from: 64,
-            times: Arc::new(Times {
-                ping_interval: Some(Duration::from_secs(30)),
-                ping_timeout: Duration::from_secs(30),
-                close_timeout: Duration::from_secs(5),
-            }),
-        };
-        Self { settings: Arc::new(settings) }
+        Self::default()
     }
 
     fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
@@ -171,20 +151,20 @@ impl WebSocketUpgrade {
     /// a peer that is gone may then not be noticed.
     #[must_use]
     pub fn ping_interval(self, interval: Option<Duration>) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.times).ping_interval = interval)
+        self.with(|settings| settings.ping_interval = interval)
     }
 
     /// Sets how long a peer may be silent after a Ping; default 30 s. Then the connection ends.
     #[must_use]
     pub fn ping_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.times).ping_timeout = timeout)
+        self.with(|settings| settings.ping_timeout = timeout)
     }
 
     /// Sets how long a peer may take to answer a Close, or to read what is left after its own; default 5 s.
     /// Then the connection ends.
     #[must_use]
     pub fn close_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| Arc::make_mut(&mut settings.times).close_timeout = timeout)
+        self.with(|settings| settings.close_timeout = timeout)
     }
 
     /// Checks the handshake of a request and returns the answer. If the handshake is right, `then` runs
@@ -200,11 +180,11 @@ impl WebSocketUpgrade {
             Ok(accepted) => accepted,
             Err(refusal) => return refusal.into_response(),
         };
-        let (settings, shape, peer) = (Arc::clone(&self.settings), self.shape(&accepted), request.peer());
+        let (shared, peer) = (self.shared(&accepted), request.peer());
         let response = Response::upgrade("websocket", move |stream: Upgraded| {
-            let shared = Arc::new(Shared::new(shape, peer, stream.stopping()));
+            let shared = shared(peer, stream.stopping());
             let handler = then(WebSocket::new(&shared));
-            settings.drive(stream, shared, Some(Box::pin(handler)))
+            drive(stream, shared, Some(Box::pin(handler)))
         });
         with_fields(response, accepted)
     }
@@ -232,13 +212,11 @@ impl WebSocketUpgrade {
     /// [`WebSocketRefusal`] if the handshake is wrong; it is an answer too, see [`accept`](Self::accept).
     pub fn open(&self, request: &Request) -> Result<(Response, WebSocket), WebSocketRefusal> {
         let accepted = self.check(request)?;
-        let (settings, shape) = (Arc::clone(&self.settings), self.shape(&accepted));
-        let shared = Arc::new(Shared::new(shape, request.peer(), request.stopping()));
+        let shared = self.shared(&accepted)(request.peer(), request.stopping());
         let socket = WebSocket::new(&shared);
         let unsent = Unsent { shared, is_sent: false };
-        let response = Response::upgrade("websocket", move |stream: Upgraded| {
-            settings.drive(stream, unsent.sent(), None)
-        });
+        let response =
+            Response::upgrade("websocket", move |stream: Upgraded| drive(stream, unsent.sent(), None));
         Ok((with_fields(response, accepted), socket))
     }
 
@@ -248,13 +226,12 @@ impl WebSocketUpgrade {
         Ok(check(asked, Wanted { origins, subprotocols, deflate: *deflate })?)
     }
 
-    fn shape(&self, accepted: &Accepted) -> Shape {
-        Shape {
-            deflate: accepted.deflate.as_ref().map(|(deflation, _)| *deflation),
-            compress_from: self.settings.compress_from,
-            queue: self.settings.queue,
-            subprotocol: accepted.subprotocol.clone(),
-        }
+    /// Returns a function that makes the state of a connection.
+    fn shared(&self, accepted: &Accepted) -> impl FnOnce(Peer, Stopping) -> Arc<Shared> + Send + use<> {
+        let settings = Arc::clone(&self.settings);
+        let deflate = accepted.deflate.as_ref().map(|(deflation, _)| *deflation);
+        let subprotocol = accepted.subprotocol.as_deref().map(Box::from);
+        move |peer, stopping| Arc::new(Shared::new(settings, deflate, subprotocol, peer, stopping))
     }
 }
 
@@ -283,12 +260,11 @@ fn with_fields(response: Response, accepted: Accepted) -> Response {
     })
 }
 
-impl Settings {
-    /// Returns the task of a connection.
-    fn drive(&self, stream: Upgraded, shared: Arc<Shared>, handler: Option<Task>) -> Driver {
-        let reader = Reader::new(self.sizes, shared.deflate, self.in_pieces);
-        Driver::new(stream, reader, shared, Arc::clone(&self.times), handler)
-    }
+/// Returns the task of a connection.
+fn drive(stream: Upgraded, shared: Arc<Shared>, handler: Option<Task>) -> Driver {
+    let settings = &shared.settings;
+    let reader = Reader::new(settings.sizes, shared.deflate, settings.in_pieces);
+    Driver::new(stream, reader, shared, handler)
 }
 
 /// A connection whose answer is not sent yet. If it never is, the connection is lost.
