@@ -118,6 +118,8 @@ impl Totals {
         for (_, values) in &*servers {
             add(&mut sums, values);
         }
+        #[cfg(feature = "websocket")]
+        sums.extend(super::websocket::websocket_metrics());
         sums.extend(process::values());
         sums
     }

@@ -141,6 +141,8 @@ impl Broadcast {
             }
             true
         });
+        #[cfg(feature = "metrics")]
+        super::counts::send(reached * message.len(), reached);
         wakers.into_iter().for_each(Waker::wake);
         reached
     }

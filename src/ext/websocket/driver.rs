@@ -88,6 +88,8 @@ impl Driver {
     pub fn new(mut stream: Upgraded, reader: Reader, shared: Arc<Shared>, handler: Option<Task>) -> Self {
         let stopping = stream.stopping();
         stream.set_timer(shared.settings.ping_interval);
+        #[cfg(feature = "metrics")]
+        super::counts::open();
         Self {
             stream: Some(stream),
             phase: Phase::Open,
@@ -268,6 +270,8 @@ impl Driver {
                     Data::Text(text) => WebSocketMessage::Text(text),
                     Data::Binary(bytes) => bytes.into(),
                 };
+                #[cfg(feature = "metrics")]
+                super::counts::receive(payload.len(), is_last);
                 let waker = self.shared.lock().deliver(payload, is_last);
                 // The handler runs next anyway.
                 waker.into_iter().filter(|waker| !waker.will_wake(cx.waker())).for_each(Waker::wake);
@@ -449,5 +453,7 @@ impl Drop for Driver {
     /// The server may cut the connection while others send and receive.
     fn drop(&mut self) {
         self.lose();
+        #[cfg(feature = "metrics")]
+        super::counts::close(self.shared.lock().closed.as_ref().map_or(Close::LOST, |close| close.code));
     }
 }

@@ -1,6 +1,8 @@
 //! WebSocket connections in handlers (RFC 6455).
 
 mod broadcast;
+#[cfg(feature = "metrics")]
+mod counts;
 mod driver;
 mod encoded;
 mod message;
@@ -14,6 +16,8 @@ mod socket;
 mod upgrade;
 
 pub use broadcast::Broadcast;
+#[cfg(feature = "metrics")]
+pub use counts::websocket_metrics;
 pub use message::{WebSocketMessage, WebSocketPiece};
 pub use refusal::WebSocketRefusal;
 pub use sender::{WebSocketClosed, WebSocketSendError, WebSocketSender};

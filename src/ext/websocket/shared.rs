@@ -141,6 +141,8 @@ impl Shared {
     pub fn send(&self, message: &mut Option<WebSocketMessage>) -> Result<(), Refused> {
         self.lock().check(self.settings.queue)?;
         let Some(message) = message.take() else { return Ok(()) };
+        #[cfg(feature = "metrics")]
+        super::counts::send(message.len(), 1);
         match self.deflate.filter(|_| message.len() >= self.settings.compress_from) {
             Some(deflation) if deflation.keeps_own => {
                 self.change(|state| state.put_kept(&message, deflation));
@@ -159,6 +161,8 @@ impl Shared {
     pub fn send_piece(&self, piece: &mut Option<WebSocketMessage>, is_last: bool) -> Result<(), Refused> {
         self.lock().check_piece(self.settings.queue)?;
         let Some(piece) = piece.take() else { return Ok(()) };
+        #[cfg(feature = "metrics")]
+        super::counts::send(piece.len(), is_last.into());
         self.change(|state| state.put_piece(piece, is_last))
     }
 
