@@ -1,9 +1,14 @@
 //! WebSocket connections over sockets: what a client sees, what a handler sees, and what neither can do
 //! to the other.
 
+#[path = "websocket/abuse.rs"]
+mod abuse;
 #[path = "websocket/broadcast.rs"]
 mod broadcast;
 mod common;
+#[cfg(feature = "metrics")]
+#[path = "websocket/metrics.rs"]
+mod metrics;
 #[path = "websocket/open.rs"]
 mod open;
 #[path = "websocket/peer.rs"]

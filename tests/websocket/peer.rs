@@ -15,6 +15,10 @@ pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
+/// A handshake for `/`.
+pub const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// Returns a masked frame with that first byte.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let key = [1, 2, 3, 4];
@@ -58,11 +62,9 @@ impl Peer {
         let mut stream = TcpStream::connect(server.local_addr().to_string()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
+        let head = HANDSHAKE.replacen('/', path, 1);
+        let (head, end) = head.split_at(head.len() - 2);
+        stream.write_all([head, fields, end].concat().as_bytes()).unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
