@@ -48,6 +48,9 @@ fn folder() -> &'static Path {
         if cfg!(feature = "tls") {
             build.args(["--features", "tls"]);
         }
+        if cfg!(feature = "websocket") {
+            build.args(["--features", "websocket"]);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -216,6 +219,46 @@ fn a_download_stays_within_its_folder() {
         assert_eq!(client.get(path).status, 404, "{path}");
     }
     assert!(client.get("/files/").text().contains("page.html</a>"));
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn a_chat_sends_what_one_says_to_all_in_the_room() {
+    let example = Example::start("chat", &[]);
+    let mut browser = example.connect();
+    let page = browser.get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let enter = |room: &str| {
+        let mut client = example.connect();
+        client.send(format!(
+            "GET /rooms/{room} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        assert_eq!(client.head().status, 101);
+        client
+    };
+    let next = |client: &mut Client| {
+        let head = client.take(2).unwrap();
+        assert_eq!(head[0], 0x81);
+        String::from_utf8(client.take(head[1].into()).unwrap()).unwrap()
+    };
+    let (mut first, mut other) = (enter("lobby"), enter("kitchen"));
+    assert_eq!(next(&mut first), "* somebody enters lobby: 1 here");
+    assert_eq!(next(&mut other), "* somebody enters kitchen: 1 here");
+    let mut second = enter("lobby");
+    for member in [&mut first, &mut second] {
+        assert_eq!(next(member), "* somebody enters lobby: 2 here");
+    }
+    first.send(b"\x81\x82\0\0\0\0hi");
+    for member in [&mut first, &mut second] {
+        assert_eq!(next(member), "hi");
+    }
+    second.send(b"\x88\x80\0\0\0\0");
+    assert_eq!(next(&mut first), "* somebody leaves lobby: 1 here");
+    let id = example.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let close = other.take(4).unwrap();
+    assert_eq!((close[0], &close[2..]), (0x88, &[3, 0xe9][..]));
 }
 
 #[test]
