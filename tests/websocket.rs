@@ -15,6 +15,9 @@ mod open;
 mod peer;
 #[path = "websocket/pieces.rs"]
 mod pieces;
+mod support;
+#[path = "websocket/wire.rs"]
+mod wire;
 
 const MODEL: Model = Model::EventDriven;
 
