@@ -8,7 +8,7 @@ use transom::{Files, Router, Server};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
     let folder = std::env::args().nth(2).unwrap_or_else(|| ".".into());
-    let files = Files::new(folder)?.listing().cache_control("**", "no-cache")?;
+    let files = Files::new(folder)?.listing(true).cache_control("**", "no-cache")?;
     let server = Server::new(Router::new().nest("/files", files.router())).bind(&address)?.start()?;
     println!("listening on http://{}", server.local_addr());
     server.wait()?;

@@ -557,6 +557,18 @@ typedef struct transom_error transom_error;
 typedef struct transom_events transom_events;
 
 /*
+ * The files of a folder, to be served under a path: see docs/files.md. The responses have ETag,
+ * Last-Modified, Accept-Ranges, a Content-Type by the name of the file, and X-Content-Type-Options.
+ * Conditional requests and ranges are answered (RFC 9110 13 and 14): 206 with one part or many, 304, 412,
+ * 416. The kernel sends the files. Nothing outside the folder is served, nor is a name that begins with a
+ * dot.
+ *
+ * Each server that gets it keeps its own copy of the settings. Any thread may call its functions. A call
+ * with an object that was freed returns TRANSOM_ALREADY_ANSWERED and does no harm.
+ */
+typedef struct transom_files transom_files;
+
+/*
  * Metrics: counts of the responses of the servers that have them, by method, route, status, version
  * and error, with histograms of their durations and sums of their bytes; and of connections,
  * refusals, deadlines, the pool and the process. docs/metrics.md lists them.
@@ -800,6 +812,17 @@ typedef int (*transom_log_format_fn)(void *user_data,
  */
 typedef bool (*transom_status_check_fn)(void *user_data, const transom_request *request);
 
+/*
+ * A name and a value, such as a header field. When you pass one in, the lengths may be
+ * TRANSOM_NUL_TERMINATED: see TRANSOM_FIELD.
+ */
+typedef struct transom_field {
+    /* The name, such as "content-type". */
+    transom_bytes name;
+    /* The value, such as "text/html". */
+    transom_bytes value;
+} transom_field;
+
 /* A function that is told of an exchange. `exchange` is valid during the call. */
 typedef void (*transom_exchange_fn)(void *user_data, const transom_exchange *exchange);
 
@@ -947,17 +970,6 @@ typedef struct transom_connection_info {
     /* 0. */
     int32_t reserved;
 } transom_connection_info;
-
-/*
- * A name and a value, such as a header field. When you pass one in, the lengths may be
- * TRANSOM_NUL_TERMINATED: see TRANSOM_FIELD.
- */
-typedef struct transom_field {
-    /* The name, such as "content-type". */
-    transom_bytes name;
-    /* The value, such as "text/html". */
-    transom_bytes value;
-} transom_field;
 
 /*
  * What transom_multipart_next tells of a part. The bytes are valid until the next call of
@@ -2248,6 +2260,130 @@ transom_status transom_server_add_status_password(transom_server *server,
                                                   const char *user,
                                                   const char *password,
                                                   transom_error **error);
+
+
+/* ---- Static files -------------------------------------------------------------------- */
+
+/*
+ * Opens a folder to serve its files. Stores the object in `files`. Free it with transom_files_free. The
+ * path may be a link that a deployment points elsewhere: it is looked up again each second.
+ *
+ * Errors: TRANSOM_IO if the folder cannot be opened, with the errno; TRANSOM_NO_MEMORY if there is no room
+ * for another object; TRANSOM_FORKED.
+ */
+TRANSOM_MUST_USE
+transom_status transom_files_new(const char *root,
+                                 transom_files **files,
+                                 transom_error **error);
+
+/* Frees the object. Servers that have it keep it. Does nothing with NULL, nor when it was freed before. */
+void transom_files_free(transom_files *files);
+
+/*
+ * Sets a number, for the servers that get the object after this call:
+ *
+ *     "precompressed"    1 sends app.js.zst, app.js.br or app.js.gz for
+ *                        app.js to clients that take it                       0
+ *     "listing"          1 lists a folder without an index                    0
+ *     "listing_limit"    the most entries of such a page                  10000
+ *     "dotfiles"         1 serves names that begin with a dot                 0
+ *     "downloads"        1 has clients store files under their names          0
+ *     "range_limit"      the most parts of one request; beyond it, the
+ *                        whole file is sent; with 0, there are no parts      32
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such setting, or its value is neither 0 nor 1 where only
+ * these are possible.
+ */
+transom_status transom_files_set(transom_files *files,
+                                 const char *name,
+                                 uint64_t value,
+                                 transom_error **error);
+
+/*
+ * Sets the name of the file that answers for its folder, by default "index.html". NULL turns it off.
+ *
+ * Errors: TRANSOM_NOT_UTF8.
+ */
+transom_status transom_files_set_index(transom_files *files,
+                                       const char *name,
+                                       transom_error **error);
+
+/*
+ * Answers with the file of this path below the folder, with 200, where there is no file: for an application
+ * in the browser that has paths of its own. A path whose last segment has a dot gets a 404 as before, unless
+ * the Accept field names "text/html".
+ *
+ * Errors: TRANSOM_NOT_UTF8.
+ */
+transom_status transom_files_set_single_page(transom_files *files,
+                                             const char *path,
+                                             transom_error **error);
+
+/*
+ * Sets the charset of texts, by default "utf-8". NULL leaves it away. It is neither for XML, which tells by
+ * itself, nor for the types of transom_files_add_content_type.
+ *
+ * Errors: TRANSOM_BAD_HEADER if it is no token; TRANSOM_NOT_UTF8.
+ */
+transom_status transom_files_set_charset(transom_files *files,
+                                         const char *charset,
+                                         transom_error **error);
+
+/*
+ * Sets the Cache-Control of the files whose path matches a pattern, such as "*.html". One star is any text
+ * without a slash, two are any text; a pattern without a slash is for names in each folder. If several match,
+ * the first counts.
+ *
+ * Errors: TRANSOM_BAD_HEADER if the value is not that of a field; TRANSOM_NOT_UTF8.
+ */
+transom_status transom_files_add_cache_control(transom_files *files,
+                                               const char *pattern,
+                                               const char *value,
+                                               transom_error **error);
+
+/*
+ * Sets the Content-Type of the files with an extension, in place of the usual one. An empty extension is for
+ * names that have none.
+ *
+ * Errors: TRANSOM_BAD_HEADER if the type is not the value of a field; TRANSOM_NOT_UTF8.
+ */
+transom_status transom_files_add_content_type(transom_files *files,
+                                              const char *extension,
+                                              const char *content_type,
+                                              transom_error **error);
+
+/*
+ * Serves the files for GET and HEAD under a prefix, such as "/static": "/static/app.js" is the file "app.js".
+ * An empty prefix serves at "/". Routes that are more specific win. No function of the program runs, except
+ * those of transom_server_wrap.
+ *
+ * Errors: as transom_server_route.
+ */
+transom_status transom_server_add_files(transom_server *server,
+                                        const char *prefix,
+                                        const transom_files *files,
+                                        transom_error **error);
+
+/*
+ * Answers a GET or HEAD with one regular file, as transom_files answers: conditional requests and ranges get
+ * 206, 304, 412 or 416. The path is opened as it is. If it comes from a client, use transom_files. `fields`
+ * are added, in place of those of the same name; without a Content-Type, it is guessed from the name.
+ * `download_as` is a name under which the client stores the file (Content-Disposition; what is not safe
+ * becomes "_"), or NULL.
+ *
+ * Opening a file may wait for the disk: call this where the program may block. `request` is the one that the
+ * responder answers.
+ *
+ * Errors: as transom_responder_send; TRANSOM_INVALID_ARGUMENT if the path is no regular file, TRANSOM_IO if it
+ * cannot be opened, with the errno, and TRANSOM_NOT_UTF8. After the last three, the responder can still be used.
+ */
+transom_status transom_responder_send_path(transom_responder *responder,
+                                           const transom_request *request,
+                                           const char *path,
+                                           const transom_field *fields,
+                                           size_t field_count,
+                                           const char *download_as,
+                                           transom_error **error);
 
 
 /* ---- Server: hooks, before the start ------------------------------------------------- */

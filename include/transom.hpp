@@ -1848,6 +1848,24 @@ public:
     }
 
     /*
+     * Answers a GET or HEAD with one regular file, with conditional requests and ranges: see
+     * transom_responder_send_path. `download_as` is a name for the client to store it under.
+     *
+     * Errors besides: TRANSOM_INVALID_ARGUMENT if the path is no regular file; TRANSOM_IO. The responder
+     * can still be used then.
+     */
+    bool send_path(const Request &request, std::string_view path, Fields fields = {},
+                   std::optional<std::string_view> download_as = {})
+    {
+        detail::ErrorSlot error;
+        const detail::CText name(download_as.value_or(std::string_view()));
+        return sent(transom_responder_send_path(handle_(), request.handle(), detail::CText(path), fields.data(),
+                                                fields.size(), download_as ? static_cast<const char *>(name) : nullptr,
+                                                error),
+                    error);
+    }
+
+    /*
      * Sends the status and the header fields, and returns a writer for the body. With the field
      * Content-Length, the body must have that length. If nobody waits for the response any
      * more, the writer is empty.
@@ -2181,6 +2199,100 @@ private:
     explicit Route(transom_route *route) noexcept : route_(route) {}
 
     transom_route *route_ = nullptr;
+};
+
+/* ---- Static files -------------------------------------------------------------------- */
+
+/*
+ * The files of a folder: see transom_files. A server that gets it keeps its own copy of the settings.
+ *
+ *     server.files("/static", transom::Files("public").set("precompressed", 1));
+ */
+class Files {
+public:
+    /* Opens the folder. Errors: TRANSOM_IO, and error() says why. */
+    explicit Files(std::string_view root)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_new(detail::CText(root), &files_, error));
+    }
+
+    Files(Files &&other) noexcept : files_(std::exchange(other.files_, nullptr)) {}
+    Files &operator=(Files &&other) noexcept
+    {
+        std::swap(files_, other.files_);
+        return *this;
+    }
+    ~Files() { transom_files_free(files_); }
+
+    /* Sets a number, such as "listing": see transom_files_set. */
+    Files &set(std::string_view name, std::uint64_t value)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set(files_, detail::CText(name), value, error));
+        return *this;
+    }
+
+    /* Sets the file that answers for its folder. */
+    Files &index(std::string_view name)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set_index(files_, detail::CText(name), error));
+        return *this;
+    }
+
+    /* The same, and none answers. */
+    Files &index(std::nullptr_t)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set_index(files_, nullptr, error));
+        return *this;
+    }
+
+    /* Sets the file that answers where there is none. */
+    Files &single_page(std::string_view path)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set_single_page(files_, detail::CText(path), error));
+        return *this;
+    }
+
+    /* Sets the charset of texts. */
+    Files &charset(std::string_view charset)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set_charset(files_, detail::CText(charset), error));
+        return *this;
+    }
+
+    /* The same, and texts tell none. */
+    Files &charset(std::nullptr_t)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_set_charset(files_, nullptr, error));
+        return *this;
+    }
+
+    /* Sets the Cache-Control of the files that match a pattern: see transom_files_add_cache_control. */
+    Files &cache_control(std::string_view pattern, std::string_view value)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_add_cache_control(files_, detail::CText(pattern), detail::CText(value), error));
+        return *this;
+    }
+
+    /* Sets the Content-Type of an extension: see transom_files_add_content_type. */
+    Files &content_type(std::string_view extension, std::string_view type)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_files_add_content_type(files_, detail::CText(extension), detail::CText(type), error));
+        return *this;
+    }
+
+    [[nodiscard]] const transom_files *handle() const noexcept { return files_; }
+
+private:
+    transom_files *files_ = nullptr;
 };
 
 /* ---- Server -------------------------------------------------------------------------- */
@@ -2967,6 +3079,14 @@ public:
     template <class F> Server &any(std::string_view pattern, F &&handler)
     {
         return route("*", pattern, std::forward<F>(handler));
+    }
+
+    /* Serves the files of a folder under a prefix: see transom_server_add_files. */
+    Server &files(std::string_view prefix, const Files &files)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_add_files(server_, detail::CText(prefix), files.handle(), error));
+        return *this;
     }
 
     /* Adds a route with settings of its own. */

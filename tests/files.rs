@@ -229,7 +229,7 @@ fn a_folder_has_an_index_and_a_slash() {
     get(&server, "/static/", &[]).expect(404, "404 Not Found\n");
 
     // At the root of the server.
-    let server = start(MODEL, Router::new().group(Files::new(tree.public()).unwrap().router()));
+    let server = start(MODEL, Router::new().get("/{*file}", Files::new(tree.public()).unwrap().handler()));
     get(&server, "/", &[]).expect(200, "root");
     get(&server, "/docs/a%20b.txt", &[]).expect(200, "ab");
     assert_eq!(get(&server, "/docs", &[]).header("location"), Some("./docs/"));
@@ -252,7 +252,7 @@ fn a_compressed_variant_is_sent_to_clients_that_take_it() {
         CHANGED - 1,
     );
     tree.write("public/lone.js.gz", "lone");
-    let server = serve(Files::new(tree.public()).unwrap().precompressed());
+    let server = serve(Files::new(tree.public()).unwrap().precompressed(true));
     for (accepted, body, coding) in [
         ("gzip, br", "brotli", Some("br")),
         ("gzip;q=1, br;q=0.5", "gzipped", Some("gzip")),
@@ -317,7 +317,7 @@ fn fields_by_pattern_type_and_name() {
     tree.write("public/assets/app.1f2e.js", "js")
         .write("public/caf\u{e9}.html", "html")
         .write("public/LICENSE", "free");
-    let files = Files::new(tree.public()).unwrap().downloads();
+    let files = Files::new(tree.public()).unwrap().downloads(true);
     let files = files.cache_control("assets/**", "public, max-age=31536000, immutable").unwrap();
     let files = files.cache_control("*.html", "no-cache").unwrap();
     let files = files.content_type("", "text/plain; charset=utf-8").unwrap().charset(None).unwrap();
@@ -349,7 +349,7 @@ fn a_listing_is_asked_for_escaped_and_bounded() {
     symlink("/etc/passwd", tree.path("public/f/link")).unwrap();
     let server = serve(Files::new(tree.public()).unwrap());
     assert_eq!(get(&server, "/static/f/", &[]).status, 404);
-    let server = serve(Files::new(tree.public()).unwrap().listing());
+    let server = serve(Files::new(tree.public()).unwrap().listing(true));
     let answer = get(&server, "/static/f/", &[]);
     let page = answer.text();
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -369,7 +369,7 @@ fn a_listing_is_asked_for_escaped_and_bounded() {
     assert!(page.find("sub/</a>").unwrap() < page.find("100%").unwrap(), "{page}");
     assert!(!page.contains("hidden") && !page.contains("link") && !page.contains("more entries"), "{page}");
     get(&server, "/static/f/%3Cb%3E%26%22%27.txt", &[]).expect(200, "12345");
-    let server = serve(Files::new(tree.public()).unwrap().listing().dotfiles().listing_limit(2));
+    let server = serve(Files::new(tree.public()).unwrap().listing(true).dotfiles(true).listing_limit(2));
     let answer = get(&server, "/static/f/", &[]);
     assert_eq!(answer.text().matches("<tr>").count(), 4, "{}", answer.text());
     assert!(answer.text().contains("There are more entries"));

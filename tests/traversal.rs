@@ -71,8 +71,11 @@ fn trapped() -> Tree {
 }
 
 fn serve(root: &Path, prefix: &str) -> Handle {
-    let files = Files::new(root).unwrap().precompressed().listing().router();
-    let app = if prefix.is_empty() { Router::new().group(files) } else { Router::new().nest(prefix, files) };
+    let files = Files::new(root).unwrap().precompressed(true).listing(true);
+    let app = match prefix {
+        "" => Router::new().get("/{*file}", files.handler()),
+        _ => Router::new().nest(prefix, files.router()),
+    };
     configured(app, |_, _| {}).model(MODEL).workers(1).bind(&own_address()).unwrap().start().unwrap()
 }
 

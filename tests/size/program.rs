@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[cfg(feature = "status")]
     let app = app.nest("/status", transom::StatusPage::new(&metrics).router());
     #[cfg(feature = "files")]
-    let app = app.nest("/static", transom::Files::new(".")?.precompressed().listing().router());
+    let app = app.nest("/static", transom::Files::new(".")?.precompressed(true).listing(true).router());
     #[cfg(feature = "tracing")]
     let app = app.wrap(transom::Tracing::new());
     #[cfg(feature = "websocket")]

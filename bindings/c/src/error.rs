@@ -80,6 +80,11 @@ impl transom_error {
         Self { errno: error.raw_os_error().unwrap_or(0), ..Self::bare(code, &error.to_string()) }
     }
 
+    /// The error of a folder that cannot be opened. Its message has the path.
+    pub fn bad_folder(error: &io::Error) -> Self {
+        Self::bare(transom_status::TRANSOM_IO, &error.to_string())
+    }
+
     /// The error of a setting that does not exist or has an impossible value.
     pub fn bad_setting(message: &str) -> Self {
         Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, message)

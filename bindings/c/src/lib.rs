@@ -78,6 +78,7 @@ mod server_hooks;
 mod settings;
 mod setup;
 mod slots;
+mod static_files;
 mod stats;
 mod status;
 mod status_page;

@@ -43,7 +43,15 @@ pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
     !name.is_null()
         && matches!(
             unsafe { CStr::from_ptr(name) }.to_bytes(),
-            b"access-log" | b"cookies" | b"forms" | b"metrics" | b"pull" | b"tls" | b"unix" | b"websocket"
+            b"access-log"
+                | b"cookies"
+                | b"files"
+                | b"forms"
+                | b"metrics"
+                | b"pull"
+                | b"tls"
+                | b"unix"
+                | b"websocket"
         )
 }
 

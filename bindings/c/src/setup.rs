@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    AccessLog, Context, Error, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method, Metrics,
-    Model, Network, Overload, Priority, Readiness, Reply, Request, Route, Router, Server, StatusPage,
-    Timeouts,
+    AccessLog, Context, Error, Files, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method,
+    Metrics, Model, Network, Overload, Priority, Readiness, Reply, Request, Route, Router, Server,
+    StatusPage, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -57,6 +57,8 @@ pub(crate) struct Setup {
     fallback: Option<(Endpoint, RouteSettings)>,
     /// Each with its path.
     status_pages: Vec<(String, StatusPage)>,
+    /// Each with its prefix.
+    files: Vec<(String, Files)>,
     /// Has all routes too, to refuse a bad route when it is added.
     check: Router,
 }
@@ -117,6 +119,18 @@ impl Setup {
         Ok(())
     }
 
+    /// Adds the files of a folder under a prefix, which may be empty.
+    pub fn files(&mut self, prefix: &str, files: Files) -> Result<(), Error> {
+        // As for status pages.
+        Server::new(mounted(Router::new(), prefix, files.clone())).service()?;
+        let root = (!prefix.is_empty()).then(|| prefix.to_owned());
+        for pattern in root.into_iter().chain([format!("{prefix}/{{*file}}")]) {
+            self.check.add(Route::new(Method::GET, &pattern, Readiness))?;
+        }
+        self.files.push((prefix.to_owned(), files));
+        Ok(())
+    }
+
     /// Sets what answers the requests that no route matches, and returns what did before.
     #[must_use]
     pub fn fallback(
@@ -163,6 +177,9 @@ impl Setup {
         for (path, page) in &self.status_pages {
             router = router.nest(path, page.clone().router());
         }
+        for (prefix, files) in &self.files {
+            router = mounted(router, prefix, files.clone());
+        }
         let hooks = self.hooks.clone();
         let server = Server::new(router)
             .limits(self.limits.clone())
@@ -204,6 +221,14 @@ impl Setup {
             Some(workers) => server.workers(workers),
             None => server,
         })
+    }
+}
+
+fn mounted(router: Router, prefix: &str, files: Files) -> Router {
+    match prefix {
+        // A route of the host for "/" wins.
+        "" => router.get("/{*file}", files.handler()),
+        _ => router.nest(prefix, files.router()),
     }
 }
 

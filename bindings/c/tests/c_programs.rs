@@ -69,6 +69,7 @@ programs! {
     logging
     memory
     metrics
+    static_files
     status
     models
     cookies

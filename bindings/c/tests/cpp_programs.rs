@@ -69,6 +69,7 @@ programs! {
     owning
     reading
     setup
+    static_files
     streaming
     two_units
     websocket

@@ -42,6 +42,7 @@ const FILES: &[(&str, &str)] = &[
     ("metric_records", ""),
     ("metrics", "Metrics"),
     ("status_page", "The status page"),
+    ("static_files", "Static files"),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
     ("reject", ""),

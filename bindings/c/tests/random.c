@@ -64,6 +64,7 @@ static void release(uintptr_t handle)
     transom_client_free((transom_client *)handle);
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
+    transom_files_free((transom_files *)handle);
     transom_metrics_free((transom_metrics *)handle);
     transom_congestion_free((transom_congestion *)handle);
     transom_signing_keys_free((transom_signing_keys *)handle);
@@ -96,6 +97,7 @@ static uintptr_t any(void)
 #define CLIENT ((transom_client *)any())
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
+#define FILES ((transom_files *)any())
 #define METRICS ((transom_metrics *)any())
 #define CONGESTION ((transom_congestion *)any())
 #define KEYS ((transom_signing_keys *)any())
@@ -436,6 +438,26 @@ static void call_tls(transom_server *on)
 }
 
 /* Settings of a server that is started, or not yet. */
+static void call_files(transom_server *on)
+{
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    transom_files *files = NULL;
+    switch (below(9)) {
+    case 0: did(transom_files_new(below(4) ? "." : text(), below(8) ? &files : NULL, why)); break;
+    case 1: did(transom_files_set(FILES, below(2) ? "range_limit" : text(), below(3), why)); break;
+    case 2: did(transom_files_set_index(FILES, text(), why)); break;
+    case 3: did(transom_files_set_single_page(FILES, text(), why)); break;
+    case 4: did(transom_files_set_charset(FILES, text(), why)); break;
+    case 5: did(transom_files_add_cache_control(FILES, text(), text(), why)); break;
+    case 6: did(transom_files_add_content_type(FILES, text(), text(), why)); break;
+    case 7: did(transom_responder_send_path(RESPONDER, NULL, text(), NULL, 0, text(), why)); break;
+    default: did(transom_server_add_files(on, text(), FILES, why));
+    }
+    keep(files);
+    told(error);
+}
+
 static void call_metrics(transom_server *on)
 {
     static uint64_t room[1024];
@@ -470,11 +492,12 @@ static void set_up(transom_server *on)
     const char *address;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(23)) {
+    switch (below(24)) {
     case 20: did(transom_server_set_own_body(on, code(), text(), "{status}{?{detail}?}", below(21), why)); break;
     case 19: call_tls(on); break;
     case 21: call_log(on); break;
     case 22: call_metrics(on); break;
+    case 23: call_files(on); break;
     case 0: did(transom_server_add(on, route(text(), text(), (int)below(2)), why)); break;
     case 1: did(transom_server_set_fallback(on, route(NULL, NULL, 0), why)); break;
     case 2: did(transom_server_route(on, text(), text(), handle, data(), give_back, why)); break;

@@ -19,12 +19,24 @@ use crate::Router;
 use crate::StatusCode;
 
 impl Files {
-    /// Returns the routes, for [`Router::nest`](crate::Router::nest) under a prefix, or
-    /// [`Router::group`](crate::Router::group) at the root.
+    /// Returns the routes, for [`Router::nest`](crate::Router::nest) under a prefix.
     pub fn router(self) -> Router {
         let files = Arc::new(self);
         let handler = |has_rest| FilesHandler { files: Arc::clone(&files), has_rest };
         Router::new().get("/", handler(false)).get("/{*file}", handler(true))
+    }
+
+    /// Returns the handler for a pattern that ends in `{*name}`: the rest of the path is that of a file. So
+    /// files are served at the root of a server, beside its other routes.
+    ///
+    /// ```no_run
+    /// use transom::{Files, Request, Router};
+    ///
+    /// Router::new().get("/", async |_: Request| "home").get("/{*file}", Files::new("public")?.handler());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn handler(self) -> impl Handler {
+        FilesHandler { files: Arc::new(self), has_rest: true }
     }
 }
 

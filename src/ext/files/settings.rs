@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::answer::RANGE_LIMIT;
 use super::cache::CacheRules;
@@ -16,7 +17,7 @@ use crate::InvalidHeader;
 /// use transom::{Files, Router, Server};
 ///
 /// let files = Files::new("public")?
-///     .precompressed()
+///     .precompressed(true)
 ///     .cache_control("assets/**", "public, max-age=31536000, immutable")?
 ///     .cache_control("**", "no-cache")?;
 /// let app = Router::new().nest("/static", files.router());
@@ -36,10 +37,10 @@ use crate::InvalidHeader;
 /// answered with 404.
 ///
 /// The path of the root may be a link that a deployment points elsewhere: it is looked up again each second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Files {
-    pub(super) root: Root,
+    pub(super) root: Arc<Root>,
     pub(super) index: Option<Box<str>>,
     pub(super) single_page: Option<Box<str>>,
     pub(super) precompressed: bool,
@@ -59,7 +60,7 @@ impl Files {
     /// Any error of the system, with the path: there is no such folder, or this process may not open it.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self {
-            root: Root::new(root.as_ref())?,
+            root: Arc::new(Root::new(root.as_ref())?),
             index: Some("index.html".into()),
             single_page: None,
             precompressed: false,
@@ -93,8 +94,8 @@ impl Files {
     /// `app.js.zst`, `app.js.br` or `app.js.gz` for `app.js`. A variant that is older than its file, in whole
     /// seconds, is not used. All answers have `Vary: Accept-Encoding`.
     #[must_use]
-    pub fn precompressed(mut self) -> Self {
-        self.precompressed = true;
+    pub fn precompressed(mut self, on: bool) -> Self {
+        self.precompressed = on;
         self
     }
 
@@ -133,8 +134,8 @@ impl Files {
     /// Answers for a folder without an index with a page that lists its files. Names that begin with a dot
     /// are not in it, unless [`dotfiles`](Self::dotfiles) is set.
     #[must_use]
-    pub fn listing(mut self) -> Self {
-        self.listing = true;
+    pub fn listing(mut self, on: bool) -> Self {
+        self.listing = on;
         self
     }
 
@@ -149,16 +150,16 @@ impl Files {
     /// Serves names that begin with a dot too. Without this, only `.well-known` in the root is served (RFC
     /// 8615).
     #[must_use]
-    pub fn dotfiles(mut self) -> Self {
-        self.dotfiles = true;
+    pub fn dotfiles(mut self, on: bool) -> Self {
+        self.dotfiles = on;
         self
     }
 
     /// Has clients store the files under their names instead of showing them (Content-Disposition, RFC
     /// 6266).
     #[must_use]
-    pub fn downloads(mut self) -> Self {
-        self.downloads = true;
+    pub fn downloads(mut self, on: bool) -> Self {
+        self.downloads = on;
         self
     }
 

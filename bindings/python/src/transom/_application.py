@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from transom._check import check_status, credentials, text
@@ -16,6 +18,7 @@ from transom._route_options import RouteSettings, RouteTimeout
 from transom._router import Binding, Router, not_found, refusals
 from transom._running import Running
 from transom._settings import Settings
+from transom._static import StaticFiles
 
 H = TypeVar("H", bound=Handler)
 F = TypeVar("F", bound=Callable[[], Any])
@@ -32,6 +35,7 @@ class Application(Router):
         self._liveness: list[str] = []
         self._metrics_routes: list[str] = []
         self._status_pages: list[tuple[str, tuple[str, str] | None]] = []
+        self._static: list[StaticFiles] = []
         self._pages: dict[int, tuple[str, str]] = {}
         self._hooks = Hooks()
         self._fallback: Binding | None = None
@@ -211,6 +215,74 @@ class Application(Router):
             self._trial.status_page(path, self._settings.metrics, password)
             self._status_pages.append((path, password))
 
+    def static(
+        self,
+        prefix: str,
+        folder: str | os.PathLike[str],
+        *,
+        index: str | None = "index.html",
+        single_page: str | None = None,
+        precompressed: bool = False,
+        cache_control: Mapping[str, str] = MappingProxyType({}),
+        content_types: Mapping[str, str] = MappingProxyType({}),
+        charset: str | None = "utf-8",
+        listing: bool = False,
+        listing_limit: int = 10_000,
+        dotfiles: bool = False,
+        downloads: bool = False,
+        range_limit: int = 32,
+    ) -> None:
+        """Serves the files of a folder for GET and HEAD under a prefix; an empty one is the root.
+
+        Conditional requests and ranges are answered: 206 with one part or many, 304, 412, 416. Nothing
+        outside the folder is served, nor, without `dotfiles`, a name that begins with a dot. Routes that
+        are more specific win. No Python code runs for it: so middleware does not see it, and it answers
+        while a handler holds the interpreter lock.
+
+        `index` is the file that answers for its folder, and `single_page` the one that answers where there
+        is none, for an application in the browser. `precompressed` sends `app.js.zst`, `app.js.br` or
+        `app.js.gz` for `app.js` to clients that take it. `cache_control` has the values of that field by
+        pattern, in which `*` is any text without a slash and `**` any text; the first that matches counts.
+        `content_types` has the types of extensions in place of the usual ones, and `charset` is that of
+        texts. `listing` lists folders without an index, at most `listing_limit` entries. `downloads` has
+        clients store files under their names. A request for more than `range_limit` parts gets the whole
+        file.
+
+        >>> import tempfile, pathlib
+        >>> from transom import Server
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> (folder / "app.js").write_text("hello()")
+        7
+        >>> app = Server()
+        >>> app.static("/static", folder, cache_control={"*.js": "max-age=3600"})
+        >>> from urllib.request import urlopen
+        >>> with app.start("127.0.0.1:0") as running:
+        ...     urlopen(running.url + "/static/app.js").read()
+        b'hello()'
+
+        Raises `SystemCallError` if the folder cannot be opened, `BadHeaderError` if a value is not that of a
+        field, and `BadRouteError` or `AlreadyStartedError`, as `route` does.
+        """
+        files = StaticFiles(
+            prefix,
+            folder,
+            index=index,
+            single_page=single_page,
+            precompressed=precompressed,
+            cache_control=cache_control,
+            content_types=content_types,
+            charset=charset,
+            listing=listing,
+            listing_limit=listing_limit,
+            dotfiles=dotfiles,
+            downloads=downloads,
+            range_limit=range_limit,
+        )
+        with self._lock:
+            self._expect_idle()
+            self._trial.static(files)
+            self._static.append(files)
+
     def liveness(self, pattern: str) -> None:
         """Adds a route for GET that tells whether the server turns.
 
@@ -257,6 +329,8 @@ class Application(Router):
             handle.readiness(pattern)
         for pattern in self._liveness:
             handle.liveness(pattern)
+        for files in self._static:
+            handle.static(files)
         if self._settings.metrics is not None:
             for pattern in self._metrics_routes:
                 handle.metrics_route(pattern, self._settings.metrics)

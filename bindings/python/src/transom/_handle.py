@@ -20,6 +20,7 @@ from transom._native import ReportStruct, quick, waiting
 from transom._overload import Overload
 from transom._report import Report
 from transom._route_options import RouteSettings
+from transom._static import StaticFiles
 from transom._stats import Connection, Stats, connections_of, stats_of
 from transom._stuck import Stuck, stuck_of
 from transom._tls import Tls
@@ -186,6 +187,14 @@ class Handle:
             user, secret = (each.encode() for each in password)
             code = quick.server_add_status_password(*where, user, secret, slot.reference)
         slot.check(code)
+
+    def static(self, files: StaticFiles) -> None:
+        """Adds the files of a folder."""
+        if files.prefix:
+            expect_pattern(files.prefix, "GET")
+        slot = ErrorSlot()
+        prefix = files.prefix.encode()
+        slot.check(quick.server_add_files(self._use(), prefix, files.pointer, slot.reference))
 
     def refuse(self, token: int, reject: int) -> None:
         """Answers a request as the library does when it refuses one. Any thread may call it."""

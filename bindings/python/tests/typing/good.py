@@ -292,6 +292,7 @@ def slowest(metrics: Metrics) -> list[tuple[str | None, float]]:
 counted = Server(metrics=Metrics(max_series=100))
 counted.metrics_route("/metrics")
 counted.status_page("/here")
+counted.static("/static", "public", cache_control={"*.js": "no-cache"}, index=None)
 counted.status_page("/status", password=("ada", "sesame"))
 
 
