@@ -40,7 +40,9 @@ pub(super) struct State {
     /// False once nobody receives any more.
     pub has_receiver: bool,
     receiver: Option<Waker>,
-    /// True while the task waits for the receiver.
+    /// True from a message on until the receiver has asked for more than there is.
+    is_receiver_behind: bool,
+    /// True while the task waits for the receiver to ask.
     is_receiver_awaited: bool,
     /// Wakes the task of the connection.
     driver: Option<Waker>,
@@ -107,6 +109,7 @@ impl Shared {
             inbox_size: 0,
             has_receiver: true,
             receiver: None,
+            is_receiver_behind: false,
             is_receiver_awaited: false,
             driver: None,
             is_awake: false,
@@ -221,6 +224,7 @@ impl Shared {
             if !state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.receiver = Some(cx.waker().clone());
             }
+            state.is_receiver_behind = false;
             let waker = if state.is_receiver_awaited { state.call_driver() } else { None };
             drop(state);
             waker.into_iter().for_each(Waker::wake);
@@ -406,14 +410,14 @@ impl State {
         }
         self.inbox_size += piece.len() + MESSAGE;
         self.inbox.push_back((piece, is_last));
+        self.is_receiver_behind = true;
         self.receiver.take()
     }
 
-    /// Returns `true` while the receiver has not asked for more than there is. The task is then woken when
-    /// it has.
+    /// Returns `true` while the receiver may still answer a message. The task is then woken when it has.
     pub fn wait_for_receiver(&mut self) -> bool {
         let is_open = self.has_receiver && !self.has_sent_close && self.closed.is_none();
-        self.is_receiver_awaited = is_open && self.receiver.is_none();
+        self.is_receiver_awaited = is_open && self.is_receiver_behind;
         self.is_receiver_awaited
     }
 
