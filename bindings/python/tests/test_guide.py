@@ -172,7 +172,7 @@ class TestGuide(Quiet, unittest.TestCase):
 
 
 #: The types for annotations.
-ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority", "WebSocketHandler"}
+ALIASES = {"AsyncNext", "Handler", "HandlerResult", "Next", "Priority", "SlowReader", "WebSocketHandler"}
 
 
 def classes():

@@ -28,6 +28,7 @@ from transom._errors import (
     PermissionDeniedError,
     SystemCallError,
 )
+from transom._event_broadcast import EventBroadcast
 from transom._form import Form, FormLimits
 from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
 
@@ -49,6 +50,7 @@ from transom._router import Router
 from transom._running import Running
 from transom._server import Server
 from transom._signing_keys import SigningKeys
+from transom._slow_reader import SlowReader as SlowReader
 from transom._sse import ServerSentEvent, ServerSentEvents
 from transom._stats import Connection, Stats
 from transom._stuck import Stuck
@@ -76,6 +78,7 @@ __all__ = [
     "ClientGoneError",
     "Connection",
     "Error",
+    "EventBroadcast",
     "Files",
     "ForkedError",
     "Form",

@@ -56,6 +56,15 @@ class ServerSentEvent:
         return ("".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
+class EncodedEvent:
+    """An event that was encoded before, as an item of a stream."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, lines: bytes) -> None:
+        self.lines = lines
+
+
 class ServerSentEvents(Response):
     """A response that sends events as they come: `text/event-stream`, which no cache may keep.
 
@@ -99,6 +108,8 @@ class ServerSentEvents(Response):
 def _line(item: Any) -> bytes:
     if item is None:
         return COMMENT
+    if isinstance(item, EncodedEvent):
+        return item.lines
     return (item if isinstance(item, ServerSentEvent) else ServerSentEvent(item)).encoded()
 
 
