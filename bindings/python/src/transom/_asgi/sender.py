@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from asyncio import get_running_loop, sleep
-from ctypes import byref, c_void_p
+from ctypes import byref, c_char_p, c_void_p, cast
 from stat import S_ISREG
 from typing import Any
 
@@ -25,8 +25,11 @@ EXPECTED, STARTED, SENDING, TRAILERS, OVER = range(5)
 
 #: The number of messages after which `send` lets other tasks run.
 _TURN = 64
-#: A larger body is not copied as a whole, and is written in pieces of this size.
+#: A larger body is written in pieces, with back-pressure.
 _LARGE = 256 * 1024
+#: The size of these pieces. With 256 KiB, a body of 1 MiB took 1.5 times as long: each piece waits for
+#: the client to have read the one before (2026-11).
+_PIECE = 1024 * 1024
 _NO_BYTES = "the body of http.response.body is bytes"
 
 
@@ -137,7 +140,7 @@ class Sender:
         if self.state == STARTED:
             self._begin()
         if body:
-            await self._write(body)
+            await self._write(body, len(body))
             self._count += 1
             if self._count % _TURN == 0:
                 # A stream that never waits must not keep other tasks from running.
@@ -147,7 +150,7 @@ class Sender:
         if self.state == STARTED:
             self._begin()
         if body:
-            await self._write(body)
+            await self._write(body, len(body))
         if self._has_trailers:
             self._trailers = []
             self.state = TRAILERS
@@ -159,8 +162,10 @@ class Sender:
         if not has_length:
             self._block += b"content-length: %d\r\n" % len(body)
         self._begin()
-        for at in range(0, len(body), _LARGE):
-            await self._write(body[at : at + _LARGE])
+        # The library copies each piece. A slice would be one more copy.
+        address = cast(c_char_p(body), c_void_p).value or 0
+        for at in range(0, len(body), _PIECE):
+            await self._write(c_char_p(address + at), min(_PIECE, len(body) - at))
         self._finish()
 
     def _begin(self) -> None:
@@ -188,13 +193,13 @@ class Sender:
             self._has_presence = True
             request._presence.begin(pointer.value, request._events)
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes | c_char_p, size: int) -> None:
         while True:
             writer = self._writer
             if writer is None:
                 # The exchange has ended while this task waited.
                 raise DisconnectedError
-            code = quick.writer_write(writer, data, len(data), 0)
+            code = quick.writer_write(writer, data, size, 0)
             if code == native.OK:
                 return
             if code == native.WOULD_BLOCK:
