@@ -1,9 +1,11 @@
 """WebSocket with what others wrote: Autobahn's cases, clients in Python and JavaScript, a page in Chromium.
 
     python tests/websocket/run.py --binary target/debug/examples/websocket-server [--cases all] [--npm FOLDER]
+        [--c PROGRAM]
 
-Needs `kosoku`, `websockets` and `aiohttp`, which the Python that runs this has, and from npm, if `--npm`
-names a folder of modules, `ws` and `playwright-core`, with `node` and `chromium`.
+`--c` names the program that `echo.c` compiles to. Needs `kosoku`, `websockets` and `aiohttp`, which the
+Python that runs this has, and from npm, if `--npm` names a folder of modules, `ws` and `playwright-core`,
+with `node` and `chromium`.
 """
 
 from __future__ import annotations
@@ -138,17 +140,19 @@ def main() -> None:
     parser.add_argument("--binary", required=True)
     parser.add_argument("--cases", choices=["none", "some", "all"], default="some")
     parser.add_argument("--npm")
+    parser.add_argument("--c")
     options = parser.parse_args()
     begun = time.monotonic()
-    with server(options.binary) as url:
-        if options.cases == "some":
-            autobahn(url + "/echo", CHOICE)
-            autobahn(url + "/echo", COMPRESSED)
-            autobahn(url + "/keeping", COMPRESSED)
-        elif options.cases == "all":
-            autobahn(url + "/echo", None)
-            autobahn(url + "/keeping", ["12.*", "13.*"])
-        curl(url)
+    for binary in filter(None, (options.binary, options.c)):
+        with server(binary) as url:
+            if options.cases == "some":
+                autobahn(url + "/echo", CHOICE)
+                autobahn(url + "/echo", COMPRESSED)
+                autobahn(url + "/keeping", COMPRESSED)
+            elif options.cases == "all":
+                autobahn(url + "/echo", None)
+                autobahn(url + "/keeping", ["12.*", "13.*"])
+            curl(url)
     context = ssl.create_default_context(cafile=str(HERE.parent / "certificates" / "authority.pem"))
     for model in ("event", "threads"):
         for words in ([], ["--tls"]):

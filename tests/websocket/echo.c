@@ -1,0 +1,136 @@
+/*
+ * A server in C for the scripts beside it: `websocket-echo-c [MODEL]`. It prints its address, and stops at
+ * SIGTERM. `/echo` sends each message back by callbacks, on the threads that serve the connections;
+ * `/thread` on a thread of each connection that waits; `/keeping` is as `/echo` with a window that is kept.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <transom.h>
+
+#define OK(call)                                                                                                      \
+    do {                                                                                                              \
+        int status_ = (call);                                                                                         \
+        if (status_ != TRANSOM_OK) {                                                                                  \
+            fprintf(stderr, "%s: %s\n", #call, transom_status_text(status_));                                         \
+            exit(1);                                                                                                  \
+        }                                                                                                             \
+    } while (0)
+
+/* A connection that echoes by callbacks, and a message that found no room. */
+struct connection {
+    transom_websocket *socket;
+    transom_websocket_message *waiting;
+};
+
+static void echo(void *connection);
+
+/* Sends the message that waits. Returns 0 if there is no room; this goes on when there is. */
+static int send_waiting(struct connection *it)
+{
+    int status = transom_websocket_send(it->socket, it->waiting->kind, it->waiting->data.data, it->waiting->data.len, 0);
+    if (status == TRANSOM_WOULD_BLOCK) {
+        transom_websocket_on_writable(it->socket, echo, it, NULL);
+        return 0;
+    }
+    transom_websocket_message_free(it->waiting);
+    it->waiting = NULL;
+    return 1;
+}
+
+static void echo(void *connection)
+{
+    struct connection *it = connection;
+    int status = TRANSOM_OK;
+    while (it->waiting == NULL || send_waiting(it)) {
+        status = transom_websocket_receive(it->socket, 0, &it->waiting);
+        if (status != TRANSOM_OK)
+            break;
+    }
+    if (status == TRANSOM_WOULD_BLOCK) {
+        transom_websocket_on_message(it->socket, echo, it, NULL);
+    } else if (status != TRANSOM_OK) {
+        transom_websocket_free(it->socket);
+        free(it);
+    }
+}
+
+static void by_callbacks(void *settings, const transom_request *request, transom_responder *responder)
+{
+    struct connection *it = calloc(1, sizeof *it);
+    (void)request;
+    if (it == NULL || transom_responder_accept_websocket(responder, settings, NULL, 0, &it->socket, NULL) != TRANSOM_OK)
+        free(it);
+    else
+        echo(it);
+}
+
+static void *echo_on_thread(void *socket)
+{
+    transom_websocket_message *message;
+    while (transom_websocket_receive(socket, TRANSOM_FOREVER, &message) == TRANSOM_OK) {
+        int status = transom_websocket_send(socket, message->kind, message->data.data, message->data.len, TRANSOM_FOREVER);
+        transom_websocket_message_free(message);
+        if (status != TRANSOM_OK)
+            break;
+    }
+    transom_websocket_free(socket);
+    return NULL;
+}
+
+static void on_thread(void *settings, const transom_request *request, transom_responder *responder)
+{
+    transom_websocket *socket;
+    pthread_t thread;
+    (void)request;
+    if (transom_responder_accept_websocket(responder, settings, NULL, 0, &socket, NULL) != TRANSOM_OK)
+        return;
+    if (pthread_create(&thread, NULL, echo_on_thread, socket) == 0)
+        pthread_detach(thread);
+    else
+        transom_websocket_free(socket);
+}
+
+/* Adds a route whose handler runs on the thread of the connection. */
+static void add(transom_server *server, const char *path, transom_handler_fn handler, transom_websocket_upgrade *settings)
+{
+    transom_route *route = transom_route_new("GET", path, handler, settings, NULL);
+    OK(transom_route_set_inline(route, true));
+    OK(transom_server_add(server, route, NULL));
+}
+
+/* Settings whose messages may be larger than any of Autobahn's. Its cases expect that each is compressed. */
+static transom_websocket_upgrade *settings(int keeps_context)
+{
+    transom_websocket_upgrade *made = transom_websocket_upgrade_new();
+    OK(transom_websocket_upgrade_set(made, TRANSOM_WEBSOCKET_MESSAGE_LIMIT, 32 << 20));
+    OK(transom_websocket_upgrade_set(made, TRANSOM_WEBSOCKET_COMPRESS_FROM, 0));
+    OK(transom_websocket_upgrade_set(made, TRANSOM_WEBSOCKET_CONTEXT_TAKEOVER, keeps_context));
+    return made;
+}
+
+int main(int argc, char **argv)
+{
+    transom_websocket_upgrade *plain = settings(0), *keeping = settings(1);
+    transom_server *server = transom_server_new();
+    sigset_t signals;
+    int got;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    OK(transom_server_set_model(server, argc > 1 ? argv[1] : "event", NULL));
+    add(server, "/echo", by_callbacks, plain);
+    add(server, "/thread", on_thread, plain);
+    add(server, "/keeping", by_callbacks, keeping);
+    OK(transom_server_start(server, "127.0.0.1:0", NULL));
+    printf("http://127.0.0.1:%u\n", transom_server_port(server));
+    fflush(stdout);
+    sigwait(&signals, &got);
+    OK(transom_server_stop(server, 5000));
+    transom_server_free(server);
+    transom_websocket_upgrade_free(plain);
+    transom_websocket_upgrade_free(keeping);
+    return 0;
+}
