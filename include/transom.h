@@ -432,6 +432,19 @@ typedef enum transom_deadline {
     TRANSOM_DEADLINE_LINGER = 7,
 } transom_deadline;
 
+/*
+ * What a broadcast does with a client that reads more slowly than messages or events come: as many bytes
+ * wait for it as may.
+ */
+typedef enum transom_slow_reader {
+    /* The client misses the message. */
+    TRANSOM_SLOW_READER_DROP = 0,
+    /* The client misses all but the newest: it gets that once there is room. */
+    TRANSOM_SLOW_READER_COALESCE = 1,
+    /* The connection is closed after what waits: the client can connect again. */
+    TRANSOM_SLOW_READER_CLOSE = 2,
+} transom_slow_reader;
+
 /* The kinds of messages. */
 typedef enum transom_websocket_kind {
     /* A text, in UTF-8. */
@@ -518,6 +531,16 @@ typedef enum transom_metric_kind {
  * functions. A call with an object that was freed returns TRANSOM_ALREADY_ANSWERED and does no harm.
  */
 typedef struct transom_access_log transom_access_log;
+
+/*
+ * Sends messages to many WebSocket connections: each is encoded once for all of them, and compressed
+ * once for all whose compression has the same parameters. A connection that compresses with what came
+ * before (TRANSOM_WEBSOCKET_CONTEXT_TAKEOVER) gets the message without compression. Connections that
+ * close are removed by themselves. All members get the messages in the same order. Any thread may use
+ * it. Like a responder, the pointer is a number that is looked up: one that was freed is no danger,
+ * TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_broadcast transom_broadcast;
 
 /*
  * A client of a server in the same process: a connection that is bytes in memory, without a socket.
@@ -4433,6 +4456,57 @@ transom_status transom_events_await_websocket_writable(transom_events *events,
  */
 transom_status transom_events_watch_websocket_closed(transom_events *events,
                                                      transom_websocket *websocket);
+
+/*
+ * Makes a broadcast without members and stores it in `*out`. `slow` is a transom_slow_reader: what
+ * happens to a member for which as many bytes wait as may (TRANSOM_WEBSOCKET_QUEUE_LIMIT). With
+ * TRANSOM_SLOW_READER_CLOSE it is closed with 1008.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `slow` is no transom_slow_reader; TRANSOM_IO if there are too many
+ * broadcasts. `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_broadcast_new(int32_t slow,
+                                     transom_broadcast **out);
+
+/*
+ * Adds a connection. One that is a member already is not added again. It still belongs to you: keep it
+ * as long as it shall be open.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the broadcast or the connection was freed.
+ */
+transom_status transom_broadcast_add(transom_broadcast *broadcast,
+                                     transom_websocket *websocket);
+
+/*
+ * Removes a connection, if it is a member. It still gets what waits for it.
+ *
+ * Errors: as transom_broadcast_add.
+ */
+transom_status transom_broadcast_remove(transom_broadcast *broadcast, transom_websocket *websocket);
+
+/*
+ * Sends a message to all members, as transom_websocket_send does to one, without waiting for any. Stores
+ * in `*reached` how many take it; `reached` may be NULL. With TRANSOM_SLOW_READER_COALESCE, those count
+ * too that get it once there is room.
+ *
+ * Errors: TRANSOM_NOT_UTF8; TRANSOM_NO_MEMORY; TRANSOM_INVALID_ARGUMENT for another kind;
+ * TRANSOM_ALREADY_ANSWERED if the broadcast was freed. `*reached` is then 0.
+ */
+transom_status transom_broadcast_send(transom_broadcast *broadcast,
+                                      int32_t kind,
+                                      const void *data,
+                                      size_t len,
+                                      size_t *reached);
+
+/*
+ * Returns the number of members whose connections are open; 0 for NULL and for a broadcast that was
+ * freed.
+ */
+size_t transom_broadcast_count(const transom_broadcast *broadcast);
+
+/* Frees a broadcast. Its members stay as they are. Does nothing with NULL, nor when it was freed before. */
+void transom_broadcast_free(transom_broadcast *broadcast);
 
 
 /* ---- Client: a connection in memory, for tests --------------------------------------- */

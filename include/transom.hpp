@@ -1543,6 +1543,48 @@ private:
     transom_websocket *websocket_ = nullptr;
 };
 
+/* Sends messages to many WebSocket connections, each encoded once: see transom_broadcast. */
+class Broadcast {
+public:
+    /* Makes a broadcast without members; `slow` says what happens to those that read too slowly. */
+    explicit Broadcast(transom_slow_reader slow = TRANSOM_SLOW_READER_DROP)
+    {
+        detail::check(transom_broadcast_new(slow, &broadcast_));
+    }
+    Broadcast(Broadcast &&other) noexcept : broadcast_(std::exchange(other.broadcast_, nullptr)) {}
+    Broadcast &operator=(Broadcast &&other) noexcept
+    {
+        std::swap(broadcast_, other.broadcast_);
+        return *this;
+    }
+    ~Broadcast() { transom_broadcast_free(broadcast_); }
+
+    /* Adds a connection, which must be kept as long as it shall be open. */
+    void add(const WebSocket &websocket) { detail::check(transom_broadcast_add(broadcast_, websocket.handle())); }
+
+    /* Removes a connection, if it is a member. */
+    void remove(const WebSocket &websocket) { detail::check(transom_broadcast_remove(broadcast_, websocket.handle())); }
+
+    /* Sends a text to all members, and returns how many take it. Errors: TRANSOM_NOT_UTF8. */
+    std::size_t send_text(std::string_view text) { return send(TRANSOM_WEBSOCKET_TEXT, text); }
+
+    /* Sends bytes to all members, and returns how many take them. */
+    std::size_t send_binary(std::string_view bytes) { return send(TRANSOM_WEBSOCKET_BINARY, bytes); }
+
+    /* Returns the number of members whose connections are open. */
+    [[nodiscard]] std::size_t count() const noexcept { return transom_broadcast_count(broadcast_); }
+
+private:
+    std::size_t send(transom_websocket_kind kind, std::string_view bytes)
+    {
+        std::size_t reached = 0;
+        detail::check(transom_broadcast_send(broadcast_, kind, bytes.data(), bytes.size(), &reached));
+        return reached;
+    }
+
+    transom_broadcast *broadcast_ = nullptr;
+};
+
 /* ---- Client: a connection in memory, for tests ---------------------------------------- */
 
 /*

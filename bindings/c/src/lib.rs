@@ -23,6 +23,7 @@ mod guard;
 
 mod access_log;
 mod bell;
+mod broadcast;
 mod brought;
 mod bytes;
 mod carry;
@@ -78,6 +79,7 @@ mod server_hooks;
 mod settings;
 mod setup;
 mod slots;
+mod slow_reader;
 mod static_files;
 mod stats;
 mod status;

@@ -155,6 +155,11 @@ impl OpenSocket {
         Ok(())
     }
 
+    /// Returns the handle that sends.
+    pub fn sender(&self) -> &WebSocketSender {
+        &self.sender
+    }
+
     /// Returns how the connection ended.
     fn close_reason(&self) -> Option<WebSocketClose> {
         self.lock().socket.close_reason()
@@ -273,7 +278,7 @@ pub unsafe extern "C" fn transom_websocket_send_piece(
 }
 
 /// Returns a message with a copy of the bytes.
-fn message(number: i32, data: &[u8]) -> Result<WebSocketMessage, transom_status> {
+pub(crate) fn message(number: i32, data: &[u8]) -> Result<WebSocketMessage, transom_status> {
     if kinds::is_binary(number)? {
         return Ok(copied(data)?.into());
     }

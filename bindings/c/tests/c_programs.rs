@@ -51,6 +51,7 @@ programs! {
     answering
     bad_input
     bounds
+    broadcast
     clients
     connection
     destructors
@@ -97,6 +98,7 @@ programs! {
     tls
     watchdog
     websocket
+    websocket_settings
     wraps
     upgrades
     uploads

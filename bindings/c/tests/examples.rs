@@ -232,6 +232,49 @@ fn sse() {
     assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest:?}");
 }
 
+#[test]
+fn chat() {
+    let example = Example::start("chat");
+    assert!(example.ask("GET", "/", "").1.contains("new WebSocket"));
+    assert_eq!(example.ask("GET", "/chat", "").0, 426);
+    let mut clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut stream = example.connect();
+            let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+            let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+            write!(stream, "GET /chat HTTP/1.1\r\nHost: test\r\n{upgrade}{key}\r\n").unwrap();
+            // A Ping, whose Pong comes once the client is a member.
+            stream.write_all(b"\x89\x80\0\0\0\0").unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n\x8a\0") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            stream
+        })
+        .collect();
+    // All get what one says, and the others what is said when one has left.
+    for said in ["hello", "again"] {
+        let mut frame = vec![0x81, 0x85, 0, 0, 0, 0];
+        frame.extend(said.as_bytes());
+        clients[0].write_all(&frame).unwrap();
+        for client in &mut clients {
+            let mut heard = [0; 7];
+            client.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, [&[0x81, 5], said.as_bytes()].concat()[..]);
+        }
+        clients.pop();
+    }
+    let reader = thread::spawn(move || {
+        let mut close = [0; 4];
+        clients[0].read_exact(&mut close).unwrap();
+        close
+    });
+    example.stop();
+    assert_eq!(reader.join().unwrap()[2..], [3, 0xe9]);
+}
+
 /// Sends a request with this head and body, and returns the head and the body of the response.
 fn exchange(example: &Example, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     let mut stream = example.connect();

@@ -74,6 +74,8 @@ const FILES: &[(&str, &str)] = &[
     ("websocket_receive", ""),
     ("websocket_message", ""),
     ("websocket_watch", ""),
+    ("slow_reader", ""),
+    ("broadcast", ""),
     ("client", "Client: a connection in memory, for tests"),
 ];
 

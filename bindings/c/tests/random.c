@@ -61,6 +61,7 @@ static void release(uintptr_t handle)
     transom_upgraded_free((transom_upgraded *)handle);
     transom_websocket_free((transom_websocket *)handle);
     transom_websocket_upgrade_free((transom_websocket_upgrade *)handle);
+    transom_broadcast_free((transom_broadcast *)handle);
     transom_client_free((transom_client *)handle);
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
@@ -93,6 +94,7 @@ static uintptr_t any(void)
 #define WRITER ((transom_writer *)any())
 #define UPGRADED ((transom_upgraded *)any())
 #define WEBSOCKET ((transom_websocket *)any())
+#define BROADCAST ((transom_broadcast *)any())
 #define WEBSOCKET_UPGRADE ((transom_websocket_upgrade *)any())
 #define CLIENT ((transom_client *)any())
 #define TLS ((transom_tls *)any())
@@ -195,11 +197,19 @@ static void call_responder(void)
 static void call_websocket(void)
 {
     transom_websocket_message *message = NULL;
+    transom_broadcast *broadcast = NULL;
     char buf[64];
     int32_t kind;
     bool is_last;
     size_t len;
-    switch (below(15)) {
+    switch (below(18)) {
+    case 14:
+        did(transom_broadcast_new((int)below(4), below(8) ? &broadcast : NULL));
+        if (broadcast)
+            keep(broadcast);
+        break;
+    case 15: did(transom_broadcast_add(BROADCAST, WEBSOCKET)); did(transom_broadcast_remove(BROADCAST, WEBSOCKET)); break;
+    case 16: did(transom_broadcast_send(BROADCAST, (int)below(4), below(8) ? body : NULL, length(), below(2) ? &len : NULL)); transom_broadcast_count(BROADCAST); break;
     case 13: did(transom_websocket_send_piece(WEBSOCKET, 1 + (int)below(2), below(8) ? body : NULL, length(), below(2), timeout())); break;
     case 0: case 1: did(transom_websocket_send(WEBSOCKET, (int)below(4), below(8) ? body : NULL, length(), timeout())); break;
     case 2: did(transom_websocket_receive(WEBSOCKET, timeout(), below(8) ? &message : NULL)); break;

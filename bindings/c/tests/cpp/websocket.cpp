@@ -103,6 +103,18 @@ int main()
         CHECK(events.next(patience)->kind == TRANSOM_EVENT_WEBSOCKET_CLOSED);
         CHECK(socket.receive_into(buffer, 4, length, is_text, is_last) == TRANSOM_GONE);
     });
+    transom::Broadcast first(TRANSOM_SLOW_READER_CLOSE), room(std::move(first));
+    first = transom::Broadcast();
+    server.get("/room", [&](const Request &, Responder responder) {
+        WebSocket socket = responder.accept_websocket();
+        room.add(socket);
+        CHECK(room.count() == 1 && room.send_text("all") == 1 && room.send_binary("bytes") == 1);
+        room.remove(socket);
+        CHECK(room.count() == 0 && room.send_text("none") == 0);
+        check_throws(TRANSOM_NOT_UTF8, "", [&] { room.send_text("\xff"); });
+        while (socket.receive())
+            ;
+    });
     server.get("/callbacks", [&](const Request &, Responder responder) {
         const std::lock_guard<std::mutex> lock(mutex);
         kept = responder.accept_websocket();
@@ -117,6 +129,7 @@ int main()
                               "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     talk(server, handshake("/set", lines), std::string("\2\1a\x80\1b", 6) + "\x89\x01p\x88\x06\x0b\xb8" "done");
     talk(server, handshake("/events") + frame(1, "news"), "\x82\x05" "bytes");
+    talk(server, handshake("/room"), "\x81\3all\x82\5" "bytes");
     talk(server, handshake("/callbacks") + frame(1, "news"), "");
     EVENTUALLY(calls == 3);
     kept = WebSocket(kept.release());
