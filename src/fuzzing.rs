@@ -18,12 +18,16 @@ use crate::config::{Config, Limits};
 use crate::conn::{App, Session, Stage, Transport, serve};
 use crate::duplex::{DuplexStream, Link, Wire};
 use crate::error::Reject;
+#[cfg(feature = "websocket")]
+use crate::fields::Headers;
 use crate::handler::Router;
 use crate::http1::{Chunked, Framing, HeadReader};
 use crate::message::RequestHead;
 use crate::server::proxy_header::{self, Malformed, Progress};
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 use crate::tls::{Tls, accept};
+#[cfg(feature = "websocket")]
+use crate::websocket::{Asked, Data, Deflation, Event, Origins, Reader, Sizes, Wanted, check};
 
 /// A request head and the facts that its fields state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +135,96 @@ pub fn proxy_header(bytes: &[u8]) -> Result<Result<String, usize>, &'static str>
         Ok(Progress::More(missing)) => Ok(Err(missing)),
         Err(Malformed(reason)) => Err(reason),
     }
+}
+
+/// The limits of [`websocket`]: of frames and of messages.
+#[cfg(feature = "websocket")]
+pub const WEBSOCKET_LIMITS: (u64, usize) = (300, 256);
+
+/// A message or a control frame of a WebSocket client.
+#[cfg(feature = "websocket")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebSocketEvent {
+    /// A whole message that is a text.
+    Text(String),
+    /// A whole message that is no text.
+    Binary(Vec<u8>),
+    /// A Ping.
+    Ping(Vec<u8>),
+    /// A Pong.
+    Pong(Vec<u8>),
+    /// A Close: its code and its reason.
+    Close(u16, String),
+}
+
+/// Reads the frames of a client that arrive in pieces, cut at each of `cuts`, up to a Close. Returns what
+/// they say, and the code with which the connection fails. `deflate` is true if the client keeps its window.
+#[cfg(feature = "websocket")]
+pub fn websocket(
+    bytes: &[u8],
+    cuts: impl IntoIterator<Item = usize>,
+    deflate: Option<bool>,
+    in_pieces: bool,
+) -> (Vec<WebSocketEvent>, Option<u16>) {
+    let (frame, message) = WEBSOCKET_LIMITS;
+    let deflation = deflate.map(|keeps| Deflation { keeps_own: keeps, keeps_peer: keeps, bits: 15 });
+    let mut reader = Reader::new(Sizes { frame, message }, deflation, in_pieces);
+    let (mut events, mut begun, mut read) = (Vec::new(), Vec::new(), 0);
+    for cut in cuts.into_iter().chain([bytes.len()]) {
+        let mut input = &bytes[read..cut];
+        read = cut;
+        loop {
+            let event = match reader.read(&mut input) {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(failure) => return (events, Some(failure.code())),
+            };
+            events.push(match event {
+                Event::Data(data, is_last) => {
+                    let (is_text, piece) = match data {
+                        Data::Text(text) => (true, text.into_bytes()),
+                        Data::Binary(bytes) => (false, bytes),
+                    };
+                    begun.extend(piece);
+                    assert!(begun.len() <= message, "a message is larger than the limit");
+                    if !is_last {
+                        continue;
+                    }
+                    let whole = std::mem::take(&mut begun);
+                    if is_text {
+                        WebSocketEvent::Text(String::from_utf8(whole).expect("pieces of a text are texts"))
+                    } else {
+                        WebSocketEvent::Binary(whole)
+                    }
+                }
+                Event::Ping(payload) => WebSocketEvent::Ping(payload),
+                Event::Pong(payload) => WebSocketEvent::Pong(payload),
+                Event::Close(close) => {
+                    events.push(WebSocketEvent::Close(close.code, close.reason));
+                    return (events, None);
+                }
+            });
+        }
+    }
+    (events, None)
+}
+
+/// Checks the handshake that field lines make, for a server that speaks `chat` on the host `h`. Returns the
+/// subprotocol and the answer about compression, or the status of the refusal. `None` if the lines are no
+/// fields.
+#[cfg(feature = "websocket")]
+pub fn websocket_handshake(
+    fields: &[u8],
+    keeps: bool,
+) -> Option<Result<(Option<String>, Option<String>), u16>> {
+    let headers = Headers::parse(fields).ok()?;
+    let asked = Asked { method: &http::Method::GET, headers: &headers, host: Some("h") };
+    let subprotocols = ["chat".to_owned()];
+    let wanted = Wanted { origins: &Origins::OwnHost, subprotocols: &subprotocols, deflate: Some(keeps) };
+    Some(match check(asked, wanted) {
+        Ok(accepted) => Ok((accepted.subprotocol, accepted.deflate.map(|(_, answer)| answer))),
+        Err(refusal) => Err(refusal.status().as_u16()),
+    })
 }
 
 /// A server without sockets and with a virtual clock.

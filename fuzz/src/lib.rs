@@ -2,6 +2,7 @@
 //! the RFC and sharing no code with the crate.
 
 pub mod choices;
+pub mod frames;
 pub mod host;
 pub mod request;
 pub mod response;
