@@ -391,6 +391,10 @@ typedef enum transom_reject {
     TRANSOM_REJECT_TLS_HELLO = 38,
     /* The request would wait too long for its handler, or has done so. */
     TRANSOM_REJECT_OVERLOADED = 39,
+    /* The body has a content coding that the route does not decode (RFC 9110 15.5.16). */
+    TRANSOM_REJECT_UNKNOWN_CONTENT_CODING = 40,
+    /* The body is not what its Content-Encoding says (RFC 9110 8.4). */
+    TRANSOM_REJECT_BAD_CONTENT_CODING = 41,
 } transom_reject;
 
 /* The state of a connection. New states may be added. */
@@ -549,6 +553,13 @@ typedef struct transom_broadcast transom_broadcast;
  * up: one that was freed is no danger, TRANSOM_ALREADY_ANSWERED.
  */
 typedef struct transom_client transom_client;
+
+/*
+ * The settings of compressed responses: see transom_server_set_compression. A server that gets them
+ * keeps a copy. Any thread may call its functions. A call with an object that was freed returns
+ * TRANSOM_ALREADY_ANSWERED and does no harm.
+ */
+typedef struct transom_compression transom_compression;
 
 /*
  * Decides which requests may begin that wait in a queue of the host's, as
@@ -1249,8 +1260,8 @@ uint32_t transom_abi_version(void);
 const char *transom_version(void);
 
 /*
- * Returns true if the library was built with the feature `name`: "access-log", "cookies", "forms", "metrics",
- * "pull", "tls", "unix" or "websocket".
+ * Returns true if the library was built with the feature `name`: "access-log", "compression", "cookies", "forms",
+ * "metrics", "pull", "tls", "unix" or "websocket".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -2146,6 +2157,86 @@ uint64_t transom_access_log_lost(const transom_access_log *log);
  * Errors: TRANSOM_ALREADY_STARTED.
  */
 transom_status transom_server_add_access_log(transom_server *server, const transom_access_log *log);
+
+
+/* ---- Compression --------------------------------------------------------------------- */
+
+/*
+ * Creates the default settings of compressed responses. Free them with transom_compression_free. Returns
+ * NULL if there is no room for another object, and in a fork of a process that has used them.
+ */
+transom_compression *transom_compression_new(void);
+
+/* Frees the settings. Does nothing with NULL, nor when they were freed before. */
+void transom_compression_free(transom_compression *compression);
+
+/*
+ * Sets the codings and their order, such as "br, gzip": of those that a client likes alike, the first is
+ * taken. By default "zstd, br, gzip".
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT for a name that is none of these.
+ */
+transom_status transom_compression_set_codings(transom_compression *compression,
+                                               const char *codings,
+                                               transom_error **error);
+
+/*
+ * Sets the level of a coding: 1 to 19 for "zstd" (default 3), 0 to 11 for "br" (4), 1 to 9 for "gzip" (4). The
+ * nearest is taken. Higher levels take more time and make less.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if there is no such coding.
+ */
+transom_status transom_compression_set_level(transom_compression *compression,
+                                             const char *name,
+                                             uint32_t level,
+                                             transom_error **error);
+
+/* Sets how many bytes a response must have to be compressed; default 1 KiB. */
+transom_status transom_compression_set_min_size(transom_compression *compression, uint64_t bytes);
+
+/*
+ * Sets the media types that are compressed, separated by commas. A star stands for all subtypes of a type,
+ * and before a "+" for all types with that suffix: see docs/compression.md. By default those of texts, and
+ * a few others that are not compressed already.
+ */
+transom_status transom_compression_set_types(transom_compression *compression,
+                                             const char *types);
+
+/*
+ * Limits the streams that are compressed at once; default 1,024. Each holds 250 KiB with zstd, 400 KiB with
+ * gzip and 750 KiB with brotli. Further ones are sent as they are.
+ */
+transom_status transom_compression_set_max_streams(transom_compression *compression,
+                                                   size_t count);
+
+/*
+ * Compresses responses for clients that accept it (RFC 9110 8.4): zstd, brotli or gzip. With NULL for
+ * `compression`, with the default settings.
+ *
+ * A response is compressed if its media type is one of those that are set, and it is long enough or of
+ * unknown length. It then has a weak ETag, and "Vary: accept-encoding" whether this client has it
+ * compressed or not. A response is sent as it is if it has a Content-Encoding, is a part (206), has a
+ * checksum of its bytes such as Repr-Digest, or says "Cache-Control: no-transform". A stream is compressed as
+ * it comes, and what there is leaves whenever there is no more for now. docs/compression.md tells more,
+ * also what compression can tell an attacker of a secret.
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_compression(transom_server *server,
+                                              const transom_compression *compression,
+                                              transom_error **error);
+
+/*
+ * Decompresses the bodies of requests of this route (RFC 9110 8.4): zstd, brotli or gzip, to at most
+ * `limit` bytes. The handler gets the body as it was before it was compressed, whole or as a stream, without
+ * the field Content-Encoding. The limit of the route for bodies holds before.
+ *
+ * A larger body gets a 413 when the limit is reached, one that is malformed a 400, and one with another
+ * coding, or with several, a 415. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
+ * TRANSOM_BAD_BODY instead.
+ */
+transom_status transom_route_set_decompression(transom_route *route,
+                                               uint64_t limit);
 
 
 /* ---- Metrics ------------------------------------------------------------------------- */

@@ -2177,6 +2177,14 @@ public:
     }
     Route &&body_limit(std::uint64_t bytes) && noexcept { return std::move(body_limit(bytes)); }
 
+    /* Decompresses request bodies, to at most so many bytes: see transom_route_set_decompression. */
+    Route &decompression(std::uint64_t limit) & noexcept
+    {
+        static_cast<void>(transom_route_set_decompression(route_, limit));
+        return *this;
+    }
+    Route &&decompression(std::uint64_t limit) && noexcept { return std::move(decompression(limit)); }
+
     /* Sets the time that the handler has for its response, in place of the timeout "handler". */
     Route &timeout(Milliseconds time) & noexcept
     {
@@ -2665,6 +2673,63 @@ private:
     {
         return time.count() < 0 ? 0 : static_cast<std::uint64_t>(time.count());
     }
+};
+
+/* The settings of compressed responses: see transom_compression. */
+class Compression {
+public:
+    Compression() : compression_(detail::check(transom_compression_new())) {}
+
+    Compression(Compression &&other) noexcept : compression_(std::exchange(other.compression_, nullptr)) {}
+    Compression &operator=(Compression &&other) noexcept
+    {
+        std::swap(compression_, other.compression_);
+        return *this;
+    }
+    ~Compression() { transom_compression_free(compression_); }
+
+    /* Sets the codings and their order, such as "br, gzip". */
+    Compression &codings(std::string_view names)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_compression_set_codings(compression_, detail::CText(names), error));
+        return *this;
+    }
+
+    /* Sets the level of a coding: see transom_compression_set_level. */
+    Compression &level(std::string_view coding, std::uint32_t level)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_compression_set_level(compression_, detail::CText(coding), level, error));
+        return *this;
+    }
+
+    /* Sets how many bytes a response must have to be compressed. */
+    Compression &min_size(std::uint64_t bytes)
+    {
+        detail::check(transom_compression_set_min_size(compression_, bytes));
+        return *this;
+    }
+
+    /* Sets the media types that are compressed, separated by commas. */
+    Compression &types(std::string_view types)
+    {
+        detail::check(transom_compression_set_types(compression_, detail::CText(types)));
+        return *this;
+    }
+
+    /* Limits the streams that are compressed at once. */
+    Compression &max_streams(std::size_t count)
+    {
+        detail::check(transom_compression_set_max_streams(compression_, count));
+        return *this;
+    }
+
+    /* Returns the handle, for the functions of C. */
+    [[nodiscard]] const transom_compression *handle() const noexcept { return compression_; }
+
+private:
+    transom_compression *compression_;
 };
 
 /* Metrics of one or more servers: see transom_metrics. */
@@ -3447,6 +3512,22 @@ public:
         detail::ErrorSlot error;
         error.check(transom_server_listen_inherited(server_, &count, error));
         return count;
+    }
+
+    /* Compresses responses with the default settings: see transom_server_set_compression. */
+    Server &compression()
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_compression(server_, nullptr, error));
+        return *this;
+    }
+
+    /* Compresses responses: see transom_server_set_compression. */
+    Server &compression(const Compression &settings)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_compression(server_, settings.handle(), error));
+        return *this;
     }
 
     /* Counts the responses of this server in the metrics: see transom_server_add_metrics. */

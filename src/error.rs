@@ -249,6 +249,8 @@ rejects! {
     PlainHttp BAD_REQUEST "plain-http" "The request came without TLS to a port that has TLS: use https (RFC 9110 4.2.2).";
     TlsHello BAD_REQUEST "tls-hello" "A TLS handshake came to a port without TLS: use http (RFC 9110 4.2.1).";
     Overloaded SERVICE_UNAVAILABLE "overloaded" "The request would wait too long for its handler, or has done so.";
+    UnknownContentCoding UNSUPPORTED_MEDIA_TYPE "unknown-content-coding" "The body has a content coding that the route does not decode (RFC 9110 15.5.16).";
+    BadContentCoding BAD_REQUEST "bad-content-coding" "The body is not what its Content-Encoding says (RFC 9110 8.4).";
 }
 
 impl std::error::Error for Reject {}

@@ -40,6 +40,7 @@
 //! | another protocol on the connection | [`Response::upgrade`], [`Upgraded`] |
 //! | server-sent events (feature `sse`) | `ServerSentEvents`, `EventBroadcast` |
 //! | WebSocket (feature `websocket`) | `WebSocket`, `WebSocketUpgrade`, `Broadcast` |
+//! | compressed responses and requests (feature `compression`) | `Compression`, `Decompression` |
 //! | an access log (feature `access-log`) | `Server::access_log`, `AccessLog` |
 //! | metrics (feature `metrics`) | `Metrics`, `Server::metrics` |
 //! | a live status page (feature `status`) | `StatusPage` |
@@ -81,7 +82,8 @@
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
 //! spans of requests (`Tracing`, `TraceContext`); `tls` for TLS by rustls (`Tls`), or `tls-ring` for the same
 //! with the smaller cryptography of ring, without post-quantum key exchange; `websocket` for WebSocket
-//! with compression (`WebSocket`); `sse` for server-sent events (`ServerSentEvents`, `EventBroadcast`).
+//! with compression (`WebSocket`); `sse` for server-sent events (`ServerSentEvents`, `EventBroadcast`);
+//! `compression` for compressed responses and requests (`Compression`, `Decompression`).
 //!
 //! # Logging
 //!
@@ -129,6 +131,10 @@ struct MetricsPage;
 #[cfg(all(doctest, feature = "sse"))]
 #[doc = include_str!("../docs/sse.md")]
 struct ServerSentEventsPage;
+/// Runs the code of the page about compression as doctests.
+#[cfg(all(doctest, feature = "compression"))]
+#[doc = include_str!("../docs/compression.md")]
+struct CompressionPage;
 
 /// Runs the code of the page about content as doctests.
 #[cfg(all(doctest, feature = "forms"))]
@@ -193,6 +199,8 @@ pub use ext::{
     Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,
     WebSocketRefusal, WebSocketSendError, WebSocketSender, WebSocketUpgrade,
 };
+#[cfg(feature = "compression")]
+pub use ext::{Coding, Compression, Decompression};
 #[cfg(feature = "sse")]
 pub use ext::{EventBroadcast, EventSendError, EventSender, InvalidEvent, ServerSentEvent, ServerSentEvents};
 #[cfg(feature = "metrics")]
@@ -207,8 +215,8 @@ pub use fields::{Headers, InvalidHeader};
 #[cfg(feature = "serde")]
 pub use handler::Json;
 pub use handler::{
-    Blocking, Context, Handler, HttpError, HttpResult, Liveness, Next, OrStatus, Readiness, Reply, Responder,
-    Route, Router, Shared, Tester, Wrap, blocking, shared,
+    Blocking, BlockingPool, Context, Handler, HttpError, HttpResult, Liveness, Next, OrStatus, Readiness,
+    Reply, Responder, Route, Router, Shared, Tester, Wrap, blocking, shared,
 };
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,

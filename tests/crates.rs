@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of the crate.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "access-log",
     "cookies",
     "files",
@@ -23,6 +23,7 @@ const FEATURES: [&str; 13] = [
     "tls",
     "tls-ring",
     "websocket",
+    "compression",
 ];
 /// The most crates without a feature, those that build scripts need included.
 const MOST_ALONE: usize = 40;

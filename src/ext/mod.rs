@@ -1,7 +1,11 @@
 //! Extensions: what stands on the public API alone. Each file here can be deleted.
 
+#[cfg(any(feature = "compression", feature = "files"))]
+mod accept_encoding;
 #[cfg(feature = "access-log")]
 mod access_log;
+#[cfg(feature = "compression")]
+mod compression;
 #[cfg(feature = "cookies")]
 mod cookies;
 #[cfg(feature = "files")]
@@ -41,8 +45,12 @@ mod value;
 #[cfg(feature = "websocket")]
 mod websocket;
 
+#[cfg(feature = "compression")]
+pub use accept_encoding::Coding;
 #[cfg(feature = "access-log")]
 pub use access_log::{AccessLog, LogFormat};
+#[cfg(feature = "compression")]
+pub use compression::{Compression, Decompression};
 #[cfg(feature = "cookies")]
 pub use cookies::{BadCookie, Cookies, SameSite, SetCookie, SigningKeys};
 #[cfg(feature = "files")]

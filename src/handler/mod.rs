@@ -2,6 +2,7 @@
 
 mod answering;
 mod blocking;
+mod blocking_pool;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod handler;
 mod http_error;
@@ -20,6 +21,7 @@ mod typed;
 mod wrap;
 
 pub use blocking::{Blocking, blocking};
+pub use blocking_pool::BlockingPool;
 pub use handler::{Context, Handler, Shared, shared};
 pub use http_error::{HttpError, HttpResult, OrStatus};
 pub use liveness::Liveness;

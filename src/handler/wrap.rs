@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::blocking_pool::BlockingPool;
 use super::handler::{Context, Handler, call};
 use super::reply::Reply;
 use crate::base::pool::Pool;
@@ -71,6 +72,11 @@ impl Next {
     /// them panics, the response is a 500.
     pub fn run(self, request: Request) -> Reply {
         call(&*self.layer.inner, request, Context::new(&self.pool, self.priority))
+    }
+
+    /// Returns the server's blocking pool, for what takes long after the handler has answered.
+    pub fn blocking_pool(&self) -> BlockingPool {
+        BlockingPool::new(&self.pool, self.priority)
     }
 
     /// Returns the whole pattern of the route, such as `/users/{id}`. Returns `None` if no route

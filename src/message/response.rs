@@ -333,6 +333,11 @@ impl Response {
         &self.body
     }
 
+    /// Returns the body, to change it.
+    pub fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
     /// Returns the body and drops the rest of the response.
     pub fn into_body(self) -> Body {
         self.body

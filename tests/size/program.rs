@@ -33,6 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(())
         })
     });
+    #[cfg(feature = "compression")]
+    let app = app.wrap(transom::Compression::new()).wrap(transom::Decompression::new());
     let server = Server::new(app);
     #[cfg(feature = "tracing")]
     let server = server.trace_refusals();

@@ -28,6 +28,7 @@ mod brought;
 mod bytes;
 mod carry;
 mod client;
+mod compression;
 mod congestion;
 mod connection;
 mod connections;

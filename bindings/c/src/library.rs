@@ -34,8 +34,8 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
     Err(_) => c"",
 };
 
-/// Returns true if the library was built with the feature `name`: "access-log", "cookies", "forms", "metrics",
-/// "pull", "tls", "unix" or "websocket".
+/// Returns true if the library was built with the feature `name`: "access-log", "compression", "cookies", "forms",
+/// "metrics", "pull", "tls", "unix" or "websocket".
 /// Returns false for any other name and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
@@ -44,6 +44,7 @@ pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
         && matches!(
             unsafe { CStr::from_ptr(name) }.to_bytes(),
             b"access-log"
+                | b"compression"
                 | b"cookies"
                 | b"files"
                 | b"forms"

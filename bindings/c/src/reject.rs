@@ -89,10 +89,14 @@ pub enum transom_reject {
     TRANSOM_REJECT_TLS_HELLO = 38,
     /// The request would wait too long for its handler, or has done so.
     TRANSOM_REJECT_OVERLOADED = 39,
+    /// The body has a content coding that the route does not decode (RFC 9110 15.5.16).
+    TRANSOM_REJECT_UNKNOWN_CONTENT_CODING = 40,
+    /// The body is not what its Content-Encoding says (RFC 9110 8.4).
+    TRANSOM_REJECT_BAD_CONTENT_CODING = 41,
 }
 
 /// The reasons, indexed by the number less one, with their names.
-const REJECTS: [(Code, Reject, &CStr); 39] = [
+const REJECTS: [(Code, Reject, &CStr); 41] = [
     (Code::TRANSOM_REJECT_BAD_REQUEST_LINE, Reject::BadRequestLine, c"bad-request-line"),
     (Code::TRANSOM_REJECT_BAD_METHOD, Reject::BadMethod, c"bad-method"),
     (Code::TRANSOM_REJECT_LONG_METHOD, Reject::LongMethod, c"long-method"),
@@ -136,6 +140,8 @@ const REJECTS: [(Code, Reject, &CStr); 39] = [
     (Code::TRANSOM_REJECT_PLAIN_HTTP, Reject::PlainHttp, c"plain-http"),
     (Code::TRANSOM_REJECT_TLS_HELLO, Reject::TlsHello, c"tls-hello"),
     (Code::TRANSOM_REJECT_OVERLOADED, Reject::Overloaded, c"overloaded"),
+    (Code::TRANSOM_REJECT_UNKNOWN_CONTENT_CODING, Reject::UnknownContentCoding, c"unknown-content-coding"),
+    (Code::TRANSOM_REJECT_BAD_CONTENT_CODING, Reject::BadContentCoding, c"bad-content-coding"),
 ];
 
 /// Returns the number of a reason, or 0 if there is none.

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transom::{Limits, Method, Priority};
+use transom::{Decompression, Limits, Method, Priority};
 
 use crate::bytes::{borrow, text};
 use crate::error::transom_error;
@@ -114,6 +114,11 @@ impl Draft {
             }
             Err(sentence) => self.refuse(&sentence),
         }
+    }
+
+    /// Decompresses the bodies of requests.
+    pub fn set_decompression(&mut self, decompression: Decompression) {
+        self.settings.decompression = Some(decompression);
     }
 
     /// Returns the route to add to a server whose pull queue is `queue`.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    AccessLog, Context, Error, Files, Forwarded, Handle, Handler, Limits, Listener, Liveness, Method,
-    Metrics, Model, Network, Overload, Priority, Readiness, Reply, Request, Route, Router, Server,
-    StatusPage, Timeouts,
+    AccessLog, Compression, Context, Decompression, Error, Files, Forwarded, Handle, Handler, Limits,
+    Listener, Liveness, Method, Metrics, Model, Network, Overload, Priority, Readiness, Reply, Request,
+    Route, Router, Server, StatusPage, Timeouts,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub on_exchange: Vec<Arc<ExchangeHook>>,
     pub access_logs: Vec<AccessLog>,
     pub metrics: Vec<Metrics>,
+    /// Around the wraps too.
+    pub compression: Option<Compression>,
     pub own_answers: Option<Arc<OwnAnswerHook>>,
     pub own_bodies: OwnBodies,
     pub unix_mode: Option<u32>,
@@ -73,6 +75,8 @@ pub(crate) struct RouteSettings {
     pub timeout: Option<Duration>,
     pub priority: Option<Priority>,
     pub streaming: bool,
+    /// Inside the wraps, which see the request as it came.
+    pub decompression: Option<Decompression>,
 }
 
 /// A route of a server. Without a method, it is for any.
@@ -167,7 +171,12 @@ impl Setup {
 
     /// Makes the server, without its listeners.
     fn server(&self) -> Result<Server, Error> {
-        let mut router = self.wraps.iter().fold(Router::new(), |router, wrap| router.wrap(share(wrap)));
+        let outer = Router::new();
+        let outer = match &self.compression {
+            Some(compression) => outer.wrap(compression.clone()),
+            None => outer,
+        };
+        let mut router = self.wraps.iter().fold(outer, |router, wrap| router.wrap(share(wrap)));
         for added in &self.routes {
             router.add(added.route())?;
         }
@@ -263,6 +272,9 @@ impl AddedRoute {
         for wrap in &self.settings.wraps {
             route = route.wrap(share(wrap));
         }
+        if let Some(decompression) = self.settings.decompression {
+            route = route.wrap(decompression);
+        }
         if let Some(bytes) = self.settings.body_limit {
             route = route.body_limit(bytes);
         }
@@ -284,6 +296,9 @@ impl RouteSettings {
     fn around(&self, mut router: Router) -> Router {
         for wrap in &self.wraps {
             router = router.wrap(share(wrap));
+        }
+        if let Some(decompression) = self.decompression {
+            router = router.wrap(decompression);
         }
         if let Some(bytes) = self.body_limit {
             router = router.body_limit(bytes);

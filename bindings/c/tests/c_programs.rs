@@ -53,6 +53,7 @@ programs! {
     bounds
     broadcast
     clients
+    compression
     connection
     destructors
     events

@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("log_sink", ""),
     ("log_lines", ""),
     ("access_log", "Access log"),
+    ("compression", "Compression"),
     ("metric_records", ""),
     ("metrics", "Metrics"),
     ("status_page", "The status page"),

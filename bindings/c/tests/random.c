@@ -66,6 +66,7 @@ static void release(uintptr_t handle)
     transom_tls_free((transom_tls *)handle);
     transom_access_log_free((transom_access_log *)handle);
     transom_files_free((transom_files *)handle);
+    transom_compression_free((transom_compression *)handle);
     transom_metrics_free((transom_metrics *)handle);
     transom_congestion_free((transom_congestion *)handle);
     transom_signing_keys_free((transom_signing_keys *)handle);
@@ -100,6 +101,7 @@ static uintptr_t any(void)
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
 #define FILES ((transom_files *)any())
+#define COMPRESSION ((transom_compression *)any())
 #define METRICS ((transom_metrics *)any())
 #define CONGESTION ((transom_congestion *)any())
 #define KEYS ((transom_signing_keys *)any())
@@ -383,6 +385,8 @@ static transom_route *route(const char *method, const char *pattern, int streams
         did(transom_route_set_priority(made, below(2) ? "low" : below(2) ? "vital" : text()));
     if (below(3) == 0)
         did(transom_route_set_body_limit(made, below(20000)));
+    if (below(4) == 0)
+        did(transom_route_set_decompression(made, below(20000)));
     if (below(3) == 0)
         did(transom_route_wrap(made, below(4) ? before : NULL, below(4) ? after : NULL, data(), give_back));
     return made;
@@ -417,6 +421,24 @@ static void call_log(transom_server *on)
     default: did(transom_server_add_access_log(on, LOG));
     }
     keep(log);
+    told(error);
+}
+
+static void call_compression(transom_server *on)
+{
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    transom_compression *compression = NULL;
+    switch (below(7)) {
+    case 0: compression = transom_compression_new(); break;
+    case 1: did(transom_compression_set_codings(COMPRESSION, below(2) ? "br, gzip" : text(), why)); break;
+    case 2: did(transom_compression_set_level(COMPRESSION, below(2) ? "zstd" : text(), (uint32_t)length(), why)); break;
+    case 3: did(transom_compression_set_min_size(COMPRESSION, length())); break;
+    case 4: did(transom_compression_set_types(COMPRESSION, text())); break;
+    case 5: did(transom_compression_set_max_streams(COMPRESSION, length())); break;
+    default: did(transom_server_set_compression(on, below(2) ? NULL : COMPRESSION, why));
+    }
+    keep(compression);
     told(error);
 }
 
@@ -502,7 +524,8 @@ static void set_up(transom_server *on)
     const char *address;
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(24)) {
+    switch (below(25)) {
+    case 24: call_compression(on); break;
     case 20: did(transom_server_set_own_body(on, code(), text(), "{status}{?{detail}?}", below(21), why)); break;
     case 19: call_tls(on); break;
     case 21: call_log(on); break;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::time::SystemTime;
 
+use super::super::accept_encoding::Coding;
 use super::byte_ranges;
-use super::coding::Coding;
 use super::conditions::{Outcome, allows_part, evaluate};
 use super::opened::Opened;
 use super::range::{Parts, parts};

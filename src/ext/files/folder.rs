@@ -2,8 +2,8 @@
 
 use std::io;
 
+use super::super::accept_encoding::{AcceptEncoding, Coding};
 use super::answer::Representation;
-use super::coding::{Coding, accepted};
 use super::disposition::attachment;
 use super::opened::{Found, Opened};
 use super::page;
@@ -107,8 +107,8 @@ impl Files {
         if !self.precompressed {
             return Ok(None);
         }
-        for coding in accepted(request.headers()) {
-            let variant = Found::at(&self.root, &format!("{path}{}", coding.suffix()), patience)?;
+        for coding in AcceptEncoding::of(request.headers()).liked(&Coding::ALL) {
+            let variant = Found::at(&self.root, &format!("{path}{}", suffix(coding)), patience)?;
             if let Some(variant) = variant.into_file()
                 && variant.modified_seconds() >= original.modified_seconds()
             {
@@ -158,4 +158,13 @@ fn to_folder(request: &Request) -> Response {
     let segment = request.path().rsplit('/').next().unwrap_or_default();
     let query = request.query().map_or_else(String::new, |query| format!("?{query}"));
     Response::plain(StatusCode::MOVED_PERMANENTLY).header("location", format!("./{segment}/{query}"))
+}
+
+/// Returns the end of the names of the files that have the coding.
+fn suffix(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Zstd => ".zst",
+        Coding::Brotli => ".br",
+        Coding::Gzip => ".gz",
+    }
 }

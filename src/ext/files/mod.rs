@@ -3,7 +3,6 @@
 mod answer;
 mod byte_ranges;
 mod cache;
-mod coding;
 mod conditions;
 mod disposition;
 mod folder;

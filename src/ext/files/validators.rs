@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::coding::Coding;
+use super::super::accept_encoding::Coding;
 use super::opened::Opened;
 
 /// While a file is younger than this, another change may leave its time as it is.

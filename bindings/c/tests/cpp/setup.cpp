@@ -24,6 +24,8 @@ static void refused()
     check_throws(TRANSOM_BAD_ADDRESS, "300.0.0.1", [&] { server.start("300.0.0.1:1"); });
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [&] { server.add(Route("GET", "/", [] {}).timeout(milliseconds(0))); });
     check_throws(TRANSOM_BAD_ROUTE, "", [&] { server.route("G T", "/", [] {}); });
+    check_throws(TRANSOM_INVALID_ARGUMENT, "zip", [] { transom::Compression().codings("zip"); });
+    check_throws(TRANSOM_INVALID_ARGUMENT, "zip", [] { transom::Compression().level("zip", 1); });
     check_throws(TRANSOM_NOT_STARTED, "", [&] { server.wait(); });
     check_throws(TRANSOM_NOT_STARTED, "", [&] { static_cast<void>(server.report()); });
     check_throws(TRANSOM_NOT_STARTED, "", [&] { server.hand_over({"true"}); });
@@ -73,6 +75,11 @@ static transom::Server make(transom::Model model)
     lvalue.body_limit(8).timeout(transom::forever).run_inline(false);
     server.add(std::move(lvalue));
     server.fallback(Route("", "", [] { return transom::Response(404, "fallback"); }).run_inline());
+    transom::Compression settings;
+    settings.codings("gzip").level("gzip", 9).min_size(1).types("text/plain").max_streams(1);
+    server.compression().compression(settings);
+    server.get("/long", [] { return std::string(5000, 'x'); });
+    server.add(Route("POST", "/coded", [](const Request &request) { return request.body(); }).decompression(100));
     return server;
 }
 
@@ -93,6 +100,8 @@ int main()
         CHECK(ask(server, "POST", "/more", "1234567").status == 413);
         CHECK(ask(server, "POST", "/most", "12345678").body == "12345678");
         CHECK(get(server, "/else").body == "fallback");
+        CHECK(ask(server, "GET", "/long", "", "Accept-Encoding: gzip\r\n").body.size() < 100);
+        CHECK(ask(server, "POST", "/coded", "x", "Content-Encoding: gzip\r\n").status == 400);
         CHECK(!server.wait(milliseconds(1)));
     }
 
