@@ -152,6 +152,8 @@ def main() -> None:
             elif options.cases == "all":
                 autobahn(url + "/echo", None)
                 autobahn(url + "/keeping", ["12.*", "13.*"])
+            if binary == options.c and options.cases != "none":
+                autobahn(url + "/thread", CHOICE)
             curl(url)
     context = ssl.create_default_context(cafile=str(HERE.parent / "certificates" / "authority.pem"))
     for model in ("event", "threads"):
