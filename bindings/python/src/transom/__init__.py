@@ -14,6 +14,7 @@ from transom._access_log import AccessLog
 from transom._asgi.errors import StartupError
 from transom._asgi.serve import serve_asgi
 from transom._body import BodyStream
+from transom._broadcast import Broadcast
 from transom._errors import (
     AddressInUseError,
     AlreadyStartedError,
@@ -75,6 +76,7 @@ __all__ = [
     "BadTlsError",
     "BodyError",
     "BodyStream",
+    "Broadcast",
     "ClientGoneError",
     "Connection",
     "Error",

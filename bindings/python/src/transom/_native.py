@@ -301,6 +301,12 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_websocket_queued": (c_size_t, (c_void_p,)),
     "transom_websocket_subprotocol": (c_size_t, (c_void_p, c_void_p, c_size_t)),
     "transom_websocket_free": (None, (c_void_p,)),
+    "transom_broadcast_new": (c_int32, (c_int32, c_void_p)),
+    "transom_broadcast_add": (c_int32, (c_void_p, c_void_p)),
+    "transom_broadcast_remove": (c_int32, (c_void_p, c_void_p)),
+    "transom_broadcast_send": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_void_p)),
+    "transom_broadcast_count": (c_size_t, (c_void_p,)),
+    "transom_broadcast_free": (None, (c_void_p,)),
     "transom_log_to_events": (c_int32, (c_void_p, c_int32)),
     "transom_log_next": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
 }

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from transom import (
     AsyncNext,
     AsyncWebSocket,
+    Broadcast,
+    EventBroadcast,
     FormLimits,
     HTTPError,
     Request,
@@ -170,6 +172,9 @@ def returns_a_value(socket: WebSocket) -> str:
 
 
 app.websocket("/", message_limt=5)  # error
+Broadcast("wait")  # error
+Broadcast().add("socket")  # error
+EventBroadcast().subscribe("request")  # error
 app.websocket("/", message_limit="5")  # error
 
 

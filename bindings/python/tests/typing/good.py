@@ -11,6 +11,8 @@ from typing import Any, NoReturn, TypedDict
 from transom import (
     AsyncNext,
     AsyncWebSocket,
+    Broadcast,
+    EventBroadcast,
     FormLimits,
     HTTPError,
     Metrics,
@@ -347,6 +349,20 @@ def plain_chat(socket: WebSocket) -> None:
 
 
 app.websocket("/lambda")(lambda socket: None)
+room, news = Broadcast("coalesce"), EventBroadcast("close", history=10)
+
+
+@app.websocket("/room")
+async def member(socket: AsyncWebSocket) -> None:
+    room.add(socket)
+    async for message in socket:
+        reached: int = room.send(message) + news.send(ServerSentEvent(message, id="1"))
+        await socket.send(f"{reached} of {len(room)}")
+
+
+@app.get("/news")
+def feed(request: Request) -> Response:
+    return news.subscribe(request, keep_alive=None)
 
 
 def talk(client: TestClient) -> str | bytes:
