@@ -157,7 +157,10 @@ fn takes_pages(request: &Request) -> bool {
 fn to_folder(request: &Request) -> Response {
     let segment = request.path().rsplit('/').next().unwrap_or_default();
     let query = request.query().map_or_else(String::new, |query| format!("?{query}"));
-    Response::plain(StatusCode::MOVED_PERMANENTLY).header("location", format!("./{segment}/{query}"))
+    Response::plain(StatusCode::MOVED_PERMANENTLY)
+        .header("location", format!("./{segment}/{query}"))
+        // Caches would choose how long, and some keep it for good.
+        .header("cache-control", "max-age=3600")
 }
 
 /// Returns the end of the names of the files that have the coding.

@@ -104,7 +104,7 @@ impl Entries {
         Response::html(page)
             .header("content-security-policy", POLICY)
             .header("x-content-type-options", "nosniff")
-            .header("cache-control", "no-cache")
+            .header("cache-control", "no-store")
     }
 }
 
