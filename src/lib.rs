@@ -101,6 +101,8 @@
 //! If the logger panics, only that line is lost.
 
 #![forbid(unsafe_code)]
+// The reactor of Linux, and the models that stand on it, use more of the lower parts.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only the models of Linux use it"))]
 
 /// Runs the code of the README as doctests.
 #[cfg(doctest)]
@@ -165,6 +167,7 @@ mod message;
 #[cfg(target_os = "linux")]
 mod reactor;
 mod server;
+mod system;
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 mod tls;
 #[cfg(feature = "websocket")]
@@ -184,7 +187,7 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
-#[cfg(feature = "files")]
+#[cfg(all(unix, feature = "files"))]
 pub use ext::Files;
 #[cfg(any(feature = "sse", feature = "websocket"))]
 pub use ext::SlowReader;

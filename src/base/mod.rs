@@ -1,9 +1,8 @@
-//! Tools that know nothing of HTTP: panics, threads, memory, descriptors, the signal of a stop,
+//! Tools that know nothing of HTTP: panics, threads, memory, the signal of a stop,
 //! waiting for a future, the time that work waits.
 
 pub(crate) mod buffer;
 pub(crate) mod congestion;
-pub(crate) mod descriptor;
 pub(crate) mod driving;
 pub(crate) mod guard;
 pub(crate) mod jobs;

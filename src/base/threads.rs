@@ -111,3 +111,8 @@ impl Drop for Alive {
         self.0.ended.notify_all();
     }
 }
+/// Returns the rounds of a test in which two threads meet. Miri tries other orders with each seed.
+#[cfg(test)]
+pub(crate) fn races() -> std::ops::Range<usize> {
+    0..if cfg!(miri) { 2 } else { 500 }
+}

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 
-use crate::base::descriptor::apart;
+use crate::system::{apart, read_at, read_exact_at};
 
 /// The part of a file that is not sent yet. The file's own position is not used.
 pub(crate) struct FilePart {
@@ -62,7 +61,7 @@ impl FilePart {
     pub fn read(&mut self) -> io::Result<Bytes> {
         let mut bytes = self.room();
         let length = loop {
-            match self.file.read_at(&mut bytes, self.left.start) {
+            match read_at(&self.file, &mut bytes, self.left.start) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }
@@ -78,7 +77,7 @@ impl FilePart {
     /// Reads all bytes. There must be no more than [`CHUNK`](Self::CHUNK).
     pub fn read_all(self) -> io::Result<Bytes> {
         let mut bytes = self.room();
-        self.file.read_exact_at(&mut bytes, self.left.start).map_err(|error| match error.kind() {
+        read_exact_at(&self.file, &mut bytes, self.left.start).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => shorter(),
             _ => error,
         })?;
@@ -106,7 +105,7 @@ impl FilePart {
                 bytes.try_reserve_exact(filled)?;
                 bytes.resize(2 * filled, 0);
             }
-            match self.file.read_at(&mut bytes[filled..], self.left.start + filled as u64) {
+            match read_at(&self.file, &mut bytes[filled..], self.left.start + filled as u64) {
                 Ok(0) => break,
                 Ok(length) => filled += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

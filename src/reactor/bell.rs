@@ -8,8 +8,8 @@ use std::task::{Wake, Waker};
 
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
-use crate::base::descriptor::apart;
 use crate::base::wakes;
+use crate::system::apart;
 
 /// The thread is running. It looks for work before it sleeps.
 const AWAKE: u8 = 0;
@@ -52,6 +52,7 @@ impl Bell {
 
     /// Returns `true` if the thread has nothing to do: it sleeps, or has just been woken.
     pub fn is_idle(&self) -> bool {
+        // Relaxed: a hint for the choice of a worker. An old answer costs a wake, and nothing is read because of it.
         self.state.load(Ordering::Relaxed) != AWAKE
     }
 
@@ -121,9 +122,12 @@ impl Wake for Ringer {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
+    use crate::base::threads::races;
 
     /// Returns `true` once for each time that the bell was rung.
     fn heard(bell: &Bell) -> bool {
@@ -192,5 +196,21 @@ mod tests {
         ringer.wake_by_ref();
         ringer.wake_by_ref();
         assert!(ringer.is_rung() && ringer.take() && !ringer.take());
+    }
+
+    #[test]
+    fn work_that_comes_while_a_thread_goes_to_sleep_is_seen_or_rings() {
+        for _ in races() {
+            let (bell, work) = (Arc::new(Bell::new().unwrap()), AtomicBool::new(false));
+            bell.awake();
+            let sleeps = thread::scope(|scope| {
+                scope.spawn(|| {
+                    work.store(true, Ordering::SeqCst);
+                    bell.ring();
+                });
+                bell.sleep(|| work.load(Ordering::SeqCst), || None).is_none()
+            });
+            assert!(heard(&bell) || !sleeps, "the thread sleeps for ever");
+        }
     }
 }

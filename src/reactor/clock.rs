@@ -13,7 +13,7 @@ use rustix::time::{
 };
 
 use super::alarm::NextAlarm;
-use crate::base::descriptor::apart;
+use crate::system::apart;
 
 /// No time at all.
 pub(super) const NOTHING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };

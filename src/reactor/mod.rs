@@ -40,11 +40,11 @@ pub(crate) use stream::Stream;
 use task::Tasks;
 pub(crate) use watch::Watch;
 
-use crate::base::descriptor::apart;
 use crate::base::guard::{RateLimitedLog, log_event};
 use crate::base::overload::Overload;
 use crate::base::turn;
 use crate::base::wakes::Turns;
+use crate::system::apart;
 
 /// The number of events that are taken from the kernel at once.
 const EVENTS_PER_WAIT: usize = 256;
@@ -185,6 +185,7 @@ impl Reactor {
     /// Returns the watch of a descriptor that is not registered yet. The watch of a stream owns
     /// the socket.
     pub fn watch(&self, socket: Option<OwnedFd>) -> Watch {
+        // Relaxed: the number only has to differ from the one before.
         let generation = self.0.generation.fetch_add(1, Ordering::Relaxed);
         let ready = Arc::new(Readiness::new(generation, socket));
         let key = self.0.watched().insert(Arc::clone(&ready));

@@ -66,6 +66,8 @@ impl Readiness {
     /// Records whether the descriptor is registered with the kernel. Returns `true` if that was
     /// recorded before.
     pub fn set_registered(&self, registered: bool) -> bool {
+        // Relaxed: only the bit itself is asked for, and each change is one instruction. The kernel orders the
+        // registration before its events.
         let before = if registered {
             self.generation.fetch_or(REGISTERED, Ordering::Relaxed)
         } else {
@@ -78,6 +80,7 @@ impl Readiness {
     /// another process, and then the kernel keeps sending its events (epoll(7), "Questions and
     /// answers", 6). The generation keeps them from the next descriptor with the same key.
     pub fn tag(&self, key: usize) -> u64 {
+        // Relaxed: the number does not change after the watch is made, and the lock of the slab published it.
         let generation = self.generation.load(Ordering::Relaxed) & !REGISTERED;
         u64::from(generation) << 32 | key as u64
     }
@@ -170,5 +173,31 @@ impl Readiness {
 
     fn waiters(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::base::threads::races;
+
+    #[test]
+    fn an_event_that_comes_while_a_read_would_block_wakes_the_task_or_leaves_the_descriptor_ready() {
+        for _ in races() {
+            let (ready, mut cx) = (Readiness::new(0, None), Context::from_waker(Waker::noop()));
+            let Poll::Ready(state) = ready.poll(&mut cx, Direction::Read) else { panic!("ready at first") };
+            let (is_ready, woken) = thread::scope(|scope| {
+                let event = scope.spawn(|| {
+                    let mut woken = Vec::new();
+                    ready.set(EventFlags::IN, &mut woken);
+                    woken.len()
+                });
+                ready.would_block(Direction::Read, state);
+                (ready.poll(&mut cx, Direction::Read).is_ready(), event.join().unwrap())
+            });
+            assert_eq!(usize::from(is_ready) + woken, 1, "ready: {is_ready}, woken: {woken}");
+        }
     }
 }

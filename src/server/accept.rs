@@ -7,7 +7,6 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::net::SocketAddr;
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -17,9 +16,11 @@ use log::Level;
 use super::lane::Lane;
 use super::opening::Steps;
 use super::socket::Bound;
-use crate::base::descriptor::apart;
 use crate::base::guard::RateLimitedLog;
 use crate::message::Peer;
+#[cfg(not(target_os = "linux"))]
+use crate::system::quiet;
+use crate::system::{UnixStream, apart};
 
 /// The pause after an accept that failed because the system has no descriptors or no memory.
 const RETRY_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -71,6 +72,7 @@ impl Bound {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 let stream = apart(stream)?;
+                quiet(&stream)?;
                 stream.set_nonblocking(true)?;
                 let _ = stream.set_nodelay(true);
                 Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
@@ -78,6 +80,7 @@ impl Bound {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 let stream = apart(stream)?;
+                quiet(&stream)?;
                 stream.set_nonblocking(true)?;
                 Ok((Socket::Unix(stream), Peer::Unix))
             }

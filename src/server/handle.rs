@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 #[cfg(target_os = "linux")]
@@ -28,6 +27,7 @@ use crate::base::guard::log_event;
 use crate::base::stuck::Stuck;
 use crate::error::{Error, Result};
 use crate::message::{Address, Peer};
+use crate::system::OwnedSocket;
 
 /// The time to wait for the server's threads after the deadline of a stop.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
@@ -113,7 +113,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Io`] if there is no such listener, if the server has stopped listening, or if the
     /// system has no descriptor.
-    pub fn share_listener(&self, index: usize) -> Result<OwnedFd> {
+    pub fn share_listener(&self, index: usize) -> Result<OwnedSocket> {
         let socket = self.sockets.get(index).ok_or(io::ErrorKind::NotFound).map_err(io::Error::from)?;
         let socket = socket.upgrade().ok_or(io::ErrorKind::NotConnected).map_err(io::Error::from)?;
         Ok(socket.share()?)

@@ -54,8 +54,8 @@ mod passed {
 
     use rustix::net::{AddressFamily, SocketType, sockopt};
 
-    use crate::base::descriptor::apart;
     use crate::server::succession::{Announcement, LINK_PATIENCE, Link, Rendezvous, VARIABLE};
+    use crate::system::apart;
 
     use super::Listener;
     use crate::error::{Error, Result};

@@ -2,14 +2,11 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::accept::Accepted;
 use super::facts::local_addr;
@@ -21,9 +18,11 @@ use super::proxy::ReadProxyHeader;
 use super::socket::{Bound, ListeningSocket, SocketFile};
 #[cfg(target_os = "linux")]
 use super::succession::Announcement;
-use crate::base::descriptor::apart;
 use crate::error::{Error, Result};
 use crate::message::{Address, Network};
+use crate::system::{
+    UnixListener, apart, bind_abstract, bind_unix, prepare_to_bind, set_mode, set_reuse_port,
+};
 #[cfg(any(feature = "tls", feature = "tls-ring"))]
 use crate::tls::Tls;
 
@@ -156,13 +155,13 @@ impl Listener {
             if name.is_empty() || name.contains('\0') {
                 return Err(bad(address, "the name of an abstract Unix socket is missing or holds NUL"));
             }
-            return Self::of_unix(bind_abstract(name).map_err(failed)?, |it| it.bound_here(None));
+            return Self::of_unix(bind_abstract(name, BACKLOG).map_err(failed)?, |it| it.bound_here(None));
         }
         if let Some(path) = address.strip_prefix("unix:") {
             if path.is_empty() || path.contains('\0') {
                 return Err(bad(address, "the path of a Unix socket is missing or holds NUL"));
             }
-            let socket = bind_unix(Path::new(path), mode).map_err(failed)?;
+            let socket = bind_unix(Path::new(path), mode, BACKLOG).map_err(failed)?;
             return Self::of_unix(socket, |it| it.bound_here(Some(SocketFile::new(path.into()))));
         }
         let mut last = None;
@@ -321,6 +320,7 @@ impl TryFrom<TcpListener> for Listener {
 }
 
 /// Takes over a Unix socket that listens already. Its file is left to the caller.
+#[cfg(unix)]
 impl TryFrom<UnixListener> for Listener {
     type Error = Error;
 
@@ -370,62 +370,13 @@ pub(super) fn check_mode(mode: u32) -> Result<()> {
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Lets a restarted server bind while old connections are in TIME_WAIT (socket(7)).
-    socket.set_reuse_address(true)?;
+    prepare_to_bind(&socket)?;
     if reuse_port {
-        socket.set_reuse_port(true)?;
+        set_reuse_port(&socket)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-    match listen_unix(path, mode) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            std::fs::remove_file(path)?;
-            listen_unix(path, mode)
-        }
-        bound => bound,
-    }
-}
-
-fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    // No client can connect before the socket listens, so the mode is set in time.
-    if let Some(mode) = mode {
-        set_mode(path, mode).inspect_err(|_| drop(std::fs::remove_file(path)))?;
-    }
-    socket.listen(BACKLOG)?;
-    Ok(OwnedFd::from(socket).into())
-}
-
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-}
-
-/// Listens on an abstract name. In the system call the name begins with NUL (unix(7)).
-fn bind_abstract(name: &str) -> io::Result<UnixListener> {
-    if cfg!(not(target_os = "linux")) {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract names"));
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
-    socket.listen(BACKLOG)?;
-    Ok(OwnedFd::from(socket).into())
-}
-
-/// Returns `true` if the file is a socket on which no process listens.
-fn is_stale(path: &Path) -> bool {
-    // Non-blocking: a server with a full backlog would otherwise block this call.
-    let connect = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)
-    };
-    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
@@ -436,6 +387,8 @@ mod tests {
         Listener::bind(address).map(|_| ()).unwrap_err().to_string()
     }
 
+    // Windows knows interfaces by numbers.
+    #[cfg(unix)]
     #[test]
     fn an_interface_is_known_by_its_name() {
         let found = resolve("[fe80::1%lo]:80").unwrap();
@@ -453,6 +406,16 @@ mod tests {
         assert!(refusal(":80").starts_with("bad address \":80\": the host is missing"));
         assert!(refusal("unix:").starts_with("bad address \"unix:\": the path"));
         assert!(refusal("unix:/no/such/folder/s").starts_with("cannot listen on unix:/no/such/folder/s: "));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn what_windows_has_not_is_refused_with_a_sentence() {
+        for address in ["unix:C:/s", "unix:@s"] {
+            assert!(refusal(address).ends_with("Unix sockets are not supported on Windows"), "{address}");
+        }
+        let error = Listener::bind_reuse_port("127.0.0.1:0").unwrap_err().to_string();
+        assert!(error.ends_with("Windows has no SO_REUSEPORT"), "{error}");
     }
 
     #[test]
@@ -477,8 +440,10 @@ mod tests {
         assert!(connection.nodelay().unwrap());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_full_backlog_is_no_stale_socket() {
+        use socket2::SockAddr;
         let path = std::env::temp_dir().join(format!("transom-backlog-{}", std::process::id()));
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         let address = SockAddr::unix(&path).unwrap();
@@ -497,6 +462,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_socket_file_goes_with_its_listener_and_a_stale_one_is_replaced() {
         let path = std::env::temp_dir().join(format!("transom-address-{}", std::process::id()));

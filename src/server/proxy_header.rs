@@ -2,10 +2,9 @@
 //! `proxy-protocol.txt` of HAProxy. No I/O.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use crate::message::{Address, Peer};
+use crate::system::path_of;
 
 /// The longest line of version 1, with its CRLF.
 const LONGEST_LINE: usize = 107;
@@ -185,11 +184,7 @@ fn unix_address(path: &[u8]) -> Address {
         name => (false, name),
     };
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    if is_abstract {
-        Address::Abstract(name.to_owned())
-    } else {
-        Address::Unix(Path::new(std::ffi::OsStr::from_bytes(name)).to_owned())
-    }
+    if is_abstract { Address::Abstract(name.to_owned()) } else { Address::Unix(path_of(name)) }
 }
 
 /// Checks that the extensions of a whole header have the lengths that they announce, and the checksum

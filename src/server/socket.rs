@@ -2,17 +2,14 @@
 
 use std::io;
 use std::net::{Shutdown, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::SockRef;
 
-use crate::base::descriptor::apart;
+use crate::system::{OwnedSocket, UnixListener, borrow, copy, file_id, has_socket};
 
 #[derive(Debug)]
 pub(super) enum Bound {
@@ -20,14 +17,10 @@ pub(super) enum Bound {
     Unix(UnixListener),
 }
 
-impl AsFd for Bound {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
-        }
-    }
-}
+has_socket!(Bound, |bound| match bound {
+    Self::Tcp(socket) => borrow(socket),
+    Self::Unix(socket) => borrow(socket),
+});
 
 /// A listening socket, shared by the threads that accept from it and the handle of the server.
 #[derive(Debug)]
@@ -93,11 +86,11 @@ impl ListeningSocket {
 
     /// Returns a copy of the descriptor for another server. From now on the end of this one leaves
     /// the socket and its file alone.
-    pub fn share(&self) -> io::Result<OwnedFd> {
+    pub fn share(&self) -> io::Result<OwnedSocket> {
         // Held until the copy exists: the socket is not shut meanwhile.
         let mut state = self.state();
         state.check_open()?;
-        let copy = apart(self.bound.as_fd().try_clone_to_owned()?)?;
+        let copy = copy(&self.bound)?;
         state.is_given = true;
         Ok(copy)
     }
@@ -157,11 +150,7 @@ impl Loan {
 }
 
 #[cfg(target_os = "linux")]
-impl AsFd for Loan {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
+has_socket!(Loan, |loan| borrow(&loan.socket));
 
 #[cfg(target_os = "linux")]
 impl Drop for Loan {
@@ -174,11 +163,7 @@ impl Drop for Loan {
     }
 }
 
-impl AsFd for ListeningSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bound.as_fd()
-    }
-}
+has_socket!(ListeningSocket, |socket| borrow(&socket.bound));
 
 impl Drop for ListeningSocket {
     fn drop(&mut self) {
@@ -201,7 +186,7 @@ pub(super) struct SocketFile {
 
 impl SocketFile {
     pub fn new(path: PathBuf) -> Self {
-        let id = Self::id(&path);
+        let id = file_id(&path);
         Self { path, id, maker: std::process::id() }
     }
 
@@ -210,17 +195,11 @@ impl SocketFile {
     pub fn left_to_us(path: PathBuf, id: (u64, u64)) -> Self {
         Self { path, id: Some(id), maker: std::process::id() }
     }
-
-    /// Returns the device and inode of the file that exists at a path.
-    fn id(path: &Path) -> Option<(u64, u64)> {
-        let file = std::fs::symlink_metadata(path).ok()?;
-        Some((file.dev(), file.ino()))
-    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.maker == std::process::id() && self.id.is_some() && Self::id(&self.path) == self.id {
+        if self.maker == std::process::id() && self.id.is_some() && file_id(&self.path) == self.id {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -27,8 +27,8 @@ use rustix::net::{
     listen, recvmsg, sendmsg, socket_with,
 };
 
-use crate::base::descriptor::apart;
 use crate::base::guard::log_event;
+use crate::system::apart;
 
 /// The environment variable of a successor: a name and a secret.
 pub(super) const VARIABLE: &str = "TRANSOM_HANDOVER";

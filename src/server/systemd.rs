@@ -1,24 +1,21 @@
 //! Telling systemd what a server does (`sd_notify(3)`): it is ready, reloads, stops, is alive.
 
 use std::env;
-use std::io;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::Level;
 
-use crate::base::descriptor::apart;
 use crate::base::guard::{RateLimitedLog, log_event};
+use crate::system::NotifySocket;
 
 /// The longest wait for systemd to take a message.
 const SEND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The systemd that started this process, as far as it wants to be told.
 pub(super) struct Systemd {
-    socket: UnixDatagram,
-    address: SocketAddr,
+    socket: NotifySocket,
     /// The interval of systemd's watchdog, if it has one for this process.
     pub watchdog: Option<Duration>,
     /// True once a successor is the main process of the service.
@@ -31,15 +28,9 @@ impl Systemd {
     /// Returns the systemd that started this process; `None` if there is none (`NOTIFY_SOCKET`).
     pub fn from_environment() -> Option<Arc<Self>> {
         let name = env::var("NOTIFY_SOCKET").ok()?;
-        let opened = address(&name).and_then(|address| {
-            let socket = apart(UnixDatagram::unbound()?)?;
-            socket.set_write_timeout(Some(SEND_PATIENCE))?;
-            Ok((socket, address))
-        });
-        match opened {
-            Ok((socket, address)) => Some(Arc::new(Self {
+        match NotifySocket::open(&name, SEND_PATIENCE) {
+            Ok(socket) => Some(Arc::new(Self {
                 socket,
-                address,
                 watchdog: watchdog_interval(),
                 is_retired: AtomicBool::new(false),
                 has_told_stop: AtomicBool::new(false),
@@ -100,7 +91,7 @@ impl Systemd {
         if self.is_retired.load(Ordering::Acquire) {
             return;
         }
-        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
+        if let Err(error) = self.socket.send(message.as_bytes()) {
             self.told.log(Level::Warn, format_args!("systemd was not told {message:?}: {error}"));
         }
     }
@@ -114,15 +105,4 @@ fn watchdog_interval() -> Option<Duration> {
         Err(_) => true,
     };
     is_ours.then(|| Duration::from_micros(interval))
-}
-
-fn address(name: &str) -> io::Result<SocketAddr> {
-    #[cfg(target_os = "linux")]
-    if let Some(name) = name.strip_prefix('@') {
-        return <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
-    }
-    if !name.starts_with('/') {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is no Unix socket"));
-    }
-    SocketAddr::from_pathname(name)
 }

@@ -10,4 +10,5 @@ pub mod duplex;
 pub mod escape;
 pub mod judge;
 pub mod play;
+#[cfg(unix)]
 pub mod socket;

@@ -1,0 +1,131 @@
+//! What differs on Windows, over sockets. `.ci/platforms` runs this under Wine; on other systems there is
+//! no test here.
+#![cfg(windows)]
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::windows::io::AsRawHandle;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use transom::{
+    Body, Error, Handle, HttpResult, Limits, Model, OrStatus, Request, Response, Router, Server, Timeouts,
+};
+
+/// Longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("transom-{name}-{}", std::process::id()))
+}
+
+fn connect(server: &Handle) -> TcpStream {
+    let client = TcpStream::connect(server.local_addr().to_string()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// Sends bytes, and returns all that comes until the server closes.
+fn ask(server: &Handle, request: &[u8]) -> Vec<u8> {
+    let mut client = connect(server);
+    client.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+fn app() -> Router {
+    Router::new()
+        .get("/", async |_: Request| "hello")
+        .post("/echo", async |req: Request| Response::bytes("text/plain", req.into_body()))
+}
+
+/// Returns the number of a handle that is opened now. The system gives the lowest that is free.
+fn free_handle() -> usize {
+    File::open(std::env::current_exe().unwrap()).unwrap().as_raw_handle().addr()
+}
+
+#[test]
+fn a_hundred_restarts_leave_no_handle() {
+    let serve = || {
+        let server = Server::new(app()).bind("127.0.0.1:0").unwrap().start().unwrap();
+        assert!(ask(&server, &get("/")).ends_with(b"\r\n\r\nhello"));
+        let idle = connect(&server);
+        let report = server.stop(PATIENCE);
+        assert_eq!((report.cut, report.pending), (0, 0));
+        drop((server, idle));
+    };
+    // The first ones start what lives as long as the process.
+    (0..5).for_each(|_| serve());
+    let before = free_handle();
+    (0..100).for_each(|_| serve());
+    // Handles are multiples of 4. Other tests open some meanwhile.
+    let more = free_handle().saturating_sub(before) / 4;
+    assert!(more < 60, "{more} more handles than before");
+}
+
+#[test]
+fn an_address_can_be_bound_again_at_once_and_by_one_server_only() {
+    let first = Server::new(app()).bind("127.0.0.1:0").unwrap().start().unwrap();
+    let address = first.local_addr().to_string();
+    let taken = Server::new(app()).bind(&address).unwrap_err();
+    let Error::Bind { source, .. } = taken else { panic!("{taken}") };
+    assert!(matches!(source.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied), "{source}");
+    assert!(ask(&first, &get("/")).ends_with(b"hello"));
+    first.stop(PATIENCE);
+    let second = Server::new(app()).bind(&address).unwrap().start().unwrap();
+    assert!(ask(&second, &get("/")).ends_with(b"hello"));
+}
+
+#[test]
+fn a_file_is_sent_whole_and_in_part() {
+    let content: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let path = path("file");
+    std::fs::write(&path, &content).unwrap();
+    let open = path.clone();
+    let whole = async move |_: Request| -> HttpResult<Response> {
+        let file = File::open(&open).or_not_found("no file")?;
+        Ok(Response::bytes("text/plain", Body::file(file).or_not_found("no file")?))
+    };
+    let open = path.clone();
+    let part = async move |_: Request| -> HttpResult<Response> {
+        let file = File::open(&open).or_not_found("no file")?;
+        Ok(Response::bytes("text/plain", Body::file_range(file, 1000..250_000).or_not_found("no part")?))
+    };
+    let app = Router::new().get("/whole", whole).get("/part", part);
+    let server = Server::new(app).bind("127.0.0.1:0").unwrap().start().unwrap();
+    for (target, range) in [("/whole", 0..content.len()), ("/part", 1000..250_000)] {
+        let answer = ask(&server, &get(target));
+        let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        assert!(answer[body..] == content[range], "{target}");
+    }
+    server.stop(PATIENCE);
+    // Windows removes no file that is open.
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn limits_and_deadlines_hold() {
+    let mut timeouts = Timeouts::default();
+    timeouts.head = Some(Duration::from_millis(200));
+    let mut limits = Limits::default();
+    limits.body = 10;
+    let server =
+        Server::new(app()).limits(limits).timeouts(timeouts).bind("127.0.0.1:0").unwrap().start().unwrap();
+    assert!(ask(&server, b"GET / HTT").starts_with(b"HTTP/1.1 408 "));
+    let large = b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n12345678901";
+    assert!(ask(&server, large).starts_with(b"HTTP/1.1 413 "));
+}
+
+#[test]
+fn the_models_with_blocking_threads_are_refused_with_a_sentence() {
+    for model in [Model::Sequential, Model::ThreadPerConnection] {
+        let refused = Server::new(app()).model(model).bind("127.0.0.1:0").unwrap().start().map(drop);
+        assert!(refused.unwrap_err().to_string().contains("only `event` is there on this system"));
+    }
+}
