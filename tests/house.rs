@@ -322,3 +322,30 @@ fn nothing_is_left_open() {
         }
     }
 }
+
+/// The lines above an atomic operation in which its order must be argued.
+const ARGUED_WITHIN: usize = 40;
+
+/// Returns the places with an order of memory that no comment above them argues. Tests argue nothing.
+fn unargued(file: &str, text: &str) -> Vec<String> {
+    let lines: Vec<_> = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().lines().collect();
+    let is_comment = |line: &str| line.trim_start().starts_with("//");
+    let needs =
+        |line: &str| !is_comment(line) && (line.contains("Ordering::Relaxed") || line.contains("fence("));
+    let argues = |line: &&str| is_comment(line) && (line.contains("Relaxed") || line.contains("barrier"));
+    let needing = lines.iter().enumerate().filter(|(_, line)| needs(line)).map(|(number, _)| number);
+    needing
+        .filter(|number| !lines[number.saturating_sub(ARGUED_WITHIN)..*number].iter().any(argues))
+        .map(|number| format!("{file}:{}: why is the order of memory enough?", number + 1))
+        .collect()
+}
+
+#[test]
+fn each_relaxed_order_and_each_fence_is_argued_beside_it() {
+    let files = sources("src").into_iter().filter(|(file, _)| !is_test(file));
+    let files = files.chain(sources("bindings/c/src"));
+    let faults: Vec<_> = files.flat_map(|(file, text)| unargued(&file, &text)).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(unargued("a.rs", "fn a() {\n    fence(Ordering::Acquire);\n}\n").len(), 1);
+    assert_eq!(unargued("a.rs", "// Relaxed: a count.\ncount.load(Ordering::Relaxed);\n").len(), 0);
+}

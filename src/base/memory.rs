@@ -38,6 +38,8 @@ impl Budget {
 
     /// Returns the number of bytes that are kept now.
     pub fn used(&self) -> u64 {
+        // Relaxed here and below: the number of bytes alone decides, and guards no other memory. Bodies that must
+        // not count on the same bytes hold `growth`.
         self.used.load(Ordering::Relaxed)
     }
 

@@ -88,6 +88,8 @@ impl Activity {
     /// Begins a state of no route. `since` counts from the server's start.
     #[inline]
     pub fn begin(&self, state: ConnectionState, since: Duration) {
+        // Relaxed here and in the functions that follow: all that belongs together is one word, which the task of
+        // the connection alone writes, except for `doing`. Others show the word, and read nothing because of it.
         self.now.store(packed_time(since) | state as u64, Ordering::Relaxed);
     }
 
@@ -111,6 +113,7 @@ impl Activity {
     /// Counts bytes that were read.
     #[inline]
     pub fn received(&self, length: usize) {
+        // Relaxed: only the task of the connection counts, so a load and a store lose nothing. Others show it.
         let total = self.received.load(Ordering::Relaxed).wrapping_add(length as u64);
         self.received.store(total, Ordering::Relaxed);
     }
@@ -125,6 +128,7 @@ impl Activity {
     /// Returns what the connection does at a time, which counts from the server's start. If nobody
     /// knows when the state began, it begins now.
     pub fn doing(&self, now: Duration) -> Doing {
+        // Relaxed: the exchange fails if the word has changed, and then the newer word is the answer.
         let mut packed = self.now.load(Ordering::Relaxed);
         if packed >> TIME_SHIFT == 0 {
             let seen = packed | packed_time(now);

@@ -65,6 +65,7 @@ impl Deadline {
 impl Expired {
     /// Counts a deadline that no refusal tells of.
     pub fn add(&self, deadline: Deadline) {
+        // Relaxed: a count that is only shown, also below.
         self.0[deadline as usize].fetch_add(1, Ordering::Relaxed);
     }
 

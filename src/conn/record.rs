@@ -188,6 +188,7 @@ impl Exchange<'_> {
     /// hook.
     pub fn took(&self) -> Duration {
         let (first, told) = (self.first.began, &self.connection.told);
+        // Relaxed: the hooks of an exchange run one after another. The number is all that they share.
         let mut nanos = told.load(Ordering::Relaxed);
         if nanos == NOT_READ {
             nanos = u64::try_from(first.elapsed().as_nanos()).unwrap_or(NOT_READ - 1);

@@ -18,6 +18,7 @@ impl RefusalCounts {
 
     /// Counts a refusal.
     pub fn add(&self, reject: Reject) {
+        // Relaxed: a count that is only shown, also below. The reasons need not fit each other.
         self.0[reject as usize].fetch_add(1, Ordering::Relaxed);
     }
 

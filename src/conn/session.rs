@@ -87,7 +87,9 @@ impl Session {
 
     /// Counts an exchange that begins.
     ///
-    /// Only the connection's task calls this and the next two, so a load and a store are enough.
+    /// Only the connection's task calls this and the next two, so a load and a store are enough. A load of
+    /// its own store may be Relaxed. The stores are Release, so that who reads the count of a settled
+    /// exchange (Acquire) also sees what the exchange has done.
     pub fn begin_exchange(&self) {
         self.open.store(self.open.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
@@ -105,6 +107,7 @@ impl Session {
             return;
         }
         self.open.store(0, Ordering::Release);
+        // Relaxed: only the task of the connection counts, and others only show the number.
         let total = self.settled.load(Ordering::Relaxed).saturating_add(settled);
         self.settled.store(total, Ordering::Relaxed);
         if self.stopping.is_given() || self.has_reached(Stage::Draining) {
@@ -119,6 +122,7 @@ impl Session {
 
     /// Returns the number of exchanges that were settled.
     pub fn settled(&self) -> u32 {
+        // Relaxed: a count that is only shown.
         self.settled.load(Ordering::Relaxed)
     }
 

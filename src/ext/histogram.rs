@@ -163,6 +163,7 @@ impl Recorder {
     /// Returns what has been counted.
     pub fn histogram(&self) -> Histogram {
         Histogram {
+            // Relaxed: counts that are only shown. A duration that is being counted may be in one and not the other.
             counts: array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed)),
             nanos: self.nanos.load(Ordering::Relaxed),
         }
@@ -173,6 +174,8 @@ impl Recorder {
 /// cycles more.
 #[inline]
 pub(super) fn add(count: &AtomicU64, more: u64) {
+    // Relaxed: one thread at a time counts, and the lock with which it claims the counts (`PerThread`) orders
+    // them after those of the thread before.
     count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 

@@ -203,6 +203,7 @@ impl Counts {
     /// Adds the counts to those of a series.
     pub fn add_to(&self, series: &mut ExchangeSeries) {
         series.durations.add(&self.durations.histogram());
+        // Relaxed: counts that are only shown. They need not fit each other: see `add`.
         series.bytes_in += self.bytes_in.load(Ordering::Relaxed);
         series.bytes_out += self.bytes_out.load(Ordering::Relaxed);
     }

@@ -194,7 +194,10 @@ impl Client {
     /// Ends the exchange in progress: drops its watchers and hints.
     pub fn end_exchange(self: &Arc<Self>) {
         if Arc::strong_count(self) == 1 {
-            // Nobody else has it, so nobody can leave something in between.
+            // Nobody else has it, so nobody can leave something in between. `strong_count` is a Relaxed load;
+            // the fence orders it after the Release with which the last other clone was dropped, and with that
+            // after all that its owner did. No `Weak` can make a new clone meanwhile: there are none.
+            // Relaxed: the next clone is passed on by something that orders the store before its use.
             fence(Ordering::Acquire);
             self.exchange.store(self.exchange.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         } else {
@@ -210,5 +213,49 @@ impl Client {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+    use crate::base::threads::races;
+
+    fn client() -> Arc<Client> {
+        Arc::new(Client::new(Peer::Unknown, None, None))
+    }
+
+    #[test]
+    fn a_hint_that_comes_as_its_exchange_ends_is_not_sent_in_the_next() {
+        for _ in races() {
+            let client = client();
+            let (its, exchange) = (Arc::clone(&client), client.exchange());
+            let hinting = thread::spawn(move || its.hint(exchange, Headers::new()));
+            client.end_exchange();
+            assert_ne!(client.exchange(), exchange);
+            assert_eq!(client.take_hints(Some(Waker::noop())).len(), 0);
+            hinting.join().unwrap();
+            assert_eq!(client.take_hints(None).len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_watcher_that_comes_as_the_client_leaves_is_run_once() {
+        for _ in races() {
+            let (client, runs) = (client(), Arc::new(AtomicUsize::new(0)));
+            let (its, counted) = (Arc::clone(&client), Arc::clone(&runs));
+            let watching = thread::spawn(move || {
+                let watcher = Box::new(move || {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                });
+                its.on_gone(its.exchange(), watcher);
+            });
+            client.mark_gone();
+            watching.join().unwrap();
+            assert_eq!(runs.load(Ordering::Relaxed), 1);
+        }
     }
 }

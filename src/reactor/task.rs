@@ -112,6 +112,7 @@ impl Tasks {
 
     /// Sets the waker of the thread's main future.
     pub fn set_main(&self, waker: &Waker) {
+        // Relaxed: only the addresses are compared, by threads that expect an old answer (`polls`).
         self.main.store(waker.data() as usize, Ordering::Relaxed);
         self.polled.store(waker.data() as usize, Ordering::Relaxed);
     }
@@ -119,6 +120,7 @@ impl Tasks {
     /// Returns `true` if the thread polls the task or the main future that a waker belongs to. Any thread
     /// may ask. The answer may be old, unless the thread is stuck.
     pub fn polls(&self, waker: &Waker) -> bool {
+        // Relaxed: the address is compared and never followed. A thread that is stuck stored it long ago.
         waker.data() as usize == self.polled.load(Ordering::Relaxed)
     }
 
@@ -181,6 +183,8 @@ impl Tasks {
             left -= 1;
             let Some(mut task) = TASKS.with_borrow_mut(TaskSet::next) else { continue };
             let key = task.handle.key;
+            // Relaxed: only the thread that runs the tasks uses `ready`. A thread that takes the tasks over gets them
+            // from the lock of `at_rest`. `polled` is only compared.
             task.handle.ready.store(false, Ordering::Relaxed);
             self.polled.store(task.waker.data() as usize, Ordering::Relaxed);
             if task.poll() {
@@ -194,6 +198,7 @@ impl Tasks {
                 });
             }
         }
+        // Relaxed: as above. This thread stored `main`.
         self.polled.store(self.main.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -235,6 +240,7 @@ impl Wake for Handle {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.tasks.are_run_here() {
+            // Relaxed: only the thread that runs the tasks comes here.
             if !self.ready.load(Ordering::Relaxed) {
                 self.ready.store(true, Ordering::Relaxed);
                 TASKS.with_borrow_mut(|set| set.ready.push_back(self.key));
@@ -247,4 +253,52 @@ impl Wake for Handle {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::task::Poll;
+    use std::thread;
+
+    use super::*;
+    use crate::base::threads::races;
+
+    #[test]
+    fn a_task_that_another_thread_wakes_sees_what_that_thread_did_before() {
+        for _ in races() {
+            let tasks = Tasks::new(&Arc::new(Bell::new().unwrap()));
+            let running = tasks.enter();
+            // The value is stored and loaded without an order: only the wake orders it.
+            let (value, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let (sender, receiver) = mpsc::channel::<Waker>();
+            let other = {
+                let value = Arc::clone(&value);
+                thread::spawn(move || {
+                    let waker = receiver.recv().unwrap();
+                    value.store(1, Ordering::Relaxed);
+                    waker.wake();
+                })
+            };
+            let (its_value, its_seen, mut sender) = (Arc::clone(&value), Arc::clone(&seen), Some(sender));
+            tasks.spawn(poll_fn(move |cx| {
+                sender.take().into_iter().for_each(|sender| sender.send(cx.waker().clone()).unwrap());
+                if its_value.load(Ordering::Relaxed) == 0 {
+                    return Poll::Pending;
+                }
+                its_seen.store(true, Ordering::Relaxed);
+                Poll::Ready(())
+            }));
+            while !other.is_finished() {
+                tasks.run();
+                thread::yield_now();
+            }
+            // For the mail, and for the task.
+            (0..2).for_each(|_| tasks.run());
+            assert!(seen.load(Ordering::Relaxed), "the wake came, and the value did not");
+            drop(running);
+            other.join().unwrap();
+        }
+    }
 }

@@ -21,6 +21,8 @@ impl Lane {
     /// Takes a place, if one is free.
     pub fn take(self: &Arc<Self>) -> Option<LanePlace> {
         let more = |taken: usize| (taken < self.places).then_some(taken + 1);
+        // Relaxed: the count alone decides, and no other memory depends on it. Each change is one instruction, so
+        // no more places than there are can be taken.
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.is_ok().then(|| LanePlace(Arc::clone(self)))
     }

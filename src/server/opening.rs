@@ -131,6 +131,7 @@ impl Opening {
         let opened = opened.or(stopped).or(late).await;
         if steps.tls.is_some() {
             let count = if opened.is_ok() { &app.handshakes } else { &app.broken_handshakes };
+            // Relaxed: a count that is only shown.
             count.fetch_add(1, Ordering::Relaxed);
         }
         // A stop leaves a client that is refused as much time as it leaves any connection.

@@ -82,6 +82,7 @@ impl Stats {
             opening: counts.opening,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
+            // Relaxed: counts that are only shown.
             tls_handshakes: app.handshakes.load(Ordering::Relaxed),
             tls_failures: app.broken_handshakes.load(Ordering::Relaxed),
             states: counts.states,

@@ -27,6 +27,8 @@ impl Loads {
             loads.insert(name.to_owned(), Arc::clone(&load));
             let told = Arc::clone(&load);
             handle.watch(name, move || {
+                // Relaxed, also below: the watchdog compares looks that are far apart. A pair of an old and a new number
+                // does not last until the next look.
                 let waiting = told.waiting.load(Ordering::Relaxed);
                 Load::new(waiting, told.begun.load(Ordering::Relaxed)).detail(format!("waiting: {waiting}"))
             });

@@ -38,6 +38,8 @@ impl LogQueue {
 
     /// Returns the highest level that an event queue asked for.
     pub fn level(&self) -> LevelFilter {
+        // Relaxed here and below: stored under the lock of the state. A message that is logged at that moment has
+        // either level.
         let level = self.level.load(Ordering::Relaxed);
         LevelFilter::iter().find(|filter| *filter as usize == level).unwrap_or(LevelFilter::Off)
     }
@@ -72,6 +74,7 @@ impl LogQueue {
         state.listeners.retain(|(_, notice)| !notice.is_over());
         if state.listeners.is_empty() {
             // The last event queue was freed without turning its messages off.
+            // Relaxed: see `level`.
             self.level.store(LevelFilter::Off as usize, Ordering::Relaxed);
         }
         if state.messages.len() >= MOST {

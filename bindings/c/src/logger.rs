@@ -60,6 +60,7 @@ impl Logger {
 
     /// Returns the highest level that the callback gets. `Off` if there is none.
     fn callback_level(&self) -> LevelFilter {
+        // Relaxed: the lock in `listen` orders the levels. A message that is logged at that moment has either.
         let level = self.callback_level.load(Ordering::Relaxed);
         let wanted = LevelFilter::iter().find(|filter| *filter as usize == level);
         self.callback.get().and(wanted).unwrap_or(LevelFilter::Off)
@@ -133,6 +134,7 @@ pub unsafe extern "C" fn transom_set_logger(
 pub extern "C" fn transom_set_log_level(level: i32) -> transom_status {
     checked!({
         let level = level_filter(level).ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
+        // Relaxed: see `callback_level`.
         LOGGER.callback_level.store(level as usize, Ordering::Relaxed);
         LOGGER.listen()?;
     })

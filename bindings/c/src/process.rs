@@ -14,6 +14,7 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Runs in the child of each fork.
 extern "C" fn count_fork() {
+    // Relaxed: a child of fork(2) has one thread at that moment.
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -32,6 +33,7 @@ impl Process {
             // to register it, forks go unnoticed.
             unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
         });
+        // Relaxed: threads that the child starts are ordered after the fork.
         Self(GENERATION.load(Ordering::Relaxed))
     }
 

@@ -57,6 +57,7 @@ impl transom_request {
     /// Reads a part of a body in memory. 0 bytes are the end.
     pub(crate) fn read_whole(&self, buf: &mut [u8]) -> usize {
         let take = |at: usize| Some(self.request.bytes().len().min(at.saturating_add(buf.len())));
+        // Relaxed: each byte is given once, whatever the order. The body itself does not change.
         let before = self.position.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
         let rest = &self.request.bytes()[before..];
         let length = rest.len().min(buf.len());

@@ -205,6 +205,7 @@ fn own_shard() -> usize {
     }
     OWN.with(|own| {
         if own.get() == usize::MAX {
+            // Relaxed: the number only spreads the threads. The locks of the shards order the entries.
             own.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
         }
         own.get()

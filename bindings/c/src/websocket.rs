@@ -97,6 +97,7 @@ impl OpenSocket {
         match change {
             Change::Message => self.poll_received(&mut cx).is_ready(),
             Change::Room => {
+                // Relaxed: who sends and who waits for room are ordered by the lock of the registered waker.
                 let is_piece = self.lacks_room_for_piece.load(Ordering::Relaxed);
                 self.poll_room(&mut cx, is_piece).is_ready()
             }
@@ -139,6 +140,7 @@ impl OpenSocket {
                 Err(WebSocketSendError::OtherKind) => return Err(transom_status::TRANSOM_INVALID_ARGUMENT),
                 Err(_) => return Err(transom_status::TRANSOM_GONE),
             };
+            // Relaxed: see `has_come`. An older value costs a wake that finds no room.
             self.lacks_room_for_piece.store(part != Part::Whole, Ordering::Relaxed);
             if timeout == Some(Duration::ZERO) {
                 return Err(transom_status::TRANSOM_WOULD_BLOCK);

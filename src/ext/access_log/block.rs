@@ -32,6 +32,8 @@ impl Block {
     pub fn write(&self, position: usize, words: &[[u8; WORD]], length: usize) {
         let to = self.words.get(position / WORD..).unwrap_or_default();
         for (to, word) in to.iter().zip(words) {
+            // Relaxed: the store of the length publishes the words (Release). The last word may be written again with
+            // more bytes in it: who reads it early finds the same bytes before the length that he knows.
             to.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
         }
         self.length.store(length, Ordering::Release);
@@ -47,6 +49,7 @@ impl Block {
         let words = self.words.get(from / WORD..to.div_ceil(WORD)).unwrap_or_default();
         memory.resize(words.len() * WORD, 0);
         for (bytes, word) in memory.as_chunks_mut().0.iter_mut().zip(words) {
+            // Relaxed: `to` is a length that was loaded with Acquire, so that the words before it are there.
             *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
         }
         let start = from % WORD;
@@ -55,6 +58,8 @@ impl Block {
 
     /// Forgets the bytes. Nobody else may use the block.
     pub fn clear(&self) {
+        // Relaxed: the writer has seen the last length, under the lock of the lane with which the next block was
+        // begun. The lock of the spares passes the block on.
         self.length.store(0, Ordering::Relaxed);
     }
 }

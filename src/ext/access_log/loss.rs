@@ -58,6 +58,7 @@ pub(super) struct Loss {
 impl Loss {
     /// Returns the number of lines that were lost.
     pub fn lines(&self) -> u64 {
+        // Relaxed: a count that is only shown, also below.
         self.lines.load(Ordering::Relaxed)
     }
 

@@ -96,6 +96,7 @@ impl Shared {
     fn note(&self, pushed: Pushed) {
         match pushed {
             Pushed::Kept => self.order(|orders| {
+                // Relaxed: under the lock of the orders, which the writer takes before it looks for lines.
                 self.is_asleep.store(false, Ordering::Relaxed);
                 orders.lines = orders.lines.max(Lines::Some);
             }),
@@ -179,6 +180,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn run(mut self) {
         loop {
+            // Relaxed: this thread says that it sleeps, and others that it need not. A thread that sees an old answer
+            // has kept its line by then, and the writer looks once more before it sleeps.
             let was_asleep = self.shared.is_asleep.load(Ordering::Relaxed);
             let (mut orders, has_waited) = self.await_work();
             orders.lines = Lines::None;
@@ -190,6 +193,7 @@ impl Writer<'_> {
             }
             let any = self.write_lines(form);
             self.may_sleep = !any && was_asleep && has_waited;
+            // Relaxed: as above. A processor of any kind shows a store within far less than the 100 ms until that look.
             self.shared.is_asleep.store(!any, Ordering::Relaxed);
             if ending {
                 // The writer is dropped before anybody is told of the end.

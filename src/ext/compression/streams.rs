@@ -19,7 +19,7 @@ impl Streams {
 
     /// Takes a place. `None` if as many streams are compressed as may be.
     pub fn take(self: &Arc<Self>) -> Option<Place> {
-        // Only the number counts, which no other memory depends on.
+        // Relaxed, also below: only the number counts, which no other memory depends on.
         let more = |count: usize| (count < self.limit).then_some(count + 1);
         self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Place(Arc::clone(self)))

@@ -65,6 +65,7 @@ impl Root {
 
     fn folder(&self, patience: Patience) -> io::Result<Arc<OwnedFd>> {
         let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Relaxed, also below: the time decides only who looks the folder up again. The lock passes the folder on.
         if now.saturating_sub(self.looked_up.load(Ordering::Relaxed)) >= LOOK_AGAIN_MS {
             match open_folder(&self.path, patience) {
                 Ok(folder) => *self.folder.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(folder),

@@ -45,6 +45,7 @@ impl Feed {
 
     /// Lets a page in, whose stream has this route.
     pub fn open(self: &Arc<Self>, route: &str) -> Viewer {
+        // Relaxed: the number spreads the viewers over a second, and the count is only shown.
         let number = self.viewers.fetch_add(1, Ordering::Relaxed);
         let mut now = self.lock();
         if now.pages.iter().all(|page| **page != *route) {
@@ -69,6 +70,7 @@ impl Feed {
             now.event = [None, None];
             now.start = [None, None];
             let Now { measure, pages, .. } = &mut *now;
+            // Relaxed: a count that is only shown.
             measure.look(&self.metrics, age, pages, self.viewers.load(Ordering::Relaxed));
         }
         now
@@ -101,6 +103,7 @@ impl Viewer {
 
 impl Drop for Viewer {
     fn drop(&mut self) {
+        // Relaxed: as in `open`.
         self.feed.viewers.fetch_sub(1, Ordering::Relaxed);
     }
 }

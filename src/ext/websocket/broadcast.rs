@@ -84,6 +84,7 @@ impl Default for Members {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let list = List { members: HashMap::new(), purge_from: FIRST_PURGE };
+        // Relaxed: the number only has to differ from the others.
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), list: Mutex::new(list) }
     }
 }

@@ -56,6 +56,7 @@ impl Counts {
     fn own() -> &'static Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
+            // Relaxed: the number only spreads the threads.
             static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
         }
         &COUNTS[OWN.try_with(|own| *own).unwrap_or_default()]
@@ -64,6 +65,7 @@ impl Counts {
 
 /// Counts a connection that opens.
 pub(super) fn open() {
+    // Relaxed here and below: counts that are only shown, and need not fit each other.
     Counts::own().opened.fetch_add(1, Ordering::Relaxed);
 }
 

@@ -46,6 +46,7 @@ struct Load(Arc<Worker>);
 
 impl Load {
     fn new(worker: &Arc<Worker>) -> Self {
+        // Relaxed: an estimate for the choice of a worker, also below. It guards nothing.
         worker.load.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(worker))
     }
@@ -67,6 +68,7 @@ struct WorkerGuard {
 impl Drop for WorkerGuard {
     fn drop(&mut self) {
         let worker = &self.all.list[self.index];
+        // Relaxed: a connection that another worker still sends here is dropped by the closed reactor.
         worker.load.fetch_add(usize::MAX / 2, Ordering::Relaxed);
         worker.reactor.close();
         // The pool is closed last: another worker may have accepted a connection just now.
@@ -181,6 +183,7 @@ impl Workers {
     /// clearly fewer connections, because handing over costs a wake. A worker that a handler
     /// blocks is not chosen, because the connection would wait for that handler.
     fn choose(&self, index: usize) -> &Arc<Worker> {
+        // Relaxed: an old count leads to a slightly worse choice.
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let own = &self.list[index];
         match self.list.iter().min_by_key(|worker| load(worker)) {
