@@ -665,6 +665,20 @@ typedef struct transom_server transom_server;
 typedef struct transom_signing_keys transom_signing_keys;
 
 /*
+ * Sends server-sent events to one client (WHATWG HTML 9.2). It belongs to you: end it with
+ * transom_sse_free. Any thread may use it. Like a responder, the pointer is a number that is looked
+ * up: one that was freed is no danger, TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_sse transom_sse;
+
+/*
+ * Sends the same events to many clients, and encodes each once. It belongs to you: end it with
+ * transom_sse_broadcast_free. Any thread may use it. Like a responder, the pointer is a number that is
+ * looked up: one that was freed is no danger, TRANSOM_ALREADY_ANSWERED.
+ */
+typedef struct transom_sse_broadcast transom_sse_broadcast;
+
+/*
  * TLS for the connections of a socket: certificates, keys, and what else a handshake needs.
  * First it takes settings; its files are read when a socket gets it (transom_server_bind_tls) or
  * by transom_tls_reload, whichever is first, and from then on the settings are fixed.
@@ -1081,6 +1095,43 @@ typedef struct transom_websocket_message {
     bool is_last;
 } transom_websocket_message;
 
+/*
+ * A server-sent event. Set what you do not need to zero:
+ *
+ *     transom_sse_event event = {.data = TRANSOM_TEXT("news"), .id = TRANSOM_TEXT("7")};
+ *
+ * All texts are UTF-8, and their lengths may be TRANSOM_NUL_TERMINATED.
+ */
+typedef struct transom_sse_event {
+    /*
+     * The data. Each of CR LF, CR and LF begins another line, which the client gets as LF. With
+     * {NULL, 0} the client tells its page nothing.
+     */
+    transom_bytes data;
+    /* The name of the event: one line without NUL, or {NULL, 0} for "message". */
+    transom_bytes event;
+    /*
+     * The id: one line without NUL, or {NULL, 0} for none. When the client connects again, it sends the
+     * last id that it got in the field Last-Event-ID. An empty id makes the client forget it.
+     */
+    transom_bytes id;
+    /* How long the client waits before it connects again, in milliseconds; 0 leaves it as it is. */
+    int64_t retry_ms;
+} transom_sse_event;
+
+/* The settings of a response that sends events. 0 stands for the default of each. */
+typedef struct transom_sse_settings {
+    /*
+     * The milliseconds without an event after which a comment is sent, so that nothing on the way takes
+     * the connection for dead; default 15,000. TRANSOM_FOREVER turns comments off.
+     */
+    int64_t keep_alive_ms;
+    /* The bytes that may wait to be sent; default 256 KiB. An event is taken whole while fewer wait. */
+    size_t queue_limit;
+    /* An event that is sent last when the server begins to stop, or NULL. */
+    const transom_sse_event *at_stop;
+} transom_sse_settings;
+
 /* The start of a request in a batch: see transom_server_next_batch. */
 typedef struct transom_request_record {
     /* The bytes of the record, with this header and the padding: a multiple of 8. */
@@ -1261,7 +1312,7 @@ const char *transom_version(void);
 
 /*
  * Returns true if the library was built with the feature `name`: "access-log", "compression", "cookies", "forms",
- * "metrics", "pull", "tls", "unix" or "websocket".
+ * "metrics", "pull", "sse", "tls", "unix" or "websocket".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -4598,6 +4649,148 @@ size_t transom_broadcast_count(const transom_broadcast *broadcast);
 
 /* Frees a broadcast. Its members stay as they are. Does nothing with NULL, nor when it was freed before. */
 void transom_broadcast_free(transom_broadcast *broadcast);
+
+
+/* ---- Server-sent events -------------------------------------------------------------- */
+
+/*
+ * Begins a response that sends events as they come, with status 200, `text/event-stream`, and these
+ * fields, of which Cache-Control replaces "no-store". Stores its sender in `*out`. `settings` may be
+ * NULL. The request is not valid any more.
+ *
+ * While there are no events, comments are sent. When the server begins to stop, the response ends in
+ * order after the events that wait. transom_request_header(request, "last-event-id") is the id of the
+ * last event that the client got before it lost the connection.
+ *
+ * Errors: as transom_responder_send; TRANSOM_NOT_UTF8, and TRANSOM_INVALID_ARGUMENT for a setting, after
+ * which the responder can still be used. `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_start_sse(transom_responder *responder,
+                                           const transom_field *fields,
+                                           size_t field_count,
+                                           const transom_sse_settings *settings,
+                                           transom_sse **out,
+                                           transom_error **error);
+
+/*
+ * Sends an event, which is copied. If the client reads more slowly than you send, this waits for room
+ * for at most `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). After an error,
+ * nothing of the event is sent.
+ *
+ * Errors after which you may send again: TRANSOM_WOULD_BLOCK (if `timeout_ms` is 0) and TRANSOM_TIMEOUT
+ * without room (transom_sse_on_writable tells when there is); TRANSOM_INVALID_ARGUMENT if the event or
+ * its id has a CR, LF or NUL, or if the retry is negative or more than 2^53; TRANSOM_NOT_UTF8.
+ *
+ * Other errors: TRANSOM_GONE if the client left or the server stops (free the sender);
+ * TRANSOM_WOULD_DEADLOCK if this would have to wait in an inline handler or in a callback;
+ * TRANSOM_ALREADY_ANSWERED if the sender was freed.
+ */
+TRANSOM_MUST_USE
+transom_status transom_sse_send(transom_sse *sse,
+                                const transom_sse_event *event,
+                                int64_t timeout_ms);
+
+/*
+ * Returns true if no event would be sent any more: the client has left, or the server stops. Also
+ * returns true for NULL and for a sender that was freed.
+ */
+bool transom_sse_is_gone(const transom_sse *sse);
+
+/* Returns how many bytes wait to be sent; 0 for NULL and for a sender that was freed. */
+size_t transom_sse_queued(const transom_sse *sse);
+
+/*
+ * Calls `function` once, when there is room again after TRANSOM_WOULD_BLOCK, or when no event would be
+ * sent any more. If that is so already, the call happens before this function returns.
+ *
+ * `function` runs on a thread that serves connections, or on one that sends, and must not block. It is
+ * not called if the sender is freed first.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the sender was freed; `function` is not called.
+ */
+transom_status transom_sse_on_writable(transom_sse *sse,
+                                       transom_callback_fn function,
+                                       void *user_data,
+                                       transom_free_fn free_fn);
+
+/*
+ * Calls `function` once, when no event would be sent any more: the client has left, or the server
+ * stops. If that is so already, the call happens before this function returns. A program that keeps
+ * senders needs this to free them.
+ *
+ * `function` and errors: as transom_sse_on_writable.
+ */
+transom_status transom_sse_on_gone(transom_sse *sse,
+                                   transom_callback_fn function,
+                                   void *user_data,
+                                   transom_free_fn free_fn);
+
+/*
+ * Frees a sender. The response ends in order after the events that wait. Does nothing with NULL, nor
+ * when it was freed before.
+ */
+void transom_sse_free(transom_sse *sse);
+
+/*
+ * Makes a broadcast and stores it in `*out`. `slow` is a transom_slow_reader: what happens to a client
+ * for which as many bytes wait as may. The last `history` events are kept for clients that connect again
+ * and say which they got last; 0 keeps none.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT if `slow` is no transom_slow_reader; TRANSOM_IO if there are too many
+ * broadcasts. `*out` is then NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_sse_broadcast_new(int32_t slow,
+                                         size_t history,
+                                         transom_sse_broadcast **out);
+
+/*
+ * Answers a request with the events of the broadcast, from now on, as transom_responder_start_sse does.
+ * The response ends when its client leaves, the server begins to stop, or the broadcast is closed or
+ * freed.
+ *
+ * `last_event_id` is what transom_request_header(request, "last-event-id") returns. If the broadcast
+ * keeps events, the client first gets those after that one, or all that are kept if that one is not.
+ * With {NULL, 0} it gets only new ones.
+ *
+ * Errors: as transom_responder_start_sse; TRANSOM_ALREADY_ANSWERED also if the broadcast was freed.
+ */
+TRANSOM_MUST_USE
+transom_status transom_sse_broadcast_subscribe(transom_sse_broadcast *broadcast,
+                                               transom_responder *responder,
+                                               transom_bytes last_event_id,
+                                               const transom_field *fields,
+                                               size_t field_count,
+                                               const transom_sse_settings *settings,
+                                               transom_error **error);
+
+/*
+ * Sends an event to all clients, and stores in `*reached` how many get it; `reached` may be NULL. Waits
+ * for none.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT and TRANSOM_NOT_UTF8 as transom_sse_send;
+ * TRANSOM_ALREADY_ANSWERED if the broadcast was freed.
+ */
+transom_status transom_sse_broadcast_send(transom_sse_broadcast *broadcast,
+                                          const transom_sse_event *event,
+                                          size_t *reached);
+
+/* Returns the number of clients that get events; 0 for NULL and for a broadcast that was freed. */
+size_t transom_sse_broadcast_count(const transom_sse_broadcast *broadcast);
+
+/*
+ * Ends the responses to all clients in order, after the events that wait. Later requests may subscribe.
+ *
+ * Errors: TRANSOM_ALREADY_ANSWERED if the broadcast was freed.
+ */
+transom_status transom_sse_broadcast_close(transom_sse_broadcast *broadcast);
+
+/*
+ * Frees a broadcast, after ending its responses in order. Does nothing with NULL, nor when it was freed
+ * before.
+ */
+void transom_sse_broadcast_free(transom_sse_broadcast *broadcast);
 
 
 /* ---- Client: a connection in memory, for tests --------------------------------------- */

@@ -197,6 +197,13 @@ inline std::string_view view(transom_bytes bytes) noexcept
     return {reinterpret_cast<const char *>(bytes.data), bytes.len};
 }
 
+inline transom_bytes bytes(std::optional<std::string_view> text) noexcept
+{
+    if (!text)
+        return {nullptr, 0};
+    return {reinterpret_cast<const std::uint8_t *>(text->data() == nullptr ? "" : text->data()), text->size()};
+}
+
 inline std::optional<std::string_view> maybe(transom_bytes bytes) noexcept
 {
     return bytes.data == nullptr ? std::nullopt : std::optional(view(bytes));
@@ -1585,6 +1592,185 @@ private:
     transom_broadcast *broadcast_ = nullptr;
 };
 
+/* ---- Server-sent events --------------------------------------------------------------- */
+
+/*
+ * A server-sent event: `ServerSentEvent event{"news"}`, and then `event.id = "7"`. It owns no text. Without
+ * data, the client tells its page nothing.
+ */
+struct ServerSentEvent {
+    ServerSentEvent() = default;
+    ServerSentEvent(std::string_view text) noexcept : data(text) {}
+    ServerSentEvent(const char *text) noexcept : data(text) {}
+    ServerSentEvent(const std::string &text) noexcept : data(text) {}
+
+    std::optional<std::string_view> data, event, id;
+    /* How long the client waits before it connects again; 0 leaves it as it is. */
+    Milliseconds retry{0};
+
+    /* Returns the event for functions of transom.h. */
+    [[nodiscard]] transom_sse_event handle() const noexcept
+    {
+        return {detail::bytes(data), detail::bytes(event), detail::bytes(id), retry.count()};
+    }
+};
+
+/* The settings of a response that sends events: see transom_sse_settings. */
+struct SseSettings {
+    /* The time without an event after which a comment is sent; `forever` turns comments off. */
+    Milliseconds keep_alive{15000};
+    /* The bytes that may wait to be sent. */
+    std::size_t queue_limit = 256 * 1024;
+    /* An event that is sent last when the server begins to stop. */
+    std::optional<ServerSentEvent> at_stop = std::nullopt;
+};
+
+namespace detail {
+
+/* The settings as C has them, with the event that they point to. */
+class CSseSettings {
+public:
+    explicit CSseSettings(const SseSettings &settings) noexcept
+        : last_(settings.at_stop ? settings.at_stop->handle() : transom_sse_event{}),
+          settings_{settings.keep_alive.count(), settings.queue_limit, settings.at_stop ? &last_ : nullptr}
+    {
+    }
+    CSseSettings(const CSseSettings &) = delete;
+    CSseSettings &operator=(const CSseSettings &) = delete;
+
+    operator const transom_sse_settings *() const noexcept { return &settings_; }
+
+private:
+    transom_sse_event last_;
+    transom_sse_settings settings_;
+};
+
+} // namespace detail
+
+/*
+ * Sends server-sent events to one client; Responder::start_sse makes it. The response ends in order when
+ * this is destroyed. One that is empty behaves as one whose client is gone. Any thread may use it.
+ */
+class SseSender {
+public:
+    /* Makes an empty one. */
+    SseSender() = default;
+
+    /* Takes a sender of C, which may be NULL, and owns it from now on. */
+    explicit SseSender(transom_sse *sse) noexcept : sse_(sse) {}
+
+    SseSender(SseSender &&other) noexcept : sse_(other.release()) {}
+    SseSender &operator=(SseSender &&other) noexcept
+    {
+        if (this != &other)
+            transom_sse_free(std::exchange(sse_, other.release()));
+        return *this;
+    }
+    SseSender(const SseSender &) = delete;
+    SseSender &operator=(const SseSender &) = delete;
+    ~SseSender() { transom_sse_free(sse_); }
+
+    /* Returns false if it is empty. */
+    [[nodiscard]] explicit operator bool() const noexcept { return sse_ != nullptr; }
+
+    /*
+     * Sends an event. Waits for room for `timeout` at most. Returns TRANSOM_OK, TRANSOM_GONE, or, if there
+     * is no room, TRANSOM_TIMEOUT (TRANSOM_WOULD_BLOCK if `timeout` is 0).
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT and TRANSOM_NOT_UTF8 if the event cannot be sent;
+     * TRANSOM_WOULD_DEADLOCK on a thread that must not wait.
+     */
+    [[nodiscard]] transom_status send(const ServerSentEvent &event, Milliseconds timeout = forever)
+    {
+        if (sse_ == nullptr)
+            return TRANSOM_GONE;
+        const transom_sse_event passed = event.handle();
+        const transom_status status = transom_sse_send(sse_, &passed, timeout.count());
+        if (status != TRANSOM_GONE && status != TRANSOM_TIMEOUT && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    /* Returns true if no event would be sent any more, and if this is empty. */
+    [[nodiscard]] bool is_gone() const noexcept { return transom_sse_is_gone(sse_); }
+
+    /* Returns how many bytes wait to be sent. */
+    [[nodiscard]] std::size_t queued() const noexcept { return transom_sse_queued(sse_); }
+
+    /*
+     * Calls `function()` once, when there is room again after TRANSOM_WOULD_BLOCK, or when no event would be
+     * sent any more, perhaps before this returns. It must not block, and is not called if the sender is
+     * destroyed first.
+     *
+     * Errors: TRANSOM_ALREADY_ANSWERED if this is empty.
+     */
+    template <class F> void on_writable(F &&function)
+    {
+        once(std::forward<F>(function), &transom_sse_on_writable);
+    }
+
+    /* Calls `function()` once, when no event would be sent any more. Otherwise as on_writable. */
+    template <class F> void on_gone(F &&function) { once(std::forward<F>(function), &transom_sse_on_gone); }
+
+    /* Returns the sender for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_sse *handle() const noexcept { return sse_; }
+
+    /* Gives the sender up: it belongs to the caller. */
+    [[nodiscard]] transom_sse *release() noexcept { return std::exchange(sse_, nullptr); }
+
+private:
+    template <class F, class Register> void once(F &&function, Register registering)
+    {
+        detail::check(detail::register_once(std::forward<F>(function), [&](auto call, void *user_data, auto free) {
+            const transom_status status = registering(sse_, call, user_data, free);
+            return sse_ == nullptr ? TRANSOM_ALREADY_ANSWERED : status;
+        }));
+    }
+
+    transom_sse *sse_ = nullptr;
+};
+
+/*
+ * Sends the same events to many clients, and encodes each once; Responder::subscribe adds a client. Its
+ * responses end in order when this is destroyed. Any thread may use it.
+ */
+class SseBroadcast {
+public:
+    /* Makes a broadcast that keeps the last `history` events for clients that connect again. */
+    explicit SseBroadcast(transom_slow_reader slow = TRANSOM_SLOW_READER_DROP, std::size_t history = 0)
+    {
+        detail::check(transom_sse_broadcast_new(static_cast<std::int32_t>(slow), history, &broadcast_));
+    }
+    SseBroadcast(const SseBroadcast &) = delete;
+    SseBroadcast &operator=(const SseBroadcast &) = delete;
+    ~SseBroadcast() { transom_sse_broadcast_free(broadcast_); }
+
+    /*
+     * Sends an event to all clients, and returns how many get it. Waits for none.
+     *
+     * Errors: TRANSOM_INVALID_ARGUMENT and TRANSOM_NOT_UTF8 if the event cannot be sent.
+     */
+    std::size_t send(const ServerSentEvent &event)
+    {
+        const transom_sse_event passed = event.handle();
+        std::size_t reached = 0;
+        detail::check(transom_sse_broadcast_send(broadcast_, &passed, &reached));
+        return reached;
+    }
+
+    /* Returns the number of clients that get events. */
+    [[nodiscard]] std::size_t count() const noexcept { return transom_sse_broadcast_count(broadcast_); }
+
+    /* Ends the responses in order. Later requests may subscribe. */
+    void close() { detail::check(transom_sse_broadcast_close(broadcast_)); }
+
+    /* Returns the broadcast for functions of transom.h. It still belongs to this object. */
+    [[nodiscard]] transom_sse_broadcast *handle() const noexcept { return broadcast_; }
+
+private:
+    transom_sse_broadcast *broadcast_ = nullptr;
+};
+
 /* ---- Client: a connection in memory, for tests ---------------------------------------- */
 
 /*
@@ -1930,6 +2116,32 @@ public:
                                            &writer, error),
              error);
         return Writer(writer);
+    }
+
+    /*
+     * Begins a response that sends events as they come, and returns their sender. If nobody waits for the
+     * response any more, the sender is empty. See transom_responder_start_sse.
+     */
+    [[nodiscard]] SseSender start_sse(Fields fields = {}, const SseSettings &settings = {})
+    {
+        detail::ErrorSlot error;
+        transom_sse *sse = nullptr;
+        sent(transom_responder_start_sse(handle_(), fields.data(), fields.size(), detail::CSseSettings(settings), &sse, error),
+             error);
+        return SseSender(sse);
+    }
+
+    /*
+     * Answers with the events of a broadcast, from now on. `last_event_id` is the header field of the request
+     * with that name: the client gets what it missed. See transom_sse_broadcast_subscribe.
+     */
+    bool subscribe(SseBroadcast &broadcast, std::optional<std::string_view> last_event_id = std::nullopt,
+                   Fields fields = {}, const SseSettings &settings = {})
+    {
+        detail::ErrorSlot error;
+        return sent(transom_sse_broadcast_subscribe(broadcast.handle(), handle_(), detail::bytes(last_event_id),
+                                                    fields.data(), fields.size(), detail::CSseSettings(settings), error),
+                    error);
     }
 
     /*

@@ -3,14 +3,17 @@
 //!
 //! `/echo` sends each message back, `/keeping` with a window that is kept, `/plain` without compression,
 //! `/chat` to all that are there; `/small` takes messages of 1,000 bytes and frames of 2,000.
+//! `/events` sends three server-sent events after the last one that the client got, and then comments.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_lite::{StreamExt as _, stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use transom::{
-    Listener, Model, Request, Response, Router, Server, Tls, WebSocket, WebSocketSender, WebSocketUpgrade,
+    Listener, Model, Request, Response, Router, Server, ServerSentEvent, ServerSentEvents, Tls, WebSocket,
+    WebSocketSender, WebSocketUpgrade,
 };
 
 /// Larger than any message of Autobahn's cases.
@@ -23,6 +26,14 @@ fn echo(settings: &WebSocketUpgrade, request: &Request) -> Response {
         }
         Ok(())
     })
+}
+
+fn events(request: &Request) -> Response {
+    let last = request.header("last-event-id").and_then(|id| id.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = (last + 1..last + 4).map(|id| ServerSentEvent::new("tick").id(id.to_string()));
+    let response = ServerSentEvents::new(request).keep_alive(Some(Duration::from_millis(500)));
+    // nginx buffers a response unless it is told not to.
+    response.stream(stream::iter(ticks).chain(stream::pending())).header("x-accel-buffering", "no")
 }
 
 type Members = Arc<Mutex<Vec<WebSocketSender>>>;
@@ -67,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let members = Members::default();
     let app = app
         .get("/chat", async move |req: Request| WebSocket::upgrade(&req, |socket| talk(members, socket)))
+        .get("/events", async |req: Request| events(&req))
         .get("/", async |_: Request| Response::html(include_str!("chat.html")));
     let mut listener = Listener::bind("127.0.0.1:0")?;
     let scheme = if has("--tls") {

@@ -93,6 +93,7 @@ programs! {
     stats
     stopping
     stops
+    sse
     streaming
     stress
     succession

@@ -69,6 +69,7 @@ programs! {
     owning
     reading
     setup
+    sse
     static_files
     streaming
     two_units

@@ -4,7 +4,7 @@
  */
 #include "websocket.h"
 
-enum subject { RESPONDER, REQUEST, WRITER, UPGRADED, WEBSOCKET };
+enum subject { RESPONDER, REQUEST, WRITER, UPGRADED, WEBSOCKET, SSE };
 
 /* What a handler got, and what was made of it. */
 static struct {
@@ -13,6 +13,7 @@ static struct {
     transom_writer *writer;
     transom_upgraded *upgraded;
     transom_websocket *websocket;
+    transom_sse *sse;
 } held;
 
 typedef transom_status (*register_fn)(int is_null, transom_callback_fn function, void *user_data, transom_free_fn free_fn);
@@ -35,6 +36,16 @@ REGISTRATION(upgraded_on_stopping, upgraded)
 REGISTRATION(websocket_on_message, websocket)
 REGISTRATION(websocket_on_writable, websocket)
 REGISTRATION(websocket_on_closed, websocket)
+REGISTRATION(sse_on_writable, sse)
+REGISTRATION(sse_on_gone, sse)
+
+/* Sends an event of that many bytes. */
+static transom_status send_filler(transom_sse *sse, const uint8_t *filler UNUSED, size_t size UNUSED, int64_t timeout)
+{
+    static char text[65536];
+    transom_sse_event event = {.data = {(const uint8_t *)memset(text, 'x', sizeof text), sizeof text}};
+    return transom_sse_send(sse, &event, timeout);
+}
 
 /* What makes the library call the function that was registered. */
 enum event { CLIENT_LEAVES, CLIENT_SENDS, CLIENT_READS, SERVER_STOPS };
@@ -57,6 +68,8 @@ static const struct registration {
     {"websocket_on_message", websocket_on_message, WEBSOCKET, CLIENT_SENDS},
     {"websocket_on_writable", websocket_on_writable, WEBSOCKET, CLIENT_READS},
     {"websocket_on_closed", websocket_on_closed, WEBSOCKET, CLIENT_LEAVES},
+    {"sse_on_writable", sse_on_writable, SSE, CLIENT_READS},
+    {"sse_on_gone", sse_on_gone, SSE, CLIENT_LEAVES},
 };
 
 enum scenario { ENDS, HAPPENS, STOPS, SCENARIOS };
@@ -87,6 +100,8 @@ static int begin(const struct registration *it, uint16_t port)
         OK(transom_responder_upgrade(held.responder, "chat", NULL, 0, &held.upgraded, NULL));
     if (it->subject == WEBSOCKET)
         OK(transom_responder_accept_websocket(held.responder, NULL, NULL, 0, &held.websocket, NULL));
+    if (it->subject == SSE)
+        OK(transom_responder_start_sse(held.responder, NULL, 0, NULL, &held.sse, NULL));
     /* Without room, because the function is called at once otherwise. */
     if (it->event == CLIENT_READS && it->subject == WRITER)
         FILL(transom_writer_write, held.writer);
@@ -94,6 +109,8 @@ static int begin(const struct registration *it, uint16_t port)
         FILL(transom_upgraded_write, held.upgraded);
     if (it->event == CLIENT_READS && it->subject == WEBSOCKET)
         FILL(send_binary, held.websocket);
+    if (it->event == CLIENT_READS && it->subject == SSE)
+        FILL(send_filler, held.sse);
     return fd;
 }
 
@@ -106,6 +123,8 @@ static void end(const struct registration *it)
         transom_upgraded_free(held.upgraded);
     else if (it->subject == WEBSOCKET)
         transom_websocket_free(held.websocket);
+    else if (it->subject == SSE)
+        transom_sse_free(held.sse);
     else
         transom_responder_free(held.responder);
 }

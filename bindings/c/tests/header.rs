@@ -77,6 +77,9 @@ const FILES: &[(&str, &str)] = &[
     ("websocket_watch", ""),
     ("slow_reader", ""),
     ("broadcast", ""),
+    ("sse_event", ""),
+    ("sse", "Server-sent events"),
+    ("sse_broadcast", ""),
     ("client", "Client: a connection in memory, for tests"),
 ];
 

@@ -61,6 +61,8 @@ static void release(uintptr_t handle)
     transom_upgraded_free((transom_upgraded *)handle);
     transom_websocket_free((transom_websocket *)handle);
     transom_websocket_upgrade_free((transom_websocket_upgrade *)handle);
+    transom_sse_free((transom_sse *)handle);
+    transom_sse_broadcast_free((transom_sse_broadcast *)handle);
     transom_broadcast_free((transom_broadcast *)handle);
     transom_client_free((transom_client *)handle);
     transom_tls_free((transom_tls *)handle);
@@ -97,6 +99,8 @@ static uintptr_t any(void)
 #define WEBSOCKET ((transom_websocket *)any())
 #define BROADCAST ((transom_broadcast *)any())
 #define WEBSOCKET_UPGRADE ((transom_websocket_upgrade *)any())
+#define SSE ((transom_sse *)any())
+#define SSE_BROADCAST ((transom_sse_broadcast *)any())
 #define CLIENT ((transom_client *)any())
 #define TLS ((transom_tls *)any())
 #define LOG ((transom_access_log *)any())
@@ -275,6 +279,41 @@ static void call_writer(void)
             transom_upgraded_free(UPGRADED);
     }
     told(error);
+}
+
+static void call_sse(void)
+{
+    size_t count, reached;
+    const transom_field *list = fields(&count);
+    transom_bytes part = {below(4) ? (const uint8_t *)body : NULL, length()};
+    transom_sse_event event = {part, {(const uint8_t *)text(), below(2) ? 0 : 1}, {NULL, 0}, (int64_t)below(9) - 1};
+    transom_sse_settings settings = {timeout(), below(2) ? 0 : below(2000), below(2) ? &event : NULL};
+    transom_sse *sse = NULL;
+    transom_sse_broadcast *broadcast = NULL;
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    switch (below(12)) {
+    case 0: case 1:
+        if (did(transom_responder_start_sse(RESPONDER, list, count, below(2) ? &settings : NULL, below(8) ? &sse : NULL, why)) == TRANSOM_OK)
+            atomic_fetch_add(&answered, 1);
+        break;
+    case 2: did(transom_sse_broadcast_new((int32_t)below(4), below(9), below(8) ? &broadcast : NULL)); break;
+    case 3: case 4:
+        if (did(transom_sse_broadcast_subscribe(SSE_BROADCAST, RESPONDER, part, list, count, below(2) ? &settings : NULL, why)) == TRANSOM_OK)
+            atomic_fetch_add(&answered, 1);
+        break;
+    case 5: did(transom_sse_broadcast_send(SSE_BROADCAST, below(8) ? &event : NULL, below(2) ? &reached : NULL)); break;
+    case 6: did(transom_sse_on_writable(SSE, maybe(), data(), give_back)); break;
+    case 7: did(transom_sse_on_gone(SSE, maybe(), data(), give_back)); break;
+    case 8: transom_sse_is_gone(SSE); transom_sse_queued(SSE); break;
+    case 9: transom_sse_broadcast_count(SSE_BROADCAST); did(transom_sse_broadcast_close(SSE_BROADCAST)); break;
+    default: did(transom_sse_send(SSE, below(8) ? &event : NULL, timeout()));
+    }
+    told(error);
+    if (sse)
+        keep(sse);
+    if (broadcast)
+        keep(broadcast);
 }
 
 static void call_events(void)
@@ -638,7 +677,8 @@ static void call_server(void)
 
 static void call(void)
 {
-    switch (below(12)) {
+    switch (below(13)) {
+    case 12: call_sse(); break;
     case 10: case 11: call_websocket(); break;
     case 0: case 1: case 2: call_responder(); break;
     case 3: case 4: case 5: call_writer(); break;

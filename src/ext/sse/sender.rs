@@ -82,9 +82,14 @@ impl EventSender {
         self.queue().poll_ready(cx).map_err(Into::into)
     }
 
+    /// Ready once the response is not sent any more: the client left, or the server stops.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.queue().poll_closed(cx)
+    }
+
     /// Waits until the response is not sent any more: the client left, or the server stops.
     pub async fn gone(&self) {
-        poll_fn(|cx| self.queue().poll_closed(cx)).await;
+        poll_fn(|cx| self.poll_gone(cx)).await;
     }
 
     /// Returns `true` if the response is not sent any more.
