@@ -32,7 +32,7 @@
 //! | forms with files, queries (feature `forms`) | `Request::read_form`, `Request::multipart`, `Request::query_value` |
 //! | cookies, signed ones (feature `cookies`) | `Request::cookies`, `SetCookie`, `SigningKeys` |
 //! | functions around handlers (middleware) | [`Router::wrap`], [`Wrap`], [`Next`] |
-//! | handlers that block | [`blocking`] |
+//! | handlers that block | [`blocking`](fn@blocking) |
 //! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
 //! | the files of a folder, one file with ranges (feature `files`) | `Files`, `Response::file` |

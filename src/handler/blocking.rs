@@ -43,7 +43,7 @@ where
     Blocking(std::sync::Arc::new(function))
 }
 
-/// The handler that [`blocking`] returns.
+/// The handler that [`blocking`](fn@blocking) returns.
 pub struct Blocking<F>(std::sync::Arc<F>);
 
 impl<F, R> Handler for Blocking<F>
