@@ -614,6 +614,13 @@ typedef struct transom_files transom_files;
 typedef struct transom_metrics transom_metrics;
 
 /*
+ * Ready middleware, to be used by servers and routes. It belongs to you: free it, at once if you like,
+ * because servers and routes keep what they use. Middleware that counts, such as "rate_limit", counts
+ * the requests of all places that use it together.
+ */
+typedef struct transom_middleware transom_middleware;
+
+/*
  * A multipart form that is read part by part: the body of a request, in memory or while it comes.
  * It belongs to you: free it. It reads the request, and is to be used no longer than that is valid.
  * One thread at a time may use it.
@@ -1312,7 +1319,7 @@ const char *transom_version(void);
 
 /*
  * Returns true if the library was built with the feature `name`: "access-log", "compression", "cookies", "forms",
- * "metrics", "pull", "sse", "tls", "unix" or "websocket".
+ * "metrics", "middleware", "pull", "sse", "tls", "unix" or "websocket".
  * Returns false for any other name and for NULL.
  */
 bool transom_has_feature(const char *name);
@@ -2638,6 +2645,61 @@ transom_status transom_server_wrap(transom_server *server,
                                    transom_after_fn after,
                                    void *user_data,
                                    transom_free_fn free_fn);
+
+
+/* ---- Ready middleware ---------------------------------------------------------------- */
+
+/*
+ * Makes ready middleware by its name, and stores it in `*out`. `argument` is NULL if it needs none:
+ *
+ * "cors": pages of other origins may read the answers, errors and the server's own answers included.
+ * "basic_auth", "bearer_auth": only who has a password or a token gets through; the argument is the realm.
+ * "security_headers": fields that tell browsers to be strict.
+ * "request_ids": an identifier for each request, in the field X-Request-Id of request and response, and a
+ * traceparent.
+ * "canonical_host": redirects to the host that is the argument.
+ * "trailing_slash": redirects to the path with or without a slash; the argument is "add" or "remove".
+ * "rate_limit": so many requests in so many seconds of each address: "100/60".
+ * "concurrency_limit": so many requests at once: "4".
+ * "cache_control": the field Cache-Control of responses that have none; the argument is its value.
+ *
+ * docs/content.md has their settings.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT, with a sentence in `*error`; `*out` is then NULL.
+ */
+transom_status transom_middleware_new(const char *name,
+                                      const char *argument,
+                                      transom_middleware **out,
+                                      transom_error **error);
+
+/*
+ * Changes a setting of middleware before it is used. `value` is NULL if the setting needs none. A setting
+ * such as "origin" may be set several times, and adds to the others.
+ *
+ * Errors: TRANSOM_INVALID_ARGUMENT, with a sentence in `*error`.
+ */
+transom_status transom_middleware_set(transom_middleware *middleware,
+                                      const char *setting,
+                                      const char *value,
+                                      transom_error **error);
+
+/*
+ * Uses middleware around all routes of a server, and around its 404 and 405, inside what was used or
+ * wrapped before (transom_server_wrap).
+ *
+ * Errors: TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_use(transom_server *server, const transom_middleware *middleware);
+
+/*
+ * Uses middleware around a route, inside what was used or wrapped before (transom_route_wrap). "cors" and
+ * "trailing_slash" belong around a server: a route does not get the requests that concern them.
+ */
+transom_status transom_route_use(transom_route *route,
+                                 const transom_middleware *middleware);
+
+/* Frees middleware. Servers and routes that use it keep it. Does nothing with NULL. */
+void transom_middleware_free(transom_middleware *middleware);
 
 /*
  * Returns the name of a transom_reject, such as "missing-host", for logs and counters. It

@@ -2266,6 +2266,44 @@ private:
     transom_responder *responder_ = nullptr;
 };
 
+/* ---- Ready middleware ---------------------------------------------------------------- */
+
+/*
+ * Ready middleware by its name: see transom_middleware_new, and docs/content.md for the settings.
+ *
+ *     server.use(transom::Middleware("cors").set("origin", "https://app.example"));
+ */
+class Middleware {
+public:
+    /* Errors: TRANSOM_INVALID_ARGUMENT if there is no such middleware. */
+    explicit Middleware(std::string_view name, std::string_view argument = "")
+    {
+        detail::ErrorSlot error;
+        error.check(transom_middleware_new(detail::CText(name), detail::CText(argument), &middleware_, error));
+    }
+
+    Middleware(Middleware &&other) noexcept : middleware_(std::exchange(other.middleware_, nullptr)) {}
+    Middleware &operator=(Middleware &&other) noexcept
+    {
+        std::swap(middleware_, other.middleware_);
+        return *this;
+    }
+    ~Middleware() { transom_middleware_free(middleware_); }
+
+    /* Changes a setting. Errors: TRANSOM_INVALID_ARGUMENT if there is no such setting. */
+    Middleware &set(std::string_view setting, std::string_view value = "")
+    {
+        detail::ErrorSlot error;
+        error.check(transom_middleware_set(middleware_, detail::CText(setting), detail::CText(value), error));
+        return *this;
+    }
+
+    [[nodiscard]] transom_middleware *handle() const noexcept { return middleware_; }
+
+private:
+    transom_middleware *middleware_ = nullptr;
+};
+
 /* ---- Route --------------------------------------------------------------------------- */
 
 namespace detail {
@@ -2437,6 +2475,14 @@ public:
         return *this;
     }
     Route &&streaming(bool stream = true) && noexcept { return std::move(streaming(stream)); }
+
+    /* Uses ready middleware around the handler of this route: see transom_route_use. */
+    Route &use(const Middleware &middleware) &
+    {
+        detail::check(transom_route_use(route_, middleware.handle()));
+        return *this;
+    }
+    Route &&use(const Middleware &middleware) && { return std::move(use(middleware)); }
 
     /* Runs functions before and after the handler of this route: see Server::wrap. */
     template <class Before, class After> Route &wrap(Before &&before, After &&after) &
@@ -3458,6 +3504,13 @@ public:
     {
         detail::ErrorSlot error;
         error.check(transom_server_set_limit(server_, detail::CText(name), value, error));
+        return *this;
+    }
+
+    /* Uses ready middleware around all routes: see transom_server_use. */
+    Server &use(const Middleware &middleware)
+    {
+        detail::check(transom_server_use(server_, middleware.handle()));
         return *this;
     }
 

@@ -32,6 +32,7 @@
 //! | forms with files, queries (feature `forms`) | `Request::read_form`, `Request::multipart`, `Request::query_value` |
 //! | cookies, signed ones (feature `cookies`) | `Request::cookies`, `SetCookie`, `SigningKeys` |
 //! | functions around handlers (middleware) | [`Router::wrap`], [`Wrap`], [`Next`] |
+//! | ready middleware: CORS, authentication, limits (feature `middleware`) | `Cors`, `BasicAuth`, `RateLimit` |
 //! | handlers that block | [`blocking`](fn@blocking) |
 //! | an answer that is given later, from another thread | [`Reply::later`], [`Responder`] |
 //! | uploads | [`Route::streaming`], [`Body::chunk`] |
@@ -76,7 +77,8 @@
 //!
 //! Off by default: `access-log` for an access log (`AccessLog`); `cookies` for cookies and signed ones
 //! (`Request::cookies`, `SetCookie`, `SigningKeys`); `files` for static files (`Files`, `Response::file`);
-//! `forms` for forms with files (`Request::read_form`, `Request::multipart`); `metrics` for counters and
+//! `forms` for forms with files (`Request::read_form`, `Request::multipart`); `middleware` for ready middleware
+//! (`Cors`, `BasicAuth`, `RateLimit`); `metrics` for counters and
 //! histograms of exchanges (`Metrics`); `status` for a live page of what servers do (`StatusPage`); `serde` for typed
 //! input and output (`Request::json`, `query_as`, `form`, `params_as`, `Json`); `tower` for tower services
 //! as handlers and routers as tower services (`tower_service`, `Router::into_tower_service`); `tracing` for
@@ -139,7 +141,7 @@ struct ServerSentEventsPage;
 struct CompressionPage;
 
 /// Runs the code of the page about content as doctests.
-#[cfg(all(doctest, feature = "forms"))]
+#[cfg(all(doctest, feature = "cookies", feature = "forms", feature = "middleware"))]
 #[doc = include_str!("../docs/content.md")]
 struct ContentPage;
 
@@ -197,6 +199,11 @@ pub use ext::StatusPage;
 pub use ext::{AccessLog, LogFormat};
 #[cfg(feature = "cookies")]
 pub use ext::{BadCookie, Cookies, SameSite, SetCookie, SigningKeys};
+#[cfg(feature = "middleware")]
+pub use ext::{
+    BasicAuth, BearerAuth, CacheControl, CanonicalHost, ConcurrencyLimit, Cors, RateLimit, RequestId,
+    RequestIds, SecurityHeaders, TrailingSlash,
+};
 #[cfg(feature = "websocket")]
 pub use ext::{
     Broadcast, WebSocket, WebSocketClosed, WebSocketMessage, WebSocketOutcome, WebSocketPiece,

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of the crate.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 15] = [
     "access-log",
     "cookies",
     "files",
@@ -17,6 +17,7 @@ const FEATURES: [&str; 14] = [
     "serde",
     "tower",
     "metrics",
+    "middleware",
     "sse",
     "status",
     "tracing",

@@ -16,6 +16,8 @@ mod forms;
 mod histogram;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "middleware")]
+mod middleware;
 #[cfg(any(feature = "access-log", feature = "metrics"))]
 mod per_thread;
 #[cfg(feature = "metrics")]
@@ -61,6 +63,11 @@ pub use forms::{Form, FormError, FormLimits, Multipart, Part, UploadFile};
 pub use histogram::Histogram;
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsSnapshot};
+#[cfg(feature = "middleware")]
+pub use middleware::{
+    BasicAuth, BearerAuth, CacheControl, CanonicalHost, ConcurrencyLimit, Cors, RateLimit, RequestId,
+    RequestIds, SecurityHeaders, TrailingSlash,
+};
 #[cfg(feature = "metrics")]
 pub use series::ExchangeSeries;
 #[cfg(any(feature = "sse", feature = "websocket"))]

@@ -54,6 +54,7 @@ mod log_sink;
 mod logger;
 mod metric_records;
 mod metrics;
+mod middleware;
 mod multipart;
 mod names;
 mod notices;

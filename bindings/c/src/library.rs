@@ -35,7 +35,7 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 };
 
 /// Returns true if the library was built with the feature `name`: "access-log", "compression", "cookies", "forms",
-/// "metrics", "pull", "sse", "tls", "unix" or "websocket".
+/// "metrics", "middleware", "pull", "sse", "tls", "unix" or "websocket".
 /// Returns false for any other name and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
@@ -49,6 +49,7 @@ pub unsafe extern "C" fn transom_has_feature(name: *const c_char) -> bool {
                 | b"files"
                 | b"forms"
                 | b"metrics"
+                | b"middleware"
                 | b"pull"
                 | b"sse"
                 | b"tls"

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transom::{Decompression, Limits, Method, Priority};
+use transom::{Decompression, Limits, Method, Priority, Wrap};
 
 use crate::bytes::{borrow, text};
 use crate::error::transom_error;
@@ -103,6 +103,11 @@ impl Draft {
     fn refuse(&mut self, sentence: &str) -> Result<(), transom_status> {
         self.mistake.get_or_insert_with(|| transom_error::bad_setting(sentence));
         Err(transom_status::TRANSOM_INVALID_ARGUMENT)
+    }
+
+    /// Puts a wrap around the handler, inside the others.
+    pub fn use_wrap(&mut self, wrap: Arc<dyn Wrap>) {
+        self.settings.wraps.push(wrap);
     }
 
     /// Sets the priority, or keeps the sentence about it.
@@ -328,7 +333,7 @@ pub unsafe extern "C" fn transom_route_wrap(
             return Err(transom_status::TRANSOM_NULL_ARGUMENT);
         }
         let set = |draft: &mut Draft| {
-            draft.settings.wraps.push(Arc::new(wrap));
+            draft.settings.wraps.push(wrap.shared());
             Ok(())
         };
         // SAFETY: NULL or valid, by the contract.

@@ -143,7 +143,7 @@ pub unsafe extern "C" fn transom_server_wrap(
         if before.is_none() && after.is_none() {
             return Err(transom_status::TRANSOM_NULL_ARGUMENT);
         }
-        let wrap = Arc::new(wrap);
+        let wrap = wrap.shared();
         server.set_up(|setup| setup.wraps.push(Arc::clone(&wrap)))?;
     })
 }

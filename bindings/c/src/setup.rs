@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use transom::{
-    AccessLog, Compression, Context, Decompression, Error, Files, Forwarded, Handle, Handler, Limits,
+    AccessLog, Compression, Context, Cors, Decompression, Error, Files, Forwarded, Handle, Handler, Limits,
     Listener, Liveness, Method, Metrics, Model, Network, Overload, Priority, Readiness, Reply, Request,
-    Route, Router, Server, StatusPage, Timeouts,
+    Route, Router, Server, StatusPage, Timeouts, Wrap,
 };
 
 use crate::exchange_hook::ExchangeHook;
@@ -16,7 +16,7 @@ use crate::own_answer::OwnAnswerHook;
 use crate::own_body::OwnBodies;
 use crate::process;
 use crate::pull_queue::PullQueue;
-use crate::wrap::{HostWrap, SharedWrap};
+use crate::wrap::SharedWrap;
 
 /// The routes and settings so far. They survive a start that fails, so that the host can try
 /// again, for example on another port.
@@ -28,7 +28,9 @@ pub(crate) struct Setup {
     pub workers: Option<usize>,
     pub hooks: Option<Arc<Hooks>>,
     /// Around all routes, outermost first.
-    pub wraps: Vec<Arc<HostWrap>>,
+    pub wraps: Vec<Arc<dyn Wrap>>,
+    /// The middleware that marks the server's own answers too.
+    pub cors: Option<Cors>,
     pub on_exchange: Vec<Arc<ExchangeHook>>,
     pub access_logs: Vec<AccessLog>,
     pub metrics: Vec<Metrics>,
@@ -69,7 +71,7 @@ pub(crate) struct Setup {
 #[derive(Clone, Default)]
 pub(crate) struct RouteSettings {
     /// Around the handler, outermost first.
-    pub wraps: Vec<Arc<HostWrap>>,
+    pub wraps: Vec<Arc<dyn Wrap>>,
     pub body_limit: Option<u64>,
     /// `FOREVER` is no limit.
     pub timeout: Option<Duration>,
@@ -204,11 +206,15 @@ impl Setup {
             hooks.fold(server, |server, hook| server.on_exchange(move |exchange| hook.tell(exchange)));
         let server = self.access_logs.iter().fold(server, Server::access_log);
         let server = self.metrics.iter().fold(server, Server::metrics);
-        let bodies = self.own_bodies.clone();
-        let server = match self.own_answers.clone() {
-            Some(hook) => server.own_answers(move |answer| hook.word(answer, bodies.word(answer))),
-            None if bodies.is_empty() => server,
-            None => server.own_answers(move |answer| bodies.word(answer)),
+        let (bodies, hook, cors) = (self.own_bodies.clone(), self.own_answers.clone(), self.cors.clone());
+        let server = if bodies.is_empty() && hook.is_none() && cors.is_none() {
+            server
+        } else {
+            server.own_answers(move |answer| {
+                let worded = bodies.word(answer);
+                let worded = hook.iter().fold(worded, |worded, hook| hook.word(answer, worded));
+                cors.iter().fold(worded, |worded, cors| cors.own_answer(worded))
+            })
         };
         let server =
             if self.hosts.is_empty() { server } else { server.allow_hosts(self.hosts.iter().cloned()) };
@@ -241,7 +247,7 @@ fn mounted(router: Router, prefix: &str, files: Files) -> Router {
     }
 }
 
-fn share(wrap: &Arc<HostWrap>) -> SharedWrap {
+fn share(wrap: &Arc<dyn Wrap>) -> SharedWrap {
     SharedWrap(Arc::clone(wrap))
 }
 

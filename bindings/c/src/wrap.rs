@@ -39,14 +39,28 @@ pub(crate) struct HostWrap {
     pub user_data: UserData,
 }
 
+/// The functions of the host, as a wrap.
+struct Calls(Arc<HostWrap>);
+
 /// A wrap that the routers of a server share with its setup.
-pub(crate) struct SharedWrap(pub Arc<HostWrap>);
+pub(crate) struct SharedWrap(pub Arc<dyn Wrap>);
+
+impl Wrap for SharedWrap {
+    fn call(&self, request: Request, next: Next) -> Reply {
+        self.0.call(request, next)
+    }
+}
 
 /// The value that the host gave a request.
 #[derive(Clone)]
 struct HostValue(Arc<UserData>);
 
 impl HostWrap {
+    /// Returns the functions as a wrap.
+    pub fn shared(self) -> Arc<dyn Wrap> {
+        Arc::new(Calls(Arc::new(self)))
+    }
+
     /// Runs the function before the handler. Returns the response with which it answers.
     fn enter(&self, request: &mut transom_request) -> Option<Response> {
         let before = self.before?;
@@ -68,7 +82,7 @@ impl HostWrap {
     }
 }
 
-impl Wrap for SharedWrap {
+impl Wrap for Calls {
     fn call(&self, request: Request, next: Next) -> Reply {
         let mut seen = transom_request::view(request);
         if let Some(response) = self.0.enter(&mut seen) {

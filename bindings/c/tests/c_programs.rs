@@ -75,6 +75,7 @@ programs! {
     status
     models
     cookies
+    middleware
     multipart
     overload
     own_answers

@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = &[
     ("static_files", "Static files"),
     ("own_answer", ""),
     ("server_hooks", "Server: hooks, before the start"),
+    ("middleware", "Ready middleware"),
     ("reject", ""),
     ("run", "Server: listening, starting, stopping"),
     ("tls_listeners", ""),

@@ -508,6 +508,27 @@ static void call_tls(transom_server *on)
     told(error);
 }
 
+/* Makes middleware, and uses it or not. */
+static void call_middleware(transom_server *on)
+{
+    static const char *const names[] = {"cors", "rate_limit", "basic_auth", "cache_control", "nothing", NULL};
+    static const char *const settings[] = {"origin", "user", "for_type", "addresses", "nothing", NULL};
+    transom_middleware *made = NULL;
+    transom_error *error = NULL;
+    transom_error **why = below(2) ? &error : NULL;
+    did(transom_middleware_new(names[below(6)], below(2) ? "5/60" : text(), &made, why));
+    if (made != NULL && error == NULL)
+        did(transom_middleware_set(made, settings[below(6)], text(), why));
+    told(error);
+    did(transom_server_use(on, made));
+    if (made != NULL) {
+        transom_route *route = transom_route_new("GET", "/a", NULL, NULL, NULL);
+        did(transom_route_use(route, made));
+        transom_route_free(route);
+    }
+    transom_middleware_free(made);
+}
+
 /* Settings of a server that is started, or not yet. */
 static void call_files(transom_server *on)
 {
@@ -535,7 +556,8 @@ static void call_metrics(transom_server *on)
     size_t length = 0, size = below(8 * 1024);
     transom_error *error = NULL;
     transom_error **why = below(2) ? &error : NULL;
-    switch (below(18)) {
+    switch (below(19)) {
+    case 18: call_middleware(on); break;
     case 0: keep(transom_metrics_new(below(5))); break;
     case 8: keep(transom_congestion_new(below(20) - 1, below(200))); break;
     case 9: transom_congestion_note_idle(CONGESTION); break;

@@ -41,6 +41,19 @@ from transom._multi import Headers, MultiDict
 from transom._overload import Overload
 from transom._overload import Priority as Priority
 from transom._processes import Processes
+from transom._ready import (
+    BasicAuth,
+    BearerAuth,
+    CacheControl,
+    CanonicalHost,
+    ConcurrencyLimit,
+    Cors,
+    RateLimit,
+    ReadyMiddleware,
+    RequestIds,
+    SecurityHeaders,
+    TrailingSlash,
+)
 from transom._report import Report
 from transom._request import Request
 from transom._response import Response
@@ -74,11 +87,17 @@ __all__ = [
     "BadRouteError",
     "BadStatusError",
     "BadTlsError",
+    "BasicAuth",
+    "BearerAuth",
     "BodyError",
     "BodyStream",
     "Broadcast",
+    "CacheControl",
+    "CanonicalHost",
     "ClientGoneError",
+    "ConcurrencyLimit",
     "Connection",
+    "Cors",
     "Error",
     "EventBroadcast",
     "Files",
@@ -97,12 +116,16 @@ __all__ = [
     "Overload",
     "PermissionDeniedError",
     "Processes",
+    "RateLimit",
+    "ReadyMiddleware",
     "Report",
     "Request",
+    "RequestIds",
     "Response",
     "ResponseHeaders",
     "Router",
     "Running",
+    "SecurityHeaders",
     "Server",
     "ServerSentEvent",
     "ServerSentEvents",
@@ -113,6 +136,7 @@ __all__ = [
     "SystemCallError",
     "Tls",
     "TlsInfo",
+    "TrailingSlash",
     "UploadFile",
     "WebSocket",
     "WebSocketClosed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from ctypes import byref, c_char_p, c_int64, c_size_t, c_uint64, create_string_buffer, sizeof
+from ctypes import byref, c_char_p, c_int64, c_size_t, c_uint64, c_void_p, create_string_buffer, sizeof
 from types import EllipsisType
 
 from transom import _native as native
@@ -18,6 +18,7 @@ from transom._memory import MemoryConnection
 from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
 from transom._overload import Overload
+from transom._ready import ReadyMiddleware
 from transom._report import Report
 from transom._route_options import RouteSettings
 from transom._static import StaticFiles
@@ -79,6 +80,21 @@ class Handle:
         code = quick.server_set_overload(self._use(), *overload._milliseconds, slot.reference)
         slot.check(code)
         self.overload = overload
+
+    def use(self, middleware: ReadyMiddleware) -> None:
+        """Runs ready middleware around all routes."""
+        made = c_void_p()
+        slot = ErrorSlot()
+        argument = None if middleware._argument is None else encode_name(middleware._argument)
+        slot.check(quick.middleware_new(encode_name(middleware._name), argument, byref(made), slot.reference))
+        try:
+            for setting, value in middleware._settings:
+                slot = ErrorSlot()
+                given = None if value is None else encode_name(value)
+                slot.check(quick.middleware_set(made, encode_name(setting), given, slot.reference))
+            check(quick.server_use(self._use(), made))
+        finally:
+            quick.middleware_free(made)
 
     def set_reuse_port(self) -> None:
         """Lets other sockets listen on the TCP addresses of this server."""

@@ -17,6 +17,7 @@ from transom._layers import Bridge
 from transom._lifespan import Lifespan
 from transom._metrics import Metrics
 from transom._overload import Overload
+from transom._ready import ReadyMiddleware
 from transom._report import Report
 from transom._running import STOP_TIMEOUT, Running
 from transom._settings import POOL_QUEUE, WEBSOCKET_THREADS, ForwardedFields, Model, Settings
@@ -98,6 +99,9 @@ class Server(Application):
     the words of the server, and counts in `Stats.refusals` as `"overloaded"`; the rest is answered soon.
     See `Overload` for the times, and `priority` in `Server.route` for what is refused first.
 
+    `middleware` is ready middleware, the outermost first, such as `Cors` or `RateLimit`. The library runs
+    it around all routes, before a request reaches Python; `Router.middleware` is for functions of yours.
+
     `reserve` has the number of places for the connections of each address, in their order, beside the limit
     `connections`: with `reserve=[0, 8]`, up to 8 health checks can connect to the second address although
     the server is full. Let only those connect there who watch the server. Sockets that another process
@@ -160,6 +164,7 @@ class Server(Application):
         error_format: ErrorFormat = "text",
         overload: Overload | None = None,
         reserve: Iterable[int] = (),
+        middleware: Iterable[ReadyMiddleware] = (),
         websocket_threads: int = WEBSOCKET_THREADS,
     ) -> None:
         super().__init__(
@@ -182,6 +187,7 @@ class Server(Application):
                 error_format=error_format,
                 overload=overload,
                 reserve=reserve,
+                middleware=middleware,
                 websocket_threads=websocket_threads,
             )
         )

@@ -13,6 +13,7 @@ from transom._errors import BadAddressError, InvalidArgumentError, WrongTypeErro
 from transom._handle import Handle
 from transom._metrics import Metrics
 from transom._overload import Overload
+from transom._ready import ReadyMiddleware, ready_middleware
 from transom._wording import ErrorFormat
 
 ForwardedFields = Literal["x-forwarded", "forwarded"]
@@ -47,6 +48,7 @@ class ServerSettings(TypedDict, total=False):
     error_format: ErrorFormat
     overload: Overload | None
     reserve: Iterable[int]
+    middleware: Iterable[ReadyMiddleware]
     websocket_threads: int
 
 
@@ -78,6 +80,7 @@ class Settings:
         error_format: ErrorFormat,
         overload: Overload | None,
         reserve: Iterable[int],
+        middleware: Iterable[ReadyMiddleware],
         websocket_threads: int,
     ) -> None:
         if not isinstance(model, str):
@@ -117,6 +120,7 @@ class Settings:
         if isinstance(reserve, (str, bytes)) or not isinstance(reserve, Iterable):
             raise WrongTypeError(f"reserve is several numbers, such as [0, 8], got {got(reserve)}")
         self.websocket_threads = whole("websocket_threads", websocket_threads, 1, _MOST_THREADS)
+        self.middleware = ready_middleware(middleware)
         self.reserve = [whole("reserve", places, 0, _MOST_PLACES) for places in reserve]
 
     def configured(self) -> Handle:
@@ -139,6 +143,8 @@ class Settings:
         if self.overload is not None:
             handle.set_overload(self.overload)
         handle.reserved = self.reserve
+        for middleware in self.middleware:
+            handle.use(middleware)
         if self.access_log is not None:
             handle.add_access_log(self.access_log)
         for name, value in self.limits.items():
