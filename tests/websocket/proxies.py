@@ -75,7 +75,8 @@ def nginx(folder: Path, port: int, front: bool, behind: bool) -> Program:
     """nginx, with TLS for its clients and to the server."""
     listen, config = free_port(), folder / "nginx.conf"
     lines = f" ssl; ssl_certificate {CERTIFICATE.resolve()}; ssl_certificate_key {KEY.resolve()}"
-    trust = f"proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {AUTHORITY.resolve()};"
+    authority = f"proxy_ssl_trusted_certificate {AUTHORITY.resolve()};"
+    trust = f"proxy_ssl_verify on; proxy_ssl_name localhost; {authority}"
     config.write_text(
         NGINX.format(
             folder=folder,
