@@ -3,38 +3,29 @@
 //! `cargo run --features websocket --example chat`, then open <http://127.0.0.1:8080/> in two windows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use transom::{
-    Broadcast, Request, Response, Router, Server, SlowReader, StatusCode, WebSocket, WebSocketUpgrade,
-};
+use transom::{Broadcast, Request, Response, Router, Server, SlowReader, WebSocket, WebSocketUpgrade};
 
 /// The most rooms at a time: a client can open one by its name.
 const ROOMS: usize = 100;
 
 #[derive(Clone, Default)]
-struct Chat {
-    rooms: Arc<Mutex<HashMap<String, Broadcast>>>,
-}
+struct Chat(Arc<Mutex<HashMap<String, Broadcast>>>);
 
 impl Chat {
-    fn rooms(&self) -> MutexGuard<'_, HashMap<String, Broadcast>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns a room. `None` if there are too many.
     fn room(&self, name: &str) -> Option<Broadcast> {
-        let mut rooms = self.rooms();
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|other, room| other == name || !room.is_empty());
         if rooms.len() >= ROOMS && !rooms.contains_key(name) {
             return None;
         }
         // Who is too slow to follow is disconnected; the page connects again.
-        let room = rooms.entry(name.to_owned()).or_insert_with(|| Broadcast::new().slow(SlowReader::Close));
-        Some(room.clone())
+        Some(rooms.entry(name.into()).or_insert_with(|| Broadcast::new().slow(SlowReader::Close)).clone())
     }
 
     /// Sends what a member says to all members of the room, the speaker included.
@@ -43,32 +34,22 @@ impl Chat {
         room.add(&socket.sender());
         room.send(format!("* somebody enters {name}: {} here", room.len()));
         while let Some(message) = socket.recv().await {
-            if let Some(text) = message.as_text() {
-                room.send(text);
-            }
+            room.send(message.as_text().unwrap_or("* somebody sends bytes"));
         }
         room.send(format!("* somebody leaves {name}: {} here", room.len()));
     }
 }
 
-fn app() -> Router {
-    let (chat, settings) = (Chat::default(), WebSocketUpgrade::new().message_limit(4096));
-    Router::new().get("/", async |_: Request| Response::html(include_str!("chat.html"))).get(
-        "/rooms/{name}",
-        async move |req: Request| {
-            let (chat, name) = (chat.clone(), req.param("name").to_owned());
-            if name.len() > 40 {
-                return Response::text("a room has a short name\n").status(StatusCode::BAD_REQUEST);
-            }
-            settings.accept(&req, |socket| chat.talk(name, socket))
-        },
-    )
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
+    let (chat, settings) = (Chat::default(), WebSocketUpgrade::new().message_limit(4096));
+    let page = async |_: Request| Response::html(include_str!("chat.html"));
+    let app = Router::new().get("/", page).get("/rooms/{name}", async move |req: Request| {
+        let (chat, name) = (chat.clone(), req.param("name").chars().take(40).collect());
+        settings.accept(&req, |socket| chat.talk(name, socket))
+    });
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let server = Server::new(app()).bind(&address)?.start()?;
+    let server = Server::new(app).bind(&address)?.start()?;
     println!("listening on http://{}", server.local_addr());
     signals.forever().next();
     // Each member gets a Close with 1001.
