@@ -322,8 +322,8 @@ class TestArguments(Quiet, unittest.TestCase):
     def test_same_site_in_any_case(self):
         for given, sent in (("lax", "Lax"), ("STRICT", "Strict"), ("nOne", "None"), ("Lax", "Lax")):
             response = Response("")
-            response.set_cookie("a", "b", same_site=given)
-            self.assertEqual(response.fields[-1][1], f"a=b; Path=/; HttpOnly; SameSite={sent}")
+            response.set_cookie("a", "b", same_site=given, secure=True)
+            self.assertEqual(response.fields[-1][1], f"a=b; Path=/; Secure; HttpOnly; SameSite={sent}")
 
     def test_cookies_and_repeated_fields_are_all_sent(self):
         app = Server()
