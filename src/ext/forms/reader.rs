@@ -147,11 +147,15 @@ impl PartReader {
                 return Err(self.broken(FormError::TooLarge(sentence)));
             }
         } else {
-            self.add_to_fields(content.len())?;
-            if self.part_length > self.limits.field as u64 {
+            // Of two limits that the content exceeds, its bytes reached the one that it exceeds by more first:
+            // so the refusal is the same however the content arrives.
+            let beyond = self.part_length.saturating_sub(self.limits.field as u64);
+            let fields = self.fields.saturating_add(content.len());
+            if beyond > 0 && beyond >= fields.saturating_sub(self.limits.fields) as u64 {
                 let sentence = format!("a field of the form is larger than {} bytes", self.limits.field);
                 return Err(self.broken(FormError::TooLarge(sentence)));
             }
+            self.add_to_fields(content.len())?;
         }
         Ok(content)
     }
