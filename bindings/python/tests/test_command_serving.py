@@ -14,7 +14,10 @@ from pathlib import Path
 
 from command_case import ASGI, WSGI, CommandCase
 from support import HAS_GIL, LIMIT, send_get, until
+from test_command import HAS_TOML
 from test_processes import Load, is_gone
+
+needs_toml = unittest.skipUnless(HAS_TOML, "needs tomllib, or: pip install tomli")
 
 #: How often the processes are replaced under load.
 RELOADS = int(os.environ.get("TRANSOM_TEST_RELOADS", "3"))
@@ -198,12 +201,9 @@ class TestServing(CommandCase):
         self.assertEqual(command.get("/live"), "alive\n")
         self.assertIn("<html", command.get("/status"))
 
+    @needs_toml
     def test_a_file_and_the_environment_set_it_up(self):
         self.write("t.toml", 'app = "site_app:app"\nbind = "127.0.0.1:0"\nworkers = 3\n')
-        try:
-            import tomllib  # noqa: F401
-        except ImportError:
-            self.skipTest("needs Python 3.11")
         environment = {"TRANSOM_CONFIG": "t.toml", "TRANSOM_WORKERS": "2", "TRANSOM_LOG_LEVEL": "warning"}
         command = self.start(app="site_app:app", bind=None, environment=environment)
         command.wait_for("with 2 processes")
@@ -296,6 +296,7 @@ class TestSupervision(CommandCase):
         command.wait_for(r"the restart has ended: process \d+ does not serve: the module site_app cannot be")
         self.assertTrue(command.get().endswith(" 1"))
 
+    @needs_toml
     def test_a_reload_reads_the_file_again(self):
         config = self.write("shop.toml", "[limits]\ntarget = 100\n")
         command = self.start("--config", str(config))
@@ -309,6 +310,7 @@ class TestSupervision(CommandCase):
         # The command line has said where it listens, and goes before the file.
         self.assertNotIn("--bind", command.said)
 
+    @needs_toml
     def test_what_a_reload_cannot_change_is_named(self):
         config = self.write("shop.toml", "bind = '127.0.0.1:0'\n")
         command = self.start("--config", str(config), bind=None)
@@ -319,6 +321,7 @@ class TestSupervision(CommandCase):
         self.assertTrue(until(lambda: command.said.count("has loaded") == 2))
         self.assertTrue(command.get().endswith(" 1"))
 
+    @needs_toml
     def test_a_reload_with_a_mistake_in_the_file_changes_nothing(self):
         config = self.write("shop.toml", "workers = 1\n")
         command = self.start("--config", str(config))
