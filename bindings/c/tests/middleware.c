@@ -74,9 +74,10 @@ static void settings(void)
     CHECK_STATUS(transom_middleware_set(made, "user", "no colon", NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_middleware_set(made, NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_middleware_set(NULL, "user", "a:b", NULL), TRANSOM_NULL_ARGUMENT);
-    CHECK_STATUS(transom_middleware_new(NULL, NULL, &made, NULL), TRANSOM_NULL_ARGUMENT);
-    CHECK_STATUS(transom_middleware_new("cors", NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     transom_middleware_free(made);
+    CHECK_STATUS(transom_middleware_new(NULL, NULL, &made, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK(made == NULL);
+    CHECK_STATUS(transom_middleware_new("cors", NULL, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     transom_middleware_free(NULL);
 }
 
