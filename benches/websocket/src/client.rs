@@ -24,7 +24,8 @@ impl Message {
         let mut number = 0_u32;
         while text.len() < size {
             number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            text += &format!("{{\"price\": {}, \"amount\": {}, \"side\": \"buy\"}}\n", number >> 12, number % 97);
+            text +=
+                &format!("{{\"price\": {}, \"amount\": {}, \"side\": \"buy\"}}\n", number >> 12, number % 97);
         }
         text.truncate(size);
         let payload = if is_compressed { deflate(text.as_bytes()) } else { text.clone().into_bytes() };

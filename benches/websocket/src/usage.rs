@@ -36,9 +36,7 @@ pub fn memory(pid: u32) -> Result<u64> {
     for pid in tree(pid) {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("the server is gone")?;
         let private = text.lines().filter(|line| line.starts_with("Private_"));
-        sum += private
-            .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-            .sum::<u64>();
+        sum += private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>();
     }
     Ok(sum * 1024)
 }
