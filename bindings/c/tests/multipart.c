@@ -6,7 +6,7 @@
 
 static char folder[] = "/tmp/transom-multipart-XXXXXX";
 static char kept[64];
-static uint64_t most_file;
+static _Atomic(uint64_t) most_file;
 
 /* Answers with what the form has: one line for each part. */
 static void list(void *user_data UNUSED, const transom_request *request, transom_responder *responder)

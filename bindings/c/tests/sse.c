@@ -3,9 +3,10 @@
 
 #define EVENT(text) ((transom_sse_event){.data = TRANSOM_TEXT(text)})
 
-static transom_sse_broadcast *news;
+static transom_sse_broadcast *_Atomic news;
 static transom_sse *_Atomic kept;
-static transom_sse_settings settings;
+static const transom_sse_settings unset;
+static const transom_sse_settings *_Atomic settings = &unset; /* of the next response */
 
 /* Sends some events by itself, in a handler that may block. */
 static void some(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
@@ -49,14 +50,14 @@ static void some(void *user_data UNUSED, const transom_request *request UNUSED, 
 static void keep(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
 {
     transom_sse *sse;
-    OK(transom_responder_start_sse(responder, NULL, 0, &settings, &sse, NULL));
+    OK(transom_responder_start_sse(responder, NULL, 0, settings, &sse, NULL));
     atomic_store(&kept, sse);
 }
 
 static void subscribe(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
 {
     transom_bytes id = transom_request_header(request, "last-event-id");
-    OK(transom_sse_broadcast_subscribe(news, responder, id, NULL, 0, &settings, NULL));
+    OK(transom_sse_broadcast_subscribe(news, responder, id, NULL, 0, settings, NULL));
 }
 
 static transom_server *serve(const char *model, uint16_t *port)
@@ -110,7 +111,9 @@ static void quiet(const char *model)
     uint16_t port;
     transom_server *server = serve(model, &port);
     int fd = connect_to(port);
-    settings = (transom_sse_settings){.keep_alive_ms = 10, .at_stop = &bye};
+    static transom_sse_settings chosen;
+    chosen = (transom_sse_settings){.keep_alive_ms = 10, .at_stop = &bye};
+    settings = &chosen;
     atomic_store(&kept, NULL);
     ask(fd, "GET", "/keep");
     await_text(fd, ": keep-alive\n\n");
@@ -134,7 +137,9 @@ static void slow(const char *model)
     int fd = connect_to(port), status, rounds = 0;
     writable = gone = 0;
     memset(text, 'x', sizeof text);
-    settings = (transom_sse_settings){.queue_limit = 1000};
+    static transom_sse_settings chosen;
+    chosen = (transom_sse_settings){.queue_limit = 1000};
+    settings = &chosen;
     atomic_store(&kept, NULL);
     ask(fd, "GET", "/keep");
     EVENTUALLY(atomic_load(&kept) != NULL);
@@ -168,10 +173,12 @@ static void many_clients(void)
     uint16_t port;
     transom_server *server = serve("event", &port);
     int fds[20], i, again;
-    settings = (transom_sse_settings){0};
-    CHECK_STATUS(transom_sse_broadcast_new(3, 0, &news), TRANSOM_INVALID_ARGUMENT);
+    transom_sse_broadcast *made;
+    settings = &unset;
+    CHECK_STATUS(transom_sse_broadcast_new(3, 0, &made), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_sse_broadcast_new(TRANSOM_SLOW_READER_CLOSE, 0, NULL), TRANSOM_NULL_ARGUMENT);
-    OK(transom_sse_broadcast_new(TRANSOM_SLOW_READER_CLOSE, 2, &news));
+    OK(transom_sse_broadcast_new(TRANSOM_SLOW_READER_CLOSE, 2, &made));
+    news = made;
     OK(transom_sse_broadcast_send(news, &event, &reached));
     CHECK(reached == 0);
     for (i = 0; i < 20; i++)

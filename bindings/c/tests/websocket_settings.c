@@ -1,7 +1,7 @@
 /* The settings of WebSocket connections: each is set, tripped, and refused out of its range. */
 #include "websocket.h"
 
-static transom_websocket_upgrade *settings;
+static transom_websocket_upgrade *_Atomic settings;
 static transom_websocket *_Atomic kept;
 static uint16_t port;
 
@@ -21,7 +21,9 @@ static void set(int setting, int64_t value)
 /* Opens a connection with settings, of which one was set, and frees them. */
 static int open_with(const char *more, char *head, size_t room, transom_websocket **socket)
 {
-    int fd = ask_websocket(port, "/", more);
+    int fd;
+    atomic_store(&settings, atomic_load(&settings)); /* what was set is seen by the handler */
+    fd = ask_websocket(port, "/", more);
     hear_101(fd, head, room);
     EVENTUALLY(kept != NULL);
     *socket = atomic_exchange(&kept, NULL);
@@ -183,7 +185,9 @@ static void pieces(void)
 static int status_of(const char *more)
 {
     static struct reply reply;
-    int fd = ask_websocket(port, "/", more);
+    int fd;
+    atomic_store(&settings, atomic_load(&settings));
+    fd = ask_websocket(port, "/", more);
     CHECK(shutdown(fd, SHUT_WR) == 0);
     hear(fd, &reply);
     transom_websocket_free(atomic_exchange(&kept, NULL));
