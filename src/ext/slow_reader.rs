@@ -1,8 +1,8 @@
-//! The choice of what a broadcast does about a reader that is too slow.
+//! The policy of a broadcast for readers that are too slow.
 
-/// What a broadcast does with a member whose queue is full: a client that reads more slowly than
-/// messages or events come. The queue is that of
-/// `WebSocketUpgrade::queue_limit` or `ServerSentEvents::queue_limit`.
+/// The policy of a broadcast for a member whose queue is full, because its client reads more slowly than
+/// messages or events come. `WebSocketUpgrade::queue_limit` and `ServerSentEvents::queue_limit` set the size
+/// of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowReader {

@@ -1,4 +1,4 @@
-//! What a process and its children need: CPU time and memory.
+//! The CPU time and the memory of a process and its children.
 
 use std::fs;
 

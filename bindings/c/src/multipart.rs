@@ -29,7 +29,7 @@ pub struct transom_multipart {
     form: Mutex<OpenForm>,
 }
 
-/// What transom_multipart_next tells of a part. The bytes are valid until the next call of
+/// A part of a form, as transom_multipart_next stores it. The bytes are valid until the next call of
 /// transom_multipart_next or transom_multipart_free.
 #[repr(C)]
 pub struct transom_part {

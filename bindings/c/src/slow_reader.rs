@@ -1,11 +1,11 @@
-//! What a broadcast does about a reader that is too slow.
+//! The policy of a broadcast for readers that are too slow.
 
 use transom::SlowReader;
 
 use crate::status::transom_status;
 
-/// What a broadcast does with a client that reads more slowly than messages or events come: as many bytes
-/// wait for it as may.
+/// The policy of a broadcast for a client whose queue is full, because the client reads more slowly than
+/// messages or events come.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum transom_slow_reader {

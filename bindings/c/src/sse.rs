@@ -193,7 +193,7 @@ pub extern "C" fn transom_sse_free(sse: *mut transom_sse) {
     });
 }
 
-/// What a callback waits for.
+/// The event that a callback waits for.
 #[derive(Clone, Copy)]
 enum Event {
     Writable,

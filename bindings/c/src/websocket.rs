@@ -51,7 +51,7 @@ struct Received {
     next: Option<WebSocketPiece>,
 }
 
-/// What is sent: a message, or a piece of one.
+/// A message to send, or a piece of one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Whole,

@@ -141,7 +141,7 @@ impl Wrap for Compression {
     }
 }
 
-/// What of a request the compression of its response depends on.
+/// The parts of a request that decide how its response is compressed.
 struct Asked {
     accepts: AcceptEncoding,
     is_head: bool,

@@ -29,7 +29,7 @@ pub(super) fn decoded(body: Body, decoder: Decoder, limit: u64, pool: BlockingPo
 struct Decoded {
     body: Body,
     state: State,
-    /// What is left of the chunk that is decompressed.
+    /// The rest of the chunk that is being decompressed.
     chunk: Bytes,
     /// True if the decompressor may have more without more input.
     is_filled: bool,

@@ -24,7 +24,7 @@ enum Kind {
     Gzip(Decompress),
 }
 
-/// What came of a step.
+/// The outcome of a step.
 struct Step {
     taken: usize,
     written: usize,

@@ -45,7 +45,7 @@ pub(super) fn encoded(body: Body, encoder: Encoder, pool: BlockingPool, place: P
 struct Encoded {
     body: Body,
     state: State,
-    /// What is left of the chunk that is compressed.
+    /// The rest of the chunk that is being compressed.
     chunk: Bytes,
     out: Vec<u8>,
     /// The bytes that the thread of the connection has compressed since it last did something else.

@@ -57,7 +57,7 @@ impl Method {
     }
 }
 
-/// What becomes of the bytes that the compressor holds back.
+/// The handling of the bytes that the compressor holds back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flush {
     /// It goes on to hold them: later bytes may be like them.

@@ -1,4 +1,4 @@
-//! What compression does to the fields of a response (RFC 9110 8.4, 8.8.3.3, 12.5.5).
+//! The rules for compressing a response, and its fields (RFC 9110 8.4, 8.8.3.3, 12.5.5).
 
 use super::super::accept_encoding::Coding;
 use super::types::Types;

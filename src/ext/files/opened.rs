@@ -12,7 +12,7 @@ use crate::Bytes;
 /// The largest part of a file that is read into memory, bytes. The kernel sends longer ones.
 const READ_AT_ONCE: u64 = 64 * 1024;
 
-/// What a path leads to.
+/// The outcome of looking up a path.
 pub(super) enum Found {
     File(Opened),
     Folder(File),

@@ -12,7 +12,7 @@ const MOST_PADDING: usize = 64;
 /// The most bytes of a boundary (RFC 2046 5.1.1).
 pub(super) const MOST_BOUNDARY: usize = 70;
 
-/// What the next bytes of a body are. The places are those in the bytes that the parser got.
+/// The kind of the next bytes of a body, with their range in the bytes that the parser got.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The header section of the next part: lines that CR LF separates.

@@ -9,7 +9,7 @@ use super::parameters::{Parameters, blank_trimmed, decode_extended};
 /// The encodings of a part that leave its bytes as they are.
 const IDENTITY: [&str; 3] = ["7bit", "8bit", "binary"];
 
-/// What the header section of a part tells.
+/// The contents of the header section of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PartHead {
     /// Bytes that are not UTF-8 are U+FFFD.

@@ -1,4 +1,4 @@
-//! What stands for a client in a table of addresses.
+//! The key of a client in a table of addresses.
 
 use std::net::IpAddr;
 

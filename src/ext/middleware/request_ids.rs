@@ -32,7 +32,7 @@ pub struct RequestIds {
     made: Arc<Source>,
 }
 
-/// What identifiers are made of: secret keys of the process, and a number.
+/// The source of identifiers: secret keys of the process, and a number.
 #[derive(Debug, Default)]
 struct Source {
     keys: [RandomState; 2],

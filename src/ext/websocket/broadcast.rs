@@ -72,7 +72,7 @@ struct Frames {
     compressed: Vec<(u8, Bytes)>,
 }
 
-/// What became of a message for one member.
+/// The fate of a message for one member.
 enum Fate {
     Taken,
     Missed,
