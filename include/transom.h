@@ -437,8 +437,8 @@ typedef enum transom_deadline {
 } transom_deadline;
 
 /*
- * What a broadcast does with a client that reads more slowly than messages or events come: as many bytes
- * wait for it as may.
+ * The policy of a broadcast for a client whose queue is full, because the client reads more slowly than
+ * messages or events come.
  */
 typedef enum transom_slow_reader {
     /* The client misses the message. */
@@ -1027,7 +1027,7 @@ typedef struct transom_connection_info {
 } transom_connection_info;
 
 /*
- * What transom_multipart_next tells of a part. The bytes are valid until the next call of
+ * A part of a form, as transom_multipart_next stores it. The bytes are valid until the next call of
  * transom_multipart_next or transom_multipart_free.
  */
 typedef struct transom_part {
@@ -2290,7 +2290,8 @@ transom_status transom_server_set_compression(transom_server *server,
  * the field Content-Encoding. The limit of the route for bodies holds before.
  *
  * A larger body gets a 413 when the limit is reached, one that is malformed a 400, and one with another
- * coding, or with several, a 415. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
+ * coding, or with several, a 415. The requests of the route may hold 256 MiB of decompressed bodies and
+ * decompressors together; what goes beyond gets a 503. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
  * TRANSOM_BAD_BODY instead.
  */
 transom_status transom_route_set_decompression(transom_route *route,

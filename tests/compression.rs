@@ -342,7 +342,7 @@ fn with_a_full_pool_a_response_is_sent_as_it_is() {
 }
 
 /// Routes that send back what a request's body decompresses to.
-fn receiving(limit: u64) -> Router {
+fn receiving(settings: Decompression) -> Router {
     let whole = async |req: Request| {
         let coding = req.header("content-encoding");
         assert!(!CODINGS.iter().any(|(_, name)| coding == Some(name)), "the handler sees no coding");
@@ -356,7 +356,7 @@ fn receiving(limit: u64) -> Router {
         Ok(all)
     };
     Router::new()
-        .wrap(Decompression::new().limit(limit))
+        .wrap(settings)
         .post("/whole", whole)
         .route(Route::new(Method::POST, "/stream", streamed).streaming())
 }
@@ -373,7 +373,7 @@ fn post(client: &mut Client, path: &str, coding: &str, body: &[u8]) -> Answer {
 #[test]
 fn a_request_is_decompressed_whole_and_as_a_stream() {
     for model in MODELS {
-        let server = run(receiving(10 << 20), model);
+        let server = run(receiving(Decompression::new()), model);
         let mut client = Client::connect(&server);
         for (_, name) in CODINGS {
             for size in [0, 10, 5_000, 300_000] {
@@ -394,7 +394,7 @@ fn a_request_is_decompressed_whole_and_as_a_stream() {
 
 #[test]
 fn a_request_that_cannot_be_decompressed_gets_the_reason() {
-    let server = start(receiving(100_000));
+    let server = start(receiving(Decompression::new().limit(100_000)));
     for path in ["/whole", "/stream"] {
         for (_, name) in CODINGS {
             let exact = compress(name, &vec![b'x'; 100_000]);
@@ -417,5 +417,41 @@ fn a_request_that_cannot_be_decompressed_gets_the_reason() {
                 "{coding}"
             );
         }
+    }
+}
+
+#[test]
+fn the_memory_for_decompressed_requests_is_bounded_for_all_of_them() {
+    let (busy, release) = (Signal::new(), Signal::new());
+    let (reached, until) = (busy.clone(), release.clone());
+    let holding = transom::blocking(move |req: Request| {
+        reached.set();
+        until.wait();
+        req.bytes().len().to_string()
+    });
+    let app = Router::new()
+        .group(Router::new().wrap(Decompression::new().max_memory(150_000)).post("/hold", holding))
+        .group(receiving(Decompression::new().max_memory(100_000)));
+    let server = start(app);
+    let body = compress("gzip", &vec![b'x'; 100_000]);
+    let head = format!(
+        "POST /hold HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut first = Client::connect(&server);
+    first.send(&head);
+    first.send(&body);
+    busy.wait();
+    assert_eq!(post(&mut Client::connect(&server), "/hold", "gzip", &body).status, 503, "100,000 are held");
+    release.set();
+    assert_eq!(first.answer().text(), "100000");
+    release.set();
+    eventually("the memory is free again", || {
+        post(&mut Client::connect(&server), "/hold", "gzip", &body).status == 200
+    });
+    // A stream may hold the window of its coding.
+    for (name, status) in [("gzip", 200), ("zstd", 503), ("br", 503)] {
+        let answer = post(&mut Client::connect(&server), "/stream", name, &compress(name, b"text"));
+        assert_eq!(answer.status, status, "{name}");
     }
 }

@@ -184,7 +184,8 @@ pub unsafe extern "C" fn transom_server_set_compression(
 /// the field Content-Encoding. The limit of the route for bodies holds before.
 ///
 /// A larger body gets a 413 when the limit is reached, one that is malformed a 400, and one with another
-/// coding, or with several, a 415. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
+/// coding, or with several, a 415. The requests of the route may hold 256 MiB of decompressed bodies and
+/// decompressors together; what goes beyond gets a 503. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
 /// TRANSOM_BAD_BODY instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_route_set_decompression(

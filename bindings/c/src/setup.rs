@@ -278,8 +278,8 @@ impl AddedRoute {
         for wrap in &self.settings.wraps {
             route = route.wrap(share(wrap));
         }
-        if let Some(decompression) = self.settings.decompression {
-            route = route.wrap(decompression);
+        if let Some(decompression) = &self.settings.decompression {
+            route = route.wrap(decompression.clone());
         }
         if let Some(bytes) = self.settings.body_limit {
             route = route.body_limit(bytes);
@@ -303,8 +303,8 @@ impl RouteSettings {
         for wrap in &self.wraps {
             router = router.wrap(share(wrap));
         }
-        if let Some(decompression) = self.decompression {
-            router = router.wrap(decompression);
+        if let Some(decompression) = &self.decompression {
+            router = router.wrap(decompression.clone());
         }
         if let Some(bytes) = self.body_limit {
             router = router.body_limit(bytes);

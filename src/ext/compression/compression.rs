@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_lite::stream;
 
 use super::super::accept_encoding::{AcceptEncoding, Coding};
+use super::budget::Budget;
 use super::encoded::encoded;
 use super::encoder::{Encoder, Method, encode};
 use super::job::in_job;
 use super::rules::{has_compressed, is_compressible, mark, vary, weaken};
-use super::streams::Streams;
 use super::types::{DEFAULT, Types};
 use crate::BlockingPool;
 use crate::Body;
@@ -63,7 +63,7 @@ struct Settings {
     codings: Vec<Coding>,
     types: Types,
     min_size: u64,
-    streams: Arc<Streams>,
+    streams: Arc<Budget>,
 }
 
 impl Default for Compression {
@@ -80,7 +80,7 @@ impl Compression {
             codings: Coding::ALL.to_vec(),
             types: Types::new(DEFAULT),
             min_size: 1024,
-            streams: Streams::new(1024),
+            streams: Budget::new(1024),
         };
         Self { settings: Arc::new(settings) }
     }
@@ -123,7 +123,7 @@ impl Compression {
     /// with gzip and 750 KiB with brotli. Further ones are sent as they are.
     #[must_use]
     pub fn max_streams(self, count: usize) -> Self {
-        self.with(|settings| settings.streams = Streams::new(count))
+        self.with(|settings| settings.streams = Budget::new(count))
     }
 }
 
@@ -201,10 +201,10 @@ impl Settings {
     }
 
     fn stream(&self, mut response: Response, method: Method, pool: BlockingPool) -> Response {
-        let Some(place) = self.streams.take() else { return response };
+        let Some(share) = self.streams.take(1) else { return response };
         let Ok(encoder) = Encoder::new(method, true) else { return response };
         mark(&mut response, method.coding);
         let body = std::mem::take(response.body_mut());
-        response.body(encoded(body, encoder, pool, place))
+        response.body(encoded(body, encoder, pool, share))
     }
 }

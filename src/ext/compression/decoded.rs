@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use futures_lite::Stream;
 
+use super::budget::Share;
 use super::decoder::{Decoder, Malformed};
 use super::job::{Done, start};
 use crate::BlockingPool;
@@ -21,9 +22,17 @@ const LARGEST_INLINE: usize = 1024;
 
 /// Returns a body that decompresses another, to at most `limit` bytes. If there are more, or the content is
 /// malformed, reading it fails with a [`Reject`].
-pub(super) fn decoded(body: Body, decoder: Decoder, limit: u64, pool: BlockingPool) -> Body {
+pub(super) fn decoded(body: Body, decoder: Decoder, limit: u64, pool: BlockingPool, share: Share) -> Body {
     let chunk = Bytes::new();
-    Body::stream(Decoded { body, state: State::Idle(decoder), chunk, is_filled: false, left: limit, pool })
+    Body::stream(Decoded {
+        body,
+        state: State::Idle(decoder),
+        chunk,
+        is_filled: false,
+        left: limit,
+        pool,
+        _share: share,
+    })
 }
 
 struct Decoded {
@@ -36,6 +45,7 @@ struct Decoded {
     /// The bytes that may still come.
     left: u64,
     pool: BlockingPool,
+    _share: Share,
 }
 
 enum State {

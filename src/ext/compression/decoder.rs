@@ -24,6 +24,15 @@ enum Kind {
     Gzip(Decompress),
 }
 
+/// Returns the memory that a decompressor may hold: the largest window of the coding, and its tables.
+pub(super) const fn memory(coding: Coding) -> usize {
+    match coding {
+        Coding::Zstd => 9 << 20,
+        Coding::Brotli => 17 << 20,
+        Coding::Gzip => 64 << 10,
+    }
+}
+
 /// The outcome of a step.
 struct Step {
     taken: usize,

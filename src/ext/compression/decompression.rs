@@ -1,10 +1,13 @@
 //! The wrap that decompresses requests.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::super::accept_encoding::Coding;
+use super::budget::{Budget, Share};
 use super::decoded::decoded;
-use super::decoder::{Decoder, Failure, decode};
+use super::decoder::{Decoder, Failure, decode, memory};
 use super::job::in_job;
 use crate::BlockingPool;
 use crate::IntoResponse as _;
@@ -37,11 +40,15 @@ const MOST_INLINE: usize = 64 * 1024;
 /// A body that is not what its coding says gets a 400, one with more than [`limit`](Self::limit) bytes a 413
 /// when the limit is reached, and one with another coding, or with several, a 415 whose Accept-Encoding has
 /// the codings that may be used. A handler that reads a stream gets these refusals as the error of the body,
-/// and `?` answers with them. Memory for it: 128 KiB and the window of the coding, at most 8 MiB for zstd and 16
-/// MiB for brotli.
-#[derive(Clone, Copy, Debug)]
+/// and `?` answers with them.
+///
+/// The requests of one wrap hold no more than [`max_memory`](Self::max_memory) together: a whole body its
+/// bytes, and a stream the largest window of its coding, which is 64 KiB for gzip, 9 MiB for zstd and 17 MiB
+/// for brotli. What goes beyond gets a 503.
+#[derive(Clone, Debug)]
 pub struct Decompression {
     limit: u64,
+    memory: Arc<Budget>,
 }
 
 impl Default for Decompression {
@@ -53,7 +60,7 @@ impl Default for Decompression {
 impl Decompression {
     /// Returns the default settings.
     pub fn new() -> Self {
-        Self { limit: 10 * 1024 * 1024 }
+        Self { limit: 10 * 1024 * 1024, memory: Budget::new(256 * 1024 * 1024) }
     }
 
     /// Limits the bytes of a body after decompression; default 10 MiB. Before it, the limit of the route for
@@ -61,6 +68,13 @@ impl Decompression {
     #[must_use]
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Limits the memory for decompressed bodies of all requests of this wrap together; default 256 MiB.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.memory = Budget::new(bytes);
         self
     }
 }
@@ -76,22 +90,37 @@ impl Wrap for Decompression {
         request.headers_mut().remove("content-encoding");
         request.headers_mut().remove("content-length");
         if request.body_mut().as_bytes().is_none() {
+            let Some(share) = self.memory.take(memory(coding)) else { return Reply::now(Reject::NoMemory) };
             let Ok(decoder) = Decoder::new(coding) else { return Reply::now(Reject::NoMemory) };
             let body = std::mem::take(request.body_mut());
-            *request.body_mut() = decoded(body, decoder, limit, pool);
+            *request.body_mut() = decoded(body, decoder, limit, pool, share);
             return next.run(request);
         }
+        let budget = Arc::clone(&self.memory);
         Reply::future(async move {
-            let bytes = Bytes::copy_from_slice(request.bytes());
+            // A body in memory fails in no way, and has one chunk.
+            let bytes = std::mem::take(request.body_mut()).collect(usize::MAX).await.unwrap_or_default();
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            match whole(coding, bytes, limit, &pool).await {
-                Ok(content) => {
-                    *request.body_mut() = content.into();
-                    next.run(request).await
-                }
-                Err(reject) => refused(reject),
-            }
+            let content = match whole(coding, bytes, limit, &pool).await {
+                Ok(content) => content,
+                Err(reject) => return refused(reject),
+            };
+            let Some(share) = budget.take(content.len()) else { return refused(Reject::NoMemory) };
+            *request.body_mut() = Bytes::from_owner(Content { bytes: content, _share: share }).into();
+            next.run(request).await
         })
+    }
+}
+
+/// The bytes of a decompressed body. They count in the budget until the last use of the body.
+struct Content {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

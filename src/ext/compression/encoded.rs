@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::budget::Share;
 use super::encoder::{Encoder, Flush};
 use super::job::{Done, start_or_do};
-use super::streams::Place;
 use crate::BlockingPool;
 use crate::Body;
 use crate::Headers;
@@ -25,7 +25,7 @@ const BYTES_PER_JOB: usize = 64 * 1024;
 const BYTES_OUT: usize = 16 * 1024;
 
 /// Returns a body that compresses another.
-pub(super) fn encoded(body: Body, encoder: Encoder, pool: BlockingPool, place: Place) -> Body {
+pub(super) fn encoded(body: Body, encoder: Encoder, pool: BlockingPool, share: Share) -> Body {
     let trailers: Arc<Mutex<Headers>> = Arc::default();
     let stream = Encoded {
         body,
@@ -36,7 +36,7 @@ pub(super) fn encoded(body: Body, encoder: Encoder, pool: BlockingPool, place: P
         is_flushed: true,
         trailers: Arc::clone(&trailers),
         pool,
-        _place: place,
+        _share: share,
     };
     Body::stream(stream)
         .with_trailers(move || mem::take(&mut *trailers.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -55,7 +55,7 @@ struct Encoded {
     /// The trailers of the body, once it has ended.
     trailers: Arc<Mutex<Headers>>,
     pool: BlockingPool,
-    _place: Place,
+    _share: Share,
 }
 
 enum State {

@@ -1,5 +1,6 @@
 //! Content codings: compressed responses and compressed requests (RFC 9110 8.4).
 
+mod budget;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod compression;
 mod decoded;
@@ -9,7 +10,6 @@ mod encoded;
 mod encoder;
 mod job;
 mod rules;
-mod streams;
 mod types;
 
 pub use compression::Compression;
