@@ -15,6 +15,8 @@ from transom._asgi.errors import StartupError
 from transom._asgi.serve import serve_asgi
 from transom._body import BodyStream
 from transom._broadcast import Broadcast
+from transom._compression import Coding as Coding
+from transom._compression import Compression
 from transom._errors import (
     AddressInUseError,
     AlreadyStartedError,
@@ -95,6 +97,7 @@ __all__ = [
     "CacheControl",
     "CanonicalHost",
     "ClientGoneError",
+    "Compression",
     "ConcurrencyLimit",
     "Connection",
     "Cors",

@@ -51,6 +51,7 @@ class Application(Router):
         blocking: bool | None = None,
         stream: bool = False,
         max_body: int | None = None,
+        decompression: int | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
     ) -> Callable[[H], H]:
@@ -58,7 +59,7 @@ class Application(Router):
 
         The options are those of `route`.
         """
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout, priority)
+        settings = RouteSettings.checked(blocking, stream, max_body, decompression, timeout, priority)
 
         def decorate(handler: H) -> H:
             route = Route(handler, blocking, None, settings)

@@ -11,6 +11,7 @@ from transom import _native as native
 from transom._access_log import AccessLog
 from transom._arguments import encode_address, encode_name, expect_pattern, milliseconds
 from transom._check import seconds, text, whole
+from transom._compression import Compression
 from transom._errors import ErrorSlot, ForkedError, check, make
 from transom._events import Events
 from transom._finalizing import finish
@@ -80,6 +81,10 @@ class Handle:
         code = quick.server_set_overload(self._use(), *overload._milliseconds, slot.reference)
         slot.check(code)
         self.overload = overload
+
+    def compress(self, compression: Compression) -> None:
+        """Compresses responses."""
+        compression._give(self._use())
 
     def use(self, middleware: ReadyMiddleware) -> None:
         """Runs ready middleware around all routes."""
@@ -400,6 +405,8 @@ def _set_up(route: int, settings: RouteSettings) -> None:
         quick.route_set_streaming(route, True)
     if settings.max_body is not None:
         quick.route_set_body_limit(route, settings.max_body)
+    if settings.decompression is not None:
+        quick.route_set_decompression(route, settings.decompression)
     if not isinstance(settings.timeout, EllipsisType):
         quick.route_set_timeout(route, milliseconds(settings.timeout))
     if settings.priority != "normal":

@@ -12,6 +12,7 @@ from transom._errors import InvalidArgumentError
 from transom._native import quick
 from transom._overload import Priority, check_priority
 
+_MOST = 2**63 - 1
 #: A timeout of a route, in seconds. `None` stands for none, and `...` for the one of the server.
 RouteTimeout: TypeAlias = float | EllipsisType | None
 
@@ -23,6 +24,7 @@ class RouteOptions(TypedDict, total=False):
     blocking: bool | None
     stream: bool
     max_body: int | None
+    decompression: int | None
     timeout: RouteTimeout
     priority: Priority
 
@@ -35,6 +37,8 @@ class RouteSettings:
     stream: bool = False
     #: The most bytes of a body; `None` for the limit of the server.
     max_body: int | None = None
+    #: The most bytes of a body after decompression; `None` for bodies that are not decompressed.
+    decompression: int | None = None
     #: The time from the call of the handler to its response, in seconds.
     timeout: RouteTimeout = ...
     #: How long requests may wait, compared with those of other routes.
@@ -46,6 +50,7 @@ class RouteSettings:
         blocking: bool | None,
         stream: bool,
         max_body: int | None,
+        decompression: int | None,
         timeout: RouteTimeout,
         priority: Priority,
     ) -> RouteSettings:
@@ -58,6 +63,8 @@ class RouteSettings:
             least, most = c_uint64(), c_uint64()
             quick.limit_range(b"body", byref(least), byref(most))
             whole("max_body", max_body, least.value, most.value)
+        if decompression is not None:
+            whole("decompression", decompression, 0, _MOST)
         if not isinstance(timeout, EllipsisType):
             seconds("timeout of a route", timeout, zero=False, none=True, least=0.001)
-        return cls(stream, max_body, timeout, check_priority(priority))
+        return cls(stream, max_body, decompression, timeout, check_priority(priority))

@@ -129,6 +129,7 @@ class Router:
         blocking: bool | None = None,
         stream: bool = False,
         max_body: int | None = None,
+        decompression: int | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
     ) -> Callable[[H], H]:
@@ -159,8 +160,10 @@ class Router:
         the body with `Request.stream` while it comes. A plain function then runs on the pool, and
         occupies a thread while it waits for its client; an `async def` handler does not.
         `max_body` is the most bytes of a body, in place of the limit `body` of the server; a larger body
-        gets a 413. `timeout` is the time from the call of the handler to its response, in seconds, in
-        place of the timeout `handler` of the server; `None` stands for no timeout. While a
+        gets a 413. With `decompression`, a body that is compressed by zstd, brotli or gzip is decompressed,
+        to at most so many bytes (RFC 9110 8.4); a larger one gets a 413, one that is malformed a 400, and one
+        with another coding a 415. `timeout` is the time from the call of the handler to its response, in
+        seconds, in place of the timeout `handler` of the server; `None` stands for no timeout. While a
         body is read, the timeout starts again with each part that comes. `priority` says how long
         requests may wait with `Server(overload=)`: `"low"` half as long as the others, so that they are
         refused first; `"high"` twice as long; `"vital"` requests are never refused because of overload,
@@ -171,7 +174,7 @@ class Router:
         cannot be called with one request.
         """
         flag("replace", replace)
-        settings = RouteSettings.checked(blocking, stream, max_body, timeout, priority)
+        settings = RouteSettings.checked(blocking, stream, max_body, decompression, timeout, priority)
         text("a pattern", pattern)
         if isinstance(methods, str):
             raise TypeError(f"methods are several str, such as [{methods!r}], got one str")

@@ -12,6 +12,7 @@ from transom._application import Application
 from transom._asgi.application import ASGIApplication, LifespanMode
 from transom._asgi.mount import AsgiMount
 from transom._check import flag, got, seconds
+from transom._compression import Compression
 from transom._errors import InvalidArgumentError
 from transom._layers import Bridge
 from transom._lifespan import Lifespan
@@ -102,6 +103,9 @@ class Server(Application):
     `middleware` is ready middleware, the outermost first, such as `Cors` or `RateLimit`. The library runs
     it around all routes, before a request reaches Python; `Router.middleware` is for functions of yours.
 
+    `compression=True` compresses responses for clients that accept it, by zstd, brotli or gzip; a
+    `Compression` has settings. A stream is compressed as it comes, and each event of it leaves at once.
+
     `reserve` has the number of places for the connections of each address, in their order, beside the limit
     `connections`: with `reserve=[0, 8]`, up to 8 health checks can connect to the second address although
     the server is full. Let only those connect there who watch the server. Sockets that another process
@@ -165,6 +169,7 @@ class Server(Application):
         overload: Overload | None = None,
         reserve: Iterable[int] = (),
         middleware: Iterable[ReadyMiddleware] = (),
+        compression: Compression | bool = False,
         websocket_threads: int = WEBSOCKET_THREADS,
     ) -> None:
         super().__init__(
@@ -188,6 +193,7 @@ class Server(Application):
                 overload=overload,
                 reserve=reserve,
                 middleware=middleware,
+                compression=compression,
                 websocket_threads=websocket_threads,
             )
         )

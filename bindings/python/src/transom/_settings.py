@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 from transom._access_log import AccessLog
 from transom._access_log import access_log as make_access_log
 from transom._check import flag, got, shown, whole
+from transom._compression import Compression, made_compression
 from transom._errors import BadAddressError, InvalidArgumentError, WrongTypeError
 from transom._handle import Handle
 from transom._metrics import Metrics
@@ -49,6 +50,7 @@ class ServerSettings(TypedDict, total=False):
     overload: Overload | None
     reserve: Iterable[int]
     middleware: Iterable[ReadyMiddleware]
+    compression: Compression | bool
     websocket_threads: int
 
 
@@ -81,6 +83,7 @@ class Settings:
         overload: Overload | None,
         reserve: Iterable[int],
         middleware: Iterable[ReadyMiddleware],
+        compression: Compression | bool,
         websocket_threads: int,
     ) -> None:
         if not isinstance(model, str):
@@ -121,6 +124,7 @@ class Settings:
             raise WrongTypeError(f"reserve is several numbers, such as [0, 8], got {got(reserve)}")
         self.websocket_threads = whole("websocket_threads", websocket_threads, 1, _MOST_THREADS)
         self.middleware = ready_middleware(middleware)
+        self.compression = made_compression(compression)
         self.reserve = [whole("reserve", places, 0, _MOST_PLACES) for places in reserve]
 
     def configured(self) -> Handle:
@@ -145,6 +149,8 @@ class Settings:
         handle.reserved = self.reserve
         for middleware in self.middleware:
             handle.use(middleware)
+        if self.compression is not None:
+            handle.compress(self.compression)
         if self.access_log is not None:
             handle.add_access_log(self.access_log)
         for name, value in self.limits.items():
