@@ -26,20 +26,21 @@ pub(crate) struct NoMemory;
 pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
-    /// Held while a body grows: without it, two bodies that grow at once could count on the same
-    /// free memory.
-    growth: Mutex<()>,
 }
+
+/// Held while something large takes memory: without it, two that grow at once could count on the same free
+/// memory, which all servers of the process share.
+static GROWTH: Mutex<()> = Mutex::new(());
 
 impl Budget {
     pub const fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0), growth: Mutex::new(()) }
+        Self { limit, used: AtomicU64::new(0) }
     }
 
     /// Returns the number of bytes that are kept now.
     pub fn used(&self) -> u64 {
         // Relaxed here and below: the number of bytes alone decides, and guards no other memory. Bodies that must
-        // not count on the same bytes hold `growth`.
+        // not count on the same bytes hold `GROWTH`.
         self.used.load(Ordering::Relaxed)
     }
 
@@ -94,7 +95,7 @@ impl Share<'_> {
             return Ok(());
         }
         let ahead = body.len().max(AT_ONCE).min(announced);
-        let _alone = self.budget.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
         for wanted in [more.saturating_add(ahead), more] {
             // The old buffer stays allocated until its bytes have been moved.
             let moved = body.len().saturating_add(wanted);
@@ -117,6 +118,22 @@ impl Drop for Share<'_> {
             self.budget.give(self.bytes);
         }
     }
+}
+
+/// The bytes for which it is worth asking the system how much memory is left: that takes two system calls.
+const LARGE_COPY: usize = 64 * 1024;
+
+/// Returns a copy of bytes. A large one leaves the headroom.
+pub(crate) fn try_copy(bytes: &[u8]) -> Result<Vec<u8>, NoMemory> {
+    let is_large = bytes.len() >= LARGE_COPY;
+    let mut copy = Vec::new();
+    let alone = is_large.then(|| GROWTH.lock().unwrap_or_else(PoisonError::into_inner));
+    if (is_large && !has_headroom(bytes.len())) || copy.try_reserve_exact(bytes.len()).is_err() {
+        return Err(NoMemory);
+    }
+    drop(alone);
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// Returns `true` if `more` bytes can be allocated and the headroom is left.

@@ -15,6 +15,7 @@ use futures_lite::Stream;
 use super::file::FilePart;
 use super::pipe::{PipeReader, pipe};
 use super::writer::BodyWriter;
+use crate::base::memory;
 use crate::fields::Headers;
 
 /// The body of a request or a response: empty, bytes in memory, a file, or a stream of chunks.
@@ -196,6 +197,22 @@ impl Body {
         let (feed, reader) = pipe(CHANNEL_BYTES);
         reader.expect(length);
         (BodyWriter::new(feed), Kind::Channel { reader, length: Some(length) }.into())
+    }
+
+    /// Copies bytes that are to be sent. A copy of 64 KiB or more is made only if it leaves memory for the rest
+    /// of the program, as the server does with the bodies of requests.
+    ///
+    /// ```
+    /// # use transom::{Body, Response};
+    /// let shared = [7; 100_000];
+    /// let response = Response::bytes("application/octet-stream", Body::try_copy(&shared)?);
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// `OutOfMemory` if there is not enough memory.
+    pub fn try_copy(bytes: &[u8]) -> io::Result<Bytes> {
+        memory::try_copy(bytes).map(Bytes::from).map_err(|_| io::ErrorKind::OutOfMemory.into())
     }
 
     /// Returns the reading end of the pipe, if a writer fills the body.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::ptr;
 use std::slice;
 
-use transom::Bytes;
+use transom::{Body, Bytes};
 
 use crate::status::transom_status;
 
@@ -121,10 +121,7 @@ unsafe fn compare(
 
 /// Returns a copy of the bytes, or `TRANSOM_NO_MEMORY`.
 pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, transom_status> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).map_err(|_| transom_status::TRANSOM_NO_MEMORY)?;
-    copy.extend_from_slice(bytes);
-    Ok(copy.into())
+    Body::try_copy(bytes).map_err(|_| transom_status::TRANSOM_NO_MEMORY)
 }
 
 /// Returns the elements that the host passed as a pointer and a count. If the count is 0, the
