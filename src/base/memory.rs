@@ -87,25 +87,6 @@ impl Share<'_> {
         Ok(())
     }
 
-    /// Reserves room in `body` for `more` bytes, and for some of the `announced` bytes that follow,
-    /// so that not every chunk needs a reservation. If memory is short, reserves room for `more`
-    /// bytes only.
-    pub fn make_room(&self, body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
-        if body.capacity() - body.len() >= more {
-            return Ok(());
-        }
-        let ahead = body.len().max(AT_ONCE).min(announced);
-        let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
-        for wanted in [more.saturating_add(ahead), more] {
-            // The old buffer stays allocated until its bytes have been moved.
-            let moved = body.len().saturating_add(wanted);
-            if has_headroom(moved) && body.try_reserve_exact(wanted).is_ok() {
-                return Ok(());
-            }
-        }
-        Err(NoMemory)
-    }
-
     /// Adds `more` bytes to the share.
     pub fn add(&mut self, more: u64) -> Result<(), NoMemory> {
         self.set(self.bytes.saturating_add(more))
@@ -118,6 +99,25 @@ impl Drop for Share<'_> {
             self.budget.give(self.bytes);
         }
     }
+}
+
+/// Reserves room in `body` for `more` bytes, and for some of the `announced` bytes that follow,
+/// so that not every chunk needs a reservation. If memory is short, reserves room for `more`
+/// bytes only.
+pub(crate) fn make_room(body: &mut Vec<u8>, more: usize, announced: usize) -> Result<(), NoMemory> {
+    if body.capacity() - body.len() >= more {
+        return Ok(());
+    }
+    let ahead = body.len().max(AT_ONCE).min(announced);
+    let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
+    for wanted in [more.saturating_add(ahead), more] {
+        // The old buffer stays allocated until its bytes have been moved.
+        let moved = body.len().saturating_add(wanted);
+        if has_headroom(moved) && body.try_reserve_exact(wanted).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(NoMemory)
 }
 
 /// The bytes for which it is worth asking the system how much memory is left: that takes two system calls.
@@ -207,16 +207,15 @@ mod tests {
 
     #[test]
     fn room_grows_with_the_body_and_not_beyond_it() {
-        let budget = Budget::new(0);
-        let (share, mut body) = (budget.share(), Vec::new());
-        share.make_room(&mut body, 10, 100_000).unwrap();
+        let mut body = Vec::new();
+        make_room(&mut body, 10, 100_000).unwrap();
         assert!((100_010..101_000).contains(&body.capacity()), "{}", body.capacity());
         let before = body.capacity();
         body.resize(before - 1, 0);
-        share.make_room(&mut body, 1, 0).unwrap();
+        make_room(&mut body, 1, 0).unwrap();
         assert_eq!(body.capacity(), before);
-        share.make_room(&mut body, 2, usize::MAX).unwrap();
+        make_room(&mut body, 2, usize::MAX).unwrap();
         assert!(body.capacity() > AT_ONCE);
-        assert_eq!(share.make_room(&mut body, usize::MAX / 2, usize::MAX), Err(NoMemory));
+        assert_eq!(make_room(&mut body, usize::MAX / 2, usize::MAX), Err(NoMemory));
     }
 }

@@ -12,7 +12,7 @@ use super::Transport;
 use super::chunks::{BIG, Chunks, append};
 use super::pace::{Least, Pace};
 use super::wire::Wire;
-use crate::base::memory::Share;
+use crate::base::memory::{Share, make_room};
 use crate::body::{Body, PipeFeed, Space, pipe};
 use crate::config::{Config, Limits};
 use crate::error::Reject;
@@ -142,7 +142,7 @@ impl<'a> Incoming<'a> {
                 Rest::Chunked(_) => body.len(),
                 Rest::Done => 0,
             };
-            self.share.make_room(&mut body, chunk.len(), announced).map_err(|_| Reject::NoMemory)?;
+            make_room(&mut body, chunk.len(), announced).map_err(|_| Reject::NoMemory)?;
             body.extend_from_slice(&chunk);
         }
         Ok(self.with_trailers(body.into()))
