@@ -1909,6 +1909,18 @@ transom_status transom_server_reserve(transom_server *server,
                                       transom_error **error);
 
 /*
+ * Reserves places for the connections of a socket that was added before: by transom_server_listen_fd,
+ * transom_server_listen_inherited or transom_server_bind. `index` counts from 0 in the order in which the
+ * sockets were added. Otherwise as transom_server_reserve.
+ *
+ * Errors: TRANSOM_OUT_OF_RANGE if there is no such socket; TRANSOM_ALREADY_STARTED.
+ */
+transom_status transom_server_set_listener_reserve(transom_server *server,
+                                                   size_t index,
+                                                   size_t places,
+                                                   transom_error **error);
+
+/*
  * Sets how long requests of this route may wait when the server is overloaded, compared with those
  * of other routes: `name` is "low" (half as long, so they are refused first), "normal" (the default),
  * "high" (twice as long), or "vital" (never refused because of overload, and first in the queues of the

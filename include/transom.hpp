@@ -3557,6 +3557,14 @@ public:
         return *this;
     }
 
+    /* Reserves places of a socket that was added before: see transom_server_set_listener_reserve. */
+    Server &listener_reserve(std::size_t index, std::size_t places)
+    {
+        detail::ErrorSlot error;
+        error.check(transom_server_set_listener_reserve(server_, index, places, error));
+        return *this;
+    }
+
     /*
      * Expects a PROXY header from these networks ("10.0.0.0/8, ::1, unix") on the sockets that are
      * bound or added after this call. See transom_server_set_proxy_protocol.

@@ -105,6 +105,27 @@ pub unsafe extern "C" fn transom_server_reserve(
     unsafe { report(error, body) }
 }
 
+/// Reserves places for the connections of a socket that was added before: by transom_server_listen_fd,
+/// transom_server_listen_inherited or transom_server_bind. `index` counts from 0 in the order in which the
+/// sockets were added. Otherwise as transom_server_reserve.
+///
+/// Errors: TRANSOM_OUT_OF_RANGE if there is no such socket; TRANSOM_ALREADY_STARTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_server_set_listener_reserve(
+    server: *mut transom_server,
+    index: usize,
+    places: usize,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let body = || {
+        // SAFETY: NULL or valid, by the contract.
+        let server = unsafe { transom_server::get(server) }?;
+        server.set_up(|setup| setup.change_listener(index, |listener| listener.reserve(places)).map(drop))?
+    };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
 /// Sets how long requests of this route may wait when the server is overloaded, compared with those
 /// of other routes: `name` is "low" (half as long, so they are refused first), "normal" (the default),
 /// "high" (twice as long), or "vital" (never refused because of overload, and first in the queues of the

@@ -9,6 +9,7 @@ use transom::{
     Route, Router, Server, StatusPage, Timeouts, Wrap,
 };
 
+use crate::error::transom_error;
 use crate::exchange_hook::ExchangeHook;
 use crate::handler::HostHandler;
 use crate::hooks::Hooks;
@@ -16,6 +17,7 @@ use crate::own_answer::OwnAnswerHook;
 use crate::own_body::OwnBodies;
 use crate::process;
 use crate::pull_queue::PullQueue;
+use crate::status::transom_status;
 use crate::wrap::SharedWrap;
 
 /// The routes and settings so far. They survive a start that fails, so that the host can try
@@ -169,6 +171,20 @@ impl Setup {
             Some(networks) => listener.proxy_protocol(networks.iter().copied()),
             None => listener,
         }
+    }
+
+    /// Changes the listener with that index, in the order in which they were added, and returns it.
+    pub fn change_listener(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(Listener) -> Listener,
+    ) -> Result<&Listener, transom_error> {
+        if index >= self.listeners.len() {
+            return Err(transom_status::TRANSOM_OUT_OF_RANGE.into());
+        }
+        let listener = self.listeners.remove(index);
+        self.listeners.insert(index, change(listener));
+        Ok(&self.listeners[index])
     }
 
     /// Makes the server, without its listeners.

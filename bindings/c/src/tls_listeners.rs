@@ -2,8 +2,6 @@
 
 use std::ffi::c_char;
 
-use transom::Listener;
-
 use crate::bytes::text;
 use crate::error::{report, transom_error};
 use crate::server::transom_server;
@@ -93,7 +91,7 @@ pub unsafe extern "C" fn transom_server_set_listener_tls(
         let server = unsafe { transom_server::get(server) }?;
         let tls = made(tls)?;
         server.set_up(|setup| {
-            let port = change(setup, index, |listener| listener.tls(&tls))?.local_addr().port();
+            let port = setup.change_listener(index, |listener| listener.tls(&tls))?.local_addr().port();
             setup.https_port = setup.https_port.or(port);
             Ok(())
         })?
@@ -120,7 +118,7 @@ pub unsafe extern "C" fn transom_server_set_listener_redirect(
         let server = unsafe { transom_server::get(server) }?;
         server.set_up(|setup| {
             let port = port(setup, https_port)?;
-            change(setup, index, |listener| listener.redirect_to_https(port)).map(drop)
+            setup.change_listener(index, |listener| listener.redirect_to_https(port)).map(drop)
         })?
     };
     // SAFETY: NULL or valid, by the contract.
@@ -133,18 +131,4 @@ fn port(setup: &Setup, asked: u16) -> Result<u16, transom_error> {
     port.ok_or_else(|| {
         transom_error::bad_setting("a redirect without a port needs a TCP socket with TLS before it")
     })
-}
-
-/// Changes one of the sockets that were added, and returns it.
-fn change(
-    setup: &mut Setup,
-    index: usize,
-    change: impl FnOnce(Listener) -> Listener,
-) -> Result<&Listener, transom_error> {
-    if index >= setup.listeners.len() {
-        return Err(transom_status::TRANSOM_OUT_OF_RANGE.into());
-    }
-    let listener = setup.listeners.remove(index);
-    setup.listeners.insert(index, change(listener));
-    Ok(&setup.listeners[index])
 }

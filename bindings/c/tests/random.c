@@ -627,6 +627,7 @@ static void set_up(transom_server *on)
         did(transom_server_set_proxy_protocol(on, below(2) ? NULL : text(), NULL));
         did(transom_server_set_overload(on, below(20), below(200), NULL));
         did(transom_server_reserve(on, below(4), NULL));
+        did(transom_server_set_listener_reserve(on, below(3), below(4), NULL));
         if (on != server)
             did(transom_server_set_workers(on, below(3), NULL));
     }

@@ -90,6 +90,7 @@ int main(void)
     CHECK_STATUS(transom_server_set_overload(server, 6, 5, NULL), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_set_overload(NULL, 0, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_reserve(NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_server_set_listener_reserve(NULL, 0, 1, NULL), TRANSOM_NULL_ARGUMENT);
     bad = transom_route_new_pull("GET", "/bad", 9);
     CHECK_STATUS(transom_route_set_priority(bad, "hihg"), TRANSOM_INVALID_ARGUMENT);
     CHECK_STATUS(transom_server_add(server, bad, &error), TRANSOM_INVALID_ARGUMENT);
@@ -103,8 +104,12 @@ int main(void)
     OK(transom_server_set_overload(server, 0, 0, NULL));
     OK(transom_server_set_overload(server, 1, 1, NULL));
     OK(transom_server_set_limit(server, "connections", 2, NULL));
+    OK(transom_server_reserve(server, 9, NULL));
     OK(transom_server_bind(server, "127.0.0.1:0", NULL));
     OK(transom_server_reserve(server, 4, NULL));
+    /* Had the first socket kept its places, the connections below would not fill the common ones. */
+    OK(transom_server_set_listener_reserve(server, 0, 0, NULL));
+    CHECK_STATUS(transom_server_set_listener_reserve(server, 1, 1, NULL), TRANSOM_OUT_OF_RANGE);
     add(server, transom_route_new_pull("GET", "/normal", 1), "normal");
     add(server, transom_route_new_pull("GET", "/vital", 2), "vital");
     add(server, transom_route_new_pull("GET", "/low", 3), "low");

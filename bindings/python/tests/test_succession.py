@@ -50,7 +50,7 @@ class Port:
 
 
 #: A program that gets two sockets as systemd passes them: from descriptor 3 on, with names.
-ACTIVATED = """
+PASSED = """
 import os, socket, transom
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 addresses = ["127.0.0.1:%d" % one.getsockname()[1] for one in sockets[:2]]
@@ -58,12 +58,33 @@ descriptors = [os.dup(one.fileno()) for one in sockets[:2]]
 for number, descriptor in enumerate(descriptors):
     os.dup2(descriptor, 3 + number, inheritable=False)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="web:admin")
+"""
+
+ACTIVATED = (
+    PASSED
+    + """
 app = transom.Server(inherit=True)
 app.get("/")(lambda request: "well")
 with app.start("127.0.0.1:0") as running:
     assert running.addresses == addresses, (running.addresses, addresses)
     print(running.names, flush=True)
 """
+)
+
+#: The first argument has the places of its sockets. The one common place is taken; then the second is asked.
+RESERVED = (
+    PASSED
+    + """
+import sys, time, urllib.request
+app = transom.Server(inherit=True, limits={"connections": 1}, reserve=map(int, sys.argv[1].split()))
+app.get("/")(lambda request: "well")
+with app.start("127.0.0.1:0") as running:
+    taken = socket.create_connection(("127.0.0.1", running.port))
+    while running.stats().connections < 1:
+        time.sleep(0.01)
+    print(urllib.request.urlopen(f"http://{addresses[1]}/", timeout=60).read().decode())
+"""
+)
 
 
 class Names(unittest.TestCase):
@@ -71,6 +92,17 @@ class Names(unittest.TestCase):
         with Program(ACTIVATED) as program:
             code, out, err = program.end()
         self.assertEqual((code, out), (0, "['web', 'admin']\n"), err)
+
+    def test_sockets_that_were_passed_have_places_in_their_order(self):
+        with Program(RESERVED, "0 1") as program:
+            code, out, err = program.end()
+        self.assertEqual((code, out), (0, "well\n"), err)
+
+    def test_places_for_more_sockets_than_were_passed_are_a_mistake(self):
+        with Program(RESERVED, "0 1 1") as program:
+            code, _, err = program.end()
+        self.assertEqual(code, 1)
+        self.assertIn("InvalidArgumentError: reserve is for 3 addresses, and there are 2", err)
 
     def test_a_socket_of_the_program_itself_has_no_name(self):
         with Server().start("127.0.0.1:0") as running:

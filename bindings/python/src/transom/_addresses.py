@@ -60,24 +60,23 @@ def listen(
         handle.set_unbound()
         handle.start()
         return
-    count = handle.listen_inherited() if inherit else 0
-    if not count:
-        if len(handle.reserved) > len(addresses):
-            raise InvalidArgumentError(
-                f"reserve is for {len(handle.reserved)} addresses, and there are {len(addresses)}"
-            )
+    inherited = handle.listen_inherited() if inherit else 0
+    # A predecessor passes its sockets in their order: the redirect is the last.
+    count = inherited - (redirect is not None) if inherited else len(addresses)
+    if len(handle.reserved) > count:
+        raise InvalidArgumentError(f"reserve is for {len(handle.reserved)} addresses, and there are {count}")
+    if not inherited:
         for index, address in enumerate(addresses):
-            handle.reserve(index)
             _add(handle, index, address, tls)
         if redirect is not None:
-            handle.reserve(len(addresses))
-            _add_redirect(handle, len(addresses), redirect)
+            _add_redirect(handle, count, redirect)
     elif tls is not None:
-        # A predecessor passes its sockets in their order: the redirect is the last.
-        for index in range(count - (redirect is not None)):
+        for index in range(count):
             handle.set_listener_tls(index, tls)
         if redirect is not None:
-            handle.set_listener_redirect(count - 1, 0)
+            handle.set_listener_redirect(count, 0)
+    for index, places in enumerate(handle.reserved):
+        handle.set_listener_reserve(index, places)
     handle.start()
 
 

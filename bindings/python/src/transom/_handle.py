@@ -274,12 +274,10 @@ class Handle:
         slot.check(code)
         return pid.value
 
-    def reserve(self, index: int) -> None:
-        """Reserves the places of the address with that index, which is bound or added next."""
-        if self.reserved:
-            places = self.reserved[index] if index < len(self.reserved) else 0
-            slot = ErrorSlot()
-            slot.check(quick.server_reserve(self._use(), places, slot.reference))
+    def set_listener_reserve(self, index: int, places: int) -> None:
+        """Reserves places for the connections of a socket that was added before."""
+        slot = ErrorSlot()
+        slot.check(quick.server_set_listener_reserve(self._use(), index, places, slot.reference))
 
     def bind(self, address: str) -> None:
         """Listens on an address."""

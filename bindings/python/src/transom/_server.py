@@ -109,7 +109,7 @@ class Server(Application):
     `reserve` has the number of places for the connections of each address, in their order, beside the limit
     `connections`: with `reserve=[0, 8]`, up to 8 health checks can connect to the second address although
     the server is full. Let only those connect there who watch the server. Sockets that another process
-    passed to this one have none.
+    passed to this one have them in the order in which they were passed.
 
     `threads` is the size of the thread pool for plain handlers that block. The default is
     the number of processors + 4, at most 32. Besides the pool, one plain handler may run in
