@@ -505,6 +505,17 @@ typedef enum transom_websocket_setting {
      * transom_websocket_upgrade_add_origin. Default 0.
      */
     TRANSOM_WEBSOCKET_ANY_ORIGIN = 11,
+    /*
+     * The least rate of a message in bytes per second, as they are sent, while the server waits for it;
+     * default 500. One that comes more slowly for TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS ends the connection
+     * with 1008. With 0, any byte of the message is enough.
+     */
+    TRANSOM_WEBSOCKET_MESSAGE_RATE = 12,
+    /*
+     * How long a message may come more slowly than TRANSOM_WEBSOCKET_MESSAGE_RATE; default 30,000. With
+     * TRANSOM_FOREVER, a message may take for ever.
+     */
+    TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS = 13,
 } transom_websocket_setting;
 
 /* The kinds of records of transom_metrics_snapshot. New kinds may be added. */
@@ -4410,7 +4421,8 @@ void transom_websocket_upgrade_free(transom_websocket_upgrade *upgrade);
  * Sets a transom_websocket_setting, for handshakes that come after this call.
  *
  * Errors: TRANSOM_INVALID_ARGUMENT if there is no such setting, or the value is out of its range: a
- * limit or a time is at least 1, TRANSOM_WEBSOCKET_COMPRESS_FROM at least 0, a switch 0 or 1.
+ * limit or a time is at least 1, TRANSOM_WEBSOCKET_COMPRESS_FROM and TRANSOM_WEBSOCKET_MESSAGE_RATE at
+ * least 0, a switch 0 or 1.
  */
 transom_status transom_websocket_upgrade_set(transom_websocket_upgrade *upgrade,
                                              int32_t setting,

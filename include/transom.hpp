@@ -1264,6 +1264,12 @@ public:
     /* Limits the bytes of a frame as it is sent; default 16 MiB. */
     WebSocketUpgrade &frame_limit(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_FRAME_LIMIT, bytes); }
 
+    /* Sets the least rate of a message in bytes per second; default 500. */
+    WebSocketUpgrade &message_rate(std::int64_t rate) { return set(TRANSOM_WEBSOCKET_MESSAGE_RATE, rate); }
+
+    /* Sets how long a message may come more slowly than that; default 30 s, `forever` is no limit. */
+    WebSocketUpgrade &message_timeout(Milliseconds time) { return set(TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS, time.count()); }
+
     /* Sets how many bytes may wait to be sent; default 256 KiB. */
     WebSocketUpgrade &queue_limit(std::int64_t bytes) { return set(TRANSOM_WEBSOCKET_QUEUE_LIMIT, bytes); }
 

@@ -439,3 +439,18 @@ fn a_head_has_no_events() {
     assert_eq!(client.head().header("content-type"), Some("text/event-stream"));
     eventually("its response is removed", || news.is_empty());
 }
+
+#[test]
+fn the_limits_of_the_documentation_are_those_of_the_code() {
+    let (page, readme) = (include_str!("../docs/sse.md"), include_str!("../README.md"));
+    let request = Request::new(transom::Method::GET, "/").unwrap();
+    let code = format!("{:?}", ServerSentEvents::new(&request));
+    for (setting, told, value) in
+        [("queue_limit", "256 KiB", "queue_limit: 262144"), ("keep_alive", "15 s", "keep_alive: Some(15s)")]
+    {
+        assert!(page.contains(&format!("| `{setting}` | {told} |")), "{setting}");
+        assert!(readme.contains(&format!("| `sse.{setting}` | {told} |")), "{setting}");
+        assert!(code.contains(value), "{setting}: {code}");
+    }
+    assert!(readme.contains("| `sse.history` | 0 |") && page.contains("| `history` of a broadcast | 0 |"));
+}

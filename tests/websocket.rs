@@ -386,11 +386,13 @@ fn a_flood_of_pings_whose_pongs_nobody_reads_is_bounded() {
 
 #[test]
 fn the_settings_of_the_documentation_are_those_of_the_code() {
-    let page = include_str!("../docs/websocket.md");
+    let (page, readme) = (include_str!("../docs/websocket.md"), include_str!("../README.md"));
     let code = format!("{:?}", WebSocketUpgrade::new());
     for (setting, told, value) in [
         ("message_limit", "1 MiB", "message: 1048576"),
         ("frame_limit", "16 MiB", "frame: 16777216"),
+        ("message_rate", "500", "message_rate: 500"),
+        ("message_timeout", "30 s", "message_timeout: Some(30s)"),
         ("queue_limit", "256 KiB", "queue: 262144"),
         ("compress_from", "64 bytes", "compress_from: 64"),
         ("ping_interval", "30 s", "ping_interval: Some(30s)"),
@@ -398,6 +400,9 @@ fn the_settings_of_the_documentation_are_those_of_the_code() {
         ("close_timeout", "5 s", "close_timeout: 5s"),
     ] {
         assert!(page.contains(&format!("| `{setting}` | {told} |")), "{setting}");
+        // What bounds a peer is in the table of all limits too.
+        let row = format!("| `websocket.{setting}` | {told} |");
+        assert!(setting == "compress_from" || readme.contains(&row), "{setting}");
         assert!(code.contains(value), "{setting}: {code}");
     }
 }

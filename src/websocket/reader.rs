@@ -74,6 +74,8 @@ struct Partial {
     is_compressed: bool,
     /// Bytes that were told in pieces.
     told: usize,
+    /// Bytes that have come, as they were sent.
+    come: u64,
     utf8: Utf8,
     empty_frames: u16,
     /// How many of the bytes were checked.
@@ -110,6 +112,15 @@ impl Reader {
             if self.frame.is_some() {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Returns how many bytes of the payload have come of a message that is not whole, or of a frame that
+    /// is not. `None` between frames that need no other.
+    pub fn begun(&self) -> Option<u64> {
+        match &self.message {
+            Some(message) => Some(message.come),
+            None => (self.head_length > 0 || self.frame.is_some()).then_some(0),
         }
     }
 
@@ -193,6 +204,9 @@ impl Reader {
             return if is_whole { self.end_control(opcode).map(Some) } else { Ok(None) };
         }
         let is_last = is_whole && is_final;
+        if let Some(message) = &mut self.message {
+            message.come += length as u64;
+        }
         self.take_data(bytes, key, is_last)?;
         if is_last {
             return self.end_message().map(Some);
@@ -283,7 +297,7 @@ impl Reader {
 
 impl Partial {
     fn new(is_text: bool, is_compressed: bool) -> Self {
-        Self { is_text, is_compressed, told: 0, utf8: Utf8::default(), empty_frames: 0, checked: 0 }
+        Self { is_text, is_compressed, told: 0, come: 0, utf8: Utf8::default(), empty_frames: 0, checked: 0 }
     }
 }
 

@@ -85,6 +85,94 @@ fn a_peer_that_is_half_open_is_given_up() {
 }
 
 #[test]
+fn a_message_that_comes_too_slowly_ends_the_connection() {
+    let settings = WebSocketUpgrade::new().message_timeout(Some(SHORT)).message_rate(u32::MAX);
+    let head = frame(TEXT & !FINAL, b"be");
+    let piece = frame(CONTINUATION & !FINAL, b"x");
+    // Pings between the pieces of a message do not prolong it.
+    let ping = [frame(PING, b""), piece.clone()].concat();
+    let cases = [
+        (head.clone(), piece),
+        (head.clone(), ping),
+        (head, Vec::new()),
+        (frame(TEXT, &vec![b'x'; 60_000])[..1000].to_vec(), b"y".to_vec()),
+        (vec![PING, 0xfd, 1, 2, 3], b"p".to_vec()),
+        (vec![TEXT], Vec::new()),
+    ];
+    for model in MODELS {
+        thread::scope(|scope| {
+            for settings in
+                [settings.clone(), settings.clone().in_pieces(), settings.clone().ping_interval(None)]
+            {
+                for (begin, more) in &cases {
+                    let server = start_model(echoing(settings.clone()), model);
+                    scope.spawn(move || send_too_slowly(&server, model, begin, more));
+                }
+            }
+        });
+    }
+}
+
+/// Sends a whole message, and then a slow one, of which `more` comes again and again.
+fn send_too_slowly(server: &Handle, model: Model, begin: &[u8], more: &[u8]) {
+    let mut peer = Peer::connect(server, "");
+    peer.send(&frame(TEXT, b"whole"));
+    let mut sending = peer.again();
+    let last = thread::scope(|scope| {
+        scope.spawn(move || {
+            // Any silence may follow a message that is whole.
+            thread::sleep(2 * SHORT);
+            let mut is_open = sending.can_send(begin);
+            // Ends at a limit of bytes if no time ends it.
+            for _ in 0..if more.is_empty() { 0 } else { 100_000 } {
+                if !is_open {
+                    break;
+                }
+                thread::sleep(SHORT / 50);
+                is_open = sending.can_send(more);
+            }
+        });
+        let last = std::iter::from_fn(|| peer.next()).find(|(first, _)| *first == CLOSE);
+        peer.shutdown(Shutdown::Both);
+        last
+    });
+    let reason = [&1008_u16.to_be_bytes()[..], b"a message comes too slowly"].concat();
+    assert_eq!(last, Some((CLOSE, reason)), "{model}, {begin:?}");
+    until_free(server, model);
+}
+
+#[test]
+fn a_message_of_many_reads_and_a_slow_handler_are_not_too_slow() {
+    for model in MODELS {
+        // Any byte of a message is enough.
+        let settings = WebSocketUpgrade::new().message_timeout(Some(SHORT)).message_rate(0).in_pieces();
+        let (app, sockets) = handing_over(settings.ping_interval(None).message_limit(usize::MAX));
+        let server = start_model(app, model);
+        let mut peer = Peer::connect(&server, "");
+        let mut socket = sockets.recv_timeout(PATIENCE).unwrap();
+        let large = vec![b'x'; 4 << 20];
+        thread::scope(|scope| {
+            scope.spawn(|| peer.send(&frame(BINARY, &large)));
+            let mut come = 0;
+            while come < large.len() {
+                if come == 0 {
+                    // The server does not wait for the peer now.
+                    thread::sleep(3 * SHORT);
+                }
+                come += wait(socket.recv_piece(), Some(PATIENCE)).unwrap().unwrap().payload.len();
+            }
+        });
+        thread::sleep(3 * SHORT);
+        peer.send(&frame(TEXT, b"again"));
+        let mut again = Vec::new();
+        while again.is_empty() {
+            again.extend_from_slice(recv(&mut socket).unwrap().as_bytes());
+        }
+        assert_eq!(again, b"again", "{model}");
+    }
+}
+
+#[test]
 fn a_peer_that_leaves_at_any_byte_leaves_nothing_behind() {
     let message = [frame(BINARY & !FINAL, b"ab"), frame(PING, b"p"), frame(CONTINUATION, b"c")].concat();
     let bytes = [HANDSHAKE.as_bytes(), &message, &frame(CLOSE, b"\x03\xe8")].concat();

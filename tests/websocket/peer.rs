@@ -75,6 +75,11 @@ impl Peer {
         Self { stream }
     }
 
+    /// Returns the same connection, for another thread.
+    pub fn again(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap() }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }

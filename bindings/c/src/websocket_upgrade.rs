@@ -60,10 +60,17 @@ pub enum transom_websocket_setting {
     /// 1 lets pages of all origins connect; 0 those of the host that the request names, and those of
     /// transom_websocket_upgrade_add_origin. Default 0.
     TRANSOM_WEBSOCKET_ANY_ORIGIN = 11,
+    /// The least rate of a message in bytes per second, as they are sent, while the server waits for it;
+    /// default 500. One that comes more slowly for TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS ends the connection
+    /// with 1008. With 0, any byte of the message is enough.
+    TRANSOM_WEBSOCKET_MESSAGE_RATE = 12,
+    /// How long a message may come more slowly than TRANSOM_WEBSOCKET_MESSAGE_RATE; default 30,000. With
+    /// TRANSOM_FOREVER, a message may take for ever.
+    TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS = 13,
 }
 
 /// All settings, indexed by the number without 1.
-const SETTINGS: [Setting; 11] = [
+const SETTINGS: [Setting; 13] = [
     Setting::TRANSOM_WEBSOCKET_MESSAGE_LIMIT,
     Setting::TRANSOM_WEBSOCKET_FRAME_LIMIT,
     Setting::TRANSOM_WEBSOCKET_QUEUE_LIMIT,
@@ -75,6 +82,8 @@ const SETTINGS: [Setting; 11] = [
     Setting::TRANSOM_WEBSOCKET_CLOSE_TIMEOUT_MS,
     Setting::TRANSOM_WEBSOCKET_IN_PIECES,
     Setting::TRANSOM_WEBSOCKET_ANY_ORIGIN,
+    Setting::TRANSOM_WEBSOCKET_MESSAGE_RATE,
+    Setting::TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS,
 ];
 
 /// The objects of the host.
@@ -126,6 +135,10 @@ impl Settings {
             }
             Setting::TRANSOM_WEBSOCKET_IN_PIECES => self.in_pieces = switch(value)?,
             Setting::TRANSOM_WEBSOCKET_ANY_ORIGIN => self.takes_any_origin = switch(value)?,
+            Setting::TRANSOM_WEBSOCKET_MESSAGE_RATE => {
+                self.base = base.message_rate(u32::try_from(value).map_err(|_| OUT_OF_RANGE)?);
+            }
+            Setting::TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS => self.base = base.message_timeout(time(value)?),
         }
         self.make();
         Ok(())
@@ -205,7 +218,8 @@ pub extern "C" fn transom_websocket_upgrade_free(upgrade: *mut transom_websocket
 /// Sets a transom_websocket_setting, for handshakes that come after this call.
 ///
 /// Errors: TRANSOM_INVALID_ARGUMENT if there is no such setting, or the value is out of its range: a
-/// limit or a time is at least 1, TRANSOM_WEBSOCKET_COMPRESS_FROM at least 0, a switch 0 or 1.
+/// limit or a time is at least 1, TRANSOM_WEBSOCKET_COMPRESS_FROM and TRANSOM_WEBSOCKET_MESSAGE_RATE at
+/// least 0, a switch 0 or 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn transom_websocket_upgrade_set(
     upgrade: *mut transom_websocket_upgrade,

@@ -164,6 +164,24 @@ static void times(void)
     close(fd);
 }
 
+/* A message of which a byte comes now and then. */
+static void slow_message(void)
+{
+    transom_websocket *socket;
+    int fd;
+    set(TRANSOM_WEBSOCKET_MESSAGE_RATE, 1000000);
+    fd = open_set(TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS, 50, &socket);
+    say_frame(fd, TEXT, "be", 2);
+    while (transom_websocket_close_code(socket) == 0) {
+        pause_ms(5);
+        say_frame(fd, CONTINUATION, "x", 1);
+    }
+    CHECK(transom_websocket_close_code(socket) == 1008);
+    CHECK(hear_close(fd) == 1008);
+    transom_websocket_free(socket);
+    close(fd);
+}
+
 static void pieces(void)
 {
     transom_websocket *socket;
@@ -225,12 +243,13 @@ static void out_of_range(void)
     int setting;
     transom_websocket_upgrade_free(freed);
     CHECK_STATUS(transom_websocket_upgrade_set(settings, 0, 1), TRANSOM_INVALID_ARGUMENT);
-    CHECK_STATUS(transom_websocket_upgrade_set(settings, TRANSOM_WEBSOCKET_ANY_ORIGIN + 1, 1), TRANSOM_INVALID_ARGUMENT);
-    for (setting = TRANSOM_WEBSOCKET_MESSAGE_LIMIT; setting <= TRANSOM_WEBSOCKET_ANY_ORIGIN; setting++) {
+    CHECK_STATUS(transom_websocket_upgrade_set(settings, TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS + 1, 1), TRANSOM_INVALID_ARGUMENT);
+    for (setting = TRANSOM_WEBSOCKET_MESSAGE_LIMIT; setting <= TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS; setting++) {
         int is_switch = setting == TRANSOM_WEBSOCKET_COMPRESSION || setting == TRANSOM_WEBSOCKET_CONTEXT_TAKEOVER ||
                         setting == TRANSOM_WEBSOCKET_IN_PIECES || setting == TRANSOM_WEBSOCKET_ANY_ORIGIN;
-        int may_be_0 = is_switch || setting == TRANSOM_WEBSOCKET_COMPRESS_FROM;
-        int may_be_forever = setting == TRANSOM_WEBSOCKET_PING_INTERVAL_MS;
+        int may_be_0 = is_switch || setting == TRANSOM_WEBSOCKET_COMPRESS_FROM ||
+                       setting == TRANSOM_WEBSOCKET_MESSAGE_RATE;
+        int may_be_forever = setting == TRANSOM_WEBSOCKET_PING_INTERVAL_MS || setting == TRANSOM_WEBSOCKET_MESSAGE_TIMEOUT_MS;
         set(setting, 1);
         CHECK(transom_websocket_upgrade_set(settings, setting, 2) == (is_switch ? TRANSOM_INVALID_ARGUMENT : TRANSOM_OK));
         CHECK(transom_websocket_upgrade_set(settings, setting, 0) == (may_be_0 ? TRANSOM_OK : TRANSOM_INVALID_ARGUMENT));
@@ -256,6 +275,7 @@ int main(void)
     queue_limit();
     compression();
     times();
+    slow_message();
     pieces();
     pages_and_protocols();
     out_of_range();

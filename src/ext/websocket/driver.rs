@@ -12,6 +12,7 @@ use futures_lite::{AsyncRead as _, AsyncWrite as _};
 
 use super::message::WebSocketMessage;
 use super::outbox::Outbox;
+use super::pace::MessagePace;
 use super::scratch::with_scratch;
 use super::shared::Shared;
 use crate::Stopping;
@@ -38,7 +39,7 @@ pub(super) type Task = Pin<Box<dyn Handler>>;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Frames come and go.
     Open,
     /// The last frame is to be written.
@@ -51,28 +52,28 @@ enum Phase {
 /// The task of one connection. Ready when both the connection and its handler, if it has one, have ended.
 #[expect(clippy::struct_excessive_bools, reason = "they change by themselves")]
 pub(super) struct Driver {
-    stream: Option<Upgraded>,
-    phase: Phase,
-    reader: Reader,
+    pub(super) stream: Option<Upgraded>,
+    pub(super) phase: Phase,
+    pub(super) reader: Reader,
     /// True after a broken frame, while a receiver outside of this task may answer what came before.
-    is_patient: bool,
-    shared: Arc<Shared>,
+    pub(super) is_patient: bool,
+    pub(super) shared: Arc<Shared>,
     handler: Option<Task>,
     writing: Outbox,
     is_unflushed: bool,
     /// Boxed, because most idle connections have none of it.
-    seldom: Option<Box<Seldom>>,
-    stopping: Stopping,
+    pub(super) seldom: Option<Box<Seldom>>,
+    pub(super) stopping: Stopping,
     /// True if a byte has come since the last tick.
-    has_heard: bool,
-    has_pinged: bool,
+    pub(super) has_heard: bool,
+    pub(super) has_pinged: bool,
     /// True once the timer limits the rest of the connection's time.
-    is_ending: bool,
+    pub(super) is_ending: bool,
 }
 
 /// The parts that few connections have.
 #[derive(Default)]
-struct Seldom {
+pub(super) struct Seldom {
     /// Bytes that were read while the receiver was behind.
     rest: Vec<u8>,
     /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
@@ -82,6 +83,8 @@ struct Seldom {
     panic: Option<Box<dyn Any + Send>>,
     /// The payload of a Ping that came while the outbox was full.
     pong: Option<Vec<u8>>,
+    /// The pace of a message that is not whole, while the server waits for it.
+    pub pace: Option<MessagePace>,
 }
 
 impl Driver {
@@ -128,69 +131,12 @@ impl Driver {
         }
     }
 
-    /// Closes when the server stops, pings when the peer is silent, and gives up when it has waited
-    /// long enough.
-    fn poll_times(&mut self, cx: &mut Context<'_>) {
-        let is_stopping = self.stopping.has_begun();
-        let has_sent_close = {
-            let mut state = self.shared.lock();
-            if is_stopping && !state.has_sent_close && state.closed.is_none() {
-                state.put_close(&Close::new(1001, "the server stops"));
-            }
-            state.has_sent_close
-        };
-        if has_sent_close && self.phase == Phase::Open {
-            self.wait_for_end(self.shared.settings.close_timeout);
-        }
-        while self.stream.as_mut().is_some_and(|stream| stream.poll_timer(cx).is_ready()) {
-            if std::mem::take(&mut self.is_patient) {
-                self.end_reading();
-                continue;
-            }
-            let after = if self.is_ending { None } else { self.next_tick() };
-            match after {
-                Some(after) => self.set_timer(after),
-                None => self.lose(),
-            }
-        }
-    }
-
-    /// Limits the rest of the connection's time, once.
-    fn wait_for_end(&mut self, most: Duration) {
-        if !std::mem::replace(&mut self.is_ending, true) {
-            self.set_timer(most);
-        }
-    }
-
-    fn set_timer(&mut self, after: Duration) {
-        if let Some(stream) = &mut self.stream {
-            stream.set_timer(Some(after));
-        }
-    }
-
-    /// Pings if the peer was silent, and returns how long it may be silent now. `None` if it was silent
-    /// after a Ping.
-    fn next_tick(&mut self) -> Option<Duration> {
-        let interval = self.shared.settings.ping_interval?;
-        let mut state = self.shared.lock();
-        // A peer is not read while the receiver is behind.
-        if std::mem::take(&mut self.has_heard) || state.is_inbox_full() {
-            self.has_pinged = false;
-            return Some(interval);
-        }
-        if std::mem::replace(&mut self.has_pinged, true) {
-            return None;
-        }
-        state.put_control(Opcode::Ping, b"");
-        Some(self.shared.settings.ping_timeout)
-    }
-
-    fn seldom(&mut self) -> &mut Seldom {
+    pub(super) fn seldom(&mut self) -> &mut Seldom {
         self.seldom.get_or_insert_default()
     }
 
     /// Returns `true` while frames of the peer are taken apart.
-    fn may_read(&self) -> bool {
+    pub(super) fn may_read(&self) -> bool {
         self.phase == Phase::Open && self.seldom.as_ref().is_none_or(|seldom| seldom.last.is_none())
     }
 
@@ -202,6 +148,7 @@ impl Driver {
     fn poll_receive(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
         while self.may_read() {
             if self.shared.lock().is_inbox_full() {
+                self.forget_pace();
                 return false;
             }
             if self.has_rest() {
@@ -230,7 +177,8 @@ impl Driver {
                 if let (false, false, Some(interval)) =
                     (self.has_heard, self.is_ending, self.shared.settings.ping_interval)
                 {
-                    self.set_timer(interval);
+                    let left = self.message_left();
+                    self.set_timer([interval].into_iter().chain(left).min());
                 }
                 if is_used {
                     self.take(cx, &scratch[..length]);
@@ -252,15 +200,22 @@ impl Driver {
                 return;
             }
             match self.reader.read(&mut bytes) {
-                Ok(Some(event)) => self.handle(cx, event),
-                Ok(None) => return,
-                Err(failure) => {
-                    let close = Close::new(failure.code(), failure.reason());
-                    self.seldom().last = Some((close.clone(), close));
-                    self.wait_for_receiver();
+                Ok(Some(event)) => {
+                    if self.seldom.is_some() && self.reader.begun().is_none() {
+                        self.forget_pace();
+                    }
+                    self.handle(cx, event);
                 }
+                Ok(None) => return self.time_message(),
+                Err(failure) => self.fail(&Close::new(failure.code(), failure.reason())),
             }
         }
+    }
+
+    /// Closes the connection because of what the peer does.
+    pub(super) fn fail(&mut self, close: &Close) {
+        self.seldom().last = Some((close.clone(), close.clone()));
+        self.wait_for_receiver();
     }
 
     fn handle(&mut self, cx: &Context<'_>, event: Event) {
@@ -296,12 +251,12 @@ impl Driver {
     fn wait_for_receiver(&mut self) {
         self.is_patient = self.handler.is_none() && self.shared.lock().wait_for_receiver();
         if self.is_patient {
-            self.set_timer(self.shared.settings.close_timeout);
+            self.set_timer(Some(self.shared.settings.close_timeout));
         }
     }
 
     /// Sends the last frame, if the peer has sent its own or broke a rule.
-    fn end_reading(&mut self) {
+    pub(super) fn end_reading(&mut self) {
         self.is_patient = self.is_patient && self.shared.lock().wait_for_receiver();
         if self.is_patient {
             return;
@@ -322,7 +277,7 @@ impl Driver {
     }
 
     /// Ends the connection: it is over, or it was lost.
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         (self.phase, self.stream) = (Phase::Over, None);
         self.is_unflushed = false;
         if let Some(seldom) = &mut self.seldom {
@@ -394,7 +349,7 @@ impl Driver {
                     self.phase = Phase::Lingering;
                     // Nothing that the peer sends makes this longer.
                     self.is_ending = true;
-                    self.set_timer(LINGER);
+                    self.set_timer(Some(LINGER));
                     // The timer wakes the task from now on.
                     self.poll_times(cx);
                 }

@@ -7,12 +7,14 @@ mod driver;
 mod encoded;
 mod message;
 mod outbox;
+mod pace;
 mod refusal;
 mod scratch;
 mod sender;
 mod settings;
 mod shared;
 mod socket;
+mod times;
 mod upgrade;
 
 pub use broadcast::Broadcast;

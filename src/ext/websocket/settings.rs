@@ -8,6 +8,10 @@ use crate::websocket::{Origins, Sizes};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub sizes: Sizes,
+    /// The least bytes of a message that come in a second; 0 counts any byte as enough.
+    pub message_rate: u32,
+    /// How long a message may come more slowly than that.
+    pub message_timeout: Option<Duration>,
     /// Bytes that wait to be sent before a sender must wait.
     pub queue: usize,
     pub in_pieces: bool,
@@ -29,6 +33,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sizes: Sizes { frame: 16 << 20, message: 1 << 20 },
+            message_rate: 500,
+            message_timeout: Some(Duration::from_secs(30)),
             queue: 256 << 10,
             in_pieces: false,
             subprotocols: Vec::new(),

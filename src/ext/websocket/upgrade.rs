@@ -88,6 +88,21 @@ impl WebSocketUpgrade {
         self.with(|settings| settings.sizes.frame = bytes)
     }
 
+    /// Sets the least rate of a message in bytes per second, as they are sent, while the server waits for it;
+    /// default 500. One that comes more slowly for [`message_timeout`](Self::message_timeout) ends the
+    /// connection with 1008. With 0, any byte of the message is enough.
+    #[must_use]
+    pub fn message_rate(self, bytes_per_second: u32) -> Self {
+        self.with(|settings| settings.message_rate = bytes_per_second)
+    }
+
+    /// Sets how long a message may come more slowly than [`message_rate`](Self::message_rate); default 30 s.
+    /// Then the connection ends with 1008. With `None`, a message may take for ever.
+    #[must_use]
+    pub fn message_timeout(self, timeout: Option<Duration>) -> Self {
+        self.with(|settings| settings.message_timeout = timeout)
+    }
+
     /// Sets how many bytes may wait to be sent before a sender waits; default 256 KiB. A message is
     /// taken whole while less than that waits.
     #[must_use]

@@ -49,7 +49,7 @@ int main()
     transom::WebSocketUpgrade settings, moved;
     settings.message_limit(1000).frame_limit(1000).queue_limit(1000).compression(true).context_takeover(true);
     settings.compress_from(0).ping_interval(transom::forever).ping_timeout(std::chrono::seconds(1));
-    settings.close_timeout(std::chrono::seconds(1)).in_pieces(true).any_origin(true).any_origin(false);
+    settings.close_timeout(std::chrono::seconds(1)).message_rate(1).message_timeout(transom::forever).in_pieces(true).any_origin(true).any_origin(false);
     settings.subprotocol("chat.v2").subprotocol("chat.v1").origin("https://app.example");
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [&] { settings.message_limit(0); });
     check_throws(TRANSOM_INVALID_ARGUMENT, "", [&] { settings.subprotocol("no token"); });
