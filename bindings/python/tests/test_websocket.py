@@ -681,6 +681,27 @@ class TestLimits(Quiet, unittest.TestCase):
     def test_frame_limit(self):
         self.assertEqual(self.closed_by({"frame_limit": 10}, frame(1, b"a" * 11)[:6]), 1009)
 
+    def test_message_rate_and_message_timeout(self):
+        app = Server()
+        limits = {"message_rate": 2**20, "message_timeout": 0.05}
+        echo_routes(app, **limits)
+        with app.start("127.0.0.1:0") as running:
+            for path in ("/echo", "/plain-echo"):
+                with opened(running, path) as connection:
+                    connection.sendall(frame(1, b"a", False) + frame(0, b"b", False))
+                    self.assertIn(b"\x03\xf0a message comes too slowly", receive(connection, b"slowly"))
+        for options, text in (
+            ({"message_rate": 2**32}, "message_rate is 0 to 4294967295, got 4294967296"),
+            (
+                {"message_timeout": 0},
+                "message_timeout is 0.001 to 1000000000 seconds, or None for none, got 0",
+            ),
+        ):
+            with self.assertRaises(InvalidArgumentError) as caught:
+                app.websocket("/", **options)
+            self.assertEqual(str(caught.exception), text)
+        app.websocket("/", message_rate=0, message_timeout=None)(lambda socket: None)
+
     def test_ping_interval_and_ping_timeout(self):
         app = Server()
         codes = []

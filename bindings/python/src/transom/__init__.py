@@ -74,6 +74,7 @@ from transom._tls import Tls, TlsInfo
 from transom._upload_file import Files, UploadFile
 from transom._websocket import AsyncWebSocket, WebSocket
 from transom._websocket_closed import WebSocketClosed
+from transom._websocket_connection import WebSocketPiece
 from transom._websocket_handshake import WebSocketHandler as WebSocketHandler
 from transom._wsgi.serve import serve_wsgi
 
@@ -143,6 +144,7 @@ __all__ = [
     "UploadFile",
     "WebSocket",
     "WebSocketClosed",
+    "WebSocketPiece",
     "serve_asgi",
     "serve_wsgi",
 ]

@@ -111,7 +111,10 @@ WEBSOCKET_COMPRESS_FROM = 6
 WEBSOCKET_PING_INTERVAL_MS = 7
 WEBSOCKET_PING_TIMEOUT_MS = 8
 WEBSOCKET_CLOSE_TIMEOUT_MS = 9
+WEBSOCKET_IN_PIECES = 10
 WEBSOCKET_ANY_ORIGIN = 11
+WEBSOCKET_MESSAGE_RATE = 12
+WEBSOCKET_MESSAGE_TIMEOUT_MS = 13
 
 
 class ReportStruct(ctypes.Structure):
@@ -306,6 +309,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_void_p, c_void_p),
     ),
     "transom_websocket_send": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_int64)),
+    "transom_websocket_send_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_bool, c_int64)),
     "transom_websocket_ping": (c_int32, (c_void_p, c_char_p, c_size_t)),
     "transom_websocket_close": (c_int32, (c_void_p, c_uint16, c_char_p)),
     "transom_websocket_close_code": (c_uint16, (c_void_p,)),
@@ -352,6 +356,7 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_writer_write": QUICK["transom_writer_write"],
     "transom_websocket_receive_into": QUICK["transom_websocket_receive_into"],
     "transom_websocket_send": QUICK["transom_websocket_send"],
+    "transom_websocket_send_piece": QUICK["transom_websocket_send_piece"],
 }
 
 

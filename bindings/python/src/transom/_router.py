@@ -246,12 +246,15 @@ class Router:
         cookies of its user with a handshake, whatever page asks.
 
         `message_limit` bounds a message, decompressed (1 MiB by default), and `frame_limit` a frame (16
-        MiB): a larger one closes the connection with 1009. Senders wait while `queue_limit` bytes (256 KiB)
-        wait to be sent. `compression=False` turns permessage-deflate off, `context_takeover=True` compresses
-        with what came before, for about 350 KiB a connection, and messages of fewer than
-        `compress_from` bytes (64) are sent as they are. After `ping_interval` seconds (30) of silence a Ping
-        is sent, and the connection ends if the peer stays silent for `ping_timeout` seconds (30); with
-        `ping_interval=None` no Pings are sent. `close_timeout` bounds the wait for the peer's Close (5 s).
+        MiB): a larger one closes the connection with 1009. A message that comes more slowly than
+        `message_rate` bytes a second (500) for `message_timeout` seconds (30) closes it with 1008. Senders
+        wait while `queue_limit` bytes (256 KiB) wait to be sent. `compression=False` turns permessage-deflate
+        off, `context_takeover=True` compresses with what came before, for about 350 KiB a connection, and
+        messages of fewer than `compress_from` bytes (64) are sent as they are. After `ping_interval` seconds
+        (30) of silence a Ping is sent, and the connection ends if the peer stays silent for `ping_timeout`
+        seconds (30); with `ping_interval=None` no Pings are sent. `close_timeout` bounds the wait for the
+        peer's Close (5 s). With `in_pieces=True`, `receive_piece` returns a message in pieces as they arrive,
+        so that a large one is not kept in memory whole.
 
         With `replace=True`, the handler takes the place of an earlier one. Raises what `route` raises.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from transom._arguments import milliseconds
-from transom._check import seconds
+from transom._check import flag, seconds
 from transom._events import Events
 from transom._headers import HeadersInput, lines_of, pairs_of
 from transom._native import waiting
 from transom._request import Request
 from transom._websocket_closed import WebSocketClosed
-from transom._websocket_connection import Message, WebSocketConnection, encoded
+from transom._websocket_connection import Message, WebSocketConnection, WebSocketPiece, encoded
 from transom._websocket_options import WebSocketSettings
 
 #: The number of messages after which a task lets others run.
@@ -35,6 +36,8 @@ class Socket:
         self._accepting = threading.Lock()
         self._made: WebSocketConnection | None = None
         self._refused: WebSocketClosed | None = None
+        #: The first pieces of the message that `receive` puts together.
+        self._pieces: list[Message] = []
 
     def accept(self, subprotocol: str | None = None, headers: HeadersInput = ()) -> None:
         """Answers the handshake: `101 Switching Protocols`. The first use of the connection does it, too.
@@ -95,6 +98,13 @@ class Socket:
         """
         return self._connection.send(*encoded(message), 0)
 
+    def try_send_piece(self, piece: str | bytes | bytearray | memoryview, is_last: bool) -> bool:
+        """Sends a piece of a message if there is room for it now, and returns `False` if there is none.
+
+        See `send_piece`. Raises `WebSocketClosed` or `TypeError`.
+        """
+        return self._connection.send_piece(*encoded(piece), flag("is_last", is_last), 0)
+
     def ping(self, payload: bytes = b"") -> None:
         """Sends a Ping, of at most 125 bytes. The peer answers it, which is received as no message.
 
@@ -142,6 +152,18 @@ class Socket:
         """The number of bytes that wait to be sent."""
         return self._connection.queued
 
+    def _put_together(self, piece: WebSocketPiece) -> Message | None:
+        """Keeps a piece. Returns its message if it is the last one."""
+        payload, is_last = piece
+        if not self._pieces and is_last:
+            return payload
+        self._pieces.append(payload)
+        if not is_last:
+            return None
+        pieces, self._pieces = self._pieces, []
+        # The pieces of a message have one kind.
+        return type(payload)().join(pieces)  # type: ignore[arg-type]
+
     def _finish(self) -> None:
         """Closes the connection in order, if it is open. The handler has returned."""
         if self._made is not None:
@@ -181,12 +203,36 @@ class WebSocket(Socket):
         Raises `WebSocketClosed` once the connection has closed and there are no more, and `TimeoutError`
         after `timeout` seconds.
         """
-        time = milliseconds(seconds("timeout", timeout, none=True))
+        limit = seconds("timeout", timeout, none=True)
         connection = self._connection
+        if self._settings.in_pieces:
+            return self._receive_whole(limit)
+        time = milliseconds(limit)
         message: Message | None = self._wait(lambda: connection.receive(time, waiting))
         if message is None:
             raise TimeoutError(f"no message has come within {timeout:g} s")
         return message
+
+    def _receive_whole(self, timeout: float | None) -> Message:
+        """Returns the next message, of which pieces come."""
+        end = None if timeout is None else monotonic() + timeout
+        message: Message | None = None
+        while message is None:
+            left = None if end is None else max(0.0, end - monotonic())
+            message = self._put_together(self.receive_piece(left))
+        return message
+
+    def receive_piece(self, timeout: float | None = None) -> WebSocketPiece:
+        """Waits for the next piece of a message and returns it; raises what `receive` raises.
+
+        With `in_pieces=True`, messages come in pieces as they arrive; otherwise each is one piece.
+        """
+        time = milliseconds(seconds("timeout", timeout, none=True))
+        connection = self._connection
+        piece: WebSocketPiece | None = self._wait(lambda: connection.receive_piece(time, waiting))
+        if piece is None:
+            raise TimeoutError(f"no message has come within {timeout:g} s")
+        return piece
 
     def send(self, message: str | bytes | bytearray | memoryview, timeout: float | None = None) -> None:
         """Sends a message. Waits for room while `queue_limit` bytes or more wait to be sent.
@@ -198,6 +244,25 @@ class WebSocket(Socket):
         connection = self._connection
         if not connection.send(kind, data, 0) and not self._wait(
             lambda: connection.send(kind, data, time, waiting)
+        ):
+            raise TimeoutError(f"the peer has read too little within {timeout:g} s")
+
+    def send_piece(
+        self, piece: str | bytes | bytearray | memoryview, is_last: bool, timeout: float | None = None
+    ) -> None:
+        """Sends a piece of a message, so that a large one need not be in memory whole. Waits for room.
+
+        The pieces of a message come from one thread, one after another, all of them `str` or all of them
+        bytes. They are not compressed. Messages that others send meanwhile leave after the last piece.
+
+        Raises `WebSocketClosed`, `TimeoutError` after `timeout` seconds, or `TypeError`.
+        """
+        time = milliseconds(seconds("timeout", timeout, none=True))
+        kind, data = encoded(piece)
+        is_last = flag("is_last", is_last)
+        connection = self._connection
+        if not connection.send_piece(kind, data, is_last, 0) and not self._wait(
+            lambda: connection.send_piece(kind, data, is_last, time, waiting)
         ):
             raise TimeoutError(f"the peer has read too little within {timeout:g} s")
 
@@ -220,7 +285,7 @@ class WebSocket(Socket):
         """
         try:
             while True:
-                self.receive(timeout)
+                self.receive_piece(timeout)
         except WebSocketClosed:
             pass
 
@@ -249,13 +314,37 @@ class AsyncWebSocket(Socket):
         Raises `WebSocketClosed` once the connection has closed and there are no more, `TimeoutError` after
         `timeout` seconds, and `RuntimeError` if another task receives.
         """
-        seconds("timeout", timeout, none=True)
+        limit = seconds("timeout", timeout, none=True)
         connection = self._connection
+        if self._settings.in_pieces:
+            return await self._receive_whole(limit)
         await self._let_others_run()
         while (message := connection.receive(0)) is None:
             if not await self._events.websocket_message(connection.pointer, timeout):
                 raise TimeoutError(f"no message has come within {timeout:g} s")
         return message
+
+    async def _receive_whole(self, timeout: float | None) -> Message:
+        """Returns the next message, of which pieces come."""
+        end = None if timeout is None else monotonic() + timeout
+        message: Message | None = None
+        while message is None:
+            left = None if end is None else max(0.0, end - monotonic())
+            message = self._put_together(await self.receive_piece(left))
+        return message
+
+    async def receive_piece(self, timeout: float | None = None) -> WebSocketPiece:
+        """Waits for the next piece of a message and returns it; raises what `receive` raises.
+
+        With `in_pieces=True`, messages come in pieces as they arrive; otherwise each is one piece.
+        """
+        seconds("timeout", timeout, none=True)
+        connection = self._connection
+        await self._let_others_run()
+        while (piece := connection.receive_piece(0)) is None:
+            if not await self._events.websocket_message(connection.pointer, timeout):
+                raise TimeoutError(f"no message has come within {timeout:g} s")
+        return piece
 
     async def send(self, message: str | bytes | bytearray | memoryview, timeout: float | None = None) -> None:
         """Sends a message. Waits for room while `queue_limit` bytes or more wait to be sent.
@@ -267,6 +356,25 @@ class AsyncWebSocket(Socket):
         connection = self._connection
         await self._let_others_run()
         while not connection.send(kind, data, 0):
+            if not await self._events.websocket_room(connection.pointer, timeout):
+                raise TimeoutError(f"the peer has read too little within {timeout:g} s")
+
+    async def send_piece(
+        self, piece: str | bytes | bytearray | memoryview, is_last: bool, timeout: float | None = None
+    ) -> None:
+        """Sends a piece of a message, so that a large one need not be in memory whole. Waits for room.
+
+        The pieces of a message come from one task, one after another, all of them `str` or all of them bytes.
+        They are not compressed. Messages that others send meanwhile leave after the last piece.
+
+        Raises `WebSocketClosed`, `TimeoutError` after `timeout` seconds, or `TypeError`.
+        """
+        seconds("timeout", timeout, none=True)
+        kind, data = encoded(piece)
+        is_last = flag("is_last", is_last)
+        connection = self._connection
+        await self._let_others_run()
+        while not connection.send_piece(kind, data, is_last, 0):
             if not await self._events.websocket_room(connection.pointer, timeout):
                 raise TimeoutError(f"the peer has read too little within {timeout:g} s")
 
@@ -282,7 +390,7 @@ class AsyncWebSocket(Socket):
         """Waits until the connection has closed. Messages that come meanwhile are dropped."""
         try:
             while True:
-                await self.receive()
+                await self.receive_piece()
         except WebSocketClosed:
             pass
 

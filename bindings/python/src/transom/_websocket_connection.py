@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from ctypes import byref, c_int32, c_size_t, c_void_p, create_string_buffer, string_at
+from ctypes import byref, c_bool, c_int32, c_size_t, c_void_p, create_string_buffer, string_at
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from transom import _native as native
 from transom._check import got, whole
@@ -16,6 +16,16 @@ from transom._websocket_options import Upgrade
 
 #: A message as it is received: a `str` is a text, and `bytes` are binary.
 Message: TypeAlias = str | bytes
+
+
+class WebSocketPiece(NamedTuple):
+    """A piece of a message, as `AsyncWebSocket.receive_piece` returns it."""
+
+    #: The bytes, or the text, which has whole characters.
+    payload: Message
+    #: `True` for the last piece of its message.
+    is_last: bool
+
 
 #: The bytes of the place for a message, from which it is copied. A longer one gets a place of its own.
 _ROOM = 64 * 1024
@@ -36,7 +46,8 @@ class _Room(threading.local):
         self.buffer = create_string_buffer(_ROOM)
         self.kind = c_int32()
         self.length = c_size_t()
-        self.places = byref(self.kind), None, byref(self.length)
+        self.is_last = c_bool()
+        self.places = byref(self.kind), byref(self.is_last), byref(self.length)
 
 
 _room = _Room()
@@ -106,12 +117,32 @@ class WebSocketConnection:
             return None
         raise self._error_of(code)
 
+    def receive_piece(self, timeout: int, view: SimpleNamespace = quick) -> WebSocketPiece | None:
+        """Returns the next piece of a message, as `receive` does a message."""
+        payload = self.receive(timeout, view)
+        return None if payload is None else WebSocketPiece(payload, _room.is_last.value)
+
     def send(self, kind: int, data: bytes, timeout: int, view: SimpleNamespace = quick) -> bool:
         """Sends a message; waits for room up to `timeout` milliseconds, and returns `False` if there is none.
 
         Raises `WebSocketClosed`.
         """
         code = view.websocket_send(self.pointer, kind, data, len(data), timeout)
+        return code == native.OK or self._is_sent(code)
+
+    def send_piece(
+        self, kind: int, data: bytes, is_last: bool, timeout: int, view: SimpleNamespace = quick
+    ) -> bool:
+        """Sends a piece of a message, as `send` does a message.
+
+        Raises `TypeError` if the pieces differ in kind.
+        """
+        code = view.websocket_send_piece(self.pointer, kind, data, len(data), is_last, timeout)
+        if code == native.INVALID_ARGUMENT:
+            raise TypeError("the pieces of a message are all str, or all bytes")
+        return self._is_sent(code)
+
+    def _is_sent(self, code: int) -> bool:
         if code == native.OK:
             return True
         if code in (native.WOULD_BLOCK, native.TIMEOUT):

@@ -13,10 +13,14 @@ from transom._headers import is_token
 from transom._native import quick
 
 _MOST_BYTES = 2**40
+_MOST_RATE = 2**32 - 1
+#: The times that may be `None`, for no limit.
+_ENDLESS = ("ping_interval", "message_timeout")
 #: The settings that are numbers of bytes, with the least of each.
 SIZES = {
     "message_limit": (native.WEBSOCKET_MESSAGE_LIMIT, 1),
     "frame_limit": (native.WEBSOCKET_FRAME_LIMIT, 1),
+    "message_rate": (native.WEBSOCKET_MESSAGE_RATE, 0),
     "queue_limit": (native.WEBSOCKET_QUEUE_LIMIT, 1),
     "compress_from": (native.WEBSOCKET_COMPRESS_FROM, 0),
 }
@@ -27,6 +31,7 @@ FLAGS = {
 }
 #: The settings that are times in seconds.
 TIMES = {
+    "message_timeout": native.WEBSOCKET_MESSAGE_TIMEOUT_MS,
     "ping_interval": native.WEBSOCKET_PING_INTERVAL_MS,
     "ping_timeout": native.WEBSOCKET_PING_TIMEOUT_MS,
     "close_timeout": native.WEBSOCKET_CLOSE_TIMEOUT_MS,
@@ -38,6 +43,8 @@ class WebSocketLimits(TypedDict, total=False):
 
     message_limit: int
     frame_limit: int
+    message_rate: int
+    message_timeout: float | None
     queue_limit: int
     compression: bool
     context_takeover: bool
@@ -54,6 +61,7 @@ class WebSocketOptions(WebSocketLimits, total=False):
     subprotocols: Iterable[str]
     origins: Iterable[str]
     any_origin: bool
+    in_pieces: bool
 
 
 class Upgrade:
@@ -83,7 +91,8 @@ class WebSocketSettings:
     def of(cls, options: WebSocketOptions) -> WebSocketSettings:
         """Returns the settings of a route. Raises what the constructor raises."""
         limits: dict[str, Any] = dict(options)
-        own = {name: limits.pop(name) for name in ("subprotocols", "origins", "any_origin") if name in limits}
+        names = "subprotocols", "origins", "any_origin", "in_pieces"
+        own = {name: limits.pop(name) for name in names if name in limits}
         return cls(limits, **own)  # type: ignore[arg-type]
 
     def __init__(
@@ -92,19 +101,21 @@ class WebSocketSettings:
         subprotocols: Iterable[str] = (),
         origins: Iterable[str] = (),
         any_origin: bool = False,
+        in_pieces: bool = False,
     ) -> None:
         """Raises `InvalidArgumentError` or `TypeError` for a value that cannot be one."""
         given: dict[str, Any] = dict(limits)
         self._settings: dict[int, int] = {}
         for name, (setting, least) in SIZES.items():
             if name in given:
-                self._settings[setting] = whole(name, given.pop(name), least, _MOST_BYTES)
+                most = _MOST_RATE if name == "message_rate" else _MOST_BYTES
+                self._settings[setting] = whole(name, given.pop(name), least, most)
         for name, setting in FLAGS.items():
             if name in given:
                 self._settings[setting] = int(flag(name, given.pop(name)))
         for name, setting in TIMES.items():
             if name in given:
-                time = seconds(name, given.pop(name), zero=False, none=name == "ping_interval", least=0.001)
+                time = seconds(name, given.pop(name), zero=False, none=name in _ENDLESS, least=0.001)
                 self._settings[setting] = native.FOREVER if time is None else round(time * 1000)
         if given:
             names = ", ".join([*SIZES, *FLAGS, *TIMES])
@@ -114,6 +125,9 @@ class WebSocketSettings:
         self.subprotocols = tuple(_subprotocol(name) for name in _several("subprotocols", subprotocols))
         self._origins = tuple(_origin(each) for each in _several("origins", origins))
         self._settings[native.WEBSOCKET_ANY_ORIGIN] = int(flag("any_origin", any_origin))
+        #: `True` if messages are handed out in pieces.
+        self.in_pieces = flag("in_pieces", in_pieces)
+        self._settings[native.WEBSOCKET_IN_PIECES] = int(self.in_pieces)
         if self._origins and any_origin:
             raise InvalidArgumentError("origins and any_origin=True exclude each other")
         #: The native object with these settings.

@@ -182,5 +182,7 @@ def uses(socket: WebSocket, other: AsyncWebSocket) -> None:
     socket.send(5)  # error
     socket.receive().upper().decode()  # error
     socket.close("1000")  # error
+    socket.send_piece("a")  # error
+    socket.send(socket.receive_piece())  # error
     for message in other:  # error
         print(message)

@@ -31,6 +31,7 @@ from transom import (
     UploadFile,
     WebSocket,
     WebSocketClosed,
+    WebSocketPiece,
 )
 from transom import Handler as Taken
 from transom.testing import StreamedResponse, TestClient, TestResponse, WebSocketRefused
@@ -346,6 +347,20 @@ def plain_chat(socket: WebSocket) -> None:
     for message in socket:
         socket.send(message)
     socket.send(socket.receive())
+
+
+@app.websocket("/pieces", in_pieces=True, message_rate=0, message_timeout=None)
+async def in_pieces(socket: AsyncWebSocket) -> None:
+    piece = await socket.receive_piece(timeout=5)
+    payload, is_last = piece
+    if not socket.try_send_piece(payload, is_last):
+        await socket.send_piece(piece.payload, piece.is_last, timeout=5)
+
+
+@api.websocket("/plain-pieces", in_pieces=True)
+def in_plain_pieces(socket: WebSocket) -> None:
+    piece: WebSocketPiece = socket.receive_piece()
+    socket.send_piece(piece.payload, piece.is_last)
 
 
 app.websocket("/lambda")(lambda socket: None)
