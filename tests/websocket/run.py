@@ -1,11 +1,11 @@
 """WebSocket with what others wrote: Autobahn's cases, clients in Python and JavaScript, a page in Chromium.
 
     python tests/websocket/run.py --binary target/debug/examples/websocket-server [--cases all] [--npm FOLDER]
-        [--c PROGRAM]
+        [--c PROGRAM] [--crowd]
 
-`--c` names the program that `echo.c` compiles to. Needs `kosoku`, `websockets` and `aiohttp`, which the
-Python that runs this has, and from npm, if `--npm` names a folder of modules, `ws` and `playwright-core`,
-with `node` and `chromium`.
+`--c` names the program that `echo.c` compiles to, and `--crowd` adds 10,000 idle connections (`crowd.py`).
+Needs `kosoku`, `websockets` and `aiohttp`, which the Python that runs this has, and from npm, if `--npm`
+names a folder of modules, `ws` and `playwright-core`, with `node` and `chromium`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import crowd
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,10 +42,17 @@ GOOD = {"OK", "INFORMATIONAL"}
 @contextlib.contextmanager
 def server(binary: str, *options: str) -> Iterator[str]:
     """Runs the server, and gives its address with the scheme of WebSocket."""
+    with program(binary, *options) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def program(binary: str, *options: str) -> Iterator[tuple[str, int]]:
+    """Runs the server, and gives its address, and the number of its process."""
     process = subprocess.Popen([binary, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip().replace("http", "ws", 1)
+        yield process.stdout.readline().strip().replace("http", "ws", 1), process.pid
         process.terminate()
         assert process.wait(PATIENCE) == 0, f"the server ended with {process.returncode}"
     finally:
@@ -141,6 +150,7 @@ def main() -> None:
     parser.add_argument("--cases", choices=["none", "some", "all"], default="some")
     parser.add_argument("--npm")
     parser.add_argument("--c")
+    parser.add_argument("--crowd", action="store_true")
     options = parser.parse_args()
     begun = time.monotonic()
     for binary in filter(None, (options.binary, options.c)):
@@ -165,6 +175,10 @@ def main() -> None:
                 )
                 asyncio.run(asyncio.wait_for(aiohttp_client(url, context if words else None), 3 * PATIENCE))
                 print(f"{model}{' with TLS' if words else ''}: clients in Python", flush=True)
+    if options.crowd:
+        crowd.raise_limit()
+        with program(options.binary) as (url, process):
+            crowd.crowd(int(url.rpartition(":")[2]), process)
     if options.npm and shutil.which("node"):
         with server(options.binary) as url:
             javascript(url, options.npm)

@@ -3,6 +3,7 @@
 //!
 //! `/echo` sends each message back, `/keeping` with a window that is kept, `/plain` without compression,
 //! `/chat` to all that are there; `/small` takes messages of 1,000 bytes and frames of 2,000.
+//! `/brief` gives up a client that is silent for two seconds.
 //! `/events` sends three server-sent events after the last one that the client got, and then comments.
 
 use std::error::Error;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use futures_lite::{StreamExt as _, stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use transom::{
-    Listener, Model, Request, Response, Router, Server, ServerSentEvent, ServerSentEvents, Tls, WebSocket,
-    WebSocketSender, WebSocketUpgrade,
+    Limits, Listener, Model, Request, Response, Router, Server, ServerSentEvent, ServerSentEvents, Tls,
+    WebSocket, WebSocketSender, WebSocketUpgrade,
 };
 
 /// Larger than any message of Autobahn's cases.
@@ -63,6 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let quick = WebSocketUpgrade::new()
         .ping_interval(Some(Duration::from_millis(200)))
         .ping_timeout(Duration::from_millis(200));
+    let second = Duration::from_secs(1);
+    let brief = base.clone().ping_interval(Some(second)).ping_timeout(second);
     let mut app = Router::new();
     for (path, settings) in [
         ("/echo", base.clone()),
@@ -71,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("/pieces", base.in_pieces()),
         ("/small", WebSocketUpgrade::new().message_limit(1000).frame_limit(2000)),
         ("/quick", quick),
+        ("/brief", brief),
         ("/spoken", WebSocketUpgrade::new().subprotocols(["chat", "superchat"])),
     ] {
         app = app.get(path, async move |req: Request| echo(&settings, &req));
@@ -89,7 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         "http"
     };
-    let server = Server::new(app).model(model).listen(listener).start()?;
+    let mut limits = Limits::default();
+    limits.connections = 20_000;
+    let server = Server::new(app).model(model).limits(limits).listen(listener).start()?;
     println!("{scheme}://{}", server.local_addr());
     signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?.forever().next();
     let report = server.stop(Duration::from_secs(5));
