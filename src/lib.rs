@@ -179,6 +179,7 @@ pub use bytes::Bytes;
 pub use http::{Method, StatusCode, Version};
 
 pub use base::congestion::Congestion;
+pub use base::memory::MemoryClaim;
 pub use base::overload::Overload;
 pub use base::pool::PoolFull;
 pub use base::priority::Priority;
@@ -222,12 +223,12 @@ pub use ext::{RouterService, TowerHandler, tower_service};
 #[cfg(feature = "tracing")]
 pub use ext::{TraceContext, Tracing};
 pub use fields::{Headers, InvalidHeader};
-#[cfg(feature = "serde")]
-pub use handler::Json;
 pub use handler::{
     Blocking, BlockingPool, Context, Handler, HttpError, HttpResult, Liveness, Next, OrStatus, Readiness,
     Reply, Responder, Route, Router, Shared, Tester, Wrap, blocking, shared,
 };
+#[cfg(feature = "serde")]
+pub use handler::Json;
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };

@@ -77,6 +77,126 @@ fn serve(model: Model) {
     server.stop(Duration::from_secs(5));
 }
 
+#[cfg(feature = "compression")]
+mod compressed {
+    use std::io::Write as _;
+
+    use transom::{Coding, Compression, Decompression, HttpResult};
+
+    use super::*;
+
+    /// Bytes that brotli and zstd cannot make shorter.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..length / 8).flat_map(|_| next()).collect()
+    }
+
+    /// Content whose decompressor holds 16 MiB with brotli, and 8 MiB with zstd.
+    fn coded(coding: &str) -> Vec<u8> {
+        let content = noise(2 << 20);
+        if coding == "br" {
+            let mut writer = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 24);
+            writer.write_all(&content).unwrap();
+            writer.into_inner()
+        } else {
+            let mut writer = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            writer.window_log(23).unwrap();
+            writer.write_all(&content).unwrap();
+            writer.finish().unwrap()
+        }
+    }
+
+    fn serve() {
+        let streamed = async |mut req: Request| -> HttpResult<String> {
+            let mut length = 0;
+            while let Some(chunk) = req.body_mut().chunk().await {
+                length += chunk?.len();
+            }
+            Ok(length.to_string())
+        };
+        let lines = "a line of a text that is compressed\n".repeat(3_000);
+        let compression = Compression::new().level(Coding::Brotli, 9).level(Coding::Zstd, 19);
+        let app = Router::new()
+            .wrap(compression)
+            .get("/", async |_: Request| "well")
+            .get("/text", async move |_: Request| lines.clone())
+            .route(
+                Route::new(Method::POST, "/streamed", streamed)
+                    .streaming()
+                    .wrap(Decompression::new().max_memory(usize::MAX)),
+            );
+        let server = configured(app, |_, _| ()).workers(2);
+        let server = server.bind("127.0.0.1:0").unwrap().start().unwrap();
+        println!("\nlistening on {}", server.local_addr());
+        let _ = io::stdin().read(&mut [0]);
+        server.stop(Duration::from_secs(5));
+    }
+
+    /// Clients that all have sent half of a compressed request before one of them sends the rest, while
+    /// others ask for a text. Returns how many requests are served, and how many texts are compressed.
+    fn crowd(server: &Limited, coding: &str, body: &[u8]) -> (usize, usize) {
+        let (half, over) = (Signal::new(), Signal::new());
+        let visit = |mut client: Client| {
+            let head = format!(
+                "POST /streamed HTTP/1.1\r\nHost: h\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            client.set_write_timeout(Duration::from_secs(1));
+            let (first, rest) = body.split_at(body.len() / 2);
+            let started = client.try_send(head).and_then(|()| client.try_send(first));
+            half.set();
+            over.reached(1, PATIENCE);
+            let finished = started.and_then(|()| client.try_send(rest));
+            let status = client.try_answer().map_or(0, |answer| answer.status);
+            assert!([0, 200, 503].contains(&status), "{status} {finished:?}");
+            usize::from(status == 200)
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| Client::tcp(server.address)).collect();
+        thread::scope(|scope| {
+            let clients: Vec<_> = clients.into_iter().map(|client| scope.spawn(|| visit(client))).collect();
+            half.wait_for(CLIENTS as u64);
+            let asks = || {
+                let mut client = Client::tcp(server.address);
+                let asked = client.try_send(format!(
+                    "GET /text HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {coding}\r\nConnection: close\r\n\r\n"
+                ));
+                let answer = asked.and_then(|()| client.try_answer());
+                answer.is_ok_and(|answer| answer.header("content-encoding").is_some())
+            };
+            let texts: Vec<_> = (0..16).map(|_| scope.spawn(asks)).collect();
+            let compressed = texts.into_iter().map(|text| usize::from(text.join().unwrap())).sum();
+            over.set();
+            (clients.into_iter().map(|client| client.join().unwrap()).sum(), compressed)
+        })
+    }
+
+    #[test]
+    fn without_memory_texts_go_as_they_are_and_compressed_requests_are_refused() {
+        if std::env::var_os(INSIDE).is_some() {
+            return serve();
+        }
+        let server = Limited::start(
+            "compressed::without_memory_texts_go_as_they_are_and_compressed_requests_are_refused",
+        );
+        for coding in ["br", "zstd"] {
+            let body = coded(coding);
+            for _ in 0..3 {
+                let (answered, compressed) = crowd(&server, coding, &body);
+                assert!(answered < CLIENTS, "{coding}: there was memory for all");
+                assert!(compressed < 16, "{coding}: there was memory for all");
+                server.is_well();
+            }
+        }
+        server.stop();
+    }
+}
+
 const CHUNKED: &str = "Transfer-Encoding: chunked";
 
 fn chunk(size: usize) -> Vec<u8> {

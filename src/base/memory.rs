@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Memory that must stay available for everything else, in bytes.
@@ -31,6 +31,48 @@ pub(crate) struct Budget {
 /// Held while something large takes memory: without it, two that grow at once could count on the same free
 /// memory, which all servers of the process share.
 static GROWTH: Mutex<()> = Mutex::new(());
+
+/// The bytes of all [`MemoryClaim`]s of the process.
+static CLAIMED: AtomicUsize = AtomicUsize::new(0);
+
+/// Memory that code is about to take without a way to fail, as most libraries take it: a failed allocation
+/// ends the process. While the claim lives, the bodies of requests leave that memory free.
+///
+/// ```
+/// use transom::{HttpResult, MemoryClaim, Reject, Request};
+///
+/// async fn thumbnail(req: Request) -> HttpResult<Vec<u8>> {
+///     // The decoder of pictures takes 16 MiB at most.
+///     let claim = MemoryClaim::new(16 << 20).ok_or(Reject::NoMemory)?;
+///     let picture = req.bytes().to_vec();
+///     drop(claim);
+///     Ok(picture)
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the memory is free for others once the claim is dropped"]
+pub struct MemoryClaim {
+    bytes: usize,
+}
+
+impl MemoryClaim {
+    /// Claims memory. Returns `None` if the process has less, or too little for everything else.
+    pub fn new(bytes: usize) -> Option<Self> {
+        let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed, also below: the number of bytes alone decides. Claims are made one after another, and one that
+        // ends while another is made can only make that one fail.
+        has_headroom(bytes).then(|| {
+            CLAIMED.fetch_add(bytes, Ordering::Relaxed);
+            Self { bytes }
+        })
+    }
+}
+
+impl Drop for MemoryClaim {
+    fn drop(&mut self) {
+        CLAIMED.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 impl Budget {
     pub const fn new(limit: u64) -> Self {
@@ -136,9 +178,10 @@ pub(crate) fn try_copy(bytes: &[u8]) -> Result<Vec<u8>, NoMemory> {
     Ok(copy)
 }
 
-/// Returns `true` if `more` bytes can be allocated and the headroom is left.
+/// Returns `true` if `more` bytes can be allocated, and the headroom and what others claim are left.
 pub(crate) fn has_headroom(more: usize) -> bool {
-    let wanted = more.saturating_add(HEADROOM);
+    // Relaxed: see `MemoryClaim::new`.
+    let wanted = more.saturating_add(HEADROOM).saturating_add(CLAIMED.load(Ordering::Relaxed));
     match address_space_left() {
         // Memory that was freed within the heap does not count: only one thread may get it.
         Some(left) => left >= wanted as u64,
@@ -203,6 +246,14 @@ mod tests {
         assert_eq!(other.add(59), Ok(()));
         drop(other);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_claim_is_for_memory_that_there_is() {
+        assert!(MemoryClaim::new(usize::MAX).is_none());
+        let claim = MemoryClaim::new(1 << 20).unwrap();
+        assert!(CLAIMED.load(Ordering::Relaxed) >= 1 << 20);
+        drop(claim);
     }
 
     #[test]

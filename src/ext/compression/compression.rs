@@ -119,8 +119,9 @@ impl Compression {
         self.with(|settings| settings.types = Types::new(types))
     }
 
-    /// Limits the streams that are compressed at once; default 1,024. Each holds 250 KiB with zstd, 400 KiB
-    /// with gzip and 750 KiB with brotli. Further ones are sent as they are.
+    /// Limits the streams that are compressed at once; default 1,024. With the default levels, each holds 250 KiB
+    /// with zstd, 400 KiB with gzip and 750 KiB with brotli. Further ones are sent as they are, and so is each
+    /// response for whose compressor there is no memory.
     #[must_use]
     pub fn max_streams(self, count: usize) -> Self {
         self.with(|settings| settings.streams = Budget::new(count))
@@ -202,7 +203,7 @@ impl Settings {
 
     fn stream(&self, mut response: Response, method: Method, pool: BlockingPool) -> Response {
         let Some(share) = self.streams.take(1) else { return response };
-        let Ok(encoder) = Encoder::new(method, true) else { return response };
+        let Ok(encoder) = Encoder::of_stream(method) else { return response };
         mark(&mut response, method.coding);
         let body = std::mem::take(response.body_mut());
         response.body(encoded(body, encoder, pool, share))

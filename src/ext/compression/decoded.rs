@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes};
 use futures_lite::Stream;
 
 use super::budget::Share;
-use super::decoder::{Decoder, Malformed};
+use super::decoder::{Decoder, Failure, extend};
 use super::job::{Done, start};
 use crate::BlockingPool;
 use crate::Body;
@@ -59,15 +59,15 @@ enum State {
 struct Piece {
     decoder: Decoder,
     rest: Bytes,
-    out: Result<Vec<u8>, Malformed>,
+    out: Result<Vec<u8>, Failure>,
 }
 
 impl Piece {
     /// Decompresses some of a chunk.
     fn of(mut decoder: Decoder, mut chunk: Bytes) -> Self {
-        let mut out = vec![0; BYTES_OUT];
+        let mut out = Vec::new();
         let mut rest = &chunk[..];
-        let written = decoder.pull(&mut rest, &mut out);
+        let written = extend(&mut out, BYTES_OUT).and_then(|()| decoder.pull(&mut rest, &mut out));
         let taken = chunk.len() - rest.len();
         chunk.advance(taken);
         let out = written.map(|written| {
@@ -80,7 +80,7 @@ impl Piece {
 
 impl Decoded {
     fn keep(&mut self, done: Piece) -> io::Result<Bytes> {
-        let out = done.out.map_err(|Malformed| Reject::BadContentCoding)?;
+        let out = done.out.map_err(Reject::from)?;
         self.state = State::Idle(done.decoder);
         self.chunk = done.rest;
         self.is_filled = out.len() == BYTES_OUT;

@@ -2,11 +2,14 @@
 
 use std::io;
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState};
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, Operation as _};
 
 use super::super::accept_encoding::Coding;
+use super::cells::Cells;
+use crate::MemoryClaim;
+use crate::Reject;
 
 /// The largest window of zstd, as a power of two: 8 MiB (RFC 9659 3).
 const WINDOW: u32 = 23;
@@ -15,12 +18,14 @@ pub(super) struct Decoder {
     kind: Kind,
     /// True while the content may end: a frame has ended, and none has begun.
     is_whole: bool,
+    /// True once it has the memory for its window.
+    has_window: bool,
 }
 
 enum Kind {
     Zstd(Zstd<'static>),
     /// Boxed because it is large.
-    Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
+    Brotli(Box<BrotliState<Cells, Cells, Cells>>),
     Gzip(Decompress),
 }
 
@@ -40,16 +45,23 @@ struct Step {
     has_ended: bool,
 }
 
-/// The content is not what its coding says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
-
-/// The reasons for which a whole body is not decompressed.
+/// The reasons for which a body is not decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// The content is not what its coding says.
     Malformed,
     TooLarge,
     NoMemory,
+}
+
+impl From<Failure> for Reject {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Malformed => Self::BadContentCoding,
+            Failure::TooLarge => Self::BodyTooLarge,
+            Failure::NoMemory => Self::NoMemory,
+        }
+    }
 }
 
 impl Decoder {
@@ -61,18 +73,18 @@ impl Decoder {
                 Kind::Zstd(decoder)
             }
             Coding::Brotli => {
-                let alloc = StandardAlloc::default;
+                let alloc = Cells::default;
                 // Without the large windows, of up to 1 GiB, that RFC 7932 does not have.
                 Kind::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc())))
             }
             Coding::Gzip => Kind::Gzip(Decompress::new_gzip(15)),
         };
-        Ok(Self { kind, is_whole: false })
+        Ok(Self { kind, is_whole: false, has_window: false })
     }
 
     /// Decompresses bytes, at most as many as there is room for in `out`, and takes them from `input`.
     /// Returns how many bytes were written. If `out` was filled, there may be more without more input.
-    pub fn pull(&mut self, input: &mut &[u8], out: &mut [u8]) -> Result<usize, Malformed> {
+    pub fn pull(&mut self, input: &mut &[u8], out: &mut [u8]) -> Result<usize, Failure> {
         let mut filled = 0;
         while filled < out.len() && !(self.is_whole && input.is_empty()) {
             if self.is_whole {
@@ -84,30 +96,37 @@ impl Decoder {
             self.is_whole = has_ended;
             if taken == 0 && written == 0 && !has_ended {
                 // It waits for more, unless it is at a loss.
-                return if input.is_empty() { Ok(filled) } else { Err(Malformed) };
+                return if input.is_empty() { Ok(filled) } else { Err(Failure::Malformed) };
             }
         }
         Ok(filled)
     }
 
     /// Begins a frame after the one that has ended (RFC 8878 3.1, RFC 1952 2.2).
-    fn begin_again(&mut self) -> Result<(), Malformed> {
+    fn begin_again(&mut self) -> Result<(), Failure> {
         self.is_whole = false;
+        self.has_window = false;
         match &mut self.kind {
-            Kind::Zstd(decoder) => decoder.reinit().map_err(|_| Malformed),
+            Kind::Zstd(decoder) => decoder.reinit().map_err(|_| Failure::Malformed),
             Kind::Gzip(stream) => {
                 *stream = Decompress::new_gzip(15);
                 Ok(())
             }
-            Kind::Brotli(_) => Err(Malformed),
+            Kind::Brotli(_) => Err(Failure::Malformed),
         }
     }
 
-    fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Malformed> {
+    fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, Failure> {
         match &mut self.kind {
             Kind::Zstd(decoder) => {
-                let status = decoder.run_on_buffers(input, out).map_err(|_| Malformed)?;
+                // It takes the memory for its window before it writes anything.
+                let claim = (!self.has_window).then(|| MemoryClaim::new(memory(Coding::Zstd)));
+                if matches!(claim, Some(None)) {
+                    return Err(Failure::NoMemory);
+                }
+                let status = decoder.run_on_buffers(input, out).map_err(|_| Failure::Malformed)?;
                 let (taken, written) = (status.bytes_read, status.bytes_written);
+                self.has_window |= written > 0;
                 Ok(Step { taken, written, has_ended: status.remaining == 0 })
             }
             Kind::Brotli(state) => {
@@ -124,7 +143,14 @@ impl Decoder {
                     state,
                 );
                 match result {
-                    BrotliResult::ResultFailure => Err(Malformed),
+                    BrotliResult::ResultFailure
+                        if state.alloc_u8.is_refused
+                            || state.alloc_u32.is_refused
+                            || state.alloc_hc.is_refused =>
+                    {
+                        Err(Failure::NoMemory)
+                    }
+                    BrotliResult::ResultFailure => Err(Failure::Malformed),
                     result => {
                         Ok(Step { taken, written, has_ended: matches!(result, BrotliResult::ResultSuccess) })
                     }
@@ -132,8 +158,9 @@ impl Decoder {
             }
             Kind::Gzip(stream) => {
                 let before = (stream.total_in(), stream.total_out());
-                let status = stream.decompress(input, out, FlushDecompress::None).map_err(|_| Malformed)?;
-                let since = |now: u64, then: u64| usize::try_from(now - then).map_err(|_| Malformed);
+                let status = stream.decompress(input, out, FlushDecompress::None);
+                let status = status.map_err(|_| Failure::Malformed)?;
+                let since = |now: u64, then: u64| usize::try_from(now - then).map_err(|_| Failure::Malformed);
                 Ok(Step {
                     taken: since(stream.total_in(), before.0)?,
                     written: since(stream.total_out(), before.1)?,
@@ -152,6 +179,21 @@ impl Decoder {
 /// The room for output that is taken at once.
 const ROOM: usize = 16 * 1024;
 
+/// Output that is larger than this is claimed before it is allocated.
+const LARGE: usize = 64 * 1024;
+
+/// Makes room for output, and fills it with zeros.
+pub(super) fn extend(out: &mut Vec<u8>, room: usize) -> Result<(), Failure> {
+    // The bytes before stay allocated until they have been moved.
+    let length = out.len() + room;
+    let claim = (length >= LARGE).then(|| MemoryClaim::new(length));
+    if matches!(claim, Some(None)) || out.try_reserve_exact(room).is_err() {
+        return Err(Failure::NoMemory);
+    }
+    out.resize(length, 0);
+    Ok(())
+}
+
 /// Decompresses a whole body, to at most `limit` bytes.
 pub(super) fn decode(coding: Coding, mut body: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
     let mut decoder = Decoder::new(coding).map_err(|_| Failure::NoMemory)?;
@@ -160,9 +202,8 @@ pub(super) fn decode(coding: Coding, mut body: &[u8], limit: usize) -> Result<Ve
         let begun = out.len();
         // One byte more than may come, so that too much is noticed.
         let room = ROOM.max(begun).min((limit - begun).saturating_add(1));
-        out.try_reserve_exact(room).map_err(|_| Failure::NoMemory)?;
-        out.resize(begun + room, 0);
-        let written = decoder.pull(&mut body, &mut out[begun..]).map_err(|Malformed| Failure::Malformed)?;
+        extend(&mut out, room)?;
+        let written = decoder.pull(&mut body, &mut out[begun..])?;
         out.truncate(begun + written);
         if out.len() > limit {
             return Err(Failure::TooLarge);

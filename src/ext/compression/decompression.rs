@@ -160,9 +160,5 @@ async fn whole(coding: Coding, bytes: Bytes, limit: usize, pool: &BlockingPool) 
     } else {
         in_job(pool, move || decode(coding, &bytes, limit)).await?
     };
-    outcome.map_err(|failure| match failure {
-        Failure::Malformed => Reject::BadContentCoding,
-        Failure::TooLarge => Reject::BodyTooLarge,
-        Failure::NoMemory => Reject::NoMemory,
-    })
+    Ok(outcome?)
 }

@@ -1,6 +1,7 @@
 //! Content codings: compressed responses and compressed requests (RFC 9110 8.4).
 
 mod budget;
+mod cells;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod compression;
 mod decoded;
