@@ -228,7 +228,7 @@ pub use handler::{
     Reply, Responder, Route, Router, Shared, Tester, Wrap, blocking, shared,
 };
 #[cfg(feature = "serde")]
-pub use handler::Json;
+pub use handler::{Json, JsonLimits};
 pub use message::{
     Address, Credentials, IntoResponse, Network, Params, Peer, Request, Response, Target, TlsInfo, Upgraded,
 };

@@ -65,6 +65,24 @@ fn the_table_of_limits_is_that_of_the_code() {
     assert_eq!(written, rows, "the README has rows that the code does not");
 }
 
+#[cfg(all(feature = "forms", feature = "serde"))]
+#[test]
+fn the_table_of_limits_on_content_is_that_of_the_code() {
+    let readme = read("README.md");
+    let defaults = [
+        ("FormLimits", format!("{:#?}", transom::FormLimits::default())),
+        ("JsonLimits", format!("{:#?}", transom::JsonLimits::default())),
+    ];
+    for (group, debug) in defaults {
+        for (name, value) in fields(&debug).into_iter().filter(|(name, _)| name != "folder") {
+            let key = format!("| `{group}.{name}` |");
+            let row = readme.lines().find(|line| line.starts_with(&key));
+            let row = row.unwrap_or_else(|| panic!("no row {key}"));
+            assert_eq!(number(row.split('|').nth(2).unwrap_or_default().trim()), value, "{key}");
+        }
+    }
+}
+
 /// The settings of one group in `config.rs`: its name, each setting, and what its doc says.
 fn documented_settings() -> Vec<(&'static str, String, String)> {
     let source = read("src/config.rs");

@@ -185,6 +185,34 @@ fn an_urlencoded_form_has_the_same_limits() {
     assert_eq!(post("a=\u{e9}".into(), limits).unwrap_err(), "the body is not a form");
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn the_fields_of_a_multipart_form_are_a_value() {
+    use transom::IntoResponse as _;
+
+    #[derive(serde::Deserialize)]
+    struct Photo {
+        title: String,
+        width: u32,
+        tags: Vec<String>,
+    }
+    let parts = [
+        field("title", "a+b &=\u{e9}"),
+        field("width", "7"),
+        field("tags", "x"),
+        field("tags", "y"),
+        file("f", "f", "1"),
+    ];
+    let read = read(form(&parts), FormLimits::default()).unwrap();
+    let photo: Photo = read.fields_as().unwrap();
+    assert_eq!((&*photo.title, photo.width, photo.tags.len()), ("a+b &=\u{e9}", 7, 2));
+    let Err(error) = read.fields_as::<std::collections::BTreeMap<String, u8>>() else { panic!("no numbers") };
+    assert_eq!(error.status(), 422);
+    let answer = error.into_response();
+    let told = String::from_utf8_lossy(answer.body_ref().as_bytes().unwrap()).into_owned();
+    assert!(told.starts_with("the form is not as expected: "), "{told}");
+}
+
 #[test]
 fn a_body_of_another_type_is_no_form() {
     for (kind, status) in [

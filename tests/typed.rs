@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use smol::block_on;
-use transom::{Json, Method, Request, Response, Route, Router, Tester};
+use transom::{Json, JsonLimits, Method, Request, Response, Route, Router, Tester};
 
 #[derive(Debug, Deserialize, Serialize)]
 struct User {
@@ -23,6 +23,12 @@ fn tester() -> Tester {
                 .streaming(),
         )
         .post("/form", async |req: Request| req.form::<User>().map(Json))
+        .post("/limited", async |req: Request| {
+            let mut limits = JsonLimits::default();
+            (limits.depth, limits.size) = (2, Some(20));
+            let lists: Vec<Vec<serde::de::IgnoredAny>> = req.json_within(limits)?;
+            Ok(format!("{}\n", lists.iter().map(Vec::len).sum::<usize>()))
+        })
         .get("/query", async |req: Request| req.query_as::<User>().map(Json))
         .get("/{name}/{age}", async |req: Request| req.params_as::<User>().map(Json))
         .get("/broken", async |_: Request| Json(HashMap::from([((1, 2), 3)])))
@@ -70,6 +76,42 @@ fn json_that_does_not_fit_is_answered_with_a_sentence() {
         (None, ADA, 415, "the content type of the body is not application/json\n"),
     ] {
         expect(&ask(Method::POST, "/json", kind, body), status, text);
+    }
+}
+
+#[test]
+fn json_beyond_a_limit_ends_there() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    // More than the stack of any thread would bear.
+    let bomb = "[".repeat(5_000_000);
+    let deep = "the JSON is nested more than 100 levels deep\n";
+    for (body, status, told) in [
+        (nested(100), 422, "the JSON is not as expected"),
+        (nested(101), 400, deep),
+        (bomb, 400, deep),
+        (r#"{"a":"#.repeat(1_000_000), 400, deep),
+    ] {
+        expect(&ask(Method::POST, "/json", Some("application/json"), body.leak()), status, told);
+    }
+    for (body, status, told) in [
+        ("[[1, 2]]", 200, "2\n"),
+        ("[[[], [], []]]", 400, "the JSON is nested more than 2 levels deep\n"),
+        ("[[1, 2, 3, 4, 5, 6, 7]]", 413, "the JSON is larger than 20 bytes\n"),
+    ] {
+        expect(&ask(Method::POST, "/limited", Some("application/json"), body), status, told);
+    }
+}
+
+#[test]
+fn ten_thousand_fields_end_at_the_limit() {
+    let kind = Some("application/x-www-form-urlencoded");
+    let fields = |count: usize| "name=ada&age=1".to_owned() + &"&tags=x".repeat(count - 2);
+    expect(&ask(Method::POST, "/form", kind, fields(1000).leak()), 200, "{");
+    for count in [1001, 10_000] {
+        let told = "the form has more than 1000 fields\n";
+        expect(&ask(Method::POST, "/form", kind, fields(count).leak()), 413, told);
+        let told = "the query has more than 1000 fields\n";
+        expect(&ask(Method::GET, &format!("/query?{}", fields(count)), None, ""), 400, told);
     }
 }
 

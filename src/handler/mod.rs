@@ -6,6 +6,8 @@ mod blocking_pool;
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod handler;
 mod http_error;
+#[cfg(feature = "serde")]
+mod json_limits;
 mod liveness;
 mod pattern;
 mod readiness;
@@ -24,6 +26,8 @@ pub use blocking::{Blocking, blocking};
 pub use blocking_pool::BlockingPool;
 pub use handler::{Context, Handler, Shared, shared};
 pub use http_error::{HttpError, HttpResult, OrStatus};
+#[cfg(feature = "serde")]
+pub use json_limits::JsonLimits;
 pub use liveness::Liveness;
 pub use readiness::Readiness;
 pub use reply::Reply;

@@ -9,6 +9,7 @@ use serde_core::{Deserialize, Serialize};
 use serde_json::error::Category;
 
 use super::http_error::{HttpError, HttpResult};
+use super::json_limits::JsonLimits;
 use crate::message::{IntoResponse, Request, Response};
 
 impl Request {
@@ -32,10 +33,33 @@ impl Request {
     /// # Errors
     /// The response says in a sentence what is wrong: 415 if Content-Type is not JSON (a page of
     /// another site can make a browser send other types), 400 if the body is not JSON, 422 if the
-    /// JSON is not a `T`. On a route that streams it is a 500, because the body has not been read.
+    /// JSON is not a `T`, 413 or 400 if it exceeds one of the default [`JsonLimits`]. On a route that streams it
+    /// is a 500, because the body has not been read.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
+        self.json_within(JsonLimits::default())
+    }
+
+    /// Reads the body as JSON, as [`json`](Self::json) does, with limits.
+    ///
+    /// ```
+    /// use transom::{JsonLimits, Request, Router};
+    ///
+    /// Router::new().post("/names", async |req: Request| {
+    ///     let mut limits = JsonLimits::default();
+    ///     limits.size = Some(64 * 1024);
+    ///     limits.depth = 2;
+    ///     let names: Vec<String> = req.json_within(limits)?;
+    ///     Ok(names.join(", "))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn json_within<'a, T: Deserialize<'a>>(&'a self, limits: JsonLimits) -> HttpResult<T> {
         self.expect_type("application/json", |kind| kind == "application/json" || kind.ends_with("+json"))?;
-        serde_json::from_slice(self.whole("json")?).map_err(|error| match error.classify() {
+        let text = self.whole("json")?;
+        limits.check(text)?;
+        serde_json::from_slice(text).map_err(|error| match error.classify() {
             Category::Data => {
                 mismatch(StatusCode::UNPROCESSABLE_ENTITY, "the JSON is not as expected", &error)
             }
@@ -62,9 +86,11 @@ impl Request {
     /// ```
     ///
     /// # Errors
-    /// A 400 that says in a sentence what is wrong.
+    /// A 400 that says in a sentence what is wrong, also if the query has more than 1,000 fields.
     pub fn query_as<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
-        serde_html_form::from_str(self.query().unwrap_or_default())
+        let query = self.query().unwrap_or_default();
+        expect_few(query.as_bytes(), StatusCode::BAD_REQUEST, "query")?;
+        serde_html_form::from_str(query)
             .map_err(|error| mismatch(StatusCode::BAD_REQUEST, "the query is not as expected", &error))
     }
 
@@ -72,12 +98,14 @@ impl Request {
     /// [`query_as`](Self::query_as) reads a query.
     ///
     /// # Errors
-    /// The response says in a sentence what is wrong: 415 for another Content-Type, 422 if the
-    /// form is not a `T`. On a route that streams it is a 500, because the body has not been read.
+    /// The response says in a sentence what is wrong: 415 for another Content-Type, 413 for more than 1,000
+    /// fields, 422 if the form is not a `T`. On a route that streams it is a 500, because the body has not been read.
     pub fn form<'a, T: Deserialize<'a>>(&'a self) -> HttpResult<T> {
         let kind = "application/x-www-form-urlencoded";
         self.expect_type(kind, |sent| sent == kind)?;
-        serde_html_form::from_bytes(self.whole("form")?).map_err(|error| {
+        let form = self.whole("form")?;
+        expect_few(form, StatusCode::PAYLOAD_TOO_LARGE, "form")?;
+        serde_html_form::from_bytes(form).map_err(|error| {
             mismatch(StatusCode::UNPROCESSABLE_ENTITY, "the form is not as expected", &error)
         })
     }
@@ -128,6 +156,17 @@ impl Request {
             ))
         })
     }
+}
+
+/// The most fields of a query or a form that is read as a value.
+const MOST_FIELDS: usize = 1_000;
+
+/// Refuses a query or a form with too many fields, before anything is decoded.
+fn expect_few(encoded: &[u8], status: StatusCode, what: &str) -> HttpResult<()> {
+    if memchr::memchr_iter(b'&', encoded).count() < MOST_FIELDS {
+        return Ok(());
+    }
+    Err(HttpError::new(status, format!("the {what} has more than {MOST_FIELDS} fields")))
 }
 
 /// The longest text of an error that a client is shown, in bytes. The text may repeat a value that

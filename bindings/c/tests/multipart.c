@@ -6,7 +6,11 @@
 
 static char folder[] = "/tmp/transom-multipart-XXXXXX";
 static char kept[64];
-static _Atomic(uint64_t) most_file;
+/* The limit that a request is read with. */
+static const char *limit;
+static uint64_t most;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Answers with what the form has: one line for each part. */
 static void list(void *user_data UNUSED, const transom_request *request, transom_responder *responder)
@@ -23,8 +27,10 @@ static void list(void *user_data UNUSED, const transom_request *request, transom
         return;
     }
     CHECK(transom_multipart_error(form).data == NULL);
-    if (most_file != 0)
-        OK(transom_multipart_set_limit(form, "file", most_file));
+    pthread_mutex_lock(&lock);
+    if (limit != NULL)
+        OK(transom_multipart_set_limit(form, limit, most));
+    pthread_mutex_unlock(&lock);
     while ((status = transom_multipart_next(form, PATIENCE_MS, &part)) == TRANSOM_OK && part.name.data != NULL) {
         at += (size_t)snprintf(text + at, sizeof text - at, "%.*s/%.*s/%.*s=", (int)part.name.len, part.name.data,
                                (int)part.filename.len, part.filename.data, (int)part.content_type.len, part.content_type.data);
@@ -157,13 +163,40 @@ static int files(void)
 
 static const char TYPE[] = "multipart/form-data; boundary=x";
 
+static void expect_limit(const char *name, uint64_t value)
+{
+    pthread_mutex_lock(&lock);
+    limit = name;
+    most = value;
+    pthread_mutex_unlock(&lock);
+}
+
 static void check_forms(uint16_t port, const char *path)
 {
     const char *form = HEAD "\"a\"\r\n\r\nhello\r\n" HEAD "\"f\"; filename=\"../f.txt\"\r\nContent-Type: text/html\r\n\r\n0123456789" END;
-    most_file = 0;
-    post(port, path, TYPE, form, 200, "a//=hello\nf/f.txt/text/html=0123456789\n");
-    most_file = 9;
-    post(port, path, TYPE, form, 400, "-27 a file of the form is larger than 9 bytes");
+    /* Each limit at the largest value that refuses the form. */
+    static const struct {
+        const char *limit, *said;
+        uint64_t most;
+    } limits[] = {
+        {"parts", "-27 the form has more than 1 parts", 1},
+        {"files", "-27 the form has more than 0 files", 0},
+        {"head", "-27 the header section of a part is larger than 85 bytes", 85},
+        {"name", "-27 a name in the form is longer than 7 bytes", 7},
+        {"field", "-27 a field of the form is larger than 4 bytes", 4},
+        {"fields", "-27 the fields of the form are larger than 5 bytes", 5},
+        {"file", "-27 a file of the form is larger than 9 bytes", 9},
+    };
+    static const char whole[] = "a//=hello\nf/f.txt/text/html=0123456789\n";
+    size_t i;
+    post(port, path, TYPE, form, 200, whole);
+    for (i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        expect_limit(limits[i].limit, limits[i].most);
+        post(port, path, TYPE, form, 400, limits[i].said);
+        expect_limit(limits[i].limit, limits[i].most + 1);
+        post(port, path, TYPE, form, 200, whole);
+    }
+    expect_limit(NULL, 0);
     post(port, path, TYPE, HEAD "\"a\"\r\n\r\nhello", 400, "-28 the form ends before its last boundary");
     post(port, path, TYPE, "", 400, "-28 the form ends before its last boundary");
     post(port, path, "text/plain", form, 415, "-2");

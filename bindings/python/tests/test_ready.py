@@ -14,6 +14,7 @@ from transom import (
     InvalidArgumentError,
     RateLimit,
     RequestIds,
+    Router,
     SecurityHeaders,
     Server,
     TrailingSlash,
@@ -91,6 +92,47 @@ class TestReady(Quiet, unittest.TestCase):
                 (answer.status, answer.headers["location"]), (308, "https://www.example.org/a?b")
             )
 
+    def test_middleware_for_one_route(self):
+        app = Server(middleware=[SecurityHeaders()])
+        limit = RateLimit(3, 60)
+
+        @app.route("/login", methods=["GET", "POST"], middleware=[CacheControl("no-store"), limit])
+        def login(request):
+            return "welcome"
+
+        @app.get("/sign-up", middleware=[limit])
+        def sign_up(request):
+            return "welcome"
+
+        router = Router()
+
+        @router.get("/secret", middleware=[BasicAuth("place", {"ada": "s"})])
+        def secret(request):
+            return "secret"
+
+        app.mount("/in", router)
+
+        @app.fallback(middleware=[CacheControl("max-age=1")])
+        def fallback(request):
+            return "anything"
+
+        with app.start("127.0.0.1:0") as running:
+            answer = fetch(running, "/login")
+            self.assertEqual((answer.status, answer.headers["cache-control"]), (200, "no-store"))
+            self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+            answer = fetch(running, "/login", method="POST", body=b"")
+            self.assertEqual(answer.status, 200)
+            answer = fetch(running, "/sign-up")
+            self.assertEqual((answer.status, answer.headers["cache-control"]), (200, None))
+            for path in ("/sign-up", "/login"):
+                self.assertEqual(fetch(running, path).status, 429, "they count together")
+            self.assertEqual(fetch(running, "/in/secret").status, 401)
+            good = {"Authorization": "Basic YWRhOnM="}
+            self.assertEqual(fetch(running, "/in/secret", headers=good).body, b"secret")
+            self.assertEqual(fetch(running, "/other").headers["cache-control"], "max-age=1")
+        with app.start("127.0.0.1:0") as running:
+            self.assertEqual(fetch(running, "/login").status, 200, "another server counts anew")
+
     def test_wrong_arguments_are_told(self):
         for make, error, said in (
             (lambda: Cors("https://a.example"), TypeError, "origins is several texts"),
@@ -98,7 +140,9 @@ class TestReady(Quiet, unittest.TestCase):
             (lambda: RateLimit(1, 0.5), (TypeError, InvalidArgumentError), "seconds is"),
             (lambda: BasicAuth("r", {"a:b": "c"}), InvalidArgumentError, "no colon"),
             (lambda: SecurityHeaders(hsts=-1), InvalidArgumentError, "hsts is 0 to"),
-            (lambda: Server(middleware=["cors"]), TypeError, "middleware of a server is such as Cors"),
+            (lambda: Server().get("/", middleware=["cors"]), TypeError, "ready middleware is such as Cors"),
+            (lambda: Server().get("/", middleware=Cors()), TypeError, "middleware is several"),
+            (lambda: Server(middleware=["cors"]), TypeError, "ready middleware is such as Cors"),
         ):
             with self.assertRaises(error) as caught:
                 make()

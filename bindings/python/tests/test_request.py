@@ -8,7 +8,7 @@ import unittest
 
 from support import LIMIT, Quiet, exchange, fetch
 
-from transom import HTTPError, Request, Server, SigningKeys
+from transom import HTTPError, InvalidArgumentError, JsonLimits, Request, Server, SigningKeys
 
 
 class TestRequest(Quiet, unittest.TestCase):
@@ -215,10 +215,46 @@ class TestRequest(Quiet, unittest.TestCase):
     def test_json(self):
         value = {"a": [1, None, "é"]}
         self.assertEqual(self.see(lambda r: r.json(), method="POST", body=json.dumps(value)), value)
-        for bad in (b"{", b"", b"\xff\xfe\xfd", b"[" * 200_000):
+        for bad in (b"{", b"", b"\xff\xfe\xfd", b"[1,]"):
             self.see(lambda r: r.json(), method="POST", body=bad)
             self.assertEqual(self.answer.status, 400, bad[:4])
             self.assertIn("the body is not JSON", self.answer.text)
+
+    def test_json_beyond_a_limit_ends_there(self):
+        deep = "the JSON is nested more than 100 levels deep\n"
+        nested = b"[" * 100 + b"]" * 100
+        for body, told in (
+            (b"[" * 5_000_000, deep),
+            (b'{"a":' * 1_000_000, deep),
+            (b"[" + nested + b"]", deep),
+            (b'{"a":' * 101 + b"1" + b"}" * 101, deep),
+            (("[" + nested.decode() + "]").encode("utf-16"), deep),
+        ):
+            self.see(lambda r: r.json(), method="POST", body=body)
+            self.assertEqual((self.answer.status, self.answer.text), (400, told), body[:10])
+        self.assertEqual(self.log, [])
+        wide = [["[[[[", {"{": "{"}]] * 1000
+        for value in (json.loads(nested), wide):
+            self.assertEqual(self.see(lambda r: r.json(), method="POST", body=json.dumps(value)), value)
+        limits = JsonLimits(depth=2, size=20)
+        self.assertEqual(
+            self.see(lambda r: r.json(limits), method="POST", body=b'[{"[": "[{"}]'), [{"[": "[{"}]
+        )
+        for body, status, told in (
+            (b"[[{}]]", 400, "the JSON is nested more than 2 levels deep\n"),
+            (b"[1" + b" " * 18 + b"]", 413, "the JSON is larger than 20 bytes\n"),
+        ):
+            self.see(lambda r: r.json(limits), method="POST", body=body)
+            self.assertEqual((self.answer.status, self.answer.text), (status, told))
+        for options in ({"depth": 128}, {"depth": -1}, {"size": -1}, {"depth": 1.5}):
+            with self.assertRaises(InvalidArgumentError):
+                JsonLimits(**options)
+
+    def test_ten_thousand_fields_of_a_query_end_at_the_limit(self):
+        self.assertEqual(len(self.see(lambda r: r.query, path="/?" + "a&" * 999 + "a").pairs), 1000)
+        self.see(lambda r: r.query, path="/?" + "a&" * 1000)
+        told = "the query has more than 1000 fields\n"
+        self.assertEqual((self.answer.status, self.answer.text), (400, told))
 
     def test_form(self):
         kind = {"Content-Type": "Application/X-WWW-Form-URLencoded; charset=utf-8"}

@@ -9,8 +9,14 @@ use super::multipart::Multipart;
 use super::reader::too_many;
 use super::upload::UploadFile;
 use crate::Body;
+#[cfg(feature = "serde")]
+use crate::HttpError;
+#[cfg(feature = "serde")]
+use crate::HttpResult;
 use crate::Reject;
 use crate::Request;
+#[cfg(feature = "serde")]
+use crate::StatusCode;
 
 impl Request {
     /// Takes the body, and reads it as a whole form: `application/x-www-form-urlencoded` or
@@ -64,6 +70,40 @@ impl Form {
     /// Returns the names and values of the fields, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Returns the fields as a value, with one field for each name. A repeated name fills a `Vec`. The files
+    /// are not part of the value.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use transom::{FormLimits, Request, Router};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Photo {
+    ///     title: String,
+    ///     width: u32,
+    /// }
+    ///
+    /// Router::new().post("/photos", async |mut req: Request| {
+    ///     let form = req.read_form(FormLimits::default()).await?;
+    ///     let photo: Photo = form.fields_as()?;
+    ///     Ok(format!("{}, {} pixels, {} files", photo.title, photo.width, form.files().len()))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A 422 that says in a sentence what is wrong.
+    #[cfg(feature = "serde")]
+    pub fn fields_as<T: serde_core::de::DeserializeOwned>(&self) -> HttpResult<T> {
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(self.iter());
+        serde_html_form::from_str(&encoded.finish()).map_err(|error| {
+            // The sentence may repeat a value of the client, however long.
+            let sentence: String = error.to_string().chars().take(256).collect();
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            HttpError::new(status, format!("the form is not as expected: {sentence}"))
+        })
     }
 
     /// Returns the files, in their order.

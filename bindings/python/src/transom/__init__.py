@@ -34,6 +34,7 @@ from transom._errors import (
 from transom._event_broadcast import EventBroadcast
 from transom._form import Form, FormLimits
 from transom._http_error import BodyError, ClientGoneError, HTTPError, MissingValueError
+from transom._json_limits import JsonLimits
 
 # For annotations: an alias has no docstring.
 from transom._layers import AsyncNext as AsyncNext
@@ -111,6 +112,7 @@ __all__ = [
     "HTTPError",
     "Headers",
     "InvalidArgumentError",
+    "JsonLimits",
     "MetricSeries",
     "MetricValue",
     "Metrics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from transom._handle import Handle
 from transom._http_error import HTTPError
 from transom._lifespan import Hooks, LifespanFunction
 from transom._overload import Priority
+from transom._ready import ReadyMiddleware
 from transom._route import Handler, Route
 from transom._route_options import RouteSettings, RouteTimeout
 from transom._router import Binding, Router, not_found, refusals
@@ -54,12 +55,15 @@ class Application(Router):
         decompression: int | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
+        middleware: Iterable[ReadyMiddleware] = (),
     ) -> Callable[[H], H]:
         """Decorates the handler for paths that no pattern matches; without it they get a 404.
 
         The options are those of `route`.
         """
-        settings = RouteSettings.checked(blocking, stream, max_body, decompression, timeout, priority)
+        settings = RouteSettings.checked(
+            blocking, stream, max_body, decompression, timeout, priority, middleware
+        )
 
         def decorate(handler: H) -> H:
             route = Route(handler, blocking, None, settings)

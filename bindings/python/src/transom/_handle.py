@@ -20,6 +20,7 @@ from transom._metrics import Metrics
 from transom._native import ReportStruct, quick, waiting
 from transom._overload import Overload
 from transom._ready import ReadyMiddleware
+from transom._ready_native import NativeMiddleware
 from transom._report import Report
 from transom._route_options import RouteSettings
 from transom._static import StaticFiles
@@ -35,7 +36,16 @@ class Handle:
     outlives each call.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_forgotten", "overload", "pointer", "reserved", "started")
+    __slots__ = (
+        "__weakref__",
+        "_finalizer",
+        "_forgotten",
+        "_ready",
+        "overload",
+        "pointer",
+        "reserved",
+        "started",
+    )
 
     def __init__(self) -> None:
         pointer = quick.server_new()
@@ -48,6 +58,8 @@ class Handle:
         #: The places for the connections of each address.
         self.reserved: list[int] = []
         self._forgotten = False
+        #: The native middleware that the routes use.
+        self._ready = NativeMiddleware()
         self._finalizer = weakref.finalize(self, waiting.server_free, pointer)
         # `_running` stops the running servers at exit, in its own order.
         self._finalizer.atexit = False
@@ -88,18 +100,7 @@ class Handle:
 
     def use(self, middleware: ReadyMiddleware) -> None:
         """Runs ready middleware around all routes."""
-        made = c_void_p()
-        slot = ErrorSlot()
-        argument = None if middleware._argument is None else encode_name(middleware._argument)
-        slot.check(quick.middleware_new(encode_name(middleware._name), argument, byref(made), slot.reference))
-        try:
-            for setting, value in middleware._settings:
-                slot = ErrorSlot()
-                given = None if value is None else encode_name(value)
-                slot.check(quick.middleware_set(made, encode_name(setting), given, slot.reference))
-            check(quick.server_use(self._use(), made))
-        finally:
-            quick.middleware_free(made)
+        check(quick.server_use(self._use(), self._ready.of(middleware)))
 
     def set_reuse_port(self) -> None:
         """Lets other sockets listen on the TCP addresses of this server."""
@@ -152,15 +153,17 @@ class Handle:
     def route(self, method: str | None, pattern: str, route_id: int, settings: RouteSettings) -> None:
         """Adds a route whose requests are pulled; `None` stands for any method."""
         expect_pattern(pattern, method)
+        around = self._ready.all_of(settings.middleware)
         made = quick.route_new_pull(method and method.encode(), pattern.encode(), route_id)
-        _set_up(made, settings)
+        _set_up(made, settings, around)
         slot = ErrorSlot()
         slot.check(quick.server_add(self._use(), made, slot.reference))
 
     def fallback(self, route_id: int, settings: RouteSettings) -> None:
         """Adds the route of requests that no other route matches."""
+        around = self._ready.all_of(settings.middleware)
         made = quick.route_new_pull(None, None, route_id)
-        _set_up(made, settings)
+        _set_up(made, settings, around)
         slot = ErrorSlot()
         slot.check(quick.server_set_fallback(self._use(), made, slot.reference))
 
@@ -397,7 +400,7 @@ def expect_no_fork() -> None:
         raise ForkedError("this process was forked from one that has run a server: it cannot run one")
 
 
-def _set_up(route: int, settings: RouteSettings) -> None:
+def _set_up(route: int, settings: RouteSettings, around: list[c_void_p]) -> None:
     """Gives a native route its settings. Adding the route reports what is wrong with them."""
     if settings.stream:
         quick.route_set_streaming(route, True)
@@ -409,6 +412,8 @@ def _set_up(route: int, settings: RouteSettings) -> None:
         quick.route_set_timeout(route, milliseconds(settings.timeout))
     if settings.priority != "normal":
         quick.route_set_priority(route, settings.priority.encode())
+    for middleware in around:
+        quick.route_use(route, middleware)
 
 
 class _State:

@@ -167,6 +167,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_middleware_new": (c_int32, (c_char_p, c_char_p, c_void_p, c_void_p)),
     "transom_middleware_set": (c_int32, (c_void_p, c_char_p, c_char_p, c_void_p)),
     "transom_middleware_free": (None, (c_void_p,)),
+    "transom_route_use": (c_int32, (c_void_p, c_void_p)),
     "transom_server_use": (c_int32, (c_void_p, c_void_p)),
     "transom_server_set_listener_reserve": (c_int32, (c_void_p, c_size_t, c_size_t, c_void_p)),
     "transom_congestion_new": (c_void_p, (c_int64, c_int64)),

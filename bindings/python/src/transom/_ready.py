@@ -184,10 +184,12 @@ class CacheControl(ReadyMiddleware):
 
 def ready_middleware(given: Iterable[ReadyMiddleware]) -> list[ReadyMiddleware]:
     """Returns middleware as a list. Raises `TypeError` for anything else."""
+    if isinstance(given, ReadyMiddleware) or not isinstance(given, Iterable):
+        raise TypeError(f"middleware is several of them, such as [RateLimit(5, 60)], got {got(given)}")
     listed = list(given)
     for one in listed:
         if not isinstance(one, ReadyMiddleware):
-            raise TypeError(f"middleware of a server is such as Cors or RateLimit, got {got(one)}")
+            raise TypeError(f"ready middleware is such as Cors or RateLimit, got {got(one)}")
     return listed
 
 

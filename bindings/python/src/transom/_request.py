@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from transom._body import BodyStream
 from transom._events import Events, Presence
 from transom._form import Form, FormLimits, FormReader
 from transom._http_error import BodyError
+from transom._json_limits import DEFAULT, JsonLimits, parsed
 from transom._native import STREAMS
 from transom._packed import REQUEST_START, end_of_params
 from transom._request_view import RequestView
@@ -206,12 +206,13 @@ class Request(RequestView):
         except (LookupError, UnicodeDecodeError) as error:
             raise BodyError(400, f"the body is not text in {charset}") from error
 
-    def json(self) -> Any:
-        """Parses the body as JSON. Raises `BodyError` if this fails; the client gets a 400."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise BodyError(400, f"the body is not JSON: {error}") from error
+    def json(self, limits: JsonLimits = DEFAULT) -> Any:
+        """Parses the body as JSON.
+
+        Raises `BodyError` if this fails or if the JSON is nested too deeply, which the client gets as a 400,
+        or if it is too large, as a 413.
+        """
+        return parsed(self.body, limits)
 
     def form(self, limits: FormLimits | None = None) -> Form:
         """Parses the body as a form: `application/x-www-form-urlencoded` or `multipart/form-data`.

@@ -22,6 +22,8 @@ from transom._tls import TlsInfo
 if TYPE_CHECKING:
     from transom._signing_keys import SigningKeys
 
+#: The most fields of a query.
+_MOST_FIELDS = 1000
 #: The most cookies of a request.
 MOST_COOKIES = 1000
 #: The room for the text of an IP address with a zone and a port.
@@ -123,7 +125,11 @@ class RequestView:
         try:
             return self._query
         except AttributeError:
-            self._query = Query(_pairs(self.query_string))
+            text = self.query_string
+            # Counted before anything is decoded.
+            if text.count("&") >= _MOST_FIELDS:
+                raise HTTPError(400, f"the query has more than {_MOST_FIELDS} fields") from None
+            self._query = Query(_pairs(text))
             return self._query
 
     @property

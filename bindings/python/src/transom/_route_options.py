@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ctypes import byref, c_uint64
 from dataclasses import dataclass
 from types import EllipsisType
@@ -11,6 +12,7 @@ from transom._check import flag, seconds, whole
 from transom._errors import InvalidArgumentError
 from transom._native import quick
 from transom._overload import Priority, check_priority
+from transom._ready import ReadyMiddleware, ready_middleware
 
 _MOST = 2**63 - 1
 #: A timeout of a route, in seconds. `None` stands for none, and `...` for the one of the server.
@@ -27,6 +29,7 @@ class RouteOptions(TypedDict, total=False):
     decompression: int | None
     timeout: RouteTimeout
     priority: Priority
+    middleware: Iterable[ReadyMiddleware]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class RouteSettings:
     timeout: RouteTimeout = ...
     #: How long requests may wait, compared with those of other routes.
     priority: Priority = "normal"
+    #: Ready middleware around the handler, the outermost first.
+    middleware: tuple[ReadyMiddleware, ...] = ()
 
     @classmethod
     def checked(
@@ -53,6 +58,7 @@ class RouteSettings:
         decompression: int | None,
         timeout: RouteTimeout,
         priority: Priority,
+        middleware: Iterable[ReadyMiddleware],
     ) -> RouteSettings:
         """Returns the settings. Raises `InvalidArgumentError` or `TypeError` if one is out of range."""
         if flag("stream", stream) and blocking is False:
@@ -67,4 +73,5 @@ class RouteSettings:
             whole("decompression", decompression, 0, _MOST)
         if not isinstance(timeout, EllipsisType):
             seconds("timeout of a route", timeout, zero=False, none=True, least=0.001)
-        return cls(stream, max_body, decompression, timeout, check_priority(priority))
+        around = tuple(ready_middleware(middleware))
+        return cls(stream, max_body, decompression, timeout, check_priority(priority), around)

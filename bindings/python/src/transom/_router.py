@@ -17,6 +17,7 @@ from transom._handle import Handle
 from transom._http_error import HTTPError
 from transom._layers import Bridge, Layer, convert, surround
 from transom._overload import Priority
+from transom._ready import ReadyMiddleware
 from transom._request import Request
 from transom._response import Response
 from transom._route import Handler, HandlerResult, Route
@@ -132,6 +133,7 @@ class Router:
         decompression: int | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
+        middleware: Iterable[ReadyMiddleware] = (),
     ) -> Callable[[H], H]:
         """Decorates a handler for a pattern and for methods; `None` stands for any method.
 
@@ -167,14 +169,17 @@ class Router:
         body is read, the timeout starts again with each part that comes. `priority` says how long
         requests may wait with `Server(overload=)`: `"low"` half as long as the others, so that they are
         refused first; `"high"` twice as long; `"vital"` requests are never refused because of overload,
-        and go first.
+        and go first. `middleware` is ready middleware for this route, such as `RateLimit`, inside that of
+        the server; an object that several routes have counts their requests together.
 
         Raises `BadRouteError` if the pattern or a method is refused, `InvalidArgumentError` if an
         option is out of range, `AlreadyStartedError` while the server runs, and `TypeError` if the function
         cannot be called with one request.
         """
         flag("replace", replace)
-        settings = RouteSettings.checked(blocking, stream, max_body, decompression, timeout, priority)
+        settings = RouteSettings.checked(
+            blocking, stream, max_body, decompression, timeout, priority, middleware
+        )
         text("a pattern", pattern)
         if isinstance(methods, str):
             raise TypeError(f"methods are several str, such as [{methods!r}], got one str")
