@@ -2,8 +2,9 @@
 
 import os
 import tempfile
+import time
 import unittest
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 from support import Quiet, fetch
@@ -52,8 +53,17 @@ class TestFiles(Quiet, unittest.TestCase):
             ("bytes=-", 200, DATA, None),
             ("bytes=a-b", 200, DATA, None),
             ("lines=1-2", 200, DATA, None),
-            ("bytes=0-1,5-6", 200, DATA, None),
-            ("bytes=" + "9" * 30 + "-", 200, DATA, None),
+            ("bytes=0-1,5-6", 206, DATA[:7], "bytes 0-6/100"),
+            ("bytes=0 -1", 200, DATA, None),
+            ("bytes=0-1,5-", 206, DATA, "bytes 0-99/100"),
+            ("bytes= 3-4 ,, 0-1", 206, DATA[:5], "bytes 0-4/100"),
+            ("bytes=0-1,100-", 206, DATA[:2], "bytes 0-1/100"),
+            ("bytes=0-1,x", 200, DATA, None),
+            ("bytes=100-,200-", 416, None, "bytes */100"),
+            ("bytes=" + ",".join(["0-1"] * 32), 206, DATA[:2], "bytes 0-1/100"),
+            ("bytes=" + ",".join(["0-1"] * 33), 200, DATA, None),
+            ("bytes=" + "9" * 5000 + "-", 416, None, "bytes */100"),
+            ("bytes=0-" + "9" * 30, 206, DATA, "bytes 0-99/100"),
         ):
             answer = self.get(**({} if wanted is None else {"Range": wanted}))
             self.assertEqual((answer.status, answer.headers.get("content-range")), (status, told), wanted)
@@ -66,6 +76,66 @@ class TestFiles(Quiet, unittest.TestCase):
         for method in ("HEAD", "POST"):
             self.assertEqual(self.get(method=method, Range="bytes=0-1").status, 200)
         self.assertEqual(self.log, [])
+
+    def test_several_ranges(self):
+        whole = self.get()
+        answer = self.get(Range="bytes=99-,0-4")
+        self.assertEqual(answer.status, 206)
+        kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+        self.assertEqual(kind, "multipart/byteranges")
+        parts = b"".join(
+            b"--%b\r\ncontent-type: application/octet-stream\r\ncontent-range: bytes %b/100\r\n\r\n%b\r\n"
+            % (boundary.encode(), told, data)
+            for told, data in ((b"99-99", DATA[99:]), (b"0-4", DATA[:5]))
+        )
+        self.assertEqual(answer.body, parts + b"--%b--\r\n" % boundary.encode())
+        self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
+        self.assertNotIn("content-range", answer.headers)
+        for name in ("etag", "last-modified", "accept-ranges"):
+            self.assertEqual(answer.headers[name], whole.headers[name])
+        other = self.get(Range="bytes=99-,0-4").headers["content-type"]
+        self.assertNotEqual(other, answer.headers["content-type"], "nobody can guess a boundary")
+        self.assertEqual(self.get(Range="bytes=0-1,99-", If_Range='"x"').status, 200)
+        self.assertEqual(self.get(method="HEAD", Range="bytes=0-1,99-").status, 200)
+        self.assertEqual(self.log, [])
+
+    def test_several_ranges_of_a_large_file(self):
+        content = bytes(at * 31 >> 7 & 255 for at in range(300_000))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "large.bin")
+            path.write_bytes(content)
+            app = Server()
+            app.get("/")(lambda request: Response.file(path))
+
+            @app.get("/async")
+            async def asynchronous(request):
+                return Response.file(path)
+
+            with app.start("127.0.0.1:0") as running:
+                for target in ("/", "/async", "/"):
+                    fields = {"Range": "bytes=0-199999,-99000"}
+                    body = fetch(running, target, headers=fields).body
+                    first, second = body.split(b"\r\n\r\n", 1)[1], body.rsplit(b"\r\n\r\n", 1)[1]
+                    self.assertEqual(first[:200_000], content[:200_000])
+                    self.assertEqual(second[:99_000], content[201_000:])
+
+    def test_a_file_that_has_just_been_changed_has_a_weak_tag_and_no_parts_by_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "new.bin")
+            path.write_bytes(DATA)
+            for age, weak in ((-3600, True), (3600, False)):
+                os.utime(path, (time.time() - age, time.time() - age))
+                app = Server()
+                app.get("/")(lambda request: Response.file(path))
+                with app.start("127.0.0.1:0") as running:
+                    answer = fetch(running, "/")
+                    tag = answer.headers["etag"]
+                    self.assertEqual(tag.startswith("W/"), weak)
+                    changed = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
+                    self.assertLessEqual(changed, time.time(), "RFC 9110 8.8.2.1")
+                    fields = {"Range": "bytes=0-1", "If-Range": tag}
+                    self.assertEqual(fetch(running, "/", headers=fields).status, 200 if weak else 206)
+                    self.assertEqual(fetch(running, "/", headers={"If-None-Match": tag}).status, 304)
 
     def test_conditions(self):
         tag = self.get().headers["etag"]

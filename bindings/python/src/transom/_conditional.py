@@ -7,9 +7,8 @@ from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from transom._multi import Headers
+from transom._ranges import Part, parts_of
 
-#: A range of bytes: `bytes=0-99`, `bytes=100-`, `bytes=-50`.
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 #: The characters of a token of RFC 8187 that need no encoding.
 _PLAIN = "!#$&+-.^_`|~"
@@ -39,45 +38,34 @@ def _lists(field: str, tag: str, *, weakly: bool) -> bool:
     return tag.removeprefix("W/") in [one.removeprefix("W/") for one in tags] if weakly else tag in tags
 
 
-def outcome(
-    method: str, headers: Headers, tag: str, modified: str, size: int
-) -> tuple[int, tuple[int, int] | None]:
-    """Returns the status of a response with a file, and the offset and length of the part to send.
+def outcome(method: str, headers: Headers, tag: str, modified: str, size: int) -> tuple[int, list[Part]]:
+    """Returns the status of a response with a file, and with a 206 the parts to send.
 
-    The order of the fields is that of RFC 9110 13.2.2. Several ranges get the whole file, as do
-    ranges that make no sense (14.2).
+    The order of the fields is that of RFC 9110 13.2.2.
     """
     changed = _time_of(modified) or 0.0
     match = ", ".join(headers.get_all("if-match"))
     none_match = ", ".join(headers.get_all("if-none-match"))
     if match:
         if not _lists(match, tag, weakly=False):
-            return 412, None
+            return 412, []
     elif (since := _time_of(headers.get("if-unmodified-since", ""))) is not None and changed > since:
-        return 412, None
+        return 412, []
     if none_match:
         if _lists(none_match, tag, weakly=True):
-            return (304 if method in ("GET", "HEAD") else 412), None
+            return (304 if method in ("GET", "HEAD") else 412), []
     elif (
         method in ("GET", "HEAD")
         and (since := _time_of(headers.get("if-modified-since", ""))) is not None
         and changed <= since
     ):
-        return 304, None
-    wanted = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
-    if method != "GET" or wanted is None or not _is_current(headers, tag, changed):
-        return 200, None
-    first, last = wanted.groups()
-    if not first:
-        if not last:
-            return 200, None
-        length = min(int(last), size)
-        return (206, (size - length, length)) if length else (416, None)
-    start = int(first)
-    end = min(int(last), size - 1) if last else size - 1
-    if last and int(last) < start:
-        return 200, None
-    return (206, (start, end - start + 1)) if start < size else (416, None)
+        return 304, []
+    if method != "GET" or not _is_current(headers, tag, changed):
+        return 200, []
+    parts = parts_of(headers.get_all("range"), size)
+    if parts is None:
+        return 200, []
+    return (206, parts) if parts else (416, [])
 
 
 def _is_current(headers: Headers, tag: str, changed: float) -> bool:

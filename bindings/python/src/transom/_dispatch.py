@@ -24,6 +24,7 @@ from transom._keep_alive import KeepAlive
 from transom._packed import Parts
 from transom._pending import Answered, Pending
 from transom._pool import Pool
+from transom._ranges import byte_ranges
 from transom._request import Request
 from transom._response import Response
 from transom._result import from_value
@@ -213,7 +214,7 @@ class Dispatcher:
                 response._chunks.close()
                 raise
         elif isinstance(response._chunks, FilePart):
-            self._send_file(route, request, response._chunks, response)
+            self._send_file(route, request, response._chunks, response, context)
         elif isinstance(response._chunks, AsyncIterator):
             self.loop.stream(route, request, response, context)
         # The handler has run: so the response goes before requests that wait, and is not refused.
@@ -221,33 +222,45 @@ class Dispatcher:
             context.run(_close, response._chunks)
             self.background.release(request._token)
 
-    def _send_file(self, route: Route, request: Request, file: FilePart, response: Response) -> None:
+    def _send_file(
+        self, route: Route, request: Request, file: FilePart, response: Response, context: Context
+    ) -> None:
         try:
-            self._send_part(request, file, response)
+            several = self._send_part(request, file, response)
         except Exception as error:
+            several = None
             self.stream_failed(route, request, error, None)
-        self.background.release(request._token)
+        if several is None:
+            self.background.release(request._token)
+        else:
+            self.stream(route, request, several, context)
 
-    def _send_part(self, request: Request, file: FilePart, response: Response) -> None:
+    def _send_part(self, request: Request, file: FilePart, response: Response) -> Response | None:
+        """Sends a file or a part of it. Returns a stream that is to be sent if there are several parts."""
         fields = response.fields
         if file.tag is None or file.modified is None:
             file.send(request._token, response.status, fields)
-            return
+            return None
         size = file.length
-        status, part = outcome(request.method, request.headers, file.tag, file.modified, size)
+        status, parts = outcome(request.method, request.headers, file.tag, file.modified, size)
         if status == 304:
-            parts = 304, block_without(fields, "content-type"), b""
-            answer(self.handle, request._token, parts)
+            answer(self.handle, request._token, (304, block_without(fields, "content-type"), b""))
         elif status == 412:
             raise HTTPError(412)
         elif status == 416:
             raise HTTPError(416, headers={"content-range": f"bytes */{size}"})
-        elif part is not None:
-            offset, length = part
+        elif len(parts) > 1:
+            kept = [(name, value) for name, value in fields if name.lower() != "content-type"]
+            kind, length, pieces = byte_ranges(parts, size, response.headers["content-type"], file.read)
+            headers = [*kept, ("content-length", str(length))]
+            return Response.stream(pieces, status=206, headers=headers, content_type=kind)
+        elif parts:
+            offset, length = parts[0]
             line = ("content-range", f"bytes {offset}-{offset + length - 1}/{size}")
-            file.send(request._token, 206, [*fields, line], part)
+            file.send(request._token, 206, [*fields, line], parts[0])
         else:
             file.send(request._token, 200, fields)
+        return None
 
     def _send(self, route: Route, request: Request, response: Response) -> None:
         """Sends the chunks of a plain iterator, on a thread of the pool."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from time import time
 
 from transom import _native as native
 from transom._errors import ErrorSlot
 from transom._native import quick
+
+#: While a file is younger than this, in seconds, another change may leave its time as it is.
+_RESOLUTION = 1.0
 
 
 class FilePart:
@@ -29,10 +33,12 @@ class FilePart:
             wanted = "the rest" if length is None else f"{length} bytes"
             raise ValueError(f"{wanted} from {offset} on: the file has {about.st_size} bytes")
         self._offset = offset
-        #: When the file was changed, in seconds of the Unix clock.
-        self.changed = about.st_mtime
-        #: A tag that changes with the file.
-        self.own_tag = f'"{about.st_mtime_ns:x}-{about.st_size:x}"'
+        now = time()
+        #: When the file was changed, in seconds of the Unix clock; never in the future.
+        self.changed = min(about.st_mtime, now)
+        #: A tag that changes with the file. It is weak while another change may leave the time as it is.
+        weak = "" if now - about.st_mtime >= _RESOLUTION else "W/"
+        self.own_tag = f'{weak}"{about.st_mtime_ns:x}-{about.st_size:x}"'
         #: The ETag of the response if it may be conditional, and its Last-Modified.
         self.tag: str | None = None
         self.modified: str | None = None
@@ -45,6 +51,17 @@ class FilePart:
         file = getattr(self, "_file", None)
         if file is not None:
             file.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Returns bytes of the file. Raises `OSError` if it has become too short."""
+        pieces = []
+        while length > 0:
+            piece = os.pread(self._file.fileno(), length, offset)
+            if not piece:
+                raise OSError("a file has become shorter while it is sent")
+            pieces.append(piece)
+            offset, length = offset + len(piece), length - len(piece)
+        return b"".join(pieces)
 
     def send(
         self, token: int, status: int, fields: list[tuple[str, str]], part: tuple[int, int] | None = None

@@ -229,9 +229,9 @@ class Response:
         """Returns a response with a regular file: `length` bytes from `offset`, by default to its end.
 
         A whole file has the fields ETag, Last-Modified and Accept-Ranges, and the server answers
-        conditional requests and ranges: 304, 206, 412 or 416 (RFC 9110, 13 and 14). Requests for
-        several ranges get the whole file. `conditional=False` turns this off. An ETag or a Last-Modified in
-        `headers` takes the place of the file's.
+        conditional requests and ranges, one or several: 304, 206, 412 or 416 (RFC 9110, 13 and 14). A request
+        for more than 32 parts gets the whole file. `conditional=False` turns this off. An ETag or a
+        Last-Modified in `headers` takes the place of the file's.
 
         `download_as` is a name under which the client stores the file (Content-Disposition); what is not safe
         in a file name becomes `_`.
