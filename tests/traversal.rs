@@ -138,3 +138,46 @@ fn what_is_public_in_the_same_tree_is_served() {
         }
     }
 }
+
+/// Set in a process in which openat2(2) fails.
+#[cfg(target_os = "linux")]
+const WITHOUT: &str = "TRANSOM_TEST_WITHOUT_OPENAT2";
+
+/// Runs a test of this program once more, in a process in which openat2(2) fails with an errno.
+#[cfg(target_os = "linux")]
+fn again_without_openat2(test: &str, errno: u32) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/without_openat2.py");
+    let output = Command::new("python3")
+        .args([script, &errno.to_string()])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(WITHOUT, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{test}: {told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("1 passed"), "{told}");
+}
+
+/// A kernel before 5.6 has no openat2 (38, ENOSYS), and some sandboxes refuse it (1, EPERM). Nothing is then
+/// opened on the thread of the connection, because only openat2 can say that a name is in memory: the
+/// blocking pool opens each file, one name after another.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_openat2_files_are_served_and_no_link_is_followed() {
+    if std::env::var_os(WITHOUT).is_none() {
+        for errno in [38, 1] {
+            again_without_openat2("without_openat2_files_are_served_and_no_link_is_followed", errno);
+            again_without_openat2("no_path_of_the_corpus_leads_out_of_the_root", errno);
+        }
+        return;
+    }
+    let tree = trapped();
+    let server = serve(&tree.public(), "/static");
+    for path in ["/", "/a.txt", "/sub/", "/sub/b.txt", "/.well-known/acme"] {
+        ask(&server, &format!("/static{path}")).expect(200, "public");
+    }
+    for path in ["/link-in", "/sub/link-up/a.txt"] {
+        assert_eq!(ask(&server, &format!("/static{path}")).status, 404, "{path}");
+    }
+}
