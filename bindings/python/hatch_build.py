@@ -22,6 +22,10 @@ FAILED = (
 )
 
 
+# The names of machines in platform tags, by their numbers in ELF files.
+MACHINES = {3: "i686", 62: "x86_64", 183: "aarch64"}
+
+
 class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         here = Path(self.root)
@@ -89,13 +93,22 @@ def platform_tag(library: Path) -> str:
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if not platform.startswith("linux_"):
         return platform
+    # The library may be for another machine than this one: cargo builds for CARGO_BUILD_TARGET.
+    machine = MACHINES.get(machine_of(library), platform.removeprefix("linux_"))
+    platform = f"linux_{machine}"
     versions = [re.fullmatch(r"GLIBC_(\d+)\.(\d+)(\.\d+)?", name) for name in needed_versions(library)]
     found = [(int(match[1]), int(match[2])) for match in versions if match]
     if not found:
         return platform
     # Installers know no tag for an older glibc.
     major, minor = max([*found, (2, 17)])
-    return f"manylinux_{major}_{minor}_{platform.removeprefix('linux_')}"
+    return f"manylinux_{major}_{minor}_{machine}"
+
+
+def machine_of(library: Path) -> int:
+    """Returns the number of the machine that an ELF file is for (gABI, e_machine)."""
+    data = library.read_bytes()[:20]
+    return int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
 
 
 def needed_versions(library: Path) -> list[str]:

@@ -84,6 +84,16 @@ class TestBuild(unittest.TestCase):
         newest = max(tuple(map(int, name.split(".")[1:2])) for name in names if name.startswith("GLIBC_2."))
         self.assertRegex(self.hook().platform_tag(native.path), rf"^manylinux_2_{newest[0]}_\w+$")
 
+    @unittest.skipUnless(sys.platform == "linux", "the library is an ELF file")
+    def test_the_tag_names_the_machine_that_the_library_is_for(self):
+        library = bytearray(Path(native.path).read_bytes())
+        with tempfile.TemporaryDirectory() as place:
+            other = Path(place) / "libtransom.so"
+            for number, name in ((183, "aarch64"), (62, "x86_64")):
+                library[18:20] = number.to_bytes(2, "little")
+                other.write_bytes(library)
+                self.assertRegex(self.hook().platform_tag(other), rf"^manylinux_2_\d+_{name}$")
+
 
 @unittest.skipUnless((ROOT / "Cargo.toml").is_file(), "in the source tree")
 class TestFiles(unittest.TestCase):
