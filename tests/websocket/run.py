@@ -166,7 +166,7 @@ def main() -> None:
                 autobahn(url + "/thread", CHOICE)
             curl(url)
     context = ssl.create_default_context(cafile=str(HERE.parent / "certificates" / "authority.pem"))
-    for model in ("event", "threads"):
+    for model in ("event", "threads", "sequential"):
         for words in ([], ["--tls"]):
             with server(options.binary, model, *words) as url:
                 url = url.replace("127.0.0.1", "localhost") if words else url

@@ -138,11 +138,12 @@ impl Client {
         } else {
             ""
         };
-        write!(
-            stream,
+        // In one write: uWebSockets answers a request line in two pieces with a 505.
+        let head = format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n{extension}\r\n"
-        )?;
+        );
+        stream.write_all(head.as_bytes())?;
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
