@@ -1,12 +1,13 @@
 //! The answer with a file: its fields, and the parts of it that the request asks for.
 
-use std::borrow::Cow;
 use std::io;
 use std::time::SystemTime;
 
 use super::super::accept_encoding::Coding;
 use super::byte_ranges;
 use super::conditions::{Outcome, allows_part, evaluate};
+use super::disposition::attachment;
+use super::media_type::MediaTypes;
 use super::opened::Opened;
 use super::range::{Parts, parts};
 use super::root::Patience;
@@ -22,12 +23,15 @@ pub(super) const RANGE_LIMIT: usize = 32;
 
 /// How a file is described to the client.
 pub(super) struct Representation<'a> {
-    pub content_type: Cow<'a, str>,
+    pub types: &'a MediaTypes,
+    /// The path or the name that tells the type.
+    pub path: &'a str,
     pub coding: Option<Coding>,
     /// The fields of the request that decided on the file.
     pub vary: Option<&'static str>,
     pub cache_control: Option<&'a str>,
-    pub disposition: Option<String>,
+    /// The name under which the client stores the file.
+    pub download: Option<&'a str>,
     pub range_limit: usize,
 }
 
@@ -46,25 +50,26 @@ impl Representation<'_> {
                 return Ok(self.for_caches(Response::new(StatusCode::NOT_MODIFIED), &validators));
             }
         }
+        let content_type = self.types.of(self.path);
         if request.method() == Method::HEAD {
-            let response = self.described(&validators, &self.content_type, Body::empty());
+            let response = self.described(&validators, &content_type, Body::empty());
             return Ok(response.header("content-length", size.to_string()));
         }
         let is_partial = headers.contains("range") && allows_part(headers, &validators);
         let wanted = if is_partial { parts(headers, size, self.range_limit) } else { Parts::Whole };
         Ok(match wanted {
-            Parts::Whole => self.described(&validators, &self.content_type, opened.body(0..size, patience)?),
+            Parts::Whole => self.described(&validators, &content_type, opened.body(0..size, patience)?),
             Parts::One(part) => {
                 let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-                self.described(&validators, &self.content_type, opened.body(part, patience)?)
+                self.described(&validators, &content_type, opened.body(part, patience)?)
                     .status(StatusCode::PARTIAL_CONTENT)
                     .header("content-range", range)
             }
             Parts::Many(parts) => {
                 let boundary = byte_ranges::boundary();
-                let content_type = format!("multipart/byteranges; boundary={boundary}");
-                let body = byte_ranges::body(opened.into_file(), size, parts, &self.content_type, &boundary);
-                self.described(&validators, &content_type, body).status(StatusCode::PARTIAL_CONTENT)
+                let many = format!("multipart/byteranges; boundary={boundary}");
+                let body = byte_ranges::body(opened.into_file(), size, parts, &content_type, &boundary);
+                self.described(&validators, &many, body).status(StatusCode::PARTIAL_CONTENT)
             }
             Parts::Unsatisfiable => Response::plain(StatusCode::RANGE_NOT_SATISFIABLE)
                 .header("content-range", format!("bytes */{size}")),
@@ -83,8 +88,8 @@ impl Representation<'_> {
         if let Some(coding) = self.coding {
             response = response.append_header("content-encoding", coding.name());
         }
-        if let Some(disposition) = &self.disposition {
-            response = response.append_header("content-disposition", disposition);
+        if let Some(name) = self.download {
+            response = response.append_header("content-disposition", attachment(name));
         }
         response
     }

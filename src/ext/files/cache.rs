@@ -16,6 +16,9 @@ impl CacheRules {
 
     /// Returns the value for a path below the root.
     pub fn of(&self, path: &str) -> Option<&str> {
+        if self.0.is_empty() {
+            return None;
+        }
         let name = path.rsplit('/').next().unwrap_or_default();
         let matches = |pattern: &str| {
             // A pattern without a slash is for names, in whatever folder.

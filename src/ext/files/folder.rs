@@ -4,7 +4,6 @@ use std::io;
 
 use super::super::accept_encoding::{AcceptEncoding, Coding};
 use super::answer::Representation;
-use super::disposition::attachment;
 use super::opened::{Found, Opened};
 use super::page;
 use super::root::Patience;
@@ -86,11 +85,12 @@ impl Files {
         };
         let name = path.rsplit('/').next().unwrap_or_default();
         let representation = Representation {
-            content_type: self.types.of(path),
+            types: &self.types,
+            path,
             coding,
             vary,
             cache_control: self.cache.of(path),
-            disposition: self.downloads.then(|| attachment(name)),
+            download: self.downloads.then_some(name),
             range_limit: self.range_limit,
         };
         representation.answer(request, opened, patience)

@@ -58,7 +58,7 @@ impl MediaTypes {
             known => known,
         };
         match &self.charset {
-            Some(charset) if takes_charset(known) => Cow::Owned(format!("{known}; charset={charset}")),
+            Some(charset) if takes_charset(known) => Cow::Owned([known, "; charset=", charset].concat()),
             _ => Cow::Borrowed(known),
         }
     }

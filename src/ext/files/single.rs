@@ -47,11 +47,12 @@ impl Response {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let types = MediaTypes::default();
         let representation = Representation {
-            content_type: types.of(&name),
+            types: &types,
+            path: &name,
             coding: None,
             vary: None,
             cache_control: None,
-            disposition: None,
+            download: None,
             range_limit: RANGE_LIMIT,
         };
         representation.answer(request, opened, Patience::Blocking)
