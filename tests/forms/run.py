@@ -2,11 +2,13 @@
 """Multipart forms of real clients arrive as they were sent.
 
     tests/forms/run.py [--binary target/debug/examples/forms-server] [--only TEXT] [--large MIB]
+        [--large-only]
 
 curl, Python's requests and httpx, Node, Java and Chromium each send a field and a file whose name has a
 quote and a character that is not ASCII, and the server must see the same. A client that is not there is
 told and left out. With --large, curl uploads so many MiB, which the server writes to disk, in 16 MiB of
-memory at most.
+memory at most; a server in Python may have 16 MiB more than it has before. The servers in C and Python,
+server.c and server.py, know only that upload: for them, there is --large-only.
 """
 
 import argparse
@@ -39,7 +41,8 @@ def total(data: bytes) -> int:
 @contextmanager
 def server(binary: Path, folder: Path) -> Iterator[tuple[str, int]]:
     """Runs the server, and returns its address and the number of its process."""
-    process = subprocess.Popen([binary, folder], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, binary] if binary.suffix == ".py" else [binary]
+    process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process.pid
@@ -49,7 +52,7 @@ def server(binary: Path, folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     return done.stdout
 
 
@@ -140,16 +143,19 @@ def memory_mib(process: int) -> float:
     return int(found[1]) / 1024
 
 
-def check_large(url: str, process: int, folder: Path, mib: int) -> int:
+def check_large(url: str, process: int, folder: Path, mib: int, is_python: bool) -> int:
     path = folder / "large"
+    before = memory_mib(process) if is_python else 0
     with path.open("wb") as file:
         file.truncate(mib << 20)
     began = time.monotonic()
     answer = run("curl", "-sS", "-F", f"file=@{path}", url + "/save")
-    seconds, memory = time.monotonic() - began, memory_mib(process)
+    seconds, peak = time.monotonic() - began, memory_mib(process)
+    memory = peak - before
     saved = folder / "saved"
     is_right = answer == f"{mib << 20}\n" and saved.stat().st_size == mib << 20 and memory <= MOST_MEMORY_MIB
-    print(f"{mib} MiB to disk: {seconds:.1f} s, {memory:.1f} MiB of memory, answer {answer.strip()}")
+    own = f", of which {before:.1f} before" if is_python else ""
+    print(f"{mib} MiB to disk: {seconds:.1f} s, {peak:.1f} MiB of memory{own}, answer {answer.strip()}")
     return int(not is_right)
 
 
@@ -160,6 +166,7 @@ def main() -> int:
     parser.add_argument("--binary", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--large", type=int, default=64)
+    parser.add_argument("--large-only", action="store_true")
     options = parser.parse_args()
     binary = options.binary
     if binary is None:
@@ -168,8 +175,9 @@ def main() -> int:
         binary = ROOT / "target/debug/examples/forms-server"
     with tempfile.TemporaryDirectory() as made, server(binary, Path(made)) as (address, process):
         folder, url = Path(made), f"http://{address}"
-        failures = check_large(url, process, folder, options.large)
-        failures += check_clients(url, folder, options.only)
+        failures = check_large(url, process, folder, options.large, binary.suffix == ".py")
+        if not options.large_only:
+            failures += check_clients(url, folder, options.only)
     return int(failures > 0)
 
 
