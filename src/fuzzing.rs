@@ -171,7 +171,7 @@ pub fn websocket(
     let mut reader = Reader::new(Sizes { frame, message }, deflation, in_pieces);
     let (mut events, mut begun, mut read) = (Vec::new(), Vec::new(), 0);
     for cut in cuts.into_iter().chain([bytes.len()]) {
-        let mut input = &bytes[read..cut];
+        let mut input = &mut bytes[read..cut].to_vec()[..];
         read = cut;
         loop {
             let event = match reader.read(&mut input) {

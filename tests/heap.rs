@@ -72,6 +72,8 @@ fn main() {
     hold_idle(&start_single(app()));
     #[cfg(feature = "websocket")]
     websocket::hold_idle();
+    #[cfg(feature = "websocket")]
+    websocket::reserve_what_comes();
     websocket::share_a_message();
     #[cfg(feature = "tls")]
     tls::hold_idle();
@@ -367,6 +369,39 @@ mod websocket {
         let bytes = change.bytes_allocated - change.bytes_deallocated;
         let each = (bytes + blocks * PER_BLOCK) / IDLE;
         assert!(each <= MOST, "{each} bytes for an idle WebSocket connection: {bytes} in {blocks} blocks");
+    }
+
+    /// A large frame is announced and does not come: the announcement alone takes nothing, and its first byte
+    /// no more than the room that is reserved at once.
+    pub fn reserve_what_comes() {
+        const PEERS: usize = 10;
+        const SLACK: usize = 4096;
+        let settings = WebSocketUpgrade::new().message_limit(16 << 20).frame_limit(16 << 20);
+        let server = start_single(Router::new().get("/", async move |req: Request| {
+            settings.accept(&req, async move |mut socket: WebSocket| {
+                while let Some(message) = socket.recv().await {
+                    socket.send(message).await?;
+                }
+                Ok(())
+            })
+        }));
+        let address = server.local_addr().to_string();
+        let _first = join(&address);
+        for (begun, most) in [(&b""[..], SLACK), (b"x", SLACK + (1 << 20))] {
+            let mut streams: Vec<_> = (0..PEERS).map(|_| join(&address)).collect();
+            let counted = Region::new(ALLOCATOR);
+            for stream in &mut streams {
+                // The Pong says that the frame was seen.
+                let sent = [b"\x89\x80\0\0\0\0\x82\xff\0\0\0\0\x01\0\0\0\0\0\0\0", begun].concat();
+                stream.write_all(&sent).unwrap();
+                let mut pong = [0; 2];
+                stream.read_exact(&mut pong).unwrap();
+                assert_eq!(pong, *b"\x8a\0");
+            }
+            let change = counted.change();
+            let each = change.bytes_allocated.saturating_sub(change.bytes_deallocated) / PEERS;
+            assert!(each <= most, "{each} bytes for a frame of which {} came", begun.len());
+        }
     }
 
     /// Many peers do not read a large message: it is in memory once, and not once for each.

@@ -150,12 +150,23 @@ pub(crate) fn make_room(body: &mut Vec<u8>, more: usize, announced: usize) -> Re
     if body.capacity() - body.len() >= more {
         return Ok(());
     }
-    let ahead = body.len().max(AT_ONCE).min(announced);
+    reserve_ahead(body.len(), more, announced, |wanted| body.try_reserve_exact(wanted).is_ok())
+}
+
+/// Reserves room as [`make_room`] does, in anything that has `length` bytes. `reserve` takes the number of
+/// bytes to reserve, and returns `false` if there is no memory for them.
+pub(crate) fn reserve_ahead(
+    length: usize,
+    more: usize,
+    announced: usize,
+    mut reserve: impl FnMut(usize) -> bool,
+) -> Result<(), NoMemory> {
+    let ahead = length.max(AT_ONCE).min(announced);
     let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
     for wanted in [more.saturating_add(ahead), more] {
         // The old buffer stays allocated until its bytes have been moved.
-        let moved = body.len().saturating_add(wanted);
-        if has_headroom(moved) && body.try_reserve_exact(wanted).is_ok() {
+        let moved = length.saturating_add(wanted);
+        if has_headroom(moved) && reserve(wanted) {
             return Ok(());
         }
     }

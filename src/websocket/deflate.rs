@@ -16,6 +16,8 @@ const EMPTY: u8 = 0;
 const LEVEL: u32 = 4;
 /// The least room for output.
 const ROOM: usize = 1024;
+/// Bytes that are decompressed at once.
+const BLOCK: usize = 32 * 1024;
 /// Compressors, and decompressors, that a thread keeps.
 const SPARES: usize = 4;
 
@@ -24,6 +26,8 @@ thread_local! {
     static DEFLATERS: RefCell<Vec<Deflater>> = const { RefCell::new(Vec::new()) };
     /// Each holds about 50 KiB.
     static INFLATERS: RefCell<Vec<Decompress>> = const { RefCell::new(Vec::new()) };
+    /// The memory that all connections of a thread decompress into.
+    static BLOCKS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Compresses messages.
@@ -89,6 +93,9 @@ fn keep<T>(spares: &'static std::thread::LocalKey<RefCell<Vec<T>>>, spare: T) {
     });
 }
 
+/// Takes bytes that were decompressed.
+type Take<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + 'a;
+
 /// Decompresses the messages of a connection. It holds the window of zlib while a message comes, and
 /// between messages only if the client keeps its own.
 #[derive(Default)]
@@ -99,38 +106,43 @@ pub(super) struct Inflater {
 }
 
 impl Inflater {
-    /// Appends what the bytes of a message decompress to. `limit` bounds the whole output.
-    pub fn inflate(&mut self, mut bytes: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
+    /// Gives what the bytes of a message decompress to to `take`, in pieces.
+    pub fn inflate(&mut self, bytes: &[u8], take: &mut Take<'_>) -> Result<(), Failure> {
+        let mut block = BLOCKS.try_with(RefCell::take).unwrap_or_default();
+        block.resize(BLOCK, 0);
+        let inflated = self.inflate_by(bytes, &mut block, take);
+        let _ = BLOCKS.try_with(|kept| kept.replace(block));
+        inflated
+    }
+
+    fn inflate_by(&mut self, mut bytes: &[u8], block: &mut [u8], take: &mut Take<'_>) -> Result<(), Failure> {
         let stream = self.stream.get_or_insert_with(spare_inflater);
         loop {
             if mem::take(&mut self.has_ended) {
                 stream.reset(false);
             }
-            let room = ROOM.max(bytes.len().saturating_mul(4)).max(out.len());
-            let room = room.min(limit.saturating_sub(out.len()) + 1);
-            out.try_reserve(room).map_err(|_| Failure::NoMemory)?;
-            let before = stream.total_in();
+            let (read, made) = (stream.total_in(), stream.total_out());
             let status = stream
-                .decompress_vec(bytes, out, FlushDecompress::Sync)
+                .decompress(bytes, block, FlushDecompress::Sync)
                 .map_err(|_| Failure::BadCompression)?;
-            let taken = usize::try_from(stream.total_in() - before).unwrap_or(bytes.len());
+            let taken = usize::try_from(stream.total_in() - read).unwrap_or(bytes.len());
+            let made = usize::try_from(stream.total_out() - made).unwrap_or(block.len());
             bytes = &bytes[taken..];
-            if out.len() > limit {
-                return Err(Failure::TooBig);
-            }
+            take(&block[..made])?;
             self.has_ended = status == Status::StreamEnd;
-            if bytes.is_empty() && (self.has_ended || out.len() < out.capacity()) {
+            let is_full = made == block.len();
+            if bytes.is_empty() && (self.has_ended || !is_full) {
                 return Ok(());
             }
-            if !self.has_ended && taken == 0 && out.len() < out.capacity() {
+            if !self.has_ended && taken == 0 && !is_full {
                 return Err(Failure::BadCompression);
             }
         }
     }
 
     /// Ends a message.
-    pub fn finish(&mut self, out: &mut Vec<u8>, limit: usize, keeps: bool) -> Result<(), Failure> {
-        self.inflate(&TAIL, out, limit)?;
+    pub fn finish(&mut self, take: &mut Take<'_>, keeps: bool) -> Result<(), Failure> {
+        self.inflate(&TAIL, take)?;
         if !keeps {
             self.has_ended = false;
             if let Some(mut stream) = self.stream.take() {
@@ -151,8 +163,6 @@ fn spare_inflater() -> Box<Decompress> {
 mod tests {
     use super::*;
 
-    const LIMIT: usize = 1 << 20;
-
     fn deflation(keeps: bool, bits: u8) -> Deflation {
         Deflation { keeps_own: keeps, keeps_peer: keeps, bits }
     }
@@ -169,10 +179,14 @@ mod tests {
                     let mut wire = Vec::new();
                     deflater.deflate(message, &mut wire);
                     let mut out = Vec::new();
+                    let mut take = |plain: &[u8]| {
+                        out.extend_from_slice(plain);
+                        Ok(())
+                    };
                     for piece in wire.chunks(if message.len() > 10_000 { 4000 } else { 1 }) {
-                        inflater.inflate(piece, &mut out, LIMIT).unwrap();
+                        inflater.inflate(piece, &mut take).unwrap();
                     }
-                    inflater.finish(&mut out, LIMIT, keeps).unwrap();
+                    inflater.finish(&mut take, keeps).unwrap();
                     assert!(out == message, "{} bytes, {bits} bits, {keeps}", message.len());
                     assert_eq!(inflater.stream.is_some(), keeps);
                 }
@@ -182,7 +196,6 @@ mod tests {
 
     #[test]
     fn rfc7692_7_2_3_examples() {
-        let mut out = Vec::new();
         let mut inflater = Inflater::default();
         // A block without compression, two blocks, a final block, an empty message.
         for (wire, text) in [
@@ -192,9 +205,13 @@ mod tests {
             (b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", "Hello"),
             (b"\x00", ""),
         ] {
-            out.clear();
-            inflater.inflate(wire, &mut out, LIMIT).unwrap();
-            inflater.finish(&mut out, LIMIT, false).unwrap();
+            let mut out = Vec::new();
+            let mut take = |plain: &[u8]| {
+                out.extend_from_slice(plain);
+                Ok(())
+            };
+            inflater.inflate(wire, &mut take).unwrap();
+            inflater.finish(&mut take, false).unwrap();
             assert_eq!(out, text.as_bytes(), "{wire:x?}");
         }
         let mut wire = Vec::new();
@@ -203,22 +220,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_stops_at_the_limit() {
+    fn a_bomb_stops_where_the_taker_does() {
         let mut wire = Vec::new();
         with_deflater(deflation(false, 15), |deflater| deflater.deflate(&vec![0; 50 << 20], &mut wire));
         assert!(wire.len() < 100_000);
-        let mut out = Vec::new();
-        let inflated = Inflater::default().inflate(&wire, &mut out, 10_000);
+        let mut taken = 0;
+        let inflated = Inflater::default().inflate(&wire, &mut |plain| {
+            taken += plain.len();
+            if taken > 10_000 { Err(Failure::TooBig) } else { Ok(()) }
+        });
         assert_eq!(inflated, Err(Failure::TooBig));
-        assert!(out.capacity() < 100_000, "{} bytes", out.capacity());
+        assert!(taken < 100_000, "{taken} bytes");
     }
 
     #[test]
     fn what_is_no_deflate_stream_is_refused() {
-        let mut out = Vec::new();
-        assert_eq!(
-            Inflater::default().inflate(b"\xff\xff\xff", &mut out, LIMIT),
-            Err(Failure::BadCompression)
-        );
+        let inflated = Inflater::default().inflate(b"\xff\xff\xff", &mut |_| Ok(()));
+        assert_eq!(inflated, Err(Failure::BadCompression));
     }
 }

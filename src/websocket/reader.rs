@@ -1,17 +1,19 @@
 //! Reads the frames of a client, and makes messages of them (RFC 6455 5.4, 6.2).
 
+use std::mem;
+
+use super::data::Data;
 use super::deflate::Inflater;
 use super::frame::{self, Header, LONGEST, Opcode};
 use super::offer::Deflation;
 use super::utf8::Utf8;
 use super::{Close, Failure, mask};
 
-/// The payload of a frame that is taken into memory at once, though not all of it has come.
-const AT_ONCE: usize = 16 * 1024;
 /// Empty frames of a message. Each costs more than its six bytes are worth, and no other limit counts them.
 const EMPTY_FRAMES: u16 = 1000;
-/// Compressed bytes that are unmasked at once.
-const CHUNK: usize = 4 * 1024;
+/// Bytes that are unmasked, checked and copied before the next ones, while the processor has them at hand. A
+/// multiple of the length of a key.
+const BLOCK: usize = 8 * 1024;
 
 /// The most bytes of a frame and of a message.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +22,8 @@ pub(crate) struct Sizes {
     pub message: usize,
 }
 
-/// The payload of a message, or of a piece of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Data {
-    Text(String),
-    Binary(Vec<u8>),
-}
+/// Bytes that are taken from the front, and changed where they are.
+pub(crate) type Input<'a> = &'a mut [u8];
 
 /// A message, a piece of one, or a control frame that a client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +46,6 @@ pub(crate) struct Reader {
     head_length: u8,
     frame: Option<Frame>,
     message: Option<Partial>,
-    /// The payload of the message so far, without the pieces that were told.
-    bytes: Vec<u8>,
     /// The payload of the control frame so far. Boxed, because an idle connection has none.
     control: Option<Box<Control>>,
     inflater: Inflater,
@@ -70,7 +66,8 @@ struct Frame {
 
 /// The message that comes.
 struct Partial {
-    is_text: bool,
+    /// The payload so far, without the pieces that were told.
+    data: Data,
     is_compressed: bool,
     /// Bytes that were told in pieces.
     told: usize,
@@ -78,8 +75,6 @@ struct Partial {
     come: u64,
     utf8: Utf8,
     empty_frames: u16,
-    /// How many of the bytes were checked.
-    checked: usize,
 }
 
 impl Reader {
@@ -92,15 +87,14 @@ impl Reader {
             head_length: 0,
             frame: None,
             message: None,
-            bytes: Vec::new(),
             control: None,
             inflater: Inflater::default(),
         }
     }
 
     /// Reads bytes up to the next event, and leaves the rest. `None` if more must come: `input` is then
-    /// empty. After a failure nothing more is read.
-    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Failure> {
+    /// empty. After a failure nothing more is read. The payload is unmasked where it is.
+    pub fn read(&mut self, input: &mut Input<'_>) -> Result<Option<Event>, Failure> {
         loop {
             if self.frame.is_none() {
                 let Some(header) = self.read_head(input)? else { return Ok(None) };
@@ -124,17 +118,22 @@ impl Reader {
         }
     }
 
-    fn read_head(&mut self, input: &mut &[u8]) -> Result<Option<Header>, Failure> {
+    /// Returns how many bytes of the frame's payload have not come.
+    pub fn left(&self) -> u64 {
+        self.frame.as_ref().map_or(0, |frame| frame.left)
+    }
+
+    fn read_head(&mut self, input: &mut Input<'_>) -> Result<Option<Header>, Failure> {
         let may_compress = self.deflate.is_some();
         if self.head_length == 0
             && let Some((header, length)) = frame::parse(input, may_compress)?
         {
-            *input = &input[length..];
+            *input = &mut mem::take(input)[length..];
             return Ok(Some(header));
         }
-        while let Some((&byte, rest)) = input.split_first() {
+        while let Some((byte, rest)) = mem::take(input).split_first_mut() {
             let length = usize::from(self.head_length);
-            self.head[length] = byte;
+            self.head[length] = *byte;
             self.head_length += 1;
             *input = rest;
             if let Some((header, _)) = frame::parse(&self.head[..=length], may_compress)? {
@@ -172,22 +171,16 @@ impl Reader {
     /// Checks the announced length of a frame. What a compressed one becomes is checked later.
     fn check_size(&mut self, length: u64) -> Result<(), Failure> {
         let Some(message) = &self.message else { return Ok(()) };
-        let come = (message.told + self.bytes.len()) as u64;
-        let is_too_big = !message.is_compressed && come.saturating_add(length) > self.sizes.message as u64;
-        if length > self.sizes.frame || is_too_big {
-            return Err(Failure::TooBig);
-        }
-        if let (false, Ok(length @ 1..=AT_ONCE)) = (message.is_compressed, usize::try_from(length)) {
-            self.bytes.try_reserve(length).map_err(|_| Failure::NoMemory)?;
-        }
-        Ok(())
+        let so_far = message.length() as u64;
+        let is_too_big = !message.is_compressed && so_far.saturating_add(length) > self.sizes.message as u64;
+        if length > self.sizes.frame || is_too_big { Err(Failure::TooBig) } else { Ok(()) }
     }
 
     /// Takes what has come of the frame's payload.
-    fn read_payload(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Failure> {
+    fn read_payload(&mut self, input: &mut Input<'_>) -> Result<Option<Event>, Failure> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
         let length = input.len().min(usize::try_from(frame.left).unwrap_or(usize::MAX));
-        let (bytes, rest) = input.split_at(length);
+        let (bytes, rest) = mem::take(input).split_at_mut(length);
         *input = rest;
         let key = frame.key;
         frame.left -= length as u64;
@@ -197,10 +190,8 @@ impl Reader {
             self.frame = None;
         }
         if opcode.is_control() {
-            let control = &mut self.control.get_or_insert_default().payload;
-            let begun = control.len();
-            control.extend_from_slice(bytes);
-            mask::apply(&mut control[begun..], key);
+            mask::apply(bytes, key);
+            self.control.get_or_insert_default().payload.extend_from_slice(bytes);
             return if is_whole { self.end_control(opcode).map(Some) } else { Ok(None) };
         }
         let is_last = is_whole && is_final;
@@ -211,7 +202,6 @@ impl Reader {
         if is_last {
             return self.end_message().map(Some);
         }
-        self.check_text()?;
         Ok(if self.in_pieces { self.piece() } else { None })
     }
 
@@ -225,38 +215,26 @@ impl Reader {
     }
 
     /// Appends masked bytes to the message.
-    fn take_data(&mut self, masked: &[u8], mut key: [u8; 4], is_last: bool) -> Result<(), Failure> {
-        let Some(message) = &self.message else { return Ok(()) };
-        if !message.is_compressed {
-            let begun = self.bytes.len();
-            self.bytes.try_reserve(masked.len()).map_err(|_| Failure::NoMemory)?;
-            self.bytes.extend_from_slice(masked);
-            mask::apply(&mut self.bytes[begun..], key);
-            return Ok(());
+    fn take_data(&mut self, masked: &mut [u8], key: [u8; 4], is_last: bool) -> Result<(), Failure> {
+        let Some(message) = &mut self.message else { return Ok(()) };
+        let limit = self.sizes.message;
+        let mut left = masked.len();
+        // A piece has only the bytes that are there.
+        if let (Some(frame), false) = (&self.frame, self.in_pieces) {
+            left = left.saturating_add(usize::try_from(frame.left).unwrap_or(usize::MAX));
         }
-        let limit = self.sizes.message.saturating_sub(message.told);
-        let mut chunk = [0; CHUNK];
-        for masked in masked.chunks(CHUNK) {
-            let chunk = &mut chunk[..masked.len()];
-            chunk.copy_from_slice(masked);
-            mask::apply(chunk, key);
-            key = mask::after(key, masked.len());
-            self.inflater.inflate(chunk, &mut self.bytes, limit)?;
+        for block in masked.chunks_mut(BLOCK) {
+            mask::apply(block, key);
+            left -= block.len();
+            if message.is_compressed {
+                self.inflater.inflate(block, &mut |plain| message.push(plain, 0, limit))?;
+            } else {
+                message.push(block, left, limit)?;
+            }
         }
-        if is_last {
+        if is_last && message.is_compressed {
             let keeps = self.deflate.is_some_and(|deflate| deflate.keeps_peer);
-            self.inflater.finish(&mut self.bytes, limit, keeps)?;
-        }
-        Ok(())
-    }
-
-    /// Checks what has come of a text.
-    fn check_text(&mut self) -> Result<(), Failure> {
-        if let Some(message) = &mut self.message
-            && message.is_text
-        {
-            message.utf8.push(&self.bytes[message.checked..])?;
-            message.checked = self.bytes.len();
+            self.inflater.finish(&mut |plain| message.push(plain, 0, limit), keeps)?;
         }
         Ok(())
     }
@@ -264,48 +242,40 @@ impl Reader {
     /// Takes a piece of a message out: of a text, its whole characters.
     fn piece(&mut self) -> Option<Event> {
         let message = self.message.as_mut()?;
-        let data = if message.is_text {
-            let whole = match str::from_utf8(&self.bytes) {
-                Ok(text) => text.len(),
-                Err(error) => error.valid_up_to(),
-            };
-            let rest = self.bytes.split_off(whole);
-            let text = std::mem::replace(&mut self.bytes, rest);
-            Data::Text(String::from_utf8(text).unwrap_or_default())
-        } else {
-            Data::Binary(std::mem::take(&mut self.bytes))
-        };
-        message.checked = self.bytes.len();
-        let length = data.len();
-        message.told += length;
-        (length > 0).then_some(Event::Data(data, false))
+        let data = message.data.take();
+        message.told += data.len();
+        (data.len() > 0).then_some(Event::Data(data, false))
     }
 
     fn end_message(&mut self) -> Result<Event, Failure> {
-        let is_text = self.message.take().is_some_and(|message| message.is_text);
-        let bytes = std::mem::take(&mut self.bytes);
-        Ok(Event::Data(
-            if is_text {
-                Data::Text(String::from_utf8(bytes).map_err(|_| Failure::BadUtf8)?)
-            } else {
-                Data::Binary(bytes)
-            },
-            true,
-        ))
+        let message = self.message.take().ok_or(Failure::NothingToContinue)?;
+        if message.utf8.pending() > 0 {
+            return Err(Failure::BadUtf8);
+        }
+        Ok(Event::Data(message.data, true))
     }
 }
 
 impl Partial {
     fn new(is_text: bool, is_compressed: bool) -> Self {
-        Self { is_text, is_compressed, told: 0, come: 0, utf8: Utf8::default(), empty_frames: 0, checked: 0 }
+        let data = if is_text { Data::Text(String::new()) } else { Data::Binary(Vec::new()) };
+        Self { data, is_compressed, told: 0, come: 0, utf8: Utf8::default(), empty_frames: 0 }
     }
-}
 
-impl Data {
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+    /// Returns how many bytes the message has so far.
+    fn length(&self) -> usize {
+        self.told + self.data.len() + self.utf8.pending()
+    }
+
+    /// Appends bytes, up to the limit of the message. `announced` tells how many of the frame's bytes follow.
+    fn push(&mut self, bytes: &[u8], announced: usize, limit: usize) -> Result<(), Failure> {
+        let room = limit.saturating_sub(self.length());
+        let fitting = &bytes[..bytes.len().min(room)];
+        self.data.reserve(self.utf8.pending() + fitting.len(), announced, room - fitting.len())?;
+        match &mut self.data {
+            Data::Text(text) => self.utf8.push(fitting, text)?,
+            Data::Binary(data) => data.extend_from_slice(fitting),
         }
+        if bytes.len() > room { Err(Failure::TooBig) } else { Ok(()) }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::str;
 
+use simdutf8::basic::from_utf8;
+
 use super::Failure;
 
 /// Checks a text as it comes, and fails at the first byte that cannot be part of one.
@@ -13,24 +15,30 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// Checks the bytes that have come.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+    /// Returns how many bytes of a character that is not whole have come.
+    pub fn pending(&self) -> usize {
+        self.length.into()
+    }
+
+    /// Checks the bytes that have come, and appends their whole characters to the text. A byte is
+    /// checked once: a second check of the whole text takes a tenth of the time of its echo (bench:
+    /// websocket, 1 MiB, 2026-11).
+    pub fn push(&mut self, mut bytes: &[u8], text: &mut String) -> Result<(), Failure> {
         while self.length > 0 {
             let Some((&first, rest)) = bytes.split_first() else { return Ok(()) };
-            self.pending[usize::from(self.length)] = first;
+            self.pending[self.pending()] = first;
             self.length += 1;
             bytes = rest;
-            if is_whole(&self.pending[..usize::from(self.length)])? {
+            if let Some(character) = character(&self.pending[..self.pending()])? {
+                text.push_str(character);
                 self.length = 0;
             }
         }
-        let whole = match str::from_utf8(bytes) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.error_len().is_some() => return Err(Failure::BadUtf8),
-            Err(error) => error.valid_up_to(),
-        };
-        let rest = &bytes[whole..];
-        self.length = 0;
+        let (whole, rest) = bytes.split_at(bytes.len() - unfinished(bytes));
+        text.push_str(from_utf8(whole).map_err(|_| Failure::BadUtf8)?);
+        if !rest.is_empty() {
+            character(rest)?;
+        }
         for (place, byte) in self.pending.iter_mut().zip(rest) {
             *place = *byte;
             self.length += 1;
@@ -39,11 +47,26 @@ impl Utf8 {
     }
 }
 
-/// Returns `true` if the bytes are a character, `false` if they may become one.
-fn is_whole(bytes: &[u8]) -> Result<bool, Failure> {
+/// Returns how many of the last bytes seem to begin a character of more bytes.
+fn unfinished(bytes: &[u8]) -> usize {
+    for (place, byte) in bytes.iter().rev().take(3).enumerate() {
+        let needed = match byte {
+            0x80..=0xbf => continue,
+            0xf0.. => 4,
+            0xe0.. => 3,
+            0xc0.. => 2,
+            _ => 1,
+        };
+        return if needed > place + 1 { place + 1 } else { 0 };
+    }
+    0
+}
+
+/// Returns the character that the bytes are, or `None` if they may become one.
+fn character(bytes: &[u8]) -> Result<Option<&str>, Failure> {
     match str::from_utf8(bytes) {
-        Ok(_) => Ok(true),
-        Err(error) if error.error_len().is_none() => Ok(false),
+        Ok(character) => Ok(Some(character)),
+        Err(error) if error.error_len().is_none() => Ok(None),
         Err(_) => Err(Failure::BadUtf8),
     }
 }
@@ -57,11 +80,11 @@ mod tests {
         let text = "a\u{e4}\u{20ac}\u{10ffff}z".as_bytes();
         for first in 0..=text.len() {
             for second in first..=text.len() {
-                let mut utf8 = Utf8::default();
+                let (mut utf8, mut out) = (Utf8::default(), String::new());
                 for piece in [&text[..first], &text[first..second], &text[second..]] {
-                    assert_eq!(utf8.push(piece), Ok(()), "cut at {first} and {second}");
+                    assert_eq!(utf8.push(piece, &mut out), Ok(()), "cut at {first} and {second}");
                 }
-                assert_eq!(utf8.length, 0);
+                assert_eq!((utf8.pending(), out.as_bytes()), (0, text));
             }
         }
     }
@@ -70,13 +93,13 @@ mod tests {
     fn a_bad_byte_fails_as_soon_as_it_comes() {
         for bad in [&b"\xff"[..], b"\xc0", b"\xe0\x80", b"\xed\xa0", b"\xf4\x90", b"\xf0\x9f\x98a", b"\xc3("]
         {
-            let mut utf8 = Utf8::default();
+            let (mut utf8, mut out) = (Utf8::default(), String::new());
             let (last, before) = bad.split_last().unwrap();
             for byte in before {
-                assert_eq!(utf8.push(&[*byte]), Ok(()), "{bad:x?}");
+                assert_eq!(utf8.push(&[*byte], &mut out), Ok(()), "{bad:x?}");
             }
-            assert_eq!(utf8.push(&[*last]), Err(Failure::BadUtf8), "{bad:x?}");
-            assert_eq!(Utf8::default().push(bad), Err(Failure::BadUtf8), "{bad:x?}");
+            assert_eq!(utf8.push(&[*last], &mut out), Err(Failure::BadUtf8), "{bad:x?}");
+            assert_eq!(Utf8::default().push(bad, &mut out), Err(Failure::BadUtf8), "{bad:x?}");
         }
     }
 }

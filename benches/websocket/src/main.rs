@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     let mut load = Load::connect(port, path, count, &message)?;
     let memory = usage::memory(pid)?.saturating_sub(before) / count as u64;
     let mut messages = 0;
-    let mut round = |load: &mut Load, end: Instant| -> Result<u64> {
+    let round = |load: &mut Load, end: Instant| -> Result<u64> {
         let mut received = 0;
         match case.as_str() {
             "echo" => {

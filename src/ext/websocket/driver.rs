@@ -21,6 +21,9 @@ use crate::websocket::{Close, Data, Event, Opcode, Reader};
 
 /// Bytes that are read in a row before other connections of the thread have their turn.
 const BYTES_PER_TURN: usize = 256 * 1024;
+/// The same in the middle of a frame: a message that is whole is answered and its memory free before the
+/// next one comes.
+const MOST_PER_TURN: usize = 1280 * 1024;
 /// How long bytes are read and dropped after the last frame, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -152,13 +155,15 @@ impl Driver {
                 return false;
             }
             if self.has_rest() {
-                let rest = std::mem::take(&mut self.seldom().rest);
-                self.take(cx, &rest);
+                let mut rest = std::mem::take(&mut self.seldom().rest);
+                self.take(cx, &mut rest);
                 continue;
             }
             let Some(length) = self.read(cx, true) else { return false };
             *left = left.saturating_sub(length);
-            if *left == 0 {
+            let is_between = self.reader.left() == 0;
+            if *left == 0 || (is_between && *left <= MOST_PER_TURN - BYTES_PER_TURN) {
+                *left = 0;
                 return true;
             }
         }
@@ -170,30 +175,32 @@ impl Driver {
         if self.stream.as_mut()?.poll_readable(cx).is_pending() {
             return None;
         }
-        with_scratch(|scratch| match Pin::new(self.stream.as_mut()?).poll_read(cx, scratch) {
-            Poll::Pending => None,
-            Poll::Ready(Ok(length @ 1..)) => {
-                self.has_heard = !std::mem::take(&mut self.has_pinged);
-                if let (false, false, Some(interval)) =
-                    (self.has_heard, self.is_ending, self.shared.settings.ping_interval)
-                {
-                    let left = self.message_left();
-                    self.set_timer([interval].into_iter().chain(left).min());
+        with_scratch(self.reader.left(), |scratch| {
+            match Pin::new(self.stream.as_mut()?).poll_read(cx, scratch) {
+                Poll::Pending => None,
+                Poll::Ready(Ok(length @ 1..)) => {
+                    self.has_heard = !std::mem::take(&mut self.has_pinged);
+                    if let (false, false, Some(interval)) =
+                        (self.has_heard, self.is_ending, self.shared.settings.ping_interval)
+                    {
+                        let left = self.message_left();
+                        self.set_timer([interval].into_iter().chain(left).min());
+                    }
+                    if is_used {
+                        self.take(cx, &mut scratch[..length]);
+                    }
+                    Some(length)
                 }
-                if is_used {
-                    self.take(cx, &scratch[..length]);
+                Poll::Ready(_) => {
+                    self.lose();
+                    None
                 }
-                Some(length)
-            }
-            Poll::Ready(_) => {
-                self.lose();
-                None
             }
         })
     }
 
     /// Takes bytes of the peer apart.
-    fn take(&mut self, cx: &Context<'_>, mut bytes: &[u8]) {
+    fn take(&mut self, cx: &Context<'_>, mut bytes: &mut [u8]) {
         while self.may_read() {
             if self.shared.lock().is_inbox_full() {
                 self.seldom().rest = bytes.to_vec();
@@ -375,7 +382,7 @@ impl Future for Driver {
             // Polled once for each waker: all connections of a server share its lock.
             let _ = Pin::new(&mut this.stopping).poll(cx);
         }
-        let mut left = BYTES_PER_TURN;
+        let mut left = MOST_PER_TURN;
         loop {
             let has_more = this.poll_receive(cx, &mut left);
             this.poll_handler(cx);
