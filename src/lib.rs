@@ -190,7 +190,7 @@ pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};
 pub use error::{Error, Gone, Reject, Result};
-#[cfg(all(unix, feature = "files"))]
+#[cfg(feature = "files")]
 pub use ext::Files;
 #[cfg(any(feature = "sse", feature = "websocket"))]
 pub use ext::SlowReader;

@@ -13,6 +13,10 @@ use transom::{
     Body, Error, Handle, HttpResult, Limits, Model, OrStatus, Request, Response, Router, Server, Timeouts,
 };
 
+#[cfg(feature = "files")]
+#[path = "windows/files.rs"]
+mod files;
+
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 

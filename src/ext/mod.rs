@@ -8,7 +8,7 @@ mod access_log;
 mod compression;
 #[cfg(feature = "cookies")]
 mod cookies;
-#[cfg(all(unix, feature = "files"))]
+#[cfg(feature = "files")]
 mod files;
 #[cfg(feature = "forms")]
 mod forms;
@@ -55,7 +55,7 @@ pub use access_log::{AccessLog, LogFormat};
 pub use compression::{Compression, Decompression};
 #[cfg(feature = "cookies")]
 pub use cookies::{BadCookie, Cookies, SameSite, SetCookie, SigningKeys};
-#[cfg(all(unix, feature = "files"))]
+#[cfg(feature = "files")]
 pub use files::Files;
 #[cfg(feature = "forms")]
 pub use forms::{Form, FormError, FormLimits, Multipart, Part, UploadFile};

@@ -10,7 +10,7 @@ use super::disposition::attachment;
 use super::media_type::MediaTypes;
 use super::opened::Opened;
 use super::range::{Parts, parts};
-use super::root::Patience;
+use super::system::Patience;
 use super::validators::Validators;
 use crate::Body;
 use crate::Method;

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 
+use super::system::{Patience, read_exact};
 use crate::Body;
 use crate::Bytes;
 
@@ -73,7 +73,7 @@ impl Stream for Pieces {
         };
         let length = (part.end - part.start).min(CHUNK);
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-        if let Err(error) = self.file.read_exact_at(&mut bytes, part.start) {
+        if let Err(error) = read_exact(&self.file, &mut bytes, part.start, Patience::Blocking) {
             return Poll::Ready(Some(Err(error)));
         }
         let left = part.start + length..part.end;

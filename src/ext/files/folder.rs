@@ -6,8 +6,8 @@ use super::super::accept_encoding::{AcceptEncoding, Coding};
 use super::answer::Representation;
 use super::opened::{Found, Opened};
 use super::page;
-use super::root::Patience;
 use super::settings::Files;
+use super::system::Patience;
 use super::wanted::Wanted;
 use crate::Request;
 use crate::Response;
@@ -56,7 +56,12 @@ impl Files {
                     }
                 }
                 if self.listing {
-                    let entries = page::Entries::read(&folder, self.dotfiles, self.listing_limit, patience)?;
+                    let entries = page::Entries::read(
+                        (&self.root, path, &folder),
+                        self.dotfiles,
+                        self.listing_limit,
+                        patience,
+                    )?;
                     return Ok(entries.answer(request));
                 }
                 self.nothing(request, path, patience)

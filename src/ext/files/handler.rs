@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::root::Patience;
 use super::settings::Files;
+use super::system::{Patience, is_lack};
 use crate::Context;
 use crate::Handler;
 use crate::HttpError;
@@ -107,14 +107,11 @@ impl Drop for Waiting {
 /// Returns the answer for what became of a request. A lack of descriptors or memory passes, so the client may try
 /// again; other errors of the system are a 500, and the log has them.
 fn response(answer: io::Result<Response>) -> Response {
-    use rustix::io::Errno;
-
     let error = match answer {
         Ok(response) => return response,
         Err(error) => error,
     };
-    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    if lacks.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+    if is_lack(&error) {
         let busy = Response::plain(StatusCode::SERVICE_UNAVAILABLE).header("retry-after", "1");
         return Err::<Response, _>(HttpError::respond(busy).because(error)).into_response();
     }

@@ -14,6 +14,7 @@ mod range;
 mod root;
 mod settings;
 mod single;
+mod system;
 mod validators;
 mod wanted;
 

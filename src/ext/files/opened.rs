@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use super::root::{Patience, Root};
+use super::root::Root;
+use super::system::{Patience, is_missing, read_exact};
 use crate::Body;
 use crate::Bytes;
 
@@ -56,27 +57,6 @@ impl Found {
     }
 }
 
-/// Returns `true` if an error says that there is nothing to serve: no such file, one that this process may
-/// not read, a link that leads out of the root or in a circle, a name that is too long, a socket.
-fn is_missing(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let missing = [
-        Errno::NOENT,
-        Errno::NOTDIR,
-        Errno::ACCESS,
-        Errno::XDEV,
-        Errno::LOOP,
-        Errno::NAMETOOLONG,
-        Errno::NXIO,
-        Errno::INVAL,
-        Errno::NODEV,
-        Errno::ILSEQ,
-        #[cfg(any(target_os = "freebsd", target_os = "dragonfly"))]
-        Errno::MLINK,
-    ];
-    missing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
 impl Opened {
     /// Returns the time of the last change in whole seconds of the Unix clock, which is what HTTP tells.
     pub fn modified_seconds(&self) -> u64 {
@@ -107,39 +87,5 @@ impl Opened {
 
     pub fn into_file(self) -> File {
         self.file
-    }
-}
-
-/// Fills the buffer with the bytes from a position on.
-#[cfg(target_os = "linux")]
-fn read_exact(file: &File, buffer: &mut [u8], from: u64, patience: Patience) -> io::Result<()> {
-    use std::io::IoSliceMut;
-    use std::os::unix::fs::FileExt as _;
-
-    use rustix::io::{Errno, ReadWriteFlags, preadv2};
-
-    if patience == Patience::Blocking {
-        return file.read_exact_at(buffer, from);
-    }
-    if buffer.is_empty() {
-        return Ok(());
-    }
-    match preadv2(file, &mut [IoSliceMut::new(buffer)], from, ReadWriteFlags::NOWAIT) {
-        Ok(length) if length == buffer.len() => Ok(()),
-        // Not in memory, or not known: some file systems and old kernels cannot tell.
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn read_exact(file: &File, buffer: &mut [u8], from: u64, patience: Patience) -> io::Result<()> {
-    use std::os::unix::fs::FileExt as _;
-
-    match patience {
-        Patience::None => Err(io::ErrorKind::WouldBlock.into()),
-        Patience::Blocking => file.read_exact_at(buffer, from),
     }
 }

@@ -6,9 +6,9 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustix::fs::{AtFlags, Dir, FileType, statat};
 
-use super::root::Patience;
+use super::root::Root;
+use super::system::{About, Patience, entries};
 use super::wanted::is_safe;
 use crate::Request;
 use crate::Response;
@@ -41,37 +41,31 @@ struct Entry {
 impl Entries {
     /// Reads the entries that are served: regular files and folders whose names are text. Links are left out:
     /// where they lead is known only when they are opened.
-    pub fn read(folder: &File, dotfiles: bool, limit: usize, patience: Patience) -> io::Result<Self> {
+    pub fn read(
+        (root, path, folder): (&Root, &str, &File),
+        dotfiles: bool,
+        limit: usize,
+        patience: Patience,
+    ) -> io::Result<Self> {
         if patience == Patience::None {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut entries = Vec::new();
+        let mut found = Vec::new();
         let mut is_cut = false;
-        for entry in Dir::read_from(folder)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if name == "." || name == ".." || !is_safe(name, dotfiles) {
-                continue;
+        let place = root.place(patience)?;
+        entries(&place, path, folder, |name, about| {
+            if !is_safe(name, dotfiles) {
+                return true;
             }
-            // The entry may be gone by now.
-            let Ok(about) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            let kind = FileType::from_raw_mode(about.st_mode);
-            if !matches!(kind, FileType::RegularFile | FileType::Directory) {
-                continue;
+            let Some(About { is_file, size, modified }) = about() else { return true };
+            is_cut = found.len() >= limit;
+            if !is_cut {
+                found.push(Entry { is_file, name: name.to_owned(), size, modified });
             }
-            if entries.len() >= limit {
-                is_cut = true;
-                break;
-            }
-            entries.push(Entry {
-                is_file: kind == FileType::RegularFile,
-                name: name.to_owned(),
-                size: u64::try_from(about.st_size).unwrap_or_default(),
-                modified: u64::try_from(about.st_mtime).unwrap_or_default(),
-            });
-        }
-        entries.sort_unstable();
-        Ok(Self { entries, is_cut })
+            !is_cut
+        })?;
+        found.sort_unstable();
+        Ok(Self { entries: found, is_cut })
     }
 
     /// Returns the page.

@@ -32,7 +32,9 @@ use crate::InvalidHeader;
 /// the blocking pool.
 ///
 /// Only regular files below the root are served. On Linux the kernel keeps each lookup below the root
-/// (openat2(2)), so links are followed as long as they stay there; on other systems no link is followed.
+/// (openat2(2)), so links are followed as long as they stay there; on other systems no link is followed. On
+/// Windows, names that it takes for something else than a file of that name are not served: those of devices
+/// (`NUL.txt`), streams and drives (`a:b`), short names (`ENV~1`), and names that end in a dot or a space.
 /// A name that begins with a dot is served only after [`dotfiles`](Self::dotfiles). What is not served is
 /// answered with 404.
 ///

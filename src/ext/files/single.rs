@@ -1,17 +1,13 @@
 //! One file as a response, whose path the program chooses.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-
-use rustix::fs::OFlags;
 
 use super::answer::{RANGE_LIMIT, Representation};
 use super::disposition::attachment;
 use super::media_type::MediaTypes;
 use super::opened::Found;
-use super::root::Patience;
+use super::system::{Patience, open_named};
 use crate::Request;
 use crate::Response;
 
@@ -36,9 +32,7 @@ impl Response {
     /// Any error of the system, and `InvalidInput` if the path is no regular file.
     pub fn file(request: &Request, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let Found::File(opened) = Found::of(file)? else {
+        let Found::File(opened) = Found::of(open_named(path)?)? else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{} is no regular file", path.display()),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::system::is_reserved;
 use crate::Request;
 
 /// A path below the root: segments of text, none of which is empty, `.` or `..`.
@@ -48,7 +49,7 @@ fn hides_slash(sent: &str, rest: &str) -> bool {
 ///
 /// A backslash separates segments for some clients and systems, so it is in no name. A name that
 /// begins with a dot is private unless `dotfiles` says otherwise; `.well-known` in the root is
-/// made for the public (RFC 8615).
+/// made for the public (RFC 8615). On Windows, names that it takes for something else are in none.
 pub(super) fn is_safe(path: &str, dotfiles: bool) -> bool {
     if path.is_empty() {
         return true;
@@ -57,7 +58,7 @@ pub(super) fn is_safe(path: &str, dotfiles: bool) -> bool {
         [] | b"." | b".." => false,
         [b'.', ..] => dotfiles || (at == 0 && segment == ".well-known"),
         _ => true,
-    };
+    } && !is_reserved(segment);
     !path.bytes().any(|byte| byte == 0 || byte == b'\\') && path.split('/').enumerate().all(is_name)
 }
 
@@ -67,10 +68,13 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_or_are_private_are_not_safe() {
-        for path in ["", "a", "a/b.txt", "caf\u{e9}", "a b", "..a/b", ".well-known/acme", "a..", "a/b:c"] {
+        for path in ["", "a", "a/b.txt", "caf\u{e9}", "a b", "..a/b", ".well-known/acme"] {
             let expected = !path.starts_with("..a");
             assert_eq!(is_safe(path, false), expected, "{path:?}");
             assert!(is_safe(path, true), "{path:?}");
+        }
+        for path in ["a..", "a/b:c"] {
+            assert_eq!(is_safe(path, false), cfg!(unix), "{path:?}");
         }
         for path in ["..", "a/..", "../a", ".", "./a", "a//b", "/a", "a/", "a\\b", "..\\a", "a\0", "\0"] {
             assert!(!is_safe(path, false) && !is_safe(path, true), "{path:?}");

@@ -1,0 +1,28 @@
+//! What Unix and Windows have in their own ways when files are looked up.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(super) use unix::*;
+#[cfg(windows)]
+pub(super) use windows::*;
+
+/// How long an operation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It must not wait for a disk or the network. It fails with `WouldBlock` instead.
+    None,
+    /// It may block.
+    Blocking,
+}
+
+/// What a page tells of an entry of a folder.
+pub(super) struct About {
+    pub is_file: bool,
+    pub size: u64,
+    /// In seconds of the Unix clock.
+    pub modified: u64,
+}
