@@ -87,6 +87,14 @@
  * started.
  *
  * UNLOADING. dlclose does not unload the library, because its threads need it.
+ *
+ * WINDOWS. Texts are UTF-8, names of files too: those that are not fail with TRANSOM_NOT_UTF8. A
+ * transom_descriptor is a HANDLE or a SOCKET. What the system does not have is an error when it
+ * is asked for, never a missing function: the models "threads" and "sequential"
+ * (TRANSOM_INVALID_ARGUMENT), addresses of Unix sockets and SO_REUSEPORT (TRANSOM_IO), hand-overs
+ * (TRANSOM_IO). An errno in an error is the code of GetLastError or WSAGetLastError. Ctrl-C comes to
+ * a handler of SetConsoleCtrlHandler, which may call the library. FreeLibrary does not unload the
+ * library.
  */
 
 
@@ -96,6 +104,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/*
+ * A descriptor of the system. On Windows it is a HANDLE or a SOCKET, as the comment of the function
+ * says, and no number of a file in the C runtime, of which a program may have several: pass
+ * (transom_descriptor)_get_osfhandle(fd). No descriptor is -1 everywhere.
+ */
+#ifdef _WIN32
+typedef intptr_t transom_descriptor;
+#else
+typedef int transom_descriptor;
+#endif
 
 /* As a length of type size_t: up to the first NUL. */
 #define TRANSOM_NUL_TERMINATED SIZE_MAX
@@ -2136,12 +2155,12 @@ transom_status transom_access_log_open(const char *path,
 /*
  * Creates an access log that writes to a descriptor, such as that of the standard output. The log
  * writes to a copy of it. Stores the log in `log`. Its format is "common". Free it with
- * transom_access_log_free.
+ * transom_access_log_free. On Windows `fd` is a HANDLE.
  *
  * Errors: as transom_access_log_open.
  */
 TRANSOM_MUST_USE
-transom_status transom_access_log_open_fd(int fd,
+transom_status transom_access_log_open_fd(transom_descriptor fd,
                                           transom_access_log **log,
                                           transom_error **error);
 
@@ -2768,11 +2787,13 @@ transom_status transom_server_set_unbound(transom_server *server);
  * Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
  * belongs to the server if this succeeds, and stays yours if it fails.
  *
+ * On Windows `fd` is a SOCKET of TCP.
+ *
  * Errors: TRANSOM_INVALID_ARGUMENT if `fd` is not such a socket, TRANSOM_ALREADY_STARTED.
  */
 TRANSOM_MUST_USE
 transom_status transom_server_listen_fd(transom_server *server,
-                                        int fd,
+                                        transom_descriptor fd,
                                         transom_error **error);
 
 /*
@@ -2821,10 +2842,12 @@ size_t transom_server_address(const transom_server *server, size_t index, char *
  * it leaves the socket, and the file of a Unix socket, alone from this call on. While both
  * run, either accepts clients.
  *
+ * On Windows it is a SOCKET, to close with closesocket.
+ *
  * Returns -1 if there is no such socket, if the server was not started or listens no more, or
  * if the system has no descriptor.
  */
-int transom_server_listener(const transom_server *server, size_t index);
+transom_descriptor transom_server_listener(const transom_server *server, size_t index);
 
 /*
  * Begins to stop the server, and returns at once. The server stops listening and closes idle
@@ -3792,7 +3815,7 @@ transom_status transom_responder_on_gone(transom_responder *responder,
  * The descriptor `fd` belongs to the library from this call on, also after an error. It is
  * closed when the file was sent or cannot be sent. The file position is neither used nor
  * changed. If the file is found to be shorter while it is sent, the connection is closed
- * before the announced length.
+ * before the announced length. On Windows `fd` is a HANDLE, whose file position is changed.
  *
  * Errors: as transom_responder_send; TRANSOM_INVALID_ARGUMENT if `fd` is not an open
  * descriptor of a regular file or the file ends before the part does; TRANSOM_IO. After the
@@ -3802,7 +3825,7 @@ transom_status transom_responder_send_file(transom_responder *responder,
                                            uint16_t status_code,
                                            const transom_field *fields,
                                            size_t field_count,
-                                           int fd,
+                                           transom_descriptor fd,
                                            uint64_t offset,
                                            uint64_t length,
                                            transom_error **error);
@@ -4039,8 +4062,11 @@ transom_status transom_server_respond_batch(transom_server *server,
  * transom_server_next and transom_server_next_batch reset it. With EPOLLET, call either until it returns
  * TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
  * belongs to the server and is closed with it. Returns -1 if it cannot be opened.
+ *
+ * On Windows it is the HANDLE of an event, for WaitForMultipleObjects and similar calls: it is
+ * set in place of being readable.
  */
-int transom_server_event_fd(transom_server *server);
+transom_descriptor transom_server_event_fd(transom_server *server);
 
 /*
  * Reads the body of a pulled request whose route streams: as transom_request_read, by the token
@@ -4110,9 +4136,10 @@ transom_status transom_events_next(transom_events *events,
  * Returns a descriptor for poll(2) and similar calls. It is readable while events wait. Do
  * not read it: transom_events_next resets it. With EPOLLET, call that function until it
  * returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
- * Returns -1 if it cannot be opened.
+ * Returns -1 if it cannot be opened. On Windows it is the HANDLE of an event, as that of
+ * transom_server_event_fd.
  */
-int transom_events_fd(transom_events *events);
+transom_descriptor transom_events_fd(transom_events *events);
 
 /*
  * Returns true if nobody reads the body any more: the client has left, or the response was

@@ -62,7 +62,6 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#include <fcntl.h>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -73,6 +72,10 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#ifndef _WIN32
+#include <fcntl.h>
+#endif
 
 namespace transom {
 
@@ -268,6 +271,42 @@ template <class T>
 struct is_bytes<T, std::void_t<decltype(std::declval<const T &>().data()), decltype(std::declval<const T &>().size())>>
     : std::bool_constant<sizeof(*std::declval<const T &>().data()) == 1> {
 };
+
+#ifdef _WIN32
+/* As <windows.h> declares them, which would bring its macros. */
+extern "C" {
+struct _SECURITY_ATTRIBUTES;
+__declspec(dllimport) int __stdcall MultiByteToWideChar(unsigned int, unsigned long, const char *, int, wchar_t *, int);
+__declspec(dllimport) void *__stdcall CreateFileW(const wchar_t *, unsigned long, unsigned long,
+                                                  struct _SECURITY_ATTRIBUTES *, unsigned long, unsigned long, void *);
+__declspec(dllimport) unsigned long __stdcall GetLastError(void);
+}
+
+/* Opens a file to be read, whose name is UTF-8. */
+inline transom_descriptor open_file(const char *path)
+{
+    const unsigned int utf8 = 65001;
+    const int length = MultiByteToWideChar(utf8, 0, path, -1, nullptr, 0);
+    std::wstring name(length > 0 ? static_cast<std::size_t>(length) : 1, L'\0');
+    MultiByteToWideChar(utf8, 0, path, -1, &name[0], length);
+    /* GENERIC_READ; FILE_SHARE_READ, _WRITE and _DELETE; OPEN_EXISTING. */
+    void *const file = CreateFileW(name.c_str(), 0x80000000UL, 7, nullptr, 3, 0, nullptr);
+    const auto descriptor = reinterpret_cast<transom_descriptor>(file);
+    if (descriptor == -1)
+        throw Error(TRANSOM_IO, std::string("cannot open ") + path, static_cast<int>(GetLastError()));
+    return descriptor;
+}
+#else
+inline transom_descriptor open_file(const char *path)
+{
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        const int number = errno;
+        throw Error(TRANSOM_IO, std::string("cannot open ") + path + ": " + std::strerror(number), number);
+    }
+    return fd;
+}
+#endif
 
 } // namespace detail
 
@@ -2054,7 +2093,7 @@ public:
      * Errors besides: TRANSOM_INVALID_ARGUMENT if `fd` is no regular file or the part is not in
      * it; TRANSOM_IO. The responder can still be used then.
      */
-    bool send_file(int status, int fd, Fields fields = {}, std::uint64_t offset = 0,
+    bool send_file(int status, transom_descriptor fd, Fields fields = {}, std::uint64_t offset = 0,
                    std::uint64_t length = TRANSOM_TO_END)
     {
         detail::ErrorSlot error;
@@ -2073,12 +2112,7 @@ public:
     bool send_file(int status, const char *path, Fields fields = {}, std::uint64_t offset = 0,
                    std::uint64_t length = TRANSOM_TO_END)
     {
-        const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (fd < 0) {
-            const int number = errno;
-            throw Error(TRANSOM_IO, std::string("cannot open ") + path + ": " + std::strerror(number), number);
-        }
-        return send_file(status, fd, fields, offset, length);
+        return send_file(status, detail::open_file(path), fields, offset, length);
     }
 
     /*
@@ -3268,7 +3302,7 @@ public:
     }
 
     /* A log that writes to a copy of a descriptor. Errors: as transom_access_log_open. */
-    [[nodiscard]] static AccessLog to_descriptor(int fd)
+    [[nodiscard]] static AccessLog to_descriptor(transom_descriptor fd)
     {
         detail::ErrorSlot error;
         AccessLog made;
@@ -3774,7 +3808,7 @@ public:
     }
 
     /* Adds a listening socket. It belongs to the server unless this throws. */
-    Server &listen_fd(int fd)
+    Server &listen_fd(transom_descriptor fd)
     {
         detail::ErrorSlot error;
         error.check(transom_server_listen_fd(server_, fd, error));
@@ -3973,9 +4007,9 @@ public:
      *
      * Errors: TRANSOM_OUT_OF_RANGE if there is none, or the server listens no more.
      */
-    [[nodiscard]] int listener(std::size_t index = 0) const
+    [[nodiscard]] transom_descriptor listener(std::size_t index = 0) const
     {
-        const int fd = transom_server_listener(server_, index);
+        const transom_descriptor fd = transom_server_listener(server_, index);
         if (fd < 0)
             throw Error(TRANSOM_OUT_OF_RANGE, "there is no such listening socket");
         return fd;
@@ -4118,7 +4152,7 @@ public:
      * Returns a descriptor for poll(2), readable while next would not wait. It belongs to the
      * server. Returns -1 if it cannot be opened.
      */
-    [[nodiscard]] int event_fd() noexcept { return transom_server_event_fd(server_); }
+    [[nodiscard]] transom_descriptor event_fd() noexcept { return transom_server_event_fd(server_); }
 
     /* Returns the server for functions of transom.h. It still belongs to this object. */
     [[nodiscard]] transom_server *handle() const noexcept { return server_; }
@@ -4253,7 +4287,7 @@ public:
     }
 
     /* Returns a descriptor for poll(2), readable while events wait, or -1. It belongs to the queue. */
-    [[nodiscard]] int fd() noexcept { return transom_events_fd(events_); }
+    [[nodiscard]] transom_descriptor fd() noexcept { return transom_events_fd(events_); }
 
     /* Closes the queue: next returns nothing from now on, also on threads that wait in it. */
     void close() noexcept { static_cast<void>(transom_events_close(events_)); }

@@ -102,10 +102,9 @@ static void page(void *user_data, const transom_request *request, transom_respon
 int main(int argc, char **argv)
 {
     struct work work = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 100, false, false};
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
     pthread_t worker;
-    int signal_number;
 
     if (pthread_create(&worker, NULL, run, &work) != 0)
         return 1;
@@ -116,7 +115,7 @@ int main(int argc, char **argv)
     transom_server_route(server, "PUT", "/interval/{ms}", set_interval, &work, NULL, NULL);
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server); /* no handler runs any more, so `work` may go */
     pthread_mutex_lock(&work.lock);
     work.ended = true;

@@ -51,9 +51,8 @@ static void page(void *user_data, const transom_request *request, transom_respon
 
 int main(int argc, char **argv)
 {
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
-    int signal_number;
 
     if (transom_broadcast_new(TRANSOM_SLOW_READER_DROP, &room) != TRANSOM_OK)
         return 1;
@@ -61,7 +60,7 @@ int main(int argc, char **argv)
     transom_server_route(server, "GET", "/", page, NULL, NULL, NULL);
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server); /* closes the connections with 1001 */
     transom_broadcast_free(room);
     return 0;

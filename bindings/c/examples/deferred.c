@@ -77,11 +77,10 @@ static void *work(void *argument)
 
 int main(int argc, char **argv)
 {
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
     transom_route *route = transom_route_new("GET", "/square/{n}", square, NULL, NULL);
     pthread_t worker;
-    int signal_number;
 
     transom_route_set_inline(route, true);
     transom_server_add(server, route, NULL);
@@ -89,7 +88,7 @@ int main(int argc, char **argv)
         return 1;
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server); /* waits until the requests in progress have their responses */
     pthread_mutex_lock(&queue.lock);
     queue.ended = true;

@@ -1,17 +1,46 @@
 /*
  * Shared by the examples: starting a server on the address that the program was given, and
- * waiting for SIGINT or SIGTERM.
+ * waiting for SIGINT or SIGTERM, or for Ctrl-C on Windows.
  */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <transom.h>
 
-/* Blocks the two signals. Call this before any thread starts: only sigwait gets them then. */
-static inline sigset_t block_stop_signals(void)
+#ifdef _WIN32
+#include <windows.h>
+
+typedef HANDLE stop_signals;
+
+static stop_signals stop_event;
+
+/* Runs on a thread of the system at Ctrl-C and when the window closes. */
+static BOOL WINAPI begin_stop(DWORD kind)
+{
+    (void)kind;
+    return SetEvent(stop_event);
+}
+
+static inline stop_signals block_stop_signals(void)
+{
+    stop_event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    SetConsoleCtrlHandler(begin_stop, TRUE);
+    return stop_event;
+}
+
+static inline void wait_for_stop(const stop_signals *stop)
+{
+    WaitForSingleObject(*stop, INFINITE);
+}
+#else
+#include <signal.h>
+
+typedef sigset_t stop_signals;
+
+/* Blocks SIGINT and SIGTERM. Call this before any thread starts: only sigwait gets them then. */
+static inline stop_signals block_stop_signals(void)
 {
     sigset_t stop;
     sigemptyset(&stop);
@@ -20,6 +49,13 @@ static inline sigset_t block_stop_signals(void)
     sigprocmask(SIG_BLOCK, &stop, NULL);
     return stop;
 }
+
+static inline void wait_for_stop(const stop_signals *stop)
+{
+    int signal_number;
+    sigwait(stop, &signal_number);
+}
+#endif
 
 /* Starts the server and says where it listens. Ends the program if that fails. */
 static inline void start(transom_server *server, int argc, char **argv)

@@ -159,10 +159,9 @@ static void download(void *user_data, const transom_request *request, transom_re
 
 int main(int argc, char **argv)
 {
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
     transom_route *put = transom_route_new("PUT", "/{name}", upload, NULL, NULL);
-    int signal_number;
 
     transom_route_set_streaming(put, true);
     transom_route_set_body_limit(put, UINT64_C(1) << 30);
@@ -171,7 +170,7 @@ int main(int argc, char **argv)
     transom_server_route(server, "GET", "/{name}", download, NULL, NULL, NULL);
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server);
     return 0;
 }

@@ -51,16 +51,15 @@ static void greet(void *user_data, const transom_request *request, transom_respo
 
 int main(int argc, char **argv)
 {
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
-    int signal_number;
 
     transom_server_route(server, "GET", "/{*path}", ask, NULL, NULL, NULL);
     transom_server_route(server, "POST", "/{*path}", greet, NULL, NULL, NULL);
     transom_server_route(server, "*", "/{*path}", fail, NULL, NULL, NULL);
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server);
     return 0;
 }

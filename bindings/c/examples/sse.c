@@ -40,10 +40,9 @@ static void *tick(void *argument)
 
 int main(int argc, char **argv)
 {
-    sigset_t stop = block_stop_signals();
+    stop_signals stop = block_stop_signals();
     transom_server *server = transom_server_new();
     pthread_t ticker;
-    int signal_number;
 
     /* The last 100 events are kept for clients that connect again. */
     if (transom_sse_broadcast_new(TRANSOM_SLOW_READER_CLOSE, 100, &ticks) != TRANSOM_OK)
@@ -53,7 +52,7 @@ int main(int argc, char **argv)
         return 1;
     start(server, argc, argv);
 
-    sigwait(&stop, &signal_number);
+    wait_for_stop(&stop);
     transom_server_free(server); /* the streams end in order */
     atomic_store(&ended, true);
     pthread_join(ticker, NULL);

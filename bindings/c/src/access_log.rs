@@ -1,10 +1,7 @@
 //! The access log of servers, as an object of the host.
 
-use std::ffi::{c_char, c_int, c_void};
-use std::fs::File;
-use std::io;
+use std::ffi::{c_char, c_void};
 use std::mem;
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 
 use transom::{AccessLog, Error, LogFormat};
@@ -16,6 +13,7 @@ use crate::log_sink::{HostSink, transom_log_write_fn};
 use crate::server::transom_server;
 use crate::slots::{Handle, Table};
 use crate::status::transom_status;
+use crate::system::{copy_file, transom_descriptor};
 use crate::timeout::{FOREVER, duration};
 use crate::user_data::{UserData, transom_free_fn};
 
@@ -91,13 +89,13 @@ pub unsafe extern "C" fn transom_access_log_open(
 
 /// Creates an access log that writes to a descriptor, such as that of the standard output. The log
 /// writes to a copy of it. Stores the log in `log`. Its format is "common". Free it with
-/// transom_access_log_free.
+/// transom_access_log_free. On Windows `fd` is a HANDLE.
 ///
 /// Errors: as transom_access_log_open.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_access_log_open_fd(
-    fd: c_int,
+    fd: transom_descriptor,
     log: *mut *mut transom_access_log,
     error: *mut *mut transom_error,
 ) -> transom_status {
@@ -105,13 +103,7 @@ pub unsafe extern "C" fn transom_access_log_open_fd(
         if log.is_null() {
             return Err(transom_status::TRANSOM_NULL_ARGUMENT.into());
         }
-        // SAFETY: the call takes no pointers, and a bad descriptor is an error.
-        let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
-        if copy < 0 {
-            return Err(Error::Io(io::Error::last_os_error()).into());
-        }
-        // SAFETY: the descriptor is new, and nobody else has it.
-        let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
+        let file = copy_file(fd).map_err(Error::Io)?;
         // SAFETY: not NULL, and valid by the contract.
         unsafe { create(log, AccessLog::to_writer(file)?) }
     };

@@ -1,8 +1,7 @@
 //! Bytes, texts and places for results: the conversions between C pointers and Rust, and the
 //! checks of what the host passes in.
 
-use std::ffi::{CStr, OsStr, c_char, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 use std::ptr;
 use std::slice;
@@ -10,6 +9,7 @@ use std::slice;
 use transom::{Body, Bytes};
 
 use crate::status::transom_status;
+use crate::system::os_text;
 
 /// Bytes that the library owns, to be read. They are not NUL-terminated. Absent bytes are
 /// {NULL, 0}; empty bytes have a `data` that is not NULL.
@@ -204,14 +204,14 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, transom_st
     std::str::from_utf8(bytes).map_err(|_| transom_status::TRANSOM_NOT_UTF8)
 }
 
-/// Returns the name of a file, which may have any bytes.
+/// Returns the name of a file, which may have any bytes; on Windows it is UTF-8.
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated.
 pub(crate) unsafe fn file_name(path: *const c_char) -> Result<PathBuf, transom_status> {
     // SAFETY: the caller promises it.
     let bytes = unsafe { input(path.cast(), NUL_TERMINATED) }?;
-    Ok(OsStr::from_bytes(bytes).into())
+    os_text(bytes).map(Into::into).ok_or(transom_status::TRANSOM_NOT_UTF8)
 }
 
 /// Returns a reference from a pointer that must not be NULL.

@@ -8,6 +8,7 @@ use transom::{Error, InvalidHeader, WebSocketRefusal};
 
 use crate::bytes::{borrow, store};
 use crate::status::{self, transom_status};
+use crate::system::transom_descriptor;
 
 /// The details of an error: a status, a sentence and an errno. A function that takes a
 /// transom_error ** stores an error there when it fails, and NULL when it succeeds; pass
@@ -29,7 +30,7 @@ impl transom_error {
     }
 
     /// The error of a descriptor that cannot be listened on.
-    pub fn bad_descriptor(descriptor: i32, error: &io::Error) -> Self {
+    pub fn bad_descriptor(descriptor: transom_descriptor, error: &io::Error) -> Self {
         let message = format!("descriptor {descriptor} is not a listening TCP or Unix socket: {error}");
         let bare = Self::bare(transom_status::TRANSOM_INVALID_ARGUMENT, &message);
         Self { errno: error.raw_os_error().unwrap_or(0), ..bare }

@@ -1,18 +1,16 @@
 //! Events: a queue from which the host's own threads take what has happened.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::c_int;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
 
-use crate::bell::Bell;
 use crate::bytes::{borrow, place, room};
 use crate::process::Process;
 use crate::status::transom_status;
+use crate::system::{Bell, NO_DESCRIPTOR, transom_descriptor};
 use crate::timeout::duration;
 
 /// The kinds of events. New kinds may be added: ignore those that you do not know.
@@ -277,7 +275,7 @@ impl EventQueue {
     }
 
     /// Returns a descriptor that is readable while events wait.
-    fn descriptor(&self) -> io::Result<RawFd> {
+    fn descriptor(&self) -> io::Result<transom_descriptor> {
         let mut state = self.lock();
         if state.bell.is_none() {
             state.bell = Some(Bell::new()?);
@@ -285,7 +283,7 @@ impl EventQueue {
                 state.ring();
             }
         }
-        Ok(state.bell.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+        Ok(state.bell.as_ref().map_or(NO_DESCRIPTOR, Bell::descriptor))
     }
 
     fn lock(&self) -> MutexGuard<'_, EventState> {
@@ -375,13 +373,14 @@ pub unsafe extern "C" fn transom_events_next(
 /// Returns a descriptor for poll(2) and similar calls. It is readable while events wait. Do
 /// not read it: transom_events_next resets it. With EPOLLET, call that function until it
 /// returns TRANSOM_TIMEOUT. The descriptor belongs to the queue and is closed with it.
-/// Returns -1 if it cannot be opened.
+/// Returns -1 if it cannot be opened. On Windows it is the HANDLE of an event, as that of
+/// transom_server_event_fd.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> c_int {
-    guard!(-1, {
+pub unsafe extern "C" fn transom_events_fd(events: *mut transom_events) -> transom_descriptor {
+    guard!(NO_DESCRIPTOR, {
         // SAFETY: NULL or valid, by the contract.
         let events = unsafe { transom_events::get(events) };
-        events.ok().and_then(|events| events.queue.descriptor().ok()).unwrap_or(-1)
+        events.ok().and_then(|events| events.queue.descriptor().ok()).unwrap_or(NO_DESCRIPTOR)
     })
 }
 

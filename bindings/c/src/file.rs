@@ -1,9 +1,7 @@
 //! Files as responses.
 
-use std::ffi::c_int;
 use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, RawFd};
 
 use transom::Body;
 
@@ -12,6 +10,7 @@ use crate::error::{report, transom_error};
 use crate::exchange;
 use crate::responder::{handle, head, transom_responder};
 use crate::status::transom_status;
+use crate::system::{take_file, transom_descriptor};
 
 /// `TRANSOM_TO_END`: the part reaches to the end of the file.
 const TO_END: u64 = u64::MAX;
@@ -24,7 +23,7 @@ const TO_END: u64 = u64::MAX;
 /// The descriptor `fd` belongs to the library from this call on, also after an error. It is
 /// closed when the file was sent or cannot be sent. The file position is neither used nor
 /// changed. If the file is found to be shorter while it is sent, the connection is closed
-/// before the announced length.
+/// before the announced length. On Windows `fd` is a HANDLE, whose file position is changed.
 ///
 /// Errors: as transom_responder_send; TRANSOM_INVALID_ARGUMENT if `fd` is not an open
 /// descriptor of a regular file or the file ends before the part does; TRANSOM_IO. After the
@@ -35,14 +34,14 @@ pub unsafe extern "C" fn transom_responder_send_file(
     status_code: u16,
     fields: *const transom_field,
     field_count: usize,
-    fd: c_int,
+    fd: transom_descriptor,
     offset: u64,
     length: u64,
     error: *mut *mut transom_error,
 ) -> transom_status {
     let body = || {
         // SAFETY: the host gives the descriptor up, by the contract.
-        let file = unsafe { take(fd) }?;
+        let file = unsafe { take_file(fd) }.ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
         let handle = handle(responder)?;
         // SAFETY: NULL or valid, by the contract.
         let head = unsafe { head(status_code, fields, field_count) }?;
@@ -52,19 +51,6 @@ pub unsafe extern "C" fn transom_responder_send_file(
     };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }
-}
-
-/// Takes a descriptor over as a file.
-///
-/// # Safety
-/// If `descriptor` is open, the caller gives it up.
-unsafe fn take(descriptor: RawFd) -> Result<File, transom_status> {
-    // SAFETY: the call takes no pointers, and a bad descriptor is an error.
-    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
-        return Err(transom_status::TRANSOM_INVALID_ARGUMENT);
-    }
-    // SAFETY: it is open, and the caller gives it up.
-    Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
 /// Returns the part of the file as a body.

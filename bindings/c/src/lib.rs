@@ -22,7 +22,6 @@ compile_error!("the C layer turns panics into TRANSOM_PANIC and needs panic = \"
 mod guard;
 
 mod access_log;
-mod bell;
 mod broadcast;
 mod brought;
 mod bytes;
@@ -91,6 +90,7 @@ mod status;
 mod status_page;
 mod stopping;
 mod stops;
+mod system;
 mod timeout;
 mod tls;
 mod tls_info;

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::io::{self, Write};
 
 use crate::status::transom_status;
+use crate::system::host_error;
 use crate::user_data::UserData;
 
 /// A function that writes lines of an access log: `len` bytes of whole lines, each with its line
@@ -30,8 +31,7 @@ impl Write for HostSink {
         // The bytes outlive the call.
         match unsafe { (self.function)(self.user_data.pointer(), bytes.as_ptr().cast(), bytes.len()) } {
             0 => Ok(bytes.len()),
-            error @ 1.. => Err(io::Error::from_raw_os_error(error)),
-            _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+            error => Err(host_error(error)),
         }
     }
 

@@ -1,13 +1,12 @@
 //! The process around the library: its signals and its forks.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use crate::status::transom_status;
+use crate::system::{SignalMask, on_fork};
 
 /// The number of forks between the process that loaded the library and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -29,9 +28,8 @@ impl Process {
         static WATCH: Once = Once::new();
         WATCH.call_once(|| {
             // SAFETY: the handler is one atomic addition, which is allowed in the child of a
-            // fork, and the library is never unloaded (`-z nodelete`). If there is no memory
-            // to register it, forks go unnoticed.
-            unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+            // fork, and the library is never unloaded (`-z nodelete`).
+            unsafe { on_fork(count_fork) };
         });
         // Relaxed: threads that the child starts are ordered after the fork.
         Self(GENERATION.load(Ordering::Relaxed))
@@ -87,40 +85,16 @@ impl Owner {
 /// it: a server that is started there could hang.
 pub(crate) static HOST: Owner = Owner::nobody();
 
-/// The signals that report a fault of the thread itself. If a thread blocks them, the system
-/// ends the process and does not run the host's handler, which virtual machines and crash
-/// reporters need.
-const FAULTS: [i32; 6] =
-    [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
-
-/// Blocks every signal on this thread except `FAULTS`, and returns the mask from before.
-pub(crate) fn block_signals() -> libc::sigset_t {
-    let mut all = MaybeUninit::uninit();
-    let mut before = MaybeUninit::uninit();
-    // SAFETY: `sigfillset` initializes `all`, and `sigemptyset` initializes `before`, which
-    // stays empty if `pthread_sigmask` fails.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        for fault in FAULTS {
-            libc::sigdelset(all.as_mut_ptr(), fault);
-        }
-        libc::sigemptyset(before.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        before.assume_init()
-    }
-}
-
 /// Runs a function that may start threads, which inherit a mask that blocks signals. This
 /// thread then gets its own mask back.
 pub(crate) fn with_signals_blocked<R>(run: impl FnOnce() -> R) -> R {
-    struct Restore(libc::sigset_t);
+    struct Restore(SignalMask);
     impl Drop for Restore {
         fn drop(&mut self) {
-            // SAFETY: the pointer is to the mask that this thread had.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+            self.0.restore();
         }
     }
-    let _restore = Restore(block_signals());
+    let _restore = Restore(SignalMask::block_all());
     run()
 }
 

@@ -1,6 +1,6 @@
 //! Pulling requests: batches of requests to the host, batches of responses back.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::responder::{status_code, transom_responder};
 use crate::server::transom_server;
 use crate::slots::Handle;
 use crate::status::transom_status;
+use crate::system::{NO_DESCRIPTOR, transom_descriptor};
 use crate::timeout::duration;
 
 /// Fetches one request from the queue of the pull routes: stores the request in `*request`, its
@@ -265,12 +266,15 @@ fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
 /// transom_server_next and transom_server_next_batch reset it. With EPOLLET, call either until it returns
 /// TRANSOM_TIMEOUT, because requests that stay in the queue make no new edge. The descriptor
 /// belongs to the server and is closed with it. Returns -1 if it cannot be opened.
+///
+/// On Windows it is the HANDLE of an event, for WaitForMultipleObjects and similar calls: it is
+/// set in place of being readable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> c_int {
-    guard!(-1, {
+pub unsafe extern "C" fn transom_server_event_fd(server: *mut transom_server) -> transom_descriptor {
+    guard!(NO_DESCRIPTOR, {
         // SAFETY: NULL or valid, by the contract.
         let server = unsafe { transom_server::get(server) };
-        server.ok().and_then(|server| server.queue.event().ok()).unwrap_or(-1)
+        server.ok().and_then(|server| server.queue.event().ok()).unwrap_or(NO_DESCRIPTOR)
     })
 }
 

@@ -1,7 +1,6 @@
 //! The pull queue: requests that wait until the host fetches them.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -11,10 +10,10 @@ use transom::{
     Congestion, Context, Limits, Load, Overload, Priority, Reject, Reply, Request, Response, StatusCode,
 };
 
-use crate::bell::Bell;
 use crate::exchange::{Exchange, Unclaimed};
 use crate::packed;
 use crate::status::transom_status;
+use crate::system::{Bell, NO_DESCRIPTOR, transom_descriptor};
 
 /// The number of waiting requests at which the host is woken at once. For fewer, the host is woken when
 /// the thread that queues them has served the connections that are ready. It also bounds the responses of
@@ -257,7 +256,7 @@ impl PullQueue {
     }
 
     /// Returns a descriptor that is readable while requests wait.
-    pub fn event(&self) -> io::Result<RawFd> {
+    pub fn event(&self) -> io::Result<transom_descriptor> {
         let mut state = self.lock();
         if state.event.is_none() {
             state.event = Some(Signal { bell: Bell::new()?, is_readable: false });
@@ -265,7 +264,7 @@ impl PullQueue {
                 state.signal();
             }
         }
-        Ok(state.event.as_ref().map_or(-1, |event| event.bell.as_raw_fd()))
+        Ok(state.event.as_ref().map_or(NO_DESCRIPTOR, |event| event.bell.descriptor()))
     }
 
     fn lock(&self) -> MutexGuard<'_, PullState> {

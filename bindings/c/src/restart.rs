@@ -1,7 +1,6 @@
 //! Restarts without a lost request: inherited sockets, hand-over, readiness, and systemd.
 
 use std::ffi::{CStr, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use transom::{Listener, Method};
@@ -11,6 +10,7 @@ use crate::error::{report, transom_error};
 use crate::server::transom_server;
 use crate::setup::{AddedRoute, Endpoint, RouteSettings};
 use crate::status::transom_status;
+use crate::system::os_text;
 use crate::timeout::{FOREVER, duration};
 
 /// Adds the listening sockets that another process passed to this one: a predecessor, with
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn transom_server_hand_over(
         let (server, _) = unsafe { (transom_server::get(server)?, borrow(argv)?) };
         let patience = duration(timeout_ms)?.unwrap_or(FOREVER);
         // SAFETY: not NULL, and it ends with NULL, by the contract.
-        let words = unsafe { words(argv) };
+        let words = unsafe { words(argv) }?;
         let (program, arguments) = words.split_first().ok_or(transom_status::TRANSOM_INVALID_ARGUMENT)?;
         let running = server.running()?;
         let mut command = Command::new(program);
@@ -147,16 +147,17 @@ pub unsafe extern "C" fn transom_server_note_successor(server: *mut transom_serv
 ///
 /// # Safety
 /// The array ends with NULL, each other element is NUL-terminated, and all live as long as `'a`.
-unsafe fn words<'a>(argv: *const *const c_char) -> Vec<&'a OsStr> {
+unsafe fn words<'a>(argv: *const *const c_char) -> Result<Vec<&'a OsStr>, transom_status> {
     let mut words = Vec::new();
     loop {
         // SAFETY: the elements before this one are not NULL, so this one exists.
         let word = unsafe { *argv.add(words.len()) };
         if word.is_null() {
-            return words;
+            return Ok(words);
         }
         // SAFETY: it is NUL-terminated.
-        words.push(OsStr::from_bytes(unsafe { CStr::from_ptr(word) }.to_bytes()));
+        let word = os_text(unsafe { CStr::from_ptr(word) }.to_bytes());
+        words.push(word.ok_or(transom_status::TRANSOM_NOT_UTF8)?);
     }
 }
 

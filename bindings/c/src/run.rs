@@ -1,7 +1,6 @@
 //! The life of a server: listening, starting, stopping, waiting.
 
-use std::ffi::{c_char, c_int};
-use std::os::fd::IntoRawFd;
+use std::ffi::c_char;
 use std::sync::Arc;
 
 use transom::Address;
@@ -14,6 +13,7 @@ use crate::running::Running;
 use crate::server::transom_server;
 use crate::setup::bind;
 use crate::status::transom_status;
+use crate::system::{NO_DESCRIPTOR, give_socket, transom_descriptor};
 use crate::timeout::{FOREVER, duration};
 
 /// Listens on an address, before the server is started. Clients can connect at once, and are
@@ -64,12 +64,14 @@ pub unsafe extern "C" fn transom_server_set_unbound(server: *mut transom_server)
 /// Adds a listening TCP or Unix stream socket that the program inherited. The descriptor
 /// belongs to the server if this succeeds, and stays yours if it fails.
 ///
+/// On Windows `fd` is a SOCKET of TCP.
+///
 /// Errors: TRANSOM_INVALID_ARGUMENT if `fd` is not such a socket, TRANSOM_ALREADY_STARTED.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_server_listen_fd(
     server: *mut transom_server,
-    fd: c_int,
+    fd: transom_descriptor,
     error: *mut *mut transom_error,
 ) -> transom_status {
     let body = || {
@@ -177,15 +179,20 @@ pub unsafe extern "C" fn transom_server_address(
 /// it leaves the socket, and the file of a Unix socket, alone from this call on. While both
 /// run, either accepts clients.
 ///
+/// On Windows it is a SOCKET, to close with closesocket.
+///
 /// Returns -1 if there is no such socket, if the server was not started or listens no more, or
 /// if the system has no descriptor.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn transom_server_listener(server: *const transom_server, index: usize) -> c_int {
-    guard!(-1, {
+pub unsafe extern "C" fn transom_server_listener(
+    server: *const transom_server,
+    index: usize,
+) -> transom_descriptor {
+    guard!(NO_DESCRIPTOR, {
         // SAFETY: NULL or valid, by the contract.
         let running = unsafe { transom_server::get(server) }.and_then(transom_server::running);
         let copy = running.ok().and_then(|running| running.handle.share_listener(index).ok());
-        copy.map_or(-1, IntoRawFd::into_raw_fd)
+        copy.map_or(NO_DESCRIPTOR, give_socket)
     })
 }
 

@@ -15,9 +15,9 @@ use crate::handler::HostHandler;
 use crate::hooks::Hooks;
 use crate::own_answer::OwnAnswerHook;
 use crate::own_body::OwnBodies;
-use crate::process;
 use crate::pull_queue::PullQueue;
 use crate::status::transom_status;
+use crate::system::SignalMask;
 use crate::wrap::SharedWrap;
 
 /// The routes and settings so far. They survive a start that fails, so that the host can try
@@ -214,7 +214,7 @@ impl Setup {
             .model(self.model)
             .on_thread(move || {
                 // Most threads inherit the mask. A thread that was started elsewhere does not.
-                process::block_signals();
+                SignalMask::block_all();
                 hooks.clone().map(Hooks::enter)
             });
         let hooks = self.on_exchange.iter().cloned();

@@ -57,6 +57,16 @@
         CHECK(condition);                                                                                             \
     } while (0)
 
+#ifdef _WIN32
+/* Windows has one model, which takes the turns of the others too. */
+static UNUSED transom_status set_model(transom_server *server, const char *model, transom_error **error)
+{
+    int is_other = model != NULL && (strcmp(model, "threads") == 0 || strcmp(model, "sequential") == 0);
+    return transom_server_set_model(server, is_other ? "event" : model, error);
+}
+#define transom_server_set_model set_model
+#endif
+
 static UNUSED void pause_ms(long ms)
 {
     struct timespec time = {ms / 1000, ms % 1000 * 1000000L};

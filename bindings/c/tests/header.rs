@@ -1,7 +1,9 @@
 //! `include/transom.h` is what cbindgen makes of the sources, and it declares exactly the
 //! functions that the library exports. `abi.txt` is the binary interface that it describes.
 //!
-//! `TRANSOM_BLESS=1 cargo test -p transom-capi --test header` writes both files.
+//! `transom.def` lists the functions for Windows.
+//!
+//! `TRANSOM_BLESS=1 cargo test -p transom-capi --test header` writes the files.
 
 #[path = "support/abi.rs"]
 mod abi;
@@ -307,6 +309,21 @@ fn header_names_what_the_library_exports() {
         symbols.lines().filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect();
     let header = fs::read_to_string(include_dir().join("transom.h")).unwrap();
     assert_eq!(names(&without_comments(&header)), exported);
+}
+
+/// `transom.def` lists the functions for the linkers of Windows.
+#[test]
+fn the_definition_file_names_what_the_header_does() {
+    let functions = names(&without_comments(&generate()));
+    let first = "; The functions of transom.dll. tests/header.rs makes this file from the header.\n\
+        LIBRARY transom.dll\nEXPORTS\n";
+    let fresh = functions.iter().fold(first.to_owned(), |text, name| text + "    " + name + "\n");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("transom.def");
+    if std::env::var_os("TRANSOM_BLESS").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(fresh == committed, "bindings/c/transom.def is stale: run with TRANSOM_BLESS=1");
 }
 
 #[test]

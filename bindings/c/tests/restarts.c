@@ -1,9 +1,33 @@
 /* A server that is started and stopped many times leaves nothing behind. */
 #include "common.h"
 
-#include <dirent.h>
-
 #define TIMES 200
+
+#ifdef _WIN32
+#include <tlhelp32.h>
+
+/* Returns the number of threads of this process. */
+static int threads_now(void)
+{
+    HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0);
+    THREADENTRY32 thread = {.dwSize = sizeof thread};
+    int number = 0;
+    CHECK(all != INVALID_HANDLE_VALUE);
+    for (BOOL more = Thread32First(all, &thread); more; more = Thread32Next(all, &thread))
+        number += thread.th32OwnerProcessID == GetCurrentProcessId();
+    CloseHandle(all);
+    return number;
+}
+
+/* Returns which handle is the first that is free. Wine does not count handles. */
+static int descriptors_now(void)
+{
+    HANDLE first = CreateEventW(NULL, 1, 0, NULL);
+    CHECK(first != NULL && CloseHandle(first));
+    return (int)((intptr_t)first / 4);
+}
+#else
+#include <dirent.h>
 
 static int entries(const char *path)
 {
@@ -15,6 +39,17 @@ static int entries(const char *path)
     closedir(dir);
     return number;
 }
+
+static int threads_now(void)
+{
+    return entries("/proc/self/task");
+}
+
+static int descriptors_now(void)
+{
+    return entries("/proc/self/fd");
+}
+#endif
 
 int main(void)
 {
@@ -39,13 +74,13 @@ int main(void)
         CHECK(freed == i + 1);
         if (i == 0) {
             /* By now everything that the process has only once exists. */
-            threads = entries("/proc/self/task");
-            descriptors = entries("/proc/self/fd");
+            threads = threads_now();
+            descriptors = descriptors_now();
         }
     }
     CHECK(started == 0);
     EVENTUALLY(stopped >= 4 * TIMES); /* two workers, a pool thread, and the free function */
-    EVENTUALLY(entries("/proc/self/task") <= threads);
-    EVENTUALLY(entries("/proc/self/fd") <= descriptors);
+    EVENTUALLY(threads_now() <= threads);
+    EVENTUALLY(descriptors_now() <= descriptors);
     return 0;
 }
