@@ -419,8 +419,8 @@ mod tests {
     #[test]
     fn a_job_that_no_thread_can_be_started_for_waits_for_one_or_is_handed_back() {
         let mut pool = pool(2, 1);
-        // More than the address space holds, so that no thread can start.
-        pool.stack_size = Some(1 << 60);
+        // More than one allocation may have, so that no thread can start.
+        pool.stack_size = Some(1 << (usize::BITS - 1));
         pool.prepare().unwrap_err();
         assert!(pool.run(Order::default(), || ()).is_err(), "nobody would ever do it");
         pool.stack_size = None;
@@ -433,7 +433,7 @@ mod tests {
         })
         .unwrap();
         starts.recv().unwrap();
-        pool.stack_size = Some(1 << 60);
+        pool.stack_size = Some(1 << (usize::BITS - 1));
         pool.prepare().unwrap_err();
         pool.run(Order::default(), move || late.send(()).unwrap()).unwrap();
         assert!(pool.run(Order::default(), || ()).is_err(), "one waits already");

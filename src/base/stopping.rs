@@ -167,8 +167,10 @@ impl fmt::Debug for Stopping {
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
+    use std::thread;
 
     use super::*;
+    use crate::base::threads::races;
 
     struct Count(AtomicUsize);
 
@@ -223,6 +225,23 @@ mod tests {
         signal.give();
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert!(Pin::new(&mut second).poll(&mut Context::from_waker(&waker)).is_ready());
+    }
+
+    #[test]
+    fn a_future_that_is_polled_as_the_stop_begins_is_ready_or_woken() {
+        for _ in races() {
+            let (signal, count) = (Arc::new(StopSignal::default()), Arc::new(Count(AtomicUsize::new(0))));
+            let giving = thread::spawn({
+                let signal = Arc::clone(&signal);
+                move || signal.give()
+            });
+            let mut stopping = Stopping::new(Some(signal));
+            let waker = Waker::from(Arc::clone(&count));
+            let is_ready = Pin::new(&mut stopping).poll(&mut Context::from_waker(&waker)).is_ready();
+            giving.join().unwrap();
+            assert!(is_ready || count.0.load(Ordering::SeqCst) == 1);
+            assert!(stopping.has_begun());
+        }
     }
 
     #[test]

@@ -243,6 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_of_an_owner_that_is_gone_is_dropped_with_its_exchange() {
+        for _ in races() {
+            let client = client();
+            let (its, exchange) = (Arc::clone(&client), client.exchange());
+            let hinting = thread::spawn(move || its.hint(exchange, Headers::new()));
+            while Arc::strong_count(&client) > 1 {
+                thread::yield_now();
+            }
+            client.end_exchange();
+            assert_eq!(client.take_hints(None).len(), 0);
+            assert!(hinting.join().unwrap());
+        }
+    }
+
+    #[test]
     fn a_watcher_that_comes_as_the_client_leaves_is_run_once() {
         for _ in races() {
             let (client, runs) = (client(), Arc::new(AtomicUsize::new(0)));

@@ -66,7 +66,10 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+    use crate::base::threads::races;
 
     #[test]
     fn bytes_are_read_as_they_were_written() {
@@ -82,5 +85,27 @@ mod tests {
         }
         block.clear();
         assert_eq!(block.length(), 0);
+    }
+
+    #[test]
+    fn a_reader_finds_the_bytes_of_each_length_that_it_sees() {
+        let text: Vec<u8> = (1..=32).collect();
+        let words = text.as_chunks().0;
+        for _ in races() {
+            let (block, mut memory) = (Block::new(text.len()).unwrap(), Vec::new());
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for (word, position) in words.chunks(1).zip((0..).step_by(WORD)) {
+                        block.write(position, word, position + WORD);
+                    }
+                });
+                let mut length = 0;
+                while length < text.len() {
+                    length = block.length();
+                    assert_eq!(block.read(0, length, &mut memory), &text[..length]);
+                    thread::yield_now();
+                }
+            });
+        }
     }
 }
