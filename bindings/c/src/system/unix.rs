@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, c_int};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
@@ -18,40 +18,10 @@ pub type transom_descriptor = c_int;
 /// No descriptor.
 pub(crate) const NO_DESCRIPTOR: transom_descriptor = -1;
 
-/// A descriptor for poll(2) that can be made readable and unreadable: an eventfd (see eventfd(2)),
-/// closed when it is dropped.
-pub(crate) struct Bell(File);
-
-impl Bell {
-    pub fn new() -> io::Result<Self> {
-        // SAFETY: the call takes no pointers.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: it was just opened, and nothing else has it.
-        let event = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        // If the host has closed a standard stream, the descriptor may have its number, and
-        // would get what the host prints. A copy gets a higher number.
-        let event = if descriptor > libc::STDERR_FILENO { event } else { event.try_clone()? };
-        Ok(Self(event.into()))
-    }
-
-    /// Makes the descriptor readable.
-    pub fn ring(&self) {
-        // Fails only if the counter is full, and the descriptor is then readable already.
-        let _ = (&self.0).write(&1_u64.to_ne_bytes());
-    }
-
-    /// Makes the descriptor unreadable.
-    pub fn silence(&self) {
-        // Fails only if the counter is 0, and the descriptor is then unreadable already.
-        let _ = (&self.0).read(&mut [0; size_of::<u64>()]);
-    }
-
-    pub fn descriptor(&self) -> transom_descriptor {
-        self.0.as_raw_fd()
-    }
+/// Moves a descriptor off the numbers of the standard streams. If the host has closed one, the
+/// descriptor may have its number, and would get what the host prints. A copy gets a higher number.
+pub(super) fn apart(opened: OwnedFd) -> io::Result<OwnedFd> {
+    if opened.as_raw_fd() > libc::STDERR_FILENO { Ok(opened) } else { opened.try_clone() }
 }
 
 /// Returns the text of a program: a name of a file, or an argument. It may have any bytes.
@@ -116,14 +86,15 @@ pub(crate) unsafe fn listener(descriptor: transom_descriptor, family: i32) -> tr
 /// Returns the address family of a listening TCP or Unix stream socket, and sets its
 /// close-on-exec flag.
 pub(crate) fn listening_family(descriptor: transom_descriptor) -> io::Result<i32> {
-    if socket_option(descriptor, libc::SO_ACCEPTCONN)? == 0 {
+    // macOS does not tell: a socket that does not listen fails there when the server accepts.
+    if !cfg!(target_vendor = "apple") && socket_option(descriptor, libc::SO_ACCEPTCONN)? == 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     // Unix sockets for packets, and SCTP sockets, can listen too.
     if socket_option(descriptor, libc::SO_TYPE)? != libc::SOCK_STREAM {
         return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
     }
-    let family = socket_option(descriptor, libc::SO_DOMAIN)?;
+    let family = family(descriptor)?;
     if ![libc::AF_INET, libc::AF_INET6, libc::AF_UNIX].contains(&family) {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     }
@@ -132,6 +103,19 @@ pub(crate) fn listening_family(descriptor: transom_descriptor) -> io::Result<i32
         return Err(io::Error::last_os_error());
     }
     Ok(family)
+}
+
+/// Returns the family of a socket's own address. (`SO_DOMAIN` is not on all systems.)
+fn family(descriptor: transom_descriptor) -> io::Result<i32> {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = libc::socklen_t::try_from(size_of_val(&address)).unwrap_or_default();
+    // SAFETY: the pointers are to local variables, and `size` is the size of `address`; a bad
+    // descriptor is an error.
+    if unsafe { libc::getsockname(descriptor, address.as_mut_ptr().cast(), &raw mut size) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: each byte is initialized, and all of them may be 0.
+    Ok(unsafe { address.assume_init() }.ss_family.into())
 }
 
 /// Returns an integer option of a socket.

@@ -1,0 +1,41 @@
+//! Unix without eventfd(2): a descriptor for poll(2) that can be made readable and unreadable.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+
+use super::unix::{apart, transom_descriptor};
+
+/// Two connected sockets. The host polls one; what is written to the other makes it readable. Both are
+/// closed when the bell is dropped.
+pub(crate) struct Bell {
+    heard: UnixStream,
+    rung: UnixStream,
+}
+
+impl Bell {
+    pub fn new() -> io::Result<Self> {
+        let (heard, rung) = UnixStream::pair()?;
+        let bell = Self { heard: apart(heard.into())?.into(), rung: apart(rung.into())?.into() };
+        bell.heard.set_nonblocking(true)?;
+        bell.rung.set_nonblocking(true)?;
+        Ok(bell)
+    }
+
+    /// Makes the descriptor readable.
+    pub fn ring(&self) {
+        // Fails only if there is no room, and the descriptor is then readable already.
+        let _ = (&self.rung).write(&[1]);
+    }
+
+    /// Makes the descriptor unreadable.
+    pub fn silence(&self) {
+        let mut bytes = [0; 256];
+        // Whatever fails, nothing is left to read: a descriptor that is unreadable already would block.
+        while (&self.heard).read(&mut bytes).is_ok_and(|length| length == bytes.len()) {}
+    }
+
+    pub fn descriptor(&self) -> transom_descriptor {
+        self.heard.as_raw_fd()
+    }
+}
