@@ -14,7 +14,6 @@ mod offer;
 mod reader;
 #[cfg(test)]
 mod round_trip;
-mod sha1;
 mod utf8;
 
 pub use close::WebSocketClose;

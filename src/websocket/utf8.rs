@@ -2,8 +2,6 @@
 
 use std::str;
 
-use simdutf8::basic::from_utf8;
-
 use super::Failure;
 
 /// Checks a text as it comes, and fails at the first byte that cannot be part of one.
@@ -35,7 +33,7 @@ impl Utf8 {
             }
         }
         let (whole, rest) = bytes.split_at(bytes.len() - unfinished(bytes));
-        text.push_str(from_utf8(whole).map_err(|_| Failure::BadUtf8)?);
+        text.push_str(str::from_utf8(whole).map_err(|_| Failure::BadUtf8)?);
         if !rest.is_empty() {
             character(rest)?;
         }
