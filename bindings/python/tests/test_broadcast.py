@@ -1,5 +1,7 @@
 """A group of WebSocket connections that get the same messages."""
 
+import contextlib
+import re
 import threading
 import unittest
 
@@ -60,36 +62,38 @@ class TestBroadcast(Quiet, unittest.TestCase):
         with TestClient(app) as client, client.websocket("/") as socket:
             self.assertEqual(list(socket), ["to all", "1", "0"])
 
-    def slow(self, policy):
-        """Returns what a member gets that did not read while 100 large messages were sent."""
+    @contextlib.contextmanager
+    def unread(self, policy):
+        """A room with one member, and the connection of its client, who has not read yet."""
         app, room = Server(), Broadcast(policy)
         chat_routes(app, room, queue_limit=1000)
         with app.start("127.0.0.1:0") as running, opened(running, "/async") as connection:
             self.assertTrue(until(lambda: len(room) == 1))
+            yield room, connection
+
+    def slow(self, policy, end):
+        """Returns what a client gets, up to `end`, who did not read while 200 large messages were sent."""
+        with self.unread(policy) as (room, connection):
             for number in range(200):
                 room.send(b"%03d" % number + b"x" * 60_000)
-            return (
-                receive(connection, b"\x03\xf0" if policy == "close" else b"199x")
-                if policy != "drop"
-                else (self.after_room(room, connection))
-            )
-
-    def after_room(self, room, connection):
-        """Reads until there is room for a message again."""
-        received = b""
-        while b"the last" not in received:
-            room.send("the last")
-            received += connection.recv(65536)
-        return received
+            return receive(connection, end)
 
     def test_a_member_that_reads_too_slowly_misses_messages(self):
-        self.assertNotIn(b"199x", self.slow("drop"))
+        with self.unread("drop") as (room, connection):
+            sent = [room.send(b"%05dx" % number + b"x" * 60_000) for number in range(1000)]
+            got = [b"%05dx" % number for number, reached in enumerate(sent) if reached]
+            received = b""
+            while b"the last" not in received:
+                room.send("the last")
+                received += connection.recv(65536)
+        self.assertEqual(re.findall(rb"\d{5}x", received), got)
+        self.assertLess(len(got), 1000)
 
     def test_a_member_that_reads_too_slowly_gets_the_newest(self):
-        self.assertIn(b"199x", self.slow("coalesce"))
+        self.assertIn(b"199x", self.slow("coalesce", b"199x"))
 
     def test_a_member_that_reads_too_slowly_is_closed(self):
-        self.assertIn(b"\x88", self.slow("close"))
+        self.assertIn(b"\x88", self.slow("close", b"\x03\xf0"))
 
     def test_threads_send_at_once(self):
         app, room = Server(), Broadcast()

@@ -226,6 +226,7 @@ class WebSocket(Socket):
         """Waits for the next piece of a message and returns it; raises what `receive` raises.
 
         With `in_pieces=True`, messages come in pieces as they arrive; otherwise each is one piece.
+        `timeout` is in seconds; `None` is no limit.
         """
         time = milliseconds(seconds("timeout", timeout, none=True))
         connection = self._connection
@@ -337,6 +338,7 @@ class AsyncWebSocket(Socket):
         """Waits for the next piece of a message and returns it; raises what `receive` raises.
 
         With `in_pieces=True`, messages come in pieces as they arrive; otherwise each is one piece.
+        `timeout` is in seconds; `None` is no limit.
         """
         seconds("timeout", timeout, none=True)
         connection = self._connection
