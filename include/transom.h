@@ -105,14 +105,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef _WIN32
+typedef intptr_t transom_descriptor;
+#else
 /*
  * A descriptor of the system. On Windows it is a HANDLE or a SOCKET, as the comment of the function
  * says, and no number of a file in the C runtime, of which a program may have several: pass
  * (transom_descriptor)_get_osfhandle(fd). No descriptor is -1 everywhere.
  */
-#ifdef _WIN32
-typedef intptr_t transom_descriptor;
-#else
 typedef int transom_descriptor;
 #endif
 
