@@ -237,32 +237,39 @@ fn chat() {
     let example = Example::start("chat");
     assert!(example.ask("GET", "/", "").1.contains("new WebSocket"));
     assert_eq!(example.ask("GET", "/chat", "").0, 426);
-    let mut clients: Vec<_> = (0..3)
-        .map(|_| {
-            let mut stream = example.connect();
-            let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-            let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-            write!(stream, "GET /chat HTTP/1.1\r\nHost: test\r\n{upgrade}{key}\r\n").unwrap();
-            // A Ping, whose Pong comes once the client is a member.
-            stream.write_all(b"\x89\x80\0\0\0\0").unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n\x8a\0") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            stream
-        })
-        .collect();
+    let say = |client: &mut TcpStream, said: &str| {
+        let frame = [0x81, 0x80 | u8::try_from(said.len()).unwrap(), 0, 0, 0, 0];
+        client.write_all(&[&frame, said.as_bytes()].concat()).unwrap();
+    };
+    let hear = |client: &mut TcpStream, said: &str| {
+        let mut heard = vec![0; 2 + said.len()];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(heard[2..], *said.as_bytes());
+    };
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = example.connect();
+        let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        write!(client, "GET /chat HTTP/1.1\r\nHost: test\r\n{upgrade}{key}\r\n").unwrap();
+        let mut opening = Vec::new();
+        while !opening.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            opening.push(byte[0]);
+        }
+        // A client is a member by the time at which it is heard.
+        say(&mut client, "here");
+        clients.push(client);
+        for client in &mut clients {
+            hear(client, "here");
+        }
+    }
     // All get what one says, and the others what is said when one has left.
     for said in ["hello", "again"] {
-        let mut frame = vec![0x81, 0x85, 0, 0, 0, 0];
-        frame.extend(said.as_bytes());
-        clients[0].write_all(&frame).unwrap();
+        say(&mut clients[0], said);
         for client in &mut clients {
-            let mut heard = [0; 7];
-            client.read_exact(&mut heard).unwrap();
-            assert_eq!(heard, [&[0x81, 5], said.as_bytes()].concat()[..]);
+            hear(client, said);
         }
         clients.pop();
     }
