@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -30,15 +29,6 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// connection then needs no buffer yet, and the task is woken when bytes have come.
     fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
-    }
-
-    /// Writes bytes as `poll_write` does, and may hold them back until what is sent from a file follows.
-    fn poll_write_before_file(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, bytes)
     }
 
     /// Sends up to `most` bytes of a file, from offset `at` on, without copying them through
@@ -99,14 +89,6 @@ impl Transport for Box<dyn Transport> {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         (**self).poll_readable(cx)
-    }
-
-    fn poll_write_before_file(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut **self.get_mut()).poll_write_before_file(cx, bytes)
     }
 
     fn poll_send_file(

@@ -29,9 +29,6 @@ pub(super) const CLOSE: Duration = Duration::from_secs(1);
 /// not go faster: bytes beyond the client's window wait in the kernel, and have left the cache
 /// when they are sent.
 pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
-/// Bytes of a file that the kernel sends before other connections of the thread have their turn. They are
-/// not copied through the program. 10 MiB take 2,110 µs, and 2,220 with 256 KiB (bench: content, 2026-11).
-const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
 /// Writes in a row before other connections have their turn, however short they are.
 const WRITES_PER_TURN: usize = 16;
 /// Reads dropped in a row before other connections have their turn.
@@ -202,8 +199,8 @@ impl<'a, T: Transport> Wire<'a, T> {
             (length, left) = match file {
                 // In whole turns, so that each begins at a page of the file.
                 Some(file) if self.output.is_empty() => (ready!(self.poll_write_file(cx, file))?, 0),
-                file => {
-                    let length = ready!(self.poll_write_output(cx, left, file.is_some()))?;
+                _ => {
+                    let length = ready!(self.poll_write_output(cx, left))?;
                     (length, left - length)
                 }
             };
@@ -222,18 +219,12 @@ impl<'a, T: Transport> Wire<'a, T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes once from the output buffer, and returns the number of bytes. `has_file` tells if a file follows.
-    fn poll_write_output(
-        &mut self,
-        cx: &mut Context<'_>,
-        most: usize,
-        has_file: bool,
-    ) -> Poll<io::Result<usize>> {
+    /// Writes once from the output buffer, and returns the number of bytes.
+    fn poll_write_output(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         let transport = Pin::new(&mut self.transport);
         // A plain write of the one buffer that most answers fill saves 70 instructions of a
         // vectored one (bench: loopback, 2026-11).
         let polled = match self.output.only(most) {
-            Some(bytes) if has_file => transport.poll_write_before_file(cx, bytes),
             Some(bytes) => transport.poll_write(cx, bytes),
             None => transport.poll_write_vectored(cx, &self.output.slices(most)),
         };
@@ -248,8 +239,7 @@ impl<'a, T: Transport> Wire<'a, T> {
 
     /// Has the transport send from the file once, and returns the number of bytes.
     fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<usize>> {
-        let (at, most) =
-            (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(FILE_BYTES_PER_TURN));
+        let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(BYTES_PER_TURN));
         let length = ready!(self.transport.poll_send_file(cx, file.file(), at, most))?;
         if length == 0 {
             // The file is shorter than it was: reading it returns the error.

@@ -97,21 +97,6 @@ impl Stream {
         })
     }
 
-    /// Writes bytes that others follow at once. The kernel holds back a segment that is not full until
-    /// they come, 200 ms at most (tcp(7), `TCP_CORK`): the head of a file and its first bytes leave in one
-    /// segment.
-    pub fn poll_write_before_more(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)
-    }
-
-    #[inline]
-    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
-        let written = self
-            .watch
-            .poll_io(cx, Direction::Write, |_| Ok(rustix::net::send(self.socket()?, bytes, flags)?));
-        self.waiting(written)
-    }
-
     /// Makes the kernel send up to `most` octets of a file, starting at octet `at`, and returns how
     /// many it sent: 0 at the end of the file. The error is `Unsupported` if the kernel cannot send
     /// this file (sendfile(2)); reading the file then reports what is wrong.
@@ -154,7 +139,10 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, bytes, SendFlags::NOSIGNAL)
+        let written = self.watch.poll_io(cx, Direction::Write, |_| {
+            Ok(rustix::net::send(self.socket()?, bytes, SendFlags::NOSIGNAL)?)
+        });
+        self.waiting(written)
     }
 
     fn poll_write_vectored(

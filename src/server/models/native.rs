@@ -76,14 +76,6 @@ impl Transport for NativeStream {
         self.stream.poll_readable(cx)
     }
 
-    fn poll_write_before_file(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.get_mut().stream.poll_write_before_more(cx, bytes)
-    }
-
     fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
