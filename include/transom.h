@@ -2332,12 +2332,20 @@ transom_status transom_server_set_compression(transom_server *server,
  * the field Content-Encoding. The limit of the route for bodies holds before.
  *
  * A larger body gets a 413 when the limit is reached, one that is malformed a 400, and one with another
- * coding, or with several, a 415. The requests of the route may hold 256 MiB of decompressed bodies and
- * decompressors together; what goes beyond gets a 503. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
- * TRANSOM_BAD_BODY instead.
+ * coding, or with several, a 415. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
+ * TRANSOM_BAD_BODY instead. transom_route_set_decompression_memory limits the memory.
  */
 transom_status transom_route_set_decompression(transom_route *route,
                                                uint64_t limit);
+
+/*
+ * Limits the memory for decompressed bodies of all requests of this route together, in bytes; default 256
+ * MiB. A whole body counts with its bytes, and a stream with the largest window of its coding: 64 KiB for
+ * gzip, 9 MiB for zstd and 17 MiB for brotli. What goes beyond gets a 503. The route decompresses, to at most
+ * 10 MiB a body unless transom_route_set_decompression says otherwise.
+ */
+transom_status transom_route_set_decompression_memory(transom_route *route,
+                                                      size_t max_memory);
 
 
 /* ---- Metrics ------------------------------------------------------------------------- */

@@ -2475,6 +2475,17 @@ public:
     }
     Route &&decompression(std::uint64_t limit) && noexcept { return std::move(decompression(limit)); }
 
+    /* Limits the memory for decompressed bodies: see transom_route_set_decompression_memory. */
+    Route &decompression_memory(std::size_t max_memory) & noexcept
+    {
+        static_cast<void>(transom_route_set_decompression_memory(route_, max_memory));
+        return *this;
+    }
+    Route &&decompression_memory(std::size_t max_memory) && noexcept
+    {
+        return std::move(decompression_memory(max_memory));
+    }
+
     /* Sets the time that the handler has for its response, in place of the timeout "handler". */
     Route &timeout(Milliseconds time) & noexcept
     {

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use transom::{Coding, Compression, Decompression};
+use transom::{Coding, Compression};
 
 use crate::bytes::text;
 use crate::error::{report, transom_error};
@@ -184,9 +184,8 @@ pub unsafe extern "C" fn transom_server_set_compression(
 /// the field Content-Encoding. The limit of the route for bodies holds before.
 ///
 /// A larger body gets a 413 when the limit is reached, one that is malformed a 400, and one with another
-/// coding, or with several, a 415. The requests of the route may hold 256 MiB of decompressed bodies and
-/// decompressors together; what goes beyond gets a 503. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
-/// TRANSOM_BAD_BODY instead.
+/// coding, or with several, a 415. A handler that reads a stream gets TRANSOM_BODY_TOO_LARGE or
+/// TRANSOM_BAD_BODY instead. transom_route_set_decompression_memory limits the memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn transom_route_set_decompression(
     route: *mut transom_route,
@@ -194,7 +193,26 @@ pub unsafe extern "C" fn transom_route_set_decompression(
 ) -> transom_status {
     checked!({
         let set = |draft: &mut route::Draft| {
-            draft.set_decompression(Decompression::new().limit(limit));
+            draft.change_decompression(|decompression| decompression.limit(limit));
+            Ok(())
+        };
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { route::change(route, set) }?;
+    })
+}
+
+/// Limits the memory for decompressed bodies of all requests of this route together, in bytes; default 256
+/// MiB. A whole body counts with its bytes, and a stream with the largest window of its coding: 64 KiB for
+/// gzip, 9 MiB for zstd and 17 MiB for brotli. What goes beyond gets a 503. The route decompresses, to at most
+/// 10 MiB a body unless transom_route_set_decompression says otherwise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_route_set_decompression_memory(
+    route: *mut transom_route,
+    max_memory: usize,
+) -> transom_status {
+    checked!({
+        let set = |draft: &mut route::Draft| {
+            draft.change_decompression(|decompression| decompression.max_memory(max_memory));
             Ok(())
         };
         // SAFETY: NULL or valid, by the contract.

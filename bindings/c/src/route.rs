@@ -121,9 +121,10 @@ impl Draft {
         }
     }
 
-    /// Decompresses the bodies of requests.
-    pub fn set_decompression(&mut self, decompression: Decompression) {
-        self.settings.decompression = Some(decompression);
+    /// Decompresses the bodies of requests, and changes how.
+    pub fn change_decompression(&mut self, change: impl FnOnce(Decompression) -> Decompression) {
+        let decompression = self.settings.decompression.take().unwrap_or_default();
+        self.settings.decompression = Some(change(decompression));
     }
 
     /// Returns the route to add to a server whose pull queue is `queue`.

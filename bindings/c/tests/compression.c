@@ -108,6 +108,7 @@ int main(void)
     CHECK_STATUS(transom_compression_set_max_streams(NULL, 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_server_set_compression(NULL, compression, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_route_set_decompression(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_route_set_decompression_memory(NULL, 1), TRANSOM_NULL_ARGUMENT);
     OK(transom_compression_set_codings(compression, "br, gzip", NULL));
     OK(transom_compression_set_level(compression, "gzip", 99, NULL));
     OK(transom_compression_set_min_size(compression, 4999));
@@ -136,5 +137,17 @@ int main(void)
     CHECK(post(port, "gzip", coded, sizeof coded, &reply) == 413);
     CHECK(strcmp(coding(port, "gzip"), "") == 0);
     transom_server_free(server);
+
+    /* Too little memory for the content; whatever order the settings are given in, both hold. */
+    for (int is_enough = 0; is_enough < 2; is_enough++) {
+        transom_route *route = transom_route_new("POST", "/echo", echo, NULL, NULL);
+        OK(transom_route_set_decompression_memory(route, is_enough ? 23 : 22));
+        OK(transom_route_set_decompression(route, 23));
+        server = transom_server_new();
+        OK(transom_server_add(server, route, NULL));
+        port = start(server);
+        CHECK(post(port, "gzip", coded, sizeof coded, &reply) == (is_enough ? 200 : 503));
+        transom_server_free(server);
+    }
     return 0;
 }

@@ -427,6 +427,8 @@ static transom_route *route(const char *method, const char *pattern, int streams
     if (below(4) == 0)
         did(transom_route_set_decompression(made, below(20000)));
     if (below(3) == 0)
+        did(transom_route_set_decompression_memory(made, below(20000)));
+    if (below(3) == 0)
         did(transom_route_wrap(made, below(4) ? before : NULL, below(4) ? after : NULL, data(), give_back));
     return made;
 }

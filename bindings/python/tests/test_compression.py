@@ -6,7 +6,7 @@ import unittest
 
 from support import LIMIT, Quiet
 
-from transom import Compression, InvalidArgumentError, Server, ServerSentEvents
+from transom import Compression, Decompression, InvalidArgumentError, Server, ServerSentEvents
 
 TEXT = "a line of a text\n" * 300
 MODELS = ("event", "threads", "sequential")
@@ -95,6 +95,20 @@ class TestCompression(Quiet, unittest.TestCase):
                         if status == 415:
                             self.assertEqual(fields["accept-encoding"], "zstd, br, gzip")
 
+    def test_the_memory_for_decompressed_requests_is_limited(self):
+        app = Server()
+        for path, bytes_of_memory in (("/enough", 1000), ("/little", 999)):
+
+            @app.post(path, decompression=Decompression(limit=2000, max_memory=bytes_of_memory))
+            def whole(request):
+                return request.body
+
+        coded = gzip.compress(b"x" * 1000)
+        with app.start("127.0.0.1:0") as running:
+            for path, expected in (("/enough", 200), ("/little", 503)):
+                status, _, content = ask(running, path, {"content-encoding": "gzip"}, "POST", coded)
+                self.assertEqual(status, expected, content)
+
     def test_what_cannot_be_a_setting_is_named(self):
         for error, said, make in (
             (InvalidArgumentError, "'zstd', 'br' or 'gzip', got 'zip'", lambda: Compression(codings=["zip"])),
@@ -105,6 +119,8 @@ class TestCompression(Quiet, unittest.TestCase):
             (TypeError, "levels are a mapping", lambda: Compression(levels=3)),
             (TypeError, "True, False or a Compression, got", lambda: Server(compression="gzip")),
             (InvalidArgumentError, "decompression is", lambda: Server().get("/", decompression=-1)),
+            (InvalidArgumentError, "decompression is", lambda: Decompression(limit=-1)),
+            (InvalidArgumentError, "memory for decompression is", lambda: Decompression(max_memory=-1)),
         ):
             with self.subTest(said=said), self.assertRaisesRegex(error, said):
                 make()

@@ -1,4 +1,4 @@
-//! What Unix and Windows have in their own ways: descriptors, signals, forks, names of files.
+//! The parts that differ between Unix and Windows: descriptors, signals, forks, names of files.
 
 #[cfg(all(target_os = "linux", not(transom_portable)))]
 mod eventfd;

@@ -17,6 +17,7 @@ from transom._body import BodyStream
 from transom._broadcast import Broadcast
 from transom._compression import Coding as Coding
 from transom._compression import Compression
+from transom._decompression import Decompression
 from transom._errors import (
     AddressInUseError,
     AlreadyStartedError,
@@ -103,6 +104,7 @@ __all__ = [
     "ConcurrencyLimit",
     "Connection",
     "Cors",
+    "Decompression",
     "Error",
     "EventBroadcast",
     "Files",

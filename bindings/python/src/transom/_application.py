@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from transom._check import check_status, credentials, text
+from transom._decompression import Decompression
 from transom._errors import AlreadyStartedError, BadStatusError, InvalidArgumentError
 from transom._handle import Handle
 from transom._http_error import HTTPError
@@ -52,7 +53,7 @@ class Application(Router):
         blocking: bool | None = None,
         stream: bool = False,
         max_body: int | None = None,
-        decompression: int | None = None,
+        decompression: int | Decompression | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
         middleware: Iterable[ReadyMiddleware] = (),

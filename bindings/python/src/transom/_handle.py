@@ -407,7 +407,8 @@ def _set_up(route: int, settings: RouteSettings, around: list[c_void_p]) -> None
     if settings.max_body is not None:
         quick.route_set_body_limit(route, settings.max_body)
     if settings.decompression is not None:
-        quick.route_set_decompression(route, settings.decompression)
+        quick.route_set_decompression(route, settings.decompression.limit)
+        quick.route_set_decompression_memory(route, settings.decompression.max_memory)
     if not isinstance(settings.timeout, EllipsisType):
         quick.route_set_timeout(route, milliseconds(settings.timeout))
     if settings.priority != "normal":

@@ -164,6 +164,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_compression_set_max_streams": (c_int32, (c_void_p, c_size_t)),
     "transom_server_set_compression": (c_int32, (c_void_p, c_void_p, c_void_p)),
     "transom_route_set_decompression": (c_int32, (c_void_p, c_uint64)),
+    "transom_route_set_decompression_memory": (c_int32, (c_void_p, c_size_t)),
     "transom_middleware_new": (c_int32, (c_char_p, c_char_p, c_void_p, c_void_p)),
     "transom_middleware_set": (c_int32, (c_void_p, c_char_p, c_char_p, c_void_p)),
     "transom_middleware_free": (None, (c_void_p,)),

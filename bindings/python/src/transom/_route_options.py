@@ -9,12 +9,12 @@ from types import EllipsisType
 from typing import TypeAlias, TypedDict
 
 from transom._check import flag, seconds, whole
+from transom._decompression import Decompression, made_decompression
 from transom._errors import InvalidArgumentError
 from transom._native import quick
 from transom._overload import Priority, check_priority
 from transom._ready import ReadyMiddleware, ready_middleware
 
-_MOST = 2**63 - 1
 #: A timeout of a route, in seconds. `None` stands for none, and `...` for the one of the server.
 RouteTimeout: TypeAlias = float | EllipsisType | None
 
@@ -26,7 +26,7 @@ class RouteOptions(TypedDict, total=False):
     blocking: bool | None
     stream: bool
     max_body: int | None
-    decompression: int | None
+    decompression: int | Decompression | None
     timeout: RouteTimeout
     priority: Priority
     middleware: Iterable[ReadyMiddleware]
@@ -40,8 +40,8 @@ class RouteSettings:
     stream: bool = False
     #: The most bytes of a body; `None` for the limit of the server.
     max_body: int | None = None
-    #: The most bytes of a body after decompression; `None` for bodies that are not decompressed.
-    decompression: int | None = None
+    #: How bodies are decompressed; `None` for bodies that are not.
+    decompression: Decompression | None = None
     #: The time from the call of the handler to its response, in seconds.
     timeout: RouteTimeout = ...
     #: How long requests may wait, compared with those of other routes.
@@ -55,7 +55,7 @@ class RouteSettings:
         blocking: bool | None,
         stream: bool,
         max_body: int | None,
-        decompression: int | None,
+        decompression: int | Decompression | None,
         timeout: RouteTimeout,
         priority: Priority,
         middleware: Iterable[ReadyMiddleware],
@@ -69,9 +69,8 @@ class RouteSettings:
             least, most = c_uint64(), c_uint64()
             quick.limit_range(b"body", byref(least), byref(most))
             whole("max_body", max_body, least.value, most.value)
-        if decompression is not None:
-            whole("decompression", decompression, 0, _MOST)
+        decompressed = made_decompression(decompression)
         if not isinstance(timeout, EllipsisType):
             seconds("timeout of a route", timeout, zero=False, none=True, least=0.001)
         around = tuple(ready_middleware(middleware))
-        return cls(stream, max_body, decompression, timeout, check_priority(priority), around)
+        return cls(stream, max_body, decompressed, timeout, check_priority(priority), around)

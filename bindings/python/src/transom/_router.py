@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transom._check import flag, got, shown, text
 from transom._converters import Converter, parse_pattern, shape_of
+from transom._decompression import Decompression
 from transom._error_handlers import ErrorAnswers, ErrorHandlers
 from transom._errors import BadRouteError, InvalidArgumentError
 from transom._functions import is_async
@@ -130,7 +131,7 @@ class Router:
         blocking: bool | None = None,
         stream: bool = False,
         max_body: int | None = None,
-        decompression: int | None = None,
+        decompression: int | Decompression | None = None,
         timeout: RouteTimeout = ...,
         priority: Priority = "normal",
         middleware: Iterable[ReadyMiddleware] = (),
@@ -164,9 +165,10 @@ class Router:
         `max_body` is the most bytes of a body, in place of the limit `body` of the server; a larger body
         gets a 413. With `decompression`, a body that is compressed by zstd, brotli or gzip is decompressed,
         to at most so many bytes (RFC 9110 8.4); a larger one gets a 413, one that is malformed a 400, and one
-        with another coding a 415. `timeout` is the time from the call of the handler to its response, in
-        seconds, in place of the timeout `handler` of the server; `None` stands for no timeout. While a
-        body is read, the timeout starts again with each part that comes. `priority` says how long
+        with another coding a 415. A `Decompression` also limits the memory. `timeout` is the time from the
+        call of the handler to its response, in seconds, in place of the timeout `handler` of the server;
+        `None` stands for no timeout. While a body is read, the timeout starts again with each part that
+        comes. `priority` says how long
         requests may wait with `Server(overload=)`: `"low"` half as long as the others, so that they are
         refused first; `"high"` twice as long; `"vital"` requests are never refused because of overload,
         and go first. `middleware` is ready middleware for this route, such as `RateLimit`, inside that of
