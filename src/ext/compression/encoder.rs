@@ -27,7 +27,7 @@ const STREAM_TABLE: u32 = 14;
 /// The windows of brotli: a stream holds 720 KiB with 16 bits and 9 MiB with 22 (2026-11).
 const BROTLI_WINDOW: u32 = 18;
 const BROTLI_STREAM_WINDOW: u32 = 16;
-/// That of a stream whose level is one of 5 to 9: with 16 bits, brotli takes tables of 34 MiB for any of them,
+/// The window of a stream at one of the levels 5 to 9: with 16 bits, brotli takes tables of 34 MiB for any of them,
 /// instead of 4 for level 5 (2026-11).
 const BROTLI_WIDER_WINDOW: u32 = 17;
 /// The bytes that brotli hands on at once.

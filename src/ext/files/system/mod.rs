@@ -1,4 +1,4 @@
-//! What Unix and Windows have in their own ways when files are looked up.
+//! The lookup of files, which differs between Unix and Windows.
 
 #[cfg(unix)]
 mod unix;
@@ -19,7 +19,7 @@ pub(super) enum Patience {
     Blocking,
 }
 
-/// What a page tells of an entry of a folder.
+/// An entry of a folder, as a page shows it.
 pub(super) struct About {
     pub is_file: bool,
     pub size: u64,

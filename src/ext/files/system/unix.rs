@@ -176,35 +176,6 @@ fn walk(folder: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
 }
 
 /// Fills the buffer with the bytes from a position on.
-#[cfg(target_os = "linux")]
-pub(in super::super) fn read_exact(
-    file: &File,
-    buffer: &mut [u8],
-    from: u64,
-    patience: Patience,
-) -> io::Result<()> {
-    use std::io::IoSliceMut;
-
-    use rustix::io::{ReadWriteFlags, preadv2};
-
-    if patience == Patience::Blocking {
-        return file.read_exact_at(buffer, from);
-    }
-    if buffer.is_empty() {
-        return Ok(());
-    }
-    match preadv2(file, &mut [IoSliceMut::new(buffer)], from, ReadWriteFlags::NOWAIT) {
-        Ok(length) if length == buffer.len() => Ok(()),
-        // Not in memory, or not known: some file systems and old kernels cannot tell.
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Fills the buffer with the bytes from a position on.
-#[cfg(not(target_os = "linux"))]
 pub(in super::super) fn read_exact(
     file: &File,
     buffer: &mut [u8],
@@ -212,7 +183,29 @@ pub(in super::super) fn read_exact(
     patience: Patience,
 ) -> io::Result<()> {
     match patience {
-        Patience::None => Err(would_block()),
+        Patience::None => read_from_memory(file, buffer, from),
         Patience::Blocking => file.read_exact_at(buffer, from),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn read_from_memory(file: &File, buffer: &mut [u8], from: u64) -> io::Result<()> {
+    use std::io::IoSliceMut;
+
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    if buffer.is_empty() {
+        return Ok(());
+    }
+    match preadv2(file, &mut [IoSliceMut::new(buffer)], from, ReadWriteFlags::NOWAIT) {
+        Ok(length) if length == buffer.len() => Ok(()),
+        // Not in memory, or not known: some file systems and old kernels cannot tell.
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Err(would_block()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_from_memory(_file: &File, _buffer: &mut [u8], _from: u64) -> io::Result<()> {
+    Err(would_block())
 }
