@@ -1,7 +1,8 @@
 """The CPU that Transom needs from Python for streams, uploads and events, beside its peers.
 
 Run it with `python3 benches/streams/run.py`, after `cargo build --release --package transom-capi`. It prints
-a table for each case. All servers of a case run at the same time; the rounds go through them in turn.
+a table for each case. All servers of a case run at the same time; the rounds go through them in turn, and
+those of the events measure all of them at once.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 import venv
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -142,27 +145,35 @@ def up(server: Server) -> tuple[float, str]:
     return server.cpu() - before, ""
 
 
-def events(server: Server) -> tuple[float, str]:
+def events(servers: list[Server], rounds: int) -> Iterator[dict[str, tuple[float, str]]]:
+    """The CPU of all servers in the same windows: what else the machine does costs each of them the same."""
     with ExitStack() as stack:
         ready = stack.enter_context(selectors.DefaultSelector())
         for _ in range(SUBSCRIBERS):
-            client = stack.enter_context(server.ask("GET", server.entry.path))
-            client.setblocking(False)
-            ready.register(client, selectors.EVENT_READ)
+            for server in servers:
+                client = stack.enter_context(server.ask("GET", server.entry.path))
+                client.setblocking(False)
+                ready.register(client, selectors.EVENT_READ, server.entry.name)
 
-        def count(seconds: float) -> int:
-            got, end = 0, time.monotonic() + seconds
+        def count(seconds: float) -> Counter[str]:
+            got, end = Counter[str](), time.monotonic() + seconds
             while (left := end - time.monotonic()) > 0:
                 for key, _ in ready.select(left):
-                    got += key.fileobj.recv(65536).count(b"data:")
+                    got[key.data] += key.fileobj.recv(65536).count(b"data:")
             return got
 
         count(3)
-        before = server.cpu()
-        got = count(WINDOW)
-        used = server.cpu() - before
-    assert abs(got - SUBSCRIBERS * WINDOW) <= SUBSCRIBERS * 1.1, f"{got} events have come"
-    return used / WINDOW, f"{got / WINDOW:.0f} events a second"
+        for _ in range(rounds):
+            before = [server.cpu() for server in servers]
+            got = count(WINDOW)
+            used = [server.cpu() - begun for server, begun in zip(servers, before, strict=True)]
+            for name, events in got.items():
+                assert abs(events - SUBSCRIBERS * WINDOW) <= SUBSCRIBERS * 1.1, f"{name}: {events} events"
+            # An event more or less comes within a window.
+            yield {
+                server.entry.name: (cpu / got[server.entry.name] * SUBSCRIBERS, "")
+                for server, cpu in zip(servers, used, strict=True)
+            }
 
 
 def stalled(server: Server) -> tuple[float, str]:
@@ -186,6 +197,14 @@ def stalled(server: Server) -> tuple[float, str]:
     return used / WINDOW, f"p99 of another client {worst:.1f} ms"
 
 
+def in_turn(
+    servers: list[Server], measure: Callable[[Server], tuple[float, str]], rounds: int
+) -> Iterator[dict[str, tuple[float, str]]]:
+    for number in range(rounds):
+        for server in servers if number % 2 == 0 else servers[::-1]:
+            yield {server.entry.name: measure(server)}
+
+
 def _cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
@@ -204,7 +223,7 @@ def prepare() -> str:
 
 
 def run(case: str, rounds: int, python: str) -> None:
-    measure = {"down": down, "up": up, "events": events, "stalled": stalled}[case]
+    measure = {"up": up, "stalled": stalled}.get(case, down)
     with ExitStack() as stack:
         servers = []
         for entry in CASES[case]:
@@ -212,15 +231,13 @@ def run(case: str, rounds: int, python: str) -> None:
             stack.callback(server.close)
             servers.append(server)
         found: dict[str, list[float]] = {server.entry.name: [] for server in servers}
-        notes = {}
+        notes: dict[str, str] = {}
         if case in ("down", "up"):
             for server in servers:
                 measure(server)
-        for number in range(rounds):
-            for server in servers if number % 2 == 0 else servers[::-1]:
-                used, note = measure(server)
-                found[server.entry.name].append(used)
-                notes[server.entry.name] = note
+        for measured in events(servers, rounds) if case == "events" else in_turn(servers, measure, rounds):
+            for name, (used, notes[name]) in measured.items():
+                found[name].append(used)
     base = statistics.median(found[servers[0].entry.name])
     print(f"\n{UNITS[case]}\n\n| server | median | lowest to highest | ratio | |\n|---|---|---|---|---|")
     for name, values in found.items():

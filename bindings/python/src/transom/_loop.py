@@ -340,16 +340,23 @@ class LoopSide:
             else:
                 request._presence.probe = self._in_loop(probe)
             request._presence.set_hook(self._in_loop(leave))
+            source: Any = chunks
+            convert: Callable[[Any], bytes] = as_bytes
             if isinstance(chunks, AsyncLines):
+                # Its own steps would be one more coroutine for each event.
+                source, convert = chunks.events, chunks.line
                 beat = self._dispatcher.keep_alive.add(chunks, writer)
             first = b"" if response._prompt else as_bytes(await anext(chunks, b""))
             writer.begin()
             if not first or await writer.write_async(first):
                 count = 0
-                async for chunk in chunks:
-                    data = as_bytes(chunk)
-                    if data and not await writer.write_async(data):
-                        break
+                async for chunk in source:
+                    data = convert(chunk)
+                    if data:
+                        # Mostly there is room, and a call takes less time than a coroutine.
+                        taken = writer.try_write(data)
+                        if not (await writer.write_async(data) if taken is None else taken):
+                            break
                     count += 1
                     if count % _TURN == 0:
                         # An iterator that never waits must not keep other tasks from running.

@@ -62,16 +62,24 @@ class Writer:
         if pointer is not None:
             quick.writer_write(pointer, data, len(data), 0)
 
+    def try_write(self, data: bytes) -> bool | None:
+        """Writes a chunk. Returns `None` if there is no room for it now, `False` if the client is gone."""
+        pointer = self._pointer
+        if pointer is None:
+            return False
+        code = quick.writer_write(pointer, data, len(data), 0)
+        if code == native.OK:
+            return True
+        return None if code == native.WOULD_BLOCK else _is_taken(code)
+
     async def write_async(self, data: bytes) -> bool:
         """Writes a chunk; waits for room in the loop. Returns `False` if the client is gone."""
-        while self._pointer is not None:
-            code = quick.writer_write(self._pointer, data, len(data), 0)
-            if code != native.WOULD_BLOCK:
-                return _is_taken(code)
+        while (taken := self.try_write(data)) is None:
             from asyncio import get_running_loop
 
+            assert self._pointer is not None
             await self._events.room(self._pointer, get_running_loop().create_future())
-        return False
+        return taken
 
     def finish(self) -> None:
         """Ends the body. Raises an error if the Content-Length was larger."""
@@ -100,10 +108,10 @@ def _is_taken(code: int) -> bool:
 
 def as_bytes(chunk: Any) -> bytes:
     """Converts a chunk to bytes. Raises `TypeError` if it is neither text nor bytes."""
-    if isinstance(chunk, str):
-        return chunk.encode("utf-8", "surrogateescape")
     if isinstance(chunk, bytes):
         return chunk
+    if isinstance(chunk, str):
+        return chunk.encode("utf-8", "surrogateescape")
     if isinstance(chunk, (bytearray, memoryview)):
         return bytes(chunk)
     raise TypeError(f"a chunk of a stream is str or bytes, got {type(chunk).__name__}")
