@@ -1,6 +1,8 @@
 //! Static files: what is answered to which request, in each model.
 
 mod common;
+#[path = "files/sparse.rs"]
+mod sparse;
 #[path = "files/tree.rs"]
 mod tree;
 

@@ -560,8 +560,12 @@ impl Predecessor {
 
     /// Tells the predecessor that the server serves.
     fn succeed(self) {
+        let Self {
+            #[cfg(target_os = "linux")]
+            listeners,
+        } = self;
         #[cfg(target_os = "linux")]
-        for (socket, announcement) in self.listeners {
+        for (socket, announcement) in listeners {
             socket.take_file_over();
             announcement.serves();
         }
