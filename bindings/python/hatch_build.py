@@ -24,6 +24,8 @@ FAILED = (
 
 # The names of machines in platform tags, by their numbers in ELF files.
 MACHINES = {3: "i686", 62: "x86_64", 183: "aarch64"}
+# The platform tags of Windows, by the numbers of machines in its files.
+WINDOWS = {0x14C: "win32", 0x8664: "win_amd64", 0xAA64: "win_arm64"}
 
 
 class CargoBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -90,6 +92,8 @@ def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
 
 def platform_tag(library: Path) -> str:
     """Returns the platform tag of the library: with glibc, by the newest symbol that it needs (PEP 600)."""
+    if library.suffix == ".dll":
+        return WINDOWS[machine_of_pe(library)]
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if not platform.startswith("linux_"):
         return platform
@@ -109,6 +113,13 @@ def machine_of(library: Path) -> int:
     """Returns the number of the machine that an ELF file is for (gABI, e_machine)."""
     data = library.read_bytes()[:20]
     return int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
+
+
+def machine_of_pe(library: Path) -> int:
+    """Returns the number of the machine that a library of Windows is for (PE format, COFF header)."""
+    data = library.read_bytes()
+    header = int.from_bytes(data[60:64], "little")
+    return int.from_bytes(data[header + 4 : header + 6], "little")
 
 
 def needed_versions(library: Path) -> list[str]:

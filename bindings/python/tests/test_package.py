@@ -94,6 +94,14 @@ class TestBuild(unittest.TestCase):
                 other.write_bytes(library)
                 self.assertRegex(self.hook().platform_tag(other), rf"^manylinux_2_\d+_{name}$")
 
+    def test_the_tag_of_a_library_for_windows(self):
+        with tempfile.TemporaryDirectory() as place:
+            library = Path(place) / "transom.dll"
+            for number, tag in ((0x8664, "win_amd64"), (0xAA64, "win_arm64"), (0x14C, "win32")):
+                header = b"MZ".ljust(60, b"\0") + (128).to_bytes(4, "little")
+                library.write_bytes(header.ljust(128, b"\0") + b"PE\0\0" + number.to_bytes(2, "little"))
+                self.assertEqual(self.hook().platform_tag(library), tag)
+
 
 @unittest.skipUnless((ROOT / "Cargo.toml").is_file(), "in the source tree")
 class TestFiles(unittest.TestCase):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import weakref
 from ctypes import byref, c_void_p
 from typing import Protocol
 
 from transom import _native as native
 from transom._check import got, seconds, text, whole
+from transom._descriptors import lent
 from transom._errors import ErrorSlot, InvalidArgumentError, WrongTypeError, check
 from transom._native import quick, waiting
 
@@ -148,7 +150,9 @@ def _descriptor(target: object) -> int:
     if callable(flush):
         # What Python holds back would come between the lines later.
         flush()
-    return int(fileno())
+    number = int(fileno())
+    # On Windows the number of a socket is its handle.
+    return number if isinstance(target, socket.socket) else lent(number)
 
 
 _logs: weakref.WeakSet[AccessLog] = weakref.WeakSet()

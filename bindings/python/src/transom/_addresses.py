@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -128,10 +127,10 @@ def _copy(address: Address) -> socket.socket:
 def copy_of(descriptor: int) -> socket.socket:
     """Returns a socket with a copy of a descriptor.
 
-    `socket.dup` would also make the socket blocking. Copies share that with the original, so that a
-    server that already accepts from the socket, perhaps in another process, could hang there.
+    The method `dup` of a socket would also make the socket blocking. Copies share that with the original, so
+    that a server that already accepts from the socket, perhaps in another process, could hang there.
     """
-    return socket.socket(fileno=os.dup(descriptor))
+    return socket.socket(fileno=socket.dup(descriptor))
 
 
 def _listens(copy: socket.socket) -> bool:

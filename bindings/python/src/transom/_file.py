@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from time import time
 
 from transom import _native as native
+from transom._descriptors import READING, given
 from transom._errors import ErrorSlot
 from transom._native import quick
 
@@ -56,7 +58,7 @@ class FilePart:
         """Returns bytes of the file. Raises `OSError` if it has become too short."""
         pieces = []
         while length > 0:
-            piece = os.pread(self._file.fileno(), length, offset)
+            piece = _read_at(self._file.fileno(), length, offset)
             if not piece:
                 raise OSError("a file has become shorter while it is sent")
             pieces.append(piece)
@@ -85,8 +87,7 @@ def send_descriptor(
         status,
         array,
         len(array),
-        # The library closes the descriptor.
-        os.dup(descriptor),
+        given(descriptor),
         offset,
         length,
         slot.reference,
@@ -94,6 +95,15 @@ def send_descriptor(
     slot.check_present(code)
 
 
-def _open(path: str, flags: int) -> int:
-    """Opens a file without waiting for the other end of a named pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _open(path: str, _flags: int) -> int:
+    return os.open(path, READING)
+
+
+if sys.platform == "win32":
+
+    def _read_at(descriptor: int, length: int, offset: int) -> bytes:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
+
+else:
+    _read_at = os.pread

@@ -28,6 +28,7 @@ from transom._response import Response
 from transom._result import from_value
 from transom._route import Route
 from transom._sse import AsyncLines
+from transom._watches import Watches
 from transom._writer import Writer, as_bytes
 
 _TEXT_BLOCK = content_type_line(TEXT)
@@ -56,6 +57,7 @@ class LoopSide:
         self._dispatcher = dispatcher
         #: The events of requests in this loop.
         self.events = Events(dispatcher.stopping, dispatcher.background)
+        self._watches = Watches(loop)
         self._readers: list[tuple[int, Events]] = []
         self._listen(self.events)
         self._inbox = Inbox(dispatcher.handle, self.events, quick)
@@ -79,7 +81,7 @@ class LoopSide:
         """Delivers events in the loop from now on. Call it in the loop's thread or before the loop runs."""
         try:
             fd = events.fd
-            self.loop.add_reader(fd, events.deliver)
+            self._watches.add(fd, events.deliver)
             events.loop = self.loop
         except BaseException:
             events.free()
@@ -88,9 +90,10 @@ class LoopSide:
 
     def _unlisten(self) -> None:
         for fd, events in self._readers:
-            self.loop.remove_reader(fd)
+            self._watches.remove(fd)
             events.close()
         self._readers.clear()
+        self._watches.close()
 
     def discard(self) -> None:
         """Frees the events after a failed start, when the loop does not run."""
@@ -113,10 +116,10 @@ class LoopSide:
                 if requests:
                     self._take_batch(requests)
                 elif self._inbox.status not in (native.TIMEOUT, native.WOULD_BLOCK):
-                    self.loop.remove_reader(fd)
+                    self._watches.remove(fd)
                     self.ended.set()
 
-            self.loop.add_reader(fd, readable)
+            self._watches.add(fd, readable)
         except BaseException:
             self.discard()
             raise

@@ -28,6 +28,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+#: `transom_descriptor`: on Windows a handle, elsewhere the number of a descriptor.
+c_descriptor = c_ssize_t if sys.platform == "win32" else c_int
+
 #: The version of the library's binary interface that this package uses.
 ABI_VERSION = 0
 
@@ -218,7 +221,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (c_void_p, c_char_p, c_void_p, c_char_p, c_char_p, c_void_p),
     ),
-    "transom_server_listen_fd": (c_int32, (c_void_p, c_int, c_void_p)),
+    "transom_server_listen_fd": (c_int32, (c_void_p, c_descriptor, c_void_p)),
     "transom_server_set_listener_tls": (c_int32, (c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_server_set_listener_redirect": (c_int32, (c_void_p, c_size_t, c_uint16, c_void_p)),
     "transom_route_new_pull": (c_void_p, (c_char_p, c_char_p, c_uint32)),
@@ -259,7 +262,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_connection_state_name": (c_char_p, (c_int32,)),
     "transom_deadline_name": (c_char_p, (c_int32,)),
     "transom_reject_name": (c_char_p, (c_int32,)),
-    "transom_server_event_fd": (c_int, (c_void_p,)),
+    "transom_server_event_fd": (c_descriptor, (c_void_p,)),
     "transom_server_next_batch": (
         c_int32,
         (c_void_p, c_void_p, c_size_t, c_uint32, c_int64, c_void_p, c_void_p),
@@ -274,7 +277,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p, c_void_p)),
     "transom_responder_send_file": (
         c_int32,
-        (c_void_p, c_uint16, c_void_p, c_size_t, c_int, c_uint64, c_uint64, c_void_p),
+        (c_void_p, c_uint16, c_void_p, c_size_t, c_descriptor, c_uint64, c_uint64, c_void_p),
     ),
     "transom_responder_early_hints": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_responder_refuse": (c_int32, (c_void_p, c_int32)),
@@ -288,7 +291,7 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_new": (c_void_p, ()),
     "transom_events_free": (None, (c_void_p,)),
     "transom_events_close": (c_int32, (c_void_p,)),
-    "transom_events_fd": (c_int, (c_void_p,)),
+    "transom_events_fd": (c_descriptor, (c_void_p,)),
     "transom_events_next": (c_int32, (c_void_p, c_void_p, c_uint32, c_int64, c_void_p)),
     "transom_events_watch_request": (c_int32, (c_void_p, c_uint64)),
     "transom_events_watch_writer": (c_int32, (c_void_p, c_void_p)),
@@ -340,7 +343,7 @@ WAITING: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_bind_redirect": (c_int32, (c_void_p, c_char_p, c_uint16, c_void_p)),
     "transom_files_new": (c_int32, (c_char_p, c_void_p, c_void_p)),
     "transom_access_log_open": (c_int32, (c_char_p, c_void_p, c_void_p)),
-    "transom_access_log_open_fd": (c_int32, (c_int, c_void_p, c_void_p)),
+    "transom_access_log_open_fd": (c_int32, (c_descriptor, c_void_p, c_void_p)),
     "transom_access_log_reopen": (c_int32, (c_void_p, c_void_p)),
     "transom_access_log_flush": (c_int32, (c_void_p, c_int64)),
     "transom_access_log_free": (None, (c_void_p,)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from contextlib import ExitStack
 
 from transom import _native as native
@@ -23,6 +24,8 @@ class SharedSockets:
     def __init__(
         self, addresses: list[Address], unix_mode: int | None, redirect: Address | None = None
     ) -> None:
+        if sys.platform == "win32":
+            raise make(native.IO, "several processes share no sockets on Windows: start one Server there")
         self.sockets: list[socket.socket] = []
         #: The socket whose requests are redirected to https.
         self.redirect: socket.socket | None = None

@@ -18,7 +18,7 @@ def standard_held() -> Iterator[None]:
     try:
         with suppress(OSError):
             while not held or held[-1] <= 2:
-                held.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+                held.append(os.open(os.devnull, os.O_RDWR))
         yield
     finally:
         for descriptor in held:

@@ -13,6 +13,7 @@ from transom._asgi.application import Message
 from transom._asgi.head import block_of, expect_status, fields_of
 from transom._asgi.shared import Shared
 from transom._check import got, shown
+from transom._descriptors import READING
 from transom._errors import ErrorSlot
 from transom._file import send_descriptor
 from transom._native import field_array, quick
@@ -269,7 +270,7 @@ class Sender:
         path = message["path"]
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"the path of http.response.pathsend is a str, got {got(path)}")
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, READING)
         try:
             if not S_ISREG(os.fstat(descriptor).st_mode):
                 raise ValueError(f"{os.fspath(path)!r} is no regular file")
