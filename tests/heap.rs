@@ -324,7 +324,7 @@ mod websocket {
     use transom::{Broadcast, WebSocket, WebSocketUpgrade};
 
     /// What a connection may hold that has sent and received a message, compression negotiated.
-    const MOST: usize = 2048;
+    const MOST: usize = 1728;
 
     /// Connects, and sends and receives a message.
     fn join(address: &str) -> TcpStream {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::activity::Activity;
 use super::connection::Connection;
 use super::expired::Deadline;
+use super::http1::Part;
 use super::own_answer::word;
 use super::record::{Ended, Records};
 use super::session::StageWaker;
@@ -47,31 +48,34 @@ pub(crate) fn serve<'a, T: Transport>(
         }
         connection.wire.records = Some(Box::new(records));
     }
-    Drive { stage_waker: session.stage_waker(), run: Some(Box::pin(http1::run(connection))) }
+    Drive { stage_waker: session.stage_waker(), part: Some(http1::run(connection)) }
 }
 
 /// Drives a connection until it ends, or the server cuts it. An async function would keep its
 /// arguments twice, and so make an idle connection 48 bytes larger (bench: idle, 2026-11).
-struct Drive<'a, R> {
+struct Drive<'a> {
     stage_waker: StageWaker<'a>,
     /// `None` once the connection has ended.
-    run: Option<Pin<Box<R>>>,
+    part: Option<Part<'a>>,
 }
 
-impl<R: Future<Output = ()>> Future for Drive<'_, R> {
+impl Future for Drive<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { stage_waker, run } = &mut *self;
+        let Self { stage_waker, part } = &mut *self;
         stage_waker.hold(cx.waker());
         let session = stage_waker.session;
-        if let Some(run) = run
+        while let Some(current) = part
             && !session.has_reached(Stage::Cut)
-            && matches!(run_host(|| run.as_mut().poll(cx)), Some(Poll::Pending))
         {
-            return Poll::Pending;
+            match run_host(|| current.poll(cx)) {
+                Some(Poll::Pending) => return Poll::Pending,
+                Some(Poll::Ready(next)) => run_host(|| *part = next),
+                None => break,
+            };
         }
-        run_host(|| *run = None);
+        run_host(|| *part = None);
         run_host(|| session.client.mark_lost());
         Poll::Ready(())
     }
