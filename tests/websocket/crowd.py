@@ -114,6 +114,19 @@ def crowd(port: int, pid: int) -> None:
     print(f"{before >> 10} KiB before; {[size >> 10 for size in after]} KiB after the crowds", flush=True)
 
 
+def few(port: int, pid: int) -> None:
+    """Holds a server that does not end idle connections to the same memory for each, with fewer of them."""
+    count = CROWD // 5
+    clients = gather(100, port, "/echo", "127.0.0.1")
+    before = resident(pid)
+    clients += gather(count, port, "/echo", "127.0.0.1")
+    each = (resident(pid) - before) / count
+    print(f"{count} idle connections: {each:.0f} resident bytes for each", flush=True)
+    assert each <= EACH, each
+    for client in clients:
+        client.close()
+
+
 def raise_limit() -> None:
     """Lets this process, and those that it starts, have as many descriptors as it may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -179,6 +179,9 @@ def main() -> None:
         crowd.raise_limit()
         with program(options.binary) as (url, process):
             crowd.crowd(int(url.rpartition(":")[2]), process)
+        if options.c:
+            with program(options.c) as (url, process):
+                crowd.few(int(url.rpartition(":")[2]), process)
     if options.npm and shutil.which("node"):
         with server(options.binary) as url:
             javascript(url, options.npm)

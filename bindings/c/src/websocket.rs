@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -39,8 +39,9 @@ pub(crate) struct OpenSocket {
     /// True if a piece of a message was refused last, and false if a whole message was.
     lacks_room_for_piece: AtomicBool,
     receivers: Arc<Waiters>,
-    senders: Arc<Waiters>,
-    watchers: Arc<Waiters>,
+    /// Made when something waits: an idle connection has none of the two, and is 112 bytes smaller.
+    senders: OnceLock<Arc<Waiters>>,
+    watchers: OnceLock<Arc<Waiters>>,
     /// The events that the host asked for.
     pub notices: Notices,
 }
@@ -77,8 +78,8 @@ pub(crate) fn register(socket: WebSocket) -> Result<Handle, transom_status> {
         sender,
         lacks_room_for_piece: AtomicBool::new(false),
         receivers: Arc::default(),
-        senders: Arc::default(),
-        watchers: Arc::default(),
+        senders: OnceLock::new(),
+        watchers: OnceLock::new(),
         notices: Notices::default(),
     };
     WEBSOCKETS.insert(Arc::new(open)).map_err(|_| transom_status::TRANSOM_IO)
@@ -146,7 +147,10 @@ impl OpenSocket {
                 return Err(transom_status::TRANSOM_WOULD_BLOCK);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let waited = self.senders.wait(left, |cx| self.poll_room(cx, part != Part::Whole));
+            let waited = self
+                .senders
+                .get_or_init(Arc::default)
+                .wait(left, |cx| self.poll_room(cx, part != Part::Whole));
             waited.map_err(|status| match status {
                 transom_status::TRANSOM_WOULD_BLOCK => transom_status::TRANSOM_TIMEOUT,
                 status => status,
@@ -182,14 +186,14 @@ impl OpenSocket {
 
     /// Ready when there is room for another message, or for a piece of one.
     fn poll_room(&self, cx: &mut Context<'_>, is_piece: bool) -> Poll<()> {
-        poll(&self.senders, cx, |cx| {
+        poll(self.senders.get_or_init(Arc::default), cx, |cx| {
             let polled = if is_piece { self.sender.poll_ready_piece(cx) } else { self.sender.poll_ready(cx) };
             polled.map(drop)
         })
     }
 
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
-        poll(&self.watchers, cx, |cx| self.sender.poll_closed(cx))
+        poll(self.watchers.get_or_init(Arc::default), cx, |cx| self.sender.poll_closed(cx))
     }
 
     fn lock(&self) -> MutexGuard<'_, Received> {
@@ -215,9 +219,8 @@ fn poll<R>(
 impl Drop for OpenSocket {
     fn drop(&mut self) {
         // The connection may live on, and would keep the callbacks.
-        for waiters in [&self.receivers, &self.senders, &self.watchers] {
-            waiters.clear();
-        }
+        let rare = [self.senders.get(), self.watchers.get()];
+        [Some(&self.receivers)].into_iter().chain(rare).flatten().for_each(|waiters| waiters.clear());
     }
 }
 
