@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::encoded::{compress, plain};
 use super::message::WebSocketMessage;
 use super::sender::WebSocketSender;
-use super::shared::Refused;
+use super::state::Refused;
 use crate::SlowReader;
 use crate::websocket::{Close, Deflation};
 
@@ -168,7 +168,7 @@ impl Broadcast {
                 Fate::Gone
             }
         };
-        wakers.extend(state.call_driver());
+        wakers.extend(state.call_to_write());
         fate
     }
 

@@ -1,4 +1,5 @@
-//! The task of a connection: it reads and writes, keeps the times, and runs the handler.
+//! The task of a connection: it writes, and runs the handler. It reads in `receiving`, and keeps the times in
+//! `times`.
 
 use std::any::Any;
 use std::io;
@@ -8,22 +9,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead as _, AsyncWrite as _};
+use futures_lite::AsyncWrite as _;
 
-use super::message::WebSocketMessage;
 use super::outbox::Outbox;
 use super::pace::MessagePace;
-use super::scratch::with_scratch;
 use super::shared::Shared;
 use crate::Stopping;
 use crate::Upgraded;
-use crate::websocket::{Close, Data, Event, Opcode, Reader};
+use crate::websocket::{Close, Opcode, Reader};
 
 /// Bytes that are read in a row before other connections of the thread have their turn.
-const BYTES_PER_TURN: usize = 256 * 1024;
+pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
 /// The same in the middle of a frame: a message that is whole is answered and its memory free before the
 /// next one comes.
-const MOST_PER_TURN: usize = 1280 * 1024;
+pub(super) const MOST_PER_TURN: usize = 1280 * 1024;
 /// How long bytes are read and dropped after the last frame, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -61,7 +60,9 @@ pub(super) struct Driver {
     /// True after a broken frame, while a receiver outside of this task may answer what came before.
     pub(super) is_patient: bool,
     pub(super) shared: Arc<Shared>,
-    handler: Option<Task>,
+    /// True if the receiver was behind when it got the last message. Only this task gives it some.
+    pub(super) is_inbox_full: bool,
+    pub(super) handler: Option<Task>,
     writing: Outbox,
     is_unflushed: bool,
     /// Boxed, because most idle connections have none of it.
@@ -78,14 +79,14 @@ pub(super) struct Driver {
 #[derive(Default)]
 pub(super) struct Seldom {
     /// Bytes that were read while the receiver was behind.
-    rest: Vec<u8>,
+    pub rest: Vec<u8>,
     /// The server's Close, and how the connection ended, once nothing more is read. The handler sees
     /// the messages before it first.
-    last: Option<(Close, Close)>,
+    pub last: Option<(Close, Close)>,
     /// The panic of the handler, passed on when the connection has ended.
     panic: Option<Box<dyn Any + Send>>,
     /// The payload of a Ping that came while the outbox was full.
-    pong: Option<Vec<u8>>,
+    pub pong: Option<Vec<u8>>,
     /// The pace of a message that is not whole, while the server waits for it.
     pub pace: Option<MessagePace>,
 }
@@ -102,6 +103,7 @@ impl Driver {
             reader,
             is_patient: false,
             shared,
+            is_inbox_full: false,
             handler,
             writing: Outbox::default(),
             is_unflushed: false,
@@ -138,151 +140,6 @@ impl Driver {
         self.seldom.get_or_insert_default()
     }
 
-    /// Returns `true` while frames of the peer are taken apart.
-    pub(super) fn may_read(&self) -> bool {
-        self.phase == Phase::Open && self.seldom.as_ref().is_none_or(|seldom| seldom.last.is_none())
-    }
-
-    fn has_rest(&self) -> bool {
-        self.seldom.as_ref().is_some_and(|seldom| !seldom.rest.is_empty())
-    }
-
-    /// Reads what has come. Returns `true` if there may be more.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
-        while self.may_read() {
-            if self.shared.lock().is_inbox_full() {
-                self.forget_pace();
-                return false;
-            }
-            if self.has_rest() {
-                let mut rest = std::mem::take(&mut self.seldom().rest);
-                self.take(cx, &mut rest);
-                continue;
-            }
-            let Some(length) = self.read(cx, true) else { return false };
-            *left = left.saturating_sub(length);
-            let is_between = self.reader.left() == 0;
-            if *left == 0 || (is_between && *left <= MOST_PER_TURN - BYTES_PER_TURN) {
-                *left = 0;
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Reads once. `None` if nothing is there, or the connection has ended.
-    fn read(&mut self, cx: &mut Context<'_>, is_used: bool) -> Option<usize> {
-        if self.stream.as_mut()?.poll_readable(cx).is_pending() {
-            return None;
-        }
-        with_scratch(self.reader.left(), |scratch| {
-            match Pin::new(self.stream.as_mut()?).poll_read(cx, scratch) {
-                Poll::Pending => None,
-                Poll::Ready(Ok(length @ 1..)) => {
-                    self.has_heard = !std::mem::take(&mut self.has_pinged);
-                    if let (false, false, Some(interval)) =
-                        (self.has_heard, self.is_ending, self.shared.settings.ping_interval)
-                    {
-                        let left = self.message_left();
-                        self.set_timer([interval].into_iter().chain(left).min());
-                    }
-                    if is_used {
-                        self.take(cx, &mut scratch[..length]);
-                    }
-                    Some(length)
-                }
-                Poll::Ready(_) => {
-                    self.lose();
-                    None
-                }
-            }
-        })
-    }
-
-    /// Takes bytes of the peer apart.
-    fn take(&mut self, cx: &Context<'_>, mut bytes: &mut [u8]) {
-        while self.may_read() {
-            if self.shared.lock().is_inbox_full() {
-                self.seldom().rest = bytes.to_vec();
-                return;
-            }
-            match self.reader.read(&mut bytes) {
-                Ok(Some(event)) => {
-                    if self.seldom.is_some() && self.reader.begun().is_none() {
-                        self.forget_pace();
-                    }
-                    self.handle(cx, event);
-                }
-                Ok(None) => return self.time_message(),
-                Err(failure) => self.fail(&Close::new(failure.code(), failure.reason())),
-            }
-        }
-    }
-
-    /// Closes the connection because of what the peer does.
-    pub(super) fn fail(&mut self, close: &Close) {
-        self.seldom().last = Some((close.clone(), close.clone()));
-        self.wait_for_receiver();
-    }
-
-    fn handle(&mut self, cx: &Context<'_>, event: Event) {
-        match event {
-            Event::Data(data, is_last) => {
-                let payload = match data {
-                    Data::Text(text) => WebSocketMessage::Text(text),
-                    Data::Binary(bytes) => bytes.into(),
-                };
-                #[cfg(feature = "metrics")]
-                super::counts::receive(payload.len(), is_last);
-                let waker = self.shared.lock().deliver(payload, is_last);
-                // The handler runs next anyway.
-                waker.into_iter().filter(|waker| !waker.will_wake(cx.waker())).for_each(Waker::wake);
-            }
-            Event::Ping(payload) => {
-                let mut state = self.shared.lock();
-                // Of many Pings, the last needs an answer (RFC 6455 5.5.3).
-                if state.outbox.len() + state.in_flight < self.shared.settings.queue {
-                    state.put_control(Opcode::Pong, &payload);
-                } else {
-                    drop(state);
-                    self.seldom().pong = Some(payload);
-                }
-            }
-            Event::Pong(_) => {}
-            Event::Close(close) => self.seldom().last = Some((Close::new(close.code, ""), close)),
-        }
-    }
-
-    /// Gives a receiver outside of this task as long as a Close may take to answer what came before a broken
-    /// frame.
-    fn wait_for_receiver(&mut self) {
-        self.is_patient = self.handler.is_none() && self.shared.lock().wait_for_receiver();
-        if self.is_patient {
-            self.set_timer(Some(self.shared.settings.close_timeout));
-        }
-    }
-
-    /// Sends the last frame, if the peer has sent its own or broke a rule.
-    pub(super) fn end_reading(&mut self) {
-        self.is_patient = self.is_patient && self.shared.lock().wait_for_receiver();
-        if self.is_patient {
-            return;
-        }
-        let Some((own, told)) = self.seldom.as_mut().and_then(|seldom| seldom.last.take()) else { return };
-        let waiting = {
-            let mut state = self.shared.lock();
-            if !state.has_sent_close {
-                state.put_close(&own);
-            }
-            state.end(told)
-        };
-        if self.phase == Phase::Open {
-            self.phase = Phase::Ending;
-            self.wait_for_end(self.shared.settings.close_timeout);
-        }
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
     /// Ends the connection: it is over, or it was lost.
     pub(super) fn lose(&mut self) {
         (self.phase, self.stream) = (Phase::Over, None);
@@ -307,12 +164,11 @@ impl Driver {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut has_taken = false;
         loop {
             let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-            if self.writing.is_empty() {
-                let mut state = self.shared.lock();
-                std::mem::swap(&mut self.writing, &mut state.outbox);
-                state.in_flight = self.writing.len();
+            if self.writing.is_empty() && !std::mem::take(&mut has_taken) {
+                self.shared.lock().take_frames(&mut self.writing);
             }
             if self.writing.is_empty() {
                 if self.is_unflushed {
@@ -337,7 +193,12 @@ impl Driver {
             self.is_unflushed = true;
             let waiting = {
                 let mut state = self.shared.lock();
-                state.note_written(self.writing.len(), self.shared.settings.queue)
+                let waiting = state.note_written(self.writing.len(), self.shared.settings.queue);
+                has_taken = self.writing.is_empty();
+                if has_taken {
+                    state.take_frames(&mut self.writing);
+                }
+                waiting
             };
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -394,8 +255,16 @@ impl Future for Driver {
                 break;
             }
             // What came while the receiver was behind is taken now, if it no longer is.
-            let is_held = this.has_rest() && !this.shared.lock().is_inbox_full();
-            let is_idle = this.shared.lock().end_turn() && !is_held;
+            let is_held = this.has_rest() && !this.is_inbox_full();
+            let (is_idle, has_sent_close) = {
+                let mut state = this.shared.lock();
+                (state.end_turn() && !is_held, state.has_sent_close)
+            };
+            if has_sent_close && this.phase == Phase::Open && !this.is_ending {
+                this.wait_for_end(this.shared.settings.close_timeout);
+                // The timer wakes the task from now on.
+                continue;
+            }
             if has_more && (is_idle || left == 0) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

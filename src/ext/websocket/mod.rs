@@ -8,12 +8,14 @@ mod encoded;
 mod message;
 mod outbox;
 mod pace;
+mod receiving;
 mod refusal;
 mod scratch;
 mod sender;
 mod settings;
 mod shared;
 mod socket;
+mod state;
 mod times;
 mod upgrade;
 

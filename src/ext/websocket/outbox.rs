@@ -6,10 +6,14 @@ use std::mem;
 
 use bytes::{Buf as _, Bytes};
 
+use crate::websocket::{Opcode, put_header};
+
 /// A payload of at least that many bytes is not copied.
 const SHARED: usize = 4 * 1024;
 /// The same for bytes that many connections send: a place in the queue is as small as this.
 const COMMON: usize = 128;
+/// The bytes of the longest head of a server's frame (RFC 6455 5.2).
+const LONGEST_HEAD: usize = 10;
 /// Blocks in one write.
 const SLICES: usize = 16;
 
@@ -40,6 +44,15 @@ impl Outbox {
         let before = self.tail.len();
         put(&mut self.tail);
         self.length += self.tail.len() - before;
+    }
+
+    /// Puts a frame at the end.
+    pub fn put_frame(&mut self, opcode: Opcode, is_final: bool, is_compressed: bool, payload: Bytes) {
+        let copied = if payload.len() < SHARED { payload.len() } else { 0 };
+        // Once for the head and the payload.
+        self.tail.reserve(LONGEST_HEAD + copied);
+        self.put(|tail| put_header(tail, opcode, is_final, is_compressed, payload.len()));
+        self.push(payload);
     }
 
     /// Puts bytes at the end, without copying them if they are many.

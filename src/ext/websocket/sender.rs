@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::message::WebSocketMessage;
-use super::shared::{Refused, Shared};
+use super::shared::Shared;
+use super::state::Refused;
 use crate::websocket::{Close, MAX_CONTROL, Opcode, is_sendable};
 
 /// Sends to a WebSocket connection, from any thread.

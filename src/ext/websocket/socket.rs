@@ -174,7 +174,7 @@ impl WebSocket {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        self.shared.change(super::shared::State::drop_receiver);
+        self.shared.change(super::state::State::drop_receiver);
     }
 }
 

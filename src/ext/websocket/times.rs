@@ -3,7 +3,7 @@
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use super::driver::{Driver, Phase};
+use super::driver::Driver;
 use super::pace::MessagePace;
 use crate::websocket::{Close, Opcode};
 
@@ -11,16 +11,11 @@ impl Driver {
     /// Closes when the server stops, pings when the peer is silent, and gives up when it has waited
     /// long enough.
     pub fn poll_times(&mut self, cx: &mut Context<'_>) {
-        let is_stopping = self.stopping.has_begun();
-        let has_sent_close = {
+        if self.stopping.has_begun() {
             let mut state = self.shared.lock();
-            if is_stopping && !state.has_sent_close && state.closed.is_none() {
+            if !state.has_sent_close && state.closed.is_none() {
                 state.put_close(&Close::new(1001, "the server stops"));
             }
-            state.has_sent_close
-        };
-        if has_sent_close && self.phase == Phase::Open {
-            self.wait_for_end(self.shared.settings.close_timeout);
         }
         while self.stream.as_mut().is_some_and(|stream| stream.poll_timer(cx).is_ready()) {
             if std::mem::take(&mut self.is_patient) {
