@@ -1,6 +1,7 @@
 """The events that an ASGI application gets: the body of a request, and that its client is gone."""
 
 import asyncio
+import gc
 import hashlib
 import socket
 import threading
@@ -298,6 +299,40 @@ class TestDisconnect(Quiet, unittest.TestCase):
             client.sendall(GET)
             client.shutdown(socket.SHUT_WR)
             self.assertTrue(read_all(client).endswith(b"done"))
+
+    def test_the_stream_of_an_application_ends_at_once_though_a_variable_keeps_its_task(self):
+        ended = threading.Event()
+
+        async def pieces():
+            try:
+                while True:
+                    yield bytes(1000)
+            finally:
+                ended.set()
+
+        async def stream(send):
+            content = pieces()
+            await send({"type": "http.response.start", "status": 200})
+            async for piece in content:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        async def application(scope, receive, send):
+            # The task, its exception and this frame refer to each other, as in the handler of Django.
+            task = asyncio.create_task(stream(send))
+            await asyncio.wait([task])
+            task.result()
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for name, app, start in ways():
+            ended.clear()
+            app.mount_asgi("/", application, lifespan="off")
+            with self.subTest(name), start() as running:
+                with connect(running) as client:
+                    client.sendall(GET)
+                    receive(client, b"\0" * 1000)
+                self.assertTrue(ended.wait(LIMIT), "the client has left, and the stream goes on")
+        self.assertEqual(self.log, [])
 
     def test_a_task_is_not_cancelled_when_its_client_leaves(self):
         there, goes = threading.Event(), threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from transom._asgi.exchange import Exchange
@@ -124,6 +125,7 @@ class Host:
         if exchange.is_gone and _is_caused_by_disconnect(error):
             # `send` has raised the exception, so the response has begun, or was sent by the server.
             _log.debug("the application ended, because the client of %r has disconnected", request)
+            _release(error)
             return
         if isinstance(error, CancelledError) and self._side.is_closing:
             _log.warning("the server stops, and cancelled the application at %r", request)
@@ -149,6 +151,19 @@ def _is_caused_by_disconnect(error: BaseException | None) -> bool:
             break
         error = error.__cause__ or error.__context__
     return isinstance(error, DisconnectedError)
+
+
+def _release(error: BaseException | None) -> None:
+    """Lets go of what an application held where an exception was raised, such as the generator of its stream.
+
+    If a frame has its task in a variable, as in the handler of Django, then the task, the exception and the
+    frame refer to each other, and the generator would end only when the garbage collector comes by.
+    """
+    for _ in range(16):
+        if error is None:
+            break
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _place_of(handle: Handle) -> Place | None:
