@@ -14,6 +14,8 @@ use std::os::unix::fs::symlink;
 
 use transom::{Files, Handle, HttpResult, Model, Request, Response, Router, blocking};
 
+#[cfg(target_os = "linux")]
+use common::Signal;
 use common::{Answer, Client, configured, eventually, own_address};
 use tree::{CHANGED, CHANGED_TEXT, Tree};
 
@@ -75,81 +77,97 @@ fn parts(answer: &Answer) -> Vec<(String, String, Vec<u8>)> {
     parts
 }
 
-/// Requests for `0123456789`, each with its answer. `TAG` and `DATE` are those of the file.
-const TABLE: &[Case] = &[
-    case("GET", "", 200, WHOLE, ""),
-    case("GET", "Range: bytes=2-4", 206, "234", "bytes 2-4/10"),
-    case("GET", "Range: bytes=7-", 206, "789", "bytes 7-9/10"),
-    case("GET", "Range: bytes=-2", 206, "89", "bytes 8-9/10"),
-    case("GET", "Range: bytes=-20", 206, WHOLE, "bytes 0-9/10"),
-    case("GET", "Range: bytes=10-", 416, "416 Range Not Satisfiable\n", "bytes */10"),
-    case("GET", "Range: lines=1-2", 200, WHOLE, ""),
-    case("GET", "Range: bytes=4-2", 200, WHOLE, ""),
-    case("HEAD", "Range: bytes=2-4", 200, "", ""),
-    case("HEAD", "", 200, "", ""),
-    case("GET", "If-None-Match: TAG", 304, "", ""),
-    case("HEAD", "If-None-Match: TAG", 304, "", ""),
-    case("GET", "If-None-Match: \"other\"", 200, WHOLE, ""),
-    case("GET", "If-Modified-Since: DATE", 304, "", ""),
-    case("GET", "If-Match: \"other\"", 412, FAILED, ""),
-    case("GET", "If-Match: TAG\r\nRange: bytes=0-0", 206, "0", "bytes 0-0/10"),
-    case("GET", "If-Match: \"other\"\r\nRange: bytes=99-", 412, FAILED, ""),
-    case("GET", "If-None-Match: TAG\r\nRange: bytes=99-", 304, "", ""),
-    case("GET", "If-Range: TAG\r\nRange: bytes=0-0", 206, "0", "bytes 0-0/10"),
-    case("GET", "If-Range: DATE\r\nRange: bytes=0-0", 206, "0", "bytes 0-0/10"),
-    case("GET", "If-Range: \"other\"\r\nRange: bytes=0-0", 200, WHOLE, ""),
-    case("GET", "If-Range: \"other\"\r\nRange: bytes=99-", 200, WHOLE, ""),
-];
-const WHOLE: &str = "0123456789";
-const FAILED: &str = "412 Precondition Failed\n";
+/// Requests for files, each with its answer. `bindings/c/tests/conditions.c` and the Python suite ask for the same.
+const CONDITIONS: &str = include_str!("files/conditions.txt");
+const TEN: &str = "0123456789";
 
+/// A line of the table.
 struct Case {
     method: &'static str,
-    fields: &'static str,
+    file: &'static str,
     status: u16,
-    body: &'static str,
-    /// The Content-Range of the answer; empty if there is none.
-    range: &'static str,
+    /// The bytes of the Content-Range, if there is one.
+    range: Option<&'static str>,
+    /// The fields of the request. `TAG` is the tag of the file.
+    fields: &'static str,
 }
 
-const fn case(
-    method: &'static str,
-    fields: &'static str,
-    status: u16,
-    body: &'static str,
-    range: &'static str,
-) -> Case {
-    Case { method, fields, status, body, range }
+impl Case {
+    fn all() -> impl Iterator<Item = Self> {
+        CONDITIONS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
+            let (answer, fields) = line.split_once('|').unwrap();
+            let [method, file, status, range] = answer.split_whitespace().collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let range = (range != "-").then_some(range);
+            Self { method, file, status: status.parse().unwrap(), range, fields: fields.trim() }
+        })
+    }
+
+    /// Returns the content that the answer has.
+    fn body(&self) -> &'static str {
+        let whole = if self.file == "ten" { TEN } else { "" };
+        match (self.method, self.status) {
+            ("HEAD", _) | (_, 304) => "",
+            (_, 200) => whole,
+            (_, 206) => {
+                let (first, last) = self.range.unwrap().split_once('/').unwrap().0.split_once('-').unwrap();
+                &whole[first.parse().unwrap()..=last.parse().unwrap()]
+            }
+            (_, 412) => "412 Precondition Failed\n",
+            (_, 416) => "416 Range Not Satisfiable\n",
+            _ => panic!("{} is no status of the table", self.status),
+        }
+    }
+
+    fn check(&self, server: &Handle, folder: &str) {
+        let Self { method, file, status, range, fields } = self;
+        let size = if *file == "ten" { TEN.len() } else { 0 };
+        let etag = tag(size);
+        let fields = fields.replace("TAG", &etag);
+        let sent: Vec<_> = fields.split("\\r\\n").filter(|field| !field.is_empty()).collect();
+        let answer = ask(server, &format!("{method} {folder}/{file}"), &sent);
+        let what = format!("{method} {folder}/{file} {fields:?}: {}", answer.head);
+        assert_eq!((answer.status, answer.text()), (*status, self.body()), "{what}");
+        assert_eq!(
+            answer.header("content-range"),
+            range.map(|of| format!("bytes {of}")).as_deref(),
+            "{what}"
+        );
+        if [200, 206, 304].contains(status) {
+            assert_eq!(answer.header("etag"), Some(&*etag), "{what}");
+        }
+        if [200, 206].contains(status) {
+            assert_eq!(answer.header("last-modified"), Some(CHANGED_TEXT), "{what}");
+            assert_eq!(answer.header("accept-ranges"), Some("bytes"), "{what}");
+            assert_eq!(answer.header("content-type"), Some("application/octet-stream"), "{what}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
+            let length = if *method == "HEAD" { size } else { self.body().len() };
+            assert_eq!(answer.header("content-length"), Some(&*length.to_string()), "{what}");
+        }
+    }
 }
 
 #[test]
 fn rfc9110_13_and_14_conditions_and_ranges_in_each_model() {
     let tree = Tree::new();
-    tree.write("public/a.txt", WHOLE);
-    let etag = tag(WHOLE.len());
+    tree.write("public/ten", TEN).write("public/empty", "");
+    assert!(Case::all().count() > 100);
     for model in MODELS {
-        let app = Router::new().nest("/static", Files::new(tree.public()).unwrap().router());
+        let folder = tree.public();
+        let one = move |req: Request| -> HttpResult<Response> {
+            let name = req.param("name").to_owned();
+            Ok(Response::file(&req, folder.join(name))?)
+        };
+        let app = Router::new()
+            .nest("/static", Files::new(tree.public()).unwrap().router())
+            .get("/one/{name}", blocking(one));
         let server = start(model, app);
-        for Case { method, fields, status, body, range } in TABLE {
-            let fields = fields.replace("TAG", &etag).replace("DATE", CHANGED_TEXT);
-            let sent: Vec<_> = fields.split("\r\n").filter(|field| !field.is_empty()).collect();
-            let answer = ask(&server, &format!("{method} /static/a.txt"), &sent);
-            let what = format!("{model:?} {method} {fields:?}: {}", answer.head);
-            assert_eq!((answer.status, answer.text()), (*status, *body), "{what}");
-            assert_eq!(answer.header("content-range").unwrap_or_default(), *range, "{what}");
-            if [200, 206, 304].contains(status) {
-                assert_eq!(answer.header("etag"), Some(&*etag), "{what}");
-            }
-            if [200, 206].contains(status) {
-                assert_eq!(answer.header("last-modified"), Some(CHANGED_TEXT), "{what}");
-                assert_eq!(answer.header("accept-ranges"), Some("bytes"), "{what}");
-                assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{what}");
-                assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
-                let length = if *method == "HEAD" { WHOLE.len() } else { body.len() };
-                assert_eq!(answer.header("content-length"), Some(&*length.to_string()), "{what}");
-            }
+        for case in Case::all() {
+            case.check(&server, "/static");
+            case.check(&server, "/one");
         }
-        let answer = ask(&server, "POST /static/a.txt", &["Content-Length: 0"]);
+        let answer = ask(&server, "POST /static/ten", &["Content-Length: 0"]);
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
     }
 }
@@ -416,6 +434,9 @@ fn a_file_that_is_replaced_is_seen_at_once() {
     let weak = second.header("etag").unwrap();
     assert!(weak.starts_with("W/\""), "{weak}");
     get(&server, "/static/a.txt", &[&format!("If-Range: {weak}"), "Range: bytes=0-0"]).expect(200, "two");
+    // Nor does its date identify the bytes yet (RFC 9110 8.8.2.2).
+    let date = format!("If-Range: {}", second.header("last-modified").unwrap());
+    get(&server, "/static/a.txt", &[&date, "Range: bytes=0-0"]).expect(200, "two");
     assert_eq!(get(&server, "/static/a.txt", &[&format!("If-None-Match: {weak}")]).status, 304);
     // A time in the future is told as now (RFC 9110 8.8.2.1).
     tree::set_time(&tree.path("public/a.txt"), 4_102_444_800);
@@ -433,6 +454,42 @@ fn a_root_that_is_a_link_is_looked_up_again() {
     symlink("two", tree.path("next")).unwrap();
     fs::rename(tree.path("next"), tree.path("current")).unwrap();
     eventually("the other folder is served", || get(&server, "/static/a.txt", &[]).text() == "two");
+}
+
+/// The kernel looks each name below `/proc/sys` up anew, so openat2(2) with `RESOLVE_CACHED` always refuses one, as
+/// it refuses a name on a disk that is not in memory. The pool has one thread, and no queue: while the thread is
+/// held, a name that is in memory is opened on the thread of the connection, and any other is not opened at all.
+#[cfg(target_os = "linux")]
+#[test]
+fn opening_a_name_that_is_not_in_memory_never_blocks_the_thread_of_the_connection() {
+    let tree = Tree::new();
+    tree.write("public/a.txt", "warm");
+    let (busy, release) = (Signal::new(), Signal::new());
+    let (hold, until) = (busy.clone(), release.clone());
+    let app = Router::new()
+        .nest("/warm", Files::new(tree.public()).unwrap().router())
+        .nest("/cold", Files::new("/proc/sys/kernel").unwrap().router())
+        .get(
+            "/hold",
+            blocking(move |_: Request| {
+                hold.set();
+                until.wait();
+            }),
+        );
+    let server = configured(app, |limits, _| (limits.pool_threads, limits.pool_queue) = (1, 0));
+    let server = server.workers(1).bind(&own_address()).unwrap().start().unwrap();
+    let mut holding = Client::connect(&server);
+    holding.request("/hold");
+    busy.wait();
+    assert_eq!(ask(&server, "HEAD /warm/a.txt", &[]).status, 200, "it needs no thread of the pool");
+    for path in ["/cold/ostype", "/cold/random/uuid"] {
+        assert_eq!(get(&server, path, &[]).status, 503, "{path}: there is no thread that may wait");
+    }
+    release.set();
+    assert_eq!(holding.answer().status, 204);
+    // Without a queue, the thread takes a job as soon as it is back.
+    eventually("a thread of the pool opens it", || get(&server, "/cold/ostype", &[]).status == 200);
+    assert_eq!(get(&server, "/cold/none", &[]).status, 404);
 }
 
 #[test]

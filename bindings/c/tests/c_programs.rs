@@ -54,6 +54,7 @@ programs! {
     broadcast
     clients
     compression
+    conditions
     connection
     destructors
     events

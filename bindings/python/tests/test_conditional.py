@@ -1,5 +1,6 @@
 """Files: ranges, conditional requests, and the names under which clients store them."""
 
+import http.client
 import os
 import tempfile
 import time
@@ -7,12 +8,29 @@ import unittest
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
-from support import Quiet, fetch
+from support import LIMIT, Answer, Quiet, fetch
 
 from transom import Response, Server
 
 DATA = bytes(range(100))
 CHANGED = 1_700_000_000
+#: Requests with the answers that Rust, C and Python give. `tests/files.rs` in the repository reads it too.
+TABLE = Path(__file__).parents[3] / "tests/files/conditions.txt"
+TEN = b"0123456789"
+
+
+def ask(running, method, path, fields):
+    """Sends a request with fields that have `\\r\\n` between them, and returns the response."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+    try:
+        connection.putrequest(method, path)
+        for field in filter(None, fields.strip().split(r"\r\n")):
+            name, _, value = field.partition(":")
+            connection.putheader(name, value.strip())
+        connection.endheaders()
+        return Answer(connection.getresponse())
+    finally:
+        connection.close()
 
 
 class TestFiles(Quiet, unittest.TestCase):
@@ -64,6 +82,7 @@ class TestFiles(Quiet, unittest.TestCase):
             ("bytes=" + ",".join(["0-1"] * 33), 200, DATA, None),
             ("bytes=" + "9" * 5000 + "-", 416, None, "bytes */100"),
             ("bytes=0-" + "9" * 30, 206, DATA, "bytes 0-99/100"),
+            ("bytes=" + "0" * 5000 + "-1", 206, DATA[:2], "bytes 0-1/100"),
         ):
             answer = self.get(**({} if wanted is None else {"Range": wanted}))
             self.assertEqual((answer.status, answer.headers.get("content-range")), (status, told), wanted)
@@ -133,8 +152,9 @@ class TestFiles(Quiet, unittest.TestCase):
                     self.assertEqual(tag.startswith("W/"), weak)
                     changed = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
                     self.assertLessEqual(changed, time.time(), "RFC 9110 8.8.2.1")
-                    fields = {"Range": "bytes=0-1", "If-Range": tag}
-                    self.assertEqual(fetch(running, "/", headers=fields).status, 200 if weak else 206)
+                    for condition in (tag, answer.headers["last-modified"]):
+                        fields = {"Range": "bytes=0-1", "If-Range": condition}
+                        self.assertEqual(fetch(running, "/", headers=fields).status, 200 if weak else 206)
                     self.assertEqual(fetch(running, "/", headers={"If-None-Match": tag}).status, 304)
 
     def test_conditions(self):
@@ -169,6 +189,38 @@ class TestFiles(Quiet, unittest.TestCase):
                 self.assertNotIn("content-type", answer.headers)
         self.assertEqual(self.get(method="POST", If_None_Match=tag).status, 412)
         self.assertEqual(self.get(method="HEAD", If_None_Match=tag).status, 304)
+
+    @unittest.skipUnless(TABLE.exists(), "the table is part of the repository")
+    def test_conditions_and_ranges_are_those_of_rust_and_c(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in (("ten", TEN), ("empty", b"")):
+                path = Path(folder, name)
+                path.write_bytes(content)
+                os.utime(path, (784_111_777, 784_111_777))
+            app = Server()
+            app.static("/static", folder)
+            app.get("/own/{name}")(lambda request: Response.file(Path(folder, request.params["name"])))
+            with app.start("127.0.0.1:0") as running:
+                tag = fetch(running, "/static/ten").headers["etag"]
+                self.assertEqual(fetch(running, "/own/ten").headers["etag"], tag)
+                # A file without a size may be one that the system generates, and has no tag.
+                self.assertNotIn("etag", fetch(running, "/own/empty").headers)
+                lines = [line for line in TABLE.read_text().splitlines() if line and not line.startswith("#")]
+                self.assertGreater(len(lines), 100)
+                for line in lines:
+                    answer, _, fields = line.partition("|")
+                    method, name, status, told = answer.split()
+                    size = len(TEN) if name == "ten" else 0
+                    own = tag.replace("-a", f"-{size:x}")
+                    for place in ("static", "own") if size else ("static",):
+                        with self.subTest(line, place=place):
+                            found = ask(running, method, f"/{place}/{name}", fields.replace("TAG", own))
+                            self.assertEqual(found.status, int(status))
+                            content_range = found.headers.get("content-range")
+                            self.assertEqual(content_range, None if told == "-" else f"bytes {told}")
+                            if status == "206":
+                                first, last = map(int, told.partition("/")[0].split("-"))
+                                self.assertEqual(found.body, TEN[first : last + 1])
 
     def test_what_is_not_conditional(self):
         for path in ("/part", "/plain"):

@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import re
-from email.utils import formatdate, parsedate_to_datetime
+from collections.abc import Iterator
 from urllib.parse import quote
 
+from transom._http_date import seconds_of
 from transom._multi import Headers
 from transom._ranges import Part, parts_of
 
-_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+#: A tag of a list, after what separates it from the one before.
+_TAG = re.compile(r'[, \t]*((?:W/)?"[^"]*")')
 #: The characters of a token of RFC 8187 that need no encoding.
 _PLAIN = "!#$&+-.^_`|~"
 
 
-def http_date(seconds: float) -> str:
-    """Returns a time as a date of HTTP (RFC 9110 5.6.7). Seconds are those of the Unix clock.
-
-    >>> http_date(0)
-    'Thu, 01 Jan 1970 00:00:00 GMT'
-    """
-    return formatdate(seconds, usegmt=True)
-
-
-def _time_of(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
+def _tags(field: str) -> Iterator[str]:
+    """Yields the tags of a list. It ends at the first character that belongs to no tag."""
+    at = 0
+    while found := _TAG.match(field, at):
+        yield found[1]
+        at = found.end()
 
 
-def _lists(field: str, tag: str, *, weakly: bool) -> bool:
-    """Returns `True` if a list of tags has this one, by the weak or the strong comparison."""
-    if field.strip() == "*":
+def _lists(fields: list[str], tag: str, *, weakly: bool) -> bool:
+    """Returns `True` if a list of tags is `*` or has this one, by the weak or the strong comparison."""
+    if "*" in fields:
         return True
-    tags = _TAG.findall(field)
-    return tag.removeprefix("W/") in [one.removeprefix("W/") for one in tags] if weakly else tag in tags
+    tags = (one for field in fields for one in _tags(field))
+    if weakly:
+        return any(one.removeprefix("W/") == tag.removeprefix("W/") for one in tags)
+    return not tag.startswith("W/") and tag in tags
+
+
+def _date(headers: Headers, name: str) -> int | None:
+    """Returns the date of a field. One that is there twice, or is no date, does not count."""
+    fields = headers.get_all(name)
+    return seconds_of(fields[0]) if len(fields) == 1 else None
+
+
+def _is_after(changed: int | None, since: int | None) -> bool | None:
+    """Compares two times; `None` if one is not there."""
+    return None if changed is None or since is None else changed > since
 
 
 def outcome(method: str, headers: Headers, tag: str, modified: str, size: int) -> tuple[int, list[Part]]:
@@ -43,22 +50,18 @@ def outcome(method: str, headers: Headers, tag: str, modified: str, size: int) -
 
     The order of the fields is that of RFC 9110 13.2.2.
     """
-    changed = _time_of(modified) or 0.0
-    match = ", ".join(headers.get_all("if-match"))
-    none_match = ", ".join(headers.get_all("if-none-match"))
-    if match:
+    changed = seconds_of(modified)
+    is_read = method in ("GET", "HEAD")
+    # A field that is there and empty names no tag.
+    if match := headers.get_all("if-match"):
         if not _lists(match, tag, weakly=False):
             return 412, []
-    elif (since := _time_of(headers.get("if-unmodified-since", ""))) is not None and changed > since:
+    elif _is_after(changed, _date(headers, "if-unmodified-since")):
         return 412, []
-    if none_match:
+    if none_match := headers.get_all("if-none-match"):
         if _lists(none_match, tag, weakly=True):
-            return (304 if method in ("GET", "HEAD") else 412), []
-    elif (
-        method in ("GET", "HEAD")
-        and (since := _time_of(headers.get("if-modified-since", ""))) is not None
-        and changed <= since
-    ):
+            return (304 if is_read else 412), []
+    elif is_read and _is_after(changed, _date(headers, "if-modified-since")) is False:
         return 304, []
     if method != "GET" or not _is_current(headers, tag, changed):
         return 200, []
@@ -68,15 +71,18 @@ def outcome(method: str, headers: Headers, tag: str, modified: str, size: int) -
     return (206, parts) if parts else (416, [])
 
 
-def _is_current(headers: Headers, tag: str, changed: float) -> bool:
-    """Returns `True` if `If-Range` allows a part (RFC 9110 13.1.5)."""
-    condition = headers.get("if-range", "").strip()
-    if not condition:
+def _is_current(headers: Headers, tag: str, changed: int | None) -> bool:
+    """Returns `True` if `If-Range` is not there, or names this representation (RFC 9110 13.1.5)."""
+    fields = headers.get_all("if-range")
+    if not fields:
         return True
-    if condition.endswith('"'):
-        # A weak tag identifies no part.
-        return condition == tag and not tag.startswith("W/")
-    return _time_of(condition) == changed
+    # A weak tag identifies no bytes, and neither does the date of a file that may change again within the
+    # second (RFC 9110 8.8.2.2), which is why its tag is weak.
+    if len(fields) > 1 or tag.startswith("W/"):
+        return False
+    if fields[0].endswith('"'):
+        return fields[0] == tag
+    return changed is not None and seconds_of(fields[0]) == changed
 
 
 def disposition(name: str) -> str:

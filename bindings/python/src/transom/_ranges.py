@@ -12,8 +12,9 @@ _LIMIT = 32
 _WORTH_A_PART = 80
 #: One part: `0-99`, `100-`, `-50`.
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
-#: The digits of the largest number that is read. One with more is larger than any file.
-_DIGITS = 18
+#: The largest number that is read, and its digits. Any larger one is larger than any file too.
+_MOST = 2**64 - 1
+_DIGITS = 20
 #: The most bytes that one read takes.
 _CHUNK = 64 * 1024
 
@@ -34,7 +35,7 @@ def parts_of(fields: list[str], size: int) -> list[Part] | None:
         return None
     unit, equals, listed = fields[0].partition("=")
     # Empty elements of a list do not count (RFC 9110 5.6.1.2).
-    elements = [element.strip(" \t") for element in listed.split(",", 2 * _LIMIT + 1)]
+    elements = [element.strip(" \t") for element in listed.split(",")]
     elements = [element for element in elements if element]
     if not equals or unit.lower() != "bytes" or not 1 <= len(elements) <= _LIMIT:
         return None
@@ -60,7 +61,8 @@ def parts_of(fields: list[str], size: int) -> list[Part] | None:
 def _number(digits: str) -> int | None:
     if not digits:
         return None
-    return int(digits) if len(digits.lstrip("0")) <= _DIGITS else 10**_DIGITS
+    digits = digits.lstrip("0") or "0"
+    return min(int(digits), _MOST) if len(digits) <= _DIGITS else _MOST
 
 
 def _merged(wanted: list[tuple[int, int, int]]) -> list[Part]:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from transom._background import Work
 from transom._check import check_status, flag, got, kind_of, text, whole
-from transom._conditional import disposition, http_date
+from transom._conditional import disposition
 from transom._errors import BadStatusError
 from transom._file import FilePart
 from transom._headers import (
@@ -35,6 +35,7 @@ from transom._headers import (
     pairs_of,
     usual_type,
 )
+from transom._http_date import http_date
 from transom._json import dumps
 from transom._json import encode as encode_json
 from transom._packed import Parts

@@ -6,9 +6,9 @@ import re
 from datetime import datetime
 
 from transom._check import flag, got, shown, text, whole
-from transom._conditional import http_date
 from transom._errors import BadHeaderError
 from transom._headers import is_token
+from transom._http_date import http_date
 
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
 #: The most bytes of a name and its value, and of an attribute: browsers ignore larger ones (RFC 6265bis 5.6).
