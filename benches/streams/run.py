@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +23,10 @@ from common import BODY, MIB
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+from peers import environment  # noqa: E402
+
 CACHE = ROOT / "benches" / ".cache" / "streams"
 PACKAGES = ["aiohttp==3.14.5", "uvloop==0.23.0"]
 SUBSCRIBERS = 1000
@@ -209,19 +212,6 @@ def _cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def prepare() -> str:
-    """Makes the environment with the peers, unless it is there. Returns its interpreter."""
-    python = CACHE / "bin" / "python"
-    if not python.exists():
-        venv.create(CACHE, with_pip=True, clear=True)
-        try:
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        except BaseException:
-            python.unlink()
-            raise
-    return str(python)
-
-
 def run(case: str, rounds: int, python: str) -> None:
     measure = {"up": up, "stalled": stalled}.get(case, down)
     with ExitStack() as stack:
@@ -258,7 +248,7 @@ def main() -> None:
         parser.error(f"the cases are {', '.join(CASES)}")
     if len(_cores()) < 2:
         sys.exit("the servers need one core, and the clients another")
-    python = options.python or prepare()
+    python = options.python or environment(CACHE, PACKAGES)
     for case in options.cases or CASES:
         rounds = options.rounds if case in ("down", "up") else max(1, options.rounds // 2)
         run(case, rounds, python)

@@ -13,18 +13,20 @@ import csv
 import datetime
 import os
 import platform
-import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 BENCHES, ROOT = HERE.parent, HERE.parents[1]
+sys.path.append(str(BENCHES))
+
+from peers import environment  # noqa: E402
+
 PACKAGES = [
     "aiohttp==3.14.5",
     "cffi==2.1.1",
@@ -183,14 +185,7 @@ def prepare(options: argparse.Namespace) -> dict[str, str]:
     program = cache / "serve-transom-c"
     flags = ["-O2", f"-I{ROOT}/include", str(HERE / "servers" / "echo.c"), f"-L{library.parent}", "-ltransom"]
     subprocess.run(["cc", *flags, f"-Wl,-rpath,{library.parent}", "-o", str(program)], check=True)
-    python = Path(options.python or cache / "venv" / "bin" / "python")
-    if not python.exists():
-        venv.create(cache / "venv", with_pip=True, clear=True)
-        try:
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        except BaseException:
-            shutil.rmtree(cache / "venv")
-            raise
+    python = options.python or environment(cache / "venv", PACKAGES)
     places = {"rust": rust, "library": library, "c": program, "python": python, "apps": HERE / "servers"}
     return {name: str(path) for name, path in places.items()}
 

@@ -3,67 +3,15 @@
  * SIGTERM. `/echo` sends each message back by callbacks, on the threads that serve the connections;
  * `/thread` on a thread of each connection that waits; `/keeping` is as `/echo` with a window that is kept.
  */
+#include "echo.h"
+
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <transom.h>
-
-#define OK(call)                                                                                                      \
-    do {                                                                                                              \
-        int status_ = (call);                                                                                         \
-        if (status_ != TRANSOM_OK) {                                                                                  \
-            fprintf(stderr, "%s: %s\n", #call, transom_status_text(status_));                                         \
-            exit(1);                                                                                                  \
-        }                                                                                                             \
-    } while (0)
-
-/* A connection that echoes by callbacks, and a message that found no room. */
-struct connection {
-    transom_websocket *socket;
-    transom_websocket_message *waiting;
-};
-
-static void echo(void *connection);
-
-/* Sends the message that waits. Returns 0 if there is no room; this goes on when there is. */
-static int send_waiting(struct connection *it)
-{
-    int status = transom_websocket_send(it->socket, it->waiting->kind, it->waiting->data.data, it->waiting->data.len, 0);
-    if (status == TRANSOM_WOULD_BLOCK) {
-        transom_websocket_on_writable(it->socket, echo, it, NULL);
-        return 0;
-    }
-    transom_websocket_message_free(it->waiting);
-    it->waiting = NULL;
-    return 1;
-}
-
-static void echo(void *connection)
-{
-    struct connection *it = connection;
-    int status = TRANSOM_OK;
-    while (it->waiting == NULL || send_waiting(it)) {
-        status = transom_websocket_receive(it->socket, 0, &it->waiting);
-        if (status != TRANSOM_OK)
-            break;
-    }
-    if (status == TRANSOM_WOULD_BLOCK) {
-        transom_websocket_on_message(it->socket, echo, it, NULL);
-    } else if (status != TRANSOM_OK) {
-        transom_websocket_free(it->socket);
-        free(it);
-    }
-}
 
 static void by_callbacks(void *settings, const transom_request *request, transom_responder *responder)
 {
-    struct connection *it = calloc(1, sizeof *it);
     (void)request;
-    if (it == NULL || transom_responder_accept_websocket(responder, settings, NULL, 0, &it->socket, NULL) != TRANSOM_OK)
-        free(it);
-    else
-        echo(it);
+    serve_new(settings, NULL, responder);
 }
 
 static void *echo_on_thread(void *socket)
@@ -90,14 +38,6 @@ static void on_thread(void *settings, const transom_request *request, transom_re
         pthread_detach(thread);
     else
         transom_websocket_free(socket);
-}
-
-/* Adds a route whose handler runs on the thread of the connection. */
-static void add(transom_server *server, const char *path, transom_handler_fn handler, transom_websocket_upgrade *settings)
-{
-    transom_route *route = transom_route_new("GET", path, handler, settings, NULL);
-    OK(transom_route_set_inline(route, true));
-    OK(transom_server_add(server, route, NULL));
 }
 
 /* Settings whose messages may be larger than any of Autobahn's. Its cases expect that each is compressed. */
