@@ -14,13 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+from peers import environment  # noqa: E402
+
 REPORT = ROOT / "benches" / "report" / "content"
 CACHE = ROOT / "benches" / ".cache" / "content"
 PACKAGES = ["httptools==0.9.0", "python-multipart==0.0.34", "uvicorn==0.54.0", "uvloop==0.23.0"]
@@ -72,8 +75,9 @@ class Row(NamedTuple):
     fields: str = ""
     count: int = 0
     status: int = 200
-    #: The level of compression, in all servers.
+    #: The level of compression, in all servers, and the coding of the answers.
     level: int = 1
+    coding: str | None = None
 
 
 ROWS = {
@@ -90,12 +94,25 @@ ROWS = {
         "/json",
         "accept-encoding: gzip\r\n",
         4_000,
+        coding="gzip",
     ),
     "zstd": Row(
-        "10 KiB of JSON, zstd level 3", (TRANSOM, TOWER), "/json", "accept-encoding: zstd\r\n", 4_000, level=3
+        "10 KiB of JSON, zstd level 3",
+        (TRANSOM, TOWER),
+        "/json",
+        "accept-encoding: zstd\r\n",
+        4_000,
+        level=3,
+        coding="zstd",
     ),
     "brotli": Row(
-        "10 KiB of JSON, brotli level 4", (TRANSOM, TOWER), "/json", "accept-encoding: br\r\n", 4_000, level=4
+        "10 KiB of JSON, brotli level 4",
+        (TRANSOM, TOWER),
+        "/json",
+        "accept-encoding: br\r\n",
+        4_000,
+        level=4,
+        coding="br",
     ),
     "upload": Row("form with a file of 100 MiB, to disk", FORMS, "/upload"),
 }
@@ -161,13 +178,20 @@ class Server:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=120)
 
-    def ask(self, path: str) -> dict[str, str]:
-        """Returns the fields of an answer to a HEAD."""
+    def ask(self, path: str, fields: str = "", method: str = "HEAD") -> tuple[dict[str, str], bytes]:
+        """Returns the fields of an answer, and its content as it came."""
         with self.connect() as connection:
-            connection.sendall(f"HEAD {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
-            head = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-        lines = (line.partition(":") for line in head.splitlines()[1:])
-        return {name.lower(): value.strip() for name, _, value in lines}
+            request = f"{method} {path} HTTP/1.1\r\nhost: a\r\n{fields}connection: close\r\n\r\n"
+            connection.sendall(request.encode())
+            head, _, content = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+        lines = (line.partition(":") for line in head.decode().splitlines()[1:])
+        return {name.lower(): value.strip() for name, _, value in lines}, content
+
+    def check_coding(self, row: Row) -> None:
+        """Fails unless the server compresses the answer as the row says, and tells its length."""
+        fields, content = self.ask(row.path, row.fields, "GET")
+        assert fields.get("content-encoding") == row.coding, f"{self.entry.name}: {fields}"
+        print(f"{row.title}: {len(content):,} bytes from {self.entry.name}", flush=True)
 
     def cpu(self) -> int:
         """The CPU time of the process and its children so far, in ns. Threads that have ended count."""
@@ -190,7 +214,7 @@ def load(server: Server, row: Row, target: Path) -> float:
     """Returns the CPU for a request, in us."""
     fields = row.fields
     if fields == "tag":
-        known = server.ask(row.path)
+        known, _ = server.ask(row.path)
         fields = f"if-modified-since: {known['last-modified']}\r\n"
         if "etag" in known:
             fields = f"if-none-match: {known['etag']}\r\n"
@@ -230,19 +254,6 @@ def upload(server: Server, row: Row, content: bytes) -> float:
     return used / 1e3
 
 
-def prepare() -> str:
-    """Makes the environment with the Python peers, unless it is there. Returns its interpreter."""
-    python = CACHE / "bin" / "python"
-    if not python.exists():
-        venv.create(CACHE, with_pip=True, clear=True)
-        try:
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        except BaseException:
-            python.unlink()
-            raise
-    return str(python)
-
-
 def build() -> Path:
     """Builds the servers, and returns where they are."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "benches" / "target"))
@@ -278,6 +289,8 @@ def measure(name: str, rounds: int, target: Path, work: Path, python: str, only:
                 server = Server(entry, row.level, target, work, python)
                 stack.callback(server.close)
                 servers.append(server)
+                if row.coding is not None:
+                    server.check_coding(row)
         content = os.urandom(UPLOAD) if name == "upload" else b""
         found: dict[str, list[float]] = {server.entry.name: [] for server in servers}
         for number in range(-1, rounds):
@@ -349,7 +362,7 @@ def main() -> None:
     if len(CORES) < 2:
         sys.exit("the servers need one core, and the clients another")
     target, names = build(), options.rows or list(ROWS)
-    python = (options.python or prepare()) if "upload" in names else ""
+    python = (options.python or environment(CACHE, PACKAGES)) if "upload" in names else ""
     os.sched_setaffinity(0, CORES[1:])
     results = read()
     with tempfile.TemporaryDirectory(prefix="transom-content-") as made:
