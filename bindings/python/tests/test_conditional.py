@@ -15,7 +15,7 @@ from transom import Response, Server
 DATA = bytes(range(100))
 CHANGED = 1_700_000_000
 #: Requests with the answers that Rust, C and Python give. `tests/files.rs` in the repository reads it too.
-TABLE = Path(__file__).parents[3] / "tests/files/conditions.txt"
+TABLE = Path(__file__).resolve().parent / "../../../tests/files/conditions.txt"
 TEN = b"0123456789"
 
 
