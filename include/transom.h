@@ -1198,7 +1198,10 @@ typedef struct transom_request_record {
      * TRANSOM_UPGRADE, or 0.
      */
     uint16_t flags;
-    /* The bytes of the body; 0 with TRANSOM_STREAMS. */
+    /*
+     * The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that came
+     * with the head; transom_token_read reads such a body too.
+     */
     uint64_t body_len;
 } transom_request_record;
 

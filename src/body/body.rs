@@ -67,6 +67,8 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
+    /// All of a request's body that came with its head, for a handler that reads it in chunks.
+    AtHand(Bytes),
     File(FilePart),
     Stream {
         /// Never locked, as [`Trailers::make`].
@@ -88,6 +90,11 @@ impl Body {
     /// Returns an empty body.
     pub const fn empty() -> Self {
         Self { kind: Kind::Empty, trailers: None }
+    }
+
+    /// Returns the body of a request that came whole, for a handler that reads it in chunks.
+    pub(crate) fn arrived(bytes: Bytes) -> Self {
+        Kind::AtHand(bytes).into()
     }
 
     /// Returns a body that comes in chunks and whose length is unknown. If the stream returns an
@@ -280,7 +287,7 @@ impl Body {
     pub fn len(&self) -> Option<u64> {
         match &self.kind {
             Kind::Empty => Some(0),
-            Kind::Whole(bytes) => Some(bytes.len() as u64),
+            Kind::Whole(bytes) | Kind::AtHand(bytes) => Some(bytes.len() as u64),
             Kind::File(part) => Some(part.len()),
             Kind::Stream { length, .. } | Kind::Channel { length, .. } => *length,
         }
@@ -296,7 +303,17 @@ impl Body {
         match &self.kind {
             Kind::Empty => Some(&[]),
             Kind::Whole(bytes) => Some(bytes),
-            Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. } => None,
+            Kind::AtHand(_) | Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. } => None,
+        }
+    }
+
+    /// Returns the whole body if it is in memory. Unlike [`as_bytes`](Self::as_bytes) it also finds that of a
+    /// request on a streaming route, if it came with the head: a host that passes the request on need not wait
+    /// for it. Reading the body returns these bytes too.
+    pub fn at_hand(&self) -> Option<&[u8]> {
+        match &self.kind {
+            Kind::AtHand(bytes) => Some(bytes),
+            _ => self.as_bytes(),
         }
     }
 
@@ -359,7 +376,7 @@ impl Body {
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),
-            Kind::Whole(bytes) => Some(bytes),
+            Kind::Whole(bytes) | Kind::AtHand(bytes) => Some(bytes),
             other @ (Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. }) => {
                 self.kind = other;
                 None
@@ -370,7 +387,7 @@ impl Body {
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
-            Kind::Whole(bytes) => {
+            Kind::Whole(bytes) | Kind::AtHand(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
@@ -428,7 +445,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Empty => write!(f, "Body(empty)"),
-            Kind::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Kind::Whole(bytes) | Kind::AtHand(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             Kind::File(part) => write!(f, "Body({} bytes of a file)", part.len()),
             Kind::Stream { length: Some(length), .. } | Kind::Channel { length: Some(length), .. } => {
                 write!(f, "Body(stream of {length} bytes)")

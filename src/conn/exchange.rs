@@ -26,6 +26,7 @@ use super::label::Label;
 use super::site::{is_plain, log_late};
 use super::terms::Terms;
 use super::{Transport, answer, outgoing};
+use crate::body::Body;
 use crate::error::Reject;
 use crate::handler::{Endpoint, Found, Reply};
 use crate::http1::{Facts, Framing, Payload, Plan, announce};
@@ -136,7 +137,14 @@ fn begin_with_body<'a, T: Transport>(
         Err(reject) => return Begun::Done(terms.refuse(connection, reject)),
     };
     if endpoint.streaming {
-        request.body = incoming.stream();
+        match incoming.at_hand_for_stream(&mut connection.wire) {
+            Ok(Some(body)) => {
+                terms.facts = facts.with_taken(facts.taken() + body.len());
+                request.body = Body::arrived(body);
+            }
+            Ok(None) => request.body = incoming.stream(),
+            Err(reject) => return Begun::Done(terms.refuse(connection, reject)),
+        }
     } else {
         match incoming.at_hand(&mut connection.wire, &site.app.config.limits) {
             Ok(Some(body)) => {

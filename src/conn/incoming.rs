@@ -119,6 +119,26 @@ impl<'a> Incoming<'a> {
         Ok(Some(body))
     }
 
+    /// Returns the whole body of a streaming handler, if it came with its head. The handler then need not
+    /// wait for its first chunk, for which another thread would be woken.
+    pub fn at_hand_for_stream<T: Transport>(
+        &mut self,
+        wire: &mut Wire<'_, T>,
+    ) -> Result<Option<Bytes>, Reject> {
+        let Rest::Length(length) = self.rest else { return Ok(None) };
+        let short = usize::try_from(length).ok().filter(|length| *length <= PIPE && !self.expects_continue);
+        let Some(bytes) = short.and_then(|length| wire.input.as_slice().get(..length)) else {
+            return Ok(None);
+        };
+        self.share.add(length).map_err(|_| Reject::NoMemory)?;
+        // Copied and not taken with its buffer, where the request line for the log is.
+        let mut body = Vec::new();
+        append(&mut body, bytes)?;
+        wire.input.consume(body.len());
+        self.rest = Rest::Done;
+        Ok(Some(body.into()))
+    }
+
     /// Reads the whole body.
     pub async fn whole<T: Transport>(
         &mut self,

@@ -196,6 +196,11 @@ impl Request {
         self.body.as_bytes().unwrap_or_default()
     }
 
+    /// Returns the body.
+    pub fn body_ref(&self) -> &Body {
+        &self.body
+    }
+
     /// Returns the body, to read its chunks on a streaming route.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body

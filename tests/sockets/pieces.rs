@@ -78,6 +78,39 @@ fn a_client_that_stops_sending_is_noticed_by_its_deadline() {
 }
 
 #[test]
+fn a_short_body_that_comes_with_its_head_is_there_at_once() {
+    const WHOLE: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+    for place in PLACES {
+        let begun = Signal::new();
+        let server = {
+            let begun = begun.clone();
+            start_work(
+                place,
+                |_, _| (),
+                move |mut request, responder| {
+                    assert_eq!(request.bytes(), b"", "the handler reads the body");
+                    let at_once = request.body_ref().at_hand().map_or(0, <[u8]>::len);
+                    begun.set();
+                    let all = read(request.body_mut()).unwrap();
+                    responder.send(Response::text(format!("{at_once} {all}"))).unwrap();
+                },
+            )
+        };
+        let mut client = Client::connect(&server);
+        client.send(format!("{WHOLE}{WHOLE}"));
+        for _ in 0..2 {
+            client.answer().expect(200, "5 5");
+        }
+        client.send(HALF);
+        while begun.count() < 3 {
+            thread::yield_now();
+        }
+        client.send("-rest");
+        client.answer().expect(200, "0 9");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_ends_the_wait_for_its_body() {
     for place in PLACES {
         for resets in [false, true] {

@@ -67,7 +67,8 @@ pub struct transom_request_record {
     /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED, TRANSOM_TLS and
     /// TRANSOM_UPGRADE, or 0.
     pub flags: u16,
-    /// The bytes of the body; 0 with TRANSOM_STREAMS.
+    /// The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that came
+    /// with the head; transom_token_read reads such a body too.
     pub body_len: u64,
 }
 
@@ -129,10 +130,15 @@ pub(crate) fn asks_for_upgrade(request: &Request) -> bool {
     request.headers().contains("upgrade")
 }
 
+/// Returns the body, if it has come.
+fn at_hand(request: &Request) -> &[u8] {
+    request.body_ref().at_hand().unwrap_or_default()
+}
+
 /// Returns `true` if the request fits a record.
 pub(crate) fn fits(request: &Request) -> bool {
     let target = request.target().as_str().len();
-    weighs_little(request.bytes().len(), request.headers().as_wire().len(), target)
+    weighs_little(at_hand(request).len(), request.headers().as_wire().len(), target)
 }
 
 /// Returns `true` if parts of these lengths fit a record. The target counts three times: as
@@ -168,7 +174,7 @@ impl<'a> Packer<'a> {
         });
         let method = request.method().as_str();
         let (target, path, query) = (request.target().as_str(), request.path(), request.query());
-        let (headers, body) = (request.headers().as_wire(), request.bytes());
+        let (headers, body) = (request.headers().as_wire(), at_hand(request));
         let parts = [
             method.as_bytes(),
             target.as_bytes(),

@@ -57,6 +57,20 @@ class TestBody(Quiet, unittest.TestCase):
                     fetch(running, "/", method)
             self.assertEqual(noting.notes, [[{"type": "http.request", "body": b"", "more_body": False}]] * 5)
 
+    def test_a_short_body_that_comes_with_its_head_is_one_event(self):
+        async def application(scope, receive, send):
+            events = await read(receive)
+            await answer(send)
+            return events
+
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+        for name, app, start in ways():
+            noting = Noting(application)
+            app.mount_asgi("/", noting, lifespan="off")
+            with self.subTest(name), start() as running:
+                exchange(running, head + b"short", end=False)
+            self.assertEqual(noting.notes, [[{"type": "http.request", "body": b"short", "more_body": False}]])
+
     def test_a_body_is_streamed(self):
         body = bytes(range(256)) * 8000
         digest = hashlib.sha256(body).hexdigest()

@@ -123,6 +123,13 @@ class TestBody(Quiet, unittest.TestCase):
             read_all(client)
         self.assertEqual(answers, [b"first\nrest"])
 
+    def test_a_short_body_that_comes_with_its_head_is_a_file_in_memory(self):
+        def read(stream):
+            return type(stream).__name__, stream.read(3), stream.readline(), stream.read()
+
+        answer = self.read(post(LINES, f"Content-Length: {len(LINES)}"), read)[0]
+        self.assertEqual(answer, ("BytesIO", LINES[:3], b"st\n", LINES[6:]))
+
     def test_a_malformed_chunk_raises(self):
         for bad in (b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcX\r\n0\r\n\r\n", b"3\r\nabc\r\n-1\r\n\r\n"):
             for read in (lambda stream: stream.read(), lambda stream: list(stream)):

@@ -50,10 +50,14 @@ class Request(RequestView):
                 raise RuntimeError(
                     "the route has stream=True, so the body is read with request.stream()"
                 ) from None
-            length = self._head[12]
-            start = end_of_params(self._data, self._params_at(), self._head[9]) if length else 0
-            self._body = self._data[start : start + length]
+            self._body = self._in_record()
             return self._body
+
+    def _in_record(self) -> bytes:
+        """The body that the record has: with `stream=True`, one that came with the head, or else nothing."""
+        length = self._head[12]
+        start = end_of_params(self._data, self._params_at(), self._head[9]) if length else 0
+        return self._data[start : start + length]
 
     def stream(self) -> BodyStream:
         """Returns the body in pieces, for routes with `stream=True`: see `BodyStream` for its exceptions.

@@ -47,9 +47,10 @@ class Exchange(Sender):
     async def receive(self) -> Message:
         """Returns the next event: a part of the body, or that the client or the exchange is gone."""
         while self.state != OVER and not self._has_body and not self.is_gone:
-            if not self._request._head[11] & STREAMS:
+            head = self._request._head
+            if head[12] or not head[11] & STREAMS:
                 self._has_body = True
-                return {"type": "http.request", "body": self._request.body, "more_body": False}
+                return {"type": "http.request", "body": self._request._in_record(), "more_body": False}
             part = self._read()
             if part is not None:
                 self._parts += 1

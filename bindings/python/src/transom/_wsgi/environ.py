@@ -120,10 +120,10 @@ class Environs:
             environ["REMOTE_PORT"] = port
         if self._asks_for_name:
             self._add_name(environ, request)
-        if flags & STREAMS:
+        if size:
+            environ["wsgi.input"] = BytesIO(request._in_record())
+        elif flags & STREAMS:
             environ["wsgi.input"] = Input(request.stream)
-        elif size:
-            environ["wsgi.input"] = BytesIO(request.body)
         else:
             if not self._asks_for_name:
                 _keep(self._records, record, environ.copy(), _MOST_RECORDS)
