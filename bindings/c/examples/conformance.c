@@ -47,7 +47,9 @@ static void echo(void *user_data, const transom_request *request, transom_respon
     (void)user_data;
     if (type.data != NULL)
         header.value = type;
-    transom_responder_send(responder, 200, &header, 1, body.data, body.len, NULL);
+    /* The response is a copy of the body, for which there may be no memory. */
+    if (transom_responder_send(responder, 200, &header, 1, body.data, body.len, NULL) != TRANSOM_OK)
+        transom_responder_send_text(responder, 503, "out of memory\n");
 }
 
 static void chunked(void *user_data, const transom_request *request, transom_responder *responder)
