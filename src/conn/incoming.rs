@@ -120,13 +120,18 @@ impl<'a> Incoming<'a> {
     }
 
     /// Returns the whole body of a streaming handler, if it came with its head. The handler then need not
-    /// wait for its first chunk, for which another thread would be woken.
+    /// wait for its first chunk, for which another thread would be woken. With a request that asks for an
+    /// upgrade it must: whether it has read the body decides, and not how the body has come.
     pub fn at_hand_for_stream<T: Transport>(
         &mut self,
         wire: &mut Wire<'_, T>,
+        facts: Facts,
     ) -> Result<Option<Bytes>, Reject> {
         let Rest::Length(length) = self.rest else { return Ok(None) };
-        let short = usize::try_from(length).ok().filter(|length| *length <= PIPE && !self.expects_continue);
+        if self.expects_continue || facts.asks_for_upgrade() {
+            return Ok(None);
+        }
+        let short = usize::try_from(length).ok().filter(|length| *length <= PIPE);
         let Some(bytes) = short.and_then(|length| wire.input.as_slice().get(..length)) else {
             return Ok(None);
         };
