@@ -22,6 +22,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = app.nest("/status", transom::StatusPage::new(&metrics).router());
     #[cfg(feature = "files")]
     let app = app.nest("/static", transom::Files::new(".")?.precompressed(true).listing(true).router());
+    #[cfg(feature = "forms")]
+    let app = app.post("/photo", async |mut req: Request| {
+        let mut form = req.read_form(transom::FormLimits::default()).await?;
+        for file in form.take_files() {
+            file.save_to("photo.jpg").await?;
+        }
+        Ok::<_, transom::HttpError>(form.get("title").unwrap_or_default().to_owned())
+    });
+    #[cfg(feature = "cookies")]
+    let app = app.get("/user", {
+        let keys = transom::SigningKeys::new("a key of thirty-two bytes or more")?;
+        async move |req: Request| {
+            let user = req.cookies()?.signed("user", &keys).unwrap_or("nobody").to_owned();
+            let cookie = transom::SetCookie::new("user", "ada").secure(true).signed(&keys);
+            Ok::<_, transom::HttpError>(Response::text(user).set_cookie(&cookie)?)
+        }
+    });
+    #[cfg(feature = "sse")]
+    let news = transom::EventBroadcast::new();
+    #[cfg(feature = "sse")]
+    let app = app
+        .get("/news", {
+            let news = news.clone();
+            async move |req: Request| transom::ServerSentEvents::new(&req).subscribe(&news)
+        })
+        .post("/news", async move |req: Request| {
+            let event = transom::ServerSentEvent::new(String::from_utf8_lossy(req.bytes()));
+            Ok::<_, transom::HttpError>(news.send(event).unwrap_or_default().to_string())
+        });
+    #[cfg(feature = "middleware")]
+    let app = app
+        .wrap(transom::Cors::new().origin("https://app.example"))
+        .wrap(transom::RequestIds::new())
+        .wrap(transom::SecurityHeaders::new())
+        .wrap(transom::RateLimit::new(5, std::time::Duration::from_secs(60)));
     #[cfg(feature = "tracing")]
     let app = app.wrap(transom::Tracing::new());
     #[cfg(feature = "websocket")]
