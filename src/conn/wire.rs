@@ -29,6 +29,8 @@ pub(super) const CLOSE: Duration = Duration::from_secs(1);
 /// not go faster: bytes beyond the client's window wait in the kernel, and have left the cache
 /// when they are sent.
 pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
+/// Bytes of a file that the kernel sends in a row. They are not copied, so a larger part saves calls.
+const FILE_BYTES_PER_TURN: usize = 1024 * 1024;
 /// Writes in a row before other connections have their turn, however short they are.
 const WRITES_PER_TURN: usize = 16;
 /// Reads dropped in a row before other connections have their turn.
@@ -239,7 +241,8 @@ impl<'a, T: Transport> Wire<'a, T> {
 
     /// Has the transport send from the file once, and returns the number of bytes.
     fn poll_write_file(&mut self, cx: &mut Context<'_>, file: &mut FilePart) -> Poll<io::Result<usize>> {
-        let (at, most) = (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(BYTES_PER_TURN));
+        let (at, most) =
+            (file.at(), usize::try_from(file.len()).unwrap_or(usize::MAX).min(FILE_BYTES_PER_TURN));
         let length = ready!(self.transport.poll_send_file(cx, file.file(), at, most))?;
         if length == 0 {
             // The file is shorter than it was: reading it returns the error.
