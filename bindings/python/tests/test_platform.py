@@ -19,6 +19,10 @@ import asyncio, importlib.abc, multiprocessing.reduction, os, selectors, signal,
 
 import _socket, http.client, logging, subprocess, tempfile, urllib.request
 
+# The certificates of the system are those of Windows.
+opened = urllib.request.OpenerDirector()
+opened.add_handler(urllib.request.HTTPHandler())
+
 UNIX = {"fcntl", "grp", "pwd", "resource", "termios", "syslog", "posix"}
 
 
@@ -119,14 +123,14 @@ with tempfile.NamedTemporaryFile() as file:
     with app.start("127.0.0.1:0") as running:
         for name in ("plain", "waits"):
             for _ in range(3):
-                assert urllib.request.urlopen(f"{running.url}/{name}", timeout=60).read() == name.encode()
-        assert urllib.request.urlopen(f"{running.url}/file", timeout=60).read() == b"0123456789"
+                assert opened.open(f"{running.url}/{name}", timeout=60).read() == name.encode()
+        assert opened.open(f"{running.url}/file", timeout=60).read() == b"0123456789"
 
     async def hosted():
         listening = asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(app.serve("127.0.0.1:0", ready=listening.set_result))
         url = (await listening).url
-        ask = lambda: urllib.request.urlopen(f"{url}/waits", timeout=60).read()
+        ask = lambda: opened.open(f"{url}/waits", timeout=60).read()
         assert await asyncio.to_thread(ask) == b"waits"
         app.running.stop()
         await serving
