@@ -94,6 +94,8 @@ kernel = types.SimpleNamespace(
 ctypes.WinDLL = lambda name, **_: kernel
 sys.modules["msvcrt"] = types.SimpleNamespace(get_osfhandle=lambda number: number)
 multiprocessing.reduction.duplicate = os.dup
+# The kind of loops is settled when the first one is made; that of Windows is not there.
+asyncio.new_event_loop().close()
 sys.platform = "win32"
 
 import transom
