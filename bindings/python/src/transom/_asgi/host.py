@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from traceback import clear_frames
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from transom._asgi.exchange import Exchange
@@ -144,26 +144,28 @@ class Host:
         self._side.answer(request._token, dispatcher.failure(self.route, request, error))
 
 
-def _is_caused_by_disconnect(error: BaseException | None) -> bool:
-    """Returns `True` for the exception of `send`, and for those that an application has made of it."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an exception and those that led to it, at most 16."""
     for _ in range(16):
-        if error is None or isinstance(error, DisconnectedError):
-            break
+        if error is None:
+            return
+        yield error
         error = error.__cause__ or error.__context__
-    return isinstance(error, DisconnectedError)
 
 
-def _release(error: BaseException | None) -> None:
+def _is_caused_by_disconnect(error: BaseException) -> bool:
+    """Returns `True` for the exception of `send`, and for those that an application has made of it."""
+    return any(isinstance(each, DisconnectedError) for each in _chain(error))
+
+
+def _release(error: BaseException) -> None:
     """Lets go of what an application held where an exception was raised, such as the generator of its stream.
 
     If a frame has its task in a variable, as in the handler of Django, then the task, the exception and the
     frame refer to each other, and the generator would end only when the garbage collector comes by.
     """
-    for _ in range(16):
-        if error is None:
-            break
-        clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    for each in _chain(error):
+        each.__traceback__ = None
 
 
 def _place_of(handle: Handle) -> Place | None:
