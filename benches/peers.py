@@ -1,9 +1,10 @@
-"""The environments with the Python servers that the scripts in the folders here measure beside Transom."""
+"""The environments with the Python peers of the scripts in the folders here, and the start of a server."""
 
 import shutil
 import subprocess
+import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -19,3 +20,17 @@ def environment(folder: Path, packages: Sequence[str]) -> str:
             shutil.rmtree(folder)
             raise
     return str(python)
+
+
+def answers(process: subprocess.Popen[bytes], ask: Callable[[], object], patience: float = 60) -> bool:
+    """Asks a server until it answers. Returns `False` if it has ended, or `patience` seconds have passed."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            ask()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        else:
+            return True

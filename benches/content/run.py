@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.append(str(HERE.parent))
 
-from peers import environment  # noqa: E402
+from peers import answers, environment  # noqa: E402
 
 REPORT = ROOT / "benches" / "report" / "content"
 CACHE = ROOT / "benches" / ".cache" / "content"
@@ -147,16 +147,9 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *command], env=env, stdout=subprocess.DEVNULL
         )
-        end = time.monotonic() + 30
-        while True:
-            try:
-                self.connect().close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
-                    raise RuntimeError(f"{entry.name} has not started") from None
-                time.sleep(0.05)
+        if not answers(self.process, lambda: self.connect().close()):
+            self.close()
+            raise RuntimeError(f"{entry.name} has not started")
 
     def _nginx(self, work: Path, cache: str, level: int) -> list[str]:
         user = "user root;" if os.geteuid() == 0 else ""

@@ -20,12 +20,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-import venv
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+from peers import answers, environment  # noqa: E402
+
 CACHE = ROOT / "benches" / ".cache" / "hosts"
 PACKAGES = [
     "bjoern==3.2.2",
@@ -113,17 +116,11 @@ class Server:
         self.process = subprocess.Popen(
             command, env=env, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        end = time.monotonic() + 60
-        while True:
-            try:
-                # A socket may listen before the application is loaded.
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/hello", timeout=60).close()
-                break
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
-                    raise RuntimeError(f"{entry.name} has not started") from None
-                time.sleep(0.05)
+        # A socket may listen before the application is loaded.
+        url = f"http://127.0.0.1:{self.port}/hello"
+        if not answers(self.process, lambda: urllib.request.urlopen(url, timeout=60).close()):
+            self.close()
+            raise RuntimeError(f"{entry.name} has not started")
 
     def _processes(self) -> list[int]:
         """The process and its descendants."""
@@ -197,19 +194,6 @@ def _cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def prepare() -> str:
-    """Makes the environment with the peers, unless it is there. Returns its interpreter."""
-    python = CACHE / "bin" / "python"
-    if not python.exists():
-        venv.create(CACHE, with_pip=True, clear=True)
-        try:
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        except BaseException:
-            python.unlink()
-            raise
-    return str(python)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", help="an interpreter with the peers, instead of one of this script's own")
@@ -223,7 +207,7 @@ def main() -> None:
         sys.exit("the servers need one core, the load another, and wrk")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    python = options.python or prepare()
+    python = options.python or environment(CACHE, PACKAGES)
     for interface in options.interfaces or SERVERS:
         found: dict[Entry, list[dict[str, float]]] = {entry: [] for entry in SERVERS[interface]}
         for _ in range(options.rounds):

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.append(str(HERE.parent))
 
-from peers import environment  # noqa: E402
+from peers import answers, environment  # noqa: E402
 
 CACHE = ROOT / "benches" / ".cache" / "streams"
 PACKAGES = ["aiohttp==3.14.5", "uvloop==0.23.0"]
@@ -96,16 +96,9 @@ class Server:
             command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         os.sched_setaffinity(self.process.pid, _cores()[:1])
-        end = time.monotonic() + 30
-        while True:
-            try:
-                self.connect().close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
-                    raise RuntimeError(f"{entry.name} has not started") from None
-                time.sleep(0.05)
+        if not answers(self.process, lambda: self.connect().close()):
+            self.close()
+            raise RuntimeError(f"{entry.name} has not started")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)

@@ -17,7 +17,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 BENCHES, ROOT = HERE.parent, HERE.parents[1]
 sys.path.append(str(BENCHES))
 
-from peers import environment  # noqa: E402
+from peers import answers, environment  # noqa: E402
 
 PACKAGES = [
     "aiohttp==3.14.5",
@@ -121,16 +120,10 @@ class Server:
             stderr=subprocess.PIPE,
             preexec_fn=lambda: os.sched_setaffinity(0, _cores()[:1]),
         )
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
-                    raise RuntimeError("the server has not started") from None
-                time.sleep(0.05)
+        address = ("127.0.0.1", self.port)
+        if not answers(self.process, lambda: socket.create_connection(address, timeout=PATIENCE).close()):
+            self.close()
+            raise RuntimeError("the server has not started")
 
     def close(self) -> None:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
