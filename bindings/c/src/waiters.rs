@@ -32,10 +32,11 @@ impl Wakers {
 
     fn add(&mut self, waker: &Waker) {
         if self.iter().any(|other| other.will_wake(waker)) {
-        } else if self.one.is_none() {
-            self.one = Some(waker.clone());
-        } else {
-            self.others.get_or_insert_default().push(waker.clone());
+            return;
+        }
+        match self.one {
+            None => self.one = Some(waker.clone()),
+            Some(_) => self.others.get_or_insert_default().push(waker.clone()),
         }
     }
 

@@ -168,11 +168,11 @@ class Router:
         with another coding a 415. A `Decompression` also limits the memory. `timeout` is the time from the
         call of the handler to its response, in seconds, in place of the timeout `handler` of the server;
         `None` stands for no timeout. While a body is read, the timeout starts again with each part that
-        comes. `priority` says how long
-        requests may wait with `Server(overload=)`: `"low"` half as long as the others, so that they are
-        refused first; `"high"` twice as long; `"vital"` requests are never refused because of overload,
-        and go first. `middleware` is ready middleware for this route, such as `RateLimit`, inside that of
-        the server; an object that several routes have counts their requests together.
+        comes. `priority` says how long requests may wait with `Server(overload=)`: `"low"` half as long as
+        the others, so that they are refused first; `"high"` twice as long; `"vital"` requests are never
+        refused because of overload, and go first. `middleware` is ready middleware for this route, such as
+        `RateLimit`, inside that of the server; an object that several routes have counts their requests
+        together.
 
         Raises `BadRouteError` if the pattern or a method is refused, `InvalidArgumentError` if an
         option is out of range, `AlreadyStartedError` while the server runs, and `TypeError` if the function
