@@ -101,7 +101,7 @@ impl ServerSentEvent {
         }
         if let Some(mut rest) = data {
             loop {
-                let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+                let end = memchr::memchr2(b'\r', b'\n', rest.as_bytes()).unwrap_or(rest.len());
                 lines.push_str("data: ");
                 lines.push_str(&rest[..end]);
                 lines.push('\n');
@@ -123,7 +123,7 @@ fn put_line(
     fault: InvalidEvent,
 ) -> Result<(), InvalidEvent> {
     let Some(value) = value else { return Ok(()) };
-    if value.contains(['\r', '\n', '\0']) {
+    if memchr::memchr3(b'\r', b'\n', b'\0', value.as_bytes()).is_some() {
         return Err(fault);
     }
     lines.extend([name, value, "\n"]);
