@@ -25,8 +25,10 @@
 
 #define UNUSED __attribute__((unused))
 
-/* The most milliseconds that anything may take. */
+/* The most milliseconds that anything may take. A slow machine is given more. */
+#ifndef PATIENCE_MS
 #define PATIENCE_MS 60000
+#endif
 
 #define CHECK(condition)                                                                                              \
     do {                                                                                                              \

@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <sys/un.h>
 
-enum { MOST = 200, SIZE = 4096, MOST_BEHIND = 100, LEAST_EVENTS = 60, TICK_MS = 5 };
+enum { MOST = 200, SIZE = 16384, MOST_BEHIND = 20, LEAST_EVENTS = 40, TICK_MS = 5 };
 
 /* A stream, as the producer sees it. */
 struct stream {
