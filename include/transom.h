@@ -1199,8 +1199,8 @@ typedef struct transom_request_record {
      */
     uint16_t flags;
     /*
-     * The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that came
-     * with the head; transom_token_read reads such a body too.
+     * The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that is short
+     * and has come; transom_token_read reads such a body too.
      */
     uint64_t body_len;
 } transom_request_record;

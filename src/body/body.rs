@@ -67,7 +67,7 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
-    /// All of a request's body that came with its head, for a handler that reads it in chunks.
+    /// All of a request's body, which had come before its handler began, for one that reads it in chunks.
     AtHand(Bytes),
     File(FilePart),
     Stream {
@@ -308,8 +308,8 @@ impl Body {
     }
 
     /// Returns the whole body if it is in memory. Unlike [`as_bytes`](Self::as_bytes) it also finds that of a
-    /// request on a streaming route, if it came with the head: a host that passes the request on need not wait
-    /// for it. Reading the body returns these bytes too.
+    /// request on a streaming route, if it is short and had come before the handler began: a host that passes the
+    /// request on need not wait for it. Reading the body returns these bytes too.
     pub fn at_hand(&self) -> Option<&[u8]> {
         match &self.kind {
             Kind::AtHand(bytes) => Some(bytes),

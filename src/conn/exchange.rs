@@ -137,7 +137,7 @@ fn begin_with_body<'a, T: Transport>(
         Err(reject) => return Begun::Done(terms.refuse(connection, reject)),
     };
     if endpoint.streaming {
-        match incoming.at_hand_for_stream(&mut connection.wire, facts) {
+        match incoming.at_hand_for_stream(cx, &mut connection.wire, facts) {
             Ok(Some(body)) => {
                 terms.facts = facts.with_taken(facts.taken() + body.len());
                 request.body = Body::arrived(body);

@@ -22,7 +22,7 @@ use crate::http1::{CONTINUE, Facts, Framing};
 /// A streamed body is read while less than this waits for its reader, in bytes; for a reader on a thread
 /// that serves no connections, four times that in a row.
 const PIPE: usize = 64 * 1024;
-/// The most bytes that a connection reads ahead while a handler works.
+/// The most bytes that a connection reads ahead before a handler begins and while it works.
 const READ_AHEAD: usize = 16 * 1024;
 
 /// The chunks that are read in a row before other connections of the thread have their turn.
@@ -119,22 +119,24 @@ impl<'a> Incoming<'a> {
         Ok(Some(body))
     }
 
-    /// Returns the whole body of a streaming handler, if it came with its head. The handler then need not
+    /// Returns the whole body of a streaming handler, if it is short and has come. The handler then need not
     /// wait for its first chunk, for which another thread would be woken. With a request that asks for an
     /// upgrade it must: whether it has read the body decides, and not how the body has come.
     pub fn at_hand_for_stream<T: Transport>(
         &mut self,
+        cx: &mut Context<'_>,
         wire: &mut Wire<'_, T>,
         facts: Facts,
     ) -> Result<Option<Bytes>, Reject> {
         let Rest::Length(length) = self.rest else { return Ok(None) };
-        if self.expects_continue || facts.asks_for_upgrade() {
-            return Ok(None);
+        let must_wait = self.expects_continue || facts.asks_for_upgrade();
+        let size = usize::try_from(length).ok().filter(|size| !must_wait && *size <= READ_AHEAD);
+        let Some(size) = size else { return Ok(None) };
+        while wire.input.len() < size && !wire.has_ended() {
+            // An error is left to the reads for the handler.
+            let Poll::Ready(Ok(_)) = wire.poll_fill(cx) else { break };
         }
-        let short = usize::try_from(length).ok().filter(|length| *length <= PIPE);
-        let Some(bytes) = short.and_then(|length| wire.input.as_slice().get(..length)) else {
-            return Ok(None);
-        };
+        let Some(bytes) = wire.input.as_slice().get(..size) else { return Ok(None) };
         self.share.add(length).map_err(|_| Reject::NoMemory)?;
         // Copied and not taken with its buffer, where the request line for the log is.
         let mut body = Vec::new();

@@ -67,8 +67,8 @@ pub struct transom_request_record {
     /// TRANSOM_HAS_QUERY, TRANSOM_STREAMS, TRANSOM_HTTPS, TRANSOM_FORWARDED, TRANSOM_TLS and
     /// TRANSOM_UPGRADE, or 0.
     pub flags: u16,
-    /// The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that came
-    /// with the head; transom_token_read reads such a body too.
+    /// The bytes of the body. With TRANSOM_STREAMS it is 0, or the length of the whole body if that is short
+    /// and has come; transom_token_read reads such a body too.
     pub body_len: u64,
 }
 

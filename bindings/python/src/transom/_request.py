@@ -54,7 +54,7 @@ class Request(RequestView):
             return self._body
 
     def _in_record(self) -> bytes:
-        """The body that the record has: with `stream=True`, one that came with the head, or else nothing."""
+        """The body that the record has: with `stream=True`, a short one that has come, or else nothing."""
         length = self._head[12]
         start = end_of_params(self._data, self._params_at(), self._head[9]) if length else 0
         return self._data[start : start + length]
