@@ -1,33 +1,18 @@
 //! The builder of a server.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::gate::Gate;
-use super::handle::Handle;
-use super::keeper::Keeper;
 use super::listener::{Listener, check_mode};
 use super::model::Model;
-use super::models;
 use super::monitor::Monitor;
-use super::service::Service;
-use super::shared::Shared;
-use super::stop::{Report, Stopper};
-use super::systemd::Systemd;
-#[cfg(target_os = "linux")]
-use super::{socket::ListeningSocket, succession::Announcement};
+use super::stop::Stopper;
 
 use crate::base::guard::guarded;
 use crate::base::overload::Overload;
-use crate::base::pool::Pool;
-use crate::base::stopping::Stopping;
-use crate::base::threads::{ThreadHook, Threads};
+use crate::base::threads::ThreadHook;
 use crate::config::{Config, Limits, Timeouts};
-use crate::conn::{
-    App, Exchange, FieldNames, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, RecordedNames, Trust,
-    WordAnswer,
-};
-use crate::error::{Error, Result};
+use crate::conn::{Exchange, Forwarded, HOOK_FOR_EXCHANGES, OnExchange, OwnAnswer, Trust, WordAnswer};
+use crate::error::Result;
 use crate::handler::Router;
 use crate::message::{IntoResponse, Network};
 
@@ -43,28 +28,28 @@ use crate::message::{IntoResponse, Network};
 /// }
 /// ```
 pub struct Server {
-    router: Router,
-    config: Config,
-    model: Model,
-    workers: Option<usize>,
-    stopper: Stopper,
-    hook: ThreadHook,
-    on_exchange: Option<OnExchange>,
-    field_names: Vec<Box<str>>,
-    response_field_names: Vec<Box<str>>,
-    on_start: Vec<OnStart>,
-    word_answer: Option<WordAnswer>,
-    trust: Option<Trust>,
-    unix_mode: Option<u32>,
-    reuse_port: bool,
-    tells_systemd: bool,
+    pub(super) router: Router,
+    pub(super) config: Config,
+    pub(super) model: Model,
+    pub(super) workers: Option<usize>,
+    pub(super) stopper: Stopper,
+    pub(super) hook: ThreadHook,
+    pub(super) on_exchange: Option<OnExchange>,
+    pub(super) field_names: Vec<Box<str>>,
+    pub(super) response_field_names: Vec<Box<str>>,
+    pub(super) on_start: Vec<OnStart>,
+    pub(super) word_answer: Option<WordAnswer>,
+    pub(super) trust: Option<Trust>,
+    pub(super) unix_mode: Option<u32>,
+    pub(super) reuse_port: bool,
+    pub(super) tells_systemd: bool,
     /// True if the server starts without a listener too.
-    is_unbound: bool,
-    listeners: Vec<Listener>,
+    pub(super) is_unbound: bool,
+    pub(super) listeners: Vec<Listener>,
 }
 
 /// A function that is called when the server starts.
-type OnStart = Box<dyn FnOnce(&Monitor) + Send>;
+pub(super) type OnStart = Box<dyn FnOnce(&Monitor) + Send>;
 
 /// The names by which a machine reaches itself, for [`Server::allow_hosts`].
 pub const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -324,8 +309,9 @@ impl Server {
     ///
     /// When a server stops, the connections that wait in the backlog of its socket are reset, although
     /// another process listens on the address; with the sysctl `net.ipv4.tcp_migrate_req`, Linux gives them
-    /// to another socket. Processes that share one socket lose none: see [`Handle::share_listener`]
-    /// and [`Handle::hand_over`].
+    /// to another socket. Processes that share one socket lose none: see
+    /// [`Handle::share_listener`](crate::Handle::share_listener) and
+    /// [`Handle::hand_over`](crate::Handle::hand_over).
     #[must_use]
     pub fn reuse_port(mut self) -> Self {
         self.reuse_port = true;
@@ -335,13 +321,14 @@ impl Server {
     /// Tells systemd what the server does (`sd_notify(3)`), if systemd started the program with
     /// `Type=notify`: that it serves (`READY=1`), that a stop has begun (`STOPPING=1`), and that its
     /// workers turn (`WATCHDOG=1`, with `WatchdogSec=`). A successor of
-    /// [`Handle::hand_over`] becomes the main process of the service (`MAINPID=`).
+    /// [`Handle::hand_over`](crate::Handle::hand_over) becomes the main process of the service (`MAINPID=`).
     ///
     /// The watchdog is fed four times in its interval. A worker that has not run a small task for the
     /// whole interval is stuck, because a handler blocks it, and so is the pool for blocking handlers if
-    /// requests wait for it and none is begun for as long, or what [`Handle::watch`] adds. The log then says
-    /// which, and the watchdog is not fed: systemd restarts the service. In the sequential model, each handler blocks the one
-    /// worker, so the interval must be longer than the slowest handler takes.
+    /// requests wait for it and none is begun for as long, or what
+    /// [`Handle::watch`](crate::Handle::watch) adds. The log then says which, and the watchdog is not fed:
+    /// systemd restarts the service. In the sequential model, each handler blocks the one worker, so the
+    /// interval must be longer than the slowest handler takes.
     ///
     /// Without `NOTIFY_SOCKET` this does nothing. With it, the server has one more thread.
     #[must_use]
@@ -356,8 +343,9 @@ impl Server {
     /// Clients can connect from now on. They are served once the server has started.
     ///
     /// # Errors
-    /// [`Error::BadAddress`]; [`Error::Bind`], with the error of the system;
-    /// [`Error::BadSetting`] if [`unix_mode`](Self::unix_mode) is beyond `0o777`.
+    /// [`Error::BadAddress`](crate::Error::BadAddress);
+    /// [`Error::Bind`](crate::Error::Bind), with the error of the system;
+    /// [`Error::BadSetting`](crate::Error::BadSetting) if [`unix_mode`](Self::unix_mode) is beyond `0o777`.
     pub fn bind(self, address: &str) -> Result<Self> {
         self.unix_mode.map_or(Ok(()), check_mode)?;
         let listener = Listener::bind_as(address, self.unix_mode, self.reuse_port)?;
@@ -372,203 +360,11 @@ impl Server {
     }
 
     /// Lets the server [`start`](Self::start) without a listener too. The embedding program then brings
-    /// all connections: see [`Handle::serve_connection`].
+    /// all connections: see [`Handle::serve_connection`](crate::Handle::serve_connection).
     #[must_use]
     pub fn unbound(mut self) -> Self {
         self.is_unbound = true;
         self
-    }
-
-    /// Starts the server on its own threads. Returns once it serves.
-    ///
-    /// # Errors
-    /// [`Error::BadRoute`], [`Error::NoListener`], [`Error::BadSetting`],
-    /// [`Error::DuplicateState`], [`Error::Thread`] if the system refuses a thread that the
-    /// server needs, or [`Error::Io`].
-    pub fn start(self) -> Result<Handle> {
-        let (model, workers, is_unbound) = (self.model, self.workers, self.is_unbound);
-        let (shared, mut listeners) = self.prepare(model)?;
-        if listeners.is_empty() && !is_unbound {
-            return Err(Error::NoListener);
-        }
-        let handle = Handle::new(Arc::clone(&shared), &listeners);
-        let predecessor = Predecessor::of(&mut listeners);
-        let started = Self::start_threads(&shared, listeners, model, workers);
-        // Threads that have started end by themselves; the pool must be told.
-        started.inspect_err(|_| shared.app.pool.close())?;
-        predecessor.succeed();
-        Self::look_after(&shared)?;
-        Ok(handle)
-    }
-
-    /// Tells systemd that the server serves, and starts the thread that looks after it.
-    fn look_after(shared: &Arc<Shared>) -> Result<()> {
-        if let Some(systemd) = &shared.systemd {
-            systemd.ready();
-        }
-        let Some(keeper) = &shared.keeper else { return Ok(()) };
-        shared.watch_pool();
-        keeper.begin(&shared.threads, Stopping::new(Some(shared.stopper.signal()))).map_err(|error| {
-            shared.stopper.stop(Duration::ZERO);
-            Error::Thread(error)
-        })
-    }
-
-    fn start_threads(
-        shared: &Arc<Shared>,
-        listeners: Vec<Listener>,
-        model: Model,
-        workers: Option<usize>,
-    ) -> Result<()> {
-        if shared.app.router.needs_pool() {
-            shared.app.pool.prepare().map_err(Error::Thread)?;
-        }
-        models::start(shared, listeners, model, workers)
-    }
-
-    /// Starts the server and waits until it has stopped, as [`Handle::wait`] does.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn run(self) -> Result<Report> {
-        self.start()?.wait()
-    }
-
-    /// Serves on the caller's executor, which may be any, until the server is stopped.
-    ///
-    /// The server is event-driven whatever [`model`](Self::model) says. Only the pool for
-    /// blocking handlers has threads of its own.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn serve(self) -> Result<Report> {
-        let (shared, mut listeners) = self.prepare(Model::EventDriven)?;
-        if listeners.is_empty() {
-            return Err(Error::NoListener);
-        }
-        let predecessor = Predecessor::of(&mut listeners);
-        if shared.app.router.needs_pool() {
-            shared.app.pool.prepare().map_err(Error::Thread)?;
-        }
-        let told = OnEnd(Arc::clone(&shared));
-        let ready = || {
-            predecessor.succeed();
-            Self::look_after(&shared)
-        };
-        models::hosted::serve_here(Arc::clone(&shared), listeners, ready).await?;
-        drop(told);
-        Ok(shared.gate.report())
-    }
-
-    /// Returns a [`Service`], for a program that accepts connections itself. Stop it with
-    /// [`Service::stop`]: a [`Stopper`] alone does not end its idle connections.
-    ///
-    /// # Errors
-    /// [`Error::BadRoute`], [`Error::BadSetting`] or [`Error::DuplicateState`].
-    pub fn service(self) -> Result<Service> {
-        let (shared, _) = self.prepare(Model::EventDriven)?;
-        Ok(Service::new(shared))
-    }
-
-    fn prepare(self, model: Model) -> Result<(Arc<Shared>, Vec<Listener>)> {
-        let systemd = if self.tells_systemd { Systemd::from_environment() } else { None };
-        let keeper = Keeper::new(self.config.timeouts.watchdog, systemd.as_ref());
-        let router = match keeper.as_ref().and_then(|keeper| keeper.watchdog.as_ref()) {
-            // For `Liveness`.
-            Some(watchdog) => self.router.state(Arc::clone(watchdog.stuck())),
-            None => self.router,
-        };
-        let (router, states) = router.build()?;
-        let reason = match self.workers {
-            Some(0) => Some("it must be at least 1"),
-            Some(1025..) => Some("it must be at most 1024"),
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            return Err(Error::BadSetting { name: "workers", reason });
-        }
-        let limits = &self.config.limits;
-        limits.check()?;
-        self.config.timeouts.check()?;
-        let overload = self.config.overload;
-        if let Some((name, reason)) = overload.and_then(Overload::fault) {
-            return Err(Error::BadSetting { name, reason });
-        }
-        if let Some(mode) = self.unix_mode {
-            check_mode(mode)?;
-            self.listeners.iter().try_for_each(|listener| listener.set_mode(mode))?;
-        }
-        if let Some(backlog) = limits.backlog {
-            self.listeners.iter().try_for_each(|listener| listener.set_backlog(backlog))?;
-        }
-        let threads = Threads::new(self.hook);
-        let trust = self.trust.map(|trust| Arc::new(trust.with_limit(limits.connections_per_address)));
-        let gate = Gate::new(limits, self.stopper.signal(), states, trust.clone());
-        let pool = match model {
-            Model::EventDriven => {
-                Pool::new("transom-pool", limits.pool_threads, limits.pool_queue, Arc::clone(&threads))
-                    .overload(overload)
-            }
-            // The thread that calls a handler serves one connection and may block.
-            Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
-        };
-        if !self.config.timeouts.stop_delay.is_zero() {
-            self.stopper.signal().delay();
-        }
-        let mut app = App::new(router, self.config, pool);
-        (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
-        let [request, response] = [self.field_names, self.response_field_names].map(FieldNames::new);
-        app.recorded = Arc::new(RecordedNames { request, response });
-        app.trust = trust;
-        let shared =
-            Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd, keeper };
-        let shared = Arc::new(shared);
-        let monitor = Monitor::new(&shared);
-        self.on_start.into_iter().for_each(|hook| hook(&monitor));
-        Ok((shared, self.listeners))
-    }
-}
-
-/// Ends what looks after a server, also if the future of a server is dropped.
-struct OnEnd(Arc<Shared>);
-
-impl Drop for OnEnd {
-    fn drop(&mut self) {
-        if let Some(keeper) = &self.0.keeper {
-            keeper.end();
-        }
-    }
-}
-
-/// The predecessor that waits until this server serves, if there is one.
-struct Predecessor {
-    #[cfg(target_os = "linux")]
-    listeners: Vec<(Arc<ListeningSocket>, Announcement)>,
-}
-
-impl Predecessor {
-    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux has hand-overs"))]
-    fn of(listeners: &mut [Listener]) -> Self {
-        Self {
-            #[cfg(target_os = "linux")]
-            listeners: listeners
-                .iter_mut()
-                .filter_map(|it| Some((Arc::clone(&it.socket), it.announcement.take()?)))
-                .collect(),
-        }
-    }
-
-    /// Tells the predecessor that the server serves.
-    fn succeed(self) {
-        let Self {
-            #[cfg(target_os = "linux")]
-            listeners,
-        } = self;
-        #[cfg(target_os = "linux")]
-        for (socket, announcement) in listeners {
-            socket.take_file_over();
-            announcement.serves();
-        }
     }
 }
 

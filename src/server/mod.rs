@@ -20,12 +20,14 @@ mod model;
 mod models;
 mod monitor;
 mod opening;
+mod predecessor;
 mod proxy;
 pub(crate) mod proxy_header;
 mod service;
 mod shared;
 mod sleep;
 mod socket;
+mod start;
 mod stats;
 mod stop;
 #[cfg(target_os = "linux")]
