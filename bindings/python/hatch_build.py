@@ -22,6 +22,8 @@ FAILED = (
 )
 
 
+# The names of files with a licence, of which crates write some in small letters.
+LICENCES = re.compile("licen[cs]e|copying|notice", re.IGNORECASE)
 # The names of machines in platform tags, by their numbers in ELF files.
 MACHINES = {3: "i686", 62: "x86_64", 183: "aarch64"}
 # The platform tags of Windows, by the numbers of machines in its files.
@@ -81,10 +83,8 @@ def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
     folders = {Path(message["manifest_path"]).parent for message in messages}
     for folder in sorted(folders, key=lambda folder: folder.name):
         if not folder.is_relative_to(workspace):
-            for file in sorted(
-                [*folder.glob("LICEN[CS]E*"), *folder.glob("COPYING*"), *folder.glob("NOTICE*")]
-            ):
-                if file.is_file():
+            for file in sorted(folder.iterdir()):
+                if file.is_file() and LICENCES.match(file.name):
                     crates.setdefault(file.read_text("utf-8", "replace").strip(), []).append(folder.name)
     line = "=" * 79
     return "".join(f"{line}\n{', '.join(names)}\n{line}\n\n{text}\n\n" for text, names in crates.items())

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use transom::{Files, Handle, Router, Server};
 
-use super::{ask, get, path};
+use super::{ask, get, path, turn};
 
 /// In each file that must not be served.
 const SECRET: &str = "this is nobody's business";
@@ -28,6 +28,7 @@ fn answer(server: &Handle, target: &str) -> String {
 
 #[test]
 fn only_public_files_are_served() {
+    let _turn = turn();
     let tree = path("tree");
     let root = tree.join("public");
     for secret in ["outside/secret.txt", "public.txt", "public/.env", "public/.git/config", "etc/passwd"] {

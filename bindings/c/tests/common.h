@@ -9,6 +9,7 @@
 #endif
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -22,6 +23,10 @@
 #include <time.h>
 #include <transom.h>
 #include <unistd.h>
+
+#ifdef _WIN32
+#include <adapted.h>
+#endif
 
 #define UNUSED __attribute__((unused))
 
@@ -59,21 +64,42 @@
         CHECK(condition);                                                                                             \
     } while (0)
 
-#ifdef _WIN32
-/* Windows has one model, which takes the turns of the others too. */
-static UNUSED transom_status set_model(transom_server *server, const char *model, transom_error **error)
-{
-    int is_other = model != NULL && (strcmp(model, "threads") == 0 || strcmp(model, "sequential") == 0);
-    return transom_server_set_model(server, is_other ? "event" : model, error);
-}
-#define transom_server_set_model set_model
-#endif
-
 static UNUSED void pause_ms(long ms)
 {
     struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
     nanosleep(&time, NULL);
 }
+
+#ifdef _WIN32
+/* Returns the number of open handles. Wine does not count them, so each number that one may have is tried. */
+static UNUSED int descriptors_now(void)
+{
+    uintptr_t handle;
+    int number = 0;
+    DWORD flags;
+    for (handle = 4; handle < 4 * 4096; handle += 4)
+        number += GetHandleInformation((HANDLE)handle, &flags) != 0;
+    return number;
+}
+#else
+/* Returns the number of entries of a folder. */
+static UNUSED int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int number = 0;
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL)
+        number++;
+    closedir(dir);
+    return number;
+}
+
+/* Returns the number of open descriptors. */
+static UNUSED int descriptors_now(void)
+{
+    return entries("/proc/self/fd");
+}
+#endif
 
 /* Returns whether the bytes equal a text. */
 static UNUSED int is(transom_bytes bytes, const char *text)

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-static char folder[] = "/tmp/transom-multipart-XXXXXX";
+static char folder[] = "multipart-XXXXXX";
 static char kept[64];
 /* The limit that a request is read with. */
 static const char *limit;

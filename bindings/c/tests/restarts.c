@@ -18,36 +18,10 @@ static int threads_now(void)
     CloseHandle(all);
     return number;
 }
-
-/* Returns which handle is the first that is free. Wine does not count handles. */
-static int descriptors_now(void)
-{
-    HANDLE first = CreateEventW(NULL, 1, 0, NULL);
-    CHECK(first != NULL && CloseHandle(first));
-    return (int)((intptr_t)first / 4);
-}
 #else
-#include <dirent.h>
-
-static int entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int number = 0;
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL)
-        number++;
-    closedir(dir);
-    return number;
-}
-
 static int threads_now(void)
 {
     return entries("/proc/self/task");
-}
-
-static int descriptors_now(void)
-{
-    return entries("/proc/self/fd");
 }
 #endif
 

@@ -7,8 +7,6 @@
  */
 #include "common.h"
 
-#include <dirent.h>
-
 #define SERVERS 3
 #define ANSWERERS 4
 #define CLIENTS 3 /* of each server */
@@ -422,17 +420,6 @@ static void *client(void *given_port)
     return NULL;
 }
 
-static int descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int count = 0;
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static void set_up(int i)
 {
     struct item *hook = item(HOOK, NULL);
@@ -468,7 +455,7 @@ static void end(int i)
 int main(int argc, char **argv)
 {
     const char *seconds = argc > 1 ? argv[1] : getenv("TRANSOM_TEST_SOAK_SECONDS");
-    int i, open = descriptors();
+    int i, open = descriptors_now();
     pthread_t clients[SERVERS * CLIENTS], answerers[ANSWERERS], reporter;
     events = transom_events_new();
     for (i = 0; i < ANSWERERS; i++)
@@ -514,7 +501,7 @@ int main(int argc, char **argv)
     CHECK(news[TRANSOM_EVENT_GONE] <= watched && news[TRANSOM_EVENT_OVER] <= watched);
     CHECK(news[TRANSOM_EVENT_WRITER_GONE] <= writers && news[TRANSOM_EVENT_WRITER_STOPPING] <= writers);
     CHECK(handed > 0 && whole > 0 && left > 0 && called[GONE] > 0 && called[WRITABLE] > 0 && called[READABLE] > 0);
-    /* The reactor keeps its descriptors for as long as the process lives. */
-    EVENTUALLY(descriptors() <= open + 8);
+    /* The reactor keeps its descriptors for as long as the process lives, Windows handles of threads besides. */
+    EVENTUALLY(descriptors_now() <= open + 16);
     return 0;
 }

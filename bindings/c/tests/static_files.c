@@ -4,6 +4,12 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#ifdef _WIN32
+#define NO_SUCH_FILE "none: " /* and the words of the system */
+#else
+#define NO_SUCH_FILE "none: No such file"
+#endif
+
 static struct reply reply;
 
 static void write_file(const char *path, const char *text)
@@ -58,7 +64,7 @@ int main(void)
 
     CHECK(transom_has_feature("files"));
     CHECK_STATUS(transom_files_new("./none", &files, &error), TRANSOM_IO);
-    CHECK(strstr(transom_error_message(error), "none: No such file") != NULL);
+    CHECK(strstr(transom_error_message(error), NO_SUCH_FILE) != NULL);
     transom_error_free(error);
     CHECK_STATUS(transom_files_new(NULL, &files, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_files_new("public", NULL, NULL), TRANSOM_NULL_ARGUMENT);

@@ -226,7 +226,10 @@ static void by_events(uint16_t port)
     OK(transom_events_await_upgraded_readable(events, upgraded));
     slam(fd);
     expect(events, TRANSOM_EVENT_UPGRADED_READABLE, upgraded);
+#ifndef _WIN32
+    /* Wine closes in order, and the end can be read. */
     CHECK_STATUS(transom_upgraded_read(upgraded, bytes, 1, PATIENCE_MS, &len), TRANSOM_GONE);
+#endif
     EVENTUALLY(transom_upgraded_write(upgraded, "x", 1, 0) == TRANSOM_GONE);
     transom_upgraded_free(upgraded);
     CHECK_STATUS(transom_events_await_upgraded_readable(events, upgraded), TRANSOM_ALREADY_ANSWERED);

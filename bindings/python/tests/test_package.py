@@ -102,6 +102,21 @@ class TestBuild(unittest.TestCase):
                 library.write_bytes(header.ljust(128, b"\0") + b"PE\0\0" + number.to_bytes(2, "little"))
                 self.assertEqual(self.hook().platform_tag(library), tag)
 
+    def test_the_licences_of_crates_come_along_however_their_files_are_written(self):
+        with tempfile.TemporaryDirectory() as place:
+            messages = []
+            for crate, name in (
+                ("one-1.0.0", "license-mit"),
+                ("two-2.0.0", "LICENSE"),
+                ("three-3.0.0", "COPYING.txt"),
+            ):
+                (Path(place) / crate).mkdir()
+                (Path(place) / crate / name).write_text(f"the text of {crate}")
+                messages.append({"manifest_path": f"{place}/{crate}/Cargo.toml"})
+            texts = self.hook().third_party(messages, ROOT)
+            for message in messages:
+                self.assertIn(f"the text of {Path(message['manifest_path']).parent.name}", texts)
+
 
 @unittest.skipUnless((ROOT / "Cargo.toml").is_file(), "in the source tree")
 class TestFiles(unittest.TestCase):

@@ -25,6 +25,7 @@ unsafe extern "system" {
     -> RawHandle;
     fn SetEvent(event: RawHandle) -> i32;
     fn ResetEvent(event: RawHandle) -> i32;
+    fn GetFileType(file: RawHandle) -> u32;
     fn GetHandleInformation(handle: RawHandle, flags: *mut u32) -> i32;
     fn SetHandleInformation(handle: RawHandle, mask: u32, flags: u32) -> i32;
     fn GetModuleHandleExW(flags: u32, name: *const c_void, module: *mut RawHandle) -> i32;
@@ -35,6 +36,8 @@ unsafe extern "system" {
     fn getsockopt(socket: RawSocket, level: i32, name: i32, value: *mut u8, size: *mut i32) -> i32;
 }
 
+const ERROR_INVALID_HANDLE: i32 = 6;
+const FILE_TYPE_DISK: u32 = 1;
 const HANDLE_FLAG_INHERIT: u32 = 1;
 const GET_MODULE_HANDLE_EX_FLAG_PIN: u32 = 1;
 const GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS: u32 = 4;
@@ -91,18 +94,21 @@ fn handle(descriptor: transom_descriptor) -> Option<RawHandle> {
     (descriptor > 0 && unsafe { GetHandleInformation(handle, &raw mut flags) } != 0).then_some(handle)
 }
 
-/// Takes a handle over as a file. `None` if it is not open.
+/// Takes a handle over as a file. `None` if it is not open; if it is no file, it is closed.
 ///
 /// # Safety
 /// If `descriptor` is open, the caller gives it up.
 pub(crate) unsafe fn take_file(descriptor: transom_descriptor) -> Option<File> {
     // SAFETY: it is open, and the caller gives it up.
-    handle(descriptor).map(|handle| unsafe { File::from_raw_handle(handle) })
+    let file = handle(descriptor).map(|handle| unsafe { File::from_raw_handle(handle) })?;
+    // What is asked about a pipe is an error of the system, so it ends here.
+    // SAFETY: the handle is open.
+    (unsafe { GetFileType(file.as_raw_handle()) } == FILE_TYPE_DISK).then_some(file)
 }
 
 /// Returns a copy of a handle as a file.
 pub(crate) fn copy_file(descriptor: transom_descriptor) -> io::Result<File> {
-    let handle = handle(descriptor).ok_or_else(io::Error::last_os_error)?;
+    let handle = handle(descriptor).ok_or_else(|| io::Error::from_raw_os_error(ERROR_INVALID_HANDLE))?;
     // SAFETY: it is open, and the borrow ends in this function.
     Ok(unsafe { BorrowedHandle::borrow_raw(handle) }.try_clone_to_owned()?.into())
 }

@@ -1,4 +1,4 @@
-/* poll(2) for the events of the library, which are readable when they are set. */
+/* poll(2) for one socket, or an event of the library, which is readable when it is set. */
 #ifndef TRANSOM_TESTS_POLL_H
 #define TRANSOM_TESTS_POLL_H
 
@@ -12,9 +12,15 @@ struct posix_pollfd {
 
 static inline int posix_poll(struct posix_pollfd *fds, unsigned count, int timeout_ms)
 {
-    DWORD waited = WaitForSingleObject((HANDLE)fds[0].fd, timeout_ms < 0 ? INFINITE : (DWORD)timeout_ms);
-    fds[0].revents = waited == WAIT_OBJECT_0 ? POLLIN : 0;
-    return count == 1 && waited == WAIT_OBJECT_0;
+    int is_set;
+    if (fds[0].fd >= SOCKETS) {
+        WSAPOLLFD socket = {posix_handle((int)fds[0].fd), POLLRDNORM, 0};
+        is_set = WSAPoll(&socket, 1, timeout_ms) == 1;
+    } else {
+        is_set = WaitForSingleObject((HANDLE)fds[0].fd, timeout_ms < 0 ? INFINITE : (DWORD)timeout_ms) == WAIT_OBJECT_0;
+    }
+    fds[0].revents = is_set ? POLLIN : 0;
+    return count == 1 && is_set;
 }
 
 #define pollfd posix_pollfd
