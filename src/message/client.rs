@@ -230,12 +230,16 @@ mod tests {
 
     #[test]
     fn a_hint_that_comes_as_its_exchange_ends_is_not_sent_in_the_next() {
-        for _ in races() {
+        for round in races() {
             let client = client();
             let (its, exchange) = (Arc::clone(&client), client.exchange());
             let hinting = thread::spawn(move || its.hint(exchange, Headers::new()));
             client.end_exchange();
             assert_ne!(client.exchange(), exchange);
+            // Sees that it has ended, without an order.
+            while round % 2 == 1 && !hinting.is_finished() {
+                thread::yield_now();
+            }
             assert_eq!(client.take_hints(Some(Waker::noop())).len(), 0);
             hinting.join().unwrap();
             assert_eq!(client.take_hints(None).len(), 0);
@@ -271,6 +275,38 @@ mod tests {
             client.mark_gone();
             watching.join().unwrap();
             assert_eq!(runs.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn who_sees_that_a_lost_client_is_gone_sees_that_it_is_lost() {
+        for _ in races() {
+            let client = client();
+            thread::scope(|scope| {
+                scope.spawn(|| client.mark_lost());
+                while !client.is_gone() {
+                    thread::yield_now();
+                }
+                assert!(client.is_lost());
+            });
+        }
+    }
+
+    #[test]
+    fn who_sees_that_a_client_is_lost_sees_what_was_done_before() {
+        for _ in races() {
+            // Stored and loaded without an order: only the loss orders it.
+            let (client, value) = (client(), AtomicUsize::new(0));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    value.store(1, Ordering::Relaxed);
+                    client.mark_lost();
+                });
+                while !client.is_lost() {
+                    thread::yield_now();
+                }
+                assert_eq!(value.load(Ordering::Relaxed), 1);
+            });
         }
     }
 }

@@ -206,4 +206,43 @@ mod tests {
             assert!(heard(&bell) || !sleeps, "the thread sleeps for ever");
         }
     }
+
+    #[test]
+    fn a_ringer_that_is_rung_while_its_thread_goes_to_sleep_is_seen_or_rings() {
+        for round in races() {
+            let bell = Arc::new(Bell::new().unwrap());
+            let ringer = Arc::new(Ringer::new(&bell));
+            bell.awake();
+            ringer.take();
+            let sleeps = thread::scope(|scope| {
+                let rings = scope.spawn(|| ringer.wake_by_ref());
+                // Sees that it has ended, without an order: a thread that is awake is not rung for.
+                while round % 2 == 1 && !rings.is_finished() {
+                    thread::yield_now();
+                }
+                bell.sleep(|| ringer.is_rung(), || None).is_none()
+            });
+            assert!(heard(&bell) || !sleeps, "the thread sleeps for ever");
+        }
+    }
+
+    #[test]
+    fn who_takes_a_ring_sees_what_was_done_before_it() {
+        for _ in races() {
+            let ringer = Arc::new(Ringer::new(&Arc::new(Bell::new().unwrap())));
+            ringer.take();
+            // Stored and loaded without an order: only the ring orders it.
+            let value = AtomicU8::new(0);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    value.store(1, Ordering::Relaxed);
+                    ringer.wake_by_ref();
+                });
+                while !ringer.take() {
+                    thread::yield_now();
+                }
+                assert_eq!(value.load(Ordering::Relaxed), 1);
+            });
+        }
+    }
 }

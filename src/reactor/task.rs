@@ -301,4 +301,65 @@ mod tests {
             other.join().unwrap();
         }
     }
+
+    #[test]
+    fn a_task_that_two_threads_wake_sees_what_both_did_before() {
+        for _ in races() {
+            let tasks = Tasks::new(&Arc::new(Bell::new().unwrap()));
+            let running = tasks.enter();
+            // The values are stored and loaded without an order: only the wakes order them. One of the wakes finds the
+            // task in the mail already.
+            let values = Arc::new([const { AtomicUsize::new(0) }; 2]);
+            let seen = Arc::new(AtomicUsize::new(0));
+            let (sender, receiver) = mpsc::channel::<Waker>();
+            let (its_values, its_seen, mut sender) = (Arc::clone(&values), Arc::clone(&seen), Some(sender));
+            tasks.spawn(poll_fn(move |cx| {
+                sender.take().into_iter().for_each(|sender| sender.send(cx.waker().clone()).unwrap());
+                let sum = its_values.iter().map(|value| value.load(Ordering::Relaxed)).sum();
+                its_seen.store(sum, Ordering::Relaxed);
+                Poll::Pending
+            }));
+            tasks.run();
+            let waker = receiver.recv().unwrap();
+            let others = [0, 1].map(|number| {
+                let (values, waker) = (Arc::clone(&values), waker.clone());
+                thread::spawn(move || {
+                    values[number].store(1, Ordering::Relaxed);
+                    waker.wake();
+                })
+            });
+            while !others.iter().all(thread::JoinHandle::is_finished) {
+                thread::yield_now();
+            }
+            tasks.run();
+            assert_eq!(seen.load(Ordering::Relaxed), 2, "the wakes came, and a value did not");
+            drop(running);
+            for other in others {
+                other.join().unwrap();
+            }
+            tasks.close();
+        }
+    }
+
+    #[test]
+    fn a_task_that_comes_while_its_thread_goes_to_sleep_is_seen_or_rings() {
+        for round in races() {
+            let bell = Arc::new(Bell::new().unwrap());
+            let tasks = Tasks::new(&bell);
+            let running = tasks.enter();
+            bell.awake();
+            let sleeps = thread::scope(|scope| {
+                let sends = scope.spawn(|| tasks.spawn(async {}));
+                // Sees that it has ended, without an order: a thread that is awake is not rung for.
+                while round % 2 == 1 && !sends.is_finished() {
+                    thread::yield_now();
+                }
+                bell.sleep(|| tasks.has_work(), || None).is_none()
+            });
+            let has_rung = rustix::io::read(&bell, &mut [0; 8]).is_ok();
+            assert!(has_rung || !sleeps, "the thread sleeps for ever");
+            drop(running);
+            tasks.close();
+        }
+    }
 }

@@ -72,6 +72,7 @@ mod tests {
     use crate::base::threads::races;
 
     #[test]
+    #[cfg_attr(miri, ignore = "nine thousand reads take Miri minutes")]
     fn bytes_are_read_as_they_were_written() {
         let text: Vec<u8> = (0..100).collect();
         let block = Block::new(text.len()).unwrap();
