@@ -74,7 +74,9 @@ def environment(workspace: Path) -> dict[str, str]:
     flags = [f"--remap-path-prefix={folder}={name}" for folder, name in names.items()]
     given = os.environ.get("CARGO_ENCODED_RUSTFLAGS")
     before = given.split("\x1f") if given else os.environ.get("RUSTFLAGS", "").split()
-    return {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*before, *flags])}
+    # None twice: cargo would build anew what was built with each once.
+    more = [flag for flag in flags if flag not in before]
+    return {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*before, *more])}
 
 
 def third_party(messages: list[dict[str, Any]], workspace: Path) -> str:
