@@ -124,6 +124,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "twelve thousand values take Miri minutes, and one thread plays both")]
     fn what_one_thread_drops_another_takes() {
         static RETURNED: Returned<usize> = Returned::new();
         let (makes, drops) = (Spares::shared(&RETURNED), Spares::shared(&RETURNED));
