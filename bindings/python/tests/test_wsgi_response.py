@@ -1,5 +1,6 @@
 """What a WSGI application answers: how its response is started, framed, ended and refused."""
 
+import http.client
 import socket
 import sys
 import threading
@@ -506,6 +507,30 @@ class TestFields(Quiet, unittest.TestCase):
             head, _ = answered(returning([b"x"], [], status))
             expected = "200" if status == "200" else "500"
             self.assertTrue(head.startswith(f"HTTP/1.1 {expected} "), (status, head))
+
+    def test_fields_are_the_same_whatever_was_sent_before(self):
+        def application(environ, start_response):
+            number = int(environ["PATH_INFO"][1:])
+            fields = [
+                ("Content-Type", "text/plain"),
+                ("Content-Length", str(number)),
+                ("ETag", f'"{number}"'),
+            ]
+            start_response("200 OK", [*fields, ("Set-Cookie", f"last={number}")])
+            return [b"x" * number]
+
+        with serve_wsgi(application, "127.0.0.1:0") as running:
+            client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+            self.addCleanup(client.close)
+            # More lengths and tags than are kept, and some of them again.
+            for number in [*range(600), *range(590, 610)]:
+                client.request("GET", f"/{number}")
+                answer = client.getresponse()
+                self.assertEqual(len(answer.read()), number)
+                self.assertEqual(
+                    [answer.headers[name] for name in ("content-length", "etag", "set-cookie")],
+                    [str(number), f'"{number}"', f"last={number}"],
+                )
 
     def test_fields_that_frame_a_message_are_refused(self):
         refused = [

@@ -52,13 +52,18 @@ def head_of(status: Any, headers: Any) -> Head:
 
 
 def _known(status: Any, headers: list[Any]) -> Head | None:
-    """Returns the head, or `None` unless its status and each of its fields was checked before."""
+    """Returns the head, or `None` for a new status and for fields that need a look at the whole head."""
     length = None
     block = b""
     try:
         code = _codes[status]
         for pair in headers:
-            line, announced = _lines[pair]
+            found = _lines.get(pair)
+            if found is None and type(pair) is tuple:
+                found = _line(*pair)
+            if found is None:
+                return None
+            line, announced = found
             block += line
             if announced is not None:
                 if length is not None or code in WITHOUT_LENGTH:
@@ -69,46 +74,41 @@ def _known(status: Any, headers: list[Any]) -> Head | None:
     return code, block, length
 
 
+def _line(name: str, value: str) -> tuple[bytes, int | None] | None:
+    """Returns the line of a field and the length that it announces, or `None` if there are rules for it."""
+    line = header_line(name, value)
+    lower = name.lower()
+    announced = None
+    if lower == "content-length" and len(value) < 20 and value.isdecimal():
+        announced = int(value)
+    elif lower in RULED:
+        return None
+    if lower not in _SECRET and len(value) <= _LONGEST_KEPT:
+        if len(_lines) >= _MOST_KEPT:
+            _lines.clear()
+        _lines[name, value] = line, announced
+    return line, announced
+
+
 def _checked(status: Any, headers: list[Any]) -> Head:
-    """Does the same without what was checked before."""
+    """Does the same for any head, with all rules."""
     code = _code_of(status)
     if code in WITHOUT_LENGTH:
         # Frameworks add the length of the body, which is 0, to each response.
         headers = [pair for pair in headers if not _is_length(pair)]
-    lines = []
-    length = None
-    is_ruled = False
     for pair in headers:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"a header of start_response is a pair of str, got {shown(pair)}")
-        name, value = pair
-        line = header_line(name, value)
-        lines.append(line)
-        lower = name.lower()
-        if lower in RULED:
-            is_ruled = True
-        elif lower not in _SECRET:
-            _keep(name, value, line, None)
-    if is_ruled:
-        check_fields(code, headers)
-        for name, value in headers:
-            if name.lower() == "content-length":
-                length = int(value.partition(",")[0])
-                if value.isdecimal():
-                    _keep(name, value, header_line(name, value), length)
-    return code, b"".join(lines), length
+    block = b"".join(header_line(name, value) for name, value in headers)
+    check_fields(code, headers)
+    lengths = (value for name, value in headers if name.lower() == "content-length")
+    length = next((int(value.partition(",")[0]) for value in lengths), None)
+    return code, block, length
 
 
 def _is_length(pair: Any) -> bool:
     """Returns `True` for the pair of a Content-Length."""
     return isinstance(pair, tuple) and len(pair) == 2 and str(pair[0]).lower() == "content-length"
-
-
-def _keep(name: str, value: str, line: bytes, announced: int | None) -> None:
-    if len(value) <= _LONGEST_KEPT:
-        if len(_lines) >= _MOST_KEPT:
-            _lines.clear()
-        _lines[name, value] = line, announced
 
 
 def _code_of(status: Any) -> int:
