@@ -198,12 +198,17 @@ class TestMessages(Quiet, unittest.TestCase):
 
         @app.websocket("/")
         async def handler(socket):
-            results = await asyncio.gather(socket.receive(), socket.receive(), return_exceptions=True)
-            await socket.send(str([type(result).__name__ for result in results]))
+            tasks = [asyncio.create_task(socket.receive()) for _ in range(2)]
+            # Nothing comes before the client is told.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await socket.send("one waits")
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await socket.send(str(sorted(type(result).__name__ for result in results)))
 
         with TestClient(app) as client, client.websocket("/") as socket:
+            self.assertEqual(socket.receive(), "one waits")
             socket.send("a")
-            self.assertEqual(socket.receive(), "['str', 'RuntimeError']")
+            self.assertEqual(socket.receive(), "['RuntimeError', 'str']")
 
 
 class TestHandshakes(Quiet, unittest.TestCase):
