@@ -9,6 +9,9 @@ import unittest
 from support import LIMIT, Quiet, connect, exchange, fetch, read_all, receive, until
 
 from transom import serve_wsgi
+from transom._wsgi.head import _heads as kept_heads
+from transom._wsgi.head import _lines as kept_lines
+from transom._wsgi.head import head_of
 
 PLAIN = [("Content-Type", "text/plain")]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -531,6 +534,16 @@ class TestFields(Quiet, unittest.TestCase):
                     [answer.headers[name] for name in ("content-length", "etag", "set-cookie")],
                     [str(number), f'"{number}"', f"last={number}"],
                 )
+
+    def test_what_is_for_one_client_or_long_is_not_kept(self):
+        for value in ("secret", "l" * 1000):
+            name = "Set-Cookie" if value == "secret" else "X-Long"
+            for _ in range(3):
+                _, block, length = head_of("200 OK", [("Content-Length", "5"), (name, value)])
+                self.assertEqual((block, length), (f"Content-Length: 5\r\n{name}: {value}\r\n".encode(), 5))
+            for kept in (kept_heads, kept_lines):
+                self.assertNotIn(value, repr(kept))
+                self.assertLessEqual(len(kept), 512)
 
     def test_fields_that_frame_a_message_are_refused(self):
         refused = [

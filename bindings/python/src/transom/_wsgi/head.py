@@ -42,25 +42,24 @@ def head_of(status: Any, headers: Any) -> Head:
     except (KeyError, TypeError):
         # Made below, so that an error does not name this one as its context.
         pass
-    head = _known(status, headers)
-    if head is None:
-        return _checked(status, headers)
-    if len(_heads) >= _MOST_KEPT:
-        _heads.clear()
-    _heads[key] = head
-    return head
+    head = _known(status, headers, key)
+    return _checked(status, headers) if head is None else head
 
 
-def _known(status: Any, headers: list[Any]) -> Head | None:
-    """Returns the head, or `None` for a new status and for fields that need a look at the whole head."""
+def _known(status: Any, headers: list[Any], key: tuple[Any, ...]) -> Head | None:
+    """Returns the head, or `None` for a new status and for fields that need a look at the whole head.
+
+    The head is kept under its key if each of its fields was.
+    """
     length = None
     block = b""
+    is_kept = True
     try:
         code = _codes[status]
         for pair in headers:
             found = _lines.get(pair)
             if found is None and type(pair) is tuple:
-                found = _line(*pair)
+                found, is_kept = _line(*pair), False
             if found is None:
                 return None
             line, announced = found
@@ -71,7 +70,12 @@ def _known(status: Any, headers: list[Any]) -> Head | None:
                 length = announced
     except (KeyError, TypeError):
         return None
-    return code, block, length
+    head = code, block, length
+    if is_kept:
+        if len(_heads) >= _MOST_KEPT:
+            _heads.clear()
+        _heads[key] = head
+    return head
 
 
 def _line(name: str, value: str) -> tuple[bytes, int | None] | None:
