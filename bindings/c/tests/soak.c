@@ -11,6 +11,12 @@
 #define ANSWERERS 4
 #define CLIENTS 3 /* of each server */
 #define LARGE 300000
+/* The most descriptors that the library keeps after its servers. On Windows, threads have handles too. */
+#ifdef _WIN32
+#define MOST_KEPT 16
+#else
+#define MOST_KEPT 8
+#endif
 
 static const char *const models[SERVERS] = {"event", "threads", "sequential"};
 
@@ -501,7 +507,7 @@ int main(int argc, char **argv)
     CHECK(news[TRANSOM_EVENT_GONE] <= watched && news[TRANSOM_EVENT_OVER] <= watched);
     CHECK(news[TRANSOM_EVENT_WRITER_GONE] <= writers && news[TRANSOM_EVENT_WRITER_STOPPING] <= writers);
     CHECK(handed > 0 && whole > 0 && left > 0 && called[GONE] > 0 && called[WRITABLE] > 0 && called[READABLE] > 0);
-    /* The reactor keeps its descriptors for as long as the process lives, Windows handles of threads besides. */
-    EVENTUALLY(descriptors_now() <= open + 16);
+    /* The reactor keeps its descriptors for as long as the process lives. */
+    EVENTUALLY(descriptors_now() <= open + MOST_KEPT);
     return 0;
 }
