@@ -329,10 +329,10 @@ fn with_a_full_pool_a_response_is_sent_as_it_is() {
     holding[0].request("/hold");
     busy.wait();
     holding[1].request("/hold");
+    eventually("the queue is full", || server.stats().pool_queued == 1);
     let mut client = Client::connect(&server);
-    eventually("the queue is full", || {
-        content(&get(&mut client, "/", "Accept-Encoding: gzip\r\n")) == (text(100_000).into_bytes(), "")
-    });
+    let answer = get(&mut client, "/", "Accept-Encoding: gzip\r\n");
+    assert_eq!(content(&answer), (text(100_000).into_bytes(), ""));
     release.set();
     release.set();
     for client in &mut holding {
