@@ -1,5 +1,7 @@
 //! TLS over sockets, in each model, with rustls as the client. `tests/clients` has other clients.
 
+mod common;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use common::{PATIENCE, eventually};
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
@@ -18,9 +21,9 @@ use transom::{
     Server, StatusCode, Timeouts, Tls, TlsVersion, Upgraded,
 };
 
+/// The model of the servers that the shared helpers start: here each test starts its own.
+const MODEL: Model = Model::EventDriven;
 const MODELS: [Model; 3] = [Model::Sequential, Model::ThreadPerConnection, Model::EventDriven];
-/// How long anything that must happen may take on a machine with other work to do.
-const PATIENCE: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(150);
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -376,16 +379,12 @@ fn only_so_many_handshakes_are_under_way() {
     for model in [Model::ThreadPerConnection, Model::EventDriven] {
         let server = serve_with(model, &tls("localhost"), |limits, _| limits.handshakes = 1);
         let silent = connect_tcp(&server);
-        // Once the silent one has the place, others are closed without an answer.
-        let begun = Instant::now();
-        while try_get(&mut connect(&server), "/").is_ok() {
-            assert!(begun.elapsed() < PATIENCE, "{model}");
-        }
-        assert!(server.stats().refused(Reject::TooManyConnections) > 0, "{model}");
+        eventually("it has the place", || server.stats().opening == 1);
+        // Others are closed without an answer.
+        try_get(&mut connect(&server), "/").expect_err(&format!("{model}"));
+        assert_eq!(server.stats().refused(Reject::TooManyConnections), 1, "{model}");
         drop(silent);
-        while try_get(&mut connect(&server), "/").is_err() {
-            assert!(begun.elapsed() < PATIENCE, "{model}");
-        }
+        eventually("the place is free", || try_get(&mut connect(&server), "/").is_ok());
     }
 }
 
