@@ -25,6 +25,10 @@ use crate::system::{UnixStream, apart};
 /// The pause after an accept that failed because the system has no descriptors or no memory.
 const RETRY_AFTER_ERROR: Duration = Duration::from_millis(100);
 
+/// Connections that are accepted in a row before other tasks of the thread have their turn, such as the one
+/// that waits for a stop.
+pub(super) const ACCEPTS_PER_TURN: usize = 32;
+
 /// An accepted, non-blocking socket.
 pub(super) enum Socket {
     Tcp(TcpStream),

@@ -2,6 +2,7 @@
 //! became of the exchanges.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -716,4 +717,32 @@ fn those_who_had_asked_when_it_was_told_to_stop_get_their_answer() {
         assert!(answer.closes());
     }
     assert_report(running.join().unwrap(), 3, 0, 0);
+}
+
+#[test]
+fn clients_that_keep_coming_do_not_keep_a_server_from_its_stop() {
+    let server = configured(Router::new().get("/", async |_: Request| "well"), |_, _| ());
+    let server = &server.workers(1).bind(&own_address()).unwrap().start().unwrap();
+    let Address::Tcp(address) = *server.local_addr() else { panic!("no TCP address") };
+    let (begun, over) = (&Signal::new(), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(move || {
+                // Relaxed: nothing else is told with it.
+                while !over.load(Ordering::Relaxed) {
+                    // Nobody waits for the connection, so that all come as fast as they can.
+                    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+                    let socket = socket.unwrap();
+                    socket.set_nonblocking(true).unwrap();
+                    let _ = socket.connect(&address.into());
+                    begun.set();
+                }
+            });
+        }
+        begun.wait_for(1_000);
+        server.stopper().stop(PATIENCE);
+        let ended = server.wait_timeout(GRACE);
+        over.store(true, Ordering::Relaxed);
+        assert!(ended.unwrap().is_some(), "it still accepts");
+    });
 }

@@ -12,14 +12,12 @@ use super::native::{Listeners, NativeStream, refuse, share_listeners};
 use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
-use crate::server::accept::{Accepted, Refusals};
+use crate::server::accept::{ACCEPTS_PER_TURN, Accepted, Refusals};
 use crate::server::drain::{accepting_over, drain, end};
 use crate::server::listener::Listener;
 use crate::server::opening::Entry;
 use crate::server::shared::Shared;
 
-/// The connections that a worker accepts in a row before its other tasks have their turn.
-const ACCEPTS_PER_TURN: usize = 32;
 /// The most connections that a worker takes from the backlog when the server stops: about as
 /// many as the backlog holds.
 const ACCEPTS_AT_STOP: usize = 1024;

@@ -23,7 +23,7 @@ use crate::base::guard::{RateLimitedLog, guarded};
 use crate::conn::{Transport, close_busy, refuse_busy, serve};
 use crate::error::{Error, Reject, Result};
 use crate::message::{Address, ConnectionFacts, Credentials, Peer};
-use crate::server::accept::{Accepted, Acceptor, Refusals, Socket, accept};
+use crate::server::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, Refusals, Socket, accept};
 use crate::server::drain::{accepting_over, drain, end};
 use crate::server::facts;
 use crate::server::lane::Lane;
@@ -32,9 +32,6 @@ use crate::server::opening::{Entry, Opening, Steps};
 use crate::server::shared::Shared;
 use crate::server::socket::ListeningSocket;
 use crate::system::{AsSocket, hold_standard};
-
-/// Connections that are accepted in a row before other tasks have their turn.
-const ACCEPTS_PER_TURN: usize = 32;
 
 /// Starts the workers. They end when the server has stopped.
 #[cfg(any(not(target_os = "linux"), transom_portable))]

@@ -11,7 +11,7 @@ use super::native::{Listeners, NativeStream, SharedListener, share_listeners};
 use crate::conn::{Stage, Transport, serve};
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
-use crate::server::accept::Accepted;
+use crate::server::accept::{ACCEPTS_PER_TURN, Accepted};
 use crate::server::drain::{accepting_over, closed, drain, end};
 use crate::server::gate::Admission;
 use crate::server::listener::Listener;
@@ -50,16 +50,19 @@ async fn serve_all(
     shared_listeners: &Arc<Vec<SharedListener>>,
     mut listeners: Listeners,
 ) {
-    while let Some(accepted) = future::or(
-        async {
-            closed(shared).await;
-            None
-        },
-        // No other connection is open that could make room.
-        async { Some(listeners.accept(|| ()).await) },
-    )
-    .await
-    {
+    for turn in 1_usize.. {
+        if turn % ACCEPTS_PER_TURN == 0 {
+            future::yield_now().await;
+        }
+        let accepted = future::or(
+            async {
+                closed(shared).await;
+                None
+            },
+            // No other connection is open that could make room.
+            async { Some(listeners.accept(|| ()).await) },
+        );
+        let Some(accepted) = accepted.await else { break };
         serve_one(shared, reactor, shared_listeners, accepted, &mut listeners).await;
     }
     // Dropping the listeners does not close them: an upgraded connection that a handler keeps

@@ -16,7 +16,7 @@ use crate::base::pool::Pool;
 use crate::conn::serve;
 use crate::error::{Error, Result};
 use crate::reactor::{Alarm, Reactor};
-use crate::server::accept::{Accepted, Refusals};
+use crate::server::accept::{ACCEPTS_PER_TURN, Accepted, Refusals};
 use crate::server::drain::{accepting_over, drain, end};
 use crate::server::lane::Lane;
 use crate::server::listener::Listener;
@@ -112,7 +112,10 @@ async fn run(shared: Arc<Shared>, reactor: &Reactor, groups: &mut [Group]) {
 async fn accept_all(shared: &Arc<Shared>, reactor: &Reactor, group: &mut Group) {
     let slots = Slots::new(group.count);
     let (refusals, told) = (Refusals::default(), RateLimitedLog::default());
-    loop {
+    for turn in 1_usize.. {
+        if turn % ACCEPTS_PER_TURN == 0 {
+            future::yield_now().await;
+        }
         let slot = wait_for_slot(shared, group, &slots, &told).await;
         // Spare reactors hold descriptors, and so do idle connections.
         let make_room = || {
