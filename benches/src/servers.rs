@@ -2,6 +2,7 @@
 //! of a server is data in that file.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -46,8 +47,13 @@ pub struct Places {
 }
 
 impl Places {
+    /// The folder of cargo's builds: that of `CARGO_TARGET_DIR`, if it is set.
+    pub fn builds(&self) -> PathBuf {
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.benches.join("target"), PathBuf::from)
+    }
+
     pub fn target(&self) -> PathBuf {
-        self.benches.join("target/release")
+        self.builds().join("release")
     }
 
     pub fn cache(&self) -> PathBuf {
