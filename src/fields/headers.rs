@@ -8,10 +8,13 @@ use std::fmt;
 use std::ops::Range;
 
 use super::field::{InvalidHeader, check, check_value, trim};
-use crate::base::spare::{LARGEST_SPARE, Spares};
+use crate::base::spare::{LARGEST_SPARE, Returned, Spares};
+
+/// The sections of responses that were made on threads that send none.
+static RETURNED: Returned<Box<Section>> = Returned::new();
 
 thread_local! {
-    static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
+    static SECTIONS: Spares<Box<Section>> = const { Spares::shared(&RETURNED) };
 }
 
 /// A list of header fields, in order. A name may occur more than once (RFC 9110 5).
