@@ -725,11 +725,12 @@ fn clients_that_keep_coming_do_not_keep_a_server_from_its_stop() {
     let server = &server.workers(1).bind(&own_address()).unwrap().start().unwrap();
     let Address::Tcp(address) = *server.local_addr() else { panic!("no TCP address") };
     let (begun, over) = (&Signal::new(), &AtomicBool::new(false));
+    let until = Instant::now() + 2 * PATIENCE;
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(move || {
                 // Relaxed: nothing else is told with it.
-                while !over.load(Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) && Instant::now() < until {
                     // Nobody waits for the connection, so that all come as fast as they can.
                     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
                     let socket = socket.unwrap();
