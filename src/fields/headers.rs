@@ -8,13 +8,10 @@ use std::fmt;
 use std::ops::Range;
 
 use super::field::{InvalidHeader, check, check_value, trim};
-use crate::base::spare::{LARGEST_SPARE, Returned, Spares};
-
-/// The sections of responses that were made on threads that send none.
-static RETURNED: Returned<Box<Section>> = Returned::new();
+use crate::base::spare::{LARGEST_SPARE, Spares};
 
 thread_local! {
-    static SECTIONS: Spares<Box<Section>> = const { Spares::shared(&RETURNED) };
+    static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
 }
 
 /// A list of header fields, in order. A name may occur more than once (RFC 9110 5).

@@ -155,9 +155,9 @@ impl<'h, 'b> FastHead<'h, 'b> {
         // The search is bounded by the limits.
         let find_space = |from: usize, most: usize| {
             let end = buffer.len().min((from + 1).saturating_add(most));
-            memchr::memchr(b' ', buffer.get(from..end)?).map(|at| from + at)
+            buffer.get(from..end)?.iter().position(|&b| b == b' ').map(|at| from + at)
         };
-        let method = if buffer.starts_with(b"GET ") { 3 } else { find_space(0, LONGEST_METHOD)? };
+        let method = find_space(0, LONGEST_METHOD)?;
         let target = find_space(method + 1, limits.target)?;
         let version = match &buffer[target..] {
             rest if rest.starts_with(b" HTTP/1.1\r\n") => Version::HTTP_11,
