@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_lite::future;
 use log::Level;
 
 use super::lane::Lane;
@@ -133,8 +134,8 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
         });
         match accepted.await {
             Ok(accepted) => return accepted,
-            // The client left before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // The client left before it was accepted. Others have their turn, however many do so.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => future::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     let line = format_args!("cannot accept connections: {error}; will try again");
@@ -145,5 +146,47 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
                 poll_fn(|cx| acceptor.poll_at(cx, until)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    /// Listeners whose clients all leave before they are accepted.
+    #[derive(Default)]
+    struct Deserted {
+        asked: usize,
+        told: RateLimitedLog,
+    }
+
+    impl Acceptor for Deserted {
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+            self.asked += 1;
+            // So that the test ends if it fails.
+            if self.asked > 1_000 {
+                Poll::Pending
+            } else {
+                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+        }
+
+        fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+            Poll::Pending
+        }
+
+        fn told(&self) -> &RateLimitedLog {
+            &self.told
+        }
+    }
+
+    #[test]
+    fn clients_that_leave_before_they_are_accepted_keep_no_other_task_waiting() {
+        let mut listeners = Deserted::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(pin!(accept(&mut listeners, || ())).as_mut().poll(cx).is_pending());
+        assert!(listeners.asked <= ACCEPTS_PER_TURN, "{} times in a row", listeners.asked);
     }
 }
