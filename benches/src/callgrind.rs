@@ -39,7 +39,7 @@ pub fn prepare(places: &Places) -> Result<()> {
     prepare::install_packages(&["valgrind".to_owned()], &log)?;
     let mut build = Command::new("cargo");
     build.args(["build", "--release", "-p", "transom-replay", "--manifest-path"]);
-    build.arg(places.benches.join("Cargo.toml")).env("CARGO_TARGET_DIR", places.builds());
+    build.arg(places.benches.join("Cargo.toml")).env("CARGO_TARGET_DIR", &places.builds);
     prepare::logged(&mut build, &log)
 }
 

@@ -87,7 +87,12 @@ fn places() -> Result<Places> {
     let benches = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
     let root = benches.parent().context("the repository above benches")?.to_path_buf();
     let work = env::temp_dir().join(format!("transom-bench-{}", std::process::id()));
-    Ok(Places { benches, root, work })
+    // That of `CARGO_TARGET_DIR`, if it is set, as for cargo itself.
+    let builds = match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => std::path::absolute(folder).context("CARGO_TARGET_DIR")?,
+        None => benches.join("target"),
+    };
+    Ok(Places { benches, root, builds, work })
 }
 
 /// All servers that are described.

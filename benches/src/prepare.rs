@@ -95,7 +95,7 @@ fn make_environment(server: &Server, places: &Places, log: &Path) -> Result<()> 
 fn run(words: &[String], places: &Places, log: &Path) -> Result<()> {
     let (program, arguments) = words.split_first().context("an empty build command")?;
     let mut command = Command::new(program);
-    command.args(arguments).env("CARGO_TARGET_DIR", places.builds());
+    command.args(arguments).env("CARGO_TARGET_DIR", &places.builds);
     logged(command.current_dir(&places.benches), log)
 }
 

@@ -2,7 +2,6 @@
 //! of a server is data in that file.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -42,18 +41,15 @@ pub struct Server {
 pub struct Places {
     pub benches: PathBuf,
     pub root: PathBuf,
+    /// The folder of cargo's builds.
+    pub builds: PathBuf,
     /// Scratch folder of the run.
     pub work: PathBuf,
 }
 
 impl Places {
-    /// The folder of cargo's builds: that of `CARGO_TARGET_DIR`, if it is set.
-    pub fn builds(&self) -> PathBuf {
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.benches.join("target"), PathBuf::from)
-    }
-
     pub fn target(&self) -> PathBuf {
-        self.builds().join("release")
+        self.builds.join("release")
     }
 
     pub fn cache(&self) -> PathBuf {
@@ -131,10 +127,11 @@ mod tests {
 
     #[test]
     fn placeholders() {
-        let places = Places { benches: "/b".into(), root: "/r".into(), work: "/w".into() };
+        let places =
+            Places { benches: "/b".into(), root: "/r".into(), builds: "/t".into(), work: "/w".into() };
         assert_eq!(
             places.fill("{target}/x {port} {venv} {file}", "n", 80),
-            "/b/target/release/x 80 /b/.cache/venv/n /w/file.bin"
+            "/t/release/x 80 /b/.cache/venv/n /w/file.bin"
         );
     }
 }
