@@ -7,11 +7,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::windows::io::AsRawHandle;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::SockRef;
 use transom::{
-    Body, Error, Handle, HttpResult, Limits, Model, OrStatus, Request, Response, Router, Server, Timeouts,
+    Body, Error, Handle, HttpResult, Limits, Listener, Model, OrStatus, Request, Response, Router, Server,
+    Timeouts,
 };
 
 #[cfg(feature = "files")]
@@ -97,6 +100,38 @@ fn an_address_can_be_bound_again_at_once_and_by_one_server_only() {
     first.stop(PATIENCE);
     let second = Server::new(app()).bind(&address).unwrap().start().unwrap();
     assert!(ask(&second, &get("/")).ends_with(b"hello"));
+}
+
+#[test]
+fn clients_that_reset_before_they_are_accepted_delay_no_other() {
+    static FAILED: AtomicUsize = AtomicUsize::new(0);
+    struct Count;
+    impl log::Log for Count {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            if record.args().to_string().starts_with("cannot accept connections") {
+                eprintln!("{}", record.args());
+                FAILED.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+
+        fn flush(&self) {}
+    }
+    let _turn = turn();
+    log::set_logger(&Count).unwrap();
+    log::set_max_level(log::LevelFilter::Error);
+    let listener = Listener::bind("127.0.0.1:0").unwrap();
+    for _ in 0..20 {
+        let client = TcpStream::connect(listener.local_addr().to_string()).unwrap();
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    let server = Server::new(app()).listen(listener).start().unwrap();
+    assert!(ask(&server, &get("/")).ends_with(b"hello"));
+    // A failure of the listener, such as no memory, is logged, and a pause follows.
+    assert_eq!(FAILED.load(Ordering::SeqCst), 0);
 }
 
 #[test]

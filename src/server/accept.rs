@@ -75,9 +75,9 @@ impl Bound {
     pub fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept()?;
+                let (stream, peer) = listener.accept().map_err(without_address)?;
                 let stream = apart(stream)?;
-                quiet(&stream)?;
+                quiet(&stream).map_err(left)?;
                 stream.set_nonblocking(true)?;
                 let _ = stream.set_nodelay(true);
                 Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
@@ -85,12 +85,37 @@ impl Bound {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 let stream = apart(stream)?;
-                quiet(&stream)?;
+                quiet(&stream).map_err(left)?;
                 stream.set_nonblocking(true)?;
                 Ok((Socket::Unix(stream), Peer::Unix))
             }
         }
     }
+}
+
+/// An error of a connection that its client has reset: some systems then refuse to set its options.
+#[cfg(not(target_os = "linux"))]
+fn left(error: io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, error)
+}
+
+/// Returns the error of an accept. Some systems give no address of a client that has left, which the
+/// standard library reports with an error of its own.
+#[cfg(not(target_os = "linux"))]
+fn without_address(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_none() { left(error) } else { error }
+}
+
+/// Returns `true` if an accept failed because of the connection that it took: the client left before, or the
+/// network between failed (accept(2), "Error handling"). Windows has its own numbers for that, and Wine too.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable, NotConnected, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | NotConnected | TimedOut
+    )
 }
 
 /// Counts the connections that are being answered with a refusal.
@@ -134,8 +159,8 @@ pub(super) async fn accept(acceptor: &mut impl Acceptor, mut make_room: impl FnM
         });
         match accepted.await {
             Ok(accepted) => return accepted,
-            // The client left before it was accepted. Others have their turn, however many do so.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => future::yield_now().await,
+            // Others have their turn, however many clients leave before they are accepted.
+            Err(error) if is_of_one_connection(&error) => future::yield_now().await,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     let line = format_args!("cannot accept connections: {error}; will try again");
@@ -156,21 +181,23 @@ mod tests {
     use std::task::Waker;
 
     /// Listeners whose clients all leave before they are accepted.
-    #[derive(Default)]
     struct Deserted {
         asked: usize,
+        how: io::ErrorKind,
         told: RateLimitedLog,
+    }
+
+    impl Deserted {
+        fn new(how: io::ErrorKind) -> Self {
+            Self { asked: 0, how, told: RateLimitedLog::default() }
+        }
     }
 
     impl Acceptor for Deserted {
         fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
             self.asked += 1;
             // So that the test ends if it fails.
-            if self.asked > 1_000 {
-                Poll::Pending
-            } else {
-                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-            }
+            if self.asked > 1_000 { Poll::Pending } else { Poll::Ready(Err(self.how.into())) }
         }
 
         fn poll_at(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
@@ -184,9 +211,42 @@ mod tests {
 
     #[test]
     fn clients_that_leave_before_they_are_accepted_keep_no_other_task_waiting() {
-        let mut listeners = Deserted::default();
+        let mut listeners = Deserted::new(io::ErrorKind::ConnectionAborted);
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(pin!(accept(&mut listeners, || ())).as_mut().poll(cx).is_pending());
         assert!(listeners.asked <= ACCEPTS_PER_TURN, "{} times in a row", listeners.asked);
+    }
+
+    #[test]
+    fn a_client_that_leaves_in_any_way_before_it_is_accepted_pauses_no_listener() {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable, NotConnected, TimedOut,
+        };
+        for how in
+            [ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable, NotConnected, TimedOut]
+        {
+            let mut listeners = Deserted::new(how);
+            let cx = &mut Context::from_waker(Waker::noop());
+            let mut accepting =
+                Box::pin(accept(&mut listeners, || panic!("{how:?} closes other connections")));
+            for _ in 0..10 {
+                assert!(accepting.as_mut().poll(cx).is_pending());
+            }
+            drop(accepting);
+            // A pause would not end.
+            assert_eq!(listeners.asked, 10, "{how:?}");
+        }
+    }
+
+    #[test]
+    fn a_listener_pauses_when_the_system_has_no_room() {
+        let (mut listeners, mut rooms) = (Deserted::new(io::ErrorKind::OutOfMemory), 0);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut accepting = Box::pin(accept(&mut listeners, || rooms += 1));
+        for _ in 0..10 {
+            assert!(accepting.as_mut().poll(cx).is_pending());
+        }
+        drop(accepting);
+        assert_eq!((listeners.asked, rooms), (1, 1));
     }
 }

@@ -35,6 +35,8 @@ static inline int posix_number(int error)
 
 #define transom_server_set_model(server, model, error) set_model(server, model, error)
 #define transom_error_errno(error) posix_number((transom_error_errno)(error))
+/* The number of a socket that the library gives away, for `close`. */
+#define transom_server_listener(server, index) posix_given((transom_server_listener)(server, index))
 #define transom_server_listen_fd(server, fd, error) (transom_server_listen_fd)(server, posix_descriptor(fd), error)
 #define transom_access_log_open_fd(fd, log, error) (transom_access_log_open_fd)(posix_descriptor(fd), log, error)
 #define transom_responder_send_file(responder, code, fields, count, fd, offset, length, error)                        \

@@ -50,6 +50,20 @@ static inline intptr_t posix_descriptor(int fd)
     return fd < 0 ? -1 : fd < SOCKETS ? _get_osfhandle(fd) : (intptr_t)posix_handle(fd);
 }
 
+/* Returns the number of a socket or handle that the library gives away, or is given. */
+static inline int posix_given(intptr_t descriptor)
+{
+    return descriptor == -1 ? -1 : (int)descriptor + SOCKETS;
+}
+
+/* A copy of a file that the C runtime does not know of, so that its owner may close the handle. */
+static inline int posix_dup(int fd)
+{
+    HANDLE process = GetCurrentProcess(), copy;
+    BOOL made = DuplicateHandle(process, (HANDLE)posix_descriptor(fd), process, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS);
+    return posix_given(made ? (intptr_t)copy : -1);
+}
+
 static inline void posix_errno(void)
 {
     switch (WSAGetLastError()) {
@@ -131,6 +145,7 @@ static inline int posix_setsockopt(int fd, int level, int name, const void *valu
 #define shutdown(fd, how) shutdown(posix_handle(fd), how)
 #define getsockname(fd, address, size) getsockname(posix_handle(fd), address, size)
 #define close(fd) posix_close(fd)
+#define dup(fd) posix_dup(fd)
 #define pipe(ends) _pipe(ends, 65536, _O_BINARY | _O_NOINHERIT)
 
 #endif
