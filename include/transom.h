@@ -4623,6 +4623,44 @@ size_t transom_websocket_subprotocol(const transom_websocket *websocket, char *b
 void transom_websocket_free(transom_websocket *websocket);
 
 /*
+ * Sends a message that was received, from this or another connection, without a copy. Waits for room as
+ * transom_websocket_send does. A piece is sent as a message of its own.
+ *
+ * With TRANSOM_OK, the message belongs to the library, and `*message` is NULL. With TRANSOM_GONE, it is
+ * freed, and `*message` is NULL too. After each other error it still belongs to you, for another try.
+ *
+ * Errors: as transom_websocket_send; TRANSOM_NULL_ARGUMENT also if `*message` is NULL.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_send_message(transom_websocket *websocket,
+                                              transom_websocket_message **message,
+                                              int64_t timeout_ms);
+
+/*
+ * Queues a message as transom_websocket_send does with a timeout of 0, and leaves it to
+ * transom_websocket_flush to have it written. Use this for many connections at once, or for several
+ * messages of one: the threads of the server are then woken once. Until the flush, the message may leave
+ * at any time, such as with a Pong or a message that is sent.
+ *
+ * Errors: as transom_websocket_send with a timeout of 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_websocket_feed(transom_websocket *websocket,
+                                      int32_t kind,
+                                      const void *data,
+                                      size_t len);
+
+/*
+ * Has the messages written that transom_websocket_feed has queued for `count` connections, and wakes each
+ * thread of the server at most once. It does not wait. A connection that was freed, and NULL, have
+ * nothing to write.
+ *
+ * Errors: TRANSOM_NULL_ARGUMENT if `websockets` is NULL and `count` is not 0.
+ */
+transom_status transom_websocket_flush(transom_websocket *const *websockets,
+                                       size_t count);
+
+/*
  * Receives the next message, and stores it in `*message`. Waits until there is one, at most
  * `timeout_ms` milliseconds (0: does not wait, TRANSOM_FOREVER: no limit). With
  * TRANSOM_WEBSOCKET_IN_PIECES, messages come in pieces as they arrive; the pieces of a text have whole
@@ -4657,6 +4695,22 @@ transom_status transom_websocket_receive_into(transom_websocket *websocket,
                                               int32_t *kind,
                                               bool *is_last,
                                               size_t *len);
+
+/*
+ * Receives the next message as transom_websocket_receive_into does with a timeout of 0. If there is none,
+ * this returns TRANSOM_WOULD_BLOCK, and TRANSOM_EVENT_WEBSOCKET_MESSAGE is reported to `events` once, as
+ * after transom_events_await_websocket_message.
+ *
+ * Errors: as transom_websocket_receive_into.
+ */
+TRANSOM_MUST_USE
+transom_status transom_events_receive_websocket_message(transom_events *events,
+                                                        transom_websocket *websocket,
+                                                        void *buf,
+                                                        size_t cap,
+                                                        int32_t *kind,
+                                                        bool *is_last,
+                                                        size_t *len);
 
 /* Frees a message. Does nothing with NULL. */
 void transom_websocket_message_free(transom_websocket_message *message);

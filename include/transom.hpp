@@ -1378,7 +1378,12 @@ public:
     /* Returns true for the last piece of a message, and for a whole message. */
     [[nodiscard]] bool is_last() const noexcept { return message_->is_last; }
 
+    /* Returns false once it was sent, or moved: nothing may be read of it. */
+    [[nodiscard]] explicit operator bool() const noexcept { return message_ != nullptr; }
+
 private:
+    friend class WebSocket;
+
     struct Free {
         void operator()(transom_websocket_message *message) const noexcept { transom_websocket_message_free(message); }
     };
@@ -1484,8 +1489,36 @@ public:
     /* Sends what was received; otherwise as send_text. */
     [[nodiscard]] transom_status send(const WebSocketMessage &message, Milliseconds timeout = forever)
     {
-        return send(message.is_text() ? TRANSOM_WEBSOCKET_TEXT : TRANSOM_WEBSOCKET_BINARY, message.data(), timeout);
+        return send(kind_of(message), message.data(), timeout);
     }
+
+    /*
+     * Sends what was received without a copy: see transom_websocket_send_message. After TRANSOM_OK and
+     * TRANSOM_GONE, the message is empty; otherwise it is as it was.
+     */
+    [[nodiscard]] transom_status send(WebSocketMessage &&message, Milliseconds timeout = forever)
+    {
+        if (websocket_ == nullptr)
+            return TRANSOM_GONE;
+        transom_websocket_message *given = message.message_.release();
+        const transom_status status = transom_websocket_send_message(websocket_, &given, timeout.count());
+        message.message_.reset(given);
+        return checked(status);
+    }
+
+    /*
+     * Queues a text, which is copied, and leaves it to flush to have it written: see transom_websocket_feed.
+     * Returns TRANSOM_OK, TRANSOM_WOULD_BLOCK or TRANSOM_GONE.
+     *
+     * Errors: TRANSOM_NOT_UTF8; TRANSOM_NO_MEMORY.
+     */
+    [[nodiscard]] transom_status feed_text(std::string_view text) { return feed(TRANSOM_WEBSOCKET_TEXT, text); }
+
+    /* Queues bytes; otherwise as feed_text. */
+    [[nodiscard]] transom_status feed_binary(std::string_view bytes) { return feed(TRANSOM_WEBSOCKET_BINARY, bytes); }
+
+    /* Has the messages written that were queued: see transom_websocket_flush, which takes many connections. */
+    void flush() const { detail::check(transom_websocket_flush(&websocket_, 1)); }
 
     /* Sends a Ping: see transom_websocket_ping. */
     void ping(std::string_view payload = {})
@@ -1563,6 +1596,18 @@ private:
         if (websocket_ == nullptr)
             return TRANSOM_GONE;
         return checked(transom_websocket_send(websocket_, kind, bytes.data(), bytes.size(), timeout.count()));
+    }
+
+    static transom_websocket_kind kind_of(const WebSocketMessage &message) noexcept
+    {
+        return message.is_text() ? TRANSOM_WEBSOCKET_TEXT : TRANSOM_WEBSOCKET_BINARY;
+    }
+
+    transom_status feed(transom_websocket_kind kind, std::string_view bytes)
+    {
+        if (websocket_ == nullptr)
+            return TRANSOM_GONE;
+        return checked(transom_websocket_feed(websocket_, kind, bytes.data(), bytes.size()));
     }
 
     transom_status send_piece(transom_websocket_kind kind, std::string_view bytes, bool is_last, Milliseconds timeout)
@@ -4257,6 +4302,22 @@ public:
     void await_message(const WebSocket &websocket)
     {
         detail::check(transom_events_await_websocket_message(events_, websocket.handle()));
+    }
+
+    /*
+     * Receives a message as WebSocket::receive_into does with a timeout of 0; if there is none, this returns
+     * TRANSOM_WOULD_BLOCK and reports as await_message does.
+     */
+    [[nodiscard]] transom_status receive_or_await(const WebSocket &websocket, void *buffer, std::size_t capacity,
+                                                  std::size_t &length, bool &is_text, bool &is_last)
+    {
+        std::int32_t kind = 0;
+        const transom_status status = transom_events_receive_websocket_message(
+            events_, websocket.handle(), buffer, capacity, &kind, &is_last, &length);
+        is_text = kind == TRANSOM_WEBSOCKET_TEXT;
+        if (status != TRANSOM_GONE && status != TRANSOM_WOULD_BLOCK && status != TRANSOM_BUFFER_TOO_SMALL)
+            detail::check(status);
+        return status;
     }
 
     /* Reports TRANSOM_EVENT_WEBSOCKET_WRITABLE once, when there is room again. */

@@ -186,6 +186,7 @@ pub use base::priority::Priority;
 pub use base::stopping::Stopping;
 pub use base::stuck::Stuck;
 pub use base::wait::{WaitError, wait};
+pub use base::wakes::wake_after_turn;
 pub use body::{Body, BodyWriter, WriteError};
 pub use config::{Limits, Timeouts};
 pub use conn::{ConnectionState, Deadline, Ended, Exchange, Forwarded, OwnAnswer};

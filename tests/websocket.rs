@@ -27,8 +27,8 @@ use std::thread;
 use std::time::Duration;
 
 use transom::{
-    Handle, Model, Request, Router, WebSocket, WebSocketClose, WebSocketMessage, WebSocketSendError,
-    WebSocketSender, WebSocketUpgrade, wait,
+    Handle, Model, Request, Responder, Router, WebSocket, WebSocketClose, WebSocketMessage,
+    WebSocketSendError, WebSocketSender, WebSocketUpgrade, wait,
 };
 
 use common::{Client, PATIENCE, SHORT, Signal, configured, eventually};
@@ -282,6 +282,32 @@ fn a_peer_that_is_silent_is_pinged_and_then_given_up() {
     assert_eq!(close_of(&socket), Some(1006));
     assert_eq!(peer.next(), Some((PING, Vec::new())));
     assert_eq!(peer.next(), None);
+}
+
+#[test]
+fn what_is_fed_leaves_with_the_flush_or_with_what_is_sent() {
+    for model in MODELS {
+        let (app, sockets) = handing_over(WebSocketUpgrade::new());
+        let server = start_model(app, model);
+        let mut peer = Peer::connect(&server, "");
+        let socket = sockets.recv_timeout(PATIENCE).unwrap();
+        let sender = socket.sender();
+        sender.flush();
+        sender.try_feed("first").unwrap();
+        sender.try_feed("second").unwrap();
+        Responder::batch(|| sender.flush());
+        assert_eq!(peer.next(), Some((TEXT, b"first".to_vec())), "{model}");
+        assert_eq!(peer.next(), Some((TEXT, b"second".to_vec())), "{model}");
+        sender.try_feed("third").unwrap();
+        sender.try_send("fourth").unwrap();
+        assert_eq!(peer.next(), Some((TEXT, b"third".to_vec())), "{model}");
+        assert_eq!(peer.next(), Some((TEXT, b"fourth".to_vec())), "{model}");
+        sender.try_feed(vec![5; 1000]).unwrap();
+        sender.close(4000, "");
+        assert_eq!(sender.try_feed("late"), Err(WebSocketSendError::Closed), "{model}");
+        assert_eq!(peer.next(), Some((BINARY, vec![5; 1000])), "{model}");
+        assert_eq!(close_code(peer.next().as_ref()), Some(4000), "{model}");
+    }
 }
 
 #[test]

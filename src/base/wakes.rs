@@ -59,8 +59,28 @@ pub(crate) fn in_batch(waker: impl FnOnce() -> Waker) -> bool {
     BATCH.with(|list| list.borrow().is_some() && add(list, &waker()))
 }
 
-/// Wakes a waker at the end of the turn of this thread; at once if the thread has no turns.
-pub(crate) fn after_turn(waker: &Waker) {
+/// Wakes `waker` when this thread has served the connections that are ready now; at once if the thread
+/// serves none. A callback that queues something for another thread wakes it in this way once for
+/// several connections: a thread that is woken at the first may take the core, and find no other.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use std::task::{Wake, Waker};
+///
+/// #[derive(Default)]
+/// struct Bell(AtomicBool);
+/// impl Wake for Bell {
+///     fn wake(self: Arc<Self>) {
+///         self.0.store(true, Ordering::SeqCst);
+///     }
+/// }
+///
+/// let bell = Arc::<Bell>::default();
+/// transom::wake_after_turn(&Waker::from(Arc::clone(&bell)));
+/// assert!(bell.0.load(Ordering::SeqCst));
+/// ```
+pub fn wake_after_turn(waker: &Waker) {
     if TURN.with(|list| add(list, waker)) {
         IS_DUE.set(true);
     } else {
@@ -147,27 +167,27 @@ mod tests {
     fn a_turn_wakes_once_at_its_end() {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
-        after_turn(&waker);
+        wake_after_turn(&waker);
         assert_eq!(count.get(), 1, "the thread has no turns");
         let turns = Turns::begin();
-        after_turn(&waker);
-        after_turn(&waker);
+        wake_after_turn(&waker);
+        wake_after_turn(&waker);
         assert_eq!(count.get(), 1);
         Turns::end_turn();
         assert_eq!(count.get(), 2);
         Turns::end_turn();
         assert_eq!(count.get(), 2);
-        after_turn(&waker);
+        wake_after_turn(&waker);
         let inner = Turns::begin();
         Turns::end_turn();
         drop(inner);
         assert_eq!(count.get(), 2, "the turn goes on");
         Turns::end_turn();
         assert_eq!(count.get(), 3);
-        after_turn(&waker);
+        wake_after_turn(&waker);
         drop(turns);
         assert_eq!(count.get(), 4, "the last turn ends too");
-        after_turn(&waker);
+        wake_after_turn(&waker);
         assert_eq!(count.get(), 5);
     }
 }

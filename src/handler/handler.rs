@@ -151,7 +151,7 @@ impl<'a> Context<'a> {
     /// queues requests for another thread wakes it in this way once for several requests: a thread that
     /// is woken at the first may take the core, and find no other.
     pub fn wake_after_turn(self, waker: &Waker) {
-        wakes::after_turn(waker);
+        wakes::wake_after_turn(waker);
     }
 
     /// Runs `job` on the server's blocking pool, when a thread of the pool is free.

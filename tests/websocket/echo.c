@@ -18,7 +18,7 @@ static void *echo_on_thread(void *socket)
 {
     transom_websocket_message *message;
     while (transom_websocket_receive(socket, TRANSOM_FOREVER, &message) == TRANSOM_OK) {
-        int status = transom_websocket_send(socket, message->kind, message->data.data, message->data.len, TRANSOM_FOREVER);
+        int status = transom_websocket_send_message(socket, &message, TRANSOM_FOREVER);
         transom_websocket_message_free(message);
         if (status != TRANSOM_OK)
             break;

@@ -34,7 +34,7 @@ static int send_waiting(struct connection *it)
     transom_bytes data = it->waiting->data;
     if (it->members != NULL) {
         OK(transom_broadcast_send(it->members, it->waiting->kind, data.data, data.len, NULL));
-    } else if (transom_websocket_send(it->socket, it->waiting->kind, data.data, data.len, 0) == TRANSOM_WOULD_BLOCK) {
+    } else if (transom_websocket_send_message(it->socket, &it->waiting, 0) == TRANSOM_WOULD_BLOCK) {
         transom_websocket_on_writable(it->socket, serve, it, NULL);
         return 0;
     }

@@ -104,6 +104,7 @@ mod watchdog;
 mod websocket;
 mod websocket_message;
 mod websocket_receive;
+mod websocket_send;
 mod websocket_upgrade;
 mod websocket_watch;
 mod wrap;

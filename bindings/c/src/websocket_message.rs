@@ -1,6 +1,9 @@
 //! Messages that a WebSocket connection has received, as the host reads them.
 
-use transom::{WebSocketMessage, WebSocketPiece};
+use std::mem;
+use std::ptr;
+
+use transom::{Bytes, WebSocketMessage, WebSocketPiece};
 
 use crate::bytes::transom_bytes;
 use crate::status::transom_status;
@@ -55,7 +58,33 @@ pub struct transom_websocket_message {
 struct Kept {
     seen: transom_websocket_message,
     /// Holds the bytes.
-    _payload: WebSocketMessage,
+    payload: WebSocketMessage,
+}
+
+/// Calls `send` with the payload of a message of the host. What it gives back is put into the message again;
+/// otherwise the message is freed, and the host's pointer becomes NULL.
+///
+/// # Safety
+/// `message` is NULL or a message that belongs to the host.
+pub(crate) unsafe fn spend(
+    message: &mut *mut transom_websocket_message,
+    send: impl FnOnce(WebSocketMessage) -> Result<(), (transom_status, Option<WebSocketMessage>)>,
+) -> Result<(), transom_status> {
+    let pointer = mem::replace(message, ptr::null_mut());
+    if pointer.is_null() {
+        return Err(transom_status::TRANSOM_NULL_ARGUMENT);
+    }
+    // SAFETY: not NULL, and made by `give`, as the caller promises.
+    let mut kept = unsafe { Box::from_raw(pointer.cast::<Kept>()) };
+    let payload = mem::replace(&mut kept.payload, WebSocketMessage::Binary(Bytes::new()));
+    send(payload).map_err(|(status, payload)| {
+        if let Some(payload) = payload {
+            // The bytes are where they were: only what holds them has moved.
+            kept.payload = payload;
+            *message = Box::into_raw(kept).cast();
+        }
+        status
+    })
 }
 
 /// Gives a message to the host.
@@ -69,7 +98,7 @@ impl Kept {
         let seen =
             transom_websocket_message { data: transom_bytes::of(piece.payload.as_bytes()), kind, is_last };
         // The bytes are on the heap: moving the payload does not move them.
-        Self { seen, _payload: piece.payload }
+        Self { seen, payload: piece.payload }
     }
 }
 

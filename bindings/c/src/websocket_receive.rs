@@ -3,7 +3,11 @@
 use std::ffi::c_void;
 use std::ptr;
 
+use transom::WebSocketPiece;
+
 use crate::bytes::{place, room, store};
+use crate::events::transom_event_kind::TRANSOM_EVENT_WEBSOCKET_MESSAGE;
+use crate::events::transom_events;
 use crate::status::transom_status;
 use crate::timeout::duration;
 use crate::websocket::{find, transom_websocket};
@@ -61,18 +65,57 @@ pub unsafe extern "C" fn transom_websocket_receive_into(
         let (buf, kind, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(kind)?, place(len)?) };
         (*kind, *len) = (0, 0);
         let timeout = duration(timeout_ms)?;
-        let last = find(websocket)?.receive(timeout, |next| {
-            let piece = next.take().ok_or(transom_status::TRANSOM_GONE)?;
-            let bytes = piece.payload.as_bytes();
-            *len = bytes.len();
-            let Some(room) = buf.get_mut(..bytes.len()) else {
-                *next = Some(piece);
-                return Err(transom_status::TRANSOM_BUFFER_TOO_SMALL);
-            };
-            room.copy_from_slice(bytes);
-            *kind = kinds::of(&piece.payload);
-            Ok(piece.is_last)
-        })?;
+        let last = find(websocket)?.receive(timeout, |next| copy(next, buf, kind, len))?;
+        // SAFETY: NULL or valid, by the contract.
+        unsafe { store(is_last, last) };
+    })
+}
+
+/// Copies the bytes of a message to the place of the host, unless it has too little room. Returns `true` for
+/// the last piece.
+fn copy(
+    next: &mut Option<WebSocketPiece>,
+    buf: &mut [u8],
+    kind: &mut i32,
+    len: &mut usize,
+) -> Result<bool, transom_status> {
+    let piece = next.take().ok_or(transom_status::TRANSOM_GONE)?;
+    let bytes = piece.payload.as_bytes();
+    *len = bytes.len();
+    let Some(room) = buf.get_mut(..bytes.len()) else {
+        *next = Some(piece);
+        return Err(transom_status::TRANSOM_BUFFER_TOO_SMALL);
+    };
+    room.copy_from_slice(bytes);
+    *kind = kinds::of(&piece.payload);
+    Ok(piece.is_last)
+}
+
+/// Receives the next message as transom_websocket_receive_into does with a timeout of 0. If there is none,
+/// this returns TRANSOM_WOULD_BLOCK, and TRANSOM_EVENT_WEBSOCKET_MESSAGE is reported to `events` once, as
+/// after transom_events_await_websocket_message.
+///
+/// Errors: as transom_websocket_receive_into.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_events_receive_websocket_message(
+    events: *mut transom_events,
+    websocket: *mut transom_websocket,
+    buf: *mut c_void,
+    cap: usize,
+    kind: *mut i32,
+    is_last: *mut bool,
+    len: *mut usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: each NULL or valid, by the contract; bytes may have any value.
+        let (buf, kind, len) = unsafe { (room(buf.cast::<u8>(), cap)?, place(kind)?, place(len)?) };
+        (*kind, *len) = (0, 0);
+        // SAFETY: NULL or valid, by the contract.
+        let queue = &unsafe { transom_events::get(events) }?.queue;
+        let open = find(websocket)?;
+        let notice = open.notices.get(queue, TRANSOM_EVENT_WEBSOCKET_MESSAGE, websocket.addr() as u64);
+        let last = open.receive_or_await(&notice.waker(), |next| copy(next, buf, kind, len))?;
         // SAFETY: NULL or valid, by the contract.
         unsafe { store(is_last, last) };
     })

@@ -75,6 +75,7 @@ const FILES: &[(&str, &str)] = &[
     ("upgraded", "Upgraded: a connection that has left HTTP"),
     ("websocket_upgrade", "WebSocket: connections that send and receive messages"),
     ("websocket", ""),
+    ("websocket_send", ""),
     ("websocket_receive", ""),
     ("websocket_message", ""),
     ("websocket_watch", ""),

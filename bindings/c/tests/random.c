@@ -203,12 +203,22 @@ static void call_responder(void)
 static void call_websocket(void)
 {
     transom_websocket_message *message = NULL;
+    transom_websocket *other;
     transom_broadcast *broadcast = NULL;
     char buf[64];
     int32_t kind;
     bool is_last;
     size_t len;
-    switch (below(18)) {
+    switch (below(21)) {
+    case 18:
+        if (did(transom_websocket_receive(WEBSOCKET, 0, &message)) == TRANSOM_OK || below(8) == 0)
+            did(transom_websocket_send_message(WEBSOCKET, below(8) ? &message : NULL, timeout()));
+        break;
+    case 19:
+        did(transom_websocket_feed(WEBSOCKET, (int)below(4), below(8) ? body : NULL, length()));
+        other = WEBSOCKET;
+        did(transom_websocket_flush(below(8) ? &other : NULL, below(2)));
+        break;
     case 14:
         did(transom_broadcast_new((int)below(4), below(8) ? &broadcast : NULL));
         if (broadcast)
@@ -327,7 +337,10 @@ static void call_events(void)
     int turn;
     for (turn = 0; turn < 3; turn++) {
         switch (below(16)) {
-        case 12: did(transom_events_await_websocket_message(own, WEBSOCKET)); break;
+        case 12:
+            did(transom_events_await_websocket_message(own, WEBSOCKET));
+            did(transom_events_receive_websocket_message(own, WEBSOCKET, below(8) ? buf : NULL, below(65), below(8) ? &level : NULL, NULL, below(8) ? &len : NULL));
+            break;
         case 13:
             did(transom_events_await_websocket_writable(own, WEBSOCKET));
             did(transom_events_watch_websocket_closed(own, WEBSOCKET));

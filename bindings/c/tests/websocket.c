@@ -39,6 +39,8 @@ static void check_stale(transom_websocket *socket)
     char buf[4];
     CHECK_STATUS(transom_websocket_receive(socket, 0, &message), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_websocket_send(socket, TRANSOM_WEBSOCKET_TEXT, "x", 1, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_websocket_feed(socket, TRANSOM_WEBSOCKET_TEXT, "x", 1), TRANSOM_ALREADY_ANSWERED);
+    OK(transom_websocket_flush(&socket, 1));
     CHECK_STATUS(transom_websocket_ping(socket, "x", 1), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_websocket_close(socket, 1000, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK(transom_websocket_is_closed(socket) && transom_websocket_close_code(socket) == 0);
@@ -56,8 +58,8 @@ static void echo_all(transom_websocket *socket)
     OK(transom_websocket_send(socket, TRANSOM_WEBSOCKET_TEXT, "hi", TRANSOM_NUL_TERMINATED, TRANSOM_FOREVER));
     while ((status = transom_websocket_receive(socket, TRANSOM_FOREVER, &message)) == TRANSOM_OK) {
         CHECK(message->is_last);
-        OK(transom_websocket_send(socket, message->kind, message->data.data, message->data.len, TRANSOM_FOREVER));
-        transom_websocket_message_free(message);
+        OK(transom_websocket_send_message(socket, &message, TRANSOM_FOREVER));
+        CHECK(message == NULL);
     }
     CHECK_STATUS(status, TRANSOM_GONE);
     CHECK(message == NULL && transom_websocket_close_code(socket) == 4000 && transom_websocket_is_closed(socket));
@@ -263,6 +265,119 @@ static void by_events(uint16_t port)
     CHECK_STATUS(transom_events_await_websocket_writable(events, socket), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_events_watch_websocket_closed(events, socket), TRANSOM_ALREADY_ANSWERED);
     transom_events_free(events);
+}
+
+/* A message that was received is sent to others without a copy; what is refused still belongs to the host. */
+static void send_received(uint16_t port)
+{
+    static struct frame frame;
+    transom_websocket_message *message, *none = NULL;
+    const uint8_t *bytes;
+    int fd = open_websocket(port, "/keep"), slow;
+    transom_websocket *socket = next_kept(), *other;
+    slow = open_websocket(port, "/keep");
+    other = next_kept();
+    say_text(fd, "handed on");
+    OK(transom_websocket_receive(socket, PATIENCE_MS, &message));
+    bytes = message->data.data;
+    FILL(send_filler, other);
+    CHECK_STATUS(transom_websocket_send_message(other, &message, 0), TRANSOM_WOULD_BLOCK);
+    CHECK_STATUS(transom_websocket_send_message(other, &message, 1), TRANSOM_TIMEOUT);
+    CHECK_STATUS(transom_websocket_send_message(other, &message, -2), TRANSOM_INVALID_ARGUMENT);
+    CHECK_STATUS(transom_websocket_send_message(other, &none, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_websocket_feed(other, TRANSOM_WEBSOCKET_TEXT, "full", 4), TRANSOM_WOULD_BLOCK);
+    CHECK(is(message->data, "handed on") && message->data.data == bytes && message->kind == TRANSOM_WEBSOCKET_TEXT);
+    slam(slow);
+    EVENTUALLY(transom_websocket_is_closed(other));
+    CHECK_STATUS(transom_websocket_feed(other, TRANSOM_WEBSOCKET_TEXT, "x", 1), TRANSOM_GONE);
+    transom_websocket_free(other);
+    CHECK_STATUS(transom_websocket_send_message(other, &message, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK(is(message->data, "handed on"));
+    OK(transom_websocket_send_message(socket, &message, 0));
+    CHECK(message == NULL);
+    expect_text(fd, "handed on");
+
+    say_frame(fd, FIN | BINARY, "late", 4);
+    OK(transom_websocket_receive(socket, PATIENCE_MS, &message));
+    OK(transom_websocket_close(socket, 1000, NULL));
+    CHECK_STATUS(transom_websocket_send_message(socket, &message, TRANSOM_FOREVER), TRANSOM_GONE);
+    CHECK(message == NULL);
+    CHECK(hear_frame(fd, &frame) && frame.opcode == CLOSE);
+    transom_websocket_free(socket);
+    close(fd);
+}
+
+/* Messages for several connections leave at the flush, in their order with what is sent. */
+static void fed(uint16_t port)
+{
+    enum { MANY = 5 };
+    transom_websocket *sockets[MANY + 2] = {NULL};
+    int fds[MANY], i;
+    for (i = 0; i < MANY; i++) {
+        fds[i] = open_websocket(port, "/keep");
+        sockets[i] = next_kept();
+    }
+    sockets[MANY + 1] = (transom_websocket *)1;
+    for (i = 0; i < MANY; i++) {
+        OK(transom_websocket_feed(sockets[i], TRANSOM_WEBSOCKET_TEXT, "first", 5));
+        OK(transom_websocket_feed(sockets[i], TRANSOM_WEBSOCKET_TEXT, "second", TRANSOM_NUL_TERMINATED));
+        CHECK_STATUS(transom_websocket_feed(sockets[i], TRANSOM_WEBSOCKET_TEXT, "\xff", 1), TRANSOM_NOT_UTF8);
+        CHECK_STATUS(transom_websocket_feed(sockets[i], 3, "x", 1), TRANSOM_INVALID_ARGUMENT);
+    }
+    OK(transom_websocket_flush((transom_websocket *const *)sockets, MANY + 2));
+    OK(transom_websocket_flush((transom_websocket *const *)sockets, MANY + 2));
+    for (i = 0; i < MANY; i++) {
+        expect_text(fds[i], "first");
+        expect_text(fds[i], "second");
+        OK(transom_websocket_feed(sockets[i], TRANSOM_WEBSOCKET_TEXT, "third", 5));
+        OK(transom_websocket_send(sockets[i], TRANSOM_WEBSOCKET_TEXT, "fourth", 6, 0));
+        expect_text(fds[i], "third");
+        expect_text(fds[i], "fourth");
+        /* A connection that is freed sends what was queued. */
+        OK(transom_websocket_feed(sockets[i], TRANSOM_WEBSOCKET_TEXT, "last", 4));
+        transom_websocket_free(sockets[i]);
+        expect_text(fds[i], "last");
+        end_websocket(fds[i], 1000);
+    }
+}
+
+/* One call receives a message, or asks for its event. */
+static void received_or_awaited(uint16_t port)
+{
+    transom_events *events = transom_events_new();
+    transom_event event;
+    uint32_t number;
+    char buf[8];
+    size_t len;
+    int32_t kind;
+    bool is_last;
+    int fd = open_websocket(port, "/keep"), status;
+    transom_websocket *socket = next_kept();
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, sizeof buf, &kind, &is_last, &len), TRANSOM_WOULD_BLOCK);
+    CHECK(kind == 0 && len == 0);
+    CHECK_STATUS(transom_events_next(events, &event, 1, 0, &number), TRANSOM_TIMEOUT);
+    /* Who only looks takes the event from nobody. */
+    CHECK_STATUS(transom_websocket_receive_into(socket, buf, sizeof buf, 0, &kind, &is_last, &len), TRANSOM_WOULD_BLOCK);
+    say_text(fd, "one");
+    expect(events, TRANSOM_EVENT_WEBSOCKET_MESSAGE, socket);
+    say_frame(fd, FIN | BINARY, "two", 3);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, 2, &kind, NULL, &len), TRANSOM_BUFFER_TOO_SMALL);
+    CHECK(len == 3);
+    OK(transom_events_receive_websocket_message(events, socket, buf, 3, &kind, &is_last, &len));
+    CHECK(len == 3 && kind == TRANSOM_WEBSOCKET_TEXT && is_last && memcmp(buf, "one", 3) == 0);
+    while ((status = transom_events_receive_websocket_message(events, socket, buf, sizeof buf, &kind, NULL, &len)) != TRANSOM_OK) {
+        CHECK_STATUS(status, TRANSOM_WOULD_BLOCK);
+        expect(events, TRANSOM_EVENT_WEBSOCKET_MESSAGE, socket);
+    }
+    CHECK(len == 3 && kind == TRANSOM_WEBSOCKET_BINARY && memcmp(buf, "two", 3) == 0);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, sizeof buf, &kind, NULL, &len), TRANSOM_WOULD_BLOCK);
+    say_close(fd, 4000);
+    expect(events, TRANSOM_EVENT_WEBSOCKET_MESSAGE, socket);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, sizeof buf, &kind, NULL, &len), TRANSOM_GONE);
+    transom_websocket_free(socket);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, sizeof buf, &kind, NULL, &len), TRANSOM_ALREADY_ANSWERED);
+    transom_events_free(events);
+    close(fd);
 }
 
 /* The client closes with a reason, which the host reads after the messages that came before. */
@@ -504,6 +619,17 @@ static void nulls(void)
     CHECK_STATUS(transom_websocket_send(socket, TRANSOM_WEBSOCKET_TEXT, NULL, 1, 0), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_websocket_send_piece(NULL, TRANSOM_WEBSOCKET_TEXT, "x", 1, true, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_websocket_send_piece(socket, TRANSOM_WEBSOCKET_TEXT, NULL, 1, true, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_websocket_send_message(NULL, &message, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_websocket_send_message(socket, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_websocket_feed(NULL, TRANSOM_WEBSOCKET_TEXT, "x", 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_websocket_feed(socket, TRANSOM_WEBSOCKET_TEXT, NULL, 1), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_websocket_flush(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    OK(transom_websocket_flush(NULL, 0));
+    CHECK_STATUS(transom_events_receive_websocket_message(NULL, socket, buf, 2, &kind, NULL, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, NULL, buf, 2, &kind, NULL, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, NULL, 2, &kind, NULL, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, 2, NULL, NULL, &len), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_events_receive_websocket_message(events, socket, buf, 2, &kind, NULL, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_websocket_ping(NULL, "x", 1), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_websocket_ping(socket, NULL, 1), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_websocket_close(NULL, 1000, ""), TRANSOM_NULL_ARGUMENT);
@@ -569,6 +695,12 @@ static void serve(const char *model)
     closed_by_client(port);
     closed_by_host(port);
     in_pieces(port);
+    received_or_awaited(port);
+    /* These need several connections at a time. */
+    if (strcmp(model, "sequential") != 0) {
+        send_received(port);
+        fed(port);
+    }
     from_threads(port);
     freed_at_each_point(port);
     bad_handshakes(port);

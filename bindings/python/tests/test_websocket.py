@@ -1,6 +1,7 @@
 """WebSocket connections: handlers, refusals, closing, stopping, limits."""
 
 import asyncio
+import contextlib
 import socket as sockets
 import struct
 import threading
@@ -148,6 +149,58 @@ class TestMessages(Quiet, unittest.TestCase):
             for path in ("/plain", "/async"):
                 with client.websocket(path) as socket:
                     self.assertEqual(sorted(socket.receive() for _ in range(8)), [f"{n}" for n in range(8)])
+
+    def test_what_is_sent_in_one_turn_of_the_loop_leaves_at_its_end_in_order(self):
+        app = Server()
+        seen = []
+
+        @app.websocket("/turn")
+        async def turn(socket):
+            await socket.receive()
+            events = socket._events
+            # As when several connections have messages at once.
+            events.websockets.gather(events.loop)
+            for n in range(3):
+                await socket.send(f"{n}")
+            socket.try_send("3")
+            await asyncio.sleep(0)
+            await socket.send("4")
+            try:
+                await socket.receive()
+            except WebSocketClosed:
+                events.websockets.gather(events.loop)
+                try:
+                    await socket.send("5")
+                except WebSocketClosed as closed:
+                    seen.append(closed.code)
+
+        @app.websocket("/last")
+        async def last(socket):
+            await socket.receive()
+            socket._events.websockets.gather(socket._events.loop)
+            await socket.send("last")
+
+        with TestClient(app) as client:
+            with client.websocket("/turn") as socket:
+                socket.send("go")
+                self.assertEqual([socket.receive() for _ in range(5)], [f"{n}" for n in range(5)])
+                socket.close(4000)
+            self.assertTrue(until(lambda: seen))
+            self.assertEqual(seen, [4000])
+            with client.websocket("/last") as socket:
+                socket.send("go")
+                self.assertEqual(socket.receive(), "last")
+
+    def test_many_connections_that_send_at_once_get_their_answers_in_order(self):
+        app = Server()
+        echo_routes(app)
+        with app.start("127.0.0.1:0") as running, contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(opened(running)) for _ in range(24)]
+            for connection in connections:
+                connection.sendall(b"".join(frame(2, bytes([n])) for n in range(40)))
+            for connection in connections:
+                answers = receive(connection, b"\x82\x01\x27")
+                self.assertEqual(answers, b"".join(b"\x82\x01" + bytes([n]) for n in range(40)))
 
     def test_what_is_no_message(self):
         app = Server()
@@ -737,7 +790,7 @@ class TestLimits(Quiet, unittest.TestCase):
 
     def test_queue_limit_makes_senders_wait_until_the_peer_reads(self):
         app = Server()
-        sent = {"/async": 0, "/plain": 0}
+        sent = {"/async": 0, "/gathered": 0, "/plain": 0}
         outcomes = []
 
         @app.websocket("/async", queue_limit=1000)
@@ -751,6 +804,20 @@ class TestLimits(Quiet, unittest.TestCase):
             socket.try_send("this does not fit")
             await socket.send("the peer has read")
 
+        @app.websocket("/gathered", queue_limit=1000)
+        async def gathered(socket):
+            socket.accept()
+            events = socket._events
+            try:
+                while True:
+                    events.websockets.gather(events.loop)
+                    await socket.send(b"x" * 60000, timeout=0.2)
+                    sent["/gathered"] += 1
+            except TimeoutError as error:
+                outcomes.append((str(error), socket.queued >= 1000))
+            events.websockets.gather(events.loop)
+            await socket.send("the peer has read")
+
         @app.websocket("/plain", queue_limit=1000)
         def plain(socket):
             try:
@@ -762,13 +829,13 @@ class TestLimits(Quiet, unittest.TestCase):
             socket.send("the peer has read")
 
         with app.start("127.0.0.1:0") as running:
-            for path in ("/async", "/plain"):
+            for path in sent:
                 outcomes.clear()
                 with opened(running, path) as connection:
                     self.assertTrue(until(lambda: outcomes))
                     self.assertEqual(outcomes, [("the peer has read too little within 0.2 s", True)])
                     receive(connection, b"the peer has read")
-        self.assertLess(sent["/async"] + sent["/plain"], 1000)
+        self.assertLess(sum(sent.values()), 1000)
 
     def test_websocket_threads(self):
         app = Server(websocket_threads=2)

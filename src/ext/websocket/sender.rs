@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::message::WebSocketMessage;
-use super::shared::Shared;
+use super::shared::{Shared, WriteAt};
 use super::state::Refused;
 use crate::websocket::{Close, MAX_CONTROL, Opcode, is_sendable};
 
@@ -79,8 +79,31 @@ impl WebSocketSender {
     /// # Errors
     /// [`WebSocketSendError::Full`] with the message; [`WebSocketSendError::Closed`] if the connection closes.
     pub fn try_send(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketSendError> {
-        let mut message = Some(message.into());
-        match (self.shared.send(&mut message), message) {
+        self.try_put(message.into(), WriteAt::Once)
+    }
+
+    /// Queues a message as [`try_send`](Self::try_send) does, and leaves it to [`flush`](Self::flush) to have
+    /// it written. Use this for many connections at once, or for several messages of one.
+    ///
+    /// Until the flush, the message may leave at any time, such as with a Pong or a message that is sent.
+    ///
+    /// # Errors
+    /// As `try_send`.
+    pub fn try_feed(&self, message: impl Into<WebSocketMessage>) -> Result<(), WebSocketSendError> {
+        self.try_put(message.into(), WriteAt::Flush)
+    }
+
+    /// Has the messages written that [`try_feed`](Self::try_feed) has queued. It does not wait.
+    ///
+    /// In [`Responder::batch`](crate::Responder::batch), the flushes of many connections wake each thread of
+    /// the server at most once.
+    pub fn flush(&self) {
+        self.shared.flush();
+    }
+
+    fn try_put(&self, message: WebSocketMessage, at: WriteAt) -> Result<(), WebSocketSendError> {
+        let mut message = Some(message);
+        match (self.shared.send(&mut message, at), message) {
             (Ok(()), _) => Ok(()),
             (Err(Refused::Full), Some(message)) => Err(WebSocketSendError::Full(message)),
             (Err(_), _) => Err(WebSocketSendError::Closed),
@@ -186,7 +209,7 @@ pub(super) fn send(
     let mut message = Some(message);
     poll_fn(move |cx| {
         loop {
-            match shared.send(&mut message) {
+            match shared.send(&mut message, WriteAt::Once) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(Refused::Full) => ready!(shared.poll_ready(cx, false)).map_err(|_| WebSocketClosed)?,
                 Err(_) => return Poll::Ready(Err(WebSocketClosed)),

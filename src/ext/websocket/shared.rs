@@ -11,6 +11,14 @@ use crate::Peer;
 use crate::Stopping;
 use crate::websocket::{Close, Deflation};
 
+/// The time at which frames that are queued are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteAt {
+    Once,
+    /// When [`Shared::flush`] is called, or when the task of the connection runs for another reason.
+    Flush,
+}
+
 /// The state of one connection. No lock is held while code of the host runs.
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -52,18 +60,30 @@ impl Shared {
         result
     }
 
-    /// Puts frames, if they may be put, and wakes the task of the connection.
-    fn put<R>(&self, put: impl FnOnce(&mut State) -> Result<R, Refused>) -> Result<R, Refused> {
+    /// Puts frames, if they may be put, and wakes the task of the connection at that time.
+    fn put<R>(&self, at: WriteAt, put: impl FnOnce(&mut State) -> Result<R, Refused>) -> Result<R, Refused> {
         let mut state = self.lock();
         let result = put(&mut state)?;
-        let waker = state.call_to_write();
+        let waker = match at {
+            WriteAt::Once => state.call_to_write(),
+            WriteAt::Flush => {
+                state.note_fed();
+                None
+            }
+        };
         drop(state);
         waker.into_iter().for_each(Waker::wake);
         Ok(result)
     }
 
+    /// Wakes the task of the connection, if there are frames that it has not taken.
+    pub fn flush(&self) {
+        let waker = self.lock().flush();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// Queues a message. It is taken whole while less than the limit waits.
-    pub fn send(&self, message: &mut Option<WebSocketMessage>) -> Result<(), Refused> {
+    pub fn send(&self, message: &mut Option<WebSocketMessage>, at: WriteAt) -> Result<(), Refused> {
         let limit = self.settings.queue;
         let Some(length) = message.as_ref().map(WebSocketMessage::len) else { return Ok(()) };
         let deflation = self.deflate.filter(|_| length >= self.settings.compress_from);
@@ -75,7 +95,7 @@ impl Shared {
             }
             _ => None,
         };
-        self.put(|state| {
+        self.put(at, |state| {
             match (frame, deflation) {
                 (Some(frame), _) => state.put_encoded(frame),
                 (None, deflation) => {
@@ -100,7 +120,7 @@ impl Shared {
         let Some(piece) = piece.take() else { return Ok(()) };
         #[cfg(feature = "metrics")]
         super::counts::send(piece.len(), is_last.into());
-        self.put(|state| state.put_piece(piece, is_last))
+        self.put(WriteAt::Once, |state| state.put_piece(piece, is_last))
     }
 
     /// Queues a Close frame, unless there is one.

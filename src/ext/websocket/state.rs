@@ -169,6 +169,16 @@ impl State {
         self.wake()
     }
 
+    /// Notes that there are frames to write, without a wake: a task that runs still sees them.
+    pub fn note_fed(&mut self) {
+        self.has_frames = true;
+    }
+
+    /// Returns the waker of the task if there are frames to write and it waits.
+    pub fn flush(&mut self) -> Option<Waker> {
+        if self.has_frames { self.wake() } else { None }
+    }
+
     fn wake(&mut self) -> Option<Waker> {
         if std::mem::replace(&mut self.is_awake, true) { None } else { self.driver.clone() }
     }

@@ -63,9 +63,19 @@ int main()
         CHECK(first.is_closed() && first.close_code() == 0 && !first.receive() && first.queued() == 0);
         CHECK(first.send_text("x") == TRANSOM_GONE);
         check_throws(TRANSOM_ALREADY_ANSWERED, "", [&] { first.on_message([] {}); });
-        while (const auto message = socket.receive()) {
-            CHECK(message->is_last());
-            CHECK(socket.send(*message) == TRANSOM_OK);
+        CHECK(first.feed_text("x") == TRANSOM_GONE);
+        first.flush();
+        while (auto message = socket.receive()) {
+            CHECK(message->is_last() && *message);
+            if (message->data() == "copy") {
+                CHECK(socket.send(*message) == TRANSOM_OK && *message);
+                continue;
+            }
+            CHECK(first.send(std::move(*message)) == TRANSOM_GONE && *message);
+            CHECK(socket.send(std::move(*message)) == TRANSOM_OK && !*message);
+            check_throws(TRANSOM_NULL_ARGUMENT, "", [&] { static_cast<void>(socket.send(std::move(*message))); });
+            CHECK(socket.feed_text("fed") == TRANSOM_OK && socket.feed_binary("fed too") == TRANSOM_OK);
+            socket.flush();
         }
         CHECK(socket.close_code() == 4000 && socket.close_reason() == "enough" && socket.is_closed());
         CHECK(socket.subprotocol().empty() && !socket.is_compressed());
@@ -94,6 +104,10 @@ int main()
         events.watch_closed(socket);
         events.await_message(socket);
         CHECK(events.next(patience)->kind == TRANSOM_EVENT_WEBSOCKET_MESSAGE);
+        CHECK(events.receive_or_await(socket, buffer, 1, length, is_text, is_last) == TRANSOM_BUFFER_TOO_SMALL);
+        check_throws(TRANSOM_NULL_ARGUMENT, "", [&] {
+            static_cast<void>(events.receive_or_await(WebSocket(), buffer, 1, length, is_text, is_last));
+        });
         CHECK(socket.receive_into(buffer, 1, length, is_text, is_last) == TRANSOM_BUFFER_TOO_SMALL && length == 4);
         CHECK(socket.receive_into(buffer, 4, length, is_text, is_last) == TRANSOM_OK && is_text && is_last);
         CHECK(std::string_view(buffer, length) == "news");
@@ -124,7 +138,8 @@ int main()
     });
     server.start("127.0.0.1:0");
 
-    talk(server, handshake("/echo") + frame(1, "hello"), "\x81\x05hello");
+    talk(server, handshake("/echo") + frame(1, "copy") + frame(1, "hello"),
+         "\x81\4copy\x81\5hello\x81\3" "fed\x82\7" "fed too");
     const std::string lines = "Origin: https://app.example\r\nSec-WebSocket-Protocol: chat.v1\r\n"
                               "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     talk(server, handshake("/set", lines), std::string("\2\1a\x80\1b", 6) + "\x89\x01p\x88\x06\x0b\xb8" "done");

@@ -63,7 +63,7 @@ class Events:
         #: The functions that wake tasks which wait for a part of a body, by the tokens of its requests.
         self._bodies: dict[int, Callable[[], object]] = {}
         #: The tasks that wait for WebSocket connections.
-        self._websockets = WebSocketWaits()
+        self.websockets = WebSocketWaits()
 
     @property
     def fd(self) -> int:
@@ -133,22 +133,17 @@ class Events:
         return True
 
     async def websocket_message(self, socket: int, timeout: float | None = None) -> bool:
-        """Waits until a connection has a message or has closed. Returns `False` after `timeout` seconds.
+        """Waits until a connection has a message or has closed, after `receive_or_await` has found none.
 
-        Raises `RuntimeError` if another task waits for it.
+        Returns `False` after `timeout` seconds. Raises `RuntimeError` if another task waits for it.
         """
-        kind = native.EVENT_WEBSOCKET_MESSAGE
-        if self._websockets.is_awaited(kind, socket):
-            raise RuntimeError("two tasks receive from one connection at the same time")
-        return await self._websockets.until(
-            kind, socket, lambda: quick.events_await_websocket_message(self.pointer, socket), timeout
-        )
+        return await self.websockets.until_message(socket, self.loop, timeout)
 
     async def websocket_room(self, socket: int, timeout: float | None = None) -> bool:
         """Waits until a connection has room for a message or has closed. `False` after `timeout` seconds."""
-        return await self._websockets.until(
-            native.EVENT_WEBSOCKET_WRITABLE,
+        return await self.websockets.until_room(
             socket,
+            self.loop,
             lambda: quick.events_await_websocket_writable(self.pointer, socket),
             timeout,
         )
@@ -169,11 +164,21 @@ class Events:
         code = view.events_next(self.pointer, self._buffer, _MOST, wait, byref(count))
         if code == native.OK:
             data = string_at(self._buffer, count.value * _EVENT.size)
+            receivers = self.websockets.receivers
+            woken = 0
             for kind, _, token in _EVENT.iter_unpack(data):
+                if kind == native.EVENT_WEBSOCKET_MESSAGE:
+                    future = receivers.get(token)
+                    if future is not None and not future.done():
+                        future.set_result(True)
+                        woken += 1
+                    continue
                 try:
                     self._tell(kind, token)
                 except Exception:
                     _log.exception("a function that waited for an event failed")
+            if woken > 1:
+                self.websockets.gather(self.loop)
         return bool(code in (native.OK, native.TIMEOUT))
 
     def _tell(self, kind: int, token: int) -> None:
@@ -183,8 +188,8 @@ class Events:
                 future.set_result(None)
         elif kind == native.EVENT_READABLE:
             self.wake_reader(token)
-        elif kind in (native.EVENT_WEBSOCKET_MESSAGE, native.EVENT_WEBSOCKET_WRITABLE):
-            self._websockets.tell(kind, token)
+        elif kind == native.EVENT_WEBSOCKET_WRITABLE:
+            self.websockets.tell_room(token)
         elif kind == native.EVENT_LOG:
             log_all()
         elif kind == native.EVENT_WATCHDOG:

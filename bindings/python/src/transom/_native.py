@@ -298,7 +298,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_events_await_room": (c_int32, (c_void_p, c_void_p)),
     "transom_events_answer": (c_int32, (c_void_p, c_uint64)),
     "transom_events_await_body": (c_int32, (c_void_p, c_uint64)),
-    "transom_events_await_websocket_message": (c_int32, (c_void_p, c_void_p)),
+    "transom_events_receive_websocket_message": (
+        c_int32,
+        (c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, c_void_p),
+    ),
     "transom_events_await_websocket_writable": (c_int32, (c_void_p, c_void_p)),
     "transom_responder_accept_websocket": (
         c_int32,
@@ -314,6 +317,8 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_void_p, c_void_p),
     ),
     "transom_websocket_send": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_int64)),
+    "transom_websocket_feed": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t)),
+    "transom_websocket_flush": (c_int32, (c_void_p, c_size_t)),
     "transom_websocket_send_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_size_t, c_bool, c_int64)),
     "transom_websocket_ping": (c_int32, (c_void_p, c_char_p, c_size_t)),
     "transom_websocket_close": (c_int32, (c_void_p, c_uint16, c_char_p)),

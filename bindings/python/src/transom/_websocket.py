@@ -315,13 +315,17 @@ class AsyncWebSocket(Socket):
         Raises `WebSocketClosed` once the connection has closed and there are no more, `TimeoutError` after
         `timeout` seconds, and `RuntimeError` if another task receives.
         """
-        limit = seconds("timeout", timeout, none=True)
-        connection = self._connection
+        if timeout is not None:
+            seconds("timeout", timeout, none=True)
+        connection = self._made or self._connection
         if self._settings.in_pieces:
-            return await self._receive_whole(limit)
-        await self._let_others_run()
-        while (message := connection.receive(0)) is None:
-            if not await self._events.websocket_message(connection.pointer, timeout):
+            return await self._receive_whole(timeout)
+        self._count += 1
+        if self._count % _TURN == 0:
+            await self._let_others_run()
+        events = self._events
+        while (message := connection.receive_or_await(events.pointer)) is None:
+            if not await events.websocket_message(connection.pointer, timeout):
                 raise TimeoutError(f"no message has come within {timeout:g} s")
         return message
 
@@ -342,8 +346,10 @@ class AsyncWebSocket(Socket):
         """
         seconds("timeout", timeout, none=True)
         connection = self._connection
-        await self._let_others_run()
-        while (piece := connection.receive_piece(0)) is None:
+        self._count += 1
+        if self._count % _TURN == 0:
+            await self._let_others_run()
+        while (piece := connection.receive_piece_or_await(self._events.pointer)) is None:
             if not await self._events.websocket_message(connection.pointer, timeout):
                 raise TimeoutError(f"no message has come within {timeout:g} s")
         return piece
@@ -353,11 +359,14 @@ class AsyncWebSocket(Socket):
 
         Raises `WebSocketClosed`, `TimeoutError` after `timeout` seconds, or `TypeError`.
         """
-        seconds("timeout", timeout, none=True)
+        if timeout is not None:
+            seconds("timeout", timeout, none=True)
         kind, data = encoded(message)
-        connection = self._connection
-        await self._let_others_run()
-        while not connection.send(kind, data, 0):
+        connection = self._made or self._connection
+        self._count += 1
+        if self._count % _TURN == 0:
+            await self._let_others_run()
+        while not self._events.websockets.send(connection, kind, data):
             if not await self._events.websocket_room(connection.pointer, timeout):
                 raise TimeoutError(f"the peer has read too little within {timeout:g} s")
 
@@ -375,18 +384,18 @@ class AsyncWebSocket(Socket):
         kind, data = encoded(piece)
         is_last = flag("is_last", is_last)
         connection = self._connection
-        await self._let_others_run()
+        self._count += 1
+        if self._count % _TURN == 0:
+            await self._let_others_run()
         while not connection.send_piece(kind, data, is_last, 0):
             if not await self._events.websocket_room(connection.pointer, timeout):
                 raise TimeoutError(f"the peer has read too little within {timeout:g} s")
 
     async def _let_others_run(self) -> None:
-        """Lets other tasks run from time to time: a peer that is fast must not keep them from it."""
-        self._count += 1
-        if self._count % _TURN == 0:
-            from asyncio import sleep
+        """Lets other tasks run: a peer that is fast must not keep them from it."""
+        from asyncio import sleep
 
-            await sleep(0)
+        await sleep(0)
 
     async def wait_closed(self) -> None:
         """Waits until the connection has closed. Messages that come meanwhile are dropped."""

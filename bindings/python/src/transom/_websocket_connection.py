@@ -110,6 +110,25 @@ class WebSocketConnection:
             code = quick.websocket_receive_into(self.pointer, data, len(data), 0, *room.places)
             if code == native.OK:
                 return data.decode() if room.kind.value == native.WEBSOCKET_TEXT else data
+        return self._copied(code, room)
+
+    def receive_or_await(self, events: int) -> Message | None:
+        """Returns the next message. If there is none, returns `None`, and asks for the event of one.
+
+        Raises `WebSocketClosed` once there are no more.
+        """
+        room = _room
+        receive = quick.events_receive_websocket_message
+        code = receive(events, self.pointer, room.buffer, _ROOM, *room.places)
+        while code == native.BUFFER_TOO_SMALL:
+            data: bytes = uninitialized(None, room.length.value)
+            code = receive(events, self.pointer, data, len(data), *room.places)
+            if code == native.OK:
+                return data.decode() if room.kind.value == native.WEBSOCKET_TEXT else data
+        return self._copied(code, room)
+
+    def _copied(self, code: int, room: _Room) -> Message | None:
+        """Returns the message that is in the place of this thread, if one is."""
         if code == native.OK:
             data = string_at(room.buffer, room.length.value)
             return data.decode() if room.kind.value == native.WEBSOCKET_TEXT else data
@@ -122,12 +141,25 @@ class WebSocketConnection:
         payload = self.receive(timeout, view)
         return None if payload is None else WebSocketPiece(payload, _room.is_last.value)
 
+    def receive_piece_or_await(self, events: int) -> WebSocketPiece | None:
+        """Returns the next piece of a message, as `receive_or_await` does a message."""
+        payload = self.receive_or_await(events)
+        return None if payload is None else WebSocketPiece(payload, _room.is_last.value)
+
     def send(self, kind: int, data: bytes, timeout: int, view: SimpleNamespace = quick) -> bool:
         """Sends a message; waits for room up to `timeout` milliseconds, and returns `False` if there is none.
 
         Raises `WebSocketClosed`.
         """
         code = view.websocket_send(self.pointer, kind, data, len(data), timeout)
+        return code == native.OK or self._is_sent(code)
+
+    def feed(self, kind: int, data: bytes) -> bool:
+        """Queues a message that leaves with the next flush. Returns `False` if there is no room.
+
+        Raises `WebSocketClosed`.
+        """
+        code = quick.websocket_feed(self.pointer, kind, data, len(data))
         return code == native.OK or self._is_sent(code)
 
     def send_piece(

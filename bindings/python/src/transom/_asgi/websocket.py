@@ -67,10 +67,14 @@ class WebSocketExchange:
         connection = self._connection
         if connection is None:
             return {"type": "websocket.disconnect", "code": LOST, "reason": ""}
-        await self._let_others_run()
+        self._count += 1
+        if self._count % _TURN == 0:
+            # A client that sends fast must not keep other tasks from running.
+            await sleep(0)
         try:
-            while (message := connection.receive(0)) is None:
-                await self._request._events.websocket_message(connection.pointer)
+            events = self._request._events
+            while (message := connection.receive_or_await(events.pointer)) is None:
+                await events.websocket_message(connection.pointer)
         except WebSocketClosed as closed:
             self.is_gone = True
             return {"type": "websocket.disconnect", "code": closed.code, "reason": closed.reason}
@@ -99,12 +103,6 @@ class WebSocketExchange:
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
-
-    async def _let_others_run(self) -> None:
-        self._count += 1
-        if self._count % _TURN == 0:
-            # A client that sends fast must not keep other tasks from running.
-            await sleep(0)
 
     async def send(self, message: Message) -> None:
         """Takes a message of the application: the function `send` of ASGI."""
@@ -181,14 +179,17 @@ class WebSocketExchange:
         elif isinstance(content, str):
             raise TypeError(f"the bytes of websocket.send are bytes, got {got(content)}")
         kind, data = encoded(content)
-        await self._let_others_run()
+        self._count += 1
+        if self._count % _TURN == 0:
+            # A client that sends fast must not keep other tasks from running.
+            await sleep(0)
         connection = self._connection
         try:
             while True:
                 if connection is None:
                     # The exchange has ended while this task waited.
                     raise DisconnectedError
-                if connection.send(kind, data, 0):
+                if self._request._events.websockets.send(connection, kind, data):
                     return
                 await self._request._events.websocket_room(connection.pointer)
                 connection = self._connection
