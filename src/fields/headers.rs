@@ -8,10 +8,13 @@ use std::fmt;
 use std::ops::Range;
 
 use super::field::{InvalidHeader, check, check_value, trim};
-use crate::base::spare::{LARGEST_SPARE, Spares};
+use crate::base::spare::{LARGEST_SPARE, Returned, Spares};
+
+/// The sections of responses that were made on threads that send none.
+static RETURNED: Returned<Box<Section>> = Returned::new();
 
 thread_local! {
-    static SECTIONS: Spares<Box<Section>> = const { Spares::new() };
+    static SECTIONS: Spares<Box<Section>> = const { Spares::shared(&RETURNED) };
 }
 
 /// A list of header fields, in order. A name may occur more than once (RFC 9110 5).
@@ -33,12 +36,12 @@ thread_local! {
 /// assert!(headers.append("x-a", "one\r\nx-b: two").is_err());
 /// # Ok::<(), transom::InvalidHeader>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Headers(Option<Box<Section>>);
 
 /// On the heap because messages are moved often. A dropped section is used again, which saves 530
 /// of 3,957 instructions of a small request (benches/replay, 2026-11).
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Section {
     text: Vec<u8>,
     fields: Vec<Field>,
@@ -253,6 +256,18 @@ impl Headers {
 
     fn parts<'a>((name, value): (&'a [u8], &'a [u8])) -> (&'a str, &'a [u8]) {
         (std::str::from_utf8(name).unwrap_or_default(), value)
+    }
+}
+
+impl Clone for Headers {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new();
+        if let Some(section) = &self.0 {
+            let own = copy.section();
+            own.text.clone_from(&section.text);
+            own.fields.clone_from(&section.fields);
+        }
+        copy
     }
 }
 

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use http::{Method, Version};
 
 use super::{Origin, Params, Target};
-use crate::base::spare::{LARGEST_SPARE, Spares};
+use crate::base::spare::{LARGEST_SPARE, Returned, Spares};
 use crate::base::values::Values;
 use crate::fields::Headers;
 
 /// The longest method that is accepted, in bytes; the longest registered one has 17 letters.
 pub(crate) const LONGEST_METHOD: usize = 32;
 
+/// The heads of requests that were dropped on threads that receive none.
+static RETURNED: Returned<Box<HeadParts>> = Returned::new();
+
 thread_local! {
-    static SPARES: Spares<Box<HeadParts>> = const { Spares::new() };
+    static SPARES: Spares<Box<HeadParts>> = const { Spares::shared(&RETURNED) };
 }
 
 /// The parts of a request's head, on the heap because requests are moved often. The memory of a
