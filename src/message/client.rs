@@ -8,6 +8,7 @@ use super::arrival::Arrival;
 use super::facts::ConnectionFacts;
 use super::{Address, Peer};
 use crate::base::guard::guarded;
+use crate::base::spare::Spares;
 use crate::base::stopping::{StopSignal, Stopping};
 use crate::base::values::Values;
 use crate::fields::Headers;
@@ -43,7 +44,11 @@ struct Kept {
     facts: Option<Weak<dyn ConnectionFacts>>,
 }
 
-/// The watchers and early hints of the exchange in progress.
+thread_local! {
+    static SPARES: Spares<Box<Left>> = const { Spares::new() };
+}
+
+/// The watchers and early hints of the exchange in progress. On the heap because an idle connection has none.
 #[derive(Default)]
 struct Left {
     watchers: Vec<Box<dyn FnOnce() + Send>>,
@@ -57,6 +62,13 @@ struct Hints {
     waker: Option<Waker>,
     /// True once the exchange has its final answer.
     over: bool,
+}
+
+impl Kept {
+    /// Returns the watchers and hints of the exchange in progress, to add to them.
+    fn left(&mut self) -> &mut Left {
+        self.left.get_or_insert_with(|| SPARES.with(Spares::take).unwrap_or_default())
+    }
 }
 
 impl Client {
@@ -126,7 +138,7 @@ impl Client {
     pub fn hint(&self, exchange: u32, fields: Headers) -> bool {
         self.used.store(true, Ordering::SeqCst);
         let mut kept = self.kept();
-        let hints = &mut kept.left.get_or_insert_default().hints;
+        let hints = &mut kept.left().hints;
         if self.exchange() != exchange || hints.over {
             return false;
         }
@@ -142,7 +154,7 @@ impl Client {
     pub fn take_hints(&self, waker: Option<&Waker>) -> Vec<Headers> {
         self.used.store(true, Ordering::SeqCst);
         let mut kept = self.kept();
-        let hints = &mut kept.left.get_or_insert_default().hints;
+        let hints = &mut kept.left().hints;
         hints.waker = waker.cloned();
         hints.over = waker.is_none();
         std::mem::take(&mut hints.waiting)
@@ -187,7 +199,7 @@ impl Client {
             drop(kept);
             watcher();
         } else if self.exchange() == exchange {
-            kept.left.get_or_insert_default().watchers.push(watcher);
+            kept.left().watchers.push(watcher);
         }
     }
 
@@ -208,7 +220,12 @@ impl Client {
         }
         self.used.store(false, Ordering::SeqCst);
         let left = self.kept().left.take();
-        drop(left);
+        if let Some(mut left) = left {
+            // What it holds may run code of the host, and is dropped without the lock.
+            *left = Left::default();
+            // When a thread ends, its spares may be dropped before its last connection.
+            let _ = SPARES.try_with(|spares| spares.give(left));
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -43,6 +43,7 @@ mod handler;
 mod hooks;
 mod hosts;
 mod incoming;
+mod last_head;
 mod library;
 mod list;
 mod listeners;

@@ -166,7 +166,7 @@ impl<'a> Packer<'a> {
     /// Writes a record. If there is no room, returns the length that the record needs.
     pub fn push(&mut self, token: u64, route_id: u32, request: &Request, streams: bool) -> Result<(), usize> {
         // On the stack, because an allocation would take longer than the text.
-        let peer = AddressText::of(request.peer());
+        let peer = AddressText::of_peer(request.peer());
         let is_forwarded = request.is_forwarded() || request.connection_peer() != request.peer();
         let forwarded = is_forwarded.then(|| {
             let (proxy, host) = (request.connection_peer(), request.host().unwrap_or_default());
@@ -195,18 +195,6 @@ impl<'a> Packer<'a> {
         let Some(mut room) = self.buffer.get_mut(self.used..self.used + length) else {
             return Err(length);
         };
-        let mut put = |bytes: &[u8]| {
-            // Writing to a slice never fails, and the room was computed from these parts.
-            let _ = room.write(bytes);
-        };
-        put(&narrow(length).to_ne_bytes());
-        put(&route_id.to_ne_bytes());
-        put(&token.to_ne_bytes());
-        for part in parts {
-            put(&narrow(part.len()).to_ne_bytes());
-        }
-        put(&narrow(param_count).to_ne_bytes());
-        put(&version(request).to_ne_bytes());
         let flags = [
             (query.is_some(), HAS_QUERY),
             (streams, STREAMS),
@@ -216,8 +204,22 @@ impl<'a> Packer<'a> {
             (asks_for_upgrade(request), UPGRADE),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, flag)| flags | flag);
-        put(&flags.to_ne_bytes());
-        put(&(body.len() as u64).to_ne_bytes());
+        let mut header = [0; REQUEST_HEADER];
+        set(&mut header, 0, narrow(length).to_ne_bytes());
+        set(&mut header, 4, route_id.to_ne_bytes());
+        set(&mut header, 8, token.to_ne_bytes());
+        for (index, part) in parts.iter().enumerate() {
+            set(&mut header, 16 + 4 * index, narrow(part.len()).to_ne_bytes());
+        }
+        set(&mut header, 40, narrow(param_count).to_ne_bytes());
+        set(&mut header, 44, version(request).to_ne_bytes());
+        set(&mut header, 46, flags.to_ne_bytes());
+        set(&mut header, 48, (body.len() as u64).to_ne_bytes());
+        let mut put = |bytes: &[u8]| {
+            // Writing to a slice never fails, and the room was computed from these parts.
+            let _ = room.write(bytes);
+        };
+        put(&header);
         for part in parts {
             put(part);
         }
@@ -290,6 +292,11 @@ impl<'a> ResponseRecord<'a> {
         let (headers, body) = record[RESPONSE_HEADER..exact].split_at(headers_len);
         Some(Self { token, status_code, headers, body })
     }
+}
+
+/// Writes one field of a record's header.
+fn set<const N: usize>(header: &mut [u8; REQUEST_HEADER], at: usize, field: [u8; N]) {
+    header[at..at + N].copy_from_slice(&field);
 }
 
 /// Returns the bytes of one header field of the record.

@@ -4,12 +4,12 @@ use std::ffi::c_void;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use transom::{Headers, Reject, Responder, Response, StatusCode};
+use transom::{Reject, Responder, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
-use crate::fields::bad_header;
 use crate::incoming::read_into;
+use crate::last_head;
 use crate::packed::{self, Packer, ResponseRecord};
 use crate::pull_queue::{PullQueue, REQUESTS_PER_WAKE};
 use crate::request::transom_request;
@@ -255,9 +255,7 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
 
 /// Makes the response of a record, without its body framing.
 fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
-    let mut response = Response::new(status_code(answer.status_code)?);
-    *response.headers_mut() = Headers::parse(answer.headers).map_err(|error| bad_header(&error).code())?;
-    response.check_headers().map_err(|error| bad_header(&error).code())?;
+    let response = last_head::response(status_code(answer.status_code)?, answer.headers)?;
     Ok(response.body(copied(answer.body)?))
 }
 
