@@ -255,7 +255,7 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
 
 /// Makes the response of a record, without its body framing.
 fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
-    let response = last_head::response(status_code(answer.status_code)?, answer.headers)?;
+    let response = last_head::response(status_code(answer.status_code)?, answer.headers, answer.body.len())?;
     Ok(response.body(copied(answer.body)?))
 }
 

@@ -1,5 +1,6 @@
 """The body of a request, as a WSGI application reads it from `wsgi.input`."""
 
+import io
 import threading
 import unittest
 
@@ -106,6 +107,24 @@ class TestBody(Quiet, unittest.TestCase):
             self.assertEqual(self.read(data)[0], LINES, method)
             data = chunked(LINES).replace(b"POST", method.encode(), 1)
             self.assertEqual(self.read(data)[0], LINES, method)
+
+    def test_the_empty_body_that_requests_share_cannot_be_changed(self):
+        answers = []
+
+        def misuse(stream):
+            stream.close()
+            with self.assertRaises(OSError):
+                stream.write(b"for others")
+            with self.assertRaises(OSError):
+                stream.writelines([b"for others"])
+            stream.seek(5)
+            with io.BufferedReader(stream) as reader:
+                return reader.read(), stream.closed, stream.writable()
+
+        with serve_wsgi(reading(misuse, answers), "127.0.0.1:0") as running:
+            for _ in range(3):
+                self.assertEqual(fetch(running, "/").status, 200)
+        self.assertEqual(answers, [(b"", False, False)] * 3)
 
     def test_a_chunk_is_read_before_the_next_has_come(self):
         seen = threading.Event()

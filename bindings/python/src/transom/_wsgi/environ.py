@@ -11,7 +11,7 @@ from transom._packed import REQUEST_LEN, RequestHead
 from transom._request import Request
 from transom._wsgi.errors import ErrorLog
 from transom._wsgi.file_wrapper import FileWrapper
-from transom._wsgi.input import Input
+from transom._wsgi.input import EMPTY, Input
 
 #: The keys of the fields whose variables do not begin with `HTTP_`.
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
@@ -73,8 +73,8 @@ class Environs:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": FileWrapper,
+            "wsgi.input": EMPTY,
             # Each request has its own. They have places here so that a copy need not grow.
-            "wsgi.input": None,
             "wsgi.early_hints": None,
             "REMOTE_ADDR": "",
         }
@@ -91,11 +91,7 @@ class Environs:
         """Returns the environment of a request."""
         record = request._data[request._at + _VARYING : request._end_at]
         environ = self._records.get(record)
-        if environ is not None:
-            environ = environ.copy()
-            environ["wsgi.input"] = BytesIO()
-            return environ
-        return self._made(request, record)
+        return self._made(request, record) if environ is None else environ.copy()
 
     def _made(self, request: Request, record: bytes) -> dict[str, Any]:
         """Returns the environment of a request whose record has not come before."""
@@ -124,10 +120,8 @@ class Environs:
             environ["wsgi.input"] = BytesIO(request._in_record())
         elif flags & STREAMS:
             environ["wsgi.input"] = Input(request.stream)
-        else:
-            if not self._asks_for_name:
-                _keep(self._records, record, environ.copy(), _MOST_RECORDS)
-            environ["wsgi.input"] = BytesIO()
+        elif not self._asks_for_name:
+            _keep(self._records, record, environ.copy(), _MOST_RECORDS)
         return environ
 
     def _template_of(self, key: bytes, head: RequestHead) -> dict[str, Any]:

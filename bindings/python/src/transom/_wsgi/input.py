@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO, UnsupportedOperation
+from typing import NoReturn
 
 from transom._body import BodyStream
 from transom._http_error import BodyError
@@ -93,3 +95,25 @@ class Input:
         if not line:
             raise StopIteration
         return line
+
+
+class _Empty(BytesIO):
+    """An empty body. It has nothing to change, so all requests without a body share one."""
+
+    def close(self) -> None:
+        """Does nothing, since other requests read it too."""
+
+    def write(self, data: object, /) -> NoReturn:
+        """Raises `UnsupportedOperation`, as a file does that is open to be read."""
+        raise UnsupportedOperation("not writable")
+
+    def writelines(self, lines: object, /) -> NoReturn:
+        """Raises `UnsupportedOperation`."""
+        raise UnsupportedOperation("not writable")
+
+    def writable(self) -> bool:
+        """Returns `False`."""
+        return False
+
+
+EMPTY = _Empty()
