@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::{self, ManuallyDrop};
 use std::task::Waker;
 
+use super::driving;
+
 /// Wakers without duplicates; `None` while nothing is put off. Without a destructor, which a thread
 /// would have to register: that aborts the process if there is no memory. The guards empty it.
 type PutOff = RefCell<ManuallyDrop<Option<Vec<Waker>>>>;
@@ -60,8 +62,9 @@ pub(crate) fn in_batch(waker: impl FnOnce() -> Waker) -> bool {
 }
 
 /// Wakes `waker` when this thread has served the connections that are ready now; at once if the thread
-/// serves none. A callback that queues something for another thread wakes it in this way once for
-/// several connections: a thread that is woken at the first may take the core, and find no other.
+/// serves none, or runs a handler that may block. A callback that queues something for another thread
+/// wakes it in this way once for several connections: a thread that is woken at the first may take the
+/// core, and find no other.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -81,7 +84,8 @@ pub(crate) fn in_batch(waker: impl FnOnce() -> Waker) -> bool {
 /// assert!(bell.0.load(Ordering::SeqCst));
 /// ```
 pub fn wake_after_turn(waker: &Waker) {
-    if TURN.with(|list| add(list, waker)) {
+    // A job may wait for the thread that it wakes, and its turn ends only after it.
+    if !driving::is_held() && TURN.with(|list| add(list, waker)) {
         IS_DUE.set(true);
     } else {
         waker.wake_by_ref();
@@ -161,6 +165,21 @@ mod tests {
         });
         assert!(broken.is_err());
         assert_eq!(count.get(), 1);
+    }
+
+    #[test]
+    fn a_job_that_may_block_wakes_at_once() {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let _turns = Turns::begin();
+        driving::driving(|| {
+            driving::blocking(|| wake_after_turn(&waker));
+            assert_eq!(count.get(), 1);
+            wake_after_turn(&waker);
+            assert_eq!(count.get(), 1);
+        });
+        Turns::end_turn();
+        assert_eq!(count.get(), 2);
     }
 
     #[test]

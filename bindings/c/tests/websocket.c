@@ -175,6 +175,51 @@ static void talk(int fd)
     end_websocket(fd, 4000);
 }
 
+static transom_events *shared;
+
+static void *take_events(void *user_data UNUSED)
+{
+    transom_event event;
+    uint32_t number;
+    int i;
+    for (i = 0; i < 10; i++) {
+        OK(transom_events_next(shared, &event, 1, PATIENCE_MS, &number));
+        count(&told);
+    }
+    return NULL;
+}
+
+/* Asks for events that are due, and waits each time for another thread that takes it. */
+static void wait_for_another(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_websocket *socket = accept_one(responder);
+    pthread_t thread;
+    size_t len;
+    int32_t kind;
+    char buf[1];
+    int i;
+    CHECK_STATUS(transom_websocket_receive_into(socket, buf, 1, PATIENCE_MS, &kind, NULL, &len), TRANSOM_BUFFER_TOO_SMALL);
+    CHECK(pthread_create(&thread, NULL, take_events, NULL) == 0);
+    for (i = 1; i <= 10; i++) {
+        OK(transom_events_await_websocket_message(shared, socket));
+        EVENTUALLY(told == i);
+    }
+    pthread_join(thread, NULL);
+    transom_websocket_free(socket);
+}
+
+static void waited_for(uint16_t port)
+{
+    int fd;
+    shared = transom_events_new();
+    atomic_store(&told, 0);
+    fd = open_websocket(port, "/waits");
+    say_text(fd, "news");
+    end_websocket(fd, 1000);
+    CHECK(told == 10);
+    transom_events_free(shared);
+}
+
 static void expect(transom_events *events, int kind, transom_websocket *socket)
 {
     transom_event event;
@@ -678,6 +723,7 @@ static void serve(const char *model)
     OK(add_inline(server, "GET", "/inline", in_line, NULL, NULL));
     OK(transom_server_route(server, "GET", "/thread", on_thread, NULL, NULL, NULL));
     OK(add_inline(server, "GET", "/callbacks", by_callbacks, NULL, NULL));
+    OK(transom_server_route(server, "GET", "/waits", wait_for_another, NULL, NULL, NULL));
     OK(transom_server_route(server, "GET", "/keep", keep, NULL, NULL, NULL));
     OK(transom_server_route(server, "GET", "/refuse", refuse, NULL, NULL, NULL));
     OK(transom_server_route(server, "GET", "/hello", say_hello, NULL, NULL, NULL));
@@ -692,6 +738,7 @@ static void serve(const char *model)
     expect_text(fd, "in line");
     end_websocket(fd, 3000);
     by_events(port);
+    waited_for(port);
     closed_by_client(port);
     closed_by_host(port);
     in_pieces(port);

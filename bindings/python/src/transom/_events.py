@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ctypes import byref, c_uint32, create_string_buffer, string_at
 from struct import Struct
 from types import SimpleNamespace
@@ -132,12 +132,12 @@ class Events:
             del self._bodies[token]
         return True
 
-    async def websocket_message(self, socket: int, timeout: float | None = None) -> bool:
+    def websocket_message(self, socket: int, timeout: float | None = None) -> Awaitable[bool]:
         """Waits until a connection has a message or has closed, after `receive_or_await` has found none.
 
-        Returns `False` after `timeout` seconds. Raises `RuntimeError` if another task waits for it.
+        Gives `False` after `timeout` seconds. Raises `RuntimeError` if another task waits for it.
         """
-        return await self.websockets.until_message(socket, self.loop, timeout)
+        return self.websockets.until_message(socket, self.loop, timeout)
 
     async def websocket_room(self, socket: int, timeout: float | None = None) -> bool:
         """Waits until a connection has room for a message or has closed. `False` after `timeout` seconds."""

@@ -125,6 +125,8 @@ class WebSocketConnection:
             code = receive(events, self.pointer, data, len(data), *room.places)
             if code == native.OK:
                 return data.decode() if room.kind.value == native.WEBSOCKET_TEXT else data
+        if code == native.WOULD_BLOCK:
+            return None
         return self._copied(code, room)
 
     def _copied(self, code: int, room: _Room) -> Message | None:
