@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt as _;
 use transom::{Broadcast, Request, Response, Router, Server, SlowReader, WebSocket, WebSocketUpgrade};
 
 /// The most rooms at a time: a client can open one by its name.
@@ -48,10 +48,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (chat, name) = (chat.clone(), req.param("name").chars().take(40).collect());
         settings.accept(&req, |socket| chat.talk(name, socket))
     });
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([Signal::Int])?;
+    #[cfg(unix)]
+    signals.add_signals([Signal::Term])?;
     let server = Server::new(app).bind(&address)?.start()?;
     println!("listening on http://{}", server.local_addr());
-    signals.forever().next();
+    smol::block_on(signals.next());
     // Each member gets a Close with 1001.
     server.stop(Duration::from_secs(5));
     Ok(())

@@ -3,16 +3,10 @@
 //! `cargo run --release --example conformance -- --port 8080 --workers 2 --model event`
 
 use std::error::Error;
-use std::io;
-#[cfg(windows)]
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
 use std::time::Duration;
 
-use futures_lite::{StreamExt, stream};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use async_signal::{Signal, Signals};
+use futures_lite::{StreamExt, future, stream};
 use transom::{HttpResult, IntoResponse, Model, OrStatus, Request, Response, Router, Server, StatusCode};
 
 async fn headers(req: Request) -> Response {
@@ -37,29 +31,6 @@ async fn sleep(req: Request) -> HttpResult<Response> {
     Ok("slept".into_response())
 }
 
-/// Returns a function that waits for SIGINT or SIGTERM.
-#[cfg(unix)]
-fn end_signal() -> io::Result<impl FnOnce()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    Ok(move || {
-        let _ = signals.forever().next();
-    })
-}
-
-/// Returns a function that waits for Ctrl-C. Windows tells of it on a thread of its own.
-#[cfg(windows)]
-fn end_signal() -> io::Result<impl FnOnce()> {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
-    Ok(move || {
-        while !ended.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    })
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (mut port, mut workers, mut model) = (8080_u16, 2_usize, Model::default());
@@ -82,11 +53,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .get("/empty", async |_: Request| StatusCode::NO_CONTENT)
         .get("/headers", headers)
         .get("/sleep/{millis}", sleep);
-    let ended = end_signal()?;
+    // Ctrl-C, on Windows too.
+    let mut signals = Signals::new([Signal::Int])?;
+    #[cfg(unix)]
+    signals.add_signals([Signal::Term])?;
     let server =
         Server::new(app).model(model).workers(workers).bind(&format!("127.0.0.1:{port}"))?.start()?;
     println!("listening on http://{}", server.local_addr());
-    ended();
+    future::block_on(signals.next());
     server.stop(Duration::from_secs(10));
     Ok(())
 }

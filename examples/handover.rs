@@ -8,8 +8,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt as _;
 use transom::{Handle, Listener, Readiness, Request, Router, Server, Timeouts};
 
 /// Starts the successor with the command line of this process.
@@ -28,7 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Clients that keep their connections are told to open new ones before these are closed.
     timeouts.stop_delay = Duration::from_millis(500);
     // A signal that comes before the server has started waits.
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([Signal::Int])?;
+    #[cfg(unix)]
+    signals.add_signals([Signal::Hup, Signal::Term])?;
     let server = Server::new(app).timeouts(timeouts).notify_systemd();
     let passed = Listener::inherited()?;
     let server = if passed.is_empty() {
@@ -38,8 +40,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let server = server.start()?;
     println!("listening on http://{}", server.local_addr());
-    for signal in signals.forever() {
-        if signal != SIGHUP {
+    while let Some(signal) = smol::block_on(signals.next()) {
+        if signal? != Signal::Hup {
             break;
         }
         match hand_over(&server) {

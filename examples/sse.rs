@@ -7,8 +7,8 @@
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt as _;
 use transom::{
     EventBroadcast, Request, Response, Router, Server, ServerSentEvent, ServerSentEvents, SlowReader,
 };
@@ -34,7 +34,10 @@ fn tick(news: &EventBroadcast) -> Result<(), transom::InvalidEvent> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".into());
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    // Ctrl-C, on Windows too.
+    let mut signals = Signals::new([Signal::Int])?;
+    #[cfg(unix)]
+    signals.add_signals([Signal::Term])?;
     // A browser that is too slow is disconnected. It connects again, and gets the last 100 events.
     let news = EventBroadcast::new().slow(SlowReader::Close).history(100);
     let feed = news.clone();
@@ -47,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::new(app).bind(&address)?.start()?;
     println!("listening on http://{}", server.local_addr());
     thread::spawn(move || tick(&news));
-    signals.forever().next();
+    smol::block_on(signals.next());
     let report = server.stop(Duration::from_secs(10));
     println!("finished {}, cut {}", report.finished, report.cut);
     Ok(())

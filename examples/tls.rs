@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt as _;
 use transom::{Listener, Request, Router, Server, Tls};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,13 +25,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let https = Listener::bind(&address)?.tls(&tls);
     let port = https.local_addr().port().ok_or("HTTPS needs a port")?;
     // A signal that comes before the server has started waits.
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([Signal::Int])?;
+    #[cfg(unix)]
+    signals.add_signals([Signal::Hup, Signal::Term])?;
     let server = Server::new(app).listen(https).listen(Listener::bind(&plain)?.redirect_to_https(port));
     let server = server.start()?;
     let addresses = server.local_addrs();
     println!("listening on https://{}, redirects on http://{}", addresses[0], addresses[1]);
-    for signal in signals.forever() {
-        if signal != SIGHUP {
+    while let Some(signal) = smol::block_on(signals.next()) {
+        if signal? != Signal::Hup {
             break;
         }
         // Connections go on, and new ones get the new certificate.
