@@ -35,7 +35,7 @@ pub(crate) struct App {
     /// The hook that is called for each answer.
     pub on_exchange: Option<OnExchange>,
     /// The names of the fields that the hook may ask for.
-    pub recorded: Arc<RecordedNames>,
+    pub recorded: RecordedNames,
     /// The hook that words the server's own answers.
     pub word_answer: Option<WordAnswer>,
     /// Logs that too many handlers wait for threads.
@@ -62,7 +62,7 @@ impl App {
             broken_handshakes: AtomicU64::new(0),
             trust: None,
             on_exchange: None,
-            recorded: Arc::default(),
+            recorded: RecordedNames::default(),
             word_answer: None,
             overload,
         }

@@ -42,7 +42,8 @@ pub(crate) fn serve<'a, T: Transport>(
         forwarding: None,
     };
     if let Some(hook) = &app.on_exchange {
-        let mut records = Records::new(hook, &app.recorded, session.client.peer, connection.wire.facts());
+        let (peer, socket) = (session.client.peer, connection.wire.facts());
+        let mut records = Records::new(hook, &app.recorded, &app.router, &session.activity, peer, socket);
         if let Some(arrival) = session.client.arrival() {
             records.set_arrival(arrival);
         }
@@ -91,7 +92,7 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer
     note_refusal(reject, peer, app);
     let activity = Activity::default();
     let mut wire = Wire::new(transport, &app.config, &activity);
-    wire.records = records(app, peer, reject, wire.facts());
+    wire.records = records(app, &activity, peer, reject, wire.facts());
     let mut response = reject.into_response();
     word(app.word_answer.as_ref(), &mut response, Some(reject), peer, None);
     let put = answer::put_refusal(&mut wire, false, response);
@@ -106,17 +107,19 @@ pub(crate) async fn refuse_busy<T: Transport>(transport: T, reject: Reject, peer
 /// Tells of a connection that is closed without an answer, since there is no room for one.
 pub(crate) fn close_busy(reject: Reject, peer: Peer, app: &App) {
     note_refusal(reject, peer, app);
-    drop(records(app, peer, reject, None));
+    drop(records(app, &Activity::default(), peer, reject, None));
 }
 
 /// Begins the record of a connection that is refused.
-fn records(
-    app: &App,
+fn records<'a>(
+    app: &'a App,
+    activity: &'a Activity,
     peer: Peer,
     reject: Reject,
     socket: Option<Weak<dyn ConnectionFacts>>,
-) -> Option<Box<Records>> {
-    let mut records = Records::new(app.on_exchange.as_ref()?, &app.recorded, peer, socket);
+) -> Option<Box<Records<'a>>> {
+    let hook = app.on_exchange.as_ref()?;
+    let mut records = Records::new(hook, &app.recorded, &app.router, activity, peer, socket);
     records.begin(None, None, Instant::now(), 0, 0);
     records.note_reject(reject);
     Some(Box::new(records))

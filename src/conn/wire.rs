@@ -47,7 +47,7 @@ pub(super) struct Wire<'a, T> {
     unflushed: usize,
     pace: WritePace,
     /// The records of the answers in progress, if somebody is told of them.
-    pub records: Option<Box<Records>>,
+    pub records: Option<Box<Records<'a>>>,
 }
 
 impl<'a, T: Transport> Wire<'a, T> {
@@ -116,9 +116,6 @@ impl<'a, T: Transport> Wire<'a, T> {
         let length = ready!(polled)?;
         self.input.filled(length);
         self.activity.received(length);
-        if let Some(records) = &mut self.records {
-            records.received += length as u64;
-        }
         self.input.ended = length == 0;
         Poll::Ready(Ok(length))
     }
@@ -208,9 +205,6 @@ impl<'a, T: Transport> Wire<'a, T> {
             };
             self.pace.note(&self.transport, length);
             self.activity.written(length);
-            if let Some(records) = &mut self.records {
-                records.written += length as u64;
-            }
         }
         if self.unflushed > 0 {
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
@@ -264,8 +258,9 @@ impl<'a, T: Transport> Wire<'a, T> {
     fn begin_new_record(&mut self, head: Option<&HeadParts>, length: usize, endpoint: Option<&Endpoint>) {
         let waiting = self.output.len() as u64;
         if let Some(records) = &mut self.records {
-            let taken = records.received.saturating_sub((self.input.len() + length) as u64);
-            let written = records.written + waiting;
+            let (received, written) = self.activity.bytes();
+            let taken = received.saturating_sub((self.input.len() + length) as u64);
+            let written = written + waiting;
             // The clock of the thread's turn: a reading for each request takes 1 % of its time. A handler
             // that does not wait shows at the end, for which the clock is read.
             let now = self.transport.now();
@@ -301,7 +296,8 @@ impl<'a, T: Transport> Wire<'a, T> {
     #[cold]
     pub fn tell_records(&mut self, ended: Ended) {
         if let Some(records) = &mut self.records {
-            let taken = records.received.saturating_sub(self.input.len() as u64);
+            let (received, _) = self.activity.bytes();
+            let taken = received.saturating_sub(self.input.len() as u64);
             records.tell(ended, taken);
         }
     }

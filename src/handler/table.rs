@@ -42,6 +42,8 @@ pub(crate) struct Table {
     nested: Vec<Prefix>,
     /// Answers `OPTIONS *`, if a wrap covers it.
     options: Option<Endpoint>,
+    /// The patterns of all endpoints that have a number, in the order of the numbers.
+    patterns: Vec<Arc<str>>,
 }
 
 /// The endpoints of the patterns of one shape, by method.
@@ -262,6 +264,8 @@ impl Table {
         for (number, endpoint) in (1..).zip(self.endpoints_mut()) {
             endpoint.number = number;
         }
+        self.patterns =
+            self.endpoints().map(|endpoint| endpoint.pattern.clone().unwrap_or_default()).collect();
     }
 
     /// The endpoints of all routes, and then the fallbacks.
@@ -284,6 +288,12 @@ impl Table {
     /// Returns the endpoint of a number.
     pub fn endpoint(&self, number: u32) -> Option<&Endpoint> {
         self.endpoints().nth(usize::try_from(number.checked_sub(1)?).ok()?)
+    }
+
+    /// Returns the pattern of the endpoint of a number. It is empty for a fallback.
+    #[inline]
+    pub fn pattern(&self, number: u32) -> Option<&str> {
+        self.patterns.get(usize::try_from(number.checked_sub(1)?).ok()?).map(|pattern| &**pattern)
     }
 
     /// Returns the method of the route of a number; `None` if the route is for any, or a fallback.

@@ -164,7 +164,7 @@ impl Server {
         let mut app = App::new(router, self.config, pool);
         (app.on_exchange, app.word_answer) = (self.on_exchange, self.word_answer);
         let [request, response] = [self.field_names, self.response_field_names].map(FieldNames::new);
-        app.recorded = Arc::new(RecordedNames { request, response });
+        app.recorded = RecordedNames { request, response };
         app.trust = trust;
         let shared =
             Shared { app, gate, stopper: self.stopper, closing: Arc::default(), threads, systemd, keeper };
