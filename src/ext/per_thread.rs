@@ -28,6 +28,8 @@ pub(super) struct Claims<T>(RefCell<Vec<Claim<T>>>);
 
 struct Claim<T> {
     of: Weak<Values<T>>,
+    /// The place of the same set, to compare. No other set has that place while the claim exists.
+    place: *const Values<T>,
     /// `None` if the thread uses the value that is shared.
     value: Option<Box<T>>,
 }
@@ -52,9 +54,9 @@ impl<T: Claimed> PerThread<T> {
         let mut call = Some(call);
         let done = T::claims().try_with(|claims| {
             let mut claims = claims.0.try_borrow_mut().ok()?;
-            let own = claims.iter().position(|claim| claim.of.as_ptr() == Arc::as_ptr(&self.0));
-            let value = match own {
-                Some(index) => claims.get_mut(index)?.value.as_mut()?,
+            let place = Arc::as_ptr(&self.0);
+            let value = match claims.iter_mut().find(|claim| claim.place == place) {
+                Some(claim) => claim.value.as_mut()?,
                 None => self.claim(&mut claims)?,
             };
             call.take().map(|call| call(value))
@@ -70,7 +72,8 @@ impl<T: Claimed> PerThread<T> {
     #[cold]
     fn claim<'a>(&self, claims: &'a mut Vec<Claim<T>>) -> Option<&'a mut Box<T>> {
         claims.retain(|claim| claim.of.strong_count() > 0);
-        claims.push(Claim { of: Arc::downgrade(&self.0), value: locked(&self.0.free).pop() });
+        let (of, place) = (Arc::downgrade(&self.0), Arc::as_ptr(&self.0));
+        claims.push(Claim { of, place, value: locked(&self.0.free).pop() });
         claims.last_mut()?.value.as_mut()
     }
 }

@@ -47,7 +47,10 @@ impl Block {
     /// Returns the bytes between two positions, in memory that is used again.
     pub fn read<'a>(&self, from: usize, to: usize, memory: &'a mut Vec<u8>) -> &'a [u8] {
         let words = self.words.get(from / WORD..to.div_ceil(WORD)).unwrap_or_default();
-        memory.resize(words.len() * WORD, 0);
+        // It does not shrink, so that most often nothing has to be set to 0.
+        if memory.len() < words.len() * WORD {
+            memory.resize(words.len() * WORD, 0);
+        }
         for (bytes, word) in memory.as_chunks_mut().0.iter_mut().zip(words) {
             // Relaxed: `to` is a length that was loaded with Acquire, so that the words before it are there.
             *bytes = word.load(Ordering::Relaxed).to_ne_bytes();

@@ -32,6 +32,8 @@ pub(super) struct Buffer {
     pens: PerThread<Pen>,
     lanes: Box<[Arc<Lane>]>,
     memory: Memory,
+    /// The lines that are being written. New memory for each part takes the thread of the log 10 ns a line.
+    part: Mutex<Vec<u8>>,
 }
 
 /// The lines of one thread after another, or of the threads that share a pen.
@@ -90,7 +92,7 @@ impl Buffer {
             limit: AtomicUsize::new(DEFAULT_LIMIT),
             spares: Mutex::default(),
         };
-        Self { pens: PerThread::new(pens.into_iter(), shared), lanes, memory }
+        Self { pens: PerThread::new(pens.into_iter(), shared), lanes, memory, part: Mutex::default() }
     }
 
     /// Sets the most bytes that may wait.
@@ -133,7 +135,7 @@ impl Buffer {
     /// Calls `write` with the lines that wait, a part at a time. Returns `true` if there were any. Only
     /// one thread may call this.
     pub fn take(&self, mut write: impl FnMut(&[u8])) -> bool {
-        let (mut memory, mut any) = (Vec::new(), false);
+        let (mut part, mut any) = (self.part.lock().unwrap_or_else(PoisonError::into_inner), false);
         for lane in &self.lanes {
             loop {
                 let mut lines = lane.lock();
@@ -150,7 +152,7 @@ impl Buffer {
                 }
                 drop(lines);
                 if to > from {
-                    write(block.read(from, to, &mut memory));
+                    write(block.read(from, to, &mut part));
                     any = true;
                 }
                 if !is_full {
@@ -158,6 +160,9 @@ impl Buffer {
                 }
                 self.memory.give(block);
             }
+        }
+        if part.len() > LARGEST_BLOCK {
+            *part = Vec::new();
         }
         any
     }
@@ -231,7 +236,8 @@ impl Memory {
         // by locks.
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         let mut spares = self.spares();
-        if let Some(index) = spares.iter().position(|block| block.size() == size) {
+        // The one that was given last: the processor has it in its cache still.
+        if let Some(index) = spares.iter().rposition(|block| block.size() == size) {
             return Some(spares.swap_remove(index));
         }
         drop(spares);

@@ -1,6 +1,8 @@
 //! The parts of an exchange, as the formats of a log share them.
 
-use super::text::{push_escaped, push_ip};
+use std::net::SocketAddr;
+
+use super::text::{push_escaped, push_ip, push_ipv4};
 use crate::Ended;
 use crate::Exchange;
 use crate::Method;
@@ -13,6 +15,8 @@ use crate::Version;
 #[inline]
 pub(super) fn push_client(line: &mut Vec<u8>, exchange: &Exchange<'_>) {
     match exchange.peer() {
+        // Most clients are of this kind.
+        Peer::Tcp(SocketAddr::V4(address)) => push_ipv4(line, *address.ip()),
         Peer::Unix => line.extend_from_slice(b"unix"),
         peer => match peer.ip() {
             Some(ip) => push_ip(line, ip),
