@@ -162,6 +162,12 @@ typedef int transom_descriptor;
  */
 #define TRANSOM_UPGRADE 32
 
+/*
+ * In the flags of a transom_response_record: the length of the body is not announced. The body has the
+ * chunked coding, and for HTTP/1.0 it ends with the connection, as one that is written in parts.
+ */
+#define TRANSOM_WITHOUT_LENGTH 1
+
 /* As the length of a part of a file: up to the end of the file. */
 #define TRANSOM_TO_END UINT64_MAX
 
@@ -1222,7 +1228,7 @@ typedef struct transom_response_record {
     uint32_t record_len;
     /* The status code of the response, from 200 to 599. */
     uint16_t status_code;
-    /* 0. */
+    /* TRANSOM_WITHOUT_LENGTH, or 0. */
     uint16_t flags;
     /* Identifies the request. */
     uint64_t token;

@@ -38,6 +38,9 @@ const TLS: u16 = 16;
 /// A flag of a request record: the request has an Upgrade field.
 const UPGRADE: u16 = 32;
 
+/// A flag of a response record: the length of the body is not announced.
+const WITHOUT_LENGTH: u16 = 1;
+
 /// The start of a request in a batch: see transom_server_next_batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +116,7 @@ pub struct transom_response_record {
     pub record_len: u32,
     /// The status code of the response, from 200 to 599.
     pub status_code: u16,
-    /// 0.
+    /// TRANSOM_WITHOUT_LENGTH, or 0.
     pub flags: u16,
     /// Identifies the request.
     pub token: u64,
@@ -263,6 +266,7 @@ fn narrow(length: usize) -> u32 {
 pub(crate) struct ResponseRecord<'a> {
     pub token: u64,
     pub status_code: u16,
+    pub tells_length: bool,
     /// Lines of "name: value".
     pub headers: &'a [u8],
     pub body: &'a [u8],
@@ -284,13 +288,16 @@ impl<'a> ResponseRecord<'a> {
         let reserved = u32::from_ne_bytes(field(header, 20));
         let body_len = usize::try_from(u64::from_ne_bytes(field(header, 24))).ok()?;
         let exact = RESPONSE_HEADER.checked_add(headers_len)?.checked_add(body_len)?;
-        if flags != 0 || reserved != 0 || exact.checked_next_multiple_of(ALIGNMENT)? != length {
+        if flags & !WITHOUT_LENGTH != 0
+            || reserved != 0
+            || exact.checked_next_multiple_of(ALIGNMENT)? != length
+        {
             return None;
         }
         let (record, rest) = buffer.split_at_checked(length)?;
         *buffer = rest;
         let (headers, body) = record[RESPONSE_HEADER..exact].split_at(headers_len);
-        Some(Self { token, status_code, headers, body })
+        Some(Self { token, status_code, tells_length: flags == 0, headers, body })
     }
 }
 
@@ -382,13 +389,19 @@ mod tests {
     #[test]
     fn answers_come_back_one_by_one() {
         let mut both = answer(48, 0, b"a: 1\r\n", 0, b"hello");
-        both.extend(answer(32, 0, b"", 0, b""));
+        both.extend(answer(32, WITHOUT_LENGTH, b"", 0, b""));
         let mut rest = &both[..];
-        let first = ResponseRecord { token: 9, status_code: 200, headers: b"a: 1\r\n", body: b"hello" };
+        let first = ResponseRecord {
+            token: 9,
+            status_code: 200,
+            tells_length: true,
+            headers: b"a: 1\r\n",
+            body: b"hello",
+        };
         assert_eq!(ResponseRecord::read(&mut rest), Ok(first));
         assert_eq!(
             ResponseRecord::read(&mut rest),
-            Ok(ResponseRecord { token: 9, status_code: 200, headers: b"", body: b"" })
+            Ok(ResponseRecord { token: 9, status_code: 200, tells_length: false, headers: b"", body: b"" })
         );
         assert!(rest.is_empty());
     }
@@ -404,7 +417,7 @@ mod tests {
             answer(32, 0, b"", 0, b"hello"),
             answer(48, 0, b"", 0, b"hello"),
             answer(u32::MAX, 0, b"", 0, b"hello"),
-            answer(40, 1, b"", 0, b"hello"),
+            answer(40, 2, b"", 0, b"hello"),
             answer(40, 0, b"", 1, b"hello"),
         ] {
             assert!(ResponseRecord::read(&mut &broken[..]).is_err());

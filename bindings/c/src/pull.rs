@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use transom::{Reject, Responder, Response, StatusCode};
+use futures_lite::stream;
+use transom::{Body, Reject, Responder, Response, StatusCode};
 
 use crate::bytes::{copied, input, place, room, store};
 use crate::exchange;
@@ -256,7 +257,12 @@ fn answer(answer: &ResponseRecord<'_>) -> transom_status {
 /// Makes the response of a record, without its body framing.
 fn response(answer: &ResponseRecord<'_>) -> Result<Response, transom_status> {
     let response = last_head::response(status_code(answer.status_code)?, answer.headers, answer.body.len())?;
-    Ok(response.body(copied(answer.body)?))
+    let body = copied(answer.body)?;
+    Ok(if answer.tells_length {
+        response.body(body)
+    } else {
+        response.body(Body::stream(stream::once(Ok(body))))
+    })
 }
 
 /// Returns a descriptor for poll(2) and similar calls. It is readable while requests are

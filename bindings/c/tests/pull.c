@@ -206,7 +206,7 @@ static void broken_answers(transom_server *server, uint16_t port)
         case 1: answer.record_len = 36; break;
         case 2: answer.record_len = 48; break;
         case 3: answer.record_len = UINT32_MAX; break;
-        case 4: answer.flags = 1; break;
+        case 4: answer.flags = 2; break;
         case 5: answer.reserved = 1; break;
         case 6: answer.body_len = UINT64_MAX; break;
         case 7: length -= 1; break;
@@ -217,6 +217,27 @@ static void broken_answers(transom_server *server, uint16_t port)
         hear(fd, &reply);
         CHECK(reply.status == 200 && strcmp(reply.body, "good") == 0);
     }
+}
+
+/* The length of a body need not be announced. */
+static void without_length(transom_server *server, uint16_t port)
+{
+    static struct reply reply;
+    transom_response_record answer;
+    int32_t result = 1;
+    uint32_t done;
+    size_t length;
+    int fd = connect_to(port);
+    ask(fd, "GET", "/other");
+    length = pack(0, next(server)->token, 200, "x-a: 1\r\n", "in a chunk");
+    memcpy(&answer, out, sizeof answer);
+    answer.flags = TRANSOM_WITHOUT_LENGTH;
+    memcpy(out, &answer, sizeof answer);
+    OK(transom_server_respond_batch(server, out, length, &result, 1, &done));
+    CHECK(done == 1 && result == TRANSOM_OK);
+    hear(fd, &reply);
+    CHECK(reply.status == 200 && strstr(reply.text, "transfer-encoding: chunked") != NULL);
+    CHECK(strstr(reply.text, "content-length") == NULL && strcmp(reply.body, "a\r\nin a chunk\r\n0\r\n\r\n") == 0);
 }
 
 /* A token can be used as a responder. */
@@ -372,6 +393,7 @@ int main(void)
     objects(server, port);
     many(server, port);
     broken_answers(server, port);
+    without_length(server, port);
     tokens(server, port);
     full(server, port);
     stopping(server, port);

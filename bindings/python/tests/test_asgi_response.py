@@ -1,5 +1,6 @@
 """What an ASGI application sends: how its response is started, framed, ended and refused."""
 
+import asyncio
 import os
 import socket
 import tempfile
@@ -60,7 +61,34 @@ class TestFraming(Quiet, unittest.TestCase):
     def test_a_body_in_parts_comes_in_chunks(self):
         head, rest = answered(sending(start(), part(b"a", True), part(b"", True), part(b"bc", True), part()))
         self.assertEqual(fields(head, "transfer-encoding"), ["chunked"])
-        self.assertEqual(rest, b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
+        # What was sent in one turn of the loop comes together.
+        self.assertEqual(rest, b"3\r\nabc\r\n0\r\n\r\n")
+
+    def test_a_part_leaves_at_the_end_of_its_turn(self):
+        told = []
+
+        async def application(scope, receive, send):
+            seen = asyncio.Event()
+            told[:] = [asyncio.get_running_loop(), seen]
+            await send(start())
+            await send(part(b"a", True))
+            await send(part(b"b", True))
+            await seen.wait()
+            await send(part(b"c", True))
+            await send(part())
+
+        with serve_asgi(application, "127.0.0.1:0", lifespan="off") as running, connect(running) as client:
+            client.sendall(GET)
+            received = receive(client, b"2\r\nab\r\n")
+            self.assertIn(b"transfer-encoding: chunked", received)
+            told[0].call_soon_threadsafe(told[1].set)
+            self.assertTrue(read_all(client).endswith(b"1\r\nc\r\n0\r\n\r\n"))
+
+    def test_many_parts_in_one_turn(self):
+        for count, size in ((3, 20_000), (200, 1000), (2, 40_000)):
+            parts = [part(b"x" * size, True) for _ in range(count)]
+            _, rest = answered(sending(start(), *parts, part(b"end")), data=OLD)
+            self.assertEqual(rest, b"x" * (count * size) + b"end")
 
     def test_a_large_body_in_one_message(self):
         body = bytes(range(256)) * 8000
@@ -154,7 +182,7 @@ class TestFraming(Quiet, unittest.TestCase):
         headers = [(bytearray(b"x-a"), memoryview(b"1"))]
         messages = part(bytearray(b"a"), True), part(memoryview(b"b"))
         head, rest = answered(sending(start(headers=headers), *messages))
-        self.assertEqual((fields(head, "x-a"), rest), (["1"], b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"))
+        self.assertEqual((fields(head, "x-a"), rest), (["1"], b"2\r\nab\r\n0\r\n\r\n"))
 
     def test_the_connection_is_kept_and_closed_on_demand(self):
         application = sending(start(), part(b"x"))

@@ -184,10 +184,10 @@ class Outbox:
         copy.flush()
 
 
-def record(token: int, parts: Parts) -> Pieces:
+def record(token: int, parts: Parts, flags: int = 0) -> Pieces:
     """Returns the pieces of a response's record; those of a 500 if the response is too large."""
     try:
-        return encode(token, *parts)
+        return encode(token, *parts, flags)
     except struct.error:
         _log.error("a response of %d bytes is too large: stream it", len(parts[2]))
         return encode(token, *SERVER_ERROR)

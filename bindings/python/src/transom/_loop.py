@@ -311,9 +311,9 @@ class LoopSide:
         if not since or self._lag is None or self._lag.lets_start(route, request, since):
             await route.handler(request)  # type: ignore[misc]
 
-    def answer(self, token: int, parts: Parts) -> None:
+    def answer(self, token: int, parts: Parts, flags: int = 0) -> None:
         """Sends a response with those of the other requests in this turn of the loop. Call it in the loop."""
-        self._outbox.pieces.extend(record(token, parts))
+        self._outbox.pieces.extend(record(token, parts, flags))
         if not self._flushing:
             self._flushing = True
             self.loop.call_soon(self._flush)

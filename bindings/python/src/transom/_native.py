@@ -80,6 +80,7 @@ REJECT_OVERLOADED = 39
 #: Flags of a request record, such as: the target has a `?`; the body comes piece by piece.
 HAS_QUERY = 1
 STREAMS = 2
+WITHOUT_LENGTH = 1
 HTTPS = 4
 FORWARDED = 8
 TLS = 16

@@ -24,6 +24,8 @@ RequestHead: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int,
 #: the reserved field between them are 0.
 RESPONSE = struct.Struct("=IHxxQIxxxxQ")
 RESPONSE_LEN = RESPONSE.size
+#: The same with its flags.
+_FLAGGED = struct.Struct("=IHHQIxxxxQ")
 
 #: The bytes that pad a record to a multiple of 8, by its length modulo 8.
 PADDING = tuple(b"\0" * (-length % 8) for length in range(8))
@@ -40,7 +42,7 @@ _TLS = struct.Struct("=IIIIII")
 _LENGTH = struct.Struct("=I")
 
 
-def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
+def encode(token: int, status: int, block: bytes, body: bytes, flags: int = 0) -> Pieces:
     """Returns the pieces of a response record, to be joined with those of other records.
 
     >>> len(b"".join(encode(1, 200, b"a: b\\r\\n", b"hello")))
@@ -49,7 +51,7 @@ def encode(token: int, status: int, block: bytes, body: bytes) -> Pieces:
     length = RESPONSE_LEN + len(block) + len(body)
     padding = PADDING[length & 7]
     return (
-        RESPONSE.pack(length + len(padding), status, token, len(block), len(body)),
+        _FLAGGED.pack(length + len(padding), status, flags, token, len(block), len(body)),
         block,
         body,
         padding,

@@ -31,6 +31,8 @@ _LARGE = 256 * 1024
 #: The size of these pieces. With 256 KiB, a body of 1 MiB took 1.5 times as long: each piece waits for
 #: the client to have read the one before (2026-11).
 _PIECE = 1024 * 1024
+#: The most bytes of the first parts of a body that are held until the end of a turn of the loop.
+_MOST_HELD = 32 * 1024
 _NO_BYTES = "the body of http.response.body is bytes"
 
 
@@ -51,6 +53,10 @@ class Sender:
     _trailers: list[tuple[str, str]]
     _writer: int | None = None
     _count = 0
+    #: The first parts of a body, until the end of the turn of the loop in which they came: one call sends a
+    #: response that is whole by then. Otherwise each part would wake the thread of the server.
+    _held: list[bytes] | None = None
+    _held_size = 0
     #: `True` once the request has a `Presence`, which may refer to this.
     _has_presence = False
     #: How far the response has got.
@@ -139,7 +145,19 @@ class Sender:
     async def _send_part(self, body: bytes) -> None:
         """Sends a part of the body, and waits while the client has not read enough of those before."""
         if self.state == STARTED:
+            if self._may_hold(body):
+                self._held = [body]
+                self._held_size = len(body)
+                self.state = SENDING
+                get_running_loop().call_soon(self._end_turn)
+                return
             self._begin()
+        elif self._held is not None:
+            self._held.append(body)
+            self._held_size += len(body)
+            if self._held_size > _MOST_HELD:
+                self._release()
+            return
         if body:
             await self._write(body, len(body))
             self._count += 1
@@ -147,7 +165,48 @@ class Sender:
                 # A stream that never waits must not keep other tasks from running.
                 await sleep(0)
 
+    def _may_hold(self, body: bytes) -> bool:
+        """Returns `True` if the parts of the body may be sent together, as one that has no length yet."""
+        return (
+            len(body) <= _MOST_HELD
+            and not self._has_trailers
+            and self._status not in WITHOUT_CONTENT
+            and b"content-length: " not in self._block.lower()
+        )
+
+    def _end_turn(self) -> None:
+        try:
+            self._release()
+        except DisconnectedError:
+            pass  # `send` says so next time.
+
+    def _release(self) -> None:
+        """Sends what is held, as the beginning of a response whose body comes in parts."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        try:
+            self._begin()
+        except MemoryError:
+            # Nothing was sent. The next message tries again.
+            self._held = held
+            raise
+        body = b"".join(held)
+        # The first write always finds room.
+        code = quick.writer_write(self._writer, body, len(body), 0) if body else native.OK
+        if code != native.OK:
+            self._check(code)
+
     async def _send_last(self, body: bytes) -> None:
+        held = self._held
+        if held is not None:
+            held.append(body)
+            self._held = None
+            self.state = OVER
+            parts = self._status, self._block, b"".join(held)
+            self._shared.answer(self._token, parts, native.WITHOUT_LENGTH)
+            self._settle()
+            return
         if self.state == STARTED:
             self._begin()
         if body:
@@ -284,6 +343,11 @@ class Sender:
 
     def abort(self) -> None:
         """Cuts the response off unless it is whole."""
+        try:
+            # The client learns what the application has sent, and that it is not all.
+            self._release()
+        except (DisconnectedError, MemoryError):
+            self._held = None
         self.state = OVER
         writer, self._writer = self._writer, None
         if writer is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from ctypes import byref, c_size_t, create_string_buffer
 
 from transom._body import PIECE
-from transom._packed import Parts
 from transom._request import Request
 
 
@@ -15,10 +14,8 @@ class Shared:
 
     __slots__ = ("answer", "buffer", "length", "length_at", "refuse")
 
-    def __init__(
-        self, answer: Callable[[int, Parts], None], refuse: Callable[[Request, Exception], None]
-    ) -> None:
-        #: Sends a whole response, with those of other requests.
+    def __init__(self, answer: Callable[..., None], refuse: Callable[[Request, Exception], None]) -> None:
+        #: Sends a whole response, with those of other requests: takes a token, `Parts` and, perhaps, flags.
         self.answer = answer
         #: Answers a request whose body cannot be read to its end.
         self.refuse = refuse
