@@ -3952,6 +3952,28 @@ transom_status transom_writer_write(transom_writer *writer,
                                     int64_t timeout_ms);
 
 /*
+ * Writes to the body as transom_writer_write does with a timeout of 0, and leaves it to
+ * transom_writer_flush to have it sent. Use this for several pieces, or for many bodies at once: the threads
+ * of the server are then woken once. Until the flush, the bytes may be sent at any time. If there is no room,
+ * those before are sent.
+ *
+ * Errors: as transom_writer_write with a timeout of 0.
+ */
+TRANSOM_MUST_USE
+transom_status transom_writer_feed(transom_writer *writer,
+                                   const void *data,
+                                   size_t len);
+
+/*
+ * Has the bytes sent that transom_writer_feed has written to `count` bodies, and wakes each thread of the
+ * server at most once. It does not wait. A writer that has ended, and NULL, have nothing to send.
+ *
+ * Errors: TRANSOM_NULL_ARGUMENT if `writers` is NULL and `count` is not 0.
+ */
+transom_status transom_writer_flush(transom_writer *const *writers,
+                                    size_t count);
+
+/*
  * Ends the body after its last byte was written, and frees the writer, whatever it returns.
  * If another thread is in transom_writer_write, the body ends after its bytes, and this
  * returns TRANSOM_OK.

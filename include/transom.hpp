@@ -1079,6 +1079,23 @@ public:
     [[nodiscard]] transom_status try_write(std::string_view bytes) { return write(bytes, Milliseconds(0)); }
 
     /*
+     * Writes as try_write does, and leaves it to flush to have the bytes sent: see transom_writer_feed.
+     * Returns TRANSOM_OK, TRANSOM_WOULD_BLOCK or TRANSOM_GONE.
+     */
+    [[nodiscard]] transom_status feed(std::string_view bytes)
+    {
+        if (writer_ == nullptr)
+            return TRANSOM_GONE;
+        const transom_status status = transom_writer_feed(writer_, bytes.data(), bytes.size());
+        if (status != TRANSOM_GONE && status != TRANSOM_WOULD_BLOCK)
+            detail::check(status);
+        return status;
+    }
+
+    /* Has the bytes sent that were fed: see transom_writer_flush, which takes many writers. */
+    void flush() const { detail::check(transom_writer_flush(&writer_, 1)); }
+
+    /*
      * Ends the body after its last byte. Returns true if the library has the whole body to send,
      * false if the client has left or the response was cut off. The writer is empty then.
      *

@@ -170,11 +170,16 @@ impl PipeState {
         }
     }
 
-    /// Puts a chunk in and returns the reader's waker. Drops an empty chunk: it takes no room, so
-    /// the pipe could fill with any number of them.
+    /// Puts a chunk in and returns the reader's waker.
     fn push(&mut self, chunk: Bytes, capacity: usize) -> Option<Waker> {
+        if self.put(chunk, capacity) { self.reader.take() } else { None }
+    }
+
+    /// Puts a chunk in. Returns `false` if it drops it. It drops an empty chunk: it takes no room, so the pipe
+    /// could fill with any number of them.
+    fn put(&mut self, chunk: Bytes, capacity: usize) -> bool {
         if chunk.is_empty() || self.abandoned {
-            return None;
+            return false;
         }
         self.fed += chunk.len() as u64;
         self.queued += chunk.len();
@@ -182,7 +187,12 @@ impl PipeState {
             self.burst = None;
         }
         self.chunks.push_back(chunk);
-        self.reader.take()
+        true
+    }
+
+    /// Returns the waker of a reader that waits although there are chunks.
+    fn waiting_reader(&mut self) -> Option<Waker> {
+        if self.chunks.is_empty() { None } else { self.reader.take() }
     }
 }
 
@@ -264,6 +274,30 @@ impl PipeFeed {
             }
             other => Err(other),
         }
+    }
+
+    /// Puts a chunk in as `try_push` does, and leaves it to [`flush`](Self::flush) to wake the reader. If there
+    /// is no room, wakes it too: nothing else would make room.
+    pub fn try_feed(&self, chunk: Bytes) -> Result<(), Option<Space>> {
+        let mut state = self.0.lock();
+        match state.space(self.0.capacity) {
+            Some(Space::Wanted) => {
+                state.put(chunk, self.0.capacity);
+                Ok(())
+            }
+            other => {
+                let reader = state.waiting_reader();
+                drop(state);
+                reader.into_iter().for_each(Waker::wake);
+                Err(other)
+            }
+        }
+    }
+
+    /// Wakes the reader if there are chunks that it does not know of.
+    pub fn flush(&self) {
+        let reader = self.0.lock().waiting_reader();
+        reader.into_iter().for_each(Waker::wake);
     }
 
     /// Blocks the thread until there is room or the reader was dropped (`Some`), or until the

@@ -92,11 +92,37 @@ impl BodyWriter {
     /// # Errors
     /// `WouldBlock` if there is no room, `Gone` if the body is not read any more, `TooLong`.
     pub fn try_write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
-        let chunk = self.fitting(chunk)?;
-        self.0.try_push(chunk).map_err(|space| match space {
-            Some(_) => WriteError::Gone,
-            None => WriteError::WouldBlock,
-        })
+        self.0.try_push(self.fitting(chunk)?).map_err(refused)
+    }
+
+    /// Writes a chunk as [`try_write`](Self::try_write) does, and leaves it to [`flush`](Self::flush) to have it
+    /// sent. Use this for several chunks, or for many bodies at once: the thread that sends them is then woken
+    /// once. Until the flush, the chunk may be sent at any time, and if there is no room, the chunks before are.
+    ///
+    /// ```
+    /// let (writer, body) = transom::Body::channel();
+    /// for line in ["one\n", "two\n"] {
+    ///     writer.try_feed(line)?;
+    /// }
+    /// writer.flush();
+    /// # let reading = std::thread::spawn(|| smol::block_on(body.collect(10)));
+    /// # writer.finish()?;
+    /// # assert_eq!(reading.join().unwrap().unwrap(), "one\ntwo\n");
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `try_write`.
+    pub fn try_feed(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
+        self.0.try_feed(self.fitting(chunk)?).map_err(refused)
+    }
+
+    /// Has the chunks sent that [`try_feed`](Self::try_feed) has written. It does not wait.
+    ///
+    /// In [`Responder::batch`](crate::Responder::batch), the flushes of many writers wake each thread of the
+    /// server at most once.
+    pub fn flush(&self) {
+        self.0.flush();
     }
 
     /// Waits for room and writes a chunk.
@@ -244,6 +270,11 @@ impl BodyWriter {
     }
 }
 
+/// Returns the error of a chunk for which there is no room, or no reader.
+fn refused(space: Option<Space>) -> WriteError {
+    if space.is_some() { WriteError::Gone } else { WriteError::WouldBlock }
+}
+
 fn result(outcome: Outcome) -> Result<(), WriteError> {
     match outcome {
         Outcome::Whole => Ok(()),
@@ -261,9 +292,54 @@ impl fmt::Debug for BodyWriter {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
     use super::*;
     use crate::base::driving::driving;
     use crate::body::Body;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_fed_wakes_the_reader_at_the_flush_or_without_room() {
+        let (writer, mut body) = Body::channel();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut next = || match pin!(body.chunk()).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Some(Ok(chunk))) => Some(chunk.len()),
+            Poll::Ready(_) => panic!("the body has ended"),
+            Poll::Pending => None,
+        };
+        let woken = || wakes.0.swap(0, Ordering::Relaxed);
+        writer.flush();
+        assert_eq!((next(), woken()), (None, 0));
+        writer.try_feed("a").unwrap();
+        writer.try_feed("bc").unwrap();
+        assert_eq!(woken(), 0);
+        writer.flush();
+        writer.flush();
+        assert_eq!(woken(), 1);
+        assert_eq!((next(), next(), next()), (Some(1), Some(2), None));
+        while writer.try_feed(vec![0; 16 * 1024]).is_ok() {
+            assert_eq!(woken(), 0);
+        }
+        assert_eq!(writer.try_feed("d"), Err(WriteError::WouldBlock));
+        assert_eq!(woken(), 1);
+        while next().is_some() {}
+        writer.try_feed("e").unwrap();
+        writer.finish().unwrap();
+        assert_eq!((next(), woken()), (Some(1), 1));
+    }
 
     #[test]
     fn a_thread_that_drives_connections_does_not_wait_for_one() {

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use transom::{BodyWriter, Headers, Stopping, WriteError};
+use transom::{BodyWriter, Headers, Responder, Stopping, WriteError};
 
-use crate::bytes::{copied, input, transom_field};
+use crate::bytes::{array, copied, input, transom_field};
 use crate::error::{report, transom_error};
 use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::exchange::Started;
@@ -62,6 +62,25 @@ impl OpenBody {
     pub fn write(&self, data: &[u8], timeout: Option<Duration>) -> Result<(), transom_status> {
         let writer = self.writer.as_ref().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
         if data.is_empty() { Ok(()) } else { write(writer, data, timeout) }
+    }
+
+    /// Writes to the body without waiting, and without a wake.
+    fn feed(&self, data: &[u8]) -> Result<(), transom_status> {
+        let writer = self.writer.as_ref().ok_or(transom_status::TRANSOM_ALREADY_ANSWERED)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        if !writer.is_ready() {
+            writer.flush();
+            return Err(transom_status::TRANSOM_WOULD_BLOCK);
+        }
+        let fed = writer.try_feed(copied(data)?);
+        fed.map_err(|error| status_of(error, transom_status::TRANSOM_WOULD_BLOCK))
+    }
+
+    /// Has sent what was fed.
+    fn flush(&self) {
+        self.writer.iter().for_each(BodyWriter::flush);
     }
 
     /// Returns `true` if nobody reads the body any more.
@@ -164,6 +183,44 @@ pub unsafe extern "C" fn transom_writer_write(
         let timeout = duration(timeout_ms)?;
         let open = WRITERS.look(handle, Arc::clone)?;
         open.write(data, timeout)?;
+    })
+}
+
+/// Writes to the body as transom_writer_write does with a timeout of 0, and leaves it to
+/// transom_writer_flush to have it sent. Use this for several pieces, or for many bodies at once: the threads
+/// of the server are then woken once. Until the flush, the bytes may be sent at any time. If there is no room,
+/// those before are sent.
+///
+/// Errors: as transom_writer_write with a timeout of 0.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_feed(
+    writer: *mut transom_writer,
+    data: *const c_void,
+    len: usize,
+) -> transom_status {
+    checked!({
+        let handle = handle(writer)?;
+        // SAFETY: NULL or valid, by the contract.
+        let data = unsafe { input(data, len) }?;
+        WRITERS.look(handle, Arc::clone)?.feed(data)?;
+    })
+}
+
+/// Has the bytes sent that transom_writer_feed has written to `count` bodies, and wakes each thread of the
+/// server at most once. It does not wait. A writer that has ended, and NULL, have nothing to send.
+///
+/// Errors: TRANSOM_NULL_ARGUMENT if `writers` is NULL and `count` is not 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_writer_flush(
+    writers: *const *mut transom_writer,
+    count: usize,
+) -> transom_status {
+    checked!({
+        // SAFETY: NULL or valid, by the contract.
+        let writers = unsafe { array(writers, count) }?;
+        let open = writers.iter().filter_map(|writer| find(*writer).ok());
+        Responder::batch(|| open.for_each(|open| open.flush()));
     })
 }
 

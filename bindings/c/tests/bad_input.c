@@ -263,6 +263,12 @@ static void nulls(transom_server *server)
 
     CHECK_STATUS(transom_writer_write(NULL, NULL, 0, 0), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_write((transom_writer *)stale, NULL, 1, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_feed(NULL, NULL, 0), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_feed((transom_writer *)stale, NULL, 1), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_writer_flush(NULL, 1), TRANSOM_NULL_ARGUMENT);
+    OK(transom_writer_flush(NULL, 0));
+    writer = NULL;
+    OK(transom_writer_flush(&writer, 1));
     CHECK_STATUS(transom_writer_finish(NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_finish_with(NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_writer_finish_with((transom_writer *)stale, NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
@@ -389,6 +395,9 @@ static void strays(void)
     CHECK(transom_responder_is_gone(stray));
     transom_responder_free(stray);
     CHECK_STATUS(transom_writer_write((transom_writer *)stray, NULL, 0, 0), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_writer_feed((transom_writer *)stray, NULL, 0), TRANSOM_ALREADY_ANSWERED);
+    writer = (transom_writer *)stray;
+    OK(transom_writer_flush(&writer, 1));
     CHECK_STATUS(transom_writer_finish((transom_writer *)stray), TRANSOM_ALREADY_ANSWERED);
     transom_writer_free((transom_writer *)stray);
     CHECK_STATUS(transom_upgraded_write((transom_upgraded *)stray, "x", 1, 0), TRANSOM_ALREADY_ANSWERED);

@@ -262,7 +262,8 @@ static void call_writer(void)
     transom_error *error = NULL;
     transom_client *client = NULL;
     switch (below(18)) {
-    case 0: case 1: did(transom_writer_write(WRITER, below(8) ? body : NULL, length(), timeout())); break;
+    case 0: did(transom_writer_write(WRITER, below(8) ? body : NULL, length(), timeout())); break;
+    case 1: did(transom_writer_feed(WRITER, below(8) ? body : NULL, length())); break;
     case 2: did(transom_writer_finish(WRITER)); break;
     case 3: did(transom_writer_finish_with(WRITER, list, count, below(2) ? &error : NULL)); break;
     case 4: transom_writer_free(WRITER); break;

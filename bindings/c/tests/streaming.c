@@ -76,6 +76,84 @@ static void elsewhere(void *user_data, const transom_request *request UNUSED, tr
     CHECK(pthread_create(user_data, NULL, write_and_finish, writer) == 0);
 }
 
+static atomic_int has_come;
+
+/* Feeds two pieces, which come without an end after the flush. */
+static void *feed_and_finish(void *writer)
+{
+    transom_writer *both[2] = {writer, NULL};
+    OK(transom_writer_feed(writer, "one ", 4));
+    OK(transom_writer_feed(writer, NULL, 0));
+    OK(transom_writer_feed(writer, "two", TRANSOM_NUL_TERMINATED));
+    OK(transom_writer_flush(both, 2));
+    EVENTUALLY(atomic_load(&has_come));
+    OK(transom_writer_feed(writer, " three", 6));
+    OK(transom_writer_finish(writer));
+    CHECK_STATUS(transom_writer_feed(writer, "x", 1), TRANSOM_ALREADY_ANSWERED);
+    OK(transom_writer_flush(both, 1));
+    return NULL;
+}
+
+static void fed(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_writer *writer;
+    OK(transom_responder_start(responder, 200, NULL, 0, &writer, NULL));
+    CHECK(pthread_create(user_data, NULL, feed_and_finish, writer) == 0);
+}
+
+/* Feeds until there is no room. What was fed is sent then, without a flush, so that there is room again. */
+static void *feed_all(void *writer)
+{
+    static const uint8_t piece[16384];
+    size_t left = 64 << 20;
+    int waits = 0;
+    while (left > 0) {
+        int status = transom_writer_feed(writer, piece, sizeof piece);
+        CHECK(status == TRANSOM_OK || status == TRANSOM_WOULD_BLOCK);
+        if (status == TRANSOM_OK)
+            left -= sizeof piece;
+        else
+            waits++;
+    }
+    CHECK(waits > 0);
+    OK(transom_writer_finish(writer));
+    return NULL;
+}
+
+static void fed_all(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    transom_writer *writer;
+    OK(transom_responder_start_sized(responder, 200, NULL, 0, 64 << 20, &writer, NULL));
+    CHECK(pthread_create(user_data, NULL, feed_all, writer) == 0);
+}
+
+static void feeding(uint16_t port, pthread_t *writing)
+{
+    static char text[65536];
+    size_t length = 0, count = 0;
+    ssize_t n;
+    int fd = connect_to(port);
+    ask(fd, "GET", "/fed");
+    while (strstr(text, "two") == NULL) {
+        CHECK((n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0);
+        length += (size_t)n;
+    }
+    atomic_store(&has_come, 1);
+    while ((n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0)
+        length += (size_t)n;
+    CHECK(strstr(text, " three") && strstr(text, "\r\n0\r\n\r\n"));
+    close(fd);
+    pthread_join(*writing, NULL);
+
+    fd = connect_to(port);
+    ask(fd, "GET", "/fed/all");
+    while ((n = receive(fd, text, sizeof text, 0)) > 0)
+        count += (size_t)n;
+    CHECK(n == 0 && count > 64 << 20);
+    close(fd);
+    pthread_join(*writing, NULL);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -89,6 +167,8 @@ int main(void)
     OK(transom_server_route(server, NULL, "/flood", flood, NULL, NULL, NULL));
     OK(add_inline(server, NULL, "/flood/inline", flood, NULL, NULL));
     OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/fed", fed, &writing, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/fed/all", fed_all, &writing, NULL, NULL));
     port = start(server);
 
     CHECK(get(port, "/pieces", &reply) == 200);
@@ -109,6 +189,7 @@ int main(void)
     CHECK(get(port, "/elsewhere", &reply) == 200);
     CHECK(strstr(reply.body, "\r\n0\r\n\r\n"));
     pthread_join(writing, NULL);
+    feeding(port, &writing);
     transom_server_free(server);
     return 0;
 }

@@ -10,7 +10,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from ctypes import byref, c_uint32, create_string_buffer, string_at
+from ctypes import byref, c_uint32, c_void_p, create_string_buffer, string_at
 from struct import Struct
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +54,8 @@ class Events:
         self._writers: weakref.WeakValueDictionary[int, Presence] = weakref.WeakValueDictionary()
         #: The futures of tasks that wait for room, by their writers.
         self._rooms: dict[int, Any] = {}
+        #: The writers to which something was written in this turn of the loop.
+        self._fed: list[int] = []
         #: Tells when the server begins to stop.
         self.stopping = Stopping() if stopping is None else stopping
         #: The work after responses.
@@ -101,6 +103,23 @@ class Events:
         if code != native.OK:
             # The request was answered, or the server has stopped.
             presence.over()
+
+    def feed(self, writer: int, data: Any, size: int) -> int:
+        """Writes to a body, and returns the status of that. Call it in the loop that delivers events.
+
+        What is written in one turn of the loop is sent at its end. Otherwise each piece would wake the thread
+        of the server, which would take the core from the loop to send that piece.
+        """
+        code: int = quick.writer_feed(writer, data, size)
+        if code == native.OK:
+            if not self._fed:
+                self.loop.call_soon(self._flush)
+            self._fed.append(writer)
+        return code
+
+    def _flush(self) -> None:
+        fed, self._fed = self._fed, []
+        quick.writer_flush((c_void_p * len(fed))(*fed), len(fed))
 
     async def room(self, writer: int, future: Any) -> None:
         """Waits until the writer has room or its client is gone. Call it in the loop that delivers events."""

@@ -351,14 +351,15 @@ class LoopSide:
                 beat = self._dispatcher.keep_alive.add(chunks, writer)
             first = b"" if response._prompt else as_bytes(await anext(chunks, b""))
             writer.begin()
-            if not first or await writer.write_async(first):
+            # A body that has just begun has room.
+            if not first or writer.try_write(first):
                 count = 0
                 async for chunk in source:
                     data = convert(chunk)
                     if data:
                         # Mostly there is room, and a call takes less time than a coroutine.
                         taken = writer.try_write(data)
-                        if not (await writer.write_async(data) if taken is None else taken):
+                        if not (await writer.write_later(data) if taken is None else taken):
                             break
                     count += 1
                     if count % _TURN == 0:

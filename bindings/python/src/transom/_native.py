@@ -285,6 +285,8 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_responder_is_gone": (c_bool, (c_void_p,)),
     "transom_responder_local_address": (c_size_t, (c_void_p, c_void_p, c_size_t)),
     "transom_writer_write": (c_int32, (c_void_p, c_char_p, c_size_t, c_int64)),
+    "transom_writer_feed": (c_int32, (c_void_p, c_char_p, c_size_t)),
+    "transom_writer_flush": (c_int32, (c_void_p, c_size_t)),
     "transom_writer_finish": (c_int32, (c_void_p,)),
     "transom_writer_finish_with": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "transom_writer_is_gone": (c_bool, (c_void_p,)),

@@ -63,22 +63,25 @@ class Writer:
             quick.writer_write(pointer, data, len(data), 0)
 
     def try_write(self, data: bytes) -> bool | None:
-        """Writes a chunk. Returns `None` if there is no room for it now, `False` if the client is gone."""
+        """Writes a chunk. Returns `None` if there is no room for it now, `False` if the client is gone.
+
+        Call it in the loop that delivers the events: the chunk is sent at the end of the loop's turn.
+        """
         pointer = self._pointer
         if pointer is None:
             return False
-        code = quick.writer_write(pointer, data, len(data), 0)
+        code = self._events.feed(pointer, data, len(data))
         if code == native.OK:
             return True
         return None if code == native.WOULD_BLOCK else _is_taken(code)
 
-    async def write_async(self, data: bytes) -> bool:
-        """Writes a chunk; waits for room in the loop. Returns `False` if the client is gone."""
-        while (taken := self.try_write(data)) is None:
-            from asyncio import get_running_loop
-
+    async def write_later(self, data: bytes) -> bool:
+        """Writes a chunk that found no room, once there is some. Returns `False` if the client is gone."""
+        taken = None
+        while taken is None:
             assert self._pointer is not None
-            await self._events.room(self._pointer, get_running_loop().create_future())
+            await self._events.room(self._pointer, self._events.loop.create_future())
+            taken = self.try_write(data)
         return taken
 
     def finish(self) -> None:

@@ -259,7 +259,7 @@ class Sender:
             if writer is None:
                 # The exchange has ended while this task waited.
                 raise DisconnectedError
-            code = quick.writer_write(writer, data, size, 0)
+            code = self._request._events.feed(writer, data, size)
             if code == native.OK:
                 return
             if code == native.WOULD_BLOCK:
