@@ -155,7 +155,7 @@ class Sender:
         elif self._held is not None:
             self._held.append(body)
             self._held_size += len(body)
-            if self._held_size > _MOST_HELD:
+            if self._held_size > _MOST_HELD or len(self._held) == _TURN:
                 self._release()
             return
         if body:
