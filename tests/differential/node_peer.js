@@ -27,7 +27,7 @@ const server = http.createServer({
 });
 server.maxHeadersCount = 0;
 server.on('connection', (socket) => {
-  seen.set(socket, { port: socket.remotePort, bodies: [], error: '' });
+  seen.set(socket, { client: `${socket.remoteAddress}:${socket.remotePort}`, bodies: [], error: '' });
   socket.on('close', () => report(socket));
 });
 server.on('clientError', (error, socket) => {

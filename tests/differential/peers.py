@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 # Every stream asks for less than this.
 LARGE = 1 << 20
 
@@ -34,10 +34,10 @@ class Seen:
         return f"error: {self.error}" if self.error else "nothing"
 
 
-def talk(address: tuple[str, int], stream: bytes) -> tuple[int, bytes]:
-    """Sends a stream and closes that side: the local port, and all that came back."""
-    with socket.create_connection(address, timeout=PATIENCE) as client:
-        port = client.getsockname()[1]
+def talk(address: tuple[str, int], stream: bytes, source: str = "127.0.0.1") -> tuple[str, bytes]:
+    """Sends a stream and closes that side: the local address, and all that came back."""
+    with socket.create_connection(address, PATIENCE, (source, 0)) as client:
+        host, port = client.getsockname()
         answer = b""
         try:
             client.sendall(stream)
@@ -46,7 +46,7 @@ def talk(address: tuple[str, int], stream: bytes) -> tuple[int, bytes]:
                 answer += piece
         except ConnectionError:
             pass  # It closed while there was more to send; what it said counts.
-        return port, answer
+        return f"{host}:{port}", answer
 
 
 class Program:
@@ -159,7 +159,11 @@ class Node(Program):
         script = Path(__file__).with_name("node_peer.js")
         super().__init__([node, str(script)])
         self.version = subprocess.check_output([node, "--version"], text=True).strip()
-        self.reports: dict[int, dict[str, object]] = {}
+        self.reports: dict[str, dict[str, object]] = {}
+        # Each thread connects from an address of its own: another connection may get the port of one that is
+        # closed before that is reported.
+        self.sources = (f"127.0.0.{number}" for number in range(2, 255))
+        self.own = threading.local()
         self.told = threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -168,14 +172,17 @@ class Node(Program):
         for line in self.process.stdout:
             report = json.loads(line)
             with self.told:
-                self.reports[report["port"]] = report
+                self.reports[report["client"]] = report
                 self.told.notify_all()
 
     def see(self, stream: bytes) -> Seen:
-        port, _ = talk(self.address, stream)
         with self.told:
-            if not self.told.wait_for(lambda: port in self.reports, PATIENCE):
+            if not hasattr(self.own, "source"):
+                self.own.source = next(self.sources)
+        client, _ = talk(self.address, stream, self.own.source)
+        with self.told:
+            if not self.told.wait_for(lambda: client in self.reports, PATIENCE):
                 raise TimeoutError("node did not report a connection")
-            report = self.reports.pop(port)
+            report = self.reports.pop(client)
         messages = [bytes.fromhex(body) for body in report["bodies"]]  # type: ignore[attr-defined]
         return Seen(list(messages), str(report["error"]))
