@@ -175,7 +175,7 @@ static void talk(int fd)
     end_websocket(fd, 4000);
 }
 
-static transom_events *shared;
+static transom_events *_Atomic shared;
 
 static void *take_events(void *user_data UNUSED)
 {
