@@ -37,7 +37,7 @@ const HOOK: f64 = 0.1;
 /// Instructions that metrics may add to a request, with the hook in which they count.
 const METRICS: f64 = 650.0;
 /// Instructions that an access log in the combined format may add, with its hook.
-const LOG: f64 = 1130.0;
+const LOG: f64 = 1160.0;
 /// How long the rounds of a scenario wait for others to be done, in all.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// With fewer rounds than these undisturbed, ratios are not judged.

@@ -52,6 +52,7 @@ impl<T> Spares<T> {
     }
 
     /// Takes the value that was given last, in the state in which it was given.
+    #[inline]
     pub fn take(&self) -> Option<T> {
         let mut kept = self.kept.borrow_mut();
         if kept.is_empty() {
@@ -70,6 +71,7 @@ impl<T> Spares<T> {
 
     /// Gives a value back for later use. If the thread has enough, it hands the oldest over to threads that
     /// want some, or else drops the oldest one.
+    #[inline]
     pub fn give(&self, value: T) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() == SPARES_PER_KIND {

@@ -149,8 +149,11 @@ impl Recorder {
     /// Counts a duration.
     #[inline]
     pub fn record(&self, duration: Duration) {
-        let nanos = u64::from(duration.subsec_nanos());
-        let nanos = duration.as_secs().saturating_mul(1_000_000_000).saturating_add(nanos);
+        let mut nanos = u64::from(duration.subsec_nanos());
+        let seconds = duration.as_secs();
+        if seconds > 0 {
+            nanos = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        }
         let digits = u64::BITS - nanos.leading_zeros();
         let mut bucket = usize::from(FIRST_BUCKETS[digits as usize]);
         while BOUNDS_IN_NANOS.get(bucket).is_some_and(|bound| *bound < nanos) {

@@ -19,10 +19,23 @@ const RESERVED: [&[u8]; 8] = [
     b"upgrade",
 ];
 
+/// The lengths of these names, a bit for each.
+const LENGTHS: u32 = {
+    let (mut lengths, mut index) = (0, 0);
+    while index < RESERVED.len() {
+        lengths |= 1 << RESERVED[index].len();
+        index += 1;
+    }
+    lengths
+};
+
 /// Returns `true` if a field frames the message or concerns one connection.
 #[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
-    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    // Most names have another length.
+    name.len() < 32
+        && LENGTHS >> name.len() & 1 == 1
+        && RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// Returns an error for each field that a response of that status does not send as the handler set
