@@ -91,7 +91,7 @@ struct PipeState {
 }
 
 /// The state of a pipe for the side that feeds it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {
     /// The reader wants more.
     Wanted,

@@ -313,14 +313,14 @@ mod tests {
     #[test]
     fn what_is_fed_wakes_the_reader_at_the_flush_or_without_room() {
         let (writer, mut body) = Body::channel();
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let count = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&count));
         let mut next = || match pin!(body.chunk()).poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(Some(Ok(chunk))) => Some(chunk.len()),
             Poll::Ready(_) => panic!("the body has ended"),
             Poll::Pending => None,
         };
-        let woken = || wakes.0.swap(0, Ordering::Relaxed);
+        let woken = || count.0.swap(0, Ordering::Relaxed);
         writer.flush();
         assert_eq!((next(), woken()), (None, 0));
         writer.try_feed("a").unwrap();
