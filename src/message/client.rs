@@ -67,7 +67,8 @@ struct Hints {
 impl Kept {
     /// Returns the watchers and hints of the exchange in progress, to add to them.
     fn left(&mut self) -> &mut Left {
-        self.left.get_or_insert_with(|| SPARES.with(Spares::take).unwrap_or_default())
+        // A thread that ends may have dropped its spares before it sends a last hint.
+        self.left.get_or_insert_with(|| SPARES.try_with(Spares::take).ok().flatten().unwrap_or_default())
     }
 }
 

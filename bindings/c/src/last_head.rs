@@ -28,7 +28,10 @@ struct LastHead {
 
 /// Makes a response with these lines of header fields, and no body, for a body of `length` bytes.
 pub(crate) fn response(status: StatusCode, block: &[u8], length: usize) -> Result<Response, transom_status> {
-    LAST.with_borrow_mut(|last| last.response(status, block, length as u64))
+    let length = length as u64;
+    let kept = LAST.try_with(|last| last.borrow_mut().response(status, block, length));
+    // A thread that ends may have dropped what it kept.
+    kept.unwrap_or_else(|_| LastHead::new().response(status, block, length))
 }
 
 impl LastHead {
@@ -51,8 +54,8 @@ impl LastHead {
         *response.headers_mut() = Headers::parse(block).map_err(|error| bad_header(&error).code())?;
         response.check_headers().map_err(|error| bad_header(&error).code())?;
         let own = response.headers().get("content-length").and_then(|value| value.parse::<u64>().ok());
-        // The server writes the length of the body, and a head without a line of its own sooner. An empty
-        // body may stand for that of GET, and other statuses have rules.
+        // The server writes this line itself, and a head without it takes fewer instructions. An empty body
+        // may stand for that of GET, and other statuses have rules.
         let is_needless = length > 0 && own == Some(length) && status == StatusCode::OK;
         if is_needless {
             response.headers_mut().remove("content-length");

@@ -6,10 +6,13 @@ import socket
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 from support import LIMIT, Quiet, connect, exchange, read_all, receive, until, ways
 
+from transom import _native as native
 from transom import serve_asgi
+from transom._native import quick
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")
@@ -83,6 +86,25 @@ class TestFraming(Quiet, unittest.TestCase):
             self.assertIn(b"transfer-encoding: chunked", received)
             told[0].call_soon_threadsafe(told[1].set)
             self.assertTrue(read_all(client).endswith(b"1\r\nc\r\n0\r\n\r\n"))
+
+    def test_without_memory_for_the_first_parts_the_body_has_no_gap(self):
+        raised = []
+
+        async def application(scope, receive, send):
+            await send(start())
+            await send(part(b"lost", True))
+            while not told.called:
+                await asyncio.sleep(0)
+            for last in (True, False):
+                try:
+                    await send(part(b"more", last))
+                except OSError as error:
+                    raised.append(type(error).__name__)
+
+        with mock.patch.object(quick, "writer_write", return_value=native.NO_MEMORY) as told:
+            _, rest = answered(application)
+        self.assertEqual(rest, b"")
+        self.assertEqual(raised, ["DisconnectedError"] * 2)
 
     def test_many_parts_in_one_turn(self):
         for count, size in ((3, 20_000), (200, 1000), (2, 40_000)):

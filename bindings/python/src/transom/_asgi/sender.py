@@ -186,24 +186,27 @@ class Sender:
         if held is None:
             return
         try:
+            body = b"".join(held)
             self._begin()
         except MemoryError:
             # Nothing was sent. The next message tries again.
             self._held = held
             raise
-        body = b"".join(held)
         # The first write always finds room.
         code = quick.writer_write(self._writer, body, len(body), 0) if body else native.OK
+        if code == native.NO_MEMORY:
+            # What came after it would look like the whole body.
+            self.is_gone = True
+            self.abort()
         if code != native.OK:
             self._check(code)
 
     async def _send_last(self, body: bytes) -> None:
         held = self._held
         if held is not None:
-            held.append(body)
+            parts = self._status, self._block, b"".join([*held, body])
             self._held = None
             self.state = OVER
-            parts = self._status, self._block, b"".join(held)
             self._shared.answer(self._token, parts, native.WITHOUT_LENGTH)
             self._settle()
             return

@@ -204,6 +204,19 @@ class Exchange:
         return True
 
 
+def new_exchange(request: Request, dispatcher: Dispatcher) -> Exchange:
+    """Returns the exchange of a request. With a constructor in Python, this would take a third more time."""
+    exchange = _new(Exchange)
+    exchange._request = request
+    exchange._dispatcher = dispatcher
+    exchange._head = exchange._writer = exchange._left = None
+    exchange._is_one = exchange._is_whole = False
+    return exchange
+
+
+_new = Exchange.__new__
+
+
 def _no_bytes(chunk: object) -> TypeError:
     return TypeError(f"the body of a WSGI response consists of bytes, got {got(chunk)}")
 
