@@ -261,9 +261,14 @@ static void call_writer(void)
     const transom_field *list = fields(&count);
     transom_error *error = NULL;
     transom_client *client = NULL;
+    transom_writer *other;
     switch (below(18)) {
     case 0: did(transom_writer_write(WRITER, below(8) ? body : NULL, length(), timeout())); break;
-    case 1: did(transom_writer_feed(WRITER, below(8) ? body : NULL, length())); break;
+    case 1:
+        did(transom_writer_feed(WRITER, below(8) ? body : NULL, length()));
+        other = WRITER;
+        did(transom_writer_flush(below(8) ? &other : NULL, below(2)));
+        break;
     case 2: did(transom_writer_finish(WRITER)); break;
     case 3: did(transom_writer_finish_with(WRITER, list, count, below(2) ? &error : NULL)); break;
     case 4: transom_writer_free(WRITER); break;
