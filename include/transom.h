@@ -91,8 +91,8 @@
  * WINDOWS. Texts are UTF-8, names of files too: those that are not fail with TRANSOM_NOT_UTF8. A
  * transom_descriptor is a HANDLE or a SOCKET. What the system does not have is an error when it
  * is asked for, never a missing function: the models "threads" and "sequential"
- * (TRANSOM_INVALID_ARGUMENT), addresses of Unix sockets and SO_REUSEPORT (TRANSOM_IO), hand-overs
- * (TRANSOM_IO). An errno in an error is the code of GetLastError or WSAGetLastError. Ctrl-C comes to
+ * (TRANSOM_INVALID_ARGUMENT), SO_REUSEPORT, abstract names and modes of Unix sockets (TRANSOM_IO),
+ * hand-overs (TRANSOM_IO). Unix sockets need version 1803 of Windows 10. An errno in an error is the code of GetLastError or WSAGetLastError. Ctrl-C comes to
  * a handler of SetConsoleCtrlHandler, which may call the library. FreeLibrary does not unload the
  * library.
  */

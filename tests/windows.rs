@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use transom::{
     Body, Error, Handle, HttpResult, Limits, Listener, Model, OrStatus, Request, Response, Router, Server,
     Timeouts,
@@ -56,6 +56,7 @@ fn get(path: &str) -> Vec<u8> {
 fn app() -> Router {
     Router::new()
         .get("/", async |_: Request| "hello")
+        .get("/where", async |req: Request| req.local_addr().unwrap().to_string())
         .post("/echo", async |req: Request| Response::bytes("text/plain", req.into_body()))
 }
 
@@ -100,6 +101,41 @@ fn an_address_can_be_bound_again_at_once_and_by_one_server_only() {
     first.stop(PATIENCE);
     let second = Server::new(app()).bind(&address).unwrap().start().unwrap();
     assert!(ask(&second, &get("/")).ends_with(b"hello"));
+}
+
+/// Windows has Unix sockets since version 1803 of Windows 10. Wine 8 has none, and says so by this code.
+const WSAEAFNOSUPPORT: i32 = 10047;
+
+#[test]
+fn a_unix_socket_serves_or_the_system_has_none() {
+    let _turn = turn();
+    let path = path("unix");
+    let address = format!("unix:{}", path.display());
+    let server = match Server::new(app()).bind(&address) {
+        Ok(server) => server.start().unwrap(),
+        Err(Error::Bind { source, .. }) => {
+            assert_eq!(source.raw_os_error(), Some(WSAEAFNOSUPPORT), "{source}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(server.local_addr().to_string(), address);
+    let mut client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    client.connect(&SockAddr::unix(&path).unwrap()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(&get("/where")).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(address.as_bytes()), "{}", String::from_utf8_lossy(&answer));
+    assert!(matches!(Server::new(app()).bind(&address), Err(Error::Bind { .. })), "it is in use");
+    server.stop(PATIENCE);
+    assert!(!path.exists());
+    // What is left of a process that has ended.
+    let stale = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    stale.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    drop(stale);
+    Server::new(app()).bind(&address).unwrap().start().unwrap().stop(PATIENCE);
+    assert!(!path.exists());
 }
 
 #[test]

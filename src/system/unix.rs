@@ -121,28 +121,6 @@ pub(crate) fn pathname(address: &SockAddr) -> Option<&Path> {
     address.as_pathname()
 }
 
-/// Listens on a Unix socket with a file. A file that is left of a process that has ended is replaced.
-pub(crate) fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<UnixListener> {
-    match listen_unix(path, mode, backlog) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            std::fs::remove_file(path)?;
-            listen_unix(path, mode, backlog)
-        }
-        bound => bound,
-    }
-}
-
-fn listen_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<UnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    // No client can connect before the socket listens, so the mode is set in time.
-    if let Some(mode) = mode {
-        set_mode(path, mode).inspect_err(|_| drop(std::fs::remove_file(path)))?;
-    }
-    socket.listen(backlog)?;
-    Ok(OwnedSocket::from(socket).into())
-}
-
 /// Listens on an abstract name. In the system call the name begins with NUL (unix(7)).
 pub(crate) fn bind_abstract(name: &str, backlog: i32) -> io::Result<UnixListener> {
     if cfg!(not(target_os = "linux")) {
@@ -154,16 +132,9 @@ pub(crate) fn bind_abstract(name: &str, backlog: i32) -> io::Result<UnixListener
     Ok(OwnedSocket::from(socket).into())
 }
 
-/// Returns `true` if the file is a socket on which no process listens.
-fn is_stale(path: &Path) -> bool {
-    // Non-blocking: a server with a full backlog would otherwise block this call.
-    let connect = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)
-    };
+/// Returns `true` if the path leads to the file of a socket.
+pub(super) fn is_socket(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// The socket of a service manager, to which a process sends messages (`sd_notify(3)`).

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::os::windows::fs::FileExt as _;
+use std::os::windows::fs::{FileExt as _, MetadataExt as _};
 pub(crate) use std::os::windows::io::{AsSocket, BorrowedSocket, OwnedSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,9 +82,23 @@ pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Resul
     Ok(())
 }
 
-/// Returns nothing: no socket has a file.
-pub(crate) fn file_id(_path: &Path) -> Option<(u64, u64)> {
-    None
+const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+
+/// Returns when the file that exists at a path was made and last written, in units of 100 ns. A link is not
+/// followed. Windows may give a new file the time at which an older one of its name was made, so that one
+/// of both would not do.
+pub(crate) fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.creation_time(), file.last_write_time()))
+}
+
+/// Returns `true` if the path is that of a file which is no file, folder or link: a socket is a reparse
+/// point, and the standard library does not tell of which kind.
+pub(super) fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| {
+        let is_plain = file.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT == 0;
+        !is_plain && !file.is_dir() && !file.is_symlink()
+    })
 }
 
 /// Returns the path that the bytes name, if they are UTF-8. A byte that is not becomes U+FFFD.
@@ -92,9 +106,10 @@ pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
-/// Fails: no socket has a file.
+/// Fails: Windows has no modes. The rights of the folder say who may connect.
 pub(crate) fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
-    Err(no_unix_sockets())
+    let message = "files have no mode on Windows: the rights of the folder say who may connect";
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
 /// Returns nothing: Windows has no abstract names.
@@ -102,76 +117,103 @@ pub(crate) fn abstract_name(_address: &SockAddr) -> Option<&[u8]> {
     None
 }
 
-/// Returns nothing: no socket has a file.
+/// Returns nothing: nobody reads the path out of an address there.
 pub(crate) fn pathname(_address: &SockAddr) -> Option<&Path> {
     None
 }
 
-/// A listening Unix socket. There is none.
+/// A listening Unix socket.
 #[derive(Debug)]
-pub(crate) struct UnixListener(Infallible);
+pub(crate) struct UnixListener(Socket);
 
-/// A connection over a Unix socket. There is none.
+/// A connection over a Unix socket.
 #[derive(Debug)]
-pub(crate) struct UnixStream(Infallible);
+pub(crate) struct UnixStream(Socket);
 
 impl UnixListener {
     pub fn accept(&self) -> io::Result<(UnixStream, SockAddr)> {
-        match self.0 {}
+        let (socket, peer) = self.0.accept()?;
+        Ok((UnixStream(socket), peer))
     }
 
-    pub fn set_nonblocking(&self, _nonblocking: bool) -> io::Result<()> {
-        match self.0 {}
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.set_nonblocking(nonblocking)
     }
 }
 
 impl UnixStream {
-    pub fn set_nonblocking(&self, _nonblocking: bool) -> io::Result<()> {
-        match self.0 {}
-    }
-
-    /// Ends a path of the program that no connection takes.
-    pub fn never(self) -> Infallible {
-        self.0
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.set_nonblocking(nonblocking)
     }
 }
 
-impl AsSocket for UnixStream {
-    fn as_socket(&self) -> BorrowedSocket<'_> {
-        match self.0 {}
+impl From<OwnedSocket> for UnixListener {
+    fn from(socket: OwnedSocket) -> Self {
+        Self(socket.into())
     }
 }
 
-impl AsSocket for UnixListener {
-    fn as_socket(&self) -> BorrowedSocket<'_> {
-        match self.0 {}
+impl From<UnixStream> for OwnedSocket {
+    fn from(stream: UnixStream) -> Self {
+        stream.0.into()
     }
 }
 
-/// Fails: there are no Unix sockets.
-pub(crate) fn bind_unix(_path: &Path, _mode: Option<u32>, _backlog: i32) -> io::Result<UnixListener> {
-    Err(no_unix_sockets())
-}
+has_socket!(UnixListener, |listener| listener.0.as_socket());
 
-/// Fails: there are no Unix sockets.
+has_socket!(UnixStream, |stream| stream.0.as_socket());
+
+/// Fails: Windows has no abstract names.
 pub(crate) fn bind_abstract(_name: &str, _backlog: i32) -> io::Result<UnixListener> {
-    Err(no_unix_sockets())
-}
-
-fn no_unix_sockets() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on Windows")
+    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract names"))
 }
 
 /// The socket of a service manager. There is none.
 pub(crate) struct NotifySocket(Infallible);
 
 impl NotifySocket {
-    /// Fails: there are no Unix sockets.
+    /// Fails: Windows has no sockets for datagrams with a file, and no systemd.
     pub fn open(_name: &str, _patience: Duration) -> io::Result<Self> {
-        Err(no_unix_sockets())
+        Err(io::Error::new(io::ErrorKind::Unsupported, "Windows has no service manager with a socket"))
     }
 
     pub fn send(&self, _message: &[u8]) -> io::Result<()> {
         match self.0 {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir, remove_dir, remove_file, write};
+    use std::time::Instant;
+
+    #[test]
+    fn a_file_that_replaces_another_is_not_taken_for_it() {
+        let path = std::env::temp_dir().join(format!("transom-id-{}", std::process::id()));
+        assert_eq!(file_id(&path), None);
+        write(&path, "one").unwrap();
+        let first = file_id(&path);
+        assert!(first.is_some() && file_id(&path) == first);
+        // The clock of a file system may be coarse.
+        let end = Instant::now() + Duration::from_secs(10);
+        while file_id(&path) == first {
+            assert!(Instant::now() < end, "it is taken for the first file");
+            remove_file(&path).unwrap();
+            write(&path, "two").unwrap();
+        }
+        remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn files_and_folders_are_no_sockets() {
+        let path = std::env::temp_dir().join(format!("transom-socket-{}", std::process::id()));
+        assert!(!is_socket(&path));
+        write(&path, "").unwrap();
+        assert!(!is_socket(&path));
+        remove_file(&path).unwrap();
+        create_dir(&path).unwrap();
+        assert!(!is_socket(&path));
+        remove_dir(&path).unwrap();
     }
 }

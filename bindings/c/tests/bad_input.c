@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #ifdef _WIN32
-#define WITHOUT_FOLDER 0 /* Unix sockets are refused */
+#define WITHOUT_FOLDER WSAEAFNOSUPPORT /* Wine 8 has no Unix sockets */
 #else
 #define WITHOUT_FOLDER ENOENT
 #endif

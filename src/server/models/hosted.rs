@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 use async_executor::{Executor, Task};
 use async_io::{Async, Timer};
 use async_net::TcpStream;
-#[cfg(unix)]
-use async_net::unix::UnixStream;
 use futures_lite::{AsyncRead, AsyncWrite, FutureExt as _, future};
 use log::Level;
 use socket2::SockRef;
@@ -31,7 +29,7 @@ use crate::server::listener::Listener;
 use crate::server::opening::{Entry, Opening, Steps};
 use crate::server::shared::Shared;
 use crate::server::socket::ListeningSocket;
-use crate::system::{AsSocket, hold_standard};
+use crate::system::{AsSocket, OwnedSocket, UnixStream, hold_standard};
 
 /// Starts the workers. They end when the server has stopped.
 #[cfg(any(not(target_os = "linux"), transom_portable))]
@@ -104,6 +102,7 @@ where
 /// A listener on the reactor of async-io.
 struct RegisteredListener {
     socket: Async<Arc<ListeningSocket>>,
+    address: Address,
     steps: Option<Arc<Steps>>,
     lane: Option<Arc<Lane>>,
     alarm: Alarm,
@@ -118,11 +117,12 @@ impl Drop for RegisteredListener {
 
 fn register(listeners: Vec<Listener>) -> Result<Vec<RegisteredListener>> {
     let register = |listener: Listener| {
-        let (socket, steps, lane) = (Async::new_nonblocking(listener.socket)?, listener.steps, listener.lane);
+        let address = listener.local_addr().clone();
         Ok(RegisteredListener {
-            socket,
-            steps,
-            lane,
+            socket: Async::new_nonblocking(listener.socket)?,
+            address,
+            steps: listener.steps,
+            lane: listener.lane,
             alarm: Alarm::default(),
             told: RateLimitedLog::default(),
         })
@@ -223,17 +223,21 @@ async fn accept_all(
             Socket::Tcp(stream) => TcpStream::try_from(stream).map(|stream| {
                 admit(HostedStream::socket(stream), peer, entry, &shared, &executor, &refusals);
             }),
-            #[cfg(windows)]
-            Socket::Unix(stream) => match stream.never() {},
-            #[cfg(unix)]
-            Socket::Unix(stream) => UnixStream::try_from(stream).map(|stream| {
-                admit(HostedStream::socket(stream), peer, entry, &shared, &executor, &refusals);
+            // Nothing is asked of it that TCP alone has, and on Windows async-net has no other type.
+            Socket::Unix(stream) => TcpStream::try_from(into_tcp(stream)).map(|stream| {
+                let stream = HostedStream::socket_at(stream, listener.address.clone());
+                admit(stream, peer, entry, &shared, &executor, &refusals);
             }),
         };
         if let Err(error) = admitted {
             listener.told.log(Level::Error, format_args!("cannot register a connection: {error}"));
         }
     }
+}
+
+/// Returns the same socket by a type that reads and writes any.
+fn into_tcp(stream: UnixStream) -> std::net::TcpStream {
+    OwnedSocket::from(stream).into()
 }
 
 fn admit<S>(
@@ -298,7 +302,7 @@ struct HostedStream<S> {
     /// Returns the socket, if the stream is one that the server accepted.
     socket: Option<fn(&S) -> SockRef<'_>>,
     reset: bool,
-    facts: Option<Weak<dyn ConnectionFacts>>,
+    facts: Option<Arc<dyn ConnectionFacts>>,
 }
 
 impl<S> HostedStream<S> {
@@ -314,7 +318,24 @@ impl<S> HostedStream<S> {
         S: AsSocket + Clone + Into<Arc<Async<F>>>,
         F: AsSocket + Send + Sync + 'static,
     {
-        let facts: Weak<Async<F>> = Arc::downgrade(&stream.clone().into());
+        let facts: Arc<Async<F>> = stream.clone().into();
+        Self::socket_with(stream, facts)
+    }
+
+    /// Wraps a socket that has this address. Not every system tells the path of a Unix socket.
+    fn socket_at<F>(stream: S, address: Address) -> Self
+    where
+        S: AsSocket + Clone + Into<Arc<Async<F>>>,
+        F: AsSocket + Send + Sync + 'static,
+    {
+        let socket: Arc<Async<F>> = stream.clone().into();
+        Self::socket_with(stream, Arc::new(AtAddress { socket, address }))
+    }
+
+    fn socket_with(stream: S, facts: Arc<dyn ConnectionFacts>) -> Self
+    where
+        S: AsSocket,
+    {
         let socket: fn(&S) -> SockRef<'_> = |stream| SockRef::from(stream);
         Self { stream, alarm: Alarm::default(), socket: Some(socket), reset: false, facts: Some(facts) }
     }
@@ -360,7 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for HostedStr
     }
 
     fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
-        self.facts.clone()
+        self.facts.as_ref().map(Arc::downgrade)
     }
 
     fn reset_on_close(&mut self, reset: bool) {
@@ -380,6 +401,22 @@ impl<S: AsSocket + Send + Sync> ConnectionFacts for Async<S> {
 
     fn peer_credentials(&self) -> Option<Credentials> {
         facts::peer_credentials(self)
+    }
+}
+
+/// A socket with an address that is known from elsewhere.
+struct AtAddress<S> {
+    socket: Arc<Async<S>>,
+    address: Address,
+}
+
+impl<S: AsSocket + Send + Sync> ConnectionFacts for AtAddress<S> {
+    fn local_addr(&self) -> Option<Address> {
+        Some(self.address.clone())
+    }
+
+    fn peer_credentials(&self) -> Option<Credentials> {
+        self.socket.peer_credentials()
     }
 }
 
