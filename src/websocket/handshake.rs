@@ -1,11 +1,11 @@
 //! The handshake of a WebSocket connection (RFC 6455 4.2).
 
 use http::{Method, StatusCode};
-use sha1_smol as sha1;
 
 use super::base64;
 use super::list::elements;
 use super::offer::{self, Deflation};
+use super::sha1;
 use crate::fields::Headers;
 
 /// The text that follows the key in the hash (RFC 6455 1.3).
@@ -107,10 +107,7 @@ pub(crate) fn check(asked: Asked<'_>, wanted: Wanted<'_>) -> Result<Accepted, Re
 
 /// Returns the value of Sec-WebSocket-Accept for a key.
 fn accept_key(key: &[u8]) -> String {
-    let mut hash = sha1::Sha1::new();
-    hash.update(key);
-    hash.update(GUID);
-    base64::encode(&hash.digest().bytes())
+    base64::encode(&sha1::hash(&[key, GUID].concat()))
 }
 
 /// Returns the value of a field that must be there once.

@@ -14,6 +14,7 @@ mod offer;
 mod reader;
 #[cfg(test)]
 mod round_trip;
+mod sha1;
 mod utf8;
 
 pub use close::WebSocketClose;

@@ -150,7 +150,9 @@ impl OpenSocket {
         part: Part,
         timeout: Option<Duration>,
     ) -> Result<(), Unsent> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // Without a wait there is no need to look at the clock.
+        let begun = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
+        let deadline = begun.zip(timeout).and_then(|(begun, timeout)| begun.checked_add(timeout));
         loop {
             let tried = match part {
                 Part::Whole => self.sender.try_send(message),

@@ -180,10 +180,11 @@ impl Driver {
                 self.shared.lock().put_control(Opcode::Pong, &pong);
                 continue;
             }
-            let (slices, count) = self.writing.slices();
-            let written = match &slices[..count] {
-                [only] => Pin::new(&mut *stream).poll_write(cx, only),
-                slices => Pin::new(&mut *stream).poll_write_vectored(cx, slices),
+            let written = if let Some(single) = self.writing.single() {
+                Pin::new(&mut *stream).poll_write(cx, single)
+            } else {
+                let (slices, count) = self.writing.slices();
+                Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count])
             };
             let length = std::task::ready!(written)?;
             if length == 0 {

@@ -81,6 +81,9 @@ impl Driver {
     /// Takes bytes of the peer apart.
     fn take(&mut self, cx: &Context<'_>, mut bytes: &mut [u8]) {
         while self.may_read() {
+            if bytes.is_empty() {
+                return self.time_message();
+            }
             if self.is_inbox_full() {
                 self.seldom().rest = bytes.to_vec();
                 return;
@@ -92,7 +95,7 @@ impl Driver {
                     }
                     self.handle(cx, event);
                 }
-                Ok(None) => return self.time_message(),
+                Ok(None) => {}
                 Err(failure) => self.fail(&Close::new(failure.code(), failure.reason())),
             }
         }
@@ -113,10 +116,9 @@ impl Driver {
                 };
                 #[cfg(feature = "metrics")]
                 super::counts::receive(payload.len(), is_last);
-                let (waker, is_full) = self.shared.lock().deliver(payload, is_last);
+                let (waker, is_full) = self.shared.lock().deliver(cx, payload, is_last);
                 self.is_inbox_full = is_full;
-                // The handler runs next anyway.
-                waker.into_iter().filter(|waker| !waker.will_wake(cx.waker())).for_each(Waker::wake);
+                waker.into_iter().for_each(Waker::wake);
             }
             Event::Ping(payload) => {
                 let mut state = self.shared.lock();

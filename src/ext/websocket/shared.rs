@@ -19,6 +19,13 @@ pub(super) enum WriteAt {
     Flush,
 }
 
+/// A piece of a message, and the first ones that were kept: true for a text, and its bytes.
+pub(super) struct Rest {
+    pub begun: Option<(bool, Vec<u8>)>,
+    pub piece: WebSocketMessage,
+    pub is_last: bool,
+}
+
 /// The state of one connection. No lock is held while code of the host runs.
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -167,5 +174,15 @@ impl Shared {
         let (received, waker) = self.lock().receive(cx);
         waker.into_iter().for_each(Waker::wake);
         received
+    }
+
+    /// The same, with the first pieces of the message if they were kept.
+    pub fn poll_receive_rest(&self, cx: &mut Context<'_>) -> Poll<Option<Rest>> {
+        let mut state = self.lock();
+        let (received, waker) = state.receive(cx);
+        let begun = if received.is_ready() { state.take_partial() } else { None };
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        received.map(|received| received.map(|(piece, is_last)| Rest { begun, piece, is_last }))
     }
 }

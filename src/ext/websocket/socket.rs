@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::message::{WebSocketMessage, WebSocketPiece};
 use super::sender::{WebSocketClosed, WebSocketSendError, WebSocketSender, send, send_piece};
-use super::shared::Shared;
+use super::shared::{Rest, Shared};
 use crate::Peer;
 use crate::Stopping;
 use crate::websocket::Close;
@@ -52,17 +52,17 @@ impl WebSocket {
     /// Receives the next message, if it is there.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<WebSocketMessage>> {
         loop {
-            let Some(piece) = ready!(self.poll_recv_piece(cx)) else { return Poll::Ready(None) };
-            let Some((is_text, mut bytes)) = self.shared.lock().take_partial() else {
-                if piece.is_last {
-                    return Poll::Ready(Some(piece.payload));
+            let Some(received) = ready!(self.shared.poll_receive_rest(cx)) else { return Poll::Ready(None) };
+            let Rest { begun, piece, is_last } = received;
+            let Some((is_text, mut bytes)) = begun else {
+                if is_last {
+                    return Poll::Ready(Some(piece));
                 }
-                let is_text = piece.payload.as_text().is_some();
-                self.keep(is_text, piece.payload.into_bytes().into());
+                self.keep(piece.as_text().is_some(), piece.into_bytes().into());
                 continue;
             };
-            bytes.extend_from_slice(piece.payload.as_bytes());
-            if !piece.is_last {
+            bytes.extend_from_slice(piece.as_bytes());
+            if !is_last {
                 self.keep(is_text, bytes);
                 continue;
             }

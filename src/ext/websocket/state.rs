@@ -22,7 +22,9 @@ pub(super) struct State {
     pub outbox: Outbox,
     /// Bytes that the task has taken out of the outbox and not written.
     pub in_flight: usize,
-    inbox: VecDeque<(WebSocketMessage, bool)>,
+    /// The oldest piece that waits to be received, and those after it. A receiver that keeps up has no other.
+    next: Option<(WebSocketMessage, bool)>,
+    later: VecDeque<(WebSocketMessage, bool)>,
     inbox_size: usize,
     /// False once nobody receives any more.
     pub has_receiver: bool,
@@ -89,7 +91,8 @@ impl State {
         Self {
             outbox: Outbox::default(),
             in_flight: 0,
-            inbox: VecDeque::new(),
+            next: None,
+            later: VecDeque::new(),
             inbox_size: 0,
             has_receiver: true,
             receiver: None,
@@ -201,8 +204,10 @@ impl State {
 
     /// Puts a message that is not compressed.
     pub fn put_plain(&mut self, message: WebSocketMessage) {
-        if let Some(queue) = self.messages() {
-            queue.put_frame(opcode(&message), true, false, message.into_bytes());
+        let Some(queue) = self.messages() else { return };
+        match message {
+            WebSocketMessage::Text(text) => queue.put_frame(Opcode::Text, true, false, text),
+            WebSocketMessage::Binary(bytes) => queue.put_frame(Opcode::Binary, true, false, bytes),
         }
     }
 
@@ -213,7 +218,7 @@ impl State {
         let mut payload = Vec::new();
         deflater.deflate(message.as_bytes(), &mut payload);
         if let Some(queue) = self.messages() {
-            queue.put_frame(opcode(message), true, true, payload.into());
+            queue.put_frame(opcode(message), true, true, payload);
         }
     }
 
@@ -290,22 +295,32 @@ impl State {
         self.inbox_size >= INBOX
     }
 
-    /// Gives a piece to the receiver, and returns what is to be woken, and `true` if the connection is to be
-    /// read no further.
-    pub fn deliver(&mut self, piece: WebSocketMessage, is_last: bool) -> (Option<Waker>, bool) {
+    /// Gives a piece to the receiver, and returns what is to be woken beside the task of the connection, and
+    /// `true` if the connection is to be read no further.
+    pub fn deliver(
+        &mut self,
+        cx: &Context<'_>,
+        piece: WebSocketMessage,
+        is_last: bool,
+    ) -> (Option<Waker>, bool) {
         if !self.has_receiver {
             return (None, false);
         }
         self.inbox_size += piece.len() + MESSAGE;
-        self.inbox.push_back((piece, is_last));
+        match self.next {
+            None => self.next = Some((piece, is_last)),
+            Some(_) => self.later.push_back((piece, is_last)),
+        }
         self.is_receiver_behind = true;
-        (self.receiver.take(), self.is_inbox_full())
+        // The handler runs next anyway, and need not give its waker again.
+        let is_handler = self.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        (if is_handler { None } else { self.receiver.take() }, self.is_inbox_full())
     }
 
     /// Takes the next piece that was received, and returns it with the waker of the task if the connection is to
     /// be read on. `None` once nothing more comes.
     pub fn receive(&mut self, cx: &Context<'_>) -> (Poll<Option<(WebSocketMessage, bool)>>, Option<Waker>) {
-        let Some(piece) = self.inbox.pop_front() else {
+        let Some(piece) = self.next.take() else {
             if self.closed.is_some() {
                 return (Poll::Ready(None), None);
             }
@@ -319,8 +334,9 @@ impl State {
         let was_full = self.is_inbox_full();
         self.inbox_size -= piece.0.len() + MESSAGE;
         let waker = if was_full && !self.is_inbox_full() { self.call_driver() } else { None };
-        if self.inbox.is_empty() {
-            self.inbox = VecDeque::new();
+        self.next = self.later.pop_front();
+        if self.next.is_none() {
+            self.later = VecDeque::new();
         }
         (Poll::Ready(Some(piece)), waker)
     }
@@ -346,7 +362,7 @@ impl State {
     pub fn drop_receiver(&mut self) {
         self.has_receiver = false;
         self.inbox_size = 0;
-        self.inbox = VecDeque::new();
+        (self.next, self.later) = (None, VecDeque::new());
     }
 
     /// Notes how the connection ended, and returns all that wait.
@@ -367,6 +383,9 @@ impl State {
     /// some.
     pub fn note_written(&mut self, in_flight: usize, limit: usize) -> Vec<Waker> {
         self.in_flight = in_flight;
+        if self.seldom.is_none() {
+            return Vec::new();
+        }
         if self.check(limit).is_ok() {
             self.put_latest();
         }
