@@ -68,7 +68,10 @@ class BodyStream:
     def __next__(self) -> bytes:
         if self._whole is None and _in_loop():
             raise RuntimeError("an event loop runs in this thread: read the body with `async for`")
-        piece = self._read(waiting, native.FOREVER)
+        # Another thread that wants the GIL would take it at each piece, which costs more than the call.
+        piece = self._read(quick, 0)
+        if piece is None:
+            piece = self._read(waiting, native.FOREVER)
         if not piece:
             raise StopIteration
         return piece

@@ -89,12 +89,16 @@ class Environs:
 
     def make(self, request: Request) -> dict[str, Any]:
         """Returns the environment of a request."""
-        record = request._data[request._at + _VARYING : request._end_at]
+        at = request._at + _VARYING
+        if request._end_at - at > _LONGEST_KEPT:
+            # It may have a body. None of this length is kept, and a look-up would hash all of it.
+            return self._made(request, b"")
+        record = request._data[at : request._end_at]
         environ = self._records.get(record)
         return self._made(request, record) if environ is None else environ.copy()
 
     def _made(self, request: Request, record: bytes) -> dict[str, Any]:
-        """Returns the environment of a request whose record has not come before."""
+        """Returns the environment of a request whose record has not come before, or is none to be kept."""
         data, at, head = request._record
         _, _, _, method_len, target_len, path_len, query_len, headers_len, peer_len, _, _, flags, size = head
         end = at + REQUEST_LEN + method_len + target_len + path_len + query_len + headers_len
@@ -120,7 +124,7 @@ class Environs:
             environ["wsgi.input"] = BytesIO(request._in_record())
         elif flags & STREAMS:
             environ["wsgi.input"] = Input(request.stream)
-        elif not self._asks_for_name:
+        elif record and not self._asks_for_name:
             _keep(self._records, record, environ.copy(), _MOST_RECORDS)
         return environ
 

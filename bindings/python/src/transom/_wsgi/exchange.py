@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from transom._batch import answer
@@ -101,10 +101,24 @@ class Exchange:
             return
         # The only chunk is the whole body, which gets a Content-Length (PEP 3333).
         self._is_one = hasattr(chunks, "__len__") and len(chunks) == 1
-        for chunk in chunks:
+        rest = iter(chunks)
+        for chunk in rest:
             if not self._add(chunk):
                 break
+            if self._writer is not None and self._left is None:
+                # Only chunks are left to send, and nothing is to be counted.
+                self._write_all(rest, self._writer)
+                break
         self._finish()
+
+    def _write_all(self, chunks: Iterator[Any], writer: Writer) -> None:
+        """Sends chunks until the last one, or until the client has left."""
+        write = writer.write
+        for chunk in chunks:
+            if not isinstance(chunk, bytes):
+                raise _no_bytes(chunk)
+            if chunk and not write(chunk):
+                break
 
     def end(self) -> None:
         """Ends a response that was sent here. It is cut off unless it is whole."""
