@@ -3925,7 +3925,7 @@ transom_status transom_response_set_body(transom_response *response, const void 
 /* ---- Writer: a body that is written piece by piece ----------------------------------- */
 
 /*
- * Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
+ * Writes `len` bytes to the body, which are copied or sent at once. `len` may be TRANSOM_NUL_TERMINATED. If
  * the client reads more slowly than you write, this waits for room for at most `timeout_ms`
  * milliseconds. 0 does not wait. TRANSOM_FOREVER is no limit: if the client reads too slowly
  * for the timeout "write" of the server, the wait ends with TRANSOM_GONE. After an error,

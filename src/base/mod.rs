@@ -11,6 +11,7 @@ pub(crate) mod overload;
 pub(crate) mod pool;
 pub(crate) mod priority;
 pub(crate) mod shares;
+pub(crate) mod shortcut;
 pub(crate) mod spare;
 pub(crate) mod stopping;
 pub(crate) mod stuck;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_lite::Stream;
 
 use super::file::FilePart;
+use super::past::Past;
 use super::pipe::{PipeReader, pipe};
 use super::writer::BodyWriter;
 use crate::base::memory;
@@ -228,6 +229,21 @@ impl Body {
             Kind::Channel { reader, .. } => Some(reader),
             _ => None,
         }
+    }
+
+    /// Returns `true` if a writer fills the body, and all that it has written was taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.reader().is_some_and(PipeReader::is_drained)
+    }
+
+    /// Takes the way past the pipe back, and returns what went there.
+    pub(crate) fn take_past(&mut self) -> Past {
+        let Kind::Channel { reader, length } = &mut self.kind else { return Past::default() };
+        let past = reader.take_past();
+        if let Some(length) = length {
+            *length = length.saturating_sub(past.bytes);
+        }
+        past
     }
 
     /// Adds trailer fields (RFC 9110 6.5), such as a checksum. `trailers` is called when the body

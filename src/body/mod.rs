@@ -4,6 +4,7 @@
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod body;
 mod file;
+mod past;
 mod pipe;
 mod writer;
 
@@ -11,4 +12,5 @@ pub use body::Body;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use file::FilePart;
+pub(crate) use past::Past;
 pub(crate) use pipe::{PipeFeed, PipeReader, Space, pipe};

@@ -3,16 +3,21 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::past::Past;
 use crate::base::driving::{is_driving, is_held};
+use crate::base::shortcut::Shortcut;
 use crate::base::stopping::{StopSignal, Stopping};
+use crate::base::wakes::wake_after_turn;
 use crate::fields::Headers;
 
 /// The time for which a writer may write a body that is not sent, without an error.
@@ -22,6 +27,13 @@ const DISCARD_FOR: Duration = Duration::from_secs(30);
 /// row. Each change between the two threads then moves several chunks: an upload of 100 MiB, read from
 /// Python in pieces of 64 KiB, made 3,290 futex calls, and makes 830 (strace -c, 2026-11).
 const BURST: usize = 4;
+
+/// The sizes of the chunks that the thread which has them may write to the client itself. Small chunks leave
+/// together, with fewer writes; a writer that does not wait may get a larger one back, whose rest is copied.
+const SHORTCUT: RangeInclusive<usize> = 16 * 1024..=256 * 1024;
+
+/// The bytes that go past a pipe before the connection is woken to count them, for those who look at it.
+const UNNOTED: usize = 4 * 1024 * 1024;
 
 /// Returns both ends of a pipe that takes chunks while it holds fewer than `capacity` bytes. Between a
 /// thread that serves connections and another thread, it takes chunks up to four times that, and then
@@ -45,6 +57,9 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
             exact: None,
             unwanted: None,
             stopping: None,
+            lends: false,
+            shortcut: None,
+            past: Past::default(),
         }),
         room: Condvar::new(),
     });
@@ -88,6 +103,12 @@ struct PipeState {
     /// Given when the server that sends the body begins to stop. Made when a writer first asks,
     /// or when the stop begins.
     stopping: Option<Arc<StopSignal>>,
+    /// True if the connection lets large chunks go past the pipe while it waits for one.
+    lends: bool,
+    /// The way past the pipe, while the connection waits for a chunk and has nothing to write.
+    shortcut: Option<Arc<dyn Shortcut>>,
+    /// What went that way, since the connection last asked.
+    past: Past,
 }
 
 /// The state of a pipe for the side that feeds it.
@@ -127,12 +148,20 @@ impl Pipe {
     /// Records that the pipe is not read any more.
     fn abandon(&self, mut state: MutexGuard<'_, PipeState>) {
         state.abandoned = true;
-        let chunks = std::mem::take(&mut state.chunks);
-        let (feeders, watchers) = (std::mem::take(&mut state.feeders), std::mem::take(&mut state.watchers));
+        state.shortcut = None;
+        let chunks = mem::take(&mut state.chunks);
+        let (feeders, watchers) = (mem::take(&mut state.feeders), mem::take(&mut state.watchers));
         drop(state);
         drop(chunks);
         self.room.notify_all();
         feeders.into_iter().chain(watchers).for_each(Waker::wake);
+    }
+}
+
+/// Wakes the threads that wait for room.
+impl Wake for Pipe {
+    fn wake(self: Arc<Self>) {
+        self.room.notify_all();
     }
 }
 
@@ -300,6 +329,38 @@ impl PipeFeed {
         reader.into_iter().for_each(Waker::wake);
     }
 
+    /// Writes a large chunk to the client, if its connection waits for one and has nothing else to write. Returns
+    /// `false` if not: the chunk is then to be put in. The connection cannot write meanwhile, because it asks
+    /// for the way back first.
+    pub fn send_now(&self, chunk: &[u8]) -> bool {
+        // A thread that serves connections would not come to the others while this client reads fast.
+        if !SHORTCUT.contains(&chunk.len()) || is_driving() {
+            return false;
+        }
+        let mut state = self.0.lock();
+        if !state.chunks.is_empty() || state.end.is_some() || !state.fits(chunk.len()) {
+            return false;
+        }
+        let Some(shortcut) = state.shortcut.take() else { return false };
+        let Some(sent) = shortcut.send(chunk) else { return false };
+        state.fed += chunk.len() as u64;
+        state.past.bytes += chunk.len() as u64;
+        state.past.octets += sent.octets;
+        if matches!(&sent.rest, Ok(rest) if rest.is_empty()) {
+            state.shortcut = Some(shortcut);
+            // The connection goes on after the last byte, and does not wait for the end.
+            if state.exact != Some(state.fed) && state.past.octets < UNNOTED {
+                return true;
+            }
+        } else {
+            state.past.rest = sent.rest;
+        }
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        true
+    }
+
     /// Blocks the thread until there is room or the reader was dropped (`Some`), or until the
     /// deadline has passed (`None`).
     pub fn wait_space(&self, deadline: Option<Instant>) -> Option<Space> {
@@ -364,7 +425,7 @@ impl Drop for PipeFeed {
         self.finish(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut short")));
         // Nobody waits on this side any more. A slow reader would keep what the wakers hold for long.
         let mut state = self.0.lock();
-        let wakers = (std::mem::take(&mut state.feeders), std::mem::take(&mut state.watchers));
+        let wakers = (mem::take(&mut state.feeders), mem::take(&mut state.watchers));
         drop(state);
         drop(wakers);
     }
@@ -374,7 +435,30 @@ impl PipeReader {
     /// Returns a function that returns the trailer fields, once the body has ended.
     pub fn trailers(&self) -> impl FnOnce() -> Headers + Send + use<> {
         let pipe = Arc::clone(&self.0);
-        move || std::mem::take(&mut pipe.lock().trailers)
+        move || mem::take(&mut pipe.lock().trailers)
+    }
+
+    /// Returns `true` if no chunk waits.
+    pub fn is_drained(&self) -> bool {
+        self.0.lock().chunks.is_empty()
+    }
+
+    /// Announces that [`lend`](Self::lend) will be called. A thread that waits for room is then woken after the
+    /// turn of the connection: at once, it would put its next chunk in before the connection waits for one.
+    pub fn will_lend(&self) {
+        self.0.lock().lends = true;
+    }
+
+    /// Lets the writer send large chunks past the pipe, until [`take_past`](Self::take_past).
+    pub fn lend(&self, shortcut: &Arc<dyn Shortcut>) {
+        self.0.lock().shortcut = Some(Arc::clone(shortcut));
+    }
+
+    /// Takes the way past the pipe back, and returns what went there.
+    pub fn take_past(&self) -> Past {
+        let mut state = self.0.lock();
+        state.shortcut = None;
+        mem::take(&mut state.past)
     }
 
     /// Sets the length of the body, for the writer.
@@ -432,10 +516,12 @@ impl Stream for PipeReader {
         if has_room {
             state.burst = Some(is_driving());
         }
-        let feeders = if has_room { std::mem::take(&mut state.feeders) } else { Vec::new() };
-        let blocked = state.blocked_threads;
+        let feeders = if has_room { mem::take(&mut state.feeders) } else { Vec::new() };
+        let (blocked, lends) = (state.blocked_threads, state.lends);
         drop(state);
-        if blocked > 0 {
+        if blocked > 0 && lends {
+            wake_after_turn(&Waker::from(Arc::clone(&self.0)));
+        } else if blocked > 0 {
             self.0.room.notify_all();
         }
         feeders.into_iter().for_each(Waker::wake);
@@ -445,7 +531,8 @@ impl Stream for PipeReader {
 
 impl Drop for PipeReader {
     fn drop(&mut self) {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.shortcut = None;
         // A reader that has taken the whole body does not wait for its end.
         if state.exact != Some(state.fed - state.queued as u64) {
             self.0.abandon(state);
@@ -457,9 +544,9 @@ impl Drop for PipeReader {
 mod tests {
     use super::*;
     use crate::base::driving::driving;
+    use crate::base::shortcut::Sent;
     use futures_lite::future::{block_on, poll_fn};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -527,6 +614,85 @@ mod tests {
         assert_eq!(driving(|| fill(&feed)), 1, "they take turns on one thread");
         feed.end_burst();
         assert!(!feed.has_space());
+    }
+
+    /// A way past the pipe on which so many bytes fit. It remembers how many chunks tried it.
+    struct Way(usize, AtomicUsize);
+
+    impl Shortcut for Way {
+        fn send(&self, chunk: &[u8]) -> Option<Sent> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let octets = chunk.len().min(self.0);
+            (octets > 0).then(|| Sent { octets, rest: Ok(Bytes::copy_from_slice(&chunk[octets..])) })
+        }
+    }
+
+    const LARGE: [u8; 16 * 1024] = [7; 16 * 1024];
+
+    /// Polls a reader that finds nothing. Returns how often it was woken since.
+    fn waiting(reader: &mut PipeReader) -> impl Fn() -> usize + use<> {
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(Pin::new(reader).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        move || count.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn large_chunks_go_past_the_pipe_while_the_reader_waits_and_lets_them() {
+        let (feed, mut reader) = pipe(1 << 20);
+        let way = Arc::new(Way(usize::MAX, AtomicUsize::new(0)));
+        let shortcut: Arc<dyn Shortcut> = Arc::clone(&way) as _;
+        let woken = waiting(&mut reader);
+        assert!(!feed.send_now(&LARGE), "it is not let");
+        reader.lend(&shortcut);
+        assert!(!feed.send_now(&LARGE[1..]) && !feed.send_now(&vec![0; 256 * 1024 + 1]));
+        assert!(!driving(|| feed.send_now(&LARGE)), "other connections would wait");
+        assert!(feed.send_now(&LARGE) && feed.send_now(&LARGE));
+        assert_eq!((way.1.load(Ordering::Relaxed), woken(), feed.queued()), (2, 0, 0));
+        feed.try_feed("small".into()).unwrap();
+        assert!(!feed.send_now(&LARGE), "another one is before it");
+        let past = reader.take_past();
+        assert_eq!((past.bytes, past.octets, past.rest.unwrap().len()), (32 * 1024, 32 * 1024, 0));
+        assert_eq!(reader.take_past().bytes, 0);
+        block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().unwrap();
+        assert!(!feed.send_now(&LARGE), "it is taken back");
+        reader.lend(&shortcut);
+        reader.expect(3 * LARGE.len() as u64);
+        assert!(!feed.send_now(&vec![0; 64 * 1024]), "the body would be too long");
+        drop(reader);
+        assert!(!feed.send_now(&LARGE));
+        assert_eq!((way.1.load(Ordering::Relaxed), Arc::strong_count(&way)), (2, 2));
+    }
+
+    #[test]
+    fn the_reader_writes_what_does_not_fit_and_is_woken_after_the_last_byte() {
+        let (feed, mut reader) = pipe(1 << 20);
+        for (fits, octets, wakes) in [(0, 0, 0), (1, 1, 1), (LARGE.len(), LARGE.len(), 0)] {
+            let woken = waiting(&mut reader);
+            reader.lend(&(Arc::new(Way(fits, AtomicUsize::new(0))) as _));
+            assert_eq!(feed.send_now(&LARGE), fits > 0);
+            assert_eq!(feed.send_now(&LARGE), wakes == 0 && fits > 0);
+            assert_eq!(woken(), wakes);
+            let past = reader.take_past();
+            assert_eq!(past.octets, if wakes == 0 { 2 * octets } else { octets });
+            assert_eq!(past.rest.unwrap().len(), if wakes == 0 { 0 } else { LARGE.len() - octets });
+        }
+        let woken = waiting(&mut reader);
+        reader.lend(&(Arc::new(Way(usize::MAX, AtomicUsize::new(0))) as _));
+        reader.expect(4 * LARGE.len() as u64);
+        assert!(feed.send_now(&LARGE));
+        assert_eq!((woken(), feed.outcome()), (1, Outcome::Whole));
+    }
+
+    #[test]
+    fn the_reader_is_woken_now_and_then_to_count() {
+        let (feed, mut reader) = pipe(1);
+        let woken = waiting(&mut reader);
+        reader.lend(&(Arc::new(Way(usize::MAX, AtomicUsize::new(0))) as _));
+        for chunks in 1..=2 * UNNOTED / LARGE.len() {
+            assert!(feed.send_now(&LARGE));
+            assert_eq!(woken(), usize::from(chunks * LARGE.len() >= UNNOTED), "it is woken once");
+        }
     }
 
     #[test]

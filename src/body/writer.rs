@@ -92,7 +92,26 @@ impl BodyWriter {
     /// # Errors
     /// `WouldBlock` if there is no room, `Gone` if the body is not read any more, `TooLong`.
     pub fn try_write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
-        self.0.try_push(self.fitting(chunk)?).map_err(refused)
+        let chunk = self.fitting(chunk)?;
+        if self.0.send_now(&chunk) { Ok(()) } else { self.0.try_push(chunk).map_err(refused) }
+    }
+
+    /// Sends a chunk to the client on this thread, without a copy and without the thread of the connection.
+    /// Returns `false` if it is to be written in another way: if earlier chunks still wait to be sent, the
+    /// chunk is smaller than 16 KiB or larger than 256 KiB or exceeds the length of the body, this thread serves
+    /// connections, the connection is no plain socket (TLS), or the body is changed on its way, as compression
+    /// does. The other functions try this first.
+    ///
+    /// ```
+    /// let (writer, _body) = transom::Body::channel();
+    /// let chunk = [0; 64 * 1024];
+    /// if !writer.send_now(&chunk) {
+    ///     writer.try_write(chunk.to_vec())?;
+    /// }
+    /// # Ok::<(), transom::WriteError>(())
+    /// ```
+    pub fn send_now(&self, chunk: &[u8]) -> bool {
+        self.0.send_now(chunk)
     }
 
     /// Writes a chunk as [`try_write`](Self::try_write) does, and leaves it to [`flush`](Self::flush) to have it
@@ -114,7 +133,8 @@ impl BodyWriter {
     /// # Errors
     /// As `try_write`.
     pub fn try_feed(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
-        self.0.try_feed(self.fitting(chunk)?).map_err(refused)
+        let chunk = self.fitting(chunk)?;
+        if self.0.send_now(&chunk) { Ok(()) } else { self.0.try_feed(chunk).map_err(refused) }
     }
 
     /// Has the chunks sent that [`try_feed`](Self::try_feed) has written. It does not wait.
@@ -131,6 +151,9 @@ impl BodyWriter {
     /// `Gone` if the body is not read any more, `TooLong`.
     pub async fn write(&self, chunk: impl Into<Bytes>) -> Result<(), WriteError> {
         let chunk = self.fitting(chunk)?;
+        if self.0.send_now(&chunk) {
+            return Ok(());
+        }
         match poll_fn(|cx| self.0.poll_space(cx)).await {
             Space::Wanted => self.push(chunk),
             Space::Abandoned => Err(WriteError::Gone),
@@ -158,6 +181,9 @@ impl BodyWriter {
         timeout: Option<Duration>,
     ) -> Result<(), WriteError> {
         let chunk = self.fitting(chunk)?;
+        if self.0.send_now(&chunk) {
+            return Ok(());
+        }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let space = match driving::wait(deadline, |cx| self.0.poll_space(cx)) {
             Waited::Ready(space) => Some(space),

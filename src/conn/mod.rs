@@ -28,6 +28,7 @@ mod redirect;
 mod refusals;
 mod serve;
 mod session;
+mod shortcut;
 #[cfg(test)]
 mod simulation;
 mod site;

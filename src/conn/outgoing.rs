@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,12 @@ use log::Level;
 
 use super::Transport;
 use super::incoming::Incoming;
+use super::output::BIG;
+use super::shortcut::FramedSocket;
 use super::wire::{self, Wire};
 use crate::base::guard::{guarded, log_event};
-use crate::body::{Body, PipeReader};
+use crate::base::shortcut::Shortcut;
+use crate::body::{Body, Past, PipeReader};
 use crate::config::Config;
 use crate::fields::Headers;
 use crate::http1::{CHUNK_END, LAST_CHUNK, Payload, chunk_start, may_trail, permitted_trailers};
@@ -71,7 +75,12 @@ pub(super) async fn send<T: Transport>(
     }
     let mut quiet = None;
     let mut knows_stop = false;
+    // Large chunks that follow another one may go past this, on the thread of the body's writer.
+    let mut shortcut = None::<Arc<dyn Shortcut>>;
     poll_fn(|cx| {
+        if shortcut.is_some() {
+            framer.note_past(wire, body.take_past())?;
+        }
         // The task of a connection is woken when a stop begins.
         if !knows_stop && client.is_stopping() {
             knows_stop = true;
@@ -89,8 +98,16 @@ pub(super) async fn send<T: Transport>(
                 Poll::Ready(Some(Ok(chunk))) => {
                     quiet = None;
                     given += chunk.len();
+                    if shortcut.is_none()
+                        && chunk.len() >= BIG
+                        && let Some((reader, socket)) = body.reader().zip(wire.shared_socket())
+                    {
+                        reader.will_lend();
+                        shortcut = Some(Arc::new(FramedSocket { socket, chunked: framer.chunked }));
+                    }
                     framer.put(wire, chunk)?;
-                    if given >= wire::BYTES_PER_TURN {
+                    // The writer of an empty pipe waits for the end of this turn, and then for the connection to wait.
+                    if given >= wire::BYTES_PER_TURN && !(shortcut.is_some() && body.is_drained()) {
                         break;
                     }
                 }
@@ -114,6 +131,11 @@ pub(super) async fn send<T: Transport>(
                         continue;
                     }
                     if !wire.has_ended() {
+                        if wire.is_flushed()
+                            && let Some((reader, shortcut)) = body.reader().zip(shortcut.as_ref())
+                        {
+                            reader.lend(shortcut);
+                        }
                         return Poll::Pending;
                     }
                     client.mark_gone();
@@ -253,6 +275,16 @@ impl Framer {
             wire.output.push(bytes)?;
         }
         Ok(())
+    }
+
+    /// Notes the chunks that the body's writer has sent, and puts the rest of the last one.
+    fn note_past<T: Transport>(&mut self, wire: &mut Wire<'_, T>, past: Past) -> io::Result<()> {
+        wire.note_written(past.octets);
+        if self.left != u64::MAX {
+            self.left = self.left.saturating_sub(past.bytes);
+        }
+        let rest = past.rest?;
+        if rest.is_empty() { Ok(()) } else { wire.output.push(rest) }
     }
 
     fn end<T: Transport>(self, wire: &mut Wire<'_, T>, payload: Payload, mut body: Body) -> io::Result<()> {

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use crate::base::shortcut::SharedSocket;
 use crate::message::ConnectionFacts;
 
 /// A byte stream with a clock. Each model of serving brings its own.
@@ -68,6 +69,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         None
     }
 
+    /// Returns the connection's socket, if any thread may write to it what the connection would write.
+    fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
+        None
+    }
+
     /// Makes the close of the connection a reset, where the transport has resets, or an ordinary
     /// close again. A reset tells the client that bytes are missing.
     fn reset_on_close(&mut self, _reset: bool) {}
@@ -115,6 +121,10 @@ impl Transport for Box<dyn Transport> {
 
     fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
         (**self).facts()
+    }
+
+    fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
+        (**self).shared_socket()
     }
 
     fn reset_on_close(&mut self, reset: bool) {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::pace::Least;
 use super::record::{Ended, Records};
 use super::write_pace::WritePace;
 use crate::base::buffer::Buffer;
+use crate::base::shortcut::SharedSocket;
 use crate::body::FilePart;
 use crate::config::Config;
 use crate::fields::Headers;
@@ -88,6 +89,16 @@ impl<'a, T: Transport> Wire<'a, T> {
 
     pub fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
         self.transport.facts()
+    }
+
+    /// Returns the socket for other threads; see [`Transport::shared_socket`].
+    pub fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
+        self.transport.shared_socket()
+    }
+
+    /// Counts bytes that another thread has written.
+    pub fn note_written(&self, octets: usize) {
+        self.activity.written(octets);
     }
 
     pub fn is_waited_for(&self) -> bool {

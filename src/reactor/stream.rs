@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use super::ready::{Direction, Readiness};
 use super::signal::would_signal;
 use super::{Reactor, Watch};
+use crate::base::shortcut::SharedSocket;
 
 /// A stream socket, TCP or Unix. A write to a closed one returns an error and never raises a
 /// signal.
@@ -171,6 +172,14 @@ impl AsyncWrite for Stream {
             Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
+    }
+}
+
+/// Another thread may write: the task of the connection notices when it has to wait for room.
+impl SharedSocket for Readiness {
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut none = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(self.socket()?, slices, &mut none, SendFlags::NOSIGNAL)?)
     }
 }
 

@@ -18,6 +18,7 @@ mod faults;
 mod files;
 mod handlers;
 mod in_place;
+mod large_pieces;
 mod limits;
 mod listeners;
 mod pieces;

@@ -70,6 +70,9 @@ impl OpenBody {
         if data.is_empty() {
             return Ok(());
         }
+        if writer.send_now(data) {
+            return Ok(());
+        }
         if !writer.is_ready() {
             writer.flush();
             return Err(transom_status::TRANSOM_WOULD_BLOCK);
@@ -149,7 +152,7 @@ pub(crate) fn find(writer: *const transom_writer) -> Result<Arc<OpenBody>, trans
     WRITERS.look(handle(writer)?, Arc::clone)
 }
 
-/// Writes `len` bytes to the body, which are copied. `len` may be TRANSOM_NUL_TERMINATED. If
+/// Writes `len` bytes to the body, which are copied or sent at once. `len` may be TRANSOM_NUL_TERMINATED. If
 /// the client reads more slowly than you write, this waits for room for at most `timeout_ms`
 /// milliseconds. 0 does not wait. TRANSOM_FOREVER is no limit: if the client reads too slowly
 /// for the timeout "write" of the server, the wait ends with TRANSOM_GONE. After an error,
@@ -230,6 +233,9 @@ pub(crate) fn write(
     data: &[u8],
     timeout: Option<Duration>,
 ) -> Result<(), transom_status> {
+    if writer.send_now(data) {
+        return Ok(());
+    }
     if timeout == Some(Duration::ZERO) && !writer.is_ready() {
         // Before the bytes are copied: a host that waits for room tries each write twice.
         return Err(transom_status::TRANSOM_WOULD_BLOCK);

@@ -12,6 +12,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::base::guard::RateLimitedLog;
+use crate::base::shortcut::SharedSocket;
 use crate::conn::{Transport, close_busy, refuse_busy};
 use crate::error::Reject;
 use crate::message::{Address, ConnectionFacts, Credentials};
@@ -97,6 +98,10 @@ impl Transport for NativeStream {
     fn facts(&self) -> Option<Weak<dyn ConnectionFacts>> {
         let owner: Weak<Readiness> = Arc::downgrade(self.stream.owner());
         Some(owner)
+    }
+
+    fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
+        Some(Arc::clone(self.stream.owner()) as Arc<dyn SharedSocket>)
     }
 
     fn reset_on_close(&mut self, reset: bool) {

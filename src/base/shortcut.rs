@@ -1,0 +1,25 @@
+//! The way of a chunk from the thread that has it to the kernel, past the thread of the connection.
+
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+
+/// A socket to which any thread may write.
+pub(crate) trait SharedSocket: Send + Sync {
+    /// Writes without waiting, and returns the number of bytes that were written.
+    fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// Writes a chunk of a body to the client as its connection would, while the connection has nothing to write.
+pub(crate) trait Shortcut: Send + Sync {
+    /// Writes a chunk without waiting. Returns `None` if nothing of it was written.
+    fn send(&self, chunk: &[u8]) -> Option<Sent>;
+}
+
+/// A chunk that was written, whole or in part.
+pub(crate) struct Sent {
+    /// The number of bytes that were written, with those that frame the chunk.
+    pub octets: usize,
+    /// The rest, which the connection must write before all else, as it is. The error is `OutOfMemory`.
+    pub rest: io::Result<Bytes>,
+}
