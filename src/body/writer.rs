@@ -155,6 +155,8 @@ impl BodyWriter {
             return Ok(());
         }
         match poll_fn(|cx| self.0.poll_space(cx)).await {
+            // The connection may have nothing else to write by now.
+            Space::Wanted if self.0.send_now(&chunk) => Ok(()),
             Space::Wanted => self.push(chunk),
             Space::Abandoned => Err(WriteError::Gone),
         }
@@ -192,6 +194,8 @@ impl BodyWriter {
             Waited::NotHere => self.0.wait_space(deadline),
         };
         match space {
+            // The connection may have nothing else to write by now.
+            Some(Space::Wanted) if self.0.send_now(&chunk) => return Ok(()),
             Some(Space::Wanted) => self.push(chunk)?,
             Some(Space::Abandoned) => return Err(WriteError::Gone),
             None => return Err(WriteError::WouldBlock),
