@@ -12,8 +12,8 @@ from transom._native import quick, waiting
 from transom._request import Request
 from transom._response import Response
 
-#: The longest chunk that is copied while the thread has the GIL, in bytes: about 10 us.
-_COPIED_AT_ONCE = 64 * 1024
+#: The longest chunk that is copied or sent while the thread has the GIL, in bytes: some tens of us.
+_AT_ONCE = 64 * 1024
 
 
 class Writer:
@@ -59,7 +59,7 @@ class Writer:
         if pointer is None:
             return False
         length = len(data)
-        if length <= _COPIED_AT_ONCE:
+        if length <= _AT_ONCE:
             # Another thread that wants the GIL would take it at each chunk, which costs more than the call.
             code = quick.writer_write(pointer, data, length, 0)
             if not code:
