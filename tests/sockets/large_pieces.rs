@@ -26,11 +26,11 @@ fn start_writing(work: impl Fn(Request, Responder) + Clone + Send + Sync + 'stat
     start(Router::new().route(Route::new(Method::GET, "/", Work(Place::Elsewhere, work))))
 }
 
-/// Waits until a piece goes straight to the socket. Where connections run on an executor of the program, none does.
+/// Waits until a piece goes straight to the socket. None does over async-io.
 fn send_straight(writer: &BodyWriter, piece: &[u8]) {
     let begun = Instant::now();
     while !writer.send_now(piece) {
-        if !cfg!(target_os = "linux") {
+        if cfg!(transom_portable) || !cfg!(target_os = "linux") {
             return writer.write_blocking(piece.to_vec(), None).unwrap();
         }
         assert!(begun.elapsed() < PATIENCE, "the connection never waits for a piece");
