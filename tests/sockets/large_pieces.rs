@@ -2,8 +2,9 @@
 //! in order among the others, in each framing.
 
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use transom::{
     Body, BodyWriter, Handle, Method, Request, Responder, Response, Route, Router, StatusCode, WriteError,
@@ -72,19 +73,27 @@ fn pieces_come_whole_and_in_order_whichever_way_they_go() {
 
 #[test]
 fn the_connection_goes_on_after_the_last_byte() {
-    let server = start_writing(|_, responder| {
+    let (release, released) = sync_channel(3);
+    let released = Arc::new(Mutex::new(released));
+    let server = start_writing(move |_, responder| {
         let (writer, body) = Body::sized_channel(2 * 65536);
         responder.send(Response::new(StatusCode::OK).body(body)).unwrap();
         writer.write_blocking(vec![b'x'; 65536], None).unwrap();
         send_straight(&writer, &vec![b'x'; 65536]);
-        // Without an end: the body is whole.
-        thread::sleep(Duration::from_millis(100));
+        // No writer ends or goes before the client has all answers, so that nothing else wakes the connection.
+        released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     });
     let mut client = Client::connect(&server);
-    for _ in 0..3 {
+    for count in 1..=3 {
         let answer = client.get("/");
         assert!(answer.status == 200 && answer.body == vec![b'x'; 2 * 65536]);
+        let begun = Instant::now();
+        while server.stats().exchanges < count {
+            assert!(begun.elapsed() < PATIENCE, "the connection does not know that the body is whole");
+            thread::yield_now();
+        }
     }
+    (0..3).for_each(|_| release.send(()).unwrap());
 }
 
 #[test]
