@@ -1052,7 +1052,10 @@ typedef struct transom_connection_info {
     int64_t deadline_ms;
     /* Bytes that were read from the client, as HTTP. */
     uint64_t bytes_in;
-    /* Bytes that were written to the client, as HTTP. */
+    /*
+     * Bytes that were written to the client, as HTTP. Of a body that is written piece by piece, up
+     * to 4 MiB count later.
+     */
     uint64_t bytes_out;
     /* Requests that have ended. */
     uint64_t requests;

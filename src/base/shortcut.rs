@@ -1,4 +1,4 @@
-//! The way of a chunk from the thread that has it to the kernel, past the thread of the connection.
+//! What a thread needs that sends a chunk of a body itself, past the thread of the connection.
 
 use std::io::{self, IoSlice};
 

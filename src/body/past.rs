@@ -1,10 +1,10 @@
-//! What of a body went past its pipe, for the connection that sends the rest.
+//! The part of a body that its writer has sent itself, past the pipe to the connection.
 
 use std::io;
 
 use bytes::Bytes;
 
-/// The chunks that went past a pipe.
+/// The chunks that a writer has sent itself, summed up.
 pub(crate) struct Past {
     /// The bytes of the chunks.
     pub bytes: u64,

@@ -28,11 +28,12 @@ const DISCARD_FOR: Duration = Duration::from_secs(30);
 /// Python in pieces of 64 KiB, made 3,290 futex calls, and makes 830 (strace -c, 2026-11).
 const BURST: usize = 4;
 
-/// The sizes of the chunks that the thread which has them may write to the client itself. Small chunks leave
-/// together, with fewer writes; a writer that does not wait may get a larger one back, whose rest is copied.
+/// The sizes of the chunks that a writer may send itself. Small chunks leave together, with fewer writes. Of a
+/// chunk that the socket does not take whole, the rest is copied, so it must not be large.
 const SHORTCUT: RangeInclusive<usize> = 16 * 1024..=256 * 1024;
 
-/// The bytes that go past a pipe before the connection is woken to count them, for those who look at it.
+/// The bytes that a writer sends itself before the connection is woken to count them: what is told of a connection
+/// lags by no more.
 const UNNOTED: usize = 4 * 1024 * 1024;
 
 /// Returns both ends of a pipe that takes chunks while it holds fewer than `capacity` bytes. Between a
@@ -107,7 +108,7 @@ struct PipeState {
     lends: bool,
     /// The way past the pipe, while the connection waits for a chunk and has nothing to write.
     shortcut: Option<Arc<dyn Shortcut>>,
-    /// What went that way, since the connection last asked.
+    /// The chunks that the writer has sent itself since the connection last took this.
     past: Past,
 }
 

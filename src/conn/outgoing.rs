@@ -75,7 +75,7 @@ pub(super) async fn send<T: Transport>(
     }
     let mut quiet = None;
     let mut knows_stop = false;
-    // Large chunks that follow another one may go past this, on the thread of the body's writer.
+    // Made at the first large chunk. While this waits for the next one, the body's writer may send that itself.
     let mut shortcut = None::<Arc<dyn Shortcut>>;
     poll_fn(|cx| {
         if shortcut.is_some() {
@@ -106,7 +106,7 @@ pub(super) async fn send<T: Transport>(
                         shortcut = Some(Arc::new(FramedSocket { socket, chunked: framer.chunked }));
                     }
                     framer.put(wire, chunk)?;
-                    // The writer of an empty pipe waits for the end of this turn, and then for the connection to wait.
+                    // With an empty pipe this goes on until it waits: only then may the writer send a chunk itself.
                     if given >= wire::BYTES_PER_TURN && !(shortcut.is_some() && body.is_drained()) {
                         break;
                     }

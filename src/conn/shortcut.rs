@@ -1,4 +1,4 @@
-//! Chunks of a body that go from the thread of their writer to the socket.
+//! The socket of a connection, for a writer that sends chunks of the body itself.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;

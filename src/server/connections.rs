@@ -35,7 +35,8 @@ pub struct ConnectionInfo {
     pub route: Option<Arc<str>>,
     /// Bytes that were read from the client, as HTTP.
     pub bytes_in: u64,
-    /// Bytes that were written to the client, as HTTP.
+    /// Bytes that were written to the client, as HTTP. Of a body that its writer sends itself
+    /// ([`BodyWriter::send_now`](crate::BodyWriter::send_now)), up to 4 MiB count later.
     pub bytes_out: u64,
     /// Exchanges that have ended.
     pub exchanges: u64,

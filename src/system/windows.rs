@@ -85,15 +85,15 @@ pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Resul
 const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 
 /// Returns when the file that exists at a path was made and last written, in units of 100 ns. A link is not
-/// followed. Windows may give a new file the time at which an older one of its name was made, so that one
-/// of both would not do.
+/// followed. The first time alone would not tell two files apart: Windows may give a new file the one of an
+/// older file with its name.
 pub(crate) fn file_id(path: &Path) -> Option<(u64, u64)> {
     let file = std::fs::symlink_metadata(path).ok()?;
     Some((file.creation_time(), file.last_write_time()))
 }
 
-/// Returns `true` if the path is that of a file which is no file, folder or link: a socket is a reparse
-/// point, and the standard library does not tell of which kind.
+/// Returns `true` if the path may be that of a socket: of a reparse point that is neither a folder nor a link.
+/// The standard library does not tell of which kind it is.
 pub(super) fn is_socket(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|file| {
         let is_plain = file.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT == 0;
@@ -117,7 +117,7 @@ pub(crate) fn abstract_name(_address: &SockAddr) -> Option<&[u8]> {
     None
 }
 
-/// Returns nothing: nobody reads the path out of an address there.
+/// Returns nothing: socket2 does not read the path of an address there.
 pub(crate) fn pathname(_address: &SockAddr) -> Option<&Path> {
     None
 }

@@ -92,7 +92,8 @@ pub struct transom_connection_info {
     pub deadline_ms: i64,
     /// Bytes that were read from the client, as HTTP.
     pub bytes_in: u64,
-    /// Bytes that were written to the client, as HTTP.
+    /// Bytes that were written to the client, as HTTP. Of a body that is written piece by piece, up
+    /// to 4 MiB count later.
     pub bytes_out: u64,
     /// Requests that have ended.
     pub requests: u64,

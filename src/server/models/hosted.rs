@@ -235,7 +235,7 @@ async fn accept_all(
     }
 }
 
-/// Returns the same socket by a type that reads and writes any.
+/// Returns the same socket as a `TcpStream`, which reads and writes sockets of any kind.
 fn into_tcp(stream: UnixStream) -> std::net::TcpStream {
     OwnedSocket::from(stream).into()
 }

@@ -77,7 +77,7 @@ class Connection:
     route: str | None
     #: Bytes that were read from the client, as HTTP.
     bytes_in: int
-    #: Bytes that were written to the client, as HTTP.
+    #: Bytes that were written to the client, as HTTP. Of a stream, up to 4 MiB count later.
     bytes_out: int
     #: Requests that have ended.
     requests: int

@@ -91,14 +91,14 @@ class Environs:
         """Returns the environment of a request."""
         at = request._at + _VARYING
         if request._end_at - at > _LONGEST_KEPT:
-            # It may have a body. None of this length is kept, and a look-up would hash all of it.
+            # No record of this length is kept, and a look-up would hash all of it, with its body.
             return self._made(request, b"")
         record = request._data[at : request._end_at]
         environ = self._records.get(record)
         return self._made(request, record) if environ is None else environ.copy()
 
     def _made(self, request: Request, record: bytes) -> dict[str, Any]:
-        """Returns the environment of a request whose record has not come before, or is none to be kept."""
+        """Returns the environment of a request whose record has not come before, or is empty because it is not kept."""
         data, at, head = request._record
         _, _, _, method_len, target_len, path_len, query_len, headers_len, peer_len, _, _, flags, size = head
         end = at + REQUEST_LEN + method_len + target_len + path_len + query_len + headers_len
