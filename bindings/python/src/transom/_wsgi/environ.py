@@ -98,7 +98,7 @@ class Environs:
         return self._made(request, record) if environ is None else environ.copy()
 
     def _made(self, request: Request, record: bytes) -> dict[str, Any]:
-        """Returns the environment of a request whose record has not come before, or is empty because it is not kept."""
+        """Returns the environment of a request whose record has not come before, or is not kept and empty."""
         data, at, head = request._record
         _, _, _, method_len, target_len, path_len, query_len, headers_len, peer_len, _, _, flags, size = head
         end = at + REQUEST_LEN + method_len + target_len + path_len + query_len + headers_len
