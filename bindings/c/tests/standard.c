@@ -38,9 +38,12 @@ static void serve(const char *model)
     OK(transom_server_bind(server, "unix:standard.sock", NULL));
     snprintf(name, sizeof name, "unix:@transom-standard-%ld", (long)getpid());
     OK(transom_server_bind(server, name, NULL));
+    OK(transom_server_set_workers(server, 1, NULL));
     port = start(server);
     CHECK(transom_server_event_fd(server) > 2);
-    CHECK(!is_open(0) && !is_open(1) && !is_open(2));
+    /* A new descriptor has the lowest number until it is moved. A worker that has answered opens no more. */
+    CHECK(get(port, "/hello", &reply) == 200);
+    EVENTUALLY(!is_open(0) && !is_open(1) && !is_open(2));
 
     /* The descriptor of the client is 0. */
     fd = connect_to(port);
