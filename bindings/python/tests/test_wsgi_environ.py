@@ -1,5 +1,6 @@
 """The environment that a WSGI application gets."""
 
+import http.client
 import json
 import logging
 import os
@@ -127,6 +128,28 @@ class TestEnviron(Quiet, unittest.TestCase):
             environ = asked(f"{method} / HTTP/1.1", "Content-Length: 3", "Content-Length: 3", body=b"abc")
             self.assertEqual(environ["CONTENT_LENGTH"], "3")
         self.assertNotIn("CONTENT_LENGTH", asked("POST / HTTP/1.1"))
+
+    def test_requests_with_equal_heads_have_their_own_bodies(self):
+        """What is kept of the first, with the place of its body, serves those that follow."""
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            environ["QUERY_STRING"] += "changed"
+            return [environ.pop("PATH_INFO").encode(), b" ", environ["wsgi.input"].read()]
+
+        cases = [
+            (path, letter * size)
+            for size in (3, 3000)
+            for path in ("/a", "/a", "/long/er", "/a")
+            for letter in (b"x", b"y")
+        ]
+        with serve_wsgi(application, "127.0.0.1:0") as running:
+            # One connection, so that the client has the same address each time.
+            client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LIMIT)
+            self.addCleanup(client.close)
+            for path, body in cases:
+                client.request("POST", path + "?q", body)
+                self.assertEqual(client.getresponse().read(), path.encode() + b" " + body)
 
     def test_an_old_client(self):
         environ = asked("GET / HTTP/1.0", old=True)

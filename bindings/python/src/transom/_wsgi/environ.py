@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from transom._native import FORWARDED, HTTPS, STREAMS
-from transom._packed import REQUEST_LEN, RequestHead
+from transom._packed import REQUEST_LEN, RequestHead, end_of_params
 from transom._request import Request
 from transom._wsgi.errors import ErrorLog
 from transom._wsgi.file_wrapper import FileWrapper
@@ -17,6 +18,8 @@ from transom._wsgi.input import EMPTY, Input
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 #: Where the part of a record begins that is the same for equal requests: after its route and its token.
 _VARYING = 16
+#: The lengths of the parts of a record between its head and its path parameters.
+_LENGTHS = struct.Struct("=16x6I")
 #: The most names of fields whose keys are kept: clients choose the names, and must not fill the memory.
 _MOST_KEYS = 512
 
@@ -33,6 +36,7 @@ _keys: dict[str, str] = {"": ""}
 _addresses: dict[bytes, tuple[str, str]] = {}
 
 _Text = TypeVar("_Text", bytes, str)
+_Kept = TypeVar("_Kept")
 
 
 def _key_of(name: str) -> str:
@@ -84,6 +88,8 @@ class Environs:
         # another one sends, 2 us with known fields, and otherwise 2.4 us with one field and 4.5 us with nine
         # (CPython 3.11, 2026-11).
         self._records: dict[bytes, dict[str, Any]] = {}
+        # For requests with a body: the environment without it, where the body begins, and its length.
+        self._with_body: dict[bytes, tuple[dict[str, Any], int, int]] = {}
         self._requests: dict[bytes, dict[str, Any]] = {}
         self._blocks: dict[str, dict[str, Any]] = {}
 
@@ -98,16 +104,22 @@ class Environs:
         return self._made(request, record) if environ is None else environ.copy()
 
     def _made(self, request: Request, record: bytes) -> dict[str, Any]:
-        """Returns the environment of a request whose record has not come before, or is not kept and empty."""
-        data, at, head = request._record
-        _, _, _, method_len, target_len, path_len, query_len, headers_len, peer_len, _, _, flags, size = head
-        end = at + REQUEST_LEN + method_len + target_len + path_len + query_len + headers_len
+        """Returns the environment of a request with a body, or whose record is new, or not kept and empty."""
+        data, at = request._data, request._at
+        end = at + REQUEST_LEN + sum(_LENGTHS.unpack_from(data, at))
+        # All but the path parameters, which follow from the path, and the body.
         key = data[at + _VARYING : end]
-        template = self._requests.get(key)
-        if template is None:
-            template = self._template_of(key, head)
-        environ = template.copy()
-        client = data[end : end + peer_len]
+        kept = self._with_body.get(key)
+        if kept is not None:
+            template, start, size = kept
+            start += at
+            environ = template.copy()
+            environ["wsgi.input"] = BytesIO(data[start : start + size])
+            return environ
+        head = request._head
+        peer_len, params, _, flags, size = head[8:]
+        environ = self._template_of(key[: len(key) - peer_len], head).copy()
+        client = key[len(key) - peer_len :]
         if flags & FORWARDED:
             client, _, host = client.split(b" ")
             if host:
@@ -121,7 +133,10 @@ class Environs:
         if self._asks_for_name:
             self._add_name(environ, request)
         if size:
-            environ["wsgi.input"] = BytesIO(request._in_record())
+            start = end_of_params(data, end, params)
+            if not self._asks_for_name:
+                _keep(self._with_body, key, (environ.copy(), start - at, size), _MOST_RECORDS)
+            environ["wsgi.input"] = BytesIO(data[start : start + size])
         elif flags & STREAMS:
             environ["wsgi.input"] = Input(request.stream)
         elif record and not self._asks_for_name:
@@ -129,7 +144,10 @@ class Environs:
         return environ
 
     def _template_of(self, key: bytes, head: RequestHead) -> dict[str, Any]:
-        """Returns what the environments of equal requests have in common."""
+        """Returns what the environments of requests have in common that differ in their clients."""
+        template = self._requests.get(key)
+        if template is not None:
+            return template
         _, _, _, path_at, target_len, query_at, headers_at, _, _, _, version, flags, _ = head
         method = path_at
         path_at += target_len
@@ -195,13 +213,11 @@ def _correct_length(environ: dict[str, Any]) -> None:
         environ["CONTENT_LENGTH"] = environ["CONTENT_LENGTH"].partition(",")[0].strip()
 
 
-def _keep(
-    templates: dict[_Text, dict[str, Any]], key: _Text, template: dict[str, Any], most: int = _MOST_KEPT
-) -> None:
+def _keep(kept: dict[_Text, _Kept], key: _Text, value: _Kept, most: int = _MOST_KEPT) -> None:
     if len(key) <= _LONGEST_KEPT:
-        if len(templates) >= most:
-            templates.clear()
-        templates[key] = template
+        if len(kept) >= most:
+            kept.clear()
+        kept[key] = value
 
 
 def _address_of(peer: bytes) -> tuple[str, str]:
