@@ -3742,6 +3742,23 @@ transom_status transom_responder_start(transom_responder *responder,
                                        transom_error **error);
 
 /*
+ * Like transom_responder_start, with the first `len` bytes of the body, which are copied. They leave with the
+ * status and the header fields in one write; after transom_responder_start, these may leave alone. `len` may be
+ * TRANSOM_NUL_TERMINATED.
+ *
+ * Errors: as transom_responder_start; TRANSOM_NO_MEMORY, after which the responder can still be used.
+ */
+TRANSOM_MUST_USE
+transom_status transom_responder_start_with(transom_responder *responder,
+                                            uint16_t status_code,
+                                            const transom_field *fields,
+                                            size_t field_count,
+                                            const void *data,
+                                            size_t len,
+                                            transom_writer **out,
+                                            transom_error **error);
+
+/*
  * Like transom_responder_start, for a body of `length` bytes in all, which is sent as the
  * Content-Length. So the client knows when it has the whole, and can show how far it is.
  *

@@ -2209,6 +2209,17 @@ public:
         return Writer(writer);
     }
 
+    /* The same with the first bytes of the body, which leave with the header fields in one write. */
+    [[nodiscard]] Writer start_with(int status, std::string_view data, Fields fields = {})
+    {
+        detail::ErrorSlot error;
+        transom_writer *writer = nullptr;
+        sent(transom_responder_start_with(handle_(), detail::code(status), fields.data(), fields.size(), data.data(),
+                                          data.size(), &writer, error),
+             error);
+        return Writer(writer);
+    }
+
     /* The same for a body of `length` bytes in all, which is sent as the Content-Length. */
     [[nodiscard]] Writer start_sized(int status, std::uint64_t length, Fields fields = {})
     {

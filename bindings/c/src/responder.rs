@@ -6,6 +6,7 @@ use std::ptr;
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use transom::{Body, BodyWriter, Bytes, IntoResponse as _, Response, StatusCode};
 
@@ -263,7 +264,38 @@ pub unsafe extern "C" fn transom_responder_start(
     error: *mut *mut transom_error,
 ) -> transom_status {
     // SAFETY: each NULL or valid, by the contract.
-    let body = || unsafe { start(responder, status_code, fields, field_count, Body::channel, out) };
+    let body = || unsafe { start(responder, status_code, fields, field_count, || Ok(Body::channel()), out) };
+    // SAFETY: NULL or valid, by the contract.
+    unsafe { report(error, body) }
+}
+
+/// Like transom_responder_start, with the first `len` bytes of the body, which are copied. They leave with the
+/// status and the header fields in one write; after transom_responder_start, these may leave alone. `len` may be
+/// TRANSOM_NUL_TERMINATED.
+///
+/// Errors: as transom_responder_start; TRANSOM_NO_MEMORY, after which the responder can still be used.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn transom_responder_start_with(
+    responder: *mut transom_responder,
+    status_code: u16,
+    fields: *const transom_field,
+    field_count: usize,
+    data: *const c_void,
+    len: usize,
+    out: *mut *mut transom_writer,
+    error: *mut *mut transom_error,
+) -> transom_status {
+    let channel = || {
+        // SAFETY: NULL or valid, by the contract.
+        let data = unsafe { input(data, len) }?;
+        let (body_writer, body) = Body::channel();
+        // The first bytes have room, however many they are.
+        writer::write(&body_writer, data, Some(Duration::ZERO))?;
+        Ok((body_writer, body))
+    };
+    // SAFETY: each NULL or valid, by the contract.
+    let body = || unsafe { start(responder, status_code, fields, field_count, channel, out) };
     // SAFETY: NULL or valid, by the contract.
     unsafe { report(error, body) }
 }
@@ -284,7 +316,7 @@ pub unsafe extern "C" fn transom_responder_start_sized(
     out: *mut *mut transom_writer,
     error: *mut *mut transom_error,
 ) -> transom_status {
-    let channel = || Body::sized_channel(length);
+    let channel = || Ok(Body::sized_channel(length));
     // SAFETY: each NULL or valid, by the contract.
     let body = || unsafe { start(responder, status_code, fields, field_count, channel, out) };
     // SAFETY: NULL or valid, by the contract.
@@ -300,7 +332,7 @@ unsafe fn start(
     status_code: u16,
     fields: *const transom_field,
     count: usize,
-    channel: impl FnOnce() -> (BodyWriter, Body),
+    channel: impl FnOnce() -> Result<(BodyWriter, Body), transom_status>,
     out: *mut *mut transom_writer,
 ) -> Result<(), transom_error> {
     // SAFETY: the caller promises it.
@@ -309,7 +341,7 @@ unsafe fn start(
     let handle = handle(responder)?;
     // SAFETY: as above.
     let head = unsafe { unchecked_head(status_code, fields, count) }?;
-    let (body_writer, body) = channel();
+    let (body_writer, body) = channel()?;
     if body.len().is_some() && head.headers().contains("content-length") {
         return Err(transom_error::second_length());
     }

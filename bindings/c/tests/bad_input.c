@@ -248,6 +248,9 @@ static void nulls(transom_server *server)
     CHECK_STATUS(transom_responder_start(NULL, 200, NULL, 0, &writer, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK(writer == NULL);
     CHECK_STATUS(transom_responder_start(stale, 200, NULL, 0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_with(NULL, 200, NULL, 0, NULL, 0, &writer, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_with(stale, 200, NULL, 0, NULL, 0, NULL, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_with(stale, 200, NULL, 0, NULL, 1, &writer, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_send_bytes(NULL, 200, "a/b", NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_send_bytes(stale, 200, NULL, NULL, 0, NULL), TRANSOM_NULL_ARGUMENT);
     CHECK_STATUS(transom_responder_send_bytes(stale, 200, "a/b", NULL, 1, NULL), TRANSOM_NULL_ARGUMENT);
@@ -387,6 +390,7 @@ static void strays(void)
     CHECK_STATUS(transom_responder_send_text(stray, 200, ""), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_send(stray, 200, NULL, 0, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_start(stray, 200, NULL, 0, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK_STATUS(transom_responder_start_with(stray, 200, NULL, 0, "x", 1, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_send_bytes(stray, 200, "a/b", NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_start_sized(stray, 200, NULL, 0, 1, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
     CHECK_STATUS(transom_responder_early_hints(stray, NULL, 0, NULL), TRANSOM_ALREADY_ANSWERED);

@@ -179,7 +179,8 @@ static void call_responder(void)
     case 1: status = did(transom_responder_send(RESPONDER, code(), list, count, below(8) ? body : NULL, length(), why)); break;
     case 2: status = did(transom_responder_send_bytes(RESPONDER, code(), text(), below(8) ? body : NULL, length(), why)); break;
     case 3: status = did(transom_responder_send_owned(RESPONDER, code(), list, count, below(8) ? body : NULL, length(), data(), give_back, why)); break;
-    case 4: case 5: status = did(transom_responder_start(RESPONDER, code(), list, count, below(8) ? &writer : NULL, why)); break;
+    case 4: status = did(transom_responder_start_with(RESPONDER, code(), list, count, below(8) ? body : NULL, length(), below(8) ? &writer : NULL, why)); break;
+    case 5: status = did(transom_responder_start(RESPONDER, code(), list, count, below(8) ? &writer : NULL, why)); break;
     case 6: status = did(transom_responder_start_sized(RESPONDER, code(), list, count, below(20), below(8) ? &writer : NULL, why)); break;
     case 7: did(transom_responder_early_hints(RESPONDER, list, count, why)); break;
     case 8: transom_responder_free(RESPONDER); break;

@@ -78,6 +78,36 @@ static void elsewhere(void *user_data, const transom_request *request UNUSED, tr
 
 static atomic_int has_come;
 
+/* The first bytes come with the head, and the client has them before the rest is written. */
+static void *write_the_rest(void *writer)
+{
+    EVENTUALLY(atomic_load(&has_come));
+    OK(transom_writer_write(writer, " rest", 5, TRANSOM_FOREVER));
+    OK(transom_writer_finish(writer));
+    return NULL;
+}
+
+static void together(void *user_data, const transom_request *request UNUSED, transom_responder *responder)
+{
+    const transom_field header = TRANSOM_FIELD("x-a", "1");
+    transom_writer *writer;
+    OK(transom_responder_start_with(responder, 200, &header, 1, "first", TRANSOM_NUL_TERMINATED, &writer, NULL));
+    CHECK(pthread_create(user_data, NULL, write_the_rest, writer) == 0);
+}
+
+static void with_all(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    const transom_field length = TRANSOM_FIELD("content-length", "5"), broken = TRANSOM_FIELD("a b", "");
+    transom_writer *writer;
+    CHECK_STATUS(transom_responder_start_with(responder, 200, NULL, 0, NULL, 1, &writer, NULL), TRANSOM_NULL_ARGUMENT);
+    CHECK_STATUS(transom_responder_start_with(responder, 200, &broken, 1, "12345", 5, &writer, NULL), TRANSOM_BAD_HEADER);
+    CHECK(writer == NULL);
+    OK(transom_responder_start_with(responder, 200, &length, 1, "12345", 5, &writer, NULL));
+    OK(transom_writer_finish(writer));
+    CHECK_STATUS(transom_responder_start_with(responder, 200, NULL, 0, "x", 1, &writer, NULL), TRANSOM_ALREADY_ANSWERED);
+    CHECK(writer == NULL);
+}
+
 /* Feeds two pieces, which come without an end after the flush. */
 static void *feed_and_finish(void *writer)
 {
@@ -154,6 +184,36 @@ static void feeding(uint16_t port, pthread_t *writing)
     pthread_join(*writing, NULL);
 }
 
+static void starting_with(uint16_t port, pthread_t *writing)
+{
+    static struct reply reply;
+    static char text[4096];
+    size_t length;
+    ssize_t n;
+    int fd = connect_to(port);
+    ask(fd, "GET", "/together");
+    /* One write, so that one read has all of it. */
+    CHECK((n = receive(fd, text, sizeof text - 1, 0)) > 0);
+    CHECK(strstr(text, "x-a: 1\r\n") && strstr(text, "\r\n\r\n5\r\nfirst\r\n"));
+    atomic_store(&has_come, 1);
+    for (length = (size_t)n; (n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0;)
+        length += (size_t)n;
+    CHECK(strstr(text, " rest") && strstr(text, "\r\n0\r\n\r\n"));
+    close(fd);
+    pthread_join(*writing, NULL);
+    atomic_store(&has_come, 0);
+
+    CHECK(get(port, "/with/all", &reply) == 200 && strcmp(reply.body, "12345") == 0);
+    CHECK(strstr(reply.text, "content-length: 5\r\n"));
+    fd = connect_to(port);
+    ask(fd, "HEAD", "/with/all");
+    for (length = 0; (n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0;)
+        length += (size_t)n;
+    text[length] = 0;
+    CHECK(strstr(text, "content-length: 5\r\n") && strstr(text, "\r\n\r\n")[4] == 0);
+    close(fd);
+}
+
 int main(void)
 {
     static struct reply reply;
@@ -167,6 +227,8 @@ int main(void)
     OK(transom_server_route(server, NULL, "/flood", flood, NULL, NULL, NULL));
     OK(add_inline(server, NULL, "/flood/inline", flood, NULL, NULL));
     OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/together", together, &writing, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/with/all", with_all, NULL, NULL, NULL));
     OK(transom_server_route(server, NULL, "/fed", fed, &writing, NULL, NULL));
     OK(transom_server_route(server, NULL, "/fed/all", fed_all, &writing, NULL, NULL));
     port = start(server);
@@ -189,6 +251,7 @@ int main(void)
     CHECK(get(port, "/elsewhere", &reply) == 200);
     CHECK(strstr(reply.body, "\r\n0\r\n\r\n"));
     pthread_join(writing, NULL);
+    starting_with(port, &writing);
     feeding(port, &writing);
     transom_server_free(server);
     return 0;

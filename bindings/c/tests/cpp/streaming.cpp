@@ -44,8 +44,7 @@ int main()
         CHECK(!writer);
     });
     server.get("/cut", [](const Request &, Responder responder) {
-        Writer first = responder.start(200);
-        CHECK(first.write("cut"));
+        Writer first = responder.start_with(200, "cut");
         Writer second(std::move(first));
         CHECK(!first && second);
         first = std::move(second);

@@ -280,8 +280,7 @@ class Dispatcher:
             # disconnected. Until it returns, the pool may start a replacement thread.
             request._presence.set_hook(lambda: [left() for left in leave])
             first = b"" if response._prompt else as_bytes(next(chunks, b""))
-            writer.begin()
-            if not first or writer.write(first):
+            if writer.begin(first):
                 for chunk in chunks:
                     data = as_bytes(chunk)
                     if data and not writer.write(data):

@@ -350,9 +350,8 @@ class LoopSide:
                 source, convert = chunks.events, chunks.line
                 beat = self._dispatcher.keep_alive.add(chunks, writer)
             first = b"" if response._prompt else as_bytes(await anext(chunks, b""))
-            writer.begin()
             # A body that has just begun has room.
-            if not first or writer.try_write(first):
+            if writer.begin(first):
                 count = 0
                 async for chunk in source:
                     data = convert(chunk)

@@ -275,7 +275,10 @@ QUICK: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "transom_server_refuse_larger": (c_int32, (c_void_p, c_size_t)),
     "transom_token_responder": (c_void_p, (c_uint64,)),
     "transom_token_read": (c_int32, (c_uint64, c_void_p, c_size_t, c_int64, c_void_p)),
-    "transom_responder_start": (c_int32, (c_void_p, c_uint16, c_void_p, c_size_t, c_void_p, c_void_p)),
+    "transom_responder_start_with": (
+        c_int32,
+        (c_void_p, c_uint16, c_void_p, c_size_t, c_char_p, c_size_t, c_void_p, c_void_p),
+    ),
     "transom_responder_send_file": (
         c_int32,
         (c_void_p, c_uint16, c_void_p, c_size_t, c_descriptor, c_uint64, c_uint64, c_void_p),

@@ -84,6 +84,11 @@ class RequestView:
         return self._part(3).decode("latin-1")
 
     @property
+    def _is_head(self) -> bool:
+        # Most methods have another length, and need not be decoded.
+        return self._head[3] == 4 and self.method == "HEAD"
+
+    @property
     def target(self) -> str:
         """The request target, percent-encoded. Bytes beyond ASCII are percent-encoded too."""
         return self._part(4).decode("latin-1")

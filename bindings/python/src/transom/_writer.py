@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_void_p
 from typing import Any
 
 from transom import _native as native
-from transom._errors import ErrorSlot, make
+from transom._body_start import start_body
+from transom._errors import make
 from transom._events import Events
 from transom._native import quick, waiting
 from transom._request import Request
@@ -29,24 +29,20 @@ class Writer:
         #: `True` once the response has begun, or can no longer be sent.
         self.has_begun = False
 
-    def begin(self) -> None:
-        """Sends the status and header fields, once. Raises an error if they cannot be sent."""
+    def begin(self, first: bytes = b"") -> bool:
+        """Sends the status and header fields, unless they were sent before, with the first piece of the body.
+
+        Returns `False` if the client is gone. Raises an error if they cannot be sent.
+        """
         if self.has_begun:
-            return
-        response = self._response
-        fields = native.field_array(response.fields)
-        pointer = c_void_p()
-        token = quick.token_responder(self._request._token)
-        slot = ErrorSlot()
-        code = quick.responder_start(
-            token, response.status, fields, len(fields), byref(pointer), slot.reference
-        )
-        if code == native.OK and pointer.value is not None:
-            self._pointer = pointer.value
-            self._request._presence.begin(pointer.value, self._events)
-        elif code not in (native.ALREADY_ANSWERED, native.GONE, native.STOPPED):
-            slot.check(code)
+            return self.write(first) if first else self._pointer is not None
+        status, block, _ = self._response._parts
+        self._pointer = pointer = start_body(self._request._token, status, block, first)
         self.has_begun = True
+        if pointer is None:
+            return False
+        self._request._presence.begin(pointer, self._events)
+        return True
 
     @property
     def is_over(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from asyncio import get_running_loop, sleep
-from ctypes import byref, c_char_p, c_void_p, cast
+from ctypes import c_char_p, c_void_p, cast
 from stat import S_ISREG
 from typing import Any
 
@@ -12,6 +12,7 @@ from transom import _native as native
 from transom._asgi.application import Message
 from transom._asgi.head import block_of, expect_status, fields_of
 from transom._asgi.shared import Shared
+from transom._body_start import start_body
 from transom._check import got, shown
 from transom._descriptors import READING
 from transom._errors import ErrorSlot
@@ -151,8 +152,9 @@ class Sender:
                 self.state = SENDING
                 get_running_loop().call_soon(self._end_turn)
                 return
-            self._begin()
-        elif self._held is not None:
+            self._begin(body)
+            return
+        if self._held is not None:
             self._held.append(body)
             self._held_size += len(body)
             if self._held_size > _MOST_HELD or len(self._held) == _TURN:
@@ -179,6 +181,9 @@ class Sender:
             self._release()
         except DisconnectedError:
             pass  # `send` says so next time.
+        except MemoryError:
+            # The next part tries again.
+            self._held_size = _MOST_HELD
 
     def _release(self) -> None:
         """Sends what is held, as the beginning of a response whose body comes in parts."""
@@ -186,20 +191,11 @@ class Sender:
         if held is None:
             return
         try:
-            body = b"".join(held)
-            self._begin()
+            self._begin(b"".join(held))
         except MemoryError:
             # Nothing was sent. The next message tries again.
             self._held = held
             raise
-        # The first write always finds room.
-        code = quick.writer_write(self._writer, body, len(body), 0) if body else native.OK
-        if code == native.NO_MEMORY:
-            # What came after it would look like the whole body.
-            self.is_gone = True
-            self.abort()
-        if code != native.OK:
-            self._check(code)
 
     async def _send_last(self, body: bytes) -> None:
         held = self._held
@@ -211,8 +207,8 @@ class Sender:
             self._settle()
             return
         if self.state == STARTED:
-            self._begin()
-        if body:
+            self._begin(body)
+        elif body:
             await self._write(body, len(body))
         if self._has_trailers:
             self._trailers = []
@@ -231,30 +227,17 @@ class Sender:
             await self._write(c_char_p(address + at), min(_PIECE, len(body) - at))
         self._finish()
 
-    def _begin(self) -> None:
-        """Sends the status and the header fields of a response whose body comes in parts."""
+    def _begin(self, first: bytes = b"") -> None:
+        """Sends the status and the header fields of a response whose body comes in parts, and the first."""
         request = self._request
-        lines = self._block.decode("latin-1").split("\r\n")[:-1]
-        fields = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-        array = field_array(fields)
-        pointer = c_void_p()
-        slot = ErrorSlot()
-        code = quick.responder_start(
-            quick.token_responder(self._token),
-            self._status,
-            array,
-            len(array),
-            byref(pointer),
-            slot.reference,
-        )
-        slot.check_present(code)
+        writer = start_body(self._token, self._status, self._block, first)
         self.state = SENDING
-        if pointer.value is None:
+        if writer is None:
             self._lose()
         else:
-            self._writer = pointer.value
+            self._writer = writer
             self._has_presence = True
-            request._presence.begin(pointer.value, request._events)
+            request._presence.begin(writer, request._events)
 
     async def _write(self, data: bytes | c_char_p, size: int) -> None:
         while True:

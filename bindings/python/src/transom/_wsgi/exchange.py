@@ -132,7 +132,7 @@ class Exchange:
         return self._head
 
     def _is_bodiless(self) -> bool:
-        return self._given()[0] in WITHOUT_CONTENT or self._request.method == "HEAD"
+        return self._given()[0] in WITHOUT_CONTENT or self._request._is_head
 
     def _finish(self) -> None:
         """Ends the response. Raises an error if the body is shorter than announced."""
@@ -164,23 +164,26 @@ class Exchange:
                 self._left = 0
                 self._answer(head, piece)
                 return self._fits(len(data) - len(piece))
-            self._begin(head)
+            if self._left is not None:
+                self._left -= len(data)
+            return self._begin(head, data)
         if self._left is None:
             return self._write(data)
         piece = data[: self._left]
         self._left -= len(piece)
         return (not piece or self._write(piece)) and self._fits(len(data) - len(piece))
 
-    def _begin(self, head: Head) -> None:
-        """Sends the head of a response whose body comes in chunks."""
+    def _begin(self, head: Head, first: bytes) -> bool:
+        """Sends the head of a response with its first chunk. Returns `False` if nobody reads it."""
         response = Response._of_parts((head[0], head[1], b""))
         self._writer = Writer(self._request, response, self._request._events)
-        self._writer.begin()
+        goes_on = self._writer.begin(first)
         seat = self._dispatcher.pool.own_seat()
         if seat is not None:
             # An application that waits in its own code cannot be interrupted after the client has
             # disconnected. Until it returns, the pool may start a replacement thread.
             self._request._presence.set_hook(seat.lend)
+        return goes_on
 
     def _write(self, data: bytes) -> bool:
         return self._writer is not None and self._writer.write(data)
