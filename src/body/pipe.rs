@@ -152,9 +152,12 @@ impl Pipe {
         state.shortcut = None;
         let chunks = mem::take(&mut state.chunks);
         let (feeders, watchers) = (mem::take(&mut state.feeders), mem::take(&mut state.watchers));
+        let blocked = state.blocked_threads;
         drop(state);
         drop(chunks);
-        self.room.notify_all();
+        if blocked > 0 {
+            self.room.notify_all();
+        }
         feeders.into_iter().chain(watchers).for_each(Waker::wake);
     }
 }
