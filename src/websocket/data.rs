@@ -16,6 +16,21 @@ pub(crate) enum Data {
 }
 
 impl Data {
+    /// Returns the payload of a whole message that is small.
+    pub fn copy(is_text: bool, bytes: &[u8]) -> Result<Self, Failure> {
+        if !is_text {
+            let mut data = Vec::new();
+            data.try_reserve_exact(bytes.len()).map_err(|_| Failure::NoMemory)?;
+            data.extend_from_slice(bytes);
+            return Ok(Self::Binary(data));
+        }
+        let (checked, mut text) = (simdutf8::basic::from_utf8(bytes), String::new());
+        let checked = checked.map_err(|_| Failure::BadUtf8)?;
+        text.try_reserve_exact(checked.len()).map_err(|_| Failure::NoMemory)?;
+        text.push_str(checked);
+        Ok(Self::Text(text))
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),

@@ -251,6 +251,41 @@ fn read_once(reader: &mut Reader, bytes: &[u8]) -> Result<Option<Event>, Failure
     reader.read(&mut input)
 }
 
+#[test]
+fn a_small_frame_that_is_whole_is_read_as_one_that_comes_in_bytes() {
+    let (euro, random) = ("\u{20ac}".as_bytes(), &mut Random::new(1));
+    let fresh = || Reader::new(Sizes { frame: 9, message: 7 }, None, false);
+    for (opcode, payload, expected) in [
+        (Opcode::Text, &b""[..], Ok(Data::Text(String::new()))),
+        (Opcode::Text, b"1234567", Ok(Data::Text("1234567".into()))),
+        (Opcode::Text, euro, Ok(Data::Text("\u{20ac}".into()))),
+        (Opcode::Text, &euro[..2], Err(Failure::BadUtf8)),
+        (Opcode::Text, &euro[1..], Err(Failure::BadUtf8)),
+        (Opcode::Text, b"\xff", Err(Failure::BadUtf8)),
+        (Opcode::Text, b"12345678", Err(Failure::TooBig)),
+        (Opcode::Binary, b"\xff\xfe", Ok(Data::Binary(vec![0xff, 0xfe]))),
+        (Opcode::Binary, b"1234567890", Err(Failure::TooBig)),
+        (Opcode::Continuation, b"1", Err(Failure::NothingToContinue)),
+    ] {
+        let mut frame = Vec::new();
+        put_masked(random, &mut frame, (opcode, true, false), payload);
+        let expected = expected.map(|data| Some(Event::Data(data, true)));
+        assert_eq!(read_once(&mut fresh(), &frame), expected, "{opcode:?} {payload:?}");
+        let mut reader = fresh();
+        let last = frame.chunks(1).map(|byte| read_once(&mut reader, byte)).find(|read| *read != Ok(None));
+        assert_eq!(last, Some(expected), "{opcode:?} {payload:?}");
+        // In the middle of another message, it breaks a rule or continues that one.
+        let (mut reader, mut first) = (fresh(), Vec::new());
+        put_masked(random, &mut first, (Opcode::Binary, false, false), b"a");
+        assert_eq!(read_once(&mut reader, &first), Ok(None));
+        let expected = match opcode {
+            Opcode::Continuation => Ok(Some(Event::Data(Data::Binary(b"a1".into()), true))),
+            _ => Err(Failure::NotContinued),
+        };
+        assert_eq!(read_once(&mut reader, &frame), expected, "{opcode:?} {payload:?}");
+    }
+}
+
 /// Returns how many empty frames of one message are read before it is refused.
 fn empty_frames(in_pieces: bool, deflate: Option<Deflation>) -> usize {
     let mut reader = Reader::new(SIZES, deflate, in_pieces);

@@ -189,7 +189,9 @@ impl State {
     /// Gives all frames to the task, which has written those that it had.
     pub fn take_frames(&mut self, frames: &mut Outbox) {
         self.has_frames = false;
-        std::mem::swap(frames, &mut self.outbox);
+        if !self.outbox.is_empty() {
+            std::mem::swap(frames, &mut self.outbox);
+        }
         self.in_flight = frames.len();
     }
 
@@ -335,7 +337,7 @@ impl State {
         self.inbox_size -= piece.0.len() + MESSAGE;
         let waker = if was_full && !self.is_inbox_full() { self.call_driver() } else { None };
         self.next = self.later.pop_front();
-        if self.next.is_none() {
+        if self.next.is_none() && self.later.capacity() > 0 {
             self.later = VecDeque::new();
         }
         (Poll::Ready(Some(piece)), waker)
