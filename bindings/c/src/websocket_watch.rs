@@ -69,8 +69,9 @@ fn call_when(
 ) -> Result<(), transom_status> {
     let open = find(websocket)?;
     let function = function.ok_or(transom_status::TRANSOM_NULL_ARGUMENT)?;
-    let (open, called) = (Arc::downgrade(&open), AtomicBool::new(false));
-    Arc::new(SocketCallback { open, change, function, user_data, called }).try_call();
+    let called = AtomicBool::new(false);
+    let callback = SocketCallback { open: Arc::downgrade(&open), change, function, user_data, called };
+    Arc::new(callback).try_call(&open);
     Ok(())
 }
 
@@ -84,11 +85,17 @@ struct SocketCallback {
 }
 
 impl SocketCallback {
-    /// Calls the function if the change has come; otherwise this is called again then.
-    fn try_call(self: Arc<Self>) {
-        let Some(open) = self.open.upgrade() else { return };
+    /// Calls the function if the change has come; otherwise this is woken then.
+    fn try_call(self: Arc<Self>, open: &OpenSocket) {
         let waker = Waker::from(Arc::clone(&self));
-        if open.has_come(self.change, &waker) && !self.called.swap(true, Ordering::AcqRel) {
+        if open.has_come(self.change, &waker) {
+            self.call();
+        }
+    }
+
+    /// Calls the function, unless it was called.
+    fn call(&self) {
+        if !self.called.swap(true, Ordering::AcqRel) {
             // SAFETY: the host's function with its user data; by the contract, any thread may call it.
             unsafe { (self.function)(self.user_data.pointer()) }
         }
@@ -97,7 +104,13 @@ impl SocketCallback {
 
 impl Wake for SocketCallback {
     fn wake(self: Arc<Self>) {
-        self.try_call();
+        let Some(open) = self.open.upgrade() else { return };
+        // Most often the message is there, and the waker need not be added again.
+        if self.change == Change::Message && open.has_message() {
+            self.call();
+        } else {
+            self.try_call(&open);
+        }
     }
 }
 
