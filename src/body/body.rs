@@ -14,7 +14,8 @@ use futures_lite::Stream;
 
 use super::file::FilePart;
 use super::past::Past;
-use super::pipe::{PipeReader, pipe};
+use super::pipe::pipe;
+use super::pipe_reader::PipeReader;
 use super::writer::BodyWriter;
 use crate::base::memory;
 use crate::fields::Headers;

@@ -6,6 +6,9 @@ mod body;
 mod file;
 mod past;
 mod pipe;
+mod pipe_feed;
+mod pipe_reader;
+mod pipe_state;
 mod writer;
 
 pub use body::Body;
@@ -13,4 +16,7 @@ pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use file::FilePart;
 pub(crate) use past::Past;
-pub(crate) use pipe::{PipeFeed, PipeReader, Space, pipe};
+pub(crate) use pipe::pipe;
+pub(crate) use pipe_feed::PipeFeed;
+pub(crate) use pipe_reader::PipeReader;
+pub(crate) use pipe_state::Space;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::pipe::{Outcome, PipeFeed, Space};
+use super::pipe_feed::PipeFeed;
+use super::pipe_state::{Outcome, Space};
 use crate::base::driving::{self, Waited, is_driving};
 use crate::base::stopping::Stopping;
 use crate::fields::Headers;
