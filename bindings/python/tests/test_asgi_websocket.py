@@ -6,7 +6,7 @@ import threading
 import unittest
 
 from support import LIMIT, Quiet, receive, until
-from test_websocket import HANDSHAKE, frame, opened
+from websocket_case import HANDSHAKE, frame, opened
 
 from transom import InvalidArgumentError, Server, WebSocketClosed
 from transom.testing import TestClient, WebSocketRefused, serve

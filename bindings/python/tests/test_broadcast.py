@@ -6,7 +6,7 @@ import threading
 import unittest
 
 from support import LIMIT, Quiet, receive, until
-from test_websocket import opened
+from websocket_case import opened
 
 from transom import Broadcast, InvalidArgumentError, Server
 from transom.testing import TestClient, serve

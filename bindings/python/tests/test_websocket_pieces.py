@@ -5,7 +5,7 @@ import threading
 import unittest
 
 from support import LIMIT, Quiet, receive, until, ways
-from test_websocket import frame, opened
+from websocket_case import frame, opened
 
 from transom import InvalidArgumentError, Server, WebSocketPiece
 from transom.testing import TestClient
