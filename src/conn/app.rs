@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use super::expired::Expired;
+use super::hook::OnExchange;
 use super::own_answer::WordAnswer;
-use super::record::OnExchange;
 use super::recorded::RecordedNames;
 use super::refusals::RefusalCounts;
 use super::trust::Trust;

@@ -7,8 +7,8 @@ use log::Level;
 
 use super::activity::ConnectionState;
 use super::expired::Deadline;
+use super::hook::Ended;
 use super::label::Label;
-use super::record::Ended;
 use super::site::Site;
 use super::trust::Forwarding;
 use super::wire::Wire;

@@ -11,9 +11,10 @@ use http::StatusCode;
 
 use super::Transport;
 use super::activity::Activity;
+use super::hook::Ended;
 use super::output::Output;
 use super::pace::Least;
-use super::record::{Ended, Records};
+use super::records::Records;
 use super::write_pace::WritePace;
 use crate::base::buffer::Buffer;
 use crate::base::shortcut::SharedSocket;
