@@ -378,10 +378,12 @@ impl<'a> Asked<'a> {
                 Err(error) => connection.cut_short(&error).await,
             };
         }
-        if response.body.as_bytes().is_none() {
-            incoming.ask_early(&mut connection.wire);
+        let mut plan = terms.plan(connection, Some(incoming), &response);
+        let is_sent = !matches!(plan.payload, Payload::None { .. });
+        if is_sent && response.body.as_bytes().is_none() && incoming.ask_early(&mut connection.wire) {
+            // The rest of the request comes now, so that the connection can go on.
+            plan = terms.plan(connection, Some(incoming), &response);
         }
-        let plan = terms.plan(connection, Some(incoming), &response);
         if plan.filter {
             terms.log_unsent(connection, label, &response, &plan);
         }

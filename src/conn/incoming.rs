@@ -196,13 +196,15 @@ impl<'a> Incoming<'a> {
         Body::stream(reader).with_received_trailers(trailers)
     }
 
-    /// Sends `100 Continue` if the handler still reads the body. Called before the final head:
-    /// after the head it is too late to ask for the body (RFC 9110 10.1.1).
-    pub fn ask_early<T: Transport>(&mut self, wire: &mut Wire<'_, T>) {
+    /// Sends `100 Continue` if the handler still reads the body, and returns `true` then. Called before the
+    /// final head: after the head it is too late to ask for the body (RFC 9110 10.1.1).
+    pub fn ask_early<T: Transport>(&mut self, wire: &mut Wire<'_, T>) -> bool {
         let is_wanted = self.feed.as_ref().is_some_and(|feed| !feed.is_abandoned());
-        if is_wanted && std::mem::take(&mut self.expects_continue) {
+        let asks = is_wanted && std::mem::take(&mut self.expects_continue);
+        if asks {
             wire.output.buffer().extend_from_slice(CONTINUE);
         }
+        asks
     }
 
     /// Reads on while the handler works or the answer is written. Passes the handler the chunks

@@ -93,6 +93,7 @@ fn bodies(app: Router) -> Router {
         .post("/trailers", trailers)
         .route(Route::new(Method::POST, "/trailers/streamed", trailers).streaming())
         .route(Route::new(Method::POST, "/some", some).streaming())
+        .route(Route::any("/through", echo).streaming())
         .route(Route::new(Method::POST, "/unread", async |_: Request| plain("unread")).streaming())
 }
 
