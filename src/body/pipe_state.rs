@@ -1,4 +1,4 @@
-//! What the two ends of a pipe share: the chunks on their way, and who waits for room or for a chunk.
+//! The state of a pipe, which its two ends share: its chunks, its end, and the tasks and threads that wait.
 
 use std::collections::VecDeque;
 use std::io;

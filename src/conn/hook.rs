@@ -26,6 +26,7 @@ pub(crate) const HOOK_FOR_EXCHANGES: &str = "the hook for exchanges";
 const NANO_BITS: u32 = 30;
 /// No reading of the clock: no duration has so many nanoseconds.
 pub(super) const NOT_READ: u64 = u64::MAX;
+
 /// A request with the server's answer, and how the exchange ended; see [`Server::on_exchange`].
 ///
 /// ```

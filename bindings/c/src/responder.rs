@@ -271,7 +271,8 @@ pub unsafe extern "C" fn transom_responder_start(
 
 /// Like transom_responder_start, with the first `len` bytes of the body, which are copied. They leave with the
 /// status and the header fields in one write; after transom_responder_start, these may leave alone. `len` may be
-/// TRANSOM_NUL_TERMINATED.
+/// TRANSOM_NUL_TERMINATED. If the bytes go beyond a Content-Length among the fields, the response is cut off, and
+/// later calls with the writer may return TRANSOM_BODY_TOO_LONG.
 ///
 /// Errors: as transom_responder_start; TRANSOM_NO_MEMORY, after which the responder can still be used.
 #[must_use]

@@ -108,6 +108,17 @@ static void with_all(void *user_data UNUSED, const transom_request *request UNUS
     CHECK(writer == NULL);
 }
 
+/* More than is announced: the rest is not sent. Whether the end of the body says so depends on how far the server is. */
+static void with_more(void *user_data UNUSED, const transom_request *request UNUSED, transom_responder *responder)
+{
+    const transom_field length = TRANSOM_FIELD("content-length", "3");
+    transom_writer *writer;
+    int status;
+    OK(transom_responder_start_with(responder, 200, &length, 1, "12345", 5, &writer, NULL));
+    status = transom_writer_finish(writer);
+    CHECK(status == TRANSOM_OK || status == TRANSOM_BODY_TOO_LONG);
+}
+
 /* Feeds two pieces, which come without an end after the flush. */
 static void *feed_and_finish(void *writer)
 {
@@ -205,6 +216,7 @@ static void starting_with(uint16_t port, pthread_t *writing)
 
     CHECK(get(port, "/with/all", &reply) == 200 && strcmp(reply.body, "12345") == 0);
     CHECK(strstr(reply.text, "content-length: 5\r\n"));
+    CHECK(get(port, "/with/more", &reply) == 200 && strlen(reply.body) <= 3);
     fd = connect_to(port);
     ask(fd, "HEAD", "/with/all");
     for (length = 0; (n = receive(fd, text + length, sizeof text - 1 - length, 0)) > 0;)
@@ -229,6 +241,7 @@ int main(void)
     OK(transom_server_route(server, NULL, "/elsewhere", elsewhere, &writing, NULL, NULL));
     OK(transom_server_route(server, NULL, "/together", together, &writing, NULL, NULL));
     OK(transom_server_route(server, NULL, "/with/all", with_all, NULL, NULL, NULL));
+    OK(transom_server_route(server, NULL, "/with/more", with_more, NULL, NULL, NULL));
     OK(transom_server_route(server, NULL, "/fed", fed, &writing, NULL, NULL));
     OK(transom_server_route(server, NULL, "/fed/all", fed_all, &writing, NULL, NULL));
     port = start(server);

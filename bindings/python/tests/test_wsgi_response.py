@@ -9,6 +9,7 @@ import unittest
 from support import LIMIT, Quiet, connect, exchange, fetch, read_all, receive, until
 
 from transom import serve_wsgi
+from transom._body_start import _arrays as kept_arrays
 from transom._wsgi.head import _heads as kept_heads
 from transom._wsgi.head import _lines as kept_lines
 from transom._wsgi.head import head_of
@@ -534,6 +535,22 @@ class TestFields(Quiet, unittest.TestCase):
                     [answer.headers[name] for name in ("content-length", "etag", "set-cookie")],
                     [str(number), f'"{number}"', f"last={number}"],
                 )
+
+    def test_the_fields_of_streams_are_kept_unless_they_are_for_one_client(self):
+        def application(environ, start_response):
+            kind = environ["PATH_INFO"][1:]
+            start_response("200 OK", [("X-Kind", kind)] + [("Set-Cookie", "a=private")] * (kind == "secret"))
+            return iter([b"a", b"b"])
+
+        with serve_wsgi(application, "127.0.0.1:0") as running:
+            for path in ("/shared", "/secret") * 2:
+                response = fetch(running, path)
+                self.assertEqual((response.body, response.headers["x-kind"]), (b"ab", path[1:]))
+                self.assertEqual(response.headers["set-cookie"], "a=private" if path == "/secret" else None)
+            for number in range(300):
+                self.assertEqual(fetch(running, f"/{number}").body, b"ab")
+        self.assertLessEqual(len(kept_arrays), 256)
+        self.assertNotIn(b"private", b"".join(kept_arrays))
 
     def test_what_is_for_one_client_or_long_is_not_kept(self):
         for value in ("secret", "l" * 1000):

@@ -6,10 +6,9 @@ from ctypes import Array, byref, c_void_p
 
 from transom import _native as native
 from transom._errors import ErrorSlot, make
+from transom._headers import SECRET, fields_of_block
 from transom._native import FieldStruct, field_array, quick
 
-#: The fields that are not kept: their values are for one client.
-_SECRET = (b"set-cookie:", b"authorization:", b"www-authenticate:")
 #: The most header blocks that are kept, and the longest.
 _MOST_KEPT = 256
 _LONGEST_KEPT = 512
@@ -46,11 +45,10 @@ def start_body(token: int, status: int, block: bytes, first: bytes) -> int | Non
 
 def _array_of(block: bytes) -> Array[FieldStruct]:
     """Returns the fields of a header block, as the library takes them."""
-    lines = block.decode("latin-1").split("\r\n")[:-1]
-    fields = field_array([(name, value) for name, _, value in (line.partition(": ") for line in lines)])
-    lower = block.lower()
-    if len(block) <= _LONGEST_KEPT and not any(name in lower for name in _SECRET):
+    fields = fields_of_block(block)
+    array = field_array(fields)
+    if len(block) <= _LONGEST_KEPT and not any(name.lower() in SECRET for name, _ in fields):
         if len(_arrays) >= _MOST_KEPT:
             _arrays.clear()
-        _arrays[block] = fields
-    return fields
+        _arrays[block] = array
+    return array

@@ -20,6 +20,9 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 BYTES = "application/octet-stream"
 
+#: The fields that are not kept from one response for others: their values are for one client.
+SECRET = ("set-cookie", "authorization", "www-authenticate")
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -93,6 +96,12 @@ def lines_of(status: int, pairs: list[tuple[str, str]]) -> bytes:
     lines = b"".join([header_line(name, value) for name, value in pairs])
     check_fields(status, pairs)
     return lines
+
+
+def fields_of_block(block: bytes) -> list[tuple[str, str]]:
+    """Returns the fields of a header block, in order, with repeated names."""
+    lines = block.decode("latin-1").split("\r\n")[:-1]
+    return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
 
 def block_without(fields: list[tuple[str, str]], name: str) -> bytes:

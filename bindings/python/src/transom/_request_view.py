@@ -85,7 +85,7 @@ class RequestView:
 
     @property
     def _is_head(self) -> bool:
-        # Most methods have another length, and need not be decoded.
+        """`True` if the method is HEAD. Most methods have another length, and need not be decoded."""
         return self._head[3] == 4 and self.method == "HEAD"
 
     @property

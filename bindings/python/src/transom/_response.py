@@ -31,6 +31,7 @@ from transom._headers import (
     block_of,
     block_without,
     content_type_line,
+    fields_of_block,
     header_line,
     pairs_of,
     usual_type,
@@ -338,8 +339,7 @@ class Response:
     @property
     def fields(self) -> list[tuple[str, str]]:
         """The header fields as pairs, in order, with repeated names."""
-        lines = self._parts[1].decode("latin-1").split("\r\n")[:-1]
-        return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+        return fields_of_block(self._parts[1])
 
     def add_header(self, name: str, value: str) -> None:
         """Adds a header field, and keeps those of the same name. Raises what the constructor raises."""

@@ -17,6 +17,7 @@ from transom._check import got, shown
 from transom._descriptors import READING
 from transom._errors import ErrorSlot
 from transom._file import send_descriptor
+from transom._headers import fields_of_block
 from transom._native import field_array, quick
 from transom._request import Request
 from transom._reserved import WITHOUT_CONTENT
@@ -319,8 +320,7 @@ class Sender:
         try:
             if not S_ISREG(os.fstat(descriptor).st_mode):
                 raise ValueError(f"{os.fspath(path)!r} is no regular file")
-            lines = self._block.decode("latin-1").split("\r\n")[:-1]
-            fields = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+            fields = fields_of_block(self._block)
             send_descriptor(self._token, self._status, fields, descriptor, 0, native.TO_END)
         finally:
             os.close(descriptor)

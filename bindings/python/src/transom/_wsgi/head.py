@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from transom._check import got, shown
 from transom._errors import BadStatusError
-from transom._headers import header_line
+from transom._headers import SECRET, header_line
 from transom._reserved import RULED, WITHOUT_LENGTH
 from transom._reserved import check as check_fields
 
@@ -15,8 +15,6 @@ from transom._reserved import check as check_fields
 Head: TypeAlias = tuple[int, bytes, int | None]
 
 _STATUS = re.compile(r"[2-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?")
-#: The fields that are not kept: their values are for one client.
-_SECRET = ("set-cookie", "authorization", "www-authenticate")
 #: The most heads, the most fields, and the most statuses, that are kept.
 _MOST_KEPT = 512
 #: The longest value of a field that is kept.
@@ -87,7 +85,7 @@ def _line(name: str, value: str) -> tuple[bytes, int | None] | None:
         announced = int(value)
     elif lower in RULED:
         return None
-    if lower not in _SECRET and len(value) <= _LONGEST_KEPT:
+    if lower not in SECRET and len(value) <= _LONGEST_KEPT:
         if len(_lines) >= _MOST_KEPT:
             _lines.clear()
         _lines[name, value] = line, announced
