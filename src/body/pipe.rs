@@ -72,6 +72,18 @@ mod tests {
         assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [1, 1]);
     }
 
+    #[test]
+    fn a_body_that_was_cut_off_because_it_is_too_long_is_said_to_be_so() {
+        for (length, outcome) in [(3, Outcome::TooLong), (4, Outcome::Abandoned), (5, Outcome::Abandoned)] {
+            let (feed, reader) = pipe(10);
+            feed.run_ahead();
+            feed.push("full".into());
+            reader.expect(length);
+            drop(reader);
+            assert!(feed.is_abandoned() && feed.outcome() == outcome, "{length}: {:?}", feed.outcome());
+        }
+    }
+
     /// Takes a chunk on a thread that serves connections.
     fn take(reader: &mut PipeReader) {
         let chunk = driving(|| block_on(poll_fn(|cx| Pin::new(&mut *reader).poll_next(cx))));

@@ -170,9 +170,10 @@ impl PipeState {
     pub fn outcome(&self) -> Outcome {
         match self.exact {
             _ if self.unwanted.is_some() => Outcome::Whole,
+            // Also if the reader has cut it off for that.
+            Some(exact) if self.fed > exact => Outcome::TooLong,
             _ if self.abandoned => Outcome::Abandoned,
             Some(exact) if self.fed < exact => Outcome::TooShort,
-            Some(exact) if self.fed > exact => Outcome::TooLong,
             _ => Outcome::Whole,
         }
     }
