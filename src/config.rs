@@ -49,7 +49,7 @@ pub struct Limits {
     pub head_rate: u32,
     /// The least rate of a request body, in bytes a second, while the server waits for it; default
     /// 500, 0 turns it off. The server may wait [`Timeouts::body`] in all for each `body_rate` x
-    /// `body` bytes. Below: 408 and close. Enforced in `conn::incoming`.
+    /// `body` bytes. Below: 408 and close. Enforced in `conn::progress`.
     pub body_rate: u32,
     /// The least rate at which a client must take a response, in bytes a second, while the server
     /// waits for the client; default 500, 0 turns it off. The server may wait [`Timeouts::write`]
@@ -139,7 +139,7 @@ pub struct Timeouts {
     /// Then: close. Enforced in `server::opening`.
     pub handshake: Option<Duration>,
     /// The time that the server waits for a request body that is slower than [`Limits::body_rate`];
-    /// default 30 s. Then: 408 and close. Enforced in `conn::incoming`.
+    /// default 30 s. Then: 408 and close. Enforced in `conn::progress`.
     pub body: Option<Duration>,
     /// The time that the server waits for a client that takes its response more slowly than
     /// [`Limits::write_rate`], or the bytes of an upgraded connection; default 30 s. Then: close.

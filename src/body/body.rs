@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_lite::Stream;
 
 use super::file::FilePart;
+use super::intake::BodySource;
 use super::past::Past;
 use super::pipe::pipe;
 use super::pipe_reader::PipeReader;
@@ -77,6 +78,11 @@ enum Kind {
         chunks: Mutex<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
         length: Option<u64>,
     },
+    /// A pipe that a connection fills with the body of its request.
+    Incoming {
+        reader: PipeReader,
+        length: Option<u64>,
+    },
     /// A pipe that a [`BodyWriter`] fills.
     Channel {
         reader: PipeReader,
@@ -97,6 +103,11 @@ impl Body {
     /// Returns the body of a request that came whole, for a handler that reads it in chunks.
     pub(crate) fn arrived(bytes: Bytes) -> Self {
         Kind::AtHand(bytes).into()
+    }
+
+    /// Returns the body of a request, of so many bytes if the length is known, that comes through a pipe.
+    pub(crate) fn incoming(reader: PipeReader, length: Option<u64>) -> Self {
+        Kind::Incoming { reader, length }.into()
     }
 
     /// Returns a body that comes in chunks and whose length is unknown. If the stream returns an
@@ -306,7 +317,9 @@ impl Body {
             Kind::Empty => Some(0),
             Kind::Whole(bytes) | Kind::AtHand(bytes) => Some(bytes.len() as u64),
             Kind::File(part) => Some(part.len()),
-            Kind::Stream { length, .. } | Kind::Channel { length, .. } => *length,
+            Kind::Stream { length, .. } | Kind::Incoming { length, .. } | Kind::Channel { length, .. } => {
+                *length
+            }
         }
     }
 
@@ -320,7 +333,7 @@ impl Body {
         match &self.kind {
             Kind::Empty => Some(&[]),
             Kind::Whole(bytes) => Some(bytes),
-            Kind::AtHand(_) | Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. } => None,
+            _ => None,
         }
     }
 
@@ -394,11 +407,30 @@ impl Body {
         match std::mem::take(&mut self.kind) {
             Kind::Empty => Some(Bytes::new()),
             Kind::Whole(bytes) | Kind::AtHand(bytes) => Some(bytes),
-            other @ (Kind::File(_) | Kind::Stream { .. } | Kind::Channel { .. }) => {
+            other => {
                 self.kind = other;
                 None
             }
         }
+    }
+
+    /// Receives bytes of a request's body from the client's socket, without a copy in between: for the other languages.
+    /// Returns the number of bytes, at least one, or the client, if it has sent nothing more yet. Returns `None` if the
+    /// connection does not let this thread: the chunks and the end of the body then come from the connection.
+    #[doc(hidden)]
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<Result<usize, BodySource>> {
+        let Kind::Incoming { reader, length } = &mut self.kind else { return None };
+        let received = reader.receive(buffer);
+        if let Some(Ok(octets)) = received {
+            reduce(length, octets);
+        }
+        received
+    }
+
+    /// Returns `true` if [`receive`](Self::receive) may have something.
+    #[doc(hidden)]
+    pub fn may_receive(&self) -> bool {
+        matches!(&self.kind, Kind::Incoming { reader, .. } if reader.may_receive())
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -416,10 +448,10 @@ impl Body {
                 }
                 read => Poll::Ready(Some(read)),
             },
-            Kind::Channel { reader, length } => {
+            Kind::Incoming { reader, length } | Kind::Channel { reader, length } => {
                 let polled = Pin::new(reader).poll_next(cx);
                 match &polled {
-                    Poll::Ready(Some(Ok(chunk))) => reduce(length, chunk),
+                    Poll::Ready(Some(Ok(chunk))) => reduce(length, chunk.len()),
                     Poll::Ready(None) => self.kind = Kind::Empty,
                     _ => {}
                 }
@@ -435,7 +467,7 @@ impl Body {
                         return Poll::Ready(None);
                     }
                     Poll::Ready(Some(Ok(chunk))) => {
-                        reduce(length, &chunk);
+                        reduce(length, chunk.len());
                         return Poll::Ready(Some(Ok(chunk)));
                     }
                     _ => return polled,
@@ -445,9 +477,9 @@ impl Body {
     }
 }
 
-/// Takes a chunk from the length of what is left.
-fn reduce(length: &mut Option<u64>, chunk: &Bytes) {
-    *length = length.map(|left| left.saturating_sub(chunk.len() as u64));
+/// Takes that many bytes from the length of what is left.
+fn reduce(length: &mut Option<u64>, octets: usize) {
+    *length = length.map(|left| left.saturating_sub(octets as u64));
 }
 
 impl Stream for Body {
@@ -464,11 +496,11 @@ impl fmt::Debug for Body {
             Kind::Empty => write!(f, "Body(empty)"),
             Kind::Whole(bytes) | Kind::AtHand(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             Kind::File(part) => write!(f, "Body({} bytes of a file)", part.len()),
-            Kind::Stream { length: Some(length), .. } | Kind::Channel { length: Some(length), .. } => {
-                write!(f, "Body(stream of {length} bytes)")
-            }
-            Kind::Stream { length: None, .. } | Kind::Channel { length: None, .. } => {
-                write!(f, "Body(stream)")
+            Kind::Stream { length, .. } | Kind::Incoming { length, .. } | Kind::Channel { length, .. } => {
+                match length {
+                    Some(length) => write!(f, "Body(stream of {length} bytes)"),
+                    None => write!(f, "Body(stream)"),
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 mod body;
 mod file;
+mod intake;
 mod past;
 mod pipe;
 mod pipe_feed;
@@ -15,6 +16,7 @@ pub use body::Body;
 pub use writer::{BodyWriter, WriteError};
 
 pub(crate) use file::FilePart;
+pub(crate) use intake::Taken;
 pub(crate) use past::Past;
 pub(crate) use pipe::pipe;
 pub(crate) use pipe_feed::PipeFeed;

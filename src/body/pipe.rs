@@ -17,10 +17,12 @@ pub(crate) fn pipe(capacity: usize) -> (PipeFeed, PipeReader) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::pin::Pin;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Wake, Waker};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use bytes::Bytes;
     use futures_lite::Stream;
@@ -28,7 +30,7 @@ mod tests {
 
     use super::*;
     use crate::base::driving::driving;
-    use crate::base::shortcut::{Sent, Shortcut};
+    use crate::base::shortcut::{Sent, SharedReads, Shortcut};
     use crate::body::pipe_feed::UNNOTED;
     use crate::body::pipe_state::{BURST, Outcome, Space};
 
@@ -189,6 +191,125 @@ mod tests {
             assert!(feed.send_now(&LARGE));
             assert_eq!(woken(), usize::from(chunks * LARGE.len() >= UNNOTED), "it is woken once");
         }
+    }
+
+    /// A socket with so many bytes to read, after which nothing comes.
+    struct Source(Mutex<usize>);
+
+    impl SharedReads for Source {
+        fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut left = self.0.lock().unwrap();
+            let length = buffer.len().min(*left);
+            *left -= length;
+            if length == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(length) }
+        }
+
+        fn wait_readable(&self, _: Duration) -> bool {
+            *self.0.lock().unwrap() > 0
+        }
+    }
+
+    fn source(bytes: usize) -> Arc<Source> {
+        Arc::new(Source(Mutex::new(bytes)))
+    }
+
+    /// Receives with room for 8 bytes. `None` if there is nothing yet, 0 if the connection is to be asked.
+    fn receive(reader: &mut PipeReader) -> Option<usize> {
+        match reader.receive(&mut [0; 8]) {
+            Some(Ok(length)) => Some(length),
+            Some(Err(client)) => {
+                assert!(!client.wait(Duration::ZERO));
+                None
+            }
+            None => Some(0),
+        }
+    }
+
+    /// Returns the bytes that the reader has received, and whether it gave the socket back.
+    fn taken(feed: &PipeFeed) -> (u64, bool) {
+        let (taken, over) = feed.poll_intake(&mut Context::from_waker(Waker::noop()));
+        (taken.bytes, over.is_ready())
+    }
+
+    #[test]
+    fn a_reader_that_has_the_socket_receives_itself_until_it_waits() {
+        let (feed, mut reader) = pipe(10);
+        assert!(!feed.wants_intake());
+        assert_eq!((receive(&mut reader), feed.wants_intake()), (Some(0), true));
+        assert_eq!((driving(|| receive(&mut reader)), feed.wants_intake()), (Some(0), false));
+        let woken = waiting(&mut reader);
+        feed.begin_intake(source(11), 100);
+        assert_eq!((woken(), reader.may_receive(), driving(|| reader.may_receive())), (1, true, false));
+        assert_eq!((receive(&mut reader), taken(&feed)), (Some(8), (8, false)));
+        assert_eq!((receive(&mut reader), receive(&mut reader)), (Some(3), None));
+        assert_eq!((reader.may_receive(), taken(&feed)), (false, (3, false)));
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(feed.poll_intake(&mut Context::from_waker(&waker)).1.is_pending());
+        let _ = waiting(&mut reader);
+        assert_eq!((count.0.load(Ordering::Relaxed), taken(&feed)), (1, (0, true)));
+        assert_eq!(receive(&mut reader), Some(0), "it is given back");
+    }
+
+    #[test]
+    fn a_reader_receives_no_more_than_the_body_and_finds_its_end() {
+        let (feed, mut reader) = pipe(10);
+        let socket = source(100);
+        receive(&mut reader);
+        feed.begin_intake(Arc::clone(&socket) as _, 13);
+        assert_eq!([receive(&mut reader), receive(&mut reader), receive(&mut reader)], [8, 5, 0].map(Some));
+        assert!(block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).is_none());
+        assert_eq!((taken(&feed), *socket.0.lock().unwrap()), ((13, true), 87));
+    }
+
+    #[test]
+    fn chunks_in_the_pipe_come_before_what_the_reader_receives() {
+        let (feed, mut reader) = pipe(10);
+        feed.push("full".into());
+        feed.begin_intake(source(8), 8);
+        assert_eq!(receive(&mut reader), Some(0));
+        take(&mut reader);
+        assert_eq!(receive(&mut reader), Some(8));
+    }
+
+    #[test]
+    fn the_time_in_which_a_reader_finds_nothing_is_counted() {
+        let (feed, mut reader) = pipe(10);
+        let (socket, pause) = (source(0), Duration::from_millis(2));
+        receive(&mut reader);
+        feed.begin_intake(Arc::clone(&socket) as _, 100);
+        std::thread::sleep(pause);
+        assert_eq!(feed.end_intake().waited, Duration::ZERO, "it has not looked");
+        feed.begin_intake(Arc::clone(&socket) as _, 100);
+        let mut waited = Vec::new();
+        for more in [0, 0, 1] {
+            assert_eq!(receive(&mut reader), None);
+            std::thread::sleep(pause);
+            *socket.0.lock().unwrap() += more;
+            if more == 0 {
+                waited.push(feed.poll_intake(&mut Context::from_waker(Waker::noop())).0.waited);
+            }
+        }
+        assert_eq!(receive(&mut reader), Some(1));
+        std::thread::sleep(pause);
+        waited.push(feed.end_intake().waited);
+        assert!(waited.iter().all(|waited| *waited >= pause), "{waited:?}");
+    }
+
+    #[test]
+    fn neither_end_leaves_the_socket_to_the_other() {
+        let (feed, mut reader) = pipe(10);
+        let socket = source(100);
+        receive(&mut reader);
+        feed.begin_intake(Arc::clone(&socket) as _, 100);
+        drop(feed);
+        assert_eq!(receive(&mut reader), Some(0));
+        assert!(block_on(poll_fn(|cx| Pin::new(&mut reader).poll_next(cx))).unwrap().is_err());
+        let (feed, mut reader) = pipe(10);
+        receive(&mut reader);
+        feed.begin_intake(Arc::clone(&socket) as _, 100);
+        drop(reader);
+        assert_eq!((taken(&feed), Arc::strong_count(&socket)), ((0, true), 1));
     }
 
     #[test]

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::intake::Taken;
 use super::pipe_state::{Outcome, Pipe, Space};
 use crate::base::driving::is_driving;
+use crate::base::shortcut::SharedReads;
 use crate::base::stopping::Stopping;
 use crate::fields::Headers;
 
@@ -162,6 +164,42 @@ impl PipeFeed {
         true
     }
 
+    /// Returns `true` if the reader would receive bytes from the socket itself.
+    pub fn wants_intake(&self) -> bool {
+        self.0.lock().intake.is_wanted
+    }
+
+    /// Lets the reader receive the rest of the body, of `left` bytes, from the socket. Until
+    /// [`end_intake`](Self::end_intake), nothing else may read the socket.
+    pub fn begin_intake(&self, socket: Arc<dyn SharedReads>, left: u64) {
+        let mut state = self.0.lock();
+        state.intake.begin(socket, left);
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Returns what the reader has received since the last call. Ready if it receives no more: it has the whole
+    /// body, it was dropped, or it waits for the connection.
+    pub fn poll_intake(&self, cx: &mut Context<'_>) -> (Taken, Poll<()>) {
+        let mut state = self.0.lock();
+        let taken = state.intake.take();
+        if !state.intake.is_lent() {
+            return (taken, Poll::Ready(()));
+        }
+        if !state.feeders.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.feeders.push(cx.waker().clone());
+        }
+        (taken, Poll::Pending)
+    }
+
+    /// Takes the socket back, and returns what the reader has received since.
+    pub fn end_intake(&self) -> Taken {
+        let mut state = self.0.lock();
+        state.intake.end();
+        state.intake.take()
+    }
+
     /// Blocks the thread until there is room or the reader was dropped (`Some`), or until the
     /// deadline has passed (`None`).
     pub fn wait_space(&self, deadline: Option<Instant>) -> Option<Space> {
@@ -223,6 +261,7 @@ impl PipeFeed {
 
 impl Drop for PipeFeed {
     fn drop(&mut self) {
+        self.0.lock().intake.end();
         self.finish(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the body was cut short")));
         // Nobody waits on this side any more. A slow reader would keep what the wakers hold for long.
         let mut state = self.0.lock();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_lite::Stream;
 
+use super::intake::BodySource;
 use super::past::Past;
 use super::pipe_state::Pipe;
 use crate::base::driving::{is_driving, is_held};
@@ -58,6 +59,31 @@ impl PipeReader {
         self.0.lock().exact = Some(length);
     }
 
+    /// Receives bytes from the socket, if the connection lets this thread; see [`Body::receive`](super::Body::receive).
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<Result<usize, BodySource>> {
+        let mut state = self.0.lock();
+        // A thread that serves connections reads the socket as their task.
+        state.intake.is_wanted = !is_driving() && !is_held();
+        if !state.intake.is_wanted || !state.chunks.is_empty() {
+            return None;
+        }
+        let received = state.intake.receive(buffer);
+        if state.intake.is_whole() {
+            state.intake.end();
+            state.end.get_or_insert(Ok(()));
+        } else if received.is_none() {
+            let feeders = state.give_back();
+            drop(state);
+            feeders.into_iter().for_each(Waker::wake);
+        }
+        received
+    }
+
+    /// Returns `true` if [`receive`](Self::receive) may have something.
+    pub fn may_receive(&self) -> bool {
+        !is_driving() && self.0.lock().intake.may_have_more()
+    }
+
     /// Tells the writer that the server begins to stop.
     pub fn begin_stop(&self) {
         let signal = Arc::clone(self.0.lock().stopping.get_or_insert_default());
@@ -79,6 +105,7 @@ impl Stream for PipeReader {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut given_back = Vec::new();
         let mut state = self.0.lock();
         let item = if let Some(chunk) = state.chunks.pop_front() {
             state.queued -= chunk.len();
@@ -100,6 +127,7 @@ impl Stream for PipeReader {
                 None => {
                     state.demanded = true;
                     state.reader = Some(cx.waker().clone());
+                    given_back = state.give_back();
                     Poll::Pending
                 }
             }
@@ -116,7 +144,7 @@ impl Stream for PipeReader {
         } else if blocked > 0 {
             self.0.room.notify_all();
         }
-        feeders.into_iter().for_each(Waker::wake);
+        feeders.into_iter().chain(given_back).for_each(Waker::wake);
         item
     }
 }

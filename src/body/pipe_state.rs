@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::intake::Intake;
 use super::past::Past;
 use crate::base::driving::is_driving;
 use crate::base::shortcut::Shortcut;
@@ -64,6 +65,8 @@ pub(super) struct PipeState {
     pub shortcut: Option<Arc<dyn Shortcut>>,
     /// The chunks that the writer has sent itself since the connection last took this.
     pub past: Past,
+    /// What the reader receives itself, past the pipe.
+    pub intake: Intake,
 }
 
 /// The state of a pipe for the side that feeds it.
@@ -111,6 +114,7 @@ impl Pipe {
                 lends: false,
                 shortcut: None,
                 past: Past::default(),
+                intake: Intake::default(),
             }),
             room: Condvar::new(),
         }
@@ -124,6 +128,7 @@ impl Pipe {
     pub fn abandon(&self, mut state: MutexGuard<'_, PipeState>) {
         state.abandoned = true;
         state.shortcut = None;
+        state.intake.end();
         let chunks = mem::take(&mut state.chunks);
         let (feeders, watchers) = (mem::take(&mut state.feeders), mem::take(&mut state.watchers));
         let blocked = state.blocked_threads;
@@ -196,6 +201,11 @@ impl PipeState {
         }
         self.chunks.push_back(chunk);
         true
+    }
+
+    /// Gives the socket back that the reader has read itself. Returns the wakers of those who then read it.
+    pub fn give_back(&mut self) -> Vec<Waker> {
+        if self.intake.end() { mem::take(&mut self.feeders) } else { Vec::new() }
     }
 
     /// Returns the waker of a reader that waits although there are chunks.

@@ -276,7 +276,9 @@ impl<'a> Exchange<'a> {
                 (endpoint, connection.site().call(endpoint, request))
             }
         };
-        match self.asked.await_reply(connection, endpoint, reply).await {
+        let replied = self.asked.await_reply(connection, endpoint, reply).await;
+        self.asked.incoming.end_loan(&mut connection.wire, &connection.app.config);
+        match replied {
             Ok(response) => {
                 connection.show(ConnectionState::Answering);
                 self.asked.answer(connection, response).await
@@ -338,7 +340,7 @@ impl<'a> Asked<'a> {
             }
             // A handler that reads the body is not late while the body comes.
             let started = *started.get_or_insert_with(|| connection.wire.now());
-            let since = incoming.progress.map_or(started, |progress| progress.max(started));
+            let since = incoming.progress.last.map_or(started, |last| last.max(started));
             let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
             connection.wire.poll_deadline(cx, deadline).map(|()| Err(Reject::HandlerTimeout))
         })

@@ -3,21 +3,22 @@
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_lite::future::yield_now;
 
 use super::Transport;
-use super::chunks::{BIG, Chunks, append};
-use super::pace::{Least, Pace};
+use super::chunks::{BIG, append};
+use super::loan::{Loan, MUCH};
+use super::progress::Progress;
+use super::rest::{Piece, Rest};
 use super::wire::Wire;
 use crate::base::memory::{Share, make_room};
-use crate::body::{Body, PipeFeed, Space, pipe};
+use crate::body::{Body, PipeFeed, Space, Taken, pipe};
 use crate::config::{Config, Limits};
 use crate::error::Reject;
 use crate::fields::Headers;
-use crate::http1::{CONTINUE, Facts, Framing};
+use crate::http1::{CONTINUE, Facts};
 
 /// A streamed body is read while less than this waits for its reader, in bytes; for a reader on a thread
 /// that serves no connections, four times that in a row.
@@ -42,31 +43,21 @@ pub(super) struct Incoming<'a> {
     /// begins.
     droppable: Option<u64>,
     trailers: Headers,
-    /// The client's pace. `None` until the client makes the server wait. On the heap, because few
-    /// clients do.
-    pace: Option<Box<Pace>>,
-    /// The time at which bytes of the body last arrived.
-    pub progress: Option<Instant>,
+    /// Set while the reader of the body receives bytes itself.
+    loan: Option<Loan>,
+    /// True if the client has sent much at once: its next bytes are worth a loan.
+    is_fast: bool,
+    pub progress: Progress,
     pub fault: Option<Reject>,
-}
-
-/// The part of the body that has not been read.
-enum Rest {
-    Done,
-    Length(u64),
-    /// On the heap, because few requests have a chunked body.
-    Chunked(Box<Chunks>),
 }
 
 impl<'a> Incoming<'a> {
     /// Returns a body of which nothing has been read. `limit` is in bytes.
     pub fn new(facts: Facts, limit: u64, share: Share<'a>) -> Result<Self, Reject> {
-        let rest = match facts.framing() {
-            Framing::None => Rest::Done,
-            Framing::Length(length) if length > limit => return Err(Reject::BodyTooLarge),
-            Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(Box::default()),
-        };
+        let rest = Rest::new(facts.framing());
+        if rest.length().is_some_and(|length| length > limit) {
+            return Err(Reject::BodyTooLarge);
+        }
         let expects_continue = facts.expects_continue();
         Ok(Self { rest, expects_continue, allowance: limit, ..Self::none(share) })
     }
@@ -81,8 +72,9 @@ impl<'a> Incoming<'a> {
             feed: None,
             droppable: None,
             trailers: Headers::new(),
-            pace: None,
-            progress: None,
+            loan: None,
+            is_fast: false,
+            progress: Progress::default(),
             fault: None,
         }
     }
@@ -182,18 +174,15 @@ impl<'a> Incoming<'a> {
 
     /// Returns a body that the handler reads in chunks. [`poll`](Self::poll) feeds it.
     pub fn stream(&mut self) -> Body {
-        let (feed, reader) = pipe(PIPE);
-        let length = match self.rest {
-            Rest::Done => return Body::empty(),
-            Rest::Length(length) => Some(length),
-            Rest::Chunked(_) => None,
-        };
-        self.feed = Some(feed);
-        if let Some(length) = length {
-            return Body::sized_stream(length, reader);
+        if self.is_done() {
+            return Body::empty();
         }
+        let (feed, reader) = pipe(PIPE);
         let trailers = reader.trailers();
-        Body::stream(reader).with_received_trailers(trailers)
+        self.feed = Some(feed);
+        let length = self.rest.length();
+        let body = Body::incoming(reader, length);
+        if length.is_some() { body } else { body.with_received_trailers(trailers) }
     }
 
     /// Sends `100 Continue` if the handler still reads the body, and returns `true` then. Called before the
@@ -219,9 +208,19 @@ impl<'a> Incoming<'a> {
         wire: &mut Wire<'_, T>,
         config: &Config,
     ) -> std::io::Result<bool> {
-        let (has_fed, waits_for_client) = self.feed_handler(cx, wire, config);
-        if waits_for_client {
-            return Ok(has_fed);
+        let mut has_fed = false;
+        loop {
+            if self.is_lent(cx, wire, config) {
+                return Ok(has_fed);
+            }
+            let (fed, waits_for_client) = self.feed_handler(cx, wire, config);
+            has_fed |= fed;
+            if waits_for_client {
+                return Ok(has_fed);
+            }
+            if self.loan.is_none() {
+                break;
+            }
         }
         if self.droppable.is_some() && self.feed.is_none() {
             self.drop_some(cx, wire, config);
@@ -259,6 +258,7 @@ impl<'a> Incoming<'a> {
                 Poll::Ready(Space::Wanted) if self.share.is_scarce() && feed.queued() >= PIPE as u64 => {
                     feed.end_burst();
                 }
+                Poll::Ready(Space::Wanted) if self.lend(cx, wire) => break false,
                 Poll::Ready(Space::Wanted) => match self.poll_chunk(cx, wire, config) {
                     Poll::Ready(result) => {
                         reader = self.hand_over(result).or(reader);
@@ -269,15 +269,68 @@ impl<'a> Incoming<'a> {
                 Poll::Ready(Space::Abandoned) => self.feed = None,
                 Poll::Pending => {
                     // The server now waits for the handler, not for the client.
-                    if let Some(pace) = &mut self.pace {
-                        pace.pause(wire.now());
-                    }
+                    self.progress.pause(wire.now());
                     break false;
                 }
             }
         };
         reader.into_iter().for_each(Waker::wake);
         (has_fed, waits_for_client)
+    }
+
+    /// Lends the socket to the reader of the body, if that is worth it.
+    fn lend<T: Transport>(&mut self, cx: &mut Context<'_>, wire: &mut Wire<'_, T>) -> bool {
+        let (Some(feed), Some(left)) = (&self.feed, self.rest.length()) else { return false };
+        if !self.is_fast || self.droppable.is_some() {
+            return false;
+        }
+        self.loan = Loan::begin(cx, wire, feed, left);
+        if self.loan.is_none() {
+            return false;
+        }
+        // Never fails: it is no more than before.
+        let _ = self.share.set(feed.queued());
+        self.progress.pause(wire.now());
+        true
+    }
+
+    /// Returns `true` while the reader of the body has the socket. Counts what the reader has received.
+    fn is_lent<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire<'_, T>,
+        config: &Config,
+    ) -> bool {
+        let (Some(loan), Some(feed)) = (&mut self.loan, &self.feed) else { return false };
+        let (taken, is_over) = loan.poll(cx, wire, feed);
+        self.note_taken(wire, taken, config);
+        if is_over.is_ready() {
+            self.end_loan(wire, config);
+        }
+        is_over.is_pending()
+    }
+
+    /// Takes the socket back from the reader of the body, if it has it.
+    pub fn end_loan<T: Transport>(&mut self, wire: &mut Wire<'_, T>, config: &Config) {
+        let (Some(loan), Some(feed)) = (self.loan.take(), &self.feed) else { return };
+        let (taken, is_fast) = loan.end(wire, feed);
+        self.is_fast = is_fast;
+        self.note_taken(wire, taken, config);
+        if self.is_done() {
+            // The reader has found the end.
+            self.feed = None;
+        }
+    }
+
+    /// Counts what the reader has received itself.
+    fn note_taken<T: Transport>(&mut self, wire: &Wire<'_, T>, taken: Taken, config: &Config) {
+        self.progress.add_wait(taken.waited);
+        if taken.bytes > 0 {
+            self.rest.pass(taken.bytes);
+            self.allowance = self.allowance.saturating_sub(taken.bytes);
+            self.progress.advance(wire.now(), taken.bytes, config);
+            wire.note_received(taken.bytes);
+        }
     }
 
     /// Notes that the answer begins. From now on the unread rest of the body is dropped as it
@@ -335,6 +388,7 @@ impl<'a> Incoming<'a> {
         let mut reader = None;
         match result {
             Ok(chunk) => {
+                self.is_fast = chunk.len() as u64 >= MUCH;
                 reader = feed.push_ahead(chunk);
                 if !self.is_done() {
                     return reader;
@@ -353,7 +407,7 @@ impl<'a> Incoming<'a> {
         if self.is_done() {
             return true;
         }
-        self.pace = None;
+        self.progress.forget_pace();
         let deadline = wire.deadline(config.timeouts.drain);
         poll_fn(|cx| {
             while !self.is_done() {
@@ -382,13 +436,7 @@ impl<'a> Incoming<'a> {
         let polled = self.poll_next(cx, wire, config);
         match polled {
             Poll::Ready(Err(reject)) => self.fault = Some(reject),
-            Poll::Ready(Ok(ref chunk)) => {
-                let now = wire.now();
-                self.progress = Some(now);
-                if let Some(pace) = &mut self.pace {
-                    pace.advance(now, chunk.len(), least(config));
-                }
-            }
+            Poll::Ready(Ok(ref chunk)) => self.progress.advance(wire.now(), chunk.len() as u64, config),
             Poll::Pending => {}
         }
         polled
@@ -418,8 +466,7 @@ impl<'a> Incoming<'a> {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Reject::BodyCutShort)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
-                    let pace = self.pace.get_or_insert_default();
-                    let deadline = pace.wait(wire.now(), least(config));
+                    let deadline = self.progress.wait(wire.now(), config);
                     return wire.poll_deadline(cx, deadline).map(|()| Err(Reject::BodyTimeout));
                 }
             }
@@ -429,37 +476,10 @@ impl<'a> Incoming<'a> {
     /// Takes a chunk of the body from the input buffer.
     fn take<T: Transport>(&mut self, wire: &mut Wire<'_, T>, limits: &Limits) -> Result<Bytes, Reject> {
         let before = wire.input.len();
-        let (chunk, length) = match &mut self.rest {
-            Rest::Done => return Ok(Bytes::new()),
-            Rest::Length(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(before);
-                *left -= length as u64;
-                if *left == 0 {
-                    self.rest = Rest::Done;
-                }
-                let all = if length == before { wire.input.take_all() } else { None };
-                let chunk = if let Some(all) = all {
-                    all
-                } else {
-                    let mut chunk = Vec::new();
-                    append(&mut chunk, &wire.input.as_slice()[..length])?;
-                    wire.input.consume(length);
-                    chunk.into()
-                };
-                (chunk, length as u64)
-            }
-            Rest::Chunked(chunks) => {
-                let waits = !chunks.ready.is_empty();
-                let length =
-                    if waits { 0 } else { chunks.decode(&mut wire.input, self.allowance, limits)? };
-                let chunk = chunks.ready.pop_front().unwrap_or_default();
-                if chunks.decoder.is_done() && chunks.ready.is_empty() {
-                    self.trailers = chunks.decoder.trailers();
-                    self.rest = Rest::Done;
-                }
-                (chunk, length)
-            }
-        };
+        let Piece { chunk, length, trailers } = self.rest.take(&mut wire.input, self.allowance, limits)?;
+        if let Some(trailers) = trailers {
+            self.trailers = trailers;
+        }
         if wire.input.len() < before {
             // The client sends the body, so it does not wait for `100 Continue`.
             self.expects_continue = false;
@@ -467,9 +487,4 @@ impl<'a> Incoming<'a> {
         self.allowance = self.allowance.checked_sub(length).ok_or(Reject::BodyTooLarge)?;
         Ok(chunk)
     }
-}
-
-/// Returns the least pace of a request body.
-fn least(config: &Config) -> Least {
-    Least::new(config.timeouts.body, config.limits.body_rate)
 }

@@ -74,16 +74,21 @@ impl Pace {
         }
     }
 
+    /// Adds `time` to the time waited.
+    pub fn add(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
     /// Takes `time` off the time waited.
     pub fn allow(&mut self, time: Duration) {
         self.waited = self.waited.saturating_sub(time);
     }
 
     /// Notes that the peer has moved some bytes.
-    pub fn advance(&mut self, now: Instant, bytes: usize, least: Least) {
+    pub fn advance(&mut self, now: Instant, bytes: u64, least: Least) {
         if bytes > 0 {
             self.pause(now);
-            self.moved += bytes as u64;
+            self.moved += bytes;
             if self.moved >= least.quota() {
                 *self = Self::default();
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 
-use crate::base::shortcut::SharedSocket;
+use crate::base::shortcut::{SharedReads, SharedSocket};
 use crate::message::ConnectionFacts;
 
 /// A byte stream with a clock. Each model of serving brings its own.
@@ -74,6 +74,16 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         None
     }
 
+    /// Lends the read side of the connection's socket to another thread, if it has one. Until
+    /// [`end_loan`](Self::end_loan), [`poll_readable`](Self::poll_readable) is ready only once the client has
+    /// closed, or the connection is broken.
+    fn lend_reads(&mut self) -> Option<Arc<dyn SharedReads>> {
+        None
+    }
+
+    /// Takes the read side back.
+    fn end_loan(&mut self) {}
+
     /// Makes the close of the connection a reset, where the transport has resets, or an ordinary
     /// close again. A reset tells the client that bytes are missing.
     fn reset_on_close(&mut self, _reset: bool) {}
@@ -125,6 +135,14 @@ impl Transport for Box<dyn Transport> {
 
     fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
         (**self).shared_socket()
+    }
+
+    fn lend_reads(&mut self) -> Option<Arc<dyn SharedReads>> {
+        (**self).lend_reads()
+    }
+
+    fn end_loan(&mut self) {
+        (**self).end_loan();
     }
 
     fn reset_on_close(&mut self, reset: bool) {

@@ -17,7 +17,7 @@ use super::pace::Least;
 use super::records::Records;
 use super::write_pace::WritePace;
 use crate::base::buffer::Buffer;
-use crate::base::shortcut::SharedSocket;
+use crate::base::shortcut::{SharedReads, SharedSocket};
 use crate::body::FilePart;
 use crate::config::Config;
 use crate::fields::Headers;
@@ -95,6 +95,26 @@ impl<'a, T: Transport> Wire<'a, T> {
     /// Returns the socket for other threads; see [`Transport::shared_socket`].
     pub fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
         self.transport.shared_socket()
+    }
+
+    /// Lends the read side of the socket to another thread; see [`Transport::lend_reads`].
+    pub fn lend_reads(&mut self) -> Option<Arc<dyn SharedReads>> {
+        self.transport.lend_reads()
+    }
+
+    /// Takes the read side back.
+    pub fn end_loan(&mut self) {
+        self.transport.end_loan();
+    }
+
+    /// Counts bytes that another thread has read.
+    pub fn note_received(&self, octets: u64) {
+        self.activity.received(usize::try_from(octets).unwrap_or(usize::MAX));
+    }
+
+    /// Pending if there is nothing to read; see [`Transport::poll_readable`].
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.poll_readable(cx)
     }
 
     /// Counts bytes that another thread has written.

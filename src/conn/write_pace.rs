@@ -79,6 +79,6 @@ impl Stall {
         let held = transport.held().unwrap_or(0);
         let gone = (self.held + written).saturating_sub(held);
         self.held = held;
-        self.pace.advance(transport.now(), gone, least);
+        self.pace.advance(transport.now(), gone as u64, least);
     }
 }

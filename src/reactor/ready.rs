@@ -135,6 +135,12 @@ impl Readiness {
         self.unset(direction, state, READY | HUNG_UP);
     }
 
+    /// Forgets that the descriptor is ready. Returns `false` if the other end has closed, which is not forgotten.
+    pub fn forget(&self, direction: Direction) -> bool {
+        let forgotten = |state: u32| (state & HUNG_UP == 0).then_some(state & !READY);
+        self.state(direction).fetch_update(Ordering::SeqCst, Ordering::SeqCst, forgotten).is_ok()
+    }
+
     fn unset(&self, direction: Direction, state: u32, bits: u32) {
         // Fails if an event has arrived since. Then the descriptor stays ready.
         let _ =

@@ -11,13 +11,14 @@ use std::time::Duration;
 use futures_lite::{AsyncRead, AsyncWrite};
 use log::Level;
 use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use super::ready::{Direction, Readiness};
 use super::signal::would_signal;
 use super::{Reactor, Watch};
-use crate::base::shortcut::SharedSocket;
+use crate::base::shortcut::{SharedReads, SharedSocket};
 
 /// A stream socket, TCP or Unix. A write to a closed one returns an error and never raises a
 /// signal.
@@ -27,6 +28,9 @@ pub(crate) struct Stream {
     watch: Watch,
     reset: bool,
 }
+
+/// What the kernel reports of a connection.
+const ALL: EventFlags = EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP);
 
 /// Ends the connection even if another process holds the descriptor: in a process that was forked
 /// meanwhile the descriptor stays open, and a close here would not reach the client.
@@ -91,11 +95,36 @@ impl Stream {
     /// Registers the socket with the kernel.
     #[cold]
     fn register(&self) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
-        self.watch.register(self.socket()?, flags).inspect_err(|error| {
+        self.watch.register(self.socket()?, ALL).inspect_err(|error| {
             let line = format_args!("cannot register a connection: {error}");
             self.reactor().0.register_log.log(Level::Error, line);
         })
+    }
+
+    /// Has the kernel report the end of the connection only, because another thread reads and nothing is to be
+    /// written. Returns `false` if the other end has closed already, or if the kernel refuses.
+    pub fn watch_end_only(&self) -> bool {
+        if !self.watch.readiness().forget(Direction::Read) {
+            return false;
+        }
+        let changed = self.change(EventFlags::RDHUP).is_ok();
+        if !changed {
+            self.watch_all();
+        }
+        changed
+    }
+
+    /// Has the kernel report everything again, and at once what is to be read.
+    pub fn watch_all(&self) {
+        if self.change(ALL).is_err() {
+            // No event comes: the next read finds out.
+            self.watch.readiness().set(EventFlags::IN, &mut Vec::new());
+        }
+    }
+
+    fn change(&self, flags: EventFlags) -> io::Result<()> {
+        self.register()?;
+        self.watch.change(self.socket()?, flags)
     }
 
     /// Makes the kernel send up to `most` octets of a file, starting at octet `at`, and returns how
@@ -183,6 +212,18 @@ impl SharedSocket for Readiness {
     }
 }
 
+impl SharedReads for Readiness {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(self.socket()?, &mut *buffer, RecvFlags::empty())?.0)
+    }
+
+    fn wait_readable(&self, timeout: Duration) -> bool {
+        let (Ok(socket), Ok(timeout)) = (self.socket(), Timespec::try_from(timeout)) else { return true };
+        let mut polled = [PollFd::new(&socket, PollFlags::IN)];
+        rustix::event::poll(&mut polled, Some(&timeout)) != Ok(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -190,6 +231,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
     use std::thread;
     use std::time::Instant;
 
@@ -210,7 +252,7 @@ mod tests {
     /// Reads once, or returns `None` if that would block.
     fn read_now(stream: &mut Stream, room: usize) -> Option<Vec<u8>> {
         let mut buffer = vec![0; room];
-        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let cx = &mut Context::from_waker(Waker::noop());
         match Pin::new(stream).poll_read(cx, &mut buffer) {
             Poll::Ready(length) => {
                 buffer.truncate(length.unwrap());
@@ -272,6 +314,47 @@ mod tests {
             reactor.block_on(stream.read_to_end(&mut all)).unwrap();
             writing.join().unwrap();
             assert_eq!(all, (0..200_u8).flat_map(|byte| [byte; 3]).collect::<Vec<_>>());
+        });
+    }
+
+    #[test]
+    fn what_comes_for_another_thread_wakes_nobody_and_the_end_does() {
+        in_time(|| {
+            let reactor = Reactor::new(Instant::now()).unwrap();
+            let (mut stream, mut theirs) = tcp_pair(&reactor);
+            reactor.block_on(async {
+                assert!(stream.watch_end_only());
+                let reads: Arc<dyn SharedReads> = Arc::clone(stream.owner()) as _;
+                let is_ready = || stream.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready();
+                let turns = async || {
+                    for _ in 0..3 {
+                        future::yield_now().await;
+                    }
+                };
+                let mut buffer = [0; 10];
+                assert_eq!(reads.receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+                assert!(!reads.wait_readable(Duration::from_millis(1)));
+                theirs.write_all(b"abc").unwrap();
+                assert!(reads.wait_readable(Duration::from_secs(60)));
+                assert!(!is_ready());
+                turns().await;
+                assert!(!is_ready(), "nobody is told");
+                assert_eq!(reads.receive(&mut buffer).unwrap(), 3);
+                theirs.write_all(b"de").unwrap();
+                assert!(reads.wait_readable(Duration::from_secs(60)));
+                stream.watch_all();
+                turns().await;
+                assert!(is_ready(), "the task reads on");
+                assert!(stream.watch_end_only());
+                turns().await;
+                assert!(!is_ready());
+                theirs.shutdown(Half::Write).unwrap();
+                future::poll_fn(|cx| stream.poll_readable(cx)).await;
+                assert!(!stream.watch_end_only(), "the end is known");
+                stream.watch_all();
+                assert_eq!(read_now(&mut stream, 10), Some(b"de".into()));
+                assert_eq!(read_now(&mut stream, 10), Some(vec![]));
+            });
         });
     }
 

@@ -47,6 +47,12 @@ impl Watch {
         Ok(())
     }
 
+    /// Changes what the kernel reports of a registered descriptor. It reports the state of that now.
+    pub fn change(&self, descriptor: impl AsFd, flags: EventFlags) -> io::Result<()> {
+        let data = EventData::new_u64(self.ready.tag(self.key));
+        Ok(epoll::modify(&self.reactor.0.epoll, descriptor, data, flags | EventFlags::ET)?)
+    }
+
     /// Removes the descriptor from the kernel's list, for one that others keep open: the kernel
     /// would go on to wake this reactor for it, in place of one that has a use for it.
     pub fn unregister(&self, descriptor: impl AsFd) {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::Stream as _;
 use transom::{Body, Bytes, Headers, Reject, wait};
@@ -16,6 +16,11 @@ use crate::events::{EventQueue, Notice, transom_event_kind};
 use crate::status::transom_status;
 use crate::timeout::duration;
 use crate::waiters::Waiters;
+
+/// How long a read waits at the client's socket itself.
+const SOON: Duration = Duration::from_millis(20);
+/// What is left at least of a timeout, so that a read still looks for what the connection has.
+const LEAST: Duration = Duration::from_micros(1);
 
 /// A body on its way in. Several threads may read it; each byte goes to one of them.
 pub(crate) struct Incoming {
@@ -48,7 +53,7 @@ impl Incoming {
 
     /// Ready when a read would not wait; otherwise the waker is called then.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_state(cx).map(drop)
+        if self.lock().body.may_receive() { Poll::Ready(()) } else { self.poll_state(cx).map(drop) }
     }
 
     /// Waits for the next chunk. `None` is the end.
@@ -67,6 +72,12 @@ impl Incoming {
 
     /// Reads without waiting for more than what `cx` is woken for. 0 bytes are the end.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, transom_status>> {
+        let mut state = self.lock();
+        let received = if state.chunk.is_empty() { state.body.receive(buf) } else { None };
+        drop(state);
+        if let Some(Ok(length)) = received {
+            return Poll::Ready(Ok(length));
+        }
         self.poll_state(cx).map(|mut state| {
             if state.chunk.is_empty() {
                 return state.end.unwrap_or(Ok(())).map(|()| 0);
@@ -78,7 +89,26 @@ impl Incoming {
     }
 
     /// Reads. Waits until there is something, `None` without a limit.
-    pub fn read(&self, buf: &mut [u8], timeout: Option<Duration>) -> Result<usize, transom_status> {
+    pub fn read(&self, buf: &mut [u8], mut timeout: Option<Duration>) -> Result<usize, transom_status> {
+        loop {
+            let mut state = self.lock();
+            let received = if state.chunk.is_empty() { state.body.receive(buf) } else { None };
+            drop(state);
+            let client = match received {
+                Some(Ok(length)) => return Ok(length),
+                Some(Err(_)) if timeout == Some(Duration::ZERO) => {
+                    return Err(transom_status::TRANSOM_WOULD_BLOCK);
+                }
+                Some(Err(client)) => client,
+                None => break,
+            };
+            // A client that sends fast has soon sent more. To wake the connection costs more than to wait here.
+            let begun = Instant::now();
+            if !client.wait(timeout.unwrap_or(SOON).min(SOON)) {
+                timeout = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()).max(LEAST));
+                break;
+            }
+        }
         self.waiters.wait(timeout, |cx| self.poll_read(cx, buf))?
     }
 
@@ -113,7 +143,7 @@ impl Incoming {
     fn poll_state(&self, cx: &mut Context<'_>) -> Poll<MutexGuard<'_, State>> {
         // Added before the body is asked, so that what comes in between wakes it.
         self.waiters.add(cx.waker());
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.chunk.is_empty() && state.end.is_none() {
             let waker = Waker::from(Arc::clone(&self.waiters));
             match Pin::new(&mut state.body).poll_next(&mut Context::from_waker(&waker)) {
@@ -128,6 +158,10 @@ impl Incoming {
         }
         self.waiters.remove(cx.waker());
         Poll::Ready(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

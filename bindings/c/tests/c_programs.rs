@@ -67,6 +67,7 @@ programs! {
     handover
     holding
     hosts
+    intake
     lengths
     listening
     logging

@@ -12,7 +12,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::base::guard::RateLimitedLog;
-use crate::base::shortcut::SharedSocket;
+use crate::base::shortcut::{SharedReads, SharedSocket};
 use crate::conn::{Transport, close_busy, refuse_busy};
 use crate::error::Reject;
 use crate::message::{Address, ConnectionFacts, Credentials};
@@ -102,6 +102,14 @@ impl Transport for NativeStream {
 
     fn shared_socket(&self) -> Option<Arc<dyn SharedSocket>> {
         Some(Arc::clone(self.stream.owner()) as Arc<dyn SharedSocket>)
+    }
+
+    fn lend_reads(&mut self) -> Option<Arc<dyn SharedReads>> {
+        self.stream.watch_end_only().then(|| Arc::clone(self.stream.owner()) as Arc<dyn SharedReads>)
+    }
+
+    fn end_loan(&mut self) {
+        self.stream.watch_all();
     }
 
     fn reset_on_close(&mut self, reset: bool) {

@@ -80,10 +80,10 @@ class BodyStream:
         return self
 
     async def __anext__(self) -> bytes:
+        from asyncio import sleep
+
         self._taken += 1
         if self._taken % _TURN == 0:
-            from asyncio import sleep
-
             # A client that sends fast must not keep other tasks from running.
             await sleep(0)
         while True:
@@ -92,7 +92,11 @@ class BodyStream:
                 return piece
             if piece is not None:
                 raise StopAsyncIteration
-            self._taken = 0
+            is_fast, self._taken = self._taken > 1, 0
+            if is_fast:
+                # It has soon sent more, and an event costs more than a turn of the loop.
+                await sleep(0)
+                continue
             if not await self._events.body(self._token):
                 raise RuntimeError(_NOT_TWICE)
 
