@@ -11,6 +11,7 @@ use transom::wake_after_turn;
 
 use crate::bytes::{borrow, place, room};
 use crate::process::Process;
+use crate::signal::Signal;
 use crate::status::transom_status;
 use crate::system::{Bell, NO_DESCRIPTOR, transom_descriptor};
 use crate::timeout::duration;
@@ -107,10 +108,8 @@ struct EventState {
     closed: bool,
     /// The number of threads that wait for an event.
     waiters: usize,
-    /// Made when the host first asks for the descriptor.
-    bell: Option<Bell>,
-    /// True while the descriptor is readable.
-    is_rung: bool,
+    /// Tells that events wait.
+    signal: Signal,
     /// The questions of watchdogs, by their tokens.
     questions: HashMap<u64, Weak<Question>>,
     /// The token of the last question.
@@ -203,10 +202,9 @@ impl EventQueue {
     fn wake_host(&self) {
         let mut state = self.lock();
         let (count, waiters) = (state.waiting.len(), state.waiters);
-        if count > 0 {
-            state.ring();
-        }
+        let bell = if count > 0 { state.signal.turn_on() } else { None };
         drop(state);
+        self.ring(bell);
         match count.min(waiters) {
             0 => {}
             1 => self.arrival.notify_one(),
@@ -232,7 +230,7 @@ impl EventQueue {
             if count > 0 {
                 let taken: Vec<_> = state.waiting.drain(..count).collect();
                 if state.waiting.is_empty() {
-                    state.silence();
+                    state.signal.turn_off();
                 }
                 drop(state);
                 drop(taken);
@@ -280,24 +278,32 @@ impl EventQueue {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.ring();
+        let bell = state.signal.turn_on();
         // The queue holds these, and they hold the queue: dropping them breaks the circle.
         let waiting = mem::take(&mut state.waiting);
         drop(state);
         drop(waiting);
+        self.ring(bell);
         self.arrival.notify_all();
     }
 
     /// Returns a descriptor that is readable while events wait.
     fn descriptor(&self) -> io::Result<transom_descriptor> {
         let mut state = self.lock();
-        if state.bell.is_none() {
-            state.bell = Some(Bell::new()?);
-            if state.closed || !state.waiting.is_empty() {
-                state.ring();
-            }
+        let descriptor = state.signal.descriptor()?;
+        let something_waits = state.closed || !state.waiting.is_empty();
+        let bell = if something_waits { state.signal.turn_on() } else { None };
+        drop(state);
+        self.ring(bell);
+        Ok(descriptor)
+    }
+
+    /// Makes the descriptor readable.
+    fn ring(&self, bell: Option<Arc<Bell>>) {
+        if let Some(bell) = bell {
+            bell.ring();
+            self.lock().signal.rung();
         }
-        Ok(state.bell.as_ref().map_or(NO_DESCRIPTOR, Bell::descriptor))
     }
 
     fn lock(&self) -> MutexGuard<'_, EventState> {
@@ -308,22 +314,6 @@ impl EventQueue {
 impl Wake for EventQueue {
     fn wake(self: Arc<Self>) {
         self.wake_host();
-    }
-}
-
-impl EventState {
-    fn ring(&mut self) {
-        if let (Some(bell), false) = (&self.bell, self.is_rung) {
-            bell.ring();
-            self.is_rung = true;
-        }
-    }
-
-    fn silence(&mut self) {
-        if let (Some(bell), true) = (&self.bell, self.is_rung) {
-            bell.silence();
-            self.is_rung = false;
-        }
     }
 }
 

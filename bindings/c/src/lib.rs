@@ -80,6 +80,7 @@ mod server;
 mod server_hooks;
 mod settings;
 mod setup;
+mod signal;
 mod slots;
 mod slow_reader;
 mod sse;

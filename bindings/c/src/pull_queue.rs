@@ -12,8 +12,9 @@ use transom::{
 
 use crate::exchange::{Exchange, Unclaimed};
 use crate::packed;
+use crate::signal::Signal;
 use crate::status::transom_status;
-use crate::system::{Bell, NO_DESCRIPTOR, transom_descriptor};
+use crate::system::{Bell, transom_descriptor};
 
 /// The number of waiting requests at which the host is woken at once. For fewer, the host is woken when
 /// the thread that queues them has served the connections that are ready. It also bounds the responses of
@@ -55,14 +56,8 @@ struct PullState {
     called: usize,
     /// True while a thread of the server will wake the host at the end of its turn.
     wake_is_due: bool,
-    /// Made when the host first asks for the descriptor.
-    event: Option<Signal>,
-}
-
-/// The descriptor that tells of requests.
-struct Signal {
-    bell: Bell,
-    is_readable: bool,
+    /// Tells that requests wait.
+    signal: Signal,
 }
 
 impl Default for PullState {
@@ -78,7 +73,7 @@ impl Default for PullState {
             idle: 0,
             called: 0,
             wake_is_due: false,
-            event: None,
+            signal: Signal::default(),
         }
     }
 }
@@ -172,10 +167,9 @@ impl PullQueue {
         let count = state.idle.min(state.waiting.len());
         state.idle -= count;
         state.called += count;
-        if !state.waiting.is_empty() {
-            state.signal();
-        }
+        let bell = if state.waiting.is_empty() { None } else { state.signal.turn_on() };
         drop(state);
+        self.ring(bell);
         for _ in 0..count {
             self.arrival.notify_one();
         }
@@ -239,8 +233,9 @@ impl PullQueue {
         }
         rest.append(&mut state.waiting);
         state.waiting = rest;
-        state.signal();
+        let bell = state.signal.turn_on();
         drop(state);
+        self.ring(bell);
         self.arrival.notify_all();
     }
 
@@ -248,9 +243,10 @@ impl PullQueue {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.signal();
+        let bell = state.signal.turn_on();
         let left = mem::take(&mut state.waiting);
         drop(state);
+        self.ring(bell);
         self.arrival.notify_all();
         drop(left);
     }
@@ -258,13 +254,20 @@ impl PullQueue {
     /// Returns a descriptor that is readable while requests wait.
     pub fn event(&self) -> io::Result<transom_descriptor> {
         let mut state = self.lock();
-        if state.event.is_none() {
-            state.event = Some(Signal { bell: Bell::new()?, is_readable: false });
-            if state.closed || !state.waiting.is_empty() {
-                state.signal();
-            }
+        let descriptor = state.signal.descriptor()?;
+        let something_waits = state.closed || !state.waiting.is_empty();
+        let bell = if something_waits { state.signal.turn_on() } else { None };
+        drop(state);
+        self.ring(bell);
+        Ok(descriptor)
+    }
+
+    /// Makes the descriptor readable.
+    fn ring(&self, bell: Option<Arc<Bell>>) {
+        if let Some(bell) = bell {
+            bell.ring();
+            self.lock().signal.rung();
         }
-        Ok(state.event.as_ref().map_or(NO_DESCRIPTOR, |event| event.bell.descriptor()))
     }
 
     fn lock(&self) -> MutexGuard<'_, PullState> {
@@ -281,14 +284,14 @@ impl Wake for PullQueue {
 impl PullState {
     /// Returns `true` if a thread of the host waits for a request, or watches the descriptor.
     fn is_awaited(&self) -> bool {
-        self.idle > 0 || self.event.as_ref().is_some_and(|event| !event.is_readable)
+        self.idle > 0 || self.signal.is_off()
     }
 
     /// Returns `true` if a request may wait.
     fn admits(&mut self, pending: &Pending) -> bool {
         let (Some(congestion), Some(now)) = (&mut self.congestion, pending.queued) else { return true };
         // A host with an event loop of its own is told by the descriptor.
-        if self.idle + self.called > 0 || (self.event.is_some() && self.waiting.is_empty()) {
+        if self.idle + self.called > 0 || (self.signal.is_asked_for() && self.waiting.is_empty()) {
             congestion.note_idle(now);
             return true;
         }
@@ -326,25 +329,10 @@ impl PullState {
         (taken, late)
     }
 
-    /// Makes the descriptor readable.
-    fn signal(&mut self) {
-        if let Some(event) = &mut self.event
-            && !event.is_readable
-        {
-            event.bell.ring();
-            event.is_readable = true;
-        }
-    }
-
     /// Makes the descriptor unreadable, if no request is left.
     fn quiet(&mut self) {
-        if let Some(event) = &mut self.event
-            && event.is_readable
-            && self.waiting.is_empty()
-            && !self.closed
-        {
-            event.bell.silence();
-            event.is_readable = false;
+        if self.waiting.is_empty() && !self.closed {
+            self.signal.turn_off();
         }
     }
 }

@@ -27,10 +27,10 @@ impl Bell {
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
-    /// Makes the descriptor unreadable.
-    pub fn silence(&self) {
+    /// Makes the descriptor unreadable. Returns `true` if it is known that it was readable.
+    pub fn silence(&self) -> bool {
         // Fails only if the counter is 0, and the descriptor is then unreadable already.
-        let _ = (&self.0).read(&mut [0; size_of::<u64>()]);
+        (&self.0).read(&mut [0; size_of::<u64>()]).is_ok()
     }
 
     pub fn descriptor(&self) -> transom_descriptor {

@@ -28,11 +28,17 @@ impl Bell {
         let _ = (&self.rung).write(&[1]);
     }
 
-    /// Makes the descriptor unreadable.
-    pub fn silence(&self) {
-        let mut bytes = [0; 256];
+    /// Makes the descriptor unreadable. Returns `true` if it is known that it was readable.
+    pub fn silence(&self) -> bool {
+        let (mut bytes, mut was_rung) = ([0; 256], false);
         // Whatever fails, nothing is left to read: a descriptor that is unreadable already would block.
-        while (&self.heard).read(&mut bytes).is_ok_and(|length| length == bytes.len()) {}
+        while let Ok(length @ 1..) = (&self.heard).read(&mut bytes) {
+            was_rung = true;
+            if length < bytes.len() {
+                break;
+            }
+        }
+        was_rung
     }
 
     pub fn descriptor(&self) -> transom_descriptor {

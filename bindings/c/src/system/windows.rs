@@ -69,10 +69,11 @@ impl Bell {
         unsafe { SetEvent(self.0.as_raw_handle()) };
     }
 
-    /// Resets the event.
-    pub fn silence(&self) {
+    /// Resets the event. Returns `true` if it is known that it was set: Windows does not tell.
+    pub fn silence(&self) -> bool {
         // SAFETY: the handle is open, and that of an event.
         unsafe { ResetEvent(self.0.as_raw_handle()) };
+        false
     }
 
     pub fn descriptor(&self) -> transom_descriptor {
