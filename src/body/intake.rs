@@ -78,25 +78,31 @@ impl Intake {
     pub fn receive(&mut self, buffer: &mut [u8]) -> Option<Result<usize, BodySource>> {
         let lent = self.lent.as_mut()?;
         let most = usize::try_from(lent.left).unwrap_or(usize::MAX).min(buffer.len());
-        let received = loop {
-            match lent.socket.receive(&mut buffer[..most]) {
+        let mut length = 0;
+        // Full pieces: the client may send on meanwhile, and a piece costs the reader more than a call of the system.
+        let end = loop {
+            match lent.socket.receive(&mut buffer[length..most]) {
+                Ok(more @ 1..) => length += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => break received,
+                end => break end,
+            }
+            if length == most {
+                break Ok(most);
             }
         };
-        match received {
-            Ok(length @ 1..) => {
-                lent.left -= length as u64;
-                let since = lent.dry_since.take();
-                self.note_wait(since);
-                self.taken.bytes += length as u64;
-                Some(Ok(length))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                lent.dry_since.get_or_insert_with(Instant::now);
-                Some(Err(BodySource(Arc::clone(&lent.socket))))
-            }
-            Ok(0) | Err(_) => None,
+        let is_dry = matches!(&end, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        let since = if length > 0 { lent.dry_since.take() } else { None };
+        if is_dry {
+            lent.dry_since.get_or_insert_with(Instant::now);
+        }
+        let client = BodySource(Arc::clone(&lent.socket));
+        lent.left -= length as u64;
+        self.taken.bytes += length as u64;
+        self.note_wait(since);
+        match length {
+            1.. => Some(Ok(length)),
+            0 if is_dry => Some(Err(client)),
+            0 => None,
         }
     }
 

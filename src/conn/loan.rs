@@ -13,7 +13,7 @@ use super::wire::Wire;
 use crate::body::{PipeFeed, Taken};
 
 /// A client that sends that many bytes at once is read by the reader of the body itself.
-pub(super) const MUCH: u64 = 32 * 1024;
+pub(super) const MUCH: u64 = 8 * 1024;
 /// The longest that a connection leaves its socket to a reader before it looks at the client itself.
 const LONGEST: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from ctypes import byref, c_size_t
 from threading import Lock
-from types import SimpleNamespace
+from typing import Any
 
 from transom import _native as native
 from transom._events import Events
@@ -39,28 +39,22 @@ class BodyStream:
     or if `for` is used in an event loop, which would stop the loop.
     """
 
-    __slots__ = (
-        "_error",
-        "_events",
-        "_is_over",
-        "_length",
-        "_reading",
-        "_taken",
-        "_token",
-        "_whole",
-    )
+    __slots__ = ("_end", "_events", "_length", "_length_at", "_reading", "_taken", "_token", "_whole")
 
     def __init__(self, token: int, events: Events, whole: bytes | None) -> None:
         self._token = token
         #: The queue of events that tells when there is more to read.
         self._events = events
         self._whole = whole
-        self._is_over = whole is not None and not whole
-        self._error: tuple[type[Exception], tuple[object, ...]] | None = None
+        #: What every read does from now on: `None` if it reads, `_OVER` at the end, or an exception.
+        self._end: tuple[type[Exception], tuple[object, ...]] | None = (
+            None if whole is None or whole else _OVER
+        )
         self._reading = Lock()
         self._taken = 0
         if whole is None:
             self._length = c_size_t()
+            self._length_at = byref(self._length)
 
     def __iter__(self) -> BodyStream:
         return self
@@ -69,9 +63,9 @@ class BodyStream:
         if self._whole is None and _in_loop():
             raise RuntimeError("an event loop runs in this thread: read the body with `async for`")
         # Another thread that wants the GIL would take it at each piece, which costs more than the call.
-        piece = self._read(quick, 0)
+        piece = self._read(quick.token_read, 0)
         if piece is None:
-            piece = self._read(waiting, native.FOREVER)
+            piece = self._read(waiting.token_read, native.FOREVER)
         if not piece:
             raise StopIteration
         return piece
@@ -80,14 +74,12 @@ class BodyStream:
         return self
 
     async def __anext__(self) -> bytes:
-        from asyncio import sleep
-
         self._taken += 1
         if self._taken % _TURN == 0:
             # A client that sends fast must not keep other tasks from running.
-            await sleep(0)
+            await _turn()
         while True:
-            piece = self._read(quick, 0)
+            piece = self._read(quick.token_read, 0)
             if piece:
                 return piece
             if piece is not None:
@@ -95,39 +87,54 @@ class BodyStream:
             is_fast, self._taken = self._taken > 1, 0
             if is_fast:
                 # It has soon sent more, and an event costs more than a turn of the loop.
-                await sleep(0)
-                continue
-            if not await self._events.body(self._token):
+                await _turn()
+            elif not await self._events.body(self._token):
                 raise RuntimeError(_NOT_TWICE)
 
-    def _read(self, view: SimpleNamespace, timeout: int) -> bytes | None:
+    def _read(self, token_read: Any, timeout: int) -> bytes | None:
         """Returns the next piece, empty at the end, or `None` if none has come within the timeout."""
         if not self._reading.acquire(False):
             raise RuntimeError(_NOT_TWICE)
         try:
-            if self._error is not None:
-                kind, arguments = self._error
-                raise kind(*arguments)
-            if self._is_over:
-                return b""
-            if self._whole is not None:
-                self._is_over = True
-                return self._whole
+            if self._end is not None or self._whole is not None:
+                return self._read_end()
             piece: bytes = uninitialized(None, PIECE)
-            code = view.token_read(self._token, piece, PIECE, timeout, byref(self._length))
-            if code == native.OK:
+            code = token_read(self._token, piece, PIECE, timeout, self._length_at)
+            if code == _OK:
                 length = self._length.value
-                self._is_over = not length
-                # A whole piece is handed on as it was filled, without a copy.
-                return piece if length == PIECE else piece[:length]
+                if length == PIECE:
+                    # A whole piece is handed on as it was filled, without a copy.
+                    return piece
+                if not length:
+                    self._end = _OVER
+                return piece[:length]
             if code in (native.WOULD_BLOCK, native.TIMEOUT):
                 return None
-            self._error = kind, arguments = _ERRORS.get(code, _ANSWERED)
-            raise kind(*arguments)
+            self._end = _ERRORS.get(code, _ANSWERED)
+            return self._read_end()
         finally:
             self._reading.release()
 
+    def _read_end(self) -> bytes:
+        """Returns a body that is in memory, and later its end; raises what has ended the body."""
+        if self._end is _OVER:
+            return b""
+        if self._end is not None:
+            kind, arguments = self._end
+            raise kind(*arguments)
+        self._end = _OVER
+        return self._whole or b""
 
+
+async def _turn() -> None:
+    """Lets other tasks run."""
+    from asyncio import sleep
+
+    await sleep(0)
+
+
+_OK = native.OK
+_OVER: tuple[type[Exception], tuple[object, ...]] = (StopIteration, ())
 _ANSWERED = (RuntimeError, ("the request was answered: its body can no longer be read",))
 #: The exceptions for the statuses that end a body.
 _ERRORS: dict[int, tuple[type[Exception], tuple[object, ...]]] = {
