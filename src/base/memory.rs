@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Memory that must stay available for everything else, in bytes.
 const HEADROOM: usize = 8 * 1024 * 1024;
@@ -28,9 +28,49 @@ pub(crate) struct Budget {
     used: AtomicU64,
 }
 
+/// The address space that glibc sets aside for the allocations of a thread, as soon as that much is left
+/// (`HEAP_MAX_SIZE` in glibc's malloc/arena.c). In a process of 32 bits it is 1 MiB, which the headroom bears.
+pub(crate) const ARENA: usize =
+    if cfg!(all(target_env = "gnu", target_pointer_width = "64")) { 64 * 1024 * 1024 } else { 0 };
+
+/// More than an allocation that glibc ever places in such an arena (mallopt(3), `M_MMAP_THRESHOLD`).
+const STOPGAP: usize = 33 * 1024 * 1024;
+
+/// Held by each [`Growth`], and while a claim is made.
+static GROWTH: Mutex<()> = Mutex::new(());
+
+/// Takes so much address space that none is set aside for an arena, or nothing.
+pub(crate) struct Stopgap(#[expect(dead_code, reason = "only its size matters")] Vec<u8>);
+
 /// Held while something large takes memory: without it, two that grow at once could count on the same free
 /// memory, which all servers of the process share.
-static GROWTH: Mutex<()> = Mutex::new(());
+pub(crate) struct Growth {
+    stopgap: Stopgap,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Growth {
+    /// Returns `None` if the process has less than `bytes`, the headroom and what others claim. An arena that is
+    /// set aside meanwhile leaves the headroom, too.
+    pub fn of(bytes: usize) -> Option<Self> {
+        let (alone, left, wanted) = (alone(), address_space_left(), with_headroom(bytes));
+        if !has(left, wanted) {
+            return None;
+        }
+        let mut stopgap = Vec::new();
+        let in_danger = wanted.saturating_add(STOPGAP) as u64..wanted.saturating_add(ARENA) as u64;
+        if left.is_some_and(|left| in_danger.contains(&left)) {
+            // If this fails, there is less for an arena, too.
+            let _ = stopgap.try_reserve_exact(STOPGAP);
+        }
+        Some(Self { stopgap: Stopgap(stopgap), _alone: alone })
+    }
+
+    /// Takes what keeps an arena from being set aside, for as long as one would not leave the headroom.
+    pub fn take_stopgap(&mut self) -> Stopgap {
+        std::mem::replace(&mut self.stopgap, Stopgap(Vec::new()))
+    }
+}
 
 /// The bytes of all [`MemoryClaim`]s of the process.
 static CLAIMED: AtomicUsize = AtomicUsize::new(0);
@@ -58,7 +98,7 @@ pub struct MemoryClaim {
 impl MemoryClaim {
     /// Claims memory. Returns `None` if the process has less, or too little for everything else.
     pub fn new(bytes: usize) -> Option<Self> {
-        let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone();
         // Relaxed, also below: the number of bytes alone decides. Claims are made one after another, and one that
         // ends while another is made can only make that one fail.
         has_headroom(bytes).then(|| {
@@ -162,11 +202,11 @@ pub(crate) fn reserve_ahead(
     mut reserve: impl FnMut(usize) -> bool,
 ) -> Result<(), NoMemory> {
     let ahead = length.max(AT_ONCE).min(announced);
-    let _alone = GROWTH.lock().unwrap_or_else(PoisonError::into_inner);
     for wanted in [more.saturating_add(ahead), more] {
         // The old buffer stays allocated until its bytes have been moved.
         let moved = length.saturating_add(wanted);
-        if has_headroom(moved) && reserve(wanted) {
+        let growth = Growth::of(moved);
+        if growth.is_some() && reserve(wanted) {
             return Ok(());
         }
     }
@@ -178,26 +218,41 @@ const LARGE_COPY: usize = 64 * 1024;
 
 /// Returns a copy of bytes. A large one leaves the headroom.
 pub(crate) fn try_copy(bytes: &[u8]) -> Result<Vec<u8>, NoMemory> {
-    let is_large = bytes.len() >= LARGE_COPY;
     let mut copy = Vec::new();
-    let alone = is_large.then(|| GROWTH.lock().unwrap_or_else(PoisonError::into_inner));
-    if (is_large && !has_headroom(bytes.len())) || copy.try_reserve_exact(bytes.len()).is_err() {
-        return Err(NoMemory);
-    }
-    drop(alone);
+    let growth = if bytes.len() < LARGE_COPY { None } else { Some(Growth::of(bytes.len()).ok_or(NoMemory)?) };
+    copy.try_reserve_exact(bytes.len()).map_err(|_| NoMemory)?;
+    drop(growth);
     copy.extend_from_slice(bytes);
     Ok(copy)
 }
 
+/// Returns `true` if the process has a limit on its address space.
+pub(crate) fn is_limited() -> bool {
+    address_space_left().is_some()
+}
+
 /// Returns `true` if `more` bytes can be allocated, and the headroom and what others claim are left.
 pub(crate) fn has_headroom(more: usize) -> bool {
+    has(address_space_left(), with_headroom(more))
+}
+
+/// Adds the headroom and what others claim to the bytes that someone wants.
+fn with_headroom(bytes: usize) -> usize {
     // Relaxed: see `MemoryClaim::new`.
-    let wanted = more.saturating_add(HEADROOM).saturating_add(CLAIMED.load(Ordering::Relaxed));
-    match address_space_left() {
+    bytes.saturating_add(HEADROOM).saturating_add(CLAIMED.load(Ordering::Relaxed))
+}
+
+/// Returns `true` if `wanted` bytes can be allocated, where so much address space is left.
+fn has(left: Option<u64>, wanted: usize) -> bool {
+    match left {
         // Memory that was freed within the heap does not count: only one thread may get it.
         Some(left) => left >= wanted as u64,
         None => can_allocate(wanted),
     }
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    GROWTH.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Like [`has_headroom`], but checked only once for each 64 KiB that this thread asks for.
@@ -239,6 +294,51 @@ fn can_allocate(bytes: usize) -> bool {
     has
 }
 
+/// Runs parts of tests in a process of their own, which has little memory.
+#[cfg(all(test, target_os = "linux", not(miri)))]
+pub(crate) mod little {
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    /// Set in that process: the address space that it has left, MiB.
+    const INSIDE: &str = "TRANSOM_TEST_SPACE_LEFT";
+
+    /// Calls `run` in a new process for each number of MiB in `spaces`, with so much address space left. `name` is
+    /// the whole name of the test that calls this.
+    pub(crate) fn each(name: &str, spaces: impl Iterator<Item = u64>, run: impl FnOnce()) {
+        if let Ok(space) = std::env::var(INSIDE) {
+            let space = space.parse::<u64>().unwrap() << 20;
+            let limit =
+                |bytes| setrlimit(Resource::As, Rlimit { current: Some(bytes), ..getrlimit(Resource::As) });
+            let most = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX / 2);
+            limit(most).unwrap();
+            limit(most - left() + space).unwrap();
+            // An emulator may have no such limit.
+            if address_space_left().is_some_and(|left| left.abs_diff(space) < 1 << 20) {
+                run();
+            }
+            return;
+        }
+        for space in spaces {
+            let mut test = Command::new(std::env::current_exe().unwrap());
+            let output =
+                test.args([name, "--exact", "--nocapture"]).env(INSIDE, space.to_string()).output().unwrap();
+            let texts =
+                [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert!(output.status.success(), "{space} MiB: {}\n{}{}", output.status, texts[0], texts[1]);
+            assert!(texts[0].contains("1 passed"), "{}", texts[0]);
+        }
+    }
+
+    /// Returns the address space that is left, in bytes.
+    pub(crate) fn left() -> u64 {
+        address_space_left().unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +365,27 @@ mod tests {
         let claim = MemoryClaim::new(1 << 20).unwrap();
         assert!(CLAIMED.load(Ordering::Relaxed) >= 1 << 20);
         drop(claim);
+    }
+
+    /// A large allocation for which glibc would set aside an arena, which is far more.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn a_body_that_grows_leaves_the_headroom() {
+        let name = "base::memory::tests::a_body_that_grows_leaves_the_headroom";
+        little::each(name, [129, 131, 133, 135].into_iter(), || {
+            // From now on glibc takes allocations up to that size from the arena of the thread.
+            let _ = black_box(Vec::<u8>::with_capacity(30 << 20));
+            let mut bodies = Vec::new();
+            loop {
+                let mut body = Vec::new();
+                if make_room(&mut body, 15 << 20, 0).is_err() {
+                    break;
+                }
+                bodies.push(body);
+                assert!(little::left() >= HEADROOM as u64, "{} bodies: {}", bodies.len(), little::left());
+            }
+            assert!(!bodies.is_empty());
+        });
     }
 
     #[test]

@@ -219,11 +219,17 @@ impl Pool {
         if !state.is_short(self.limit) {
             return Ok(());
         }
+        let is_first = state.threads == 0;
         state.threads += 1;
         state.idle += 1;
         drop(state);
         let slot = WorkerSlot(Arc::clone(&self.shared));
-        threads.spawn(self.name, self.stack_size, move || slot.0.work_until_closed())
+        let work = move || slot.0.work_until_closed();
+        if is_first {
+            threads.spawn(self.name, self.stack_size, work)
+        } else {
+            threads.spawn_another(self.name, self.stack_size, work)
+        }
     }
 
     /// Closes the pool: it takes no more jobs and drops the waiting ones. Each thread ends after

@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::stop::Report;
 use super::systemd::Systemd;
 
+use crate::base::memory::is_limited;
 use crate::base::overload::Overload;
 use crate::base::pool::Pool;
 use crate::base::stopping::Stopping;
@@ -158,6 +159,10 @@ impl Server {
             // The thread that calls a handler serves one connection and may block.
             Model::Sequential | Model::ThreadPerConnection => Pool::in_place(),
         };
+        if is_limited() {
+            // While bodies fill the memory, there may be none for it. Without it jobs are refused.
+            let _ = pool.prepare();
+        }
         if !self.config.timeouts.stop_delay.is_zero() {
             self.stopper.signal().delay();
         }

@@ -37,6 +37,33 @@ with app.start("127.0.0.1:0") as running:
 print("stopped")
 """
 
+#: Says how many of six jobs that wait for each other a pool of six threads begins.
+POOL = """
+import resource, sys, threading
+from transom._pool import Pool
+
+begun, held = threading.Semaphore(0), threading.Event()
+
+def job():
+    begun.release()
+    held.wait()
+
+pool = Pool(6, 6, lambda: None)
+pool.start()
+with open("/proc/self/statm") as statm:
+    pages = int(statm.read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (int(sys.argv[1]) << 20),) * 2)
+for _ in range(6):
+    assert pool.submit(job)
+threads = threading.active_count() - 1
+for _ in range(threads):
+    begun.acquire()
+print(threads)
+held.set()
+for _ in range(6 - threads):
+    begun.acquire()
+"""
+
 
 def visit(port, pieces, all_there):
     """Returns the status of the response, or 0. The last piece is sent when all clients are ready for it."""
@@ -94,6 +121,14 @@ class TestMemory(unittest.TestCase):
             program.process.stdin = None
             code, out, _ = program.end()
             self.assertEqual((code, out), (0, "stopped\n"))
+
+    def test_a_pool_starts_a_thread_only_if_there_is_room_for_all_that_it_may_take(self):
+        # A thread that starts takes 72 MiB, or 8 if glibc has an arena for it; 8 MiB are left.
+        for space, expected in ((79, {1}), (120, {2, 3, 4, 5, 6}), (1000, {6})):
+            with self.subTest(space), Program(POOL, str(space)) as program:
+                code, out, _ = program.end()
+                self.assertEqual(code, 0)
+                self.assertIn(int(out), expected)
 
     def test_without_memory_requests_are_refused_and_the_process_lives(self):
         for model in ("event", "threads"):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from transom import _native as native
 from transom._errors import SystemCallError
 from transom._overload import Overload
-from transom._thread import Empty, SimpleQueue, join_thread, start_thread
+from transom._thread import Empty, SimpleQueue, join_thread, start_another_thread, start_thread
 from transom._timed_jobs import Job, TimedJob, TimedJobs
 
 
@@ -177,7 +177,10 @@ class Pool:
 
     def _grow(self) -> None:
         thread = threading.Thread(target=self._work, name=f"transom-pool-{len(self._threads)}", daemon=True)
-        start_thread(thread)
+        if self._threads:
+            start_another_thread(thread)
+        else:
+            start_thread(thread)
         self._threads.append(thread)
 
     def _work(self) -> None:

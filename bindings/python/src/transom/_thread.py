@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import selectors
+import sys
 import threading
 
 # gevent replaces the classes in `queue` by others that do not work between threads.
@@ -12,6 +13,13 @@ from _queue import SimpleQueue as SimpleQueue
 
 from transom import _native as native
 from transom._errors import make
+
+if sys.platform == "linux":
+    import resource
+
+#: The address space that must be left for another thread, in bytes: 8 MiB for its stack, 64 MiB that glibc sets
+#: aside for its allocations (`HEAP_MAX_SIZE` in malloc/arena.c), and 8 MiB for everything else.
+_ROOM = (8 + 64 + 8) << 20
 
 
 def start_thread(thread: threading.Thread) -> None:
@@ -25,6 +33,33 @@ def start_thread(thread: threading.Thread) -> None:
         thread.start()
     except RuntimeError as error:
         raise make(native.IO, f"thread {thread.name} could not be started: {error}") from error
+
+
+def start_another_thread(thread: threading.Thread) -> None:
+    """Starts a thread without which the others can do.
+
+    Raises `SystemCallError` also if the process has a limit on its address space, and too little is left.
+    """
+    left = _address_space_left()
+    if left is not None and left < _ROOM:
+        raise make(native.IO, f"thread {thread.name} could not be started: {left} bytes of address space are left")
+    start_thread(thread)
+
+
+def _address_space_left() -> int | None:
+    """Returns how many bytes the process may still map; `None` if it has no limit, or the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        # The first number is the size of the whole program, in pages (proc_pid_statm(5)).
+        with open("/proc/self/statm") as statm:
+            pages = int(statm.read().split()[0])
+    except OSError:
+        return None
+    return limit - pages * resource.getpagesize()
 
 
 def join_thread(thread: threading.Thread, timeout: float) -> bool:
