@@ -8,7 +8,7 @@ from contextlib import suppress
 from support import LIMIT, Program, at_once, until
 
 #: The size of a body. All bodies together need more memory than the server has.
-CLIENTS = 20
+CLIENTS = 40
 BODY = 9 << 20
 PIECE = bytes(64 << 10)
 

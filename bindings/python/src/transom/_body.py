@@ -12,16 +12,19 @@ from transom._events import Events
 from transom._http_error import BodyError, ClientGoneError, HTTPError
 from transom._native import quick, uninitialized, waiting
 
-#: The most bytes of a piece.
+#: The most bytes of a piece at first. Each that is full makes the next one twice as large: a piece costs more
+#: than its bytes.
 PIECE = 64 * 1024
-#: The number of pieces after which an asynchronous iteration lets other tasks run.
-_TURN = 16
+#: The most bytes of any piece.
+_LARGEST = 256 * 1024
+#: The bytes after which an asynchronous iteration lets other tasks run.
+_TURN = 1024 * 1024
 
 _NOT_TWICE = "two threads or tasks read the body of a request at the same time"
 
 
 class BodyStream:
-    """The body of a request in pieces, each `bytes` of at most 64 KiB.
+    """The body of a request in pieces, each `bytes` of at most 256 KiB.
 
     A plain handler iterates with `for`, an `async def` handler with `async for`. The memory that a
     body takes is bounded: the client is asked for more only after a piece was read. A client that
@@ -39,7 +42,17 @@ class BodyStream:
     or if `for` is used in an event loop, which would stop the loop.
     """
 
-    __slots__ = ("_end", "_events", "_length", "_length_at", "_reading", "_taken", "_token", "_whole")
+    __slots__ = (
+        "_end",
+        "_events",
+        "_length",
+        "_length_at",
+        "_reading",
+        "_size",
+        "_taken",
+        "_token",
+        "_whole",
+    )
 
     def __init__(self, token: int, events: Events, whole: bytes | None) -> None:
         self._token = token
@@ -51,6 +64,9 @@ class BodyStream:
             None if whole is None or whole else _OVER
         )
         self._reading = Lock()
+        #: The most bytes of the next piece.
+        self._size = PIECE
+        #: The bytes that were read since other tasks last ran.
         self._taken = 0
         if whole is None:
             self._length = c_size_t()
@@ -74,17 +90,18 @@ class BodyStream:
         return self
 
     async def __anext__(self) -> bytes:
-        self._taken += 1
-        if self._taken % _TURN == 0:
+        if self._taken >= _TURN:
             # A client that sends fast must not keep other tasks from running.
+            self._taken = 0
             await _turn()
         while True:
             piece = self._read(quick.token_read, 0)
             if piece:
+                self._taken += len(piece)
                 return piece
             if piece is not None:
                 raise StopAsyncIteration
-            is_fast, self._taken = self._taken > 1, 0
+            is_fast, self._taken = self._taken > 0, 0
             if is_fast:
                 # It has soon sent more, and an event costs more than a turn of the loop.
                 await _turn()
@@ -98,13 +115,16 @@ class BodyStream:
         try:
             if self._end is not None or self._whole is not None:
                 return self._read_end()
-            piece: bytes = uninitialized(None, PIECE)
-            code = token_read(self._token, piece, PIECE, timeout, self._length_at)
+            size = self._size
+            piece: bytes = uninitialized(None, size)
+            code = token_read(self._token, piece, size, timeout, self._length_at)
             if code == _OK:
                 length = self._length.value
-                if length == PIECE:
+                if length == size:
+                    self._size = min(2 * size, _LARGEST)
                     # A whole piece is handed on as it was filled, without a copy.
                     return piece
+                self._size = PIECE
                 if not length:
                     self._end = _OVER
                 return piece[:length]

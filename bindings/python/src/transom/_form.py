@@ -16,8 +16,8 @@ from transom._upload_file import Files, UploadFile
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
-#: The most bytes that are parsed at once.
-_PIECE = 64 * 1024
+#: The most bytes that are parsed at once: the largest piece of a body.
+_PIECE = 256 * 1024
 #: The encodings of a part that leave its bytes as they are.
 _IDENTITY = ("7bit", "8bit", "binary")
 

@@ -17,8 +17,8 @@ from transom._errors import make
 if sys.platform == "linux":
     import resource
 
-#: The address space that must be left for another thread, in bytes: 8 MiB for its stack, 64 MiB that glibc sets
-#: aside for its allocations (`HEAP_MAX_SIZE` in malloc/arena.c), and 8 MiB for everything else.
+#: The address space that must be left for another thread, in bytes: 8 MiB for its stack, 64 MiB that glibc
+#: sets aside for its allocations (`HEAP_MAX_SIZE` in malloc/arena.c), and 8 MiB for everything else.
 _ROOM = (8 + 64 + 8) << 20
 
 
@@ -42,12 +42,13 @@ def start_another_thread(thread: threading.Thread) -> None:
     """
     left = _address_space_left()
     if left is not None and left < _ROOM:
-        raise make(native.IO, f"thread {thread.name} could not be started: {left} bytes of address space are left")
+        reason = f"{left} bytes of address space are left"
+        raise make(native.IO, f"thread {thread.name} could not be started: {reason}")
     start_thread(thread)
 
 
 def _address_space_left() -> int | None:
-    """Returns how many bytes the process may still map; `None` if it has no limit, or the system does not tell."""
+    """Returns how many bytes the process may still map; `None` without a limit, or if nobody tells."""
     if sys.platform != "linux":
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
