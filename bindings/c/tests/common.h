@@ -209,7 +209,7 @@ static UNUSED int get(uint16_t port, const char *target, struct reply *reply)
 
 /* How often in a row there must be no room before a writer counts as full. One long wait would not be
  * enough: on a busy machine the server's thread may only not have had its turn. */
-#define FULL_ROUNDS 30
+#define FULL_ROUNDS 100
 
 /* Writes until neither the server nor the kernel has room. */
 #define FILL(write, handle)                                                                                           \
