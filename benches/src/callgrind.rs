@@ -69,7 +69,8 @@ pub fn replay(request: &str, added: Option<&str>, places: &Places) -> Result<Cos
     Ok(Cost { instructions: each(many.0, few.0), allocations: each(many.1, few.1) })
 }
 
-/// Instructions of a whole server for one small request over loopback.
+/// Instructions of a whole server for one small request over loopback: the least of three counts. A server that finds
+/// fewer requests at once takes more turns, and what else the machine does makes it find fewer.
 pub fn server(server: &Server, places: &Places, core: usize) -> Result<f64> {
     let count = |rounds: usize| {
         let out = places.work.join("callgrind.server");
@@ -80,7 +81,12 @@ pub fn server(server: &Server, places: &Places, core: usize) -> Result<f64> {
         collected(&out)
     };
     let (few, many) = (FEW / CONNECTIONS, MANY / CONNECTIONS);
-    Ok((count(many)? as f64 - count(few)? as f64) / ((many - few) * CONNECTIONS) as f64)
+    let mut least = f64::INFINITY;
+    for _ in 0..3 {
+        let instructions = count(many)? as f64 - count(few)? as f64;
+        least = least.min(instructions / ((many - few) * CONNECTIONS) as f64);
+    }
+    Ok(least)
 }
 
 fn valgrind(out: &Path) -> Vec<String> {
