@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
+use std::thread::{sleep, yield_now};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -68,6 +68,23 @@ impl Running {
     /// Whether it has ended of itself.
     pub fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Runs `act` while all threads of the process are stopped, as by SIGSTOP.
+    pub fn while_stopped(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP)?;
+        // The state is the first field after the name, which is in parentheses (proc_pid_stat(5)).
+        let is_stopped = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"));
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let stat = thread?.path().join("stat");
+            while !is_stopped(fs::read_to_string(&stat)?) {
+                yield_now();
+            }
+        }
+        let done = act();
+        kill_process(pid, Signal::CONT)?;
+        done
     }
 
     /// Asks it to end, and makes it after a while; how it ended.
