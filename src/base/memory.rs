@@ -328,6 +328,10 @@ pub(crate) mod little {
                 test.args([name, "--exact", "--nocapture"]).env(INSIDE, space.to_string()).output().unwrap();
             let texts =
                 [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+            if output.status.code() == Some(127) {
+                // An emulator runs this test, and the system cannot start another such program.
+                return;
+            }
             assert!(output.status.success(), "{space} MiB: {}\n{}{}", output.status, texts[0], texts[1]);
             assert!(texts[0].contains("1 passed"), "{}", texts[0]);
         }
