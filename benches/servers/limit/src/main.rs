@@ -46,7 +46,11 @@ fn main() -> io::Result<()> {
     let mut answers = Vec::with_capacity(ROOM);
     loop {
         events.clear();
-        epoll::wait(&epoll, spare_capacity(&mut events), None)?;
+        match epoll::wait(&epoll, spare_capacity(&mut events), None) {
+            // The process was stopped and goes on.
+            Err(Errno::INTR) => continue,
+            waited => waited?,
+        };
         for event in &events {
             if event.data.u64() == LISTENER {
                 while let Ok(socket) = net::accept_with(&listener, flags) {
