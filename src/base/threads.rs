@@ -49,7 +49,7 @@ impl Threads {
         self.start(name, stack_size, false, body)
     }
 
-    /// Starts a thread without which the server can do, if the process has room for all that the thread may take.
+    /// Starts a thread that the server can do without, if the process has room for all that the thread may take.
     pub fn spawn_another(
         self: &Arc<Self>,
         name: &str,

@@ -50,8 +50,11 @@ static void *sending(void *argument)
     CHECK(client->sent <= sizeof body);
     for (at = 0; at < client->sent;) {
         ssize_t n = send(client->fd, body + at, client->sent - at, MSG_NOSIGNAL);
-        if (n <= 0 && errno != EINTR)
-            break; /* The server has refused it. */
+        if (n <= 0 && errno != EINTR) {
+            /* The server has refused it, which happens only to a client that announces more than it sends. */
+            CHECK(n < 0 && client->sent < client->length);
+            break;
+        }
         at += n > 0 ? (size_t)n : 0;
     }
     if (client->after != NULL)

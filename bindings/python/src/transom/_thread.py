@@ -36,7 +36,7 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 def start_another_thread(thread: threading.Thread) -> None:
-    """Starts a thread without which the others can do.
+    """Starts a thread that the others can do without.
 
     Raises `SystemCallError` also if the process has a limit on its address space, and too little is left.
     """

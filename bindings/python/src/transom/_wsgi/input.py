@@ -21,7 +21,7 @@ class Input:
     """
 
     def __init__(self, open_stream: Callable[[], BodyStream]) -> None:
-        # A body that is not read needs no stream, which has a buffer of 64 KiB.
+        # A body that is not read needs no stream.
         self._open_stream = open_stream
         self._stream: BodyStream | None = None
         #: What was taken from the stream and not read yet, from `_at` on.
